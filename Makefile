@@ -1,0 +1,36 @@
+# Every target makes its own environment in .venv, once; `make PYTHON=python3.12 test` picks the interpreter.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types bench clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/tasks ## train a sentiment classifier on Chinese reviews, then try it
+	$(BIN)/elman demo
+
+test: $(VENV)/dev ## run the whole test suite
+	$(BIN)/pytest
+
+lint: $(VENV)/dev ## check style and formatting
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/dev ## check types
+	$(BIN)/mypy
+
+bench: $(VENV)/bench ## compare with torch.nn on the named workloads
+	$(BIN)/python -m benchmarks
+
+clean: ## remove the environment and everything built
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp file per extra: installed again only when the metadata or the pins change.
+$(VENV)/tasks $(VENV)/dev $(VENV)/bench: $(VENV)/%: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$*]"
+	touch $@
