@@ -1,0 +1,153 @@
+"""The shape of the package: who may import whom, what `import elman` costs, how long files get."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "elman"
+LONGEST_FILE = 500
+
+# From top to bottom. A room (a module or a package directly under elman) may import itself and any
+# room in a row below its own; rooms in one row don't know each other. `__init__` is the public
+# face: what stands above it uses elman as any user would.
+ROWS = [
+    ["cli"],
+    ["tasks"],
+    ["__init__"],
+    ["explain"],
+    ["nn"],
+    ["function"],
+    ["reference", "compiler"],
+    ["runtime"],
+    ["cells"],
+    ["cell"],
+    ["expr"],
+    ["errors"],
+]
+DEPTH = {room: depth for depth, row in enumerate(ROWS) for room in row}
+
+
+def room_of(path: Path) -> str:
+    """The room that a file, given relative to the package, belongs to."""
+    return path.parts[0] if len(path.parts) > 1 else path.stem
+
+
+def imported_rooms(source: str, path: Path) -> list[tuple[int, str]]:
+    """(line, room) of every import of elman in a file, wherever in the code it stands."""
+    package = ["elman", *path.parts[:-1]]
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            targets = [alias.name.split(".") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            # One leading dot is the file's own package, each further dot the parent of that.
+            base = package[: len(package) - node.level + 1] if node.level else []
+            base = base + (node.module.split(".") if node.module else [])
+            # `from elman import x` names a room, or else something of the public face.
+            targets = [[*base, alias.name] for alias in node.names]
+            targets = [base if base == ["elman"] and t[1] not in DEPTH else t for t in targets]
+        else:
+            continue
+        for root, *inside in targets:
+            if root == "elman":
+                found.append((node.lineno, inside[0] if inside else "__init__"))
+    return found
+
+
+def violations(source: str, path: Path) -> list[str]:
+    """What a file imports although it stands higher, beside it, or nowhere in the table."""
+    room = room_of(path)
+    if room not in DEPTH:
+        return [f"{path}: the room '{room}' is not in ROWS; decide where it stands"]
+    wrong = []
+    for line, target in imported_rooms(source, path):
+        if target == room:
+            continue
+        if target not in DEPTH:
+            wrong.append(f"{path}:{line}: imports '{target}', which is not in ROWS")
+        elif DEPTH[target] <= DEPTH[room]:
+            wrong.append(
+                f"{path}:{line}: '{room}' may not import '{target}'; imports go downward only"
+            )
+    return wrong
+
+
+SOURCES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_imports_go_downward(path):
+    assert violations((PACKAGE / path).read_text(encoding="utf-8"), path) == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_no_file_is_too_long(path):
+    assert len((PACKAGE / path).read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("expr.py", "import elman.nn"),
+        ("expr.py", "from elman.cell import Cell"),
+        ("expr.py", "from elman import cell"),
+        ("expr.py", "from elman import RNN"),
+        ("expr.py", "import elman"),
+        ("expr.py", "from . import cell"),
+        ("expr.py", "from .cell import Cell"),
+        ("compiler/jit.py", "from ..function import recur"),
+        ("compiler/passes/fold.py", "from ...function import recur"),
+        ("compiler/jit.py", "from elman.reference import run"),
+        ("compiler/jit.py", "def f():\n    from elman.nn import RNN"),
+        (
+            "nn/rnn.py",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import elman.tasks",
+        ),
+        ("nn/rnn.py", "try:\n    import elman.cli\nexcept ImportError:\n    pass"),
+        ("__init__.py", "from elman.tasks import fit"),
+        ("attic.py", "import torch"),
+        ("nn/rnn.py", "import elman.attic"),
+    ],
+)
+def test_a_wrong_import_is_caught(path, source):
+    assert len(violations(source, Path(path))) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("cell.py", "from elman import expr, errors"),
+        ("cell.py", "from .expr import Value"),
+        (
+            "compiler/jit.py",
+            "from . import graph\nfrom .graph import Node\nimport elman.runtime.threads",
+        ),
+        ("compiler/passes/fold.py", "from ..graph import Node\nfrom ...errors import ElmanError"),
+        ("tasks/text.py", "import elman\nfrom elman import RNN, explain"),
+        ("__init__.py", "from elman.nn import RNN\nfrom .cell import Cell"),
+        ("errors.py", "import torch\nfrom elmanology import nn"),
+    ],
+)
+def test_a_right_import_passes(path, source):
+    assert violations(source, Path(path)) == []
+
+
+def test_importing_elman_stays_light():
+    """Nothing is compiled, and nothing optional loaded, before it is needed."""
+    program = (
+        "import sys, torch, numpy\n"
+        "before = set(sys.modules)\n"
+        "import elman\n"
+        "print(*sorted(set(sys.modules) - before))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    added = set(done.stdout.split())
+    assert "elman" in added
+    assert "llvmlite.binding" not in added
+    roots = {name.partition(".")[0] for name in added} - sys.stdlib_module_names
+    assert roots <= {"elman", "llvmlite", "numpy", "torch"}
