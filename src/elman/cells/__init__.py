@@ -1,0 +1,3 @@
+"""The catalogue of cells: each a formula of a few lines, with its source."""
+
+from .elman import Elman as Elman

@@ -1,0 +1,7 @@
+"""From a traced step to native code: gradient, stages, LLVM IR, object code.
+
+The path through the files: ``gradient`` turns the step's graph into the step of its backward
+pass; ``graph`` folds additions into products and ``stages`` cuts a step where a product needs
+whole rows; ``tile`` is the one product kernel, ``vector`` and ``activations`` the pointwise
+work, ``passes`` the loops over time around both; ``jit`` makes it run.
+"""

@@ -1,0 +1,295 @@
+"""The backward pass: the steps in reverse, then the inputs' and the weights' gradients.
+
+The loop over time writes the gradient at each gate and product of each step into ``z``; from
+it, three kinds of sums follow that need no order of time: ``x``'s gradient (row by row), the
+weights' (over all rows and steps) and the biases'.
+"""
+
+from __future__ import annotations
+
+from ..expr import Node
+from . import pack, tile
+from .forward import walk_step
+from .frame import COMMON, Frame, Target, define_helpers, extern
+from .graph import Store
+from .ir import Int, Module
+from .outer import emit_outer
+from .plan import Plan, products_of
+from .stage import Spot, Stages
+
+
+def slots(plan: Plan) -> list[str]:
+    """The table of arguments of ``elman_backward``."""
+    states = plan.step.states
+    tensors = ["x", "gout", *(f"ghn.{s}" for s in states), *(f"gh0.{s}" for s in states)]
+    tensors += [f"input.{name}" for name in plan.step.inputs]
+    return [
+        *COMMON,
+        *(slot for name in tensors for slot in extern(name)),
+        *("w_ih", "w_ih.r", "w_ih.c", "w_hh", "w_hh.r", "w_hh.c"),
+        *("dx", "dx.add", "Ip", "tasks", "parts", "jobs", "matrices", "columns", "depth"),
+        *("zeros", "one", "panels", "panels_x", "lists", "scratch", "workers", "area"),
+        *("states", "crossing", "z", "saved"),
+        *(f"saved.{s}" for s in plan.saved_states),
+    ]
+
+
+def lists(plan: Plan) -> tuple[Node | None, ...]:
+    """What the weights' gradients are products with: the input (None), then the operands."""
+    return None, *dict.fromkeys(operand for _, _, operand in plan.z_product)
+
+
+def emit(plan: Plan, target: Target) -> Module:
+    """The module of the backward pass."""
+    module = Module()
+    define_helpers(module, target)
+    for shape in dict.fromkeys((target.bulk, target.step)):
+        tile.define(module, target.isa, target.dtype, shape)
+        pack.define(module, target, shape)
+    _rows(module, plan, target)
+    _inputs(module, plan, target)
+    emit_outer(module, target, slots(plan), len(plan.z))
+    _entry(module, plan, target)
+    return module
+
+
+def _entry(module: Module, plan: Plan, target: Target) -> None:
+    frame = Frame(module, "elman_backward", target, slots(plan))
+    f, gates = frame.f, plan.step.gates
+    units, padded = frame.slot("H"), frame.slot("Hp")
+    for i, product in enumerate(products_of(plan.backward)):
+        first = f.mul(units, gates.index(product.attr))
+        pack.call(
+            frame,
+            target.step,
+            frame.at(frame.pointer("panels"), (f.mul(padded, i), units)),
+            frame.at(frame.pointer("w_hh"), (first, frame.slot("w_hh.r"))),
+            (frame.slot("w_hh.c"), frame.slot("w_hh.r")),
+            (units, padded, units),
+        )
+    frame.region("backward_rows")
+    wanted = f.op(f"icmp ne ptr {frame.pointer('dx')}, null")
+    with f.when(wanted):
+        for i, gate in enumerate(plan.z_x):
+            first = f.mul(units, gates.index(gate))
+            pack.call(
+                frame,
+                target.bulk,
+                frame.at(frame.pointer("panels_x"), (f.mul(frame.slot("Ip"), i), units)),
+                frame.at(frame.pointer("w_ih"), (first, frame.slot("w_ih.r"))),
+                (frame.slot("w_ih.c"), frame.slot("w_ih.r")),
+                (frame.slot("I"), frame.slot("Ip"), units),
+            )
+        frame.region("backward_inputs")
+    with f.when(f.compare("sgt", frame.slot("tasks"), 0)):
+        _list_rows(frame, plan)
+        f.do(f"store atomic i64 0, ptr {frame.address('workers')} monotonic, align 8")
+        frame.region("backward_weights")
+
+
+class _Memory:
+    """Where the backward pass finds and keeps things; set anew for each step."""
+
+    def __init__(self, frame: Frame, plan: Plan) -> None:
+        self.frame, self.plan = frame, plan
+        self.crossing = {n: i for i, n in enumerate(plan.backward.crossing)}
+        self.now: Int = 0
+        self.time: Int = 0
+        self.flat: Int = 0
+        self.flat_before: Int = 0  # of the preceding step
+        self.begins: Int = 0  # from this row on, the step is a row's first
+
+    def _row(self, pointer: str, index: Int, row: Int) -> str:
+        f, frame = self.frame.f, self.frame
+        rows = f.add(f.mul(index, frame.slot("B")), row)
+        return frame.at(pointer, (rows, frame.slot("Hp")))
+
+    def carry(self, name: str, row: Int, new: bool = False) -> str:
+        f, half = self.frame.f, self.now
+        half = f.sub(1, half) if new else half
+        index = f.add(f.mul(half, len(self.plan.step.states)), self.plan.step.states.index(name))
+        return self._row(self.frame.pointer("states"), index, row)
+
+    def previous(self, name: str, row: Int) -> str:
+        """A state before this step: of the preceding step, or the initial one."""
+        f = self.frame.f
+        before = f.add(f.add(self.flat_before, row), self.frame.slot("B"))
+        index = f.select(f.compare("sge", row, self.begins), row, before)
+        return self.frame.at(
+            self.frame.pointer(f"saved.{name}"), (index, self.frame.slot("Hp"))
+        )
+
+    def saved(self, index: int, row: Int) -> str:
+        f = self.frame.f
+        column = f.add(f.mul(f.add(self.flat, row), len(self.plan.saved)), index)
+        return self.frame.at(self.frame.pointer("saved"), (column, self.frame.slot("Hp")))
+
+    def row_of(self, value: Node, row: Int) -> tuple[str, Int]:
+        if value.op == "carry":
+            return self.carry(value.attr, row), self.frame.slot("Hp")
+        pointer = self.frame.pointer("crossing")
+        return self._row(pointer, self.crossing[value], row), self.frame.slot("Hp")
+
+    def start_of(self, value: Node, spot: Spot) -> tuple[str, Int]:
+        base, stride = self.row_of(value, spot.row)
+        return self.frame.at(base, spot.unit), stride
+
+    def read(self, leaf: Node, spot: Spot) -> str:
+        f, frame = self.frame.f, self.frame
+        if leaf.op in ("gout", "input"):
+            name = "gout" if leaf.op == "gout" else f"input.{leaf.attr}"
+            row = frame.extern_row(name, self.time, spot.row)
+            return frame.load_units(row, frame.slot(f"{name}.u"), spot.unit, frame.slot("H"))
+        if leaf.op == "carry":
+            place = self.carry(leaf.attr, spot.row)
+        elif leaf.op == "state":
+            place = self.previous(leaf.attr, spot.row)
+        elif leaf.op == "saved":
+            place = self.saved(leaf.attr, spot.row)
+        else:
+            row = f.add(f.add(self.flat, spot.row), frame.slot("B"))
+            place = frame.at(frame.pointer(f"saved.{leaf.attr}"), (row, frame.slot("Hp")))
+        return frame.v.load(frame.at(place, spot.unit))
+
+    def write(self, store: Store, value: str, spot: Spot) -> None:
+        f, frame = self.frame.f, self.frame
+        if store.kind == "state":
+            place = self.carry(str(store.name), spot.row, new=True)
+        elif store.kind == "cross":
+            place = self.row_of(store.value, spot.row)[0]
+        else:
+            column = f.mul(f.add(self.flat, spot.row), len(self.plan.z))
+            column = f.add(column, int(store.name))
+            place = frame.at(frame.pointer("z"), (column, frame.slot("Hp")))
+        frame.v.store(value, frame.at(place, spot.unit))
+
+
+def _rows(module: Module, plan: Plan, target: Target) -> None:
+    """The worker: a slice of the rows through all steps, the last step first."""
+    frame = Frame(module, "backward_rows", target, slots(plan))
+    f = frame.f
+    memory = _Memory(frame, plan)
+    stages = Stages(frame, plan.backward, memory)
+    steps, size = frame.slot("T"), frame.slot("slice")
+    with frame.tickets(frame.slot("slices")) as ticket:
+        first = f.mul(ticket, size)
+        last = f.min(f.add(first, size), frame.slot("B"))
+        with f.loop(0, steps) as i:
+            j = f.sub(f.sub(steps, 1), i)
+            t, active, begins, ends = walk_step(frame, j, first, last)
+            memory.time, memory.flat = frame.place(t)
+            earlier = f.compare("sgt", j, 0)
+            memory.flat_before = f.either(
+                earlier,
+                "i64",
+                lambda t=t: frame.place(f.sub(t, frame.slot("dt")))[1],
+                lambda: 0,
+            )
+            memory.begins, memory.now = begins, f.op(f"and i64 {j}, 1")
+            with f.loop(ends, active) as row:
+                _begin(frame, plan, memory, row)
+            stages.emit(first, active)
+            with f.loop(begins, active) as row:
+                _finish(frame, plan, memory, row)
+
+
+def _begin(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
+    """The gradients of a row's final states, at its last step."""
+    f, v = frame.f, frame.v
+    for name in plan.step.states:
+        given = frame.at(frame.pointer(f"ghn.{name}"), (row, frame.slot(f"ghn.{name}.r")))
+        with f.loop(0, frame.slot("Hp"), v.lanes) as u:
+            value = frame.load_units(given, frame.slot(f"ghn.{name}.u"), u, frame.slot("H"))
+            v.store(value, frame.at(memory.carry(name, row), u))
+
+
+def _finish(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
+    """The gradients of a row's initial states, if they are wanted, at its first step."""
+    f, v = frame.f, frame.v
+    for name in plan.step.states:
+        wanted = f.op(f"icmp ne ptr {frame.pointer(f'gh0.{name}')}, null")
+        with f.when(wanted):
+            goal = frame.at(frame.pointer(f"gh0.{name}"), (row, frame.slot(f"gh0.{name}.r")))
+            with f.loop(0, frame.slot("Hp"), v.lanes) as u:
+                value = v.load(frame.at(memory.carry(name, row, new=True), u))
+                frame.store_units(value, goal, frame.slot(f"gh0.{name}.u"), u, frame.slot("H"))
+
+
+def _inputs(module: Module, plan: Plan, target: Target) -> None:
+    """The worker for ``dx = sum over gates of z W_ih``, a slice of all rows of all steps."""
+    frame = Frame(module, "backward_inputs", target, slots(plan))
+    f, v, shape = frame.f, frame.v, target.bulk
+    units, inputs, padded = frame.slot("H"), frame.slot("I"), frame.slot("Ip")
+    tile_width = shape.widths[0] * v.lanes
+    acc = f.alloca(shape.rows * tile_width, v.dtype)
+    pointers = f.alloca(shape.rows, "ptr")
+    total, slices = frame.slot("N"), frame.slot("slices")
+    size = f.div(f.add(total, f.sub(slices, 1)), slices)
+    width = f.mul(frame.slot("Hp"), len(plan.z))
+
+    def block(left: Int) -> Int:
+        return f.mul(shape.width(f, left, v.lanes), v.lanes)
+
+    with frame.tickets(slices) as ticket:
+        first = f.mul(ticket, size)
+        last = f.min(f.add(first, size), total)
+        with f.blocks(padded, block) as (unit, count), f.loop(first, last, shape.rows) as row:
+            rows = f.min(f.sub(last, row), shape.rows)
+            for i, column in enumerate(plan.z_x.values()):
+                with f.loop(0, rows) as m:
+                    z = frame.at(
+                        frame.pointer("z"), (f.add(row, m), width), (frame.slot("Hp"), column)
+                    )
+                    f.store("ptr", z, f.gep("ptr", pointers, m))
+                panel = f.add(f.mul(padded, i), unit)
+                frame.call_tile(
+                    shape,
+                    (acc, tile_width),
+                    (acc, tile_width) if i else (frame.pointer("zeros"), 0),
+                    (pointers, 1),
+                    (frame.at(frame.pointer("panels_x"), (panel, units)), count),
+                    (units, rows, f.div(count, v.lanes)),
+                )
+            with f.loop(0, rows) as m, f.loop(0, count, v.lanes) as u:
+                goal = frame.at(frame.pointer("dx"), (f.add(row, m), inputs))
+                value = v.load(f.gep(v.dtype, acc, f.add(f.mul(m, tile_width), u)))
+                at = f.add(unit, u)
+                known = f.either(
+                    f.compare("ne", frame.slot("dx.add"), 0),
+                    v.type,
+                    lambda goal=goal, at=at: frame.load_units(goal, 1, at, inputs),
+                    lambda: v.number(0.0),
+                )
+                frame.store_units(v.add(known, value), goal, 1, at, inputs)
+
+
+def _list_rows(frame: Frame, plan: Plan) -> None:
+    """For every row of every step, where its input and its products' operands lie."""
+    f, memory = frame.f, _Memory(frame, plan)
+    with f.loop(0, frame.slot("T")) as j:
+        t, active, begins, _ = walk_step(frame, j, 0, frame.slot("B"))
+        memory.time, memory.flat = frame.place(t)
+        memory.flat_before = f.either(
+            f.compare("sgt", j, 0),
+            "i64",
+            lambda: frame.place(f.sub(t, frame.slot("dt")))[1],
+            lambda: 0,
+        )
+        memory.begins = begins
+        with f.loop(0, active) as row:
+            n = f.add(memory.flat, row)
+            for i, operand in enumerate(lists(plan)):
+                if operand is None:
+                    address = frame.extern_row("x", memory.time, row)
+                elif operand.op == "state":
+                    address = memory.previous(operand.attr, row)
+                elif operand in plan.saved:
+                    address = memory.saved(plan.saved.index(operand), row)
+                else:
+                    name = plan.step.states[plan.step.new.index(operand)]
+                    rows = f.add(n, frame.slot("B"))
+                    address = frame.at(
+                        frame.pointer(f"saved.{name}"), (rows, frame.slot("Hp"))
+                    )
+                index = f.add(f.mul(frame.slot("N"), i), n)
+                f.store("ptr", address, f.gep("ptr", frame.pointer("lists"), index))

@@ -1,0 +1,293 @@
+"""The forward pass: project the inputs of a chunk of steps, then run the steps."""
+
+from __future__ import annotations
+
+from ..expr import Node
+from . import pack, tile
+from .frame import COMMON, Frame, Target, define_helpers, extern
+from .graph import Program, Store
+from .ir import Int, Module
+from .plan import Plan, products_of
+from .stage import Spot, Stages
+
+
+def slots(plan: Plan) -> list[str]:
+    """The table of arguments of ``elman_forward``."""
+    states = plan.step.states
+    tensors = ["x", "output", *(f"h0.{s}" for s in states), *(f"hn.{s}" for s in states)]
+    tensors += [f"input.{name}" for name in plan.step.inputs]
+    return [
+        *COMMON,
+        *(slot for name in tensors for slot in extern(name)),
+        *("w_ih", "w_ih.r", "w_ih.c", "w_hh", "w_hh.r", "w_hh.c", "b_ih", "b_hh"),
+        *("chunk", "zeros", "panels", "panels_x", "starts", "rows", "projected"),
+        *("states", "crossing", "saved"),
+        *(f"saved.{s}" for s in plan.saved_states),
+    ]
+
+
+def emit(plan: Plan, target: Target, training: bool) -> Module:
+    """The module of the forward pass, with or without keeping what the backward pass reads."""
+    module = Module()
+    program = plan.train if training else plan.infer
+    define_helpers(module, target)
+    for shape in dict.fromkeys((target.bulk, target.step)):
+        tile.define(module, target.isa, target.dtype, shape)
+        pack.define(module, target, shape)
+    _rows(module, plan, program, target, training)
+    _entry(module, plan, program, target)
+    return module
+
+
+def _starts(plan: Plan, program: Program) -> dict[Node, int]:
+    """The vectors from which products start, one row each: of projections, then of biases."""
+    biases = {n: None for p in products_of(program) for n in p.args[1:] if n.op == "bias"}
+    return {n: i for i, n in enumerate([*plan.columns, *biases])}
+
+
+def _entry(module: Module, plan: Plan, program: Program, target: Target) -> None:
+    frame = Frame(module, "elman_forward", target, slots(plan))
+    f, gates = frame.f, plan.step.gates
+    units, padded, inputs = frame.slot("H"), frame.slot("Hp"), frame.slot("I")
+
+    def rows_of(matrix: str, gate: str) -> str:
+        return frame.at(
+            frame.pointer(matrix), (f.mul(units, gates.index(gate)), frame.slot(f"{matrix}.r"))
+        )
+
+    for i, column in enumerate(plan.columns):
+        gate = column.attr if column.op == "x" else column.attr[0]
+        pack.call(
+            frame,
+            target.bulk,
+            frame.at(frame.pointer("panels_x"), (f.mul(padded, i), inputs)),
+            rows_of("w_ih", gate),
+            (frame.slot("w_ih.r"), frame.slot("w_ih.c")),
+            (units, padded, inputs),
+        )
+    for i, product in enumerate(products_of(program)):
+        pack.call(
+            frame,
+            target.step,
+            frame.at(frame.pointer("panels"), (f.mul(padded, i), units)),
+            rows_of("w_hh", product.attr),
+            (frame.slot("w_hh.r"), frame.slot("w_hh.c")),
+            (units, padded, units),
+        )
+    for start, i in _starts(plan, program).items():
+        row = frame.at(frame.pointer("starts"), f.mul(padded, i))
+        input_bias = {"x": start.attr, "xb": start.attr[0]}.get(start.op)
+        hidden_bias = {"bias": start.attr, "xb": start.attr[1]}.get(start.op)
+        given = [(b, g) for b, g in (("b_ih", input_bias), ("b_hh", hidden_bias)) if g]
+        with f.loop(0, padded, frame.v.lanes) as u:
+            total = frame.v.number(0.0)
+            for bias, gate in given:
+                total = frame.v.add(total, _bias(frame, bias, gates.index(gate), u))
+            frame.v.store(total, frame.at(row, u))
+    frame.region("forward_rows")
+
+
+def _bias(frame: Frame, name: str, gate: int, unit: Int) -> str:
+    """A vector of a bias; zeros where the layer has none."""
+    f, units = frame.f, frame.slot("H")
+    pointer = frame.pointer(name)
+    return f.either(
+        frame.null(pointer),
+        frame.v.type,
+        lambda: frame.v.number(0.0),
+        lambda: frame.load_units(frame.at(pointer, f.mul(units, gate)), 1, unit, units),
+    )
+
+
+class _Memory:
+    """Where the forward pass keeps things; set anew for each step by :func:`_rows`."""
+
+    def __init__(self, frame: Frame, plan: Plan, program: Program, training: bool) -> None:
+        self.frame, self.plan, self.training = frame, plan, training
+        self.columns = {n: i for i, n in enumerate(plan.columns)}
+        self.starts = _starts(plan, program)
+        self.crossing = {n: i for i, n in enumerate(program.crossing)}
+        self.projected = ""  # the projected inputs of row ``first`` of the step
+        self.first: Int = 0
+        self.now: Int = 0  # which half of the states' buffer holds the previous ones
+        self.time: Int = 0
+        self.flat: Int = 0
+
+    def _row(self, pointer: str, index: Int, row: Int) -> str:
+        """Row ``row`` of the ``index``-th buffer of B rows of Hp units."""
+        f, frame = self.frame.f, self.frame
+        rows = f.add(f.mul(index, frame.slot("B")), row)
+        return frame.at(pointer, (rows, frame.slot("Hp")))
+
+    def state(self, name: str, row: Int, new: bool = False) -> str:
+        f, half = self.frame.f, self.now
+        half = f.sub(1, half) if new else half
+        index = f.add(f.mul(half, len(self.plan.step.states)), self.plan.step.states.index(name))
+        return self._row(self.frame.pointer("states"), index, row)
+
+    def kept(self, name: str, row: Int) -> str:
+        """A kept state; row B + n belongs to the n-th row of all steps, the first B to h0."""
+        return self.frame.at(self.frame.pointer(f"saved.{name}"), (row, self.frame.slot("Hp")))
+
+    def row_of(self, value: Node, row: Int) -> tuple[str, Int]:
+        if value.op == "state":
+            return self.state(value.attr, row), self.frame.slot("Hp")
+        pointer = self.frame.pointer("crossing")
+        return self._row(pointer, self.crossing[value], row), self.frame.slot("Hp")
+
+    def _projected(self, column: Node, spot: Spot) -> tuple[str, Int]:
+        f, frame = self.frame.f, self.frame
+        stride = f.mul(frame.slot("Hp"), len(self.columns))
+        unit = f.add(f.mul(frame.slot("Hp"), self.columns[column]), spot.unit)
+        return frame.at(self.projected, (f.sub(spot.row, self.first), stride), unit), stride
+
+    def start_of(self, value: Node, spot: Spot) -> tuple[str, Int]:
+        if value.op in ("x", "xb"):
+            return self._projected(value, spot)
+        if value.op == "bias":
+            row = self.frame.f.mul(self.frame.slot("Hp"), self.starts[value])
+            return self.frame.at(self.frame.pointer("starts"), row, spot.unit), 0
+        base, stride = self.row_of(value, spot.row)
+        return self.frame.at(base, spot.unit), stride
+
+    def read(self, leaf: Node, spot: Spot) -> str:
+        frame = self.frame
+        if leaf.op in ("x", "xb"):
+            return frame.v.load(self._projected(leaf, spot)[0])
+        if leaf.op == "state":
+            return frame.v.load(frame.at(self.state(leaf.attr, spot.row), spot.unit))
+        if leaf.op == "bias":
+            gate = self.plan.step.gates.index(leaf.attr)
+            return _bias(frame, "b_hh", gate, spot.unit)
+        name = f"input.{leaf.attr}"
+        row = frame.extern_row(name, self.time, spot.row)
+        return frame.load_units(row, frame.slot(f"{name}.u"), spot.unit, frame.slot("H"))
+
+    def write(self, store: Store, value: str, spot: Spot) -> None:
+        f, frame, kind = self.frame.f, self.frame, store.kind
+        if kind == "output":
+            row = frame.extern_row("output", self.time, spot.row)
+            frame.store_units(value, row, frame.slot("output.u"), spot.unit, frame.slot("H"))
+            return
+        if kind == "state":
+            place = self.state(str(store.name), spot.row, new=True)
+        elif kind == "cross":
+            place = self.row_of(store.value, spot.row)[0]
+        else:
+            n = f.add(self.flat, spot.row)
+            if kind == "saved_state":
+                place = self.kept(str(store.name), f.add(n, frame.slot("B")))
+            else:
+                column = f.add(f.mul(n, len(self.plan.saved)), int(store.name))
+                place = frame.at(frame.pointer("saved"), (column, frame.slot("Hp")))
+        frame.v.store(value, frame.at(place, spot.unit))
+
+
+def _rows(module: Module, plan: Plan, program: Program, target: Target, training: bool) -> None:
+    """The worker: a slice of the rows through all steps."""
+    frame = Frame(module, "forward_rows", target, slots(plan))
+    f = frame.f
+    memory = _Memory(frame, plan, program, training)
+    stages = Stages(frame, program, memory)
+    position = f.alloca(1, "i64", 8)
+    steps, chunk, size = frame.slot("T"), frame.slot("chunk"), frame.slot("slice")
+    with frame.tickets(frame.slot("slices")) as ticket:
+        first = f.mul(ticket, size)
+        memory.first = first
+        last = f.min(f.add(first, size), frame.slot("B"))
+        area = f.mul(ticket, f.mul(chunk, size))
+        pointers = f.gep("ptr", frame.pointer("rows"), area)
+        width = f.mul(frame.slot("Hp"), len(plan.columns))
+        projected = frame.at(frame.pointer("projected"), (area, width))
+        with f.loop(0, steps, chunk) as begin:
+            end = f.min(f.add(begin, chunk), steps)
+            _project(frame, plan, (begin, end), (first, last), pointers, projected, position)
+            f.store("i64", 0, position)
+            with f.loop(begin, end) as j:
+                t, active, before, after = walk_step(frame, j, first, last)
+                memory.time, memory.flat = frame.place(t)
+                memory.now = f.op(f"and i64 {j}, 1")
+                done = f.load("i64", position)
+                memory.projected = frame.at(projected, (done, width))
+                with f.loop(before, active) as row:
+                    _begin(frame, plan, memory, row)
+                stages.emit(first, active)
+                with f.loop(after, active) as row:
+                    _finish(frame, plan, memory, row)
+                f.store("i64", f.add(done, f.sub(active, first)), position)
+
+
+def walk_step(frame: Frame, j: Int, first: Int, last: Int) -> tuple[str, str, str, str]:
+    """Of the ``j``-th step, for a slice of rows: its time; the end of the active rows; from
+    where on rows begin here, and from where on they end here."""
+    f, steps = frame.f, frame.slot("T")
+    t = f.op(f"add i64 {frame.slot('t0')}, {f.mul(j, frame.slot('dt'))}")
+    back = f.sub(0, frame.slot("dt"))
+    before = frame.neighbour(t, back, f.compare("sgt", j, 0))
+    after = frame.neighbour(t, frame.slot("dt"), f.compare("slt", f.add(j, 1), steps))
+    active = f.max(f.min(frame.count(t), last), first)
+    return t, active, f.max(f.min(before, active), first), f.max(f.min(after, active), first)
+
+
+def _project(
+    frame: Frame,
+    plan: Plan,
+    steps: tuple[Int, Int],
+    rows: tuple[Int, Int],
+    pointers: str,
+    projected: str,
+    position: str,
+) -> None:
+    """``W_ih x + b`` for all rows of a chunk of steps."""
+    f, shape, lanes = frame.f, frame.target.bulk, frame.v.lanes
+    padded, inputs = frame.slot("Hp"), frame.slot("I")
+    width = f.mul(padded, len(plan.columns))
+    f.store("i64", 0, position)
+    with f.loop(*steps) as j:
+        t = f.op(f"add i64 {frame.slot('t0')}, {f.mul(j, frame.slot('dt'))}")
+        time, _ = frame.place(t)
+        done = f.load("i64", position)
+        stop = f.max(f.min(frame.count(t), rows[1]), rows[0])
+        with f.loop(rows[0], stop) as row:
+            index = f.add(done, f.sub(row, rows[0]))
+            f.store("ptr", frame.extern_row("x", time, row), f.gep("ptr", pointers, index))
+        f.store("i64", f.add(done, f.sub(stop, rows[0])), position)
+    total = f.load("i64", position)
+
+    def block(left: Int) -> Int:
+        return f.mul(shape.width(f, left, lanes), lanes)
+
+    with f.loop(0, len(plan.columns)) as column:
+        base = f.mul(padded, column)
+        with f.blocks(padded, block) as (unit, count), f.loop(0, total, shape.rows) as row:
+            u = f.add(base, unit)
+            frame.call_tile(
+                shape,
+                (frame.at(projected, (row, width), u), width),
+                (frame.at(frame.pointer("starts"), u), 0),
+                (f.gep("ptr", pointers, row), frame.slot("x.u")),
+                (frame.at(frame.pointer("panels_x"), (u, inputs)), count),
+                (inputs, f.min(f.sub(total, row), shape.rows), f.div(count, lanes)),
+            )
+
+
+def _begin(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
+    """The initial states of a row, at its first step."""
+    f, v, units = frame.f, frame.v, frame.slot("H")
+    for name in plan.step.states:
+        given = frame.at(frame.pointer(f"h0.{name}"), (row, frame.slot(f"h0.{name}.r")))
+        with f.loop(0, frame.slot("Hp"), v.lanes) as u:
+            value = frame.load_units(given, frame.slot(f"h0.{name}.u"), u, units)
+            v.store(value, frame.at(memory.state(name, row), u))
+            if memory.training and name in plan.saved_states:
+                v.store(value, frame.at(memory.kept(name, row), u))
+
+
+def _finish(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
+    """The final states of a row, at its last step."""
+    f, v = frame.f, frame.v
+    for name in plan.step.states:
+        goal = frame.at(frame.pointer(f"hn.{name}"), (row, frame.slot(f"hn.{name}.r")))
+        with f.loop(0, frame.slot("Hp"), v.lanes) as u:
+            value = v.load(frame.at(memory.state(name, row, new=True), u))
+            frame.store_units(value, goal, frame.slot(f"hn.{name}.u"), u, frame.slot("H"))

@@ -1,0 +1,254 @@
+"""What the functions of a pass have in common: arguments, memory, the walk over ragged steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from .ir import Function, Int, Module
+from .isa import ISA
+from .tile import Shape
+from .vector import Vector
+
+#: Slots of every pass. Sizes: steps, rows, input and hidden units, padded hidden units, rows
+#: of all steps together. Then where time starts and which way it goes, the tables of a ragged
+#: batch (null: every step has B rows), and how the work is divided.
+COMMON = (
+    *("T", "B", "I", "H", "Hp", "N", "t0", "dt", "counts", "offsets"),
+    *("slices", "slice", "ticket", "threads", "parallel", "fp"),
+)
+
+
+def extern(name: str) -> tuple[str, ...]:
+    """The slots of a tensor of the caller: address, strides of time, row and unit."""
+    return name, f"{name}.t", f"{name}.r", f"{name}.u"
+
+
+@dataclass(frozen=True)
+class Target:
+    """For what the code is made: the tile's shapes are part of it."""
+
+    isa: ISA
+    dtype: str  # "float" or "double"
+    step: Shape  # of the products inside the recurrence
+    bulk: Shape  # of all others
+
+
+class Frame:
+    """A function ``void name(ptr args)`` whose argument is a table of 64-bit slots."""
+
+    def __init__(self, module: Module, name: str, target: Target, slots: Sequence[str]) -> None:
+        self.f = Function(module, name, [("ptr", "args")], public=name.startswith("elman_"))
+        self.module, self.target = module, target
+        self.v = Vector(self.f, target.isa, target.dtype)
+        self._slots = {slot: i for i, slot in enumerate(slots)}
+        self._loaded: dict[tuple[str, str], str] = {}
+
+    # -- arguments
+
+    def slot(self, name: str, kind: str = "i64") -> str:
+        """The value of a slot, read once at the start of the function."""
+        if (name, kind) not in self._loaded:
+            at = self.f.first(f"getelementptr i64, ptr %args, i64 {self._slots[name]}")
+            self._loaded[name, kind] = self.f.first(f"load {kind}, ptr {at}")
+        return self._loaded[name, kind]
+
+    def pointer(self, name: str) -> str:
+        return self.slot(name, "ptr")
+
+    def address(self, name: str) -> str:
+        """Where a slot lies: the ticket counter is shared by all threads."""
+        return self.f.first(f"getelementptr i64, ptr %args, i64 {self._slots[name]}")
+
+    def at(self, pointer: str, *offsets: tuple[Int, Int] | Int) -> str:
+        """The address ``pointer + sum of offsets`` in elements; a pair is a product."""
+        total: Int = 0
+        for offset in offsets:
+            total = self.f.add(
+                total, self.f.mul(*offset) if isinstance(offset, tuple) else offset
+            )
+        return self.f.gep(self.v.dtype, pointer, total)
+
+    def null(self, pointer: str) -> str:
+        return self.f.op(f"icmp eq ptr {pointer}, null")
+
+    # -- units of a row in the caller's memory: any stride, any number
+
+    def load_units(self, row: str, stride: Int, unit: Int, units: Int) -> str:
+        """One vector of units from ``unit`` on; zeros beyond the last."""
+        f, v = self.f, self.v
+        left = f.sub(units, unit)
+        whole = f.compare("sge", left, v.lanes)
+        easy = f.op(f"and i1 {whole}, {f.compare('eq', stride, 1)}")
+
+        def slowly() -> Int:
+            stack = self._stack()
+            source = self.at(row, (unit, stride))
+            f.call("gather", ("ptr", stack), ("ptr", source), ("i64", stride), ("i64", left))
+            return v.load(stack)
+
+        return f.either(easy, v.type, lambda: v.load(self.at(row, unit)), slowly)
+
+    def store_units(self, value: str, row: str, stride: Int, unit: Int, units: Int) -> None:
+        """Writes one vector of units from ``unit`` on, but none beyond the last."""
+        f, v = self.f, self.v
+        left = f.sub(units, unit)
+        whole = f.compare("sge", left, v.lanes)
+        easy = f.op(f"and i1 {whole}, {f.compare('eq', stride, 1)}")
+
+        def quickly() -> Int:
+            v.store(value, self.at(row, unit))
+            return 0
+
+        def slowly() -> Int:
+            stack = self._stack()
+            v.store(value, stack)
+            goal = self.at(row, (unit, stride))
+            f.call("scatter", ("ptr", goal), ("ptr", stack), ("i64", stride), ("i64", left))
+            return 0
+
+        f.either(easy, "i64", quickly, slowly)
+
+    def _stack(self) -> str:
+        if ("stack", "") not in self._loaded:
+            self._loaded["stack", ""] = self.f.alloca(self.v.lanes, self.v.dtype)
+        return self._loaded["stack", ""]
+
+    def extern_row(self, name: str, time: Int, row: Int) -> str:
+        """Where the caller's tensor holds a row of a step."""
+        return self.at(
+            self.pointer(name), (time, self.slot(f"{name}.t")), (row, self.slot(f"{name}.r"))
+        )
+
+    # -- ragged steps
+
+    def count(self, t: Int) -> str:
+        """How many rows are active at a step."""
+        table = self.pointer("counts")
+        f = self.f
+        return f.either(
+            self.null(table), "i64", lambda: self.slot("B"), lambda: f.load("i64", table, t)
+        )
+
+    def place(self, t: Int) -> tuple[str, str]:
+        """Of a step: its index along the caller's time stride, and its first row among all."""
+        f, table = self.f, self.pointer("offsets")
+        plain = self.null(table)
+        flat = f.either(
+            plain, "i64", lambda: f.mul(t, self.slot("B")), lambda: f.load("i64", table, t)
+        )
+        return f.select(plain, t, flat), flat
+
+    def neighbour(self, t: Int, step: Int, exists: str) -> str:
+        """The rows active at the step before or after ``t``; 0 if there is none."""
+        f = self.f
+        return f.either(exists, "i64", lambda: self.count(f.add(t, step)), lambda: 0)
+
+    # -- rows handed to threads
+
+    @contextmanager
+    def tickets(self, total: Int) -> Iterator[str]:
+        """Every number below ``total`` once, over all threads, in no order."""
+        f = self.f
+        head, body, leave = f.name("next"), f.name("work"), f.name("done")
+        counter = self.address("ticket")
+        self.enter()
+        f.do(f"br label %{head}")
+        f.label(head)
+        ticket = f.op(f"atomicrmw add ptr {counter}, i64 1 monotonic")
+        f.do(f"br i1 {f.compare('slt', ticket, total)}, label %{body}, label %{leave}")
+        f.label(body)
+        yield ticket
+        f.do(f"br label %{head}")
+        f.label(leave)
+        self.leave()
+
+    def enter(self) -> None:
+        """Takes over the caller's rounding and denormal modes, which threads don't inherit."""
+        self._own = self.f.alloca(1, "i64", 8)
+        read_fp(self.f, self.target.isa, self._own)
+        write_fp(self.f, self.target.isa, self.address("fp"))
+
+    def leave(self) -> None:
+        write_fp(self.f, self.target.isa, self._own)
+
+    def region(self, worker: str) -> None:
+        """Runs a worker on as many threads as the caller wants, and waits for them."""
+        f = self.f
+        f.do(f"store atomic i64 0, ptr {self.address('ticket')} monotonic, align 8")
+        read_fp(f, self.target.isa, self.address("fp"))
+        threads = self.slot("threads")
+
+        def many() -> Int:
+            count = f.op(f"trunc i64 {threads} to i32")
+            run = self.pointer("parallel")
+            f.do(f"call void {run}(ptr @{worker}, ptr %args, i32 {count}, i32 0)")
+            return 0
+
+        def alone() -> Int:
+            f.call(worker, ("ptr", "%args"))
+            return 0
+
+        f.either(f.compare("sgt", threads, 1), "i64", many, alone)
+
+    # -- tiles
+
+    def call_tile(
+        self,
+        shape: Shape,
+        acc: tuple[str, Int],
+        init: tuple[str, Int],
+        a: tuple[str, Int],
+        b: tuple[str, Int],
+        sizes: tuple[Int, Int, Int],
+    ) -> None:
+        """A tile; each operand with its stride, sizes are (k, rows, vectors)."""
+        k, rows, width = sizes
+        pairs = [x for p in (acc, init, a, b) for x in (("ptr", p[0]), ("i64", p[1]))]
+        self.f.call(shape.name, *pairs, ("i64", k), ("i64", rows), ("i64", width))
+
+
+def read_fp(f: Function, isa: ISA, where: str) -> None:
+    """Stores the floating-point control register."""
+    if isa.fp_state == "x86":
+        f.module.declare("void @llvm.x86.sse.stmxcsr(ptr)")
+        f.do(f"call void @llvm.x86.sse.stmxcsr(ptr {where})")
+    else:
+        value = f.op('call i64 asm sideeffect "mrs $0, fpcr", "=r"()')
+        f.store("i64", value, where)
+
+
+def write_fp(f: Function, isa: ISA, where: str) -> None:
+    """Sets the floating-point control register from memory."""
+    if isa.fp_state == "x86":
+        f.module.declare("void @llvm.x86.sse.ldmxcsr(ptr)")
+        f.do(f"call void @llvm.x86.sse.ldmxcsr(ptr {where})")
+    else:
+        value = f.load("i64", where)
+        f.do(f'call void asm sideeffect "msr fpcr, $0", "r"(i64 {value})')
+
+
+def define_helpers(module: Module, target: Target) -> None:
+    """The functions for units with a stride or a remainder, one number at a time."""
+    dtype = target.dtype
+    lanes = target.isa.lanes(dtype)
+
+    def define(name: str, params: list[tuple[str, str]], body: Callable[[Function], None]) -> None:
+        body(Function(module, name, params))
+
+    def gather(f: Function) -> None:
+        v = Vector(f, target.isa, dtype)
+        v.store(v.number(0.0), "%to")
+        with f.loop(0, f.min("%count", lanes)) as i:
+            value = f.load(dtype, f.gep(dtype, "%from", f.mul(i, "%stride")))
+            f.store(dtype, value, f.gep(dtype, "%to", i))
+
+    def scatter(f: Function) -> None:
+        with f.loop(0, f.min("%count", lanes)) as i:
+            value = f.load(dtype, f.gep(dtype, "%from", i))
+            f.store(dtype, value, f.gep(dtype, "%to", f.mul(i, "%stride")))
+
+    params = [("ptr", "to"), ("ptr", "from"), ("i64", "stride"), ("i64", "count")]
+    define("gather", params, gather)
+    define("scatter", params, scatter)

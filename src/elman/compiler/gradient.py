@@ -1,0 +1,58 @@
+"""Reverse mode on the graph of one step: from a step to the step of its backward pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..cell import Step
+from ..expr import PRIMITIVES, Node, constant, node, walk
+
+
+@dataclass(frozen=True)
+class Backward:
+    """The gradient of one step, as nodes over the values of the step itself.
+
+    The leaves ``carry.state`` and ``gout.state`` are the gradient that arrives at a new state
+    from the following step and from the caller. ``state`` holds what is handed to the
+    preceding step; the other tables what goes to the leaves and products of the step.
+    """
+
+    state: dict[str, Node]
+    x: dict[str, Node]
+    bias: dict[str, Node]
+    product: dict[Node, Node]  # by the product: the gradient of its result
+    input: dict[str, Node]
+
+
+def differentiate(step: Step) -> Backward:
+    """The gradient of a step. Only the first state is given out, so only it has a ``gout``."""
+    gradients: dict[Node, Node] = {}
+
+    def give(target: Node, gradient: Node) -> None:
+        known = gradients.get(target)
+        gradients[target] = gradient if known is None else known + gradient
+
+    for index, (name, new) in enumerate(zip(step.states, step.new, strict=True)):
+        carry = node("carry", attr=name)
+        give(new, carry + node("gout", attr=name) if index == 0 else carry)
+    for current in reversed(list(walk(step.new))):
+        gradient = gradients.get(current)
+        if gradient is None:
+            continue
+        if current.op == "product":
+            give(current.args[0], node("product_t", gradient, attr=current.attr))
+        elif current.op in PRIMITIVES:
+            rule = PRIMITIVES[current.op].derivative
+            for argument, part in zip(
+                current.args, rule(gradient, current, *current.args), strict=True
+            ):
+                if part is not None and argument.op != "const":
+                    give(argument, part)
+
+    def found(op: str) -> dict[str, Node]:
+        return {leaf.attr: g for leaf, g in gradients.items() if leaf.op == op}
+
+    zero = constant(0.0)
+    state = {name: zero for name in step.states} | found("state")
+    products = {n: g for n, g in gradients.items() if n.op == "product"}
+    return Backward(state, found("x"), found("bias"), products, found("input"))

@@ -1,0 +1,146 @@
+"""The graph of a step made ready for kernels: what is saved, what is folded, in what stages.
+
+A product needs whole rows of its operand, so a step falls into stages: each is the products
+whose operands are ready, then the pointwise work up to the next product. RNN, LSTM and GRU have
+one stage forward; a reset before the product makes it two. Nothing else tells cells apart.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..expr import PRIMITIVES, Node, node, walk
+
+PRODUCTS = ("product", "product_t")
+#: Leaves that lie in a row of memory of their own, where a product can read them.
+IN_ROWS = ("state", "carry")
+
+
+def choose_saved(needed: Iterable[Node], available: set[Node]) -> set[Node]:
+    """Which forward values to keep for the backward pass, given those it reads.
+
+    A value is kept if computing it again would need a product, a transcendental function or
+    more than one kept value; cheap functions of kept values are computed again.
+    """
+    kept: dict[Node, frozenset[Node]] = {}
+
+    def sources(value: Node) -> frozenset[Node]:
+        """The values to keep so that this one can be had."""
+        if value not in kept:
+            if value in available or value.op in ("state", "input", "const"):
+                kept[value] = frozenset()
+            elif value.op not in PRIMITIVES:
+                kept[value] = frozenset([value])
+            else:
+                below = frozenset[Node]().union(*map(sources, value.args))
+                primitive = PRIMITIVES[value.op]
+                again = (not primitive.costly and len(below) <= 1) or primitive.mask or not below
+                kept[value] = below if again else frozenset([value])
+        return kept[value]
+
+    return set().union(*map(sources, needed))
+
+
+def fold(roots: Iterable[Node]) -> dict[Node, Node]:
+    """Every node mapped to its form with additions folded into products.
+
+    A product has an optional second argument, the value its accumulators start from: a bias, a
+    projected input, another product of the same place. ``xb.(gate, bias)`` is a projected input
+    that also holds a recurrent bias. Only products that are used once are folded.
+    """
+    roots = list(roots)
+    uses = Counter(a for n in walk(roots) for a in n.args)
+    uses.update(roots)
+    done: dict[Node, Node] = {}
+    for old in walk(roots):
+        new = node(old.op, *(done[a] for a in old.args), attr=old.attr)
+        if old.op == "add":
+            a, b = old.args
+            for started in (_started(done, uses, a, b), _started(done, uses, b, a)):
+                if started is not None:
+                    new = started
+                    break
+        done[old] = new
+    return done
+
+
+def _started(done: dict[Node, Node], uses: Counter[Node], p: Node, start: Node) -> Node | None:
+    """``start + p`` as the product ``p`` begun from ``start``, if that can be."""
+    product, value = done[p], done[start]
+    if product.op not in PRODUCTS or uses[p] != 1:
+        return None
+    operand, *begun = product.args
+    if not begun:
+        if value.op in ("x", "bias") or (value.op in PRODUCTS and uses[start] == 1):
+            return node(product.op, operand, value, attr=product.attr)
+    elif begun[0].op == "bias" and value.op == "x":
+        both = node("xb", attr=(value.attr, begun[0].attr))
+        return node(product.op, operand, both, attr=product.attr)
+    return None
+
+
+@dataclass(frozen=True)
+class Store:
+    """A value written by a stage: ``kind`` and ``name`` say where."""
+
+    value: Node
+    kind: str  # "state", "saved", "saved_state", "z", "output", "cross"
+    name: str | int
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Products whose operands are ready, then pointwise work, then what is written."""
+
+    products: tuple[Node, ...]
+    stores: tuple[Store, ...]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A step cut into stages; ``crossing`` are the values handed from one stage to a later."""
+
+    stages: tuple[Stage, ...]
+    crossing: tuple[Node, ...]
+    levels: dict[Node, int]
+
+
+def cut(stores: Iterable[Store]) -> Program:
+    """The stages of a step, from what it writes."""
+    stores = list(stores)
+    order = list(walk(s.value for s in stores))
+    levels: dict[Node, int] = {}
+    crossing: dict[Node, None] = {}
+
+    def is_mask(value: Node) -> bool:
+        return value.op in PRIMITIVES and PRIMITIVES[value.op].mask
+
+    for value in order:
+        level = max((levels[a] for a in value.args), default=0)
+        if value.op in PRODUCTS and value.args[0].op not in IN_ROWS:
+            level = max(level, levels[value.args[0]] + 1)
+            crossing[value.args[0]] = None
+        levels[value] = level
+
+    def cross(value: Node, level: int) -> None:
+        """Marks what a stage needs of earlier ones. Truth values are computed again."""
+        for argument in value.args:
+            if levels[argument] < level and argument.args:
+                if is_mask(argument):
+                    cross(argument, level)
+                elif not (value.op in PRODUCTS and argument is value.args[0]):
+                    crossing[argument] = None
+
+    for value in order:
+        cross(value, levels[value])
+    everything = stores + [Store(v, "cross", i) for i, v in enumerate(crossing)]
+    stages = tuple(
+        Stage(
+            tuple(v for v in order if v.op in PRODUCTS and levels[v] == level),
+            tuple(s for s in everything if levels[s.value] == level),
+        )
+        for level in range(max(levels.values()) + 1)
+    )
+    return Program(stages, tuple(crossing), levels)

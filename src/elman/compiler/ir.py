@@ -1,0 +1,199 @@
+"""Writing LLVM IR as text: the few instructions that the kernels need.
+
+Text, because building it is several times faster than building llvmlite's objects, and a
+kernel is compiled while its user waits. Integers are ``i64``; a Python int is a constant and
+arithmetic on two constants happens here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+Int = int | str  # a constant, or the name of an i64 value
+
+
+class Module:
+    """The text of one LLVM module: declarations, functions, shared constants."""
+
+    def __init__(self) -> None:
+        self.functions: list[Function] = []
+        self.globals: list[str] = []
+        self._declared: dict[str, None] = {}
+
+    def declare(self, signature: str) -> None:
+        """An external intrinsic, once: ``declare("float @llvm.fabs.f32(float)")``."""
+        self._declared[signature] = None
+
+    def __str__(self) -> str:
+        parts = [*self.globals, *(f"declare {d}" for d in self._declared)]
+        return "\n".join(parts + [str(f) for f in self.functions]) + "\n"
+
+
+class Function:
+    """One function under construction; every method appends instructions at its end."""
+
+    def __init__(
+        self, module: Module, name: str, params: Sequence[tuple[str, str]], *, public: bool = False
+    ) -> None:
+        linkage = "" if public else "internal "
+        arguments = ", ".join(f"{t} %{n}" for t, n in params)
+        self.module = module
+        self.params = [f"%{n}" for _, n in params]
+        self._head = f"define {linkage}void @{name}({arguments}) nounwind {{"
+        self._entry: list[str] = []  # stack slots, which must stay outside of loops
+        self._lines: list[str] = []
+        self._count = 0
+        self.block = "entry"
+        module.functions.append(self)
+
+    def __str__(self) -> str:
+        return "\n".join([self._head, "entry:", *self._entry, *self._lines, "  ret void", "}"])
+
+    # -- names and raw instructions
+
+    def name(self, prefix: str = "v") -> str:
+        self._count += 1
+        return f"{prefix}{self._count}"
+
+    def do(self, text: str) -> None:
+        self._lines.append("  " + text)
+
+    def op(self, text: str) -> str:
+        result = "%" + self.name()
+        self._lines.append(f"  {result} = {text}")
+        return result
+
+    def label(self, name: str) -> None:
+        self._lines.append(f"{name}:")
+        self.block = name
+
+    def first(self, text: str) -> str:
+        """An instruction at the very start of the function, whose result holds everywhere."""
+        result = "%" + self.name("first")
+        self._entry.append(f"  {result} = {text}")
+        return result
+
+    def alloca(self, count: int, kind: str, align: int = 64) -> str:
+        result = "%" + self.name("stack")
+        self._entry.append(f"  {result} = alloca {kind}, i64 {count}, align {align}")
+        return result
+
+    # -- integers
+
+    def add(self, a: Int, b: Int) -> Int:
+        if isinstance(a, int) and isinstance(b, int):
+            return a + b
+        return b if a == 0 else a if b == 0 else self.op(f"add i64 {a}, {b}")
+
+    def sub(self, a: Int, b: Int) -> Int:
+        if isinstance(a, int) and isinstance(b, int):
+            return a - b
+        return a if b == 0 else self.op(f"sub i64 {a}, {b}")
+
+    def mul(self, a: Int, b: Int) -> Int:
+        if isinstance(a, int) and isinstance(b, int):
+            return a * b
+        if a == 0 or b == 0:
+            return 0
+        return b if a == 1 else a if b == 1 else self.op(f"mul i64 {a}, {b}")
+
+    def div(self, a: Int, b: Int) -> Int:
+        """The quotient of two positive integers, rounded down."""
+        if isinstance(a, int) and isinstance(b, int):
+            return a // b
+        return a if b == 1 else self.op(f"udiv i64 {a}, {b}")
+
+    def min(self, a: Int, b: Int) -> str:
+        return self.op(f"select i1 {self.compare('slt', a, b)}, i64 {a}, i64 {b}")
+
+    def max(self, a: Int, b: Int) -> str:
+        return self.op(f"select i1 {self.compare('sgt', a, b)}, i64 {a}, i64 {b}")
+
+    def compare(self, how: str, a: Int, b: Int) -> str:
+        return self.op(f"icmp {how} i64 {a}, {b}")
+
+    def select(self, condition: str, a: Int, b: Int, kind: str = "i64") -> str:
+        return self.op(f"select i1 {condition}, {kind} {a}, {kind} {b}")
+
+    # -- memory
+
+    def gep(self, kind: str, pointer: str, index: Int) -> str:
+        if index == 0:
+            return pointer
+        return self.op(f"getelementptr {kind}, ptr {pointer}, i64 {index}")
+
+    def load(self, kind: str, pointer: str, index: Int = 0, align: int = 0) -> str:
+        tail = f", align {align}" if align else ""
+        return self.op(f"load {kind}, ptr {self.gep(kind, pointer, index)}{tail}")
+
+    def store(self, kind: str, value: Int, pointer: str, align: int = 0) -> None:
+        tail = f", align {align}" if align else ""
+        self.do(f"store {kind} {value}, ptr {pointer}{tail}")
+
+    def call(self, function: str, *arguments: tuple[str, Int]) -> None:
+        self.do(f"call void @{function}({', '.join(f'{t} {v}' for t, v in arguments)})")
+
+    # -- control flow
+
+    @contextmanager
+    def loop(self, start: Int, stop: Int, step: Int = 1) -> Iterator[str]:
+        """``for i in range(start, stop, step)``; the step may be a value."""
+        head, body, leave = self.name("head"), self.name("body"), self.name("leave")
+        latch, index, following = self.name("latch"), "%" + self.name("i"), "%" + self.name("n")
+        self.do(f"br label %{head}")
+        before = self.block
+        self.label(head)
+        self.do(f"{index} = phi i64 [ {start}, %{before} ], [ {following}, %{latch} ]")
+        self.do(f"br i1 {self.compare('slt', index, stop)}, label %{body}, label %{leave}")
+        self.label(body)
+        yield index
+        self.do(f"br label %{latch}")
+        self.label(latch)
+        self.do(f"{following} = add i64 {index}, {step}")
+        self.do(f"br label %{head}")
+        self.label(leave)
+
+    @contextmanager
+    def blocks(self, stop: Int, size: Callable[[Int], Int]) -> Iterator[tuple[str, Int]]:
+        """Runs from 0 to ``stop`` in blocks; ``size`` gives a block's size from what is left."""
+        head, body, leave = self.name("head"), self.name("body"), self.name("leave")
+        latch, index, following = self.name("latch"), "%" + self.name("i"), "%" + self.name("n")
+        self.do(f"br label %{head}")
+        before = self.block
+        self.label(head)
+        self.do(f"{index} = phi i64 [ 0, %{before} ], [ {following}, %{latch} ]")
+        self.do(f"br i1 {self.compare('slt', index, stop)}, label %{body}, label %{leave}")
+        self.label(body)
+        count = size(self.sub(stop, index))
+        yield index, count
+        self.do(f"br label %{latch}")
+        self.label(latch)
+        self.do(f"{following} = add i64 {index}, {count}")
+        self.do(f"br label %{head}")
+        self.label(leave)
+
+    @contextmanager
+    def when(self, condition: str) -> Iterator[None]:
+        """What follows happens if the condition holds."""
+        inside, after = self.name("then"), self.name("after")
+        self.do(f"br i1 {condition}, label %{inside}, label %{after}")
+        self.label(inside)
+        yield
+        self.do(f"br label %{after}")
+        self.label(after)
+
+    def either(
+        self, condition: str, kind: str, yes: Callable[[], Int], no: Callable[[], Int]
+    ) -> str:
+        """The value of one of two pieces of code, by the condition."""
+        left, right, after = self.name("yes"), self.name("no"), self.name("join")
+        self.do(f"br i1 {condition}, label %{left}, label %{right}")
+        self.label(left)
+        a, from_a = yes(), self.block
+        self.do(f"br label %{after}")
+        self.label(right)
+        b, from_b = no(), self.block
+        self.do(f"br label %{after}")
+        self.label(after)
+        return self.op(f"phi {kind} [ {a}, %{from_a} ], [ {b}, %{from_b} ]")

@@ -1,0 +1,101 @@
+"""Making code of IR: LLVM, through llvmlite, and the cache of object code on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from ctypes import CFUNCTYPE, c_void_p
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ..runtime.cache import ObjectCache
+from .ir import Module
+from .isa import ISA
+
+CACHE = ObjectCache()
+_lock = threading.RLock()  # llvmlite is called by one thread at a time
+_ENTRY = CFUNCTYPE(None, c_void_p)  # releases the GIL while the code runs
+
+
+class Code:
+    """A compiled function. The machine code lives as long as this object."""
+
+    def __init__(self, object_code: bytes, name: str) -> None:
+        binding, engine = _engine()
+        with _lock:
+            builder = binding.JITLibraryBuilder()
+            builder.add_object_img(object_code).export_symbol(name)
+            self._library = builder.link(engine, f"elman{id(self)}.{_count()}")
+            self.call: Callable[[int], None] = _ENTRY(self._library[name])
+
+
+_numbers = iter(range(1 << 62))
+
+
+def _count() -> int:
+    return next(_numbers)
+
+
+@cache
+def _engine() -> tuple[Any, Any]:
+    from llvmlite import binding
+
+    with _lock:
+        binding.initialize_all_targets()
+        binding.initialize_all_asmprinters()
+        return binding, binding.create_lljit_compiler(_machine_of_host())
+
+
+def _machine_of_host() -> Any:
+    from llvmlite import binding
+
+    return binding.Target.from_default_triple().create_target_machine(
+        cpu=binding.get_host_cpu_name(), opt=2, reloc="pic", jit=True
+    )
+
+
+def object_code(module: Module, isa: ISA) -> bytes:
+    """LLVM's object code of a module for an instruction set."""
+    binding, _ = _engine()
+    with _lock:
+        triple = binding.get_process_triple()
+        if not triple.startswith(isa.triple):
+            triple = f"{isa.triple}-unknown-linux-gnu"
+        machine = binding.Target.from_triple(triple).create_target_machine(
+            cpu=isa.cpu, features=isa.features, opt=2, reloc="pic", codemodel="small"
+        )
+        parsed = binding.parse_assembly(str(module))
+        parsed.triple = triple
+        options = binding.create_pipeline_tuning_options(speed_level=1)
+        options.loop_vectorization = options.slp_vectorization = False
+        passes = binding.create_pass_builder(machine, options)
+        passes.getModulePassManager().run(parsed, passes)
+        return bytes(machine.emit_object(parsed))
+
+
+def load(key: str, isa: ISA, name: str, emit: Callable[[], Module]) -> tuple[Code, str]:
+    """The code of this key: from the cache on disk, or compiled and put there.
+
+    Returns the code and where it came from, "disk" or "compiled".
+    """
+    full = hashlib.sha256(f"{key} {isa} {name} {_toolchain()}".encode()).hexdigest()
+    known = CACHE.load(full)
+    if known is not None:
+        return Code(known, name), "disk"
+    compiled = object_code(emit(), isa)
+    CACHE.store(full, compiled)
+    return Code(compiled, name), "compiled"
+
+
+@cache
+def _toolchain() -> str:
+    """What object code depends on besides the formula: LLVM, and this package's own source."""
+    import llvmlite
+
+    digest = hashlib.sha256(llvmlite.__version__.encode())
+    folder = Path(__file__).parent
+    for source in sorted([*folder.glob("*.py"), folder.parent / "expr.py"]):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()

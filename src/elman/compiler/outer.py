@@ -1,0 +1,173 @@
+"""The weights' and biases' gradients: sums over all rows of all steps.
+
+``dW[m][c] = sum over n of z[n][m] * row_n[c]`` is a product whose sum runs over the rows, so it
+is the tile again: a few columns of ``z``, copied into a strip, times the rows ``row_n``, packed
+into a panel, ``depth`` of them at a time. The depth depends on the sizes alone, and each element
+is summed by one thread from first to last: the bits do not depend on the number of threads.
+
+Tasks are read from a table that the caller fills, six numbers each (:data:`JOB`); a task is a
+part of the rows of one matrix, or one bias.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .frame import Frame, Target
+from .ir import Function, Int, Module
+from .vector import Vector
+
+#: Of a matrix: where its gradient goes, the column of z, the list of rows (an index), the
+#: stride between units of such a row, how many units, and that number padded. Of a bias: where
+#: its gradient goes and the column of z.
+JOB = ("goal", "column", "list", "stride", "units", "padded")
+
+
+def emit_outer(module: Module, target: Target, slots: Sequence[str], z_columns: int) -> None:
+    """The worker ``backward_weights``."""
+    _define_gather_panel(module, target)
+    frame = Frame(module, "backward_weights", target, slots)
+    f = frame.f
+    worker = f.op(f"atomicrmw add ptr {frame.address('workers')}, i64 1 monotonic")
+    area = frame.at(frame.pointer("scratch"), (worker, frame.slot("area")))
+    split = f.mul(frame.slot("matrices"), frame.slot("parts"))
+    with frame.tickets(frame.slot("tasks")) as ticket:
+        is_bias = f.compare("sge", ticket, split)
+        with f.when(is_bias):
+            job = f.add(frame.slot("matrices"), f.sub(ticket, split))
+            _bias(frame, area, job, z_columns)
+        with f.when(f.op(f"xor i1 {is_bias}, true")):
+            part = f.op(f"urem i64 {ticket}, {frame.slot('parts')}")
+            _matrix(frame, area, f.div(ticket, frame.slot("parts")), part, z_columns)
+
+
+def _job(frame: Frame, job: Int) -> dict[str, str]:
+    f = frame.f
+    base = f.gep("i64", frame.pointer("jobs"), f.mul(job, len(JOB)))
+    kinds = {"goal": "ptr"}
+    return {
+        name: f.load(kinds.get(name, "i64"), f.gep("i64", base, i)) for i, name in enumerate(JOB)
+    }
+
+
+def _z(frame: Frame, z_columns: int, row: Int, column: Int) -> str:
+    width = frame.f.mul(frame.slot("Hp"), z_columns)
+    return frame.at(frame.pointer("z"), (row, width), (column, frame.slot("Hp")))
+
+
+def _bias(frame: Frame, area: str, job: Int, z_columns: int) -> None:
+    """A column of z summed over all rows: a tile of one row of ones."""
+    f, v, shape = frame.f, frame.v, frame.target.bulk
+    given = _job(frame, job)
+    one = f.alloca(1, "ptr", 8)
+    f.store("ptr", frame.pointer("one"), one)
+    units = frame.slot("H")
+
+    def block(left: Int) -> Int:
+        return f.mul(shape.width(f, left, v.lanes), v.lanes)
+
+    with f.blocks(frame.slot("Hp"), block) as (unit, count):
+        z = frame.at(_z(frame, z_columns, 0, given["column"]), unit)
+        frame.call_tile(
+            shape,
+            (area, 0),
+            (frame.pointer("zeros"), 0),
+            (one, 0),
+            (z, f.mul(frame.slot("Hp"), z_columns)),
+            (frame.slot("N"), 1, f.div(count, v.lanes)),
+        )
+        with f.loop(0, count, v.lanes) as u:
+            value = v.load(frame.at(area, u))
+            frame.store_units(value, given["goal"], 1, f.add(unit, u), units)
+
+
+def _matrix(frame: Frame, area: str, job: Int, part: Int, z_columns: int) -> None:
+    """One part of the rows of one matrix."""
+    f, v, shape = frame.f, frame.v, frame.target.bulk
+    given = _job(frame, job)
+    units, padded, inputs = given["units"], given["padded"], frame.slot("H")
+    depth, total = frame.slot("depth"), frame.slot("N")
+    whole = f.mul(frame.slot("parts"), shape.rows)
+    size = f.mul(f.div(f.add(inputs, f.sub(whole, 1)), whole), shape.rows)
+    first = f.mul(part, size)
+    last = f.min(f.add(first, size), inputs)
+    sums = area
+    panel = frame.at(sums, (inputs, frame.slot("columns")))
+    strip = frame.at(panel, (depth, frame.slot("columns")))
+    pointers = f.alloca(shape.rows, "ptr")
+    with f.loop(0, shape.rows) as m:
+        f.store("ptr", frame.at(strip, m), f.gep("ptr", pointers, m))
+    rows_list = f.gep("ptr", frame.pointer("lists"), f.mul(given["list"], total))
+
+    def block(left: Int) -> Int:
+        return f.mul(shape.width(f, left, v.lanes), v.lanes)
+
+    with f.loop(0, total, depth) as begin:
+        k = f.min(f.sub(total, begin), depth)
+        f.call(
+            f"gather_panel_{shape.name}",
+            *(("ptr", panel), ("ptr", f.gep("ptr", rows_list, begin))),
+            *(("i64", given["stride"]), ("i64", units), ("i64", padded), ("i64", k)),
+        )
+        fresh = f.compare("eq", begin, 0)
+        with f.loop(first, last, shape.rows) as m:
+            rows = f.min(f.sub(last, m), shape.rows)
+            with f.loop(0, k) as i:
+                z = frame.at(_z(frame, z_columns, f.add(begin, i), given["column"]), m)
+                with f.loop(0, rows) as r:
+                    value = f.load(v.dtype, f.gep(v.dtype, z, r))
+                    f.store(v.dtype, value, frame.at(strip, (i, shape.rows), r))
+            with f.blocks(padded, block) as (unit, count):
+                acc = frame.at(sums, (m, padded), unit)
+                zeros = frame.pointer("zeros")
+                frame.call_tile(
+                    shape,
+                    (acc, padded),
+                    (f.select(fresh, zeros, acc, "ptr"), f.select(fresh, 0, padded)),
+                    (pointers, shape.rows),
+                    (frame.at(panel, (unit, k)), count),
+                    (k, rows, f.div(count, v.lanes)),
+                )
+    with f.loop(first, last) as m, f.loop(0, padded, v.lanes) as u:
+        value = v.load(frame.at(sums, (m, padded), u))
+        frame.store_units(value, frame.at(given["goal"], (m, units)), 1, u, units)
+
+
+def _define_gather_panel(module: Module, target: Target) -> None:
+    """``panel[block][k][unit] = list[k][unit * stride]``, padded with zeros."""
+    shape = target.bulk
+    params = (
+        *(("ptr", "panel"), ("ptr", "rows"), ("i64", "stride"), ("i64", "units")),
+        *(("i64", "padded"), ("i64", "k")),
+    )
+    f = Function(module, f"gather_panel_{shape.name}", params)
+    v = Vector(f, target.isa, target.dtype)
+    panel, rows, stride, units, padded, k = f.params
+
+    def size(left: Int) -> Int:
+        return f.mul(shape.width(f, left, v.lanes), v.lanes)
+
+    with f.blocks(padded, size) as (unit, count):
+        base = f.gep(v.dtype, panel, f.mul(unit, k))
+        with f.loop(0, k) as i:
+            source = f.load("ptr", f.gep("ptr", rows, i))
+            with f.loop(0, count, v.lanes) as u:
+                goal = f.gep(v.dtype, f.gep(v.dtype, base, f.mul(i, count)), u)
+                at = f.add(unit, u)
+                left = f.sub(units, at)
+                whole = f.compare("sge", left, v.lanes)
+                easy = f.op(f"and i1 {whole}, {f.compare('eq', stride, 1)}")
+                place = f.gep(v.dtype, source, f.mul(at, stride))
+
+                def quickly(goal: str = goal, place: str = place) -> Int:
+                    v.store(v.load(place), goal)
+                    return 0
+
+                def slowly(goal: str = goal, place: str = place, left: Int = left) -> Int:
+                    f.call(
+                        "gather",
+                        *(("ptr", goal), ("ptr", place), ("i64", stride), ("i64", left)),
+                    )
+                    return 0
+
+                f.either(easy, "i64", quickly, slowly)

@@ -1,0 +1,138 @@
+"""All that is decided about a step before any code is written, in one object."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from dataclasses import dataclass
+
+from ..cell import Step
+from ..expr import Node, node, walk
+from .gradient import differentiate
+from .graph import Program, Store, choose_saved, cut, fold
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The programs of a step and what passes between them.
+
+    The numbering of ``columns``, ``saved`` and ``z`` is the layout of the buffers: one column
+    of ``H`` units for each.
+    """
+
+    step: Step
+    infer: Program  # forward, nothing kept
+    train: Program  # forward, keeping what the backward pass reads
+    backward: Program
+    columns: tuple[Node, ...]  # projected inputs: leaves x and xb
+    products: tuple[Node, ...]  # forward products, as in the graph before folding
+    saved: tuple[Node, ...]
+    saved_states: tuple[str, ...]
+    z: tuple[Node, ...]  # gradients at gates and products, written at every step
+    z_x: dict[str, int]  # by gate: the column of z for rows of weight_ih
+    z_bias: dict[str, int]  # by gate: for bias_hh
+    z_product: tuple[tuple[str, int, Node], ...]  # gate, column of z, operand
+
+    @functools.cached_property
+    def key(self) -> str:
+        """A digest of all that the kernels are made from."""
+        numbers: dict[Node, int] = {}
+        lines = [f"{self.step.states} {self.saved_states} {self.z_x} {self.z_bias}"]
+        programs = (self.infer, self.train, self.backward)
+        stores = [s for p in programs for stage in p.stages for s in stage.stores]
+        roots = [s.value for s in stores] + [o for _, _, o in self.z_product]
+        for n in walk([*roots, *self.columns]):
+            numbers[n] = len(numbers)
+            lines.append(f"{n.op} {n.attr!r} {[numbers[a] for a in n.args]}")
+        for p in programs:
+            for stage in p.stages:
+                lines.append(f"{[numbers[n] for n in stage.products]}")
+                lines += [f"{numbers[s.value]} {s.kind} {s.name}" for s in stage.stores]
+            lines.append(f"crossing {[numbers[n] for n in p.crossing]}")
+        lines += [f"{gate} {z} {numbers[o]}" for gate, z, o in self.z_product]
+        lines.append(f"columns {[numbers[c] for c in self.columns]}")
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+@functools.lru_cache(maxsize=256)
+def plan_of(step: Step) -> Plan:
+    """Decides what a step's kernels compute, keep and write."""
+    gradient = differentiate(step)
+    z = tuple(
+        dict.fromkeys(
+            [*gradient.x.values(), *gradient.bias.values(), *gradient.product.values()]
+        )
+    )
+    roots = [*gradient.state.values(), *z]
+    operands = {p: p.args[0] for p in gradient.product}
+
+    saved = choose_saved(_read_by(roots), set(step.new))
+    saved |= {o for o in operands.values() if o.op != "state" and o not in step.new}
+    order = {n: i for i, n in enumerate(walk([*step.new, *saved]))}
+    kept = tuple(sorted(saved - set(step.new), key=order.__getitem__))
+
+    leaves = {n: node("saved", attr=i) for i, n in enumerate(kept)}
+    leaves |= {n: node("new", attr=s) for s, n in zip(step.states, step.new, strict=True) if n.args}
+    done: dict[Node, Node] = {}
+    for old in walk(roots):
+        done[old] = (
+            leaves[old]
+            if old in leaves
+            else node(old.op, *(done[a] for a in old.args), attr=old.attr)
+        )
+    read = {(n.op, n.attr) for n in walk(done[r] for r in roots)}
+    in_rows = {o for o in operands.values() if o.op == "state"}
+    saved_states = tuple(
+        s
+        for s in step.states
+        if ("state", s) in read or ("new", s) in read or node("state", attr=s) in in_rows
+    )
+
+    folded = fold([*step.new, *kept])
+    new = [folded[n] for n in step.new]
+    stores = [Store(n, "state", s) for n, s in zip(new, step.states, strict=True)]
+    stores.append(Store(new[0], "output", step.states[0]))
+    keep = [Store(n, "saved_state", s) for n, s in zip(new, step.states, strict=True)]
+    keep = [s for s in keep if s.name in saved_states]
+    keep += [Store(folded[n], "saved", i) for i, n in enumerate(kept)]
+    infer, train = cut(stores), cut(stores + keep)
+
+    turned = fold(done[r] for r in roots)
+    back = [Store(turned[done[g]], "state", s) for s, g in gradient.state.items()]
+    back += [Store(turned[done[g]], "z", i) for i, g in enumerate(z)]
+    backward = cut(back)
+
+    columns = tuple(n for n in walk([*new, *(folded[k] for k in kept)]) if n.op in ("x", "xb"))
+    return Plan(
+        step=step,
+        infer=infer,
+        train=train,
+        backward=backward,
+        columns=columns,
+        products=tuple(gradient.product),
+        saved=kept,
+        saved_states=saved_states,
+        z=z,
+        z_x={gate: z.index(g) for gate, g in gradient.x.items()},
+        z_bias={gate: z.index(g) for gate, g in gradient.bias.items()},
+        z_product=tuple((p.attr, z.index(g), operands[p]) for p, g in gradient.product.items()),
+    )
+
+
+def _read_by(roots: list[Node]) -> list[Node]:
+    """The values of the forward step that the gradient's nodes read."""
+    backward: set[Node] = set()
+    read: dict[Node, None] = {}
+    for current in walk(roots):
+        mine = current.op in ("carry", "gout", "product_t")
+        if mine or any(a in backward for a in current.args):
+            backward.add(current)
+            read.update(dict.fromkeys(a for a in current.args if a not in backward))
+    return list(read)
+
+
+def products_of(program: Program) -> tuple[Node, ...]:
+    """The products of a program, stage after stage: the order of their packed panels."""
+    return tuple(p for stage in program.stages for p in stage.products)
+
+

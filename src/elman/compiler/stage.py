@@ -1,0 +1,140 @@
+"""A stage of a step as code: its products into a tile of accumulators, then the pointwise work.
+
+The accumulators of all products of a stage lie side by side in a small buffer that never leaves
+the nearest cache; the pointwise work reads them row by row, one vector of units at a time, with
+everything else that it needs of that row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..expr import PRIMITIVES, Node
+from .frame import Frame
+from .graph import PRODUCTS, Program, Stage, Store
+from .ir import Int
+from .plan import products_of
+
+
+@dataclass(frozen=True)
+class Spot:
+    """One vector of units of one row: ``row`` of the batch, its first ``unit``."""
+
+    row: Int
+    unit: Int
+
+
+class Memory(Protocol):
+    """Where a pass keeps the values of a step: what a stage reads and writes beyond products."""
+
+    def row_of(self, value: Node, row: Int) -> tuple[str, Int]:
+        """Address and row stride of a value that lies in rows of scratch memory."""
+
+    def start_of(self, value: Node, spot: Spot) -> tuple[str, Int]:
+        """Address and row stride of what a product starts from."""
+
+    def read(self, leaf: Node, spot: Spot) -> str:
+        """A leaf's vector."""
+
+    def write(self, store: Store, value: str, spot: Spot) -> None:
+        """Writes a vector where the store says."""
+
+
+class Stages:
+    """Emits the stages of a program into a function, for the rows of one step."""
+
+    def __init__(self, frame: Frame, program: Program, memory: Memory) -> None:
+        self.frame, self.program, self.memory = frame, program, memory
+        self.shape = frame.target.step
+        self.tile_width = self.shape.widths[0] * frame.v.lanes
+        most = max(len(s.products) for s in program.stages)
+        area = self.shape.rows * self.tile_width
+        self.acc = frame.f.alloca(max(1, most) * area, frame.v.dtype)
+        self.area = area
+        self.pointers = frame.f.alloca(self.shape.rows, "ptr")
+        self.panels = {p: i for i, p in enumerate(products_of(program))}
+
+    def emit(self, first: Int, last: Int) -> None:
+        """All stages, for the rows from first to last."""
+        for level, stage in enumerate(self.program.stages):
+            self._stage(level, stage, first, last)
+
+    def _stage(self, level: int, stage: Stage, first: Int, last: Int) -> None:
+        f, v, shape = self.frame.f, self.frame.v, self.shape
+        padded = self.frame.slot("Hp")
+
+        def block(left: Int) -> Int:
+            return f.mul(shape.width(f, left, v.lanes), v.lanes)
+
+        with f.blocks(padded, block) as (unit, size), f.loop(first, last, shape.rows) as row:
+            rows = 1 if shape.rows == 1 else f.min(f.sub(last, row), shape.rows)
+            regions = self._products(stage, Spot(row, unit), rows, size)
+            with f.loop(0, rows) as m, f.loop(0, size, v.lanes) as u:
+                spot = Spot(f.add(row, m), f.add(unit, u))
+                tile = f.add(f.mul(m, self.tile_width), u)
+                self._pointwise(level, stage, spot, lambda p: f.add(regions[p], tile))
+
+    def _products(self, stage: Stage, spot: Spot, rows: Int, size: Int) -> dict[Node, int]:
+        """Runs the tiles of a stage's products; where each has its accumulators."""
+        f, v = self.frame.f, self.frame.v
+        regions: dict[Node, int] = {}
+        ready: Node | None = None
+        units = self.frame.slot("H")
+        for product in stage.products:
+            operand, *start = product.args
+            begun = start[0] if start and start[0] in regions else None
+            region = regions[product] = regions[begun] if begun else len(regions) * self.area
+            acc = f.gep(v.dtype, self.acc, region)
+            if operand is not ready:
+                base, stride = self.memory.row_of(operand, spot.row)
+                with f.loop(0, rows) as m:
+                    pointer = f.gep(v.dtype, base, f.mul(m, stride))
+                    f.store("ptr", pointer, f.gep("ptr", self.pointers, m))
+                ready = operand
+            if begun:
+                init: tuple[str, Int] = (acc, self.tile_width)
+            elif start:
+                init = self.memory.start_of(start[0], spot)
+            else:
+                init = (self.frame.pointer("zeros"), 0)
+            panel = f.add(f.mul(self.frame.slot("Hp"), self.panels[product]), spot.unit)
+            self.frame.call_tile(
+                self.shape,
+                (acc, self.tile_width),
+                init,
+                (self.pointers, 1),
+                (self.frame.at(self.frame.pointer("panels"), (panel, units)), size),
+                (units, rows, f.div(size, v.lanes)),
+            )
+        return regions
+
+    def _pointwise(
+        self, level: int, stage: Stage, spot: Spot, place: Callable[[Node], Int]
+    ) -> None:
+        """The pointwise program of a stage, for one vector of units."""
+        f, v, levels = self.frame.f, self.frame.v, self.program.levels
+        values: dict[Node, str] = {}
+
+        def value(current: Node) -> str:
+            if current not in values:
+                values[current] = compute(current)
+            return values[current]
+
+        def compute(current: Node) -> str:
+            if current.op == "const":
+                return v.number(float.fromhex(current.attr))
+            if not current.args:
+                return self.memory.read(current, spot)
+            primitive = PRIMITIVES.get(current.op)
+            if levels[current] < level and not (primitive and primitive.mask):
+                base, _ = self.memory.row_of(current, spot.row)
+                return v.load(self.frame.at(base, spot.unit))
+            if current.op in PRODUCTS:
+                return v.load(f.gep(v.dtype, self.acc, place(current)))
+            assert primitive is not None
+            return primitive.emit(v, *(value(a) for a in current.args))
+
+        for store in stage.stores:
+            self.memory.write(store, value(store.value), spot)

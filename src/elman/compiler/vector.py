@@ -1,0 +1,130 @@
+"""Arithmetic on one vector of units: what a primitive's ``emit`` rule is written in."""
+
+from __future__ import annotations
+
+import struct
+
+from .ir import Function
+from .isa import ISA
+
+_COMPARE = {"lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge", "eq": "oeq", "ne": "une"}
+
+
+class Vector:
+    """Emits arithmetic on ``lanes`` elements at once into a function.
+
+    No instruction carries a fast-math flag: the same formula gives the same bits in every
+    place, and NaN passes. A fused multiply-add is written where one is meant.
+    """
+
+    def __init__(self, function: Function, isa: ISA, dtype: str) -> None:
+        self.f, self.isa, self.dtype = function, isa, dtype
+        self.lanes = isa.lanes(dtype)
+        self.size = {"float": 4, "double": 8}[dtype]
+        self.type = f"<{self.lanes} x {dtype}>"
+        self.int_type = f"<{self.lanes} x i{self.size * 8}>"
+        self._suffix = f"v{self.lanes}f{self.size * 8}"
+
+    # -- constants, broadcasts, memory
+
+    def number(self, value: float) -> str:
+        """A constant, in the hexadecimal form in which LLVM takes every value exactly."""
+        if self.dtype == "float":
+            value = struct.unpack("f", struct.pack("f", value))[0]
+        bits = struct.unpack("<Q", struct.pack("<d", value))[0]
+        return f"splat ({self.dtype} 0x{bits:016X})"
+
+    def integer(self, value: int) -> str:
+        return f"splat (i{self.size * 8} {value})"
+
+    def splat(self, scalar: str) -> str:
+        one = self.f.op(f"insertelement {self.type} poison, {self.dtype} {scalar}, i64 0")
+        mask = f"<{self.lanes} x i32> zeroinitializer"
+        return self.f.op(f"shufflevector {self.type} {one}, {self.type} poison, {mask}")
+
+    def broadcast(self, pointer: str) -> str:
+        return self.splat(self.f.load(self.dtype, pointer, align=self.size))
+
+    def load(self, pointer: str) -> str:
+        return self.f.load(self.type, pointer, align=self.size)
+
+    def store(self, value: str, pointer: str) -> None:
+        self.f.store(self.type, value, pointer, align=self.size)
+
+    # -- arithmetic
+
+    def add(self, a: str, b: str) -> str:
+        return self.f.op(f"fadd {self.type} {a}, {b}")
+
+    def sub(self, a: str, b: str) -> str:
+        return self.f.op(f"fsub {self.type} {a}, {b}")
+
+    def mul(self, a: str, b: str) -> str:
+        return self.f.op(f"fmul {self.type} {a}, {b}")
+
+    def div(self, a: str, b: str) -> str:
+        return self.f.op(f"fdiv {self.type} {a}, {b}")
+
+    def neg(self, a: str) -> str:
+        return self.f.op(f"fneg {self.type} {a}")
+
+    def fma(self, a: str, b: str, c: str) -> str:
+        """``a * b + c``, rounded once where the processor can."""
+        if self.isa.fma:
+            return self.call("fma", a, b, c)
+        return self.add(self.mul(a, b), c)
+
+    def call(self, intrinsic: str, *args: str) -> str:
+        """An LLVM intrinsic that is one instruction, or a few, on every target."""
+        name = f"@llvm.{intrinsic}.{self._suffix}"
+        types = ", ".join([self.type] * len(args))
+        self.f.module.declare(f"{self.type} {name}({types})")
+        given = ", ".join(f"{self.type} {a}" for a in args)
+        return self.f.op(f"call {self.type} {name}({given})")
+
+    def abs(self, a: str) -> str:
+        return self.call("fabs", a)
+
+    def sqrt(self, a: str) -> str:
+        return self.call("sqrt", a)
+
+    def copysign(self, a: str, sign: str) -> str:
+        return self.call("copysign", a, sign)
+
+    def relu(self, a: str) -> str:
+        return self.select(self.compare("le", a, self.number(0.0)), self.number(0.0), a)
+
+    # -- truth values and bits
+
+    def compare(self, how: str, a: str, b: str) -> str:
+        return self.f.op(f"fcmp {_COMPARE[how]} {self.type} {a}, {b}")
+
+    def select(self, mask: str, a: str, b: str) -> str:
+        mask_type = f"<{self.lanes} x i1>"
+        return self.f.op(f"select {mask_type} {mask}, {self.type} {a}, {self.type} {b}")
+
+    def bits(self, a: str) -> str:
+        return self.f.op(f"bitcast {self.type} {a} to {self.int_type}")
+
+    def from_bits(self, a: str) -> str:
+        return self.f.op(f"bitcast {self.int_type} {a} to {self.type}")
+
+    def integer_op(self, op: str, a: str, b: str) -> str:
+        return self.f.op(f"{op} {self.int_type} {a}, {b}")
+
+    # -- activations (written out in activations.py)
+
+    def exp(self, a: str) -> str:
+        from .activations import exp
+
+        return exp(self, a)
+
+    def tanh(self, a: str) -> str:
+        from .activations import tanh
+
+        return tanh(self, a)
+
+    def sigmoid(self, a: str) -> str:
+        from .activations import sigmoid
+
+        return sigmoid(self, a)

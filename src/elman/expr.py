@@ -1,0 +1,278 @@
+"""Symbolic values, and the one table in which every pointwise primitive is defined.
+
+A formula is traced by running it on :class:`Node` values. A node is an operation and its
+arguments; equal nodes are one object, so common subexpressions are shared from the start.
+
+Each primitive is one row of :data:`PRIMITIVES` with its three rules: how PyTorch evaluates it
+(the reference), its derivative (the gradient, itself made of nodes), and how it is emitted on
+vectors (the kernels). Nothing else in elman knows what a tanh is.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Union, cast
+
+import torch
+
+from .errors import FormulaError
+
+Operand = Union["Node", float, int]
+
+
+class Node:
+    """One operation of a formula, with its arguments; made by :func:`node`, never directly.
+
+    ``op`` is the name of a primitive, ``"product"`` (a matrix times the first argument;
+    ``attr`` names the matrix) or a leaf (``attr`` names what is read).
+    """
+
+    __slots__ = ("__weakref__", "args", "attr", "op")
+
+    def __init__(self, op: str, args: tuple[Node, ...], attr: Any) -> None:
+        self.op, self.args, self.attr = op, args, attr
+
+    def __add__(self, other: Operand) -> Node:
+        return apply("add", self, other)
+
+    def __sub__(self, other: Operand) -> Node:
+        return apply("sub", self, other)
+
+    def __mul__(self, other: Operand) -> Node:
+        return apply("mul", self, other)
+
+    def __truediv__(self, other: Operand) -> Node:
+        return apply("div", self, other)
+
+    def __radd__(self, other: Operand) -> Node:
+        return apply("add", other, self)
+
+    def __rsub__(self, other: Operand) -> Node:
+        return apply("sub", other, self)
+
+    def __rmul__(self, other: Operand) -> Node:
+        return apply("mul", other, self)
+
+    def __rtruediv__(self, other: Operand) -> Node:
+        return apply("div", other, self)
+
+    def __neg__(self) -> Node:
+        return apply("neg", self)
+
+    def __lt__(self, other: Operand) -> Node:
+        return apply("lt", self, other)
+
+    def __le__(self, other: Operand) -> Node:
+        return apply("le", self, other)
+
+    def __gt__(self, other: Operand) -> Node:
+        return apply("gt", self, other)
+
+    def __ge__(self, other: Operand) -> Node:
+        return apply("ge", self, other)
+
+    def __bool__(self) -> bool:
+        raise FormulaError(
+            "the truth of a symbolic value is not known while a formula is traced: "
+            "use elman.where(condition, a, b) instead of `if`, `and`, `or`"
+        )
+
+    def __repr__(self) -> str:
+        return format_node(self)
+
+
+_interned: weakref.WeakValueDictionary[Any, Node] = weakref.WeakValueDictionary()
+_intern_lock = threading.Lock()
+
+
+def node(op: str, *args: Node, attr: Any = None) -> Node:
+    """The node of this operation, arguments and attribute: always the same object.
+
+    >>> node("state", attr="h") is node("state", attr="h")
+    True
+    """
+    key = (op, args, attr)  # nodes hash by identity, which interning makes structural
+    with _intern_lock:
+        found = _interned.get(key)
+        if found is None:
+            found = _interned[key] = Node(op, args, attr)
+        return found
+
+
+def constant(value: float) -> Node:
+    """A number in a formula. Its bits are its identity: -0.0 is not 0.0."""
+    return node("const", attr=float(value).hex())
+
+
+def format_node(value: Node) -> str:
+    """The formula as text, for messages and the key of a kernel.
+
+    >>> h = node("state", attr="h")
+    >>> 1 - h * h
+    sub(1.0, mul(state.h, state.h))
+    """
+    if value.op == "const":
+        return repr(float.fromhex(value.attr))
+    name = value.op if value.attr is None else f"{value.op}.{value.attr}"
+    return f"{name}({', '.join(map(format_node, value.args))})" if value.args else name
+
+
+@dataclass(frozen=True)
+class Primitive:
+    """One row of the table: a pointwise operation and its three rules.
+
+    ``derivative(g, y, *args)`` gives the gradient for each argument from the gradient ``g`` of
+    the result ``y`` (None: no gradient). ``emit(v, *args)`` writes the operation on vectors.
+    """
+
+    torch: Callable[..., torch.Tensor]
+    derivative: Callable[..., tuple[Node | None, ...]]
+    emit: Callable[..., str]
+    costly: bool = False  # saved for the backward pass rather than computed again
+    mask: bool = False  # yields truth values
+
+
+def _zero_where(condition: Node, g: Node) -> Node:
+    return where(condition, 0.0, g)
+
+
+def _extreme(g: Node, a: Node, b: Node, wins: Node) -> Node:
+    """The gradient of an argument of maximum/minimum; where both are equal, each gets half."""
+    return where(apply("eq", a, b), g * 0.5, where(wins, g, 0.0))
+
+
+_tensor = torch.as_tensor
+
+PRIMITIVES: Mapping[str, Primitive] = {
+    "add": Primitive(torch.add, lambda g, y, a, b: (g, g), lambda v, a, b: v.add(a, b)),
+    "sub": Primitive(torch.sub, lambda g, y, a, b: (g, -g), lambda v, a, b: v.sub(a, b)),
+    "mul": Primitive(torch.mul, lambda g, y, a, b: (g * b, g * a), lambda v, a, b: v.mul(a, b)),
+    "div": Primitive(
+        torch.div, lambda g, y, a, b: (g / b, -(g * y) / b), lambda v, a, b: v.div(a, b)
+    ),
+    "neg": Primitive(torch.neg, lambda g, y, a: (-g,), lambda v, a: v.neg(a)),
+    "abs": Primitive(
+        torch.abs,
+        lambda g, y, a: (where(a > 0, g, where(a < 0, -g, 0.0)),),
+        lambda v, a: v.abs(a),
+    ),
+    "sqrt": Primitive(
+        torch.sqrt, lambda g, y, a: (g / (y * 2.0),), lambda v, a: v.sqrt(a), costly=True
+    ),
+    "exp": Primitive(torch.exp, lambda g, y, a: (g * y,), lambda v, a: v.exp(a), costly=True),
+    "tanh": Primitive(
+        torch.tanh, lambda g, y, a: (g * (1.0 - y * y),), lambda v, a: v.tanh(a), costly=True
+    ),
+    "sigmoid": Primitive(
+        torch.sigmoid,
+        lambda g, y, a: (g * ((1.0 - y) * y),),
+        lambda v, a: v.sigmoid(a),
+        costly=True,
+    ),
+    # y <= 0 and not y > 0: the gradient passes where y is NaN, as in torch.
+    "relu": Primitive(
+        torch.relu, lambda g, y, a: (_zero_where(y <= 0, g),), lambda v, a: v.relu(a), costly=True
+    ),
+    "maximum": Primitive(
+        lambda a, b: torch.maximum(*torch.broadcast_tensors(_tensor(a), _tensor(b))),
+        lambda g, y, a, b: (_extreme(g, a, b, a > b), _extreme(g, a, b, b > a)),
+        lambda v, a, b: v.call("maximum", a, b),
+    ),
+    "minimum": Primitive(
+        lambda a, b: torch.minimum(*torch.broadcast_tensors(_tensor(a), _tensor(b))),
+        lambda g, y, a, b: (_extreme(g, a, b, a < b), _extreme(g, a, b, b < a)),
+        lambda v, a, b: v.call("minimum", a, b),
+    ),
+    "where": Primitive(
+        torch.where,
+        lambda g, y, c, a, b: (None, where(c, g, 0.0), where(c, 0.0, g)),
+        lambda v, c, a, b: v.select(c, a, b),
+    ),
+    **{
+        name: Primitive(
+            getattr(torch, name),
+            lambda g, y, a, b: (None, None),
+            lambda v, a, b, name=name: v.compare(name, a, b),
+            mask=True,
+        )
+        for name in ("lt", "le", "gt", "ge", "eq", "ne")
+    },
+}
+
+LEAVES = frozenset(
+    {"x", "bias", "state", "vector", "number", "input", "const", "carry", "gout", "saved", "new"}
+)
+
+
+def apply(name: str, *args: Any) -> Any:
+    """A primitive on symbolic values; on tensors alone, the tensor that it is in PyTorch."""
+    if any(isinstance(a, Node) for a in args):
+        return node(name, *(a if isinstance(a, Node) else _as_constant(name, a) for a in args))
+    return PRIMITIVES[name].torch(*args)
+
+
+def _as_constant(name: str, value: Any) -> Node:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return constant(value)
+    raise FormulaError(
+        f"{name}() in a formula takes symbolic values and plain numbers, got "
+        f"{type(value).__name__}: declare learned tensors on the cell instead"
+    )
+
+
+def where(condition: Any, a: Any, b: Any) -> Any:
+    """``a`` where the condition holds, else ``b``, unit by unit."""
+    return apply("where", condition, a, b)
+
+
+def _function(name: str, doc: str) -> Callable[..., Any]:
+    def call(*args: Any) -> Any:
+        return apply(name, *args)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = doc
+    return call
+
+
+tanh = _function("tanh", "Hyperbolic tangent, unit by unit.")
+sigmoid = _function("sigmoid", "Logistic function 1 / (1 + exp(-a)), unit by unit.")
+relu = _function("relu", "max(a, 0), unit by unit; NaN passes.")
+exp = _function("exp", "Exponential, unit by unit.")
+sqrt = _function("sqrt", "Square root, unit by unit.")
+maximum = _function("maximum", "The larger of two values, unit by unit; NaN passes.")
+minimum = _function("minimum", "The smaller of two values, unit by unit; NaN passes.")
+
+
+def walk(roots: Iterable[Node]) -> Iterator[Node]:
+    """Every node that the roots depend on, each once, arguments first."""
+    seen: set[Node] = set()
+    stack: list[tuple[Node, bool]] = [(r, False) for r in reversed(list(roots))]
+    while stack:
+        current, ready = stack.pop()
+        if ready:
+            yield current
+        elif current not in seen:
+            seen.add(current)
+            stack.append((current, True))
+            stack.extend((a, False) for a in reversed(current.args))
+
+
+def evaluate(roots: Iterable[Node], leaf: Callable[[Node], Any]) -> list[torch.Tensor]:
+    """The roots' values by PyTorch operations; ``leaf`` gives leaves and products their values.
+
+    ``leaf`` is called as ``leaf(node, operands)`` with the values of a product's operands.
+    """
+    values: dict[Node, Any] = {}
+    roots = list(roots)
+    for current in walk(roots):
+        operands = [values[a] for a in current.args]
+        if current.op == "const":
+            values[current] = float.fromhex(current.attr)
+        elif current.op in PRIMITIVES:
+            values[current] = PRIMITIVES[current.op].torch(*operands)
+        else:
+            values[current] = cast(Any, leaf)(current, operands)
+    return [values[r] for r in roots]

@@ -1,0 +1,318 @@
+"""One layer of a recurrence as a function of tensors: which path runs, and its gradient.
+
+The kernels are entered through one ``autograd.Function`` for all directions of a layer. What
+they cannot do is done by the reference: other devices and dtypes, derivatives of the gradient,
+functorch transforms. :func:`obstacle` says which, in words.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.autograd.function import once_differentiable
+
+from . import reference
+from .cell import Step
+from .compiler import isa as isa_table
+from .compiler.isa import ISA
+from .compiler.kernel import DTYPES, Gradients, Kernel, Rows, Weights, kernel_for
+from .compiler.plan import plan_of
+from .errors import PathError
+
+PATHS = ("auto", "kernel", "reference")
+_path: contextvars.ContextVar[str] = contextvars.ContextVar("elman_path", default="auto")
+_forced_isa: contextvars.ContextVar[ISA | None] = contextvars.ContextVar("elman_isa", default=None)
+
+
+@contextlib.contextmanager
+def set_path(path: str) -> Iterator[None]:
+    """Within the context, recurrences run on this path.
+
+    Args:
+        path: ``"auto"`` (the kernel where it can run, else the reference), ``"kernel"`` (raises
+            :class:`elman.PathError` where it cannot) or ``"reference"`` (PyTorch operations).
+
+    >>> import elman, torch
+    >>> with elman.set_path("reference"):
+    ...     output, h_n = elman.RNN(2, 4)(torch.rand(3, 1, 2))
+    """
+    if path not in PATHS:
+        raise ValueError(f"path must be one of {PATHS}, got {path!r}")
+    token = _path.set(path)
+    try:
+        yield
+    finally:
+        _path.reset(token)
+
+
+@contextlib.contextmanager
+def set_isa(name: str) -> Iterator[None]:
+    """Within the context, kernels are made for this instruction set: for tests and comparison."""
+    row = isa_table.by_name(name)
+    if row not in isa_table.available():
+        names = [r.name for r in isa_table.available()]
+        raise PathError(f"this processor cannot run ISA {name!r}, only {names}")
+    token = _forced_isa.set(row)
+    try:
+        yield
+    finally:
+        _forced_isa.reset(token)
+
+
+def current_isa() -> ISA | None:
+    """The instruction set that kernels are made for; None if there is none for this machine."""
+    forced = _forced_isa.get()
+    if forced is not None:
+        return forced
+    rows = isa_table.available()
+    return rows[0] if rows else None
+
+
+def obstacle(tensors: Sequence[Tensor | None]) -> str:
+    """Why the kernel cannot run on these tensors, in words; empty if it can."""
+    if torch.compiler.is_compiling():
+        return "torch.compile traces the reference"
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return "a functorch transform differentiates or vectorises the reference"
+    if forward_ad._current_level >= 0:
+        return "forward-mode derivatives are taken of the reference"
+    for tensor in tensors:
+        if tensor is None:
+            continue
+        if tensor.device.type != "cpu":
+            return f"a tensor is on {tensor.device}, kernels run on the CPU"
+        if tensor.dtype not in DTYPES:
+            return f"there are no kernels for {tensor.dtype}"
+        if type(tensor) not in (Tensor, torch.nn.Parameter) or tensor.layout != torch.strided:
+            return f"a tensor is a {type(tensor).__name__} of layout {tensor.layout}"
+    if current_isa() is None:
+        return "there are no kernels for this processor"
+    return ""
+
+
+def path_for(tensors: Sequence[Tensor | None]) -> tuple[str, str]:
+    """The path that runs on these tensors, and why. Raises PathError if a forced one cannot."""
+    wanted = _path.get()
+    if wanted == "reference":
+        return "reference", "set_path('reference')"
+    why = obstacle(tensors)
+    if why and wanted == "kernel":
+        raise PathError(f"set_path('kernel'), but {why}")
+    return ("reference", why) if why else ("kernel", "")
+
+
+def recur(
+    step: Step,
+    rows: Rows,
+    x: Tensor,
+    initial: Sequence[Tensor | None],
+    weights: Sequence[Weights],
+    inputs: Sequence[Tensor] = (),
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """One layer, in one direction or two.
+
+    Args:
+        step: the traced formula.
+        rows: which rows are active when.
+        x: ``(T, B, I)``, or ``(N, I)`` for ragged rows.
+        initial: for each state a ``(D, B, H)`` tensor, or None for zeros.
+        weights: for each direction its tensors; the second runs in reverse.
+        inputs: for each of the cell's further inputs a tensor shaped ``(T, B, H)`` or ``(N, H)``.
+
+    Returns:
+        The first state at every step, ``(T, B, D*H)`` or ``(N, D*H)``, and for each state its
+        final value, ``(D, B, H)``.
+    """
+    flat = [t for w in weights for t in (w.w_ih, w.w_hh, w.b_ih, w.b_hh)]
+    tensors = [x, *initial, *flat, *inputs]
+    path, _ = path_for(tensors)
+    if path == "reference" or rows.N == 0 or any(i.requires_grad for i in inputs):
+        return _by_reference(step, rows, x, initial, weights, inputs)
+    spec = _Spec(step, rows, len(step.states), tuple(inputs), current_isa())
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
+        output, *final = _Recurrence.apply(spec, x, *initial, *flat)
+        return output, tuple(final)
+    output, final, _ = _run(spec, x, initial, flat, keep=False)
+    return output, tuple(final)
+
+
+@dataclass(frozen=True)
+class _Spec:
+    """What the function needs besides tensors with a gradient."""
+
+    step: Step
+    rows: Rows
+    states: int
+    inputs: tuple[Tensor, ...]
+    isa: ISA | None
+
+    def kernel(self, x: Tensor, units: int) -> Kernel:
+        single = self.rows.B == 1
+        assert self.isa is not None
+        return kernel_for(plan_of(self.step), x.dtype, self.isa, units, single)
+
+    def direction(self, index: int) -> Rows:
+        return replace(self.rows, reverse=True) if index else self.rows
+
+
+def _split(flat: Sequence[Tensor | None]) -> list[Weights]:
+    return [Weights(*flat[i : i + 4]) for i in range(0, len(flat), 4)]  # type: ignore[arg-type]
+
+
+def _by_reference(
+    step: Step,
+    rows: Rows,
+    x: Tensor,
+    initial: Sequence[Tensor | None],
+    weights: Sequence[Weights],
+    inputs: Sequence[Tensor],
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    outputs, finals = [], []
+    for d, mine in enumerate(weights):
+        shape = (rows.B, mine.w_hh.shape[-1])
+        h0 = [x.new_zeros(shape) if h is None else h[d] for h in initial]
+        way = replace(rows, reverse=True) if d else rows
+        output, final = reference.run(step, way, x, mine, h0, inputs)
+        outputs.append(output)
+        finals.append(final)
+    states = tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
+    return (outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)), states
+
+
+def _run(
+    spec: _Spec,
+    x: Tensor,
+    initial: Sequence[Tensor | None],
+    flat: Sequence[Tensor | None],
+    keep: bool,
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """The kernel for every direction; also what it keeps for the backward pass."""
+    weights, rows = _split(flat), spec.rows
+    units, directions = weights[0].w_hh.shape[-1], len(weights)
+    output = x.new_empty((*x.shape[:-1], directions * units))
+    final = [x.new_empty((directions, rows.B, units)) for _ in range(spec.states)]
+    kernel = spec.kernel(x, units)
+    kept = []
+    for d, mine in enumerate(weights):
+        saved = x.new_empty(kernel.saved_size(rows, units)) if keep else None
+        kernel.forward(
+            spec.direction(d),
+            x,
+            mine,
+            [None if h is None else h[d] for h in initial],
+            output if directions == 1 else output.narrow(-1, d * units, units),
+            [h[d] for h in final],
+            saved,
+            spec.inputs,
+        )
+        if saved is not None:
+            kept.append(saved)
+    return output, final, kept
+
+
+class _Recurrence(torch.autograd.Function):
+    """The kernels' forward and backward pass; the reference where gradients are differentiated."""
+
+    @staticmethod
+    def forward(ctx: Any, spec: _Spec, x: Tensor, *tensors: Tensor | None) -> Any:
+        ctx.set_materialize_grads(False)
+        initial, flat = tensors[: spec.states], tensors[spec.states :]
+        output, final, kept = _run(spec, x, initial, flat, keep=True)
+        ctx.spec = spec
+        ctx.save_for_backward(x, *tensors, *kept)
+        return output, *final
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        count = len(ctx.needs_input_grad) - 1
+        saved = ctx.saved_tensors
+        if torch.is_grad_enabled() and any(g is not None for g in gradients):
+            return None, *_through_reference(ctx.spec, saved[:count], gradients, ctx.needs_input_grad)
+        return None, *_backward(ctx, saved[:count], saved[count:], gradients)
+
+
+@once_differentiable
+def _backward(
+    ctx: Any,
+    given: Sequence[Tensor | None],
+    kept: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
+) -> list[Tensor | None]:
+    """The gradients of x, the initial states and the weights, by the kernel."""
+    spec, (x, *rest) = ctx.spec, given
+    assert x is not None
+    initial, flat = rest[: spec.states], rest[spec.states :]
+    need_x, *need = ctx.needs_input_grad[1:]
+    need_initial, need_flat = need[: spec.states], need[spec.states :]
+    weights, rows = _split(flat), spec.rows
+    units = weights[0].w_hh.shape[-1]
+    kernel = spec.kernel(x, units)
+    gout, *gfinal = gradients
+    dx = x.new_empty(x.shape) if need_x else None
+    dh = [
+        torch.empty_like(h, memory_format=torch.contiguous_format) if n and h is not None else None
+        for n, h in zip(need_initial, initial, strict=True)
+    ]
+    full = len(kernel.plan.z_x) == len(kernel.plan.step.gates)
+    dw = [
+        (torch.empty if full else torch.zeros)(t.shape, dtype=t.dtype) if n and t is not None else None
+        for n, t in zip(need_flat, flat, strict=True)
+    ]
+    for d, mine in enumerate(weights):
+        wanted = Gradients(
+            dx,
+            d > 0,
+            x.stride(-1),
+            [None if h is None else h[d] for h in dh],
+            *dw[4 * d : 4 * d + 4],
+        )
+        kernel.backward(
+            spec.direction(d),
+            x,
+            mine,
+            kept[d],
+            (
+                gout if gout is None or len(weights) == 1 else gout.narrow(-1, d * units, units),
+                [None if g is None else g[d] for g in gfinal],
+            ),
+            wanted,
+            spec.inputs,
+        )
+    return [dx, *dh, *dw]
+
+
+def _through_reference(
+    spec: _Spec,
+    given: Sequence[Tensor | None],
+    gradients: Sequence[Tensor | None],
+    needed: Sequence[bool],
+) -> list[Tensor | None]:
+    """The same gradients as differentiable functions of everything: double backward."""
+    x, *rest = given
+    assert x is not None
+    initial, flat = rest[: spec.states], rest[spec.states :]
+    output, final = _by_reference(
+        spec.step, spec.rows, x, initial, _split(flat), spec.inputs
+    )
+    results = [(o, g) for o, g in zip((output, *final), gradients, strict=True) if g is not None]
+    wanted = [t for t, n in zip(given, needed[1:], strict=True) if n and t is not None]
+    found = iter(
+        torch.autograd.grad(
+            [o for o, _ in results],
+            wanted,
+            [g for _, g in results],
+            create_graph=True,
+            allow_unused=True,
+        )
+    )
+    return [
+        next(found) if n and t is not None else None
+        for t, n in zip(given, needed[1:], strict=True)
+    ]

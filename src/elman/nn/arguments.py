@@ -1,0 +1,149 @@
+"""The arguments of a call, checked once and put into one normal form.
+
+The exceptions are of the types that torch.nn raises; each message names the argument, what was
+expected, what came, and how to mend it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from ..compiler.kernel import Rows
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call in normal form: time first, a batch dimension, rows in the order of their length."""
+
+    rows: Rows
+    x: Tensor  # (T, B, I), or (N, I) if packed
+    packed: PackedSequence | None
+    batched: bool
+    batch_first: bool
+
+    def restore(self, output: Tensor) -> Tensor | PackedSequence:
+        """The output in the form of the input."""
+        if self.packed is not None:
+            return PackedSequence(
+                output,
+                self.packed.batch_sizes,
+                self.packed.sorted_indices,
+                self.packed.unsorted_indices,
+            )
+        if not self.batched:
+            return output.squeeze(1)
+        return output.transpose(0, 1) if self.batch_first else output
+
+    def restore_state(self, state: Tensor) -> Tensor:
+        """A final state ``(L*D, B, H)`` in the order of the caller's rows."""
+        if self.packed is not None and self.packed.unsorted_indices is not None:
+            return state.index_select(1, self.packed.unsorted_indices)
+        return state if self.batched else state.squeeze(1)
+
+    def order_state(self, name: str, state: Tensor) -> Tensor:
+        """An initial state in the order of the rows, with a batch dimension."""
+        dims, kind = (3, "batched 3-D") if self.batched else (2, "unbatched 2-D")
+        if state.dim() != dims:
+            raise RuntimeError(
+                f"{name}: expected a {dims}-D tensor for {kind} input, got {state.dim()}-D of "
+                f"shape {tuple(state.shape)}; its batch dimension is the second, with batch_first "
+                "as without"
+            )
+        if not self.batched:
+            return state.unsqueeze(1)
+        if self.packed is not None and self.packed.sorted_indices is not None:
+            if state.shape[1] != self.rows.B:
+                return state  # the check of the size that follows says what is wrong
+            return state.index_select(1, self.packed.sorted_indices)
+        return state
+
+
+def read(
+    owner: str, input: Tensor | PackedSequence, size: int, batch_first: bool, weight: Tensor
+) -> Call:
+    """The normal form of a layer's input. ``size`` is its ``input_size``."""
+    if isinstance(input, PackedSequence):
+        x = tensor(owner, "input", input.data, weight)
+        if x.dim() != 2:
+            raise RuntimeError(
+                f"{owner}: expected the data of a PackedSequence to be 2-D, (N, {size}), got "
+                f"shape {tuple(x.shape)}"
+            )
+        _check_features(owner, x, size)
+        return Call(_ragged(owner, input.batch_sizes, x.shape[0]), x, input, True, batch_first)
+    x = tensor(owner, "input", input, weight)
+    if x.dim() not in (2, 3):
+        raise ValueError(
+            f"{owner}: expected input to be 2-D (T, {size}) or 3-D "
+            f"{f'(B, T, {size})' if batch_first else f'(T, B, {size})'}, got {x.dim()}-D of shape "
+            f"{tuple(x.shape)}"
+        )
+    _check_features(owner, x, size)
+    batched = x.dim() == 3
+    x = x.unsqueeze(1) if not batched else x.transpose(0, 1) if batch_first else x
+    if x.shape[0] == 0:
+        raise RuntimeError(
+            f"{owner}: expected input to have at least one time step, got shape "
+            f"{tuple(input.shape)}"
+        )
+    rows = Rows(x.shape[0], x.shape[1], x.shape[0] * x.shape[1])
+    return Call(rows, x, None, batched, batch_first)
+
+
+def tensor(owner: str, name: str, value: Tensor, weight: Tensor) -> Tensor:
+    """A tensor argument of the weights' dtype and device; converted only under autocast."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{owner}: expected {name} to be a Tensor, got {type(value).__name__}")
+    if value.dtype != weight.dtype:
+        if not torch._C._is_any_autocast_enabled():
+            raise ValueError(
+                f"{owner}: expected {name} of the weights' dtype {weight.dtype}, got "
+                f"{value.dtype}; convert it with {name}.to({weight.dtype}), or the module with "
+                f"module.to({value.dtype})"
+            )
+        value = value.to(weight.dtype)
+    if value.device != weight.device:
+        raise RuntimeError(
+            f"{owner}: expected {name} on the weights' device {weight.device}, got "
+            f"{value.device}; move it with {name}.to({str(weight.device)!r})"
+        )
+    return value.resolve_neg() if value.is_neg() else value
+
+
+def check_shape(owner: str, name: str, value: Tensor, shape: Sequence[int], meaning: str) -> None:
+    """RuntimeError if a state's shape is not the expected one."""
+    if tuple(value.shape) != tuple(shape):
+        raise RuntimeError(
+            f"{owner}: expected {name} of shape {tuple(shape)}, {meaning}, got "
+            f"{tuple(value.shape)}"
+        )
+
+
+def _check_features(owner: str, x: Tensor, size: int) -> None:
+    if x.shape[-1] != size:
+        raise RuntimeError(
+            f"{owner}: expected the last dimension of input to be input_size={size}, got "
+            f"{x.shape[-1]} in shape {tuple(x.shape)}"
+        )
+
+
+def _ragged(owner: str, sizes: Tensor, total: int) -> Rows:
+    """The rows of a PackedSequence; its parts may come from anywhere, so they are checked."""
+    valid = sizes.dim() == 1 and sizes.dtype == torch.int64 and sizes.device.type == "cpu"
+    counts = sizes.tolist() if valid else []
+    falling = all(a >= b > 0 for a, b in zip(counts, counts[1:], strict=False))
+    if not counts or counts[0] <= 0 or not falling or sum(counts) != total:
+        raise RuntimeError(
+            f"{owner}: expected batch_sizes of a PackedSequence to be positive, falling and to "
+            f"add up to the {total} rows of its data, got {sizes.tolist()[:20]}; make it with "
+            "torch.nn.utils.rnn.pack_padded_sequence"
+        )
+    if counts[-1] == counts[0]:  # all of one length: no table needed
+        return Rows(len(counts), counts[0], total)
+    sizes = sizes.contiguous()
+    return Rows(len(counts), counts[0], total, sizes, sizes.cumsum(0) - sizes)

@@ -1,0 +1,157 @@
+"""``elman.RNN`` and ``elman.RNNCell``, for ``torch.nn.RNN`` and ``torch.nn.RNNCell``."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from torch import Tensor
+from torch.nn.modules.rnn import RNNCellBase
+from torch.nn.utils.rnn import PackedSequence
+
+from ..cell import Step
+from ..cells import Elman
+from ..compiler.kernel import Rows, Weights
+from ..function import recur
+from . import arguments
+from .layer import Layer
+
+_MODES = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
+
+
+@functools.cache
+def _step(nonlinearity: str) -> Step:
+    return Elman(nonlinearity).trace()
+
+
+class RNN(Layer):
+    """A multi-layer Elman network, ``h_t = tanh(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)``.
+
+    It takes the arguments of ``torch.nn.RNN``, has its parameters (``weight_ih_l0``,
+    ``weight_hh_l0_reverse``, ...), draws the same random numbers and computes the same numbers.
+
+    Args:
+        input_size: features of the input, I.
+        hidden_size: units of the state, H.
+        num_layers: layers stacked; each takes the output of the one below.
+        nonlinearity: ``"tanh"`` or ``"relu"``.
+        bias: whether the layers have ``bias_ih`` and ``bias_hh``.
+        batch_first: input and output as ``(B, T, features)`` instead of ``(T, B, features)``;
+            the states keep their shape.
+        dropout: probability with which outputs of all layers but the last are set to zero in
+            training.
+        bidirectional: a second set of weights runs from the last step to the first; outputs of
+            both are concatenated (D = 2).
+
+    Call ``rnn(input, hx=None)`` with input ``(T, B, I)``, ``(T, I)`` or a PackedSequence, and
+    ``hx`` ``(num_layers * D, B, H)`` or None for zeros. Returns ``output``, ``(T, B, D * H)``, the
+    last layer's state at every step, and ``h_n``, shaped as ``hx``, every layer's final state.
+
+    Raises:
+        ValueError: input that is neither 2-D nor 3-D, or not of the weights' dtype.
+        RuntimeError: a shape that does not fit the module.
+
+    Source: J. L. Elman, "Finding structure in time", Cognitive Science 14 (1990).
+
+    >>> import elman, torch
+    >>> rnn = elman.RNN(input_size=2, hidden_size=4, num_layers=2)
+    >>> output, h_n = rnn(torch.rand(3, 1, 2))
+    >>> output.shape, h_n.shape
+    (torch.Size([3, 1, 4]), torch.Size([2, 1, 4]))
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if "proj_size" in kwargs:
+            raise ValueError("RNN has no proj_size: only LSTM projects its state")
+        if len(args) > 3:
+            nonlinearity, args = args[3], args[:3] + args[4:]
+        else:
+            nonlinearity = kwargs.pop("nonlinearity", "tanh")
+        if nonlinearity not in _MODES:
+            raise ValueError(f"nonlinearity must be 'tanh' or 'relu', got {nonlinearity!r}")
+        self.nonlinearity = nonlinearity
+        super().__init__(_MODES[nonlinearity], *args, **kwargs)
+
+    def _step(self) -> Step:
+        return _step("relu" if self.mode == "RNN_RELU" else "tanh")
+
+    def forward(
+        self, input: Tensor | PackedSequence, hx: Tensor | None = None
+    ) -> tuple[Tensor | PackedSequence, Tensor]:
+        output, (h_n,) = self._run(input, [hx])
+        return output, h_n
+
+
+class RNNCell(RNNCellBase):
+    """One step of an Elman network: ``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``.
+
+    It takes the arguments of ``torch.nn.RNNCell`` and has its parameters. A cell that is called
+    step after step gives the bits that :class:`RNN` gives with the same weights.
+
+    Args:
+        input_size: features of the input, I.
+        hidden_size: units of the state, H.
+        bias: whether there are ``bias_ih`` and ``bias_hh``.
+        nonlinearity: ``"tanh"`` or ``"relu"``.
+
+    Call ``cell(input, hx=None)`` with input ``(B, I)`` or ``(I,)`` and ``hx`` ``(B, H)``, ``(H,)``
+    or None for zeros; returns the new state, shaped as ``hx``.
+
+    Raises:
+        ValueError: input or ``hx`` neither 1-D nor 2-D, or not of the weights' dtype.
+        RuntimeError: a shape that does not fit the cell; an unknown nonlinearity.
+
+    >>> import elman, torch
+    >>> elman.RNNCell(4, 6)(torch.rand(2, 4)).shape
+    torch.Size([2, 6])
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str = "tanh",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(input_size, hidden_size, bias, 1, device=device, dtype=dtype)
+        self.nonlinearity = nonlinearity
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        if self.nonlinearity not in _MODES:
+            raise RuntimeError(
+                f"RNNCell: nonlinearity must be 'tanh' or 'relu', got {self.nonlinearity!r}"
+            )
+        weight = self.weight_ih
+        x = arguments.tensor("RNNCell", "input", input, weight)
+        h = None if hx is None else arguments.tensor("RNNCell", "hx", hx, weight)
+        for name, value, size in (("input", x, self.input_size), ("hx", h, self.hidden_size)):
+            if value is not None and value.dim() not in (1, 2):
+                raise ValueError(
+                    f"RNNCell: expected {name} to be 1-D ({size},) or 2-D (B, {size}), got "
+                    f"{value.dim()}-D of shape {tuple(value.shape)}"
+                )
+        if h is not None and h.dim() != x.dim():
+            raise RuntimeError(
+                f"RNNCell: expected hx to be {x.dim()}-D as input is, got {h.dim()}-D of shape "
+                f"{tuple(h.shape)}"
+            )
+        batched = x.dim() == 2
+        x = x if batched else x.unsqueeze(0)
+        h = h if batched or h is None else h.unsqueeze(0)
+        arguments.check_shape(
+            "RNNCell", "input", x, (x.shape[0], self.input_size), "(batch, input_size)"
+        )
+        if h is not None:
+            arguments.check_shape(
+                "RNNCell", "hx", h, (x.shape[0], self.hidden_size), "(batch, hidden_size)"
+            )
+        weights = Weights(weight, self.weight_hh, self.bias_ih, self.bias_hh)
+        rows = Rows(1, x.shape[0], x.shape[0])
+        states = [None if h is None else h.unsqueeze(0)]
+        _, (new,) = recur(_step(self.nonlinearity), rows, x.unsqueeze(0), states, [weights])
+        new = new.squeeze(0)
+        return new if batched else new.squeeze(0)
+
+
