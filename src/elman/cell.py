@@ -73,7 +73,7 @@ class Cell:
         return Step(self.gates, self.states, self.inputs, new)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Step:
     """A traced step: the names, and for each state the node of its new value."""
 

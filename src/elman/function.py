@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,9 +23,9 @@ from .cell import Step
 from .compiler import isa as isa_table
 from .compiler.isa import ISA
 from .compiler.kernel import DTYPES, Gradients, Kernel, Rows, Weights, kernel_for
-from .compiler.plan import plan_of
 from .errors import PathError
 
+_PLAIN = (Tensor, torch.nn.Parameter)
 PATHS = ("auto", "kernel", "reference")
 _path: contextvars.ContextVar[str] = contextvars.ContextVar("elman_path", default="auto")
 _forced_isa: contextvars.ContextVar[ISA | None] = contextvars.ContextVar("elman_isa", default=None)
@@ -83,17 +83,17 @@ def obstacle(tensors: Sequence[Tensor | None]) -> str:
         return "a functorch transform differentiates or vectorises the reference"
     if forward_ad._current_level >= 0:
         return "forward-mode derivatives are taken of the reference"
+    if current_isa() is None:
+        return "there are no kernels for this processor"
     for tensor in tensors:
         if tensor is None:
             continue
-        if tensor.device.type != "cpu":
+        if not tensor.is_cpu:
             return f"a tensor is on {tensor.device}, kernels run on the CPU"
         if tensor.dtype not in DTYPES:
             return f"there are no kernels for {tensor.dtype}"
-        if type(tensor) not in (Tensor, torch.nn.Parameter) or tensor.layout != torch.strided:
+        if type(tensor) not in _PLAIN or tensor.layout is not torch.strided:
             return f"a tensor is a {type(tensor).__name__} of layout {tensor.layout}"
-    if current_isa() is None:
-        return "there are no kernels for this processor"
     return ""
 
 
@@ -156,10 +156,10 @@ class _Spec:
     def kernel(self, x: Tensor, units: int) -> Kernel:
         single = self.rows.B == 1
         assert self.isa is not None
-        return kernel_for(plan_of(self.step), x.dtype, self.isa, units, single)
+        return kernel_for(self.step, x.dtype, self.isa, units, single)
 
     def direction(self, index: int) -> Rows:
-        return replace(self.rows, reverse=True) if index else self.rows
+        return self.rows._replace(reverse=True) if index else self.rows
 
 
 def _split(flat: Sequence[Tensor | None]) -> list[Weights]:
@@ -178,7 +178,7 @@ def _by_reference(
     for d, mine in enumerate(weights):
         shape = (rows.B, mine.w_hh.shape[-1])
         h0 = [x.new_zeros(shape) if h is None else h[d] for h in initial]
-        way = replace(rows, reverse=True) if d else rows
+        way = rows._replace(reverse=True) if d else rows
         output, final = reference.run(step, way, x, mine, h0, inputs)
         outputs.append(output)
         finals.append(final)
@@ -269,19 +269,16 @@ def _backward(
         wanted = Gradients(
             dx,
             d > 0,
-            x.stride(-1),
             [None if h is None else h[d] for h in dh],
-            *dw[4 * d : 4 * d + 4],
+            dw[4 * d : 4 * d + 4],
         )
         kernel.backward(
             spec.direction(d),
             x,
             mine,
             kept[d],
-            (
-                gout if gout is None or len(weights) == 1 else gout.narrow(-1, d * units, units),
-                [None if g is None else g[d] for g in gfinal],
-            ),
+            gout if gout is None or len(weights) == 1 else gout.narrow(-1, d * units, units),
+            [None if g is None else g[d] for g in gfinal],
             wanted,
             spec.inputs,
         )

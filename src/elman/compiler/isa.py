@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ISA:
     """One row: how wide the vectors are, how many fit, and what LLVM must be told.
 

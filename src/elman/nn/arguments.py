@@ -7,7 +7,7 @@ expected, what came, and how to mend it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,8 +16,7 @@ from torch.nn.utils.rnn import PackedSequence
 from ..compiler.kernel import Rows
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """A call in normal form: time first, a batch dimension, rows in the order of their length."""
 
     rows: Rows

@@ -1,0 +1,187 @@
+"""How large everything of a call is: slices, chunks, scratch memory, and the table of jobs."""
+
+from __future__ import annotations
+
+import functools
+from array import array
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from . import backward as backward_pass
+from .plan import Plan, products_of
+
+if TYPE_CHECKING:
+    from .kernel import Kernel, Rows
+
+_CHUNK_BYTES = 96 << 10  # of projected inputs of a slice: they stay in the second cache
+_DEPTH_BYTES = 128 << 10  # of packed rows in the weights' gradients
+
+
+class Layout:
+    """Consecutive buffers in one piece of scratch memory, each at a multiple of 64 bytes."""
+
+    def __init__(self) -> None:
+        self.offsets: dict[str, int] = {}
+        self.bytes = 0
+
+    def add(self, name: str, nbytes: int) -> None:
+        self.offsets[name] = self.bytes
+        self.bytes += -(-nbytes // 64) * 64
+
+
+@functools.cache
+def constants(dtype: torch.dtype) -> tuple[Tensor, int, int]:
+    """Zeros, as many as the widest tile has units, then a one; and their addresses."""
+    values = torch.zeros(257, dtype=dtype, device="cpu")
+    values[256] = 1
+    return values, values.data_ptr(), values.data_ptr() + 256 * dtype.itemsize
+
+
+def work(plan: Plan, rows: Rows, width: int, units: int) -> float:
+    """Floating-point operations of the products of a forward pass."""
+    return 2.0 * rows.N * units * (len(plan.columns) * width + len(plan.products) * units)
+
+
+def padded_units(kernel: Kernel, units: int) -> int:
+    """Hidden units rounded up to whole vectors, or whole tiles of one row."""
+    return kernel.target.step.padded(units, kernel.target.isa.lanes(kernel.target.dtype))
+
+
+def saved_size(kernel: Kernel, rows: Rows, units: int) -> int:
+    """Elements of what the forward pass keeps for the backward pass."""
+    states, values = len(kernel.plan.saved_states), len(kernel.plan.saved)
+    return ((rows.N + rows.B) * states + rows.N * values) * padded_units(kernel, units)
+
+
+def kept(kernel: Kernel, rows: Rows, units: int) -> list[tuple[str, int]]:
+    """The parts of it: slot and offset in bytes of each kept state, then of all kept values."""
+    size = (rows.N + rows.B) * padded_units(kernel, units) * kernel.dtype.itemsize
+    names = [*(f"saved.{name}" for name in kernel.plan.saved_states), "saved"]
+    return [(name, i * size) for i, name in enumerate(names)]
+
+
+def _common(
+    kernel: Kernel, rows: Rows, width: int, units: int, threads: int, tensors: Sequence[str]
+) -> dict[str, int]:
+    """The slots of all passes. A tensor that is not given is a zero with no strides."""
+    tile = kernel.target.step.rows
+    # Rows of unequal length are handed out in more pieces than there are threads.
+    pieces = threads if rows.counts is None else 4 * threads if threads > 1 else 1
+    piece = -(-rows.B // min(pieces, -(-rows.B // tile)))
+    zeros = constants(kernel.dtype)[1]
+    return {
+        **{name: zeros for name in tensors},
+        "T": rows.T,
+        "B": rows.B,
+        "I": width,
+        "H": units,
+        "Hp": padded_units(kernel, units),
+        "N": rows.N,
+        "t0": rows.T - 1 if rows.reverse else 0,
+        "dt": -1 if rows.reverse else 1,
+        "slices": -(-rows.B // piece),
+        "slice": piece,
+        "threads": threads,
+        "zeros": zeros,
+    }
+
+
+def forward(
+    kernel: Kernel, rows: Rows, width: int, units: int, threads: int, training: bool
+) -> tuple[dict[str, int], Layout]:
+    """The slots of the forward pass that depend on sizes, and its scratch memory."""
+    plan, size = kernel.plan, kernel.dtype.itemsize
+    program = plan.train if training else plan.infer
+    products, columns = len(products_of(program)), len(plan.columns)
+    values = _common(
+        kernel, rows, width, units, threads, [f"h0.{name}" for name in plan.step.states]
+    )
+    padded = values["Hp"]
+    step_bytes = max(1, values["slice"] * columns * padded * size)
+    values["chunk"] = max(1, min(rows.T, _CHUNK_BYTES // step_bytes))
+    area = values["slices"] * values["slice"] * values["chunk"]
+    layout = Layout()
+    layout.add("panels", products * padded * units * size)
+    layout.add("panels_x", columns * padded * width * size)
+    layout.add("starts", (columns + products) * padded * size)
+    layout.add("rows", area * 8)
+    layout.add("projected", area * columns * padded * size)
+    layout.add("states", 2 * len(plan.step.states) * rows.B * padded * size)
+    layout.add("crossing", len(program.crossing) * rows.B * padded * size)
+    return values, layout
+
+
+def backward(
+    kernel: Kernel,
+    rows: Rows,
+    width: int,
+    units: int,
+    threads: int,
+    asked: tuple[bool, bool, bool, bool],
+) -> tuple[dict[str, int], Layout]:
+    """The slots of the backward pass that depend on sizes, and its scratch memory."""
+    plan, size, bulk = kernel.plan, kernel.dtype.itemsize, kernel.target.bulk
+    states = plan.step.states
+    values = _common(
+        kernel, rows, width, units, threads, ["gout", *(f"ghn.{name}" for name in states)]
+    )
+    padded = values["Hp"]
+    inner = bulk.padded(width, kernel.target.isa.lanes(kernel.target.dtype))
+    widest = max(inner, padded)
+    parts = min(threads, -(-units // bulk.rows))
+    depth = max(32, min(256, _DEPTH_BYTES // (widest * size)))
+    w_ih, w_hh, b_ih, b_hh = asked
+    matrices = w_ih * len(plan.z_x) + w_hh * len(plan.z_product)
+    biases = b_ih * len(plan.z_x) + b_hh * len(plan.z_bias)
+    area = widest * (units + depth) + depth * bulk.rows
+    area = -(-area * size // 64) * 64 // size
+    values |= {
+        "Ip": inner,
+        "matrices": matrices,
+        "parts": parts,
+        "tasks": matrices * parts + biases,
+        "columns": widest,
+        "depth": depth,
+        "area": area,
+        "one": constants(kernel.dtype)[2],
+    }
+    layout = Layout()
+    layout.add("panels", len(products_of(plan.backward)) * padded * units * size)
+    layout.add("panels_x", len(plan.z_x) * inner * units * size)
+    layout.add("lists", len(backward_pass.lists(plan)) * rows.N * 8)
+    layout.add("scratch", threads * area * size)
+    layout.add("states", 2 * len(states) * rows.B * padded * size)
+    layout.add("crossing", len(plan.backward.crossing) * rows.B * padded * size)
+    layout.add("z", rows.N * len(plan.z) * padded * size)
+    return values, layout
+
+
+def jobs(
+    kernel: Kernel, wanted: Sequence[Tensor | None], x_stride: int, width: int, units: int
+) -> array[int]:
+    """The weights' gradients as jobs (see ``outer``): those of matrices, then of biases."""
+    plan, gates = kernel.plan, kernel.plan.step.gates
+    lanes = kernel.target.isa.lanes(kernel.target.dtype)
+    inner, padded = kernel.target.bulk.padded(width, lanes), padded_units(kernel, units)
+    w_ih, w_hh, b_ih, b_hh = wanted
+    numbers: list[int] = []
+
+    def goal(tensor: Tensor, gate: str) -> int:
+        rows = gates.index(gate) * units * tensor.stride(0)
+        return tensor.data_ptr() + rows * kernel.dtype.itemsize
+
+    if w_ih is not None:
+        for gate, z in plan.z_x.items():
+            numbers += (goal(w_ih, gate), z, 0, x_stride, width, inner)
+    if w_hh is not None:
+        operands = backward_pass.lists(plan)
+        for gate, z, operand in plan.z_product:
+            numbers += (goal(w_hh, gate), z, operands.index(operand), 1, units, padded)
+    for bias, columns in ((b_ih, plan.z_x), (b_hh, plan.z_bias)):
+        if bias is not None:
+            for gate, z in columns.items():
+                numbers += (goal(bias, gate), z, 0, 0, 0, 0)
+    return array("q", numbers or [0])
