@@ -10,8 +10,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -85,15 +84,13 @@ def obstacle(tensors: Sequence[Tensor | None]) -> str:
         return "forward-mode derivatives are taken of the reference"
     if current_isa() is None:
         return "there are no kernels for this processor"
-    for tensor in tensors:
-        if tensor is None:
-            continue
-        if not tensor.is_cpu:
-            return f"a tensor is on {tensor.device}, kernels run on the CPU"
-        if tensor.dtype not in DTYPES:
-            return f"there are no kernels for {tensor.dtype}"
-        if type(tensor) not in _PLAIN or tensor.layout is not torch.strided:
-            return f"a tensor is a {type(tensor).__name__} of layout {tensor.layout}"
+    for t in tensors:
+        if t is not None and not (t.is_cpu and t.dtype in DTYPES and type(t) in _PLAIN):
+            if not t.is_cpu:
+                return f"a tensor is on {t.device}, kernels run on the CPU"
+            if t.dtype not in DTYPES:
+                return f"there are no kernels for {t.dtype}"
+            return f"a tensor is a {type(t).__name__}, a subclass with operations of its own"
     return ""
 
 
@@ -115,7 +112,7 @@ def recur(
     initial: Sequence[Tensor | None],
     weights: Sequence[Weights],
     inputs: Sequence[Tensor] = (),
-) -> tuple[Tensor, tuple[Tensor, ...]]:
+) -> tuple[Tensor, Sequence[Tensor]]:
     """One layer, in one direction or two.
 
     Args:
@@ -130,40 +127,65 @@ def recur(
         The first state at every step, ``(T, B, D*H)`` or ``(N, D*H)``, and for each state its
         final value, ``(D, B, H)``.
     """
-    flat = [t for w in weights for t in (w.w_ih, w.w_hh, w.b_ih, w.b_hh)]
+    flat = [t for w in weights for t in w]
     tensors = [x, *initial, *flat, *inputs]
     path, _ = path_for(tensors)
     if path == "reference" or rows.N == 0 or any(i.requires_grad for i in inputs):
         return _by_reference(step, rows, x, initial, weights, inputs)
-    spec = _Spec(step, rows, len(step.states), tuple(inputs), current_isa())
+    _check_weights(step, x, weights)
+    spec = _Spec(step, rows, len(step.states), inputs, current_isa())
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
         output, *final = _Recurrence.apply(spec, x, *initial, *flat)
-        return output, tuple(final)
-    output, final, _ = _run(spec, x, initial, flat, keep=False)
-    return output, tuple(final)
+    else:
+        output, final, _ = _run(spec, x, initial, weights, keep=False)
+    return output, final
 
 
-@dataclass(frozen=True)
-class _Spec:
+class _Spec(NamedTuple):
     """What the function needs besides tensors with a gradient."""
 
     step: Step
     rows: Rows
     states: int
-    inputs: tuple[Tensor, ...]
+    inputs: Sequence[Tensor]
     isa: ISA | None
 
     def kernel(self, x: Tensor, units: int) -> Kernel:
-        single = self.rows.B == 1
         assert self.isa is not None
-        return kernel_for(self.step, x.dtype, self.isa, units, single)
+        return kernel_for(self.step, x.dtype, self.isa, units, self.rows.B == 1)
 
-    def direction(self, index: int) -> Rows:
-        return self.rows._replace(reverse=True) if index else self.rows
+
+def _check_weights(step: Step, x: Tensor, weights: Sequence[Weights]) -> None:
+    """Weights of other shapes would be read beyond their end; anyone can put them there."""
+    units, width = weights[0].w_hh.shape[-1], x.shape[-1]
+    rows = len(step.gates) * units
+    for mine in weights:
+        shapes = ((rows, width), (rows, units), (rows,), (rows,))
+        for name, tensor, shape in zip(mine._fields, mine, shapes, strict=True):
+            if tensor is not None and (tensor.shape != shape or tensor.dtype is not x.dtype):
+                raise RuntimeError(
+                    f"expected weight {name} of shape {shape} and {x.dtype}, got "
+                    f"{tuple(tensor.shape)} and {tensor.dtype}: something has replaced it"
+                )
 
 
 def _split(flat: Sequence[Tensor | None]) -> list[Weights]:
     return [Weights(*flat[i : i + 4]) for i in range(0, len(flat), 4)]  # type: ignore[arg-type]
+
+
+def _of(tensors: Sequence[Tensor | None], direction: int, count: int) -> Sequence[Tensor | None]:
+    """One direction's part of tensors whose first dimension is the direction."""
+    if count == 1:
+        return tensors  # the kernel reads the last two dimensions
+    return [None if t is None else t[direction] for t in tensors]
+
+
+def _half(tensor: Tensor | None, direction: int, count: int) -> Tensor | None:
+    """One direction's part of the units of an output."""
+    if tensor is None or count == 1:
+        return tensor
+    units = tensor.shape[-1] // count
+    return tensor.narrow(-1, direction * units, units)
 
 
 def _by_reference(
@@ -173,7 +195,7 @@ def _by_reference(
     initial: Sequence[Tensor | None],
     weights: Sequence[Weights],
     inputs: Sequence[Tensor],
-) -> tuple[Tensor, tuple[Tensor, ...]]:
+) -> tuple[Tensor, Sequence[Tensor]]:
     outputs, finals = [], []
     for d, mine in enumerate(weights):
         shape = (rows.B, mine.w_hh.shape[-1])
@@ -182,7 +204,7 @@ def _by_reference(
         output, final = reference.run(step, way, x, mine, h0, inputs)
         outputs.append(output)
         finals.append(final)
-    states = tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
+    states = [torch.stack(parts) for parts in zip(*finals, strict=True)]
     return (outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)), states
 
 
@@ -190,25 +212,25 @@ def _run(
     spec: _Spec,
     x: Tensor,
     initial: Sequence[Tensor | None],
-    flat: Sequence[Tensor | None],
+    weights: Sequence[Weights],
     keep: bool,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """The kernel for every direction; also what it keeps for the backward pass."""
-    weights, rows = _split(flat), spec.rows
-    units, directions = weights[0].w_hh.shape[-1], len(weights)
-    output = x.new_empty((*x.shape[:-1], directions * units))
-    final = [x.new_empty((directions, rows.B, units)) for _ in range(spec.states)]
+    rows, count = spec.rows, len(weights)
+    units = weights[0].w_hh.shape[-1]
+    output = x.new_empty((*x.shape[:-1], count * units))
+    final = [x.new_empty((count, rows.B, units)) for _ in range(spec.states)]
     kernel = spec.kernel(x, units)
     kept = []
     for d, mine in enumerate(weights):
         saved = x.new_empty(kernel.saved_size(rows, units)) if keep else None
         kernel.forward(
-            spec.direction(d),
+            rows._replace(reverse=True) if d else rows,
             x,
             mine,
-            [None if h is None else h[d] for h in initial],
-            output if directions == 1 else output.narrow(-1, d * units, units),
-            [h[d] for h in final],
+            _of(initial, d, count),
+            _half(output, d, count),
+            _of(final, d, count),
             saved,
             spec.inputs,
         )
@@ -224,7 +246,7 @@ class _Recurrence(torch.autograd.Function):
     def forward(ctx: Any, spec: _Spec, x: Tensor, *tensors: Tensor | None) -> Any:
         ctx.set_materialize_grads(False)
         initial, flat = tensors[: spec.states], tensors[spec.states :]
-        output, final, kept = _run(spec, x, initial, flat, keep=True)
+        output, final, kept = _run(spec, x, initial, _split(flat), keep=True)
         ctx.spec = spec
         ctx.save_for_backward(x, *tensors, *kept)
         return output, *final
@@ -256,33 +278,29 @@ def _backward(
     kernel = spec.kernel(x, units)
     gout, *gfinal = gradients
     dx = x.new_empty(x.shape) if need_x else None
-    dh = [
-        torch.empty_like(h, memory_format=torch.contiguous_format) if n and h is not None else None
-        for n, h in zip(need_initial, initial, strict=True)
-    ]
-    full = len(kernel.plan.z_x) == len(kernel.plan.step.gates)
-    dw = [
-        (torch.empty if full else torch.zeros)(t.shape, dtype=t.dtype) if n and t is not None else None
-        for n, t in zip(need_flat, flat, strict=True)
-    ]
+    dh = [_like(h, n) for n, h in zip(need_initial, initial, strict=True)]
+    dw = [_like(t, n) for n, t in zip(need_flat, flat, strict=True)]
+    if len(kernel.plan.z_x) + len(kernel.plan.z_bias) < 2 * len(spec.step.gates):
+        for t in dw:  # the formula does not use every row of the weights
+            if t is not None:
+                t.zero_()
     for d, mine in enumerate(weights):
-        wanted = Gradients(
-            dx,
-            d > 0,
-            [None if h is None else h[d] for h in dh],
-            dw[4 * d : 4 * d + 4],
-        )
         kernel.backward(
-            spec.direction(d),
+            rows._replace(reverse=True) if d else rows,
             x,
             mine,
             kept[d],
-            gout if gout is None or len(weights) == 1 else gout.narrow(-1, d * units, units),
-            [None if g is None else g[d] for g in gfinal],
-            wanted,
+            _half(gout, d, len(weights)),
+            _of(gfinal, d, len(weights)),
+            Gradients(dx, d > 0, _of(dh, d, len(weights)), dw[4 * d : 4 * d + 4]),
             spec.inputs,
         )
     return [dx, *dh, *dw]
+
+
+def _like(tensor: Tensor | None, needed: bool) -> Tensor | None:
+    """Room for a gradient, contiguous whatever the tensor is."""
+    return tensor.new_empty(tensor.shape) if needed and tensor is not None else None
 
 
 def _through_reference(

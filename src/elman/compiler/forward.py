@@ -45,6 +45,13 @@ def _starts(plan: Plan, program: Program) -> dict[Node, int]:
     return {n: i for i, n in enumerate([*plan.columns, *biases])}
 
 
+def _biases_of(start: Node) -> dict[str, str]:
+    """The biases that a starting vector adds up, each with its gate."""
+    if start.op == "xb":
+        return dict(zip(("b_ih", "b_hh"), start.attr, strict=True))
+    return {"b_ih" if start.op == "x" else "b_hh": start.attr}
+
+
 def _entry(module: Module, plan: Plan, program: Program, target: Target) -> None:
     frame = Frame(module, "elman_forward", target, slots(plan))
     f, gates = frame.f, plan.step.gates
@@ -76,12 +83,10 @@ def _entry(module: Module, plan: Plan, program: Program, target: Target) -> None
         )
     for start, i in _starts(plan, program).items():
         row = frame.at(frame.pointer("starts"), f.mul(padded, i))
-        input_bias = {"x": start.attr, "xb": start.attr[0]}.get(start.op)
-        hidden_bias = {"bias": start.attr, "xb": start.attr[1]}.get(start.op)
-        given = [(b, g) for b, g in (("b_ih", input_bias), ("b_hh", hidden_bias)) if g]
+        given = _biases_of(start)
         with f.loop(0, padded, frame.v.lanes) as u:
             total = frame.v.number(0.0)
-            for bias, gate in given:
+            for bias, gate in given.items():
                 total = frame.v.add(total, _bias(frame, bias, gates.index(gate), u))
             frame.v.store(total, frame.at(row, u))
     frame.region("forward_rows")

@@ -69,7 +69,7 @@ def object_code(module: Module, isa: ISA) -> bytes:
         parsed = binding.parse_assembly(str(module))
         parsed.triple = triple
         options = binding.create_pipeline_tuning_options(speed_level=1)
-        options.loop_vectorization = options.slp_vectorization = False
+        options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
         passes = binding.create_pass_builder(machine, options)
         passes.getModulePassManager().run(parsed, passes)
         return bytes(machine.emit_object(parsed))

@@ -103,13 +103,15 @@ class _Pass:
         return found
 
     def tensor(self, table: array[int], name: str, tensor: Tensor | None) -> None:
-        """Fills in a tensor ``(T, B, H)``, ``(N, H)`` or ``(B, H)``. None is all zeros, which is
-        how the table is prepared."""
+        """Fills in a tensor ``(T, B, H)``, ``(N, H)``, ``(B, H)`` or ``(1, B, H)``. None is all
+        zeros, which is how the table is prepared."""
         if tensor is None:
             return
         at, strides = self.at[name], tensor.stride()
-        table[at], table[at + 1] = tensor.data_ptr(), strides[0]
-        table[at + 2], table[at + 3] = strides[-2], strides[-1]
+        table[at] = tensor.data_ptr()
+        table[at + 1] = strides[0]
+        table[at + 2] = strides[-2]
+        table[at + 3] = strides[-1]
 
     def matrix(self, table: array[int], name: str, tensor: Tensor) -> None:
         at = self.at[name]

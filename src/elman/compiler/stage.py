@@ -85,7 +85,8 @@ class Stages:
         for product in stage.products:
             operand, *start = product.args
             begun = start[0] if start and start[0] in regions else None
-            region = regions[product] = regions[begun] if begun else len(regions) * self.area
+            region = regions[begun] if begun is not None else len(regions) * self.area
+            regions[product] = region
             acc = f.gep(v.dtype, self.acc, region)
             if operand is not ready:
                 base, stride = self.memory.row_of(operand, spot.row)
@@ -93,7 +94,7 @@ class Stages:
                     pointer = f.gep(v.dtype, base, f.mul(m, stride))
                     f.store("ptr", pointer, f.gep("ptr", self.pointers, m))
                 ready = operand
-            if begun:
+            if begun is not None:
                 init: tuple[str, Int] = (acc, self.tile_width)
             elif start:
                 init = self.memory.start_of(start[0], spot)

@@ -32,8 +32,12 @@ class Layer(RNNBase):
     def _weights(self, layer: int, direction: int) -> Weights:
         """The tensors that the module holds now, whatever put them there."""
         index = layer * (2 if self.bidirectional else 1) + direction
-        tensors = [getattr(self, name) for name in self._all_weights[index]]
-        return Weights(*tensors) if self.bias else Weights(*tensors, None, None)
+        plain = self._parameters  # a parametrized weight is not there but an attribute
+        tensors = [
+            plain[name] if name in plain else getattr(self, name)
+            for name in self._all_weights[index]
+        ]
+        return Weights(*tensors) if self.bias else Weights(*tensors, None, None)  # type: ignore
 
     def _run(
         self, input: Tensor | PackedSequence, states: Sequence[Tensor | None]

@@ -1,0 +1,46 @@
+"""The command `elman`. What it does is in `elman.tasks`, which needs the extra of that name."""
+
+import sys
+
+from . import __version__
+
+USAGE = """\
+Usage: elman [--help | --version] COMMAND ...
+
+  train classify FILE --text COLUMN --label COLUMN   learn the labels of texts
+  predict MODEL TEXT...                              name the label of each text
+  demo                                               both, on reviews in Chinese
+"""
+
+
+def main() -> None:
+    """Run the command line; what a user got wrong is told in a line, without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal of another encoding shows what it can't print as \\uXXXX.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        from .tasks import commands, errors
+    except ImportError as error:
+        sys.exit(_without_tasks(sys.argv[1:], str(error)))
+    try:
+        commands.app(prog_name="elman")
+    except errors.TaskError as error:
+        print(f"elman: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _without_tasks(arguments: list[str], reason: str) -> int:
+    """What can be done without the extra."""
+    if arguments == ["--version"]:
+        print(f"elman {__version__}")
+        return 0
+    if arguments == ["--help"]:
+        print(f"{USAGE}\n{reason}")
+        return 0
+    print(reason, file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    main()
