@@ -20,11 +20,12 @@ ROWS = [
     ["explain"],
     ["nn"],
     ["function"],
+    ["paths"],
     ["reference", "compiler"],
     ["runtime"],
     ["cells"],
     ["cell"],
-    ["expr"],
+    ["expr", "batch"],
     ["errors"],
 ]
 DEPTH = {room: depth for depth, row in enumerate(ROWS) for room in row}

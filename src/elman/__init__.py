@@ -9,6 +9,7 @@ from . import cells as cells
 from .cell import Cell as Cell
 from .errors import FormulaError as FormulaError
 from .errors import PathError as PathError
+from .explain import explain as explain
 from .expr import exp as exp
 from .expr import maximum as maximum
 from .expr import minimum as minimum
@@ -17,8 +18,8 @@ from .expr import sigmoid as sigmoid
 from .expr import sqrt as sqrt
 from .expr import tanh as tanh
 from .expr import where as where
-from .function import set_path as set_path
 from .nn import RNN as RNN
 from .nn import RNNCell as RNNCell
+from .paths import set_path as set_path
 
 __version__ = "0.1.0"

@@ -14,7 +14,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Union, cast
+from typing import Any, Union
 
 import torch
 
@@ -260,7 +260,7 @@ def walk(roots: Iterable[Node]) -> Iterator[Node]:
             stack.extend((a, False) for a in reversed(current.args))
 
 
-def evaluate(roots: Iterable[Node], leaf: Callable[[Node], Any]) -> list[torch.Tensor]:
+def evaluate(roots: Iterable[Node], leaf: Callable[..., Any]) -> list[torch.Tensor]:
     """The roots' values by PyTorch operations; ``leaf`` gives leaves and products their values.
 
     ``leaf`` is called as ``leaf(node, operands)`` with the values of a product's operands.
@@ -274,5 +274,5 @@ def evaluate(roots: Iterable[Node], leaf: Callable[[Node], Any]) -> list[torch.T
         elif current.op in PRIMITIVES:
             values[current] = PRIMITIVES[current.op].torch(*operands)
         else:
-            values[current] = cast(Any, leaf)(current, operands)
+            values[current] = leaf(current, operands)
     return [values[r] for r in roots]

@@ -2,107 +2,24 @@
 
 The kernels are entered through one ``autograd.Function`` for all directions of a layer. What
 they cannot do is done by the reference: other devices and dtypes, derivatives of the gradient,
-functorch transforms. :func:`obstacle` says which, in words.
+functorch transforms. ``paths`` decides and says why.
 """
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.autograd.function import once_differentiable
 
 from . import reference
+from .batch import Rows, Weights
 from .cell import Step
-from .compiler import isa as isa_table
 from .compiler.isa import ISA
-from .compiler.kernel import DTYPES, Gradients, Kernel, Rows, Weights, kernel_for
-from .errors import PathError
-
-_PLAIN = (Tensor, torch.nn.Parameter)
-PATHS = ("auto", "kernel", "reference")
-_path: contextvars.ContextVar[str] = contextvars.ContextVar("elman_path", default="auto")
-_forced_isa: contextvars.ContextVar[ISA | None] = contextvars.ContextVar("elman_isa", default=None)
-
-
-@contextlib.contextmanager
-def set_path(path: str) -> Iterator[None]:
-    """Within the context, recurrences run on this path.
-
-    Args:
-        path: ``"auto"`` (the kernel where it can run, else the reference), ``"kernel"`` (raises
-            :class:`elman.PathError` where it cannot) or ``"reference"`` (PyTorch operations).
-
-    >>> import elman, torch
-    >>> with elman.set_path("reference"):
-    ...     output, h_n = elman.RNN(2, 4)(torch.rand(3, 1, 2))
-    """
-    if path not in PATHS:
-        raise ValueError(f"path must be one of {PATHS}, got {path!r}")
-    token = _path.set(path)
-    try:
-        yield
-    finally:
-        _path.reset(token)
-
-
-@contextlib.contextmanager
-def set_isa(name: str) -> Iterator[None]:
-    """Within the context, kernels are made for this instruction set: for tests and comparison."""
-    row = isa_table.by_name(name)
-    if row not in isa_table.available():
-        names = [r.name for r in isa_table.available()]
-        raise PathError(f"this processor cannot run ISA {name!r}, only {names}")
-    token = _forced_isa.set(row)
-    try:
-        yield
-    finally:
-        _forced_isa.reset(token)
-
-
-def current_isa() -> ISA | None:
-    """The instruction set that kernels are made for; None if there is none for this machine."""
-    forced = _forced_isa.get()
-    if forced is not None:
-        return forced
-    rows = isa_table.available()
-    return rows[0] if rows else None
-
-
-def obstacle(tensors: Sequence[Tensor | None]) -> str:
-    """Why the kernel cannot run on these tensors, in words; empty if it can."""
-    if torch.compiler.is_compiling():
-        return "torch.compile traces the reference"
-    if torch._C._functorch.peek_interpreter_stack() is not None:
-        return "a functorch transform differentiates or vectorises the reference"
-    if forward_ad._current_level >= 0:
-        return "forward-mode derivatives are taken of the reference"
-    if current_isa() is None:
-        return "there are no kernels for this processor"
-    for t in tensors:
-        if t is not None and not (t.is_cpu and t.dtype in DTYPES and type(t) in _PLAIN):
-            if not t.is_cpu:
-                return f"a tensor is on {t.device}, kernels run on the CPU"
-            if t.dtype not in DTYPES:
-                return f"there are no kernels for {t.dtype}"
-            return f"a tensor is a {type(t).__name__}, a subclass with operations of its own"
-    return ""
-
-
-def path_for(tensors: Sequence[Tensor | None]) -> tuple[str, str]:
-    """The path that runs on these tensors, and why. Raises PathError if a forced one cannot."""
-    wanted = _path.get()
-    if wanted == "reference":
-        return "reference", "set_path('reference')"
-    why = obstacle(tensors)
-    if why and wanted == "kernel":
-        raise PathError(f"set_path('kernel'), but {why}")
-    return ("reference", why) if why else ("kernel", "")
+from .compiler.kernel import Gradients, Kernel, kernel_for
+from .paths import current_isa, path_for
 
 
 def recur(
@@ -173,14 +90,17 @@ def _split(flat: Sequence[Tensor | None]) -> list[Weights]:
     return [Weights(*flat[i : i + 4]) for i in range(0, len(flat), 4)]  # type: ignore[arg-type]
 
 
-def _of(tensors: Sequence[Tensor | None], direction: int, count: int) -> Sequence[Tensor | None]:
+_Maybe = TypeVar("_Maybe", Tensor, Tensor | None)
+
+
+def _of(tensors: Sequence[_Maybe], direction: int, count: int) -> Sequence[_Maybe]:
     """One direction's part of tensors whose first dimension is the direction."""
     if count == 1:
         return tensors  # the kernel reads the last two dimensions
     return [None if t is None else t[direction] for t in tensors]
 
 
-def _half(tensor: Tensor | None, direction: int, count: int) -> Tensor | None:
+def _half(tensor: _Maybe, direction: int, count: int) -> _Maybe:
     """One direction's part of the units of an output."""
     if tensor is None or count == 1:
         return tensor
@@ -256,7 +176,9 @@ class _Recurrence(torch.autograd.Function):
         count = len(ctx.needs_input_grad) - 1
         saved = ctx.saved_tensors
         if torch.is_grad_enabled() and any(g is not None for g in gradients):
-            return None, *_through_reference(ctx.spec, saved[:count], gradients, ctx.needs_input_grad)
+            return None, *_through_reference(
+                ctx.spec, saved[:count], gradients, ctx.needs_input_grad
+            )
         return None, *_backward(ctx, saved[:count], saved[count:], gradients)
 
 
@@ -313,9 +235,7 @@ def _through_reference(
     x, *rest = given
     assert x is not None
     initial, flat = rest[: spec.states], rest[spec.states :]
-    output, final = _by_reference(
-        spec.step, spec.rows, x, initial, _split(flat), spec.inputs
-    )
+    output, final = _by_reference(spec.step, spec.rows, x, initial, _split(flat), spec.inputs)
     results = [(o, g) for o, g in zip((output, *final), gradients, strict=True) if g is not None]
     wanted = [t for t, n in zip(given, needed[1:], strict=True) if n and t is not None]
     found = iter(
@@ -328,6 +248,5 @@ def _through_reference(
         )
     )
     return [
-        next(found) if n and t is not None else None
-        for t, n in zip(given, needed[1:], strict=True)
+        next(found) if n and t is not None else None for t, n in zip(given, needed[1:], strict=True)
     ]

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from .batch import Rows, Weights
 from .cell import Step
-from .compiler.kernel import Rows, Weights
 from .expr import Node, evaluate
 
 

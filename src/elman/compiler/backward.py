@@ -99,6 +99,17 @@ class _Memory:
         self.flat_before: Int = 0  # of the preceding step
         self.begins: Int = 0  # from this row on, the step is a row's first
 
+    def move(self, j: Int, t: str, begins: Int) -> None:
+        """To the ``j``-th step, at time ``t``."""
+        f, frame = self.frame.f, self.frame
+        self.begins, self.now = begins, f.op(f"and i64 {j}, 1")
+        self.time, self.flat = frame.place(t)
+
+        def before() -> Int:
+            return frame.place(f.sub(t, frame.slot("dt")))[1]
+
+        self.flat_before = f.either(f.compare("sgt", j, 0), "i64", before, lambda: 0)
+
     def _row(self, pointer: str, index: Int, row: Int) -> str:
         f, frame = self.frame.f, self.frame
         rows = f.add(f.mul(index, frame.slot("B")), row)
@@ -115,9 +126,13 @@ class _Memory:
         f = self.frame.f
         before = f.add(f.add(self.flat_before, row), self.frame.slot("B"))
         index = f.select(f.compare("sge", row, self.begins), row, before)
-        return self.frame.at(
-            self.frame.pointer(f"saved.{name}"), (index, self.frame.slot("Hp"))
-        )
+        return self.frame.at(self.frame.pointer(f"saved.{name}"), (index, self.frame.slot("Hp")))
+
+    def reached(self, name: str, row: Int) -> str:
+        """A state after this step."""
+        f, frame = self.frame.f, self.frame
+        index = f.add(f.add(self.flat, row), frame.slot("B"))
+        return frame.at(frame.pointer(f"saved.{name}"), (index, frame.slot("Hp")))
 
     def saved(self, index: int, row: Int) -> str:
         f = self.frame.f
@@ -135,7 +150,7 @@ class _Memory:
         return self.frame.at(base, spot.unit), stride
 
     def read(self, leaf: Node, spot: Spot) -> str:
-        f, frame = self.frame.f, self.frame
+        frame = self.frame
         if leaf.op in ("gout", "input"):
             name = "gout" if leaf.op == "gout" else f"input.{leaf.attr}"
             row = frame.extern_row(name, self.time, spot.row)
@@ -147,8 +162,7 @@ class _Memory:
         elif leaf.op == "saved":
             place = self.saved(leaf.attr, spot.row)
         else:
-            row = f.add(f.add(self.flat, spot.row), frame.slot("B"))
-            place = frame.at(frame.pointer(f"saved.{leaf.attr}"), (row, frame.slot("Hp")))
+            place = self.reached(leaf.attr, spot.row)
         return frame.v.load(frame.at(place, spot.unit))
 
     def write(self, store: Store, value: str, spot: Spot) -> None:
@@ -177,15 +191,7 @@ def _rows(module: Module, plan: Plan, target: Target) -> None:
         with f.loop(0, steps) as i:
             j = f.sub(f.sub(steps, 1), i)
             t, active, begins, ends = walk_step(frame, j, first, last)
-            memory.time, memory.flat = frame.place(t)
-            earlier = f.compare("sgt", j, 0)
-            memory.flat_before = f.either(
-                earlier,
-                "i64",
-                lambda t=t: frame.place(f.sub(t, frame.slot("dt")))[1],
-                lambda: 0,
-            )
-            memory.begins, memory.now = begins, f.op(f"and i64 {j}, 1")
+            memory.move(j, t, begins)
             with f.loop(ends, active) as row:
                 _begin(frame, plan, memory, row)
             stages.emit(first, active)
@@ -254,13 +260,13 @@ def _inputs(module: Module, plan: Plan, target: Target) -> None:
                 goal = frame.at(frame.pointer("dx"), (f.add(row, m), inputs))
                 value = v.load(f.gep(v.dtype, acc, f.add(f.mul(m, tile_width), u)))
                 at = f.add(unit, u)
-                known = f.either(
-                    f.compare("ne", frame.slot("dx.add"), 0),
-                    v.type,
-                    lambda goal=goal, at=at: frame.load_units(goal, 1, at, inputs),
-                    lambda: v.number(0.0),
-                )
-                frame.store_units(v.add(known, value), goal, 1, at, inputs)
+
+                def known(goal: str = goal, at: Int = at) -> Int:
+                    return frame.load_units(goal, 1, at, inputs)
+
+                adding = f.compare("ne", frame.slot("dx.add"), 0)
+                before = f.either(adding, v.type, known, lambda: v.number(0.0))
+                frame.store_units(v.add(before, value), goal, 1, at, inputs)
 
 
 def _list_rows(frame: Frame, plan: Plan) -> None:
@@ -268,14 +274,7 @@ def _list_rows(frame: Frame, plan: Plan) -> None:
     f, memory = frame.f, _Memory(frame, plan)
     with f.loop(0, frame.slot("T")) as j:
         t, active, begins, _ = walk_step(frame, j, 0, frame.slot("B"))
-        memory.time, memory.flat = frame.place(t)
-        memory.flat_before = f.either(
-            f.compare("sgt", j, 0),
-            "i64",
-            lambda: frame.place(f.sub(t, frame.slot("dt")))[1],
-            lambda: 0,
-        )
-        memory.begins = begins
+        memory.move(j, t, begins)
         with f.loop(0, active) as row:
             n = f.add(memory.flat, row)
             for i, operand in enumerate(lists(plan)):
@@ -287,9 +286,6 @@ def _list_rows(frame: Frame, plan: Plan) -> None:
                     address = memory.saved(plan.saved.index(operand), row)
                 else:
                     name = plan.step.states[plan.step.new.index(operand)]
-                    rows = f.add(n, frame.slot("B"))
-                    address = frame.at(
-                        frame.pointer(f"saved.{name}"), (rows, frame.slot("Hp"))
-                    )
+                    address = memory.reached(name, row)
                 index = f.add(f.mul(frame.slot("N"), i), n)
                 f.store("ptr", address, f.gep("ptr", frame.pointer("lists"), index))

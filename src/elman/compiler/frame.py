@@ -65,9 +65,7 @@ class Frame:
         """The address ``pointer + sum of offsets`` in elements; a pair is a product."""
         total: Int = 0
         for offset in offsets:
-            total = self.f.add(
-                total, self.f.mul(*offset) if isinstance(offset, tuple) else offset
-            )
+            total = self.f.add(total, self.f.mul(*offset) if isinstance(offset, tuple) else offset)
         return self.f.gep(self.v.dtype, pointer, total)
 
     def null(self, pointer: str) -> str:

@@ -53,6 +53,6 @@ def differentiate(step: Step) -> Backward:
         return {leaf.attr: g for leaf, g in gradients.items() if leaf.op == op}
 
     zero = constant(0.0)
-    state = {name: zero for name in step.states} | found("state")
+    state = dict.fromkeys(step.states, zero) | found("state")
     products = {n: g for n, g in gradients.items() if n.op == "product"}
     return Backward(state, found("x"), found("bias"), products, found("input"))

@@ -15,40 +15,22 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..batch import Rows, Weights
 from ..cell import Step
 from ..runtime.memory import scratch
 from ..runtime.threads import parallel_address, thread_count
 from . import backward, forward, sizes
 from .frame import Target
+from .ir import Module
 from .isa import ISA, chains
 from .jit import Code, load
-from .plan import Plan, plan_of
+from .plan import plan_of
+from .sizes import Form
 from .tile import Shape
 
 DTYPES = {torch.float32: "float", torch.float64: "double"}
 _PREPARED_LIMIT = 256  # sets of sizes a kernel remembers; each is about a kilobyte
 _KERNEL_LIMIT = 128
-
-
-class Rows(NamedTuple):
-    """The rows of a batch over time. ``counts`` and ``offsets`` are None if all have ``T`` steps;
-    else ``counts[t]`` rows are active at step ``t`` and lie from row ``offsets[t]`` on."""
-
-    T: int
-    B: int
-    N: int  # rows of all steps together
-    counts: Tensor | None = None
-    offsets: Tensor | None = None
-    reverse: bool = False
-
-
-class Weights(NamedTuple):
-    """The tensors of one layer and direction, ``(G*H, I)``, ``(G*H, H)``, ``(G*H,)`` twice."""
-
-    w_ih: Tensor
-    w_hh: Tensor
-    b_ih: Tensor | None
-    b_hh: Tensor | None
 
 
 class Gradients(NamedTuple):
@@ -137,19 +119,21 @@ class _Pass:
 
 
 class Kernel:
-    """The compiled passes of one step, for one dtype, instruction set and shape of tiles."""
+    """The compiled passes of a step, for one dtype, instruction set and shape of tiles."""
 
-    def __init__(self, plan: Plan, dtype: torch.dtype, target: Target) -> None:
-        self.plan, self.dtype, self.target = plan, dtype, target
+    def __init__(self, form: Form) -> None:
+        self.form, plan = form, form.plan
+        self.plan = plan
         slots = forward.slots(plan)
         self.infer = _Pass(slots, self._loader("infer", "elman_forward"))
         self.train = _Pass(slots, self._loader("train", "elman_forward"))
         self.back = _Pass(backward.slots(plan), self._loader("backward", "elman_backward"))
+        self.passes = {"infer": self.infer, "train": self.train, "backward": self.back}
 
     def _loader(self, which: str, name: str) -> Callable[[], tuple[Code, str]]:
-        plan, target = self.plan, self.target
+        plan, _, target = self.form
 
-        def emit() -> Any:
+        def emit() -> Module:
             if which == "backward":
                 return backward.emit(plan, target)
             return forward.emit(plan, target, which == "train")
@@ -158,7 +142,7 @@ class Kernel:
 
     def saved_size(self, rows: Rows, units: int) -> int:
         """Elements of what the forward pass keeps for the backward pass."""
-        return sizes.saved_size(self, rows, units)
+        return sizes.saved_size(self.form, rows, units)
 
     def forward(
         self,
@@ -178,7 +162,7 @@ class Kernel:
         ragged = rows.counts is not None
         key = (*rows[:3], ragged, rows.reverse, width, units, threads)
         prepared = run.prepare(
-            key, lambda: sizes.forward(self, rows, width, units, threads, saved is not None)
+            key, lambda: sizes.forward(self.form, rows, width, units, threads, saved is not None)
         )
         table, owner = prepared.start()
         run.rows(table, rows, threads)
@@ -194,7 +178,7 @@ class Kernel:
         run.address(table, "b_ih", weights.b_ih)
         run.address(table, "b_hh", weights.b_hh)
         if saved is not None:
-            run.kept(table, saved, sizes.kept(self, rows, units))
+            run.kept(table, saved, sizes.kept(self.form, rows, units))
         run.code.call(table.buffer_info()[0])
         del owner  # until here the code used it
 
@@ -213,11 +197,12 @@ class Kernel:
         step, units, width = self.plan.step, weights.w_hh.shape[1], x.shape[-1]
         run = self.back
         threads = thread_count(2 * sizes.work(self.plan, rows, width, units), rows.B)
-        asked = tuple(w is not None for w in wanted.weights)
+        w_ih, w_hh, b_ih, b_hh = (w is not None for w in wanted.weights)
+        asked = (w_ih, w_hh, b_ih, b_hh)
         ragged = rows.counts is not None
         key = (*rows[:3], ragged, rows.reverse, width, units, threads, asked)
         prepared = run.prepare(
-            key, lambda: sizes.backward(self, rows, width, units, threads, asked)
+            key, lambda: sizes.backward(self.form, rows, width, units, threads, asked)
         )
         table, owner = prepared.start()
         run.rows(table, rows, threads)
@@ -232,8 +217,8 @@ class Kernel:
         run.matrix(table, "w_hh", weights.w_hh)
         run.address(table, "dx", wanted.x)
         table[run.at["dx.add"]] = wanted.add_x
-        run.kept(table, saved, sizes.kept(self, rows, units))
-        jobs = sizes.jobs(self, wanted.weights, x.stride(-1), width, units)
+        run.kept(table, saved, sizes.kept(self.form, rows, units))
+        jobs = sizes.jobs(self.form, wanted.weights, x.stride(-1), width, units)
         table[run.at["jobs"]] = jobs.buffer_info()[0]
         run.code.call(table.buffer_info()[0])
         del owner, jobs
@@ -252,19 +237,29 @@ def kernel_for(step: Step, dtype: torch.dtype, isa: ISA, units: int, single: boo
         cut = chains(isa, name, units)
         bulk = Shape.many(isa, cut)
         shape = Shape.single(isa, name, cut, units) if single else bulk
-        target = Target(isa, name, shape, bulk)
-        plan = plan_of(step)
+        form = Form(plan_of(step), dtype, Target(isa, name, shape, bulk))
         with _lock:
-            known = _same(plan, target)
+            known = _same(form)
             while len(_kernels) >= _KERNEL_LIMIT:
                 _kernels.pop(next(iter(_kernels)))
-            kernel = _kernels.setdefault(key, known or Kernel(plan, dtype, target))
+            kernel = _kernels.setdefault(key, known or Kernel(form))
     return kernel
 
 
-def _same(plan: Plan, target: Target) -> Kernel | None:
+def _same(form: Form) -> Kernel | None:
     """A kernel of the same formula and tiles, made for other sizes or another cell object."""
     for kernel in _kernels.values():
-        if kernel.plan.key == plan.key and kernel.target == target:
+        if kernel.plan.key == form.plan.key and kernel.form[1:] == form[1:]:
             return kernel
     return None
+
+
+def compiled(step: Step, dtype: torch.dtype) -> dict[str, str]:
+    """By pass, where the code of a step's kernels came from; only of those that have been used."""
+    return {
+        name: run.origin
+        for key, kernel in list(_kernels.items())
+        if key[0] is step and key[1] == dtype
+        for name, run in kernel.passes.items()
+        if run.origin
+    }

@@ -59,9 +59,7 @@ def plan_of(step: Step) -> Plan:
     """Decides what a step's kernels compute, keep and write."""
     gradient = differentiate(step)
     z = tuple(
-        dict.fromkeys(
-            [*gradient.x.values(), *gradient.bias.values(), *gradient.product.values()]
-        )
+        dict.fromkeys([*gradient.x.values(), *gradient.bias.values(), *gradient.product.values()])
     )
     roots = [*gradient.state.values(), *z]
     operands = {p: p.args[0] for p in gradient.product}
@@ -134,5 +132,3 @@ def _read_by(roots: list[Node]) -> list[Node]:
 def products_of(program: Program) -> tuple[Node, ...]:
     """The products of a program, stage after stage: the order of their packed panels."""
     return tuple(p for stage in program.stages for p in stage.products)
-
-

@@ -5,19 +5,26 @@ from __future__ import annotations
 import functools
 from array import array
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ..batch import Rows
 from . import backward as backward_pass
+from .frame import Target
 from .plan import Plan, products_of
-
-if TYPE_CHECKING:
-    from .kernel import Kernel, Rows
 
 _CHUNK_BYTES = 96 << 10  # of projected inputs of a slice: they stay in the second cache
 _DEPTH_BYTES = 128 << 10  # of packed rows in the weights' gradients
+
+
+class Form(NamedTuple):
+    """What a kernel is made for."""
+
+    plan: Plan
+    dtype: torch.dtype
+    target: Target
 
 
 class Layout:
@@ -45,40 +52,40 @@ def work(plan: Plan, rows: Rows, width: int, units: int) -> float:
     return 2.0 * rows.N * units * (len(plan.columns) * width + len(plan.products) * units)
 
 
-def padded_units(kernel: Kernel, units: int) -> int:
+def padded_units(form: Form, units: int) -> int:
     """Hidden units rounded up to whole vectors, or whole tiles of one row."""
-    return kernel.target.step.padded(units, kernel.target.isa.lanes(kernel.target.dtype))
+    return form.target.step.padded(units, form.target.isa.lanes(form.target.dtype))
 
 
-def saved_size(kernel: Kernel, rows: Rows, units: int) -> int:
+def saved_size(form: Form, rows: Rows, units: int) -> int:
     """Elements of what the forward pass keeps for the backward pass."""
-    states, values = len(kernel.plan.saved_states), len(kernel.plan.saved)
-    return ((rows.N + rows.B) * states + rows.N * values) * padded_units(kernel, units)
+    states, values = len(form.plan.saved_states), len(form.plan.saved)
+    return ((rows.N + rows.B) * states + rows.N * values) * padded_units(form, units)
 
 
-def kept(kernel: Kernel, rows: Rows, units: int) -> list[tuple[str, int]]:
+def kept(form: Form, rows: Rows, units: int) -> list[tuple[str, int]]:
     """The parts of it: slot and offset in bytes of each kept state, then of all kept values."""
-    size = (rows.N + rows.B) * padded_units(kernel, units) * kernel.dtype.itemsize
-    names = [*(f"saved.{name}" for name in kernel.plan.saved_states), "saved"]
+    size = (rows.N + rows.B) * padded_units(form, units) * form.dtype.itemsize
+    names = [*(f"saved.{name}" for name in form.plan.saved_states), "saved"]
     return [(name, i * size) for i, name in enumerate(names)]
 
 
 def _common(
-    kernel: Kernel, rows: Rows, width: int, units: int, threads: int, tensors: Sequence[str]
+    form: Form, rows: Rows, width: int, units: int, threads: int, tensors: Sequence[str]
 ) -> dict[str, int]:
     """The slots of all passes. A tensor that is not given is a zero with no strides."""
-    tile = kernel.target.step.rows
+    tile = form.target.step.rows
     # Rows of unequal length are handed out in more pieces than there are threads.
     pieces = threads if rows.counts is None else 4 * threads if threads > 1 else 1
     piece = -(-rows.B // min(pieces, -(-rows.B // tile)))
-    zeros = constants(kernel.dtype)[1]
+    zeros = constants(form.dtype)[1]
     return {
-        **{name: zeros for name in tensors},
+        **dict.fromkeys(tensors, zeros),
         "T": rows.T,
         "B": rows.B,
         "I": width,
         "H": units,
-        "Hp": padded_units(kernel, units),
+        "Hp": padded_units(form, units),
         "N": rows.N,
         "t0": rows.T - 1 if rows.reverse else 0,
         "dt": -1 if rows.reverse else 1,
@@ -90,15 +97,13 @@ def _common(
 
 
 def forward(
-    kernel: Kernel, rows: Rows, width: int, units: int, threads: int, training: bool
+    form: Form, rows: Rows, width: int, units: int, threads: int, training: bool
 ) -> tuple[dict[str, int], Layout]:
     """The slots of the forward pass that depend on sizes, and its scratch memory."""
-    plan, size = kernel.plan, kernel.dtype.itemsize
+    plan, size = form.plan, form.dtype.itemsize
     program = plan.train if training else plan.infer
     products, columns = len(products_of(program)), len(plan.columns)
-    values = _common(
-        kernel, rows, width, units, threads, [f"h0.{name}" for name in plan.step.states]
-    )
+    values = _common(form, rows, width, units, threads, [f"h0.{name}" for name in plan.step.states])
     padded = values["Hp"]
     step_bytes = max(1, values["slice"] * columns * padded * size)
     values["chunk"] = max(1, min(rows.T, _CHUNK_BYTES // step_bytes))
@@ -115,7 +120,7 @@ def forward(
 
 
 def backward(
-    kernel: Kernel,
+    form: Form,
     rows: Rows,
     width: int,
     units: int,
@@ -123,13 +128,13 @@ def backward(
     asked: tuple[bool, bool, bool, bool],
 ) -> tuple[dict[str, int], Layout]:
     """The slots of the backward pass that depend on sizes, and its scratch memory."""
-    plan, size, bulk = kernel.plan, kernel.dtype.itemsize, kernel.target.bulk
+    plan, size, bulk = form.plan, form.dtype.itemsize, form.target.bulk
     states = plan.step.states
     values = _common(
-        kernel, rows, width, units, threads, ["gout", *(f"ghn.{name}" for name in states)]
+        form, rows, width, units, threads, ["gout", *(f"ghn.{name}" for name in states)]
     )
     padded = values["Hp"]
-    inner = bulk.padded(width, kernel.target.isa.lanes(kernel.target.dtype))
+    inner = bulk.padded(width, form.target.isa.lanes(form.target.dtype))
     widest = max(inner, padded)
     parts = min(threads, -(-units // bulk.rows))
     depth = max(32, min(256, _DEPTH_BYTES // (widest * size)))
@@ -146,7 +151,7 @@ def backward(
         "columns": widest,
         "depth": depth,
         "area": area,
-        "one": constants(kernel.dtype)[2],
+        "one": constants(form.dtype)[2],
     }
     layout = Layout()
     layout.add("panels", len(products_of(plan.backward)) * padded * units * size)
@@ -160,18 +165,18 @@ def backward(
 
 
 def jobs(
-    kernel: Kernel, wanted: Sequence[Tensor | None], x_stride: int, width: int, units: int
+    form: Form, wanted: Sequence[Tensor | None], x_stride: int, width: int, units: int
 ) -> array[int]:
     """The weights' gradients as jobs (see ``outer``): those of matrices, then of biases."""
-    plan, gates = kernel.plan, kernel.plan.step.gates
-    lanes = kernel.target.isa.lanes(kernel.target.dtype)
-    inner, padded = kernel.target.bulk.padded(width, lanes), padded_units(kernel, units)
+    plan, gates = form.plan, form.plan.step.gates
+    lanes = form.target.isa.lanes(form.target.dtype)
+    inner, padded = form.target.bulk.padded(width, lanes), padded_units(form, units)
     w_ih, w_hh, b_ih, b_hh = wanted
     numbers: list[int] = []
 
     def goal(tensor: Tensor, gate: str) -> int:
         rows = gates.index(gate) * units * tensor.stride(0)
-        return tensor.data_ptr() + rows * kernel.dtype.itemsize
+        return tensor.data_ptr() + rows * form.dtype.itemsize
 
     if w_ih is not None:
         for gate, z in plan.z_x.items():

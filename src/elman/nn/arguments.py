@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from ..compiler.kernel import Rows
+from ..batch import Rows
 
 
 class Call(NamedTuple):
@@ -118,8 +118,7 @@ def check_shape(owner: str, name: str, value: Tensor, shape: Sequence[int], mean
     """RuntimeError if a state's shape is not the expected one."""
     if tuple(value.shape) != tuple(shape):
         raise RuntimeError(
-            f"{owner}: expected {name} of shape {tuple(shape)}, {meaning}, got "
-            f"{tuple(value.shape)}"
+            f"{owner}: expected {name} of shape {tuple(shape)}, {meaning}, got {tuple(value.shape)}"
         )
 
 
@@ -135,8 +134,8 @@ def _ragged(owner: str, sizes: Tensor, total: int) -> Rows:
     """The rows of a PackedSequence; its parts may come from anywhere, so they are checked."""
     valid = sizes.dim() == 1 and sizes.dtype == torch.int64 and sizes.device.type == "cpu"
     counts = sizes.tolist() if valid else []
-    falling = all(a >= b > 0 for a, b in zip(counts, counts[1:], strict=False))
-    if not counts or counts[0] <= 0 or not falling or sum(counts) != total:
+    falling = counts == sorted(counts, reverse=True)
+    if not counts or counts[-1] <= 0 or not falling or sum(counts) != total:
         raise RuntimeError(
             f"{owner}: expected batch_sizes of a PackedSequence to be positive, falling and to "
             f"add up to the {total} rows of its data, got {sizes.tolist()[:20]}; make it with "

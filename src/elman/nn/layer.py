@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.modules.rnn import RNNBase
 from torch.nn.utils.rnn import PackedSequence
 
+from ..batch import Weights
 from ..cell import Step
-from ..compiler.kernel import Weights
 from ..function import recur
 from . import arguments
 
@@ -33,11 +33,12 @@ class Layer(RNNBase):
         """The tensors that the module holds now, whatever put them there."""
         index = layer * (2 if self.bidirectional else 1) + direction
         plain = self._parameters  # a parametrized weight is not there but an attribute
-        tensors = [
+        tensors: list[Any] = [
             plain[name] if name in plain else getattr(self, name)
             for name in self._all_weights[index]
         ]
-        return Weights(*tensors) if self.bias else Weights(*tensors, None, None)  # type: ignore
+        w_ih, w_hh, b_ih, b_hh = tensors if self.bias else (*tensors, None, None)
+        return Weights(w_ih, w_hh, b_ih, b_hh)
 
     def _run(
         self, input: Tensor | PackedSequence, states: Sequence[Tensor | None]

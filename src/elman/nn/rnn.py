@@ -6,15 +6,12 @@ import functools
 from typing import Any
 
 from torch import Tensor
-from torch.nn.modules.rnn import RNNCellBase
 from torch.nn.utils.rnn import PackedSequence
 
 from ..cell import Step
 from ..cells import Elman
-from ..compiler.kernel import Rows, Weights
-from ..function import recur
-from . import arguments
 from .layer import Layer
+from .single import Single
 
 _MODES = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
 
@@ -82,7 +79,7 @@ class RNN(Layer):
         return output, h_n
 
 
-class RNNCell(RNNCellBase):
+class RNNCell(Single):
     """One step of an Elman network: ``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``.
 
     It takes the arguments of ``torch.nn.RNNCell`` and has its parameters. A cell that is called
@@ -118,40 +115,12 @@ class RNNCell(RNNCellBase):
         super().__init__(input_size, hidden_size, bias, 1, device=device, dtype=dtype)
         self.nonlinearity = nonlinearity
 
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        if self.nonlinearity not in _MODES:
+    def _step(self) -> Step:
+        if self.nonlinearity not in _MODES:  # as late as torch.nn, where anything constructs
             raise RuntimeError(
                 f"RNNCell: nonlinearity must be 'tanh' or 'relu', got {self.nonlinearity!r}"
             )
-        weight = self.weight_ih
-        x = arguments.tensor("RNNCell", "input", input, weight)
-        h = None if hx is None else arguments.tensor("RNNCell", "hx", hx, weight)
-        for name, value, size in (("input", x, self.input_size), ("hx", h, self.hidden_size)):
-            if value is not None and value.dim() not in (1, 2):
-                raise ValueError(
-                    f"RNNCell: expected {name} to be 1-D ({size},) or 2-D (B, {size}), got "
-                    f"{value.dim()}-D of shape {tuple(value.shape)}"
-                )
-        if h is not None and h.dim() != x.dim():
-            raise RuntimeError(
-                f"RNNCell: expected hx to be {x.dim()}-D as input is, got {h.dim()}-D of shape "
-                f"{tuple(h.shape)}"
-            )
-        batched = x.dim() == 2
-        x = x if batched else x.unsqueeze(0)
-        h = h if batched or h is None else h.unsqueeze(0)
-        arguments.check_shape(
-            "RNNCell", "input", x, (x.shape[0], self.input_size), "(batch, input_size)"
-        )
-        if h is not None:
-            arguments.check_shape(
-                "RNNCell", "hx", h, (x.shape[0], self.hidden_size), "(batch, hidden_size)"
-            )
-        weights = Weights(weight, self.weight_hh, self.bias_ih, self.bias_hh)
-        rows = Rows(1, x.shape[0], x.shape[0])
-        states = [None if h is None else h.unsqueeze(0)]
-        _, (new,) = recur(_step(self.nonlinearity), rows, x.unsqueeze(0), states, [weights])
-        new = new.squeeze(0)
-        return new if batched else new.squeeze(0)
+        return _step(self.nonlinearity)
 
-
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        return self._run(input, [hx])[0]

@@ -1,0 +1,81 @@
+"""What runs, and why: :func:`explain` answers for every recurrent layer of a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from .compiler.jit import CACHE
+from .compiler.kernel import compiled
+from .errors import PathError
+from .nn.layer import Layer
+from .nn.single import Single
+from .paths import current_isa, path_for
+from .runtime.threads import threads_status
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One recurrent layer: its place in the model, and the path its calls take.
+
+    ``reason`` says why it is not the kernel, and is empty if it is. ``kernels`` tells, of the
+    passes that have been called, whether their code was compiled or came from the disk.
+    """
+
+    name: str
+    layer: str
+    path: str
+    reason: str
+    isa: str
+    kernels: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The answer of :func:`explain`; printed, a paragraph for each layer."""
+
+    layers: tuple[LayerReport, ...]
+    threads: str
+    cache: str
+
+    def __str__(self) -> str:
+        if not self.layers:
+            return "no recurrent layer of elman in this module"
+        lines = []
+        for row in self.layers:
+            lines.append(f"{row.name or '(the module itself)'}: {row.layer}")
+            lines.append(
+                f"  path     {row.path}" + (f", because {row.reason}" if row.reason else "")
+            )
+            if row.path == "kernel":
+                made = ", ".join(f"{k} {v}" for k, v in row.kernels.items())
+                lines.append(f"  kernel   {row.isa}; {made or 'not compiled yet'}")
+        lines.append(f"threads    {self.threads}")
+        lines.append(f"cache      {self.cache}")
+        return "\n".join(lines)
+
+
+def explain(module: torch.nn.Module) -> Explanation:
+    """Which path the recurrent layers of a module run on, which kernel, and why not the kernel.
+
+    It looks at the module as it is now, under the present :func:`elman.set_path`; the input of a
+    call can bring further reasons (another device, a transform).
+
+    >>> import elman, torch
+    >>> report = elman.explain(elman.RNN(2, 4, dtype=torch.bfloat16))
+    >>> report.layers[0].path, report.layers[0].reason
+    ('reference', 'there are no kernels for torch.bfloat16')
+    """
+    rows = []
+    for name, layer in module.named_modules():
+        if not isinstance(layer, (Layer, Single)):
+            continue
+        try:
+            path, reason = path_for(list(layer.parameters()))
+        except PathError as error:
+            path, reason = "none", str(error)
+        isa = current_isa()
+        kernels = compiled(layer._step(), next(layer.parameters()).dtype)
+        rows.append(LayerReport(name, repr(layer), path, reason, isa.name if isa else "", kernels))
+    return Explanation(tuple(rows), threads_status(), CACHE.status())
