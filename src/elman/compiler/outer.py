@@ -1,7 +1,7 @@
 """The weights' and biases' gradients: sums over all rows of all steps.
 
 ``dW[m][c] = sum over n of z[n][m] * row_n[c]`` is a product whose sum runs over the rows, so it
-is the tile again: a few columns of ``z``, copied into a strip, times the rows ``row_n``, packed
+is the tile again: a few columns of ``z``, copied into strips, times the rows ``row_n``, packed
 into a panel, ``depth`` of them at a time. The depth depends on the sizes alone, and each element
 is summed by one thread from first to last: the bits do not depend on the number of threads.
 
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from .frame import Frame, Target
 from .ir import Function, Int, Module
+from .tile import Shape
 from .vector import Vector
 
 #: Of a matrix: where its gradient goes, the column of z, the list of rows (an index), the
@@ -81,6 +82,12 @@ def _bias(frame: Frame, area: str, job: Int, z_columns: int) -> None:
             frame.store_units(value, given["goal"], 1, f.add(unit, u), units)
 
 
+def strip_width(shape: Shape, lanes: int) -> int:
+    """Columns of z copied at once: whole vectors, of which the tile uses its rows' worth. The
+    last one reaches less than a vector beyond the end of z."""
+    return -(-shape.rows // lanes) * lanes
+
+
 def _matrix(frame: Frame, area: str, job: Int, part: Int, z_columns: int) -> None:
     """One part of the rows of one matrix."""
     f, v, shape = frame.f, frame.v, frame.target.bulk
@@ -91,12 +98,15 @@ def _matrix(frame: Frame, area: str, job: Int, part: Int, z_columns: int) -> Non
     size = f.mul(f.div(f.add(inputs, f.sub(whole, 1)), whole), shape.rows)
     first = f.mul(part, size)
     last = f.min(f.add(first, size), inputs)
-    sums = area
+    sums, wide = area, strip_width(shape, v.lanes)
     panel = frame.at(sums, (inputs, frame.slot("columns")))
-    strip = frame.at(panel, (depth, frame.slot("columns")))
+    strips = frame.at(panel, (depth, frame.slot("columns")))
     pointers = f.alloca(shape.rows, "ptr")
-    with f.loop(0, shape.rows) as m:
-        f.store("ptr", frame.at(strip, m), f.gep("ptr", pointers, m))
+
+    def strip_of(m: Int) -> str:
+        """The strip for the rows of the gradient from ``m`` on."""
+        return frame.at(strips, (f.div(f.sub(m, first), shape.rows), f.mul(depth, wide)))
+
     rows_list = f.gep("ptr", frame.pointer("lists"), f.mul(given["list"], total))
 
     def block(left: Int) -> Int:
@@ -110,13 +120,14 @@ def _matrix(frame: Frame, area: str, job: Int, part: Int, z_columns: int) -> Non
             *(("i64", given["stride"]), ("i64", units), ("i64", padded), ("i64", k)),
         )
         fresh = f.compare("eq", begin, 0)
+        with f.loop(0, k) as i, f.loop(first, last, shape.rows) as m:
+            z = frame.at(_z(frame, z_columns, f.add(begin, i), given["column"]), m)
+            with f.loop(0, wide, v.lanes) as u:
+                v.store(v.load(frame.at(z, u)), frame.at(strip_of(m), (i, wide), u))
         with f.loop(first, last, shape.rows) as m:
             rows = f.min(f.sub(last, m), shape.rows)
-            with f.loop(0, k) as i:
-                z = frame.at(_z(frame, z_columns, f.add(begin, i), given["column"]), m)
-                with f.loop(0, rows) as r:
-                    value = f.load(v.dtype, f.gep(v.dtype, z, r))
-                    f.store(v.dtype, value, frame.at(strip, (i, shape.rows), r))
+            with f.loop(0, rows) as r:
+                f.store("ptr", frame.at(strip_of(m), r), f.gep("ptr", pointers, r))
             with f.blocks(padded, block) as (unit, count):
                 acc = frame.at(sums, (m, padded), unit)
                 zeros = frame.pointer("zeros")
@@ -124,7 +135,7 @@ def _matrix(frame: Frame, area: str, job: Int, part: Int, z_columns: int) -> Non
                     shape,
                     (acc, padded),
                     (f.select(fresh, zeros, acc, "ptr"), f.select(fresh, 0, padded)),
-                    (pointers, shape.rows),
+                    (pointers, wide),
                     (frame.at(panel, (unit, k)), count),
                     (k, rows, f.div(count, v.lanes)),
                 )

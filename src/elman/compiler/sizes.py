@@ -13,6 +13,7 @@ from torch import Tensor
 from ..batch import Rows
 from . import backward as backward_pass
 from .frame import Target
+from .outer import strip_width
 from .plan import Plan, products_of
 
 _CHUNK_BYTES = 96 << 10  # of projected inputs of a slice: they stay in the second cache
@@ -134,14 +135,16 @@ def backward(
         form, rows, width, units, threads, ["gout", *(f"ghn.{name}" for name in states)]
     )
     padded = values["Hp"]
-    inner = bulk.padded(width, form.target.isa.lanes(form.target.dtype))
+    lanes = form.target.isa.lanes(form.target.dtype)
+    inner = bulk.padded(width, lanes)
     widest = max(inner, padded)
     parts = min(threads, -(-units // bulk.rows))
     depth = max(32, min(256, _DEPTH_BYTES // (widest * size)))
     w_ih, w_hh, b_ih, b_hh = asked
     matrices = w_ih * len(plan.z_x) + w_hh * len(plan.z_product)
     biases = b_ih * len(plan.z_x) + b_hh * len(plan.z_bias)
-    area = widest * (units + depth) + depth * bulk.rows
+    strip = strip_width(bulk, lanes)
+    area = widest * (units + depth) + depth * strip * -(-units // bulk.rows)
     area = -(-area * size // 64) * 64 // size
     values |= {
         "Ip": inner,
@@ -160,7 +163,7 @@ def backward(
     layout.add("scratch", threads * area * size)
     layout.add("states", 2 * len(states) * rows.B * padded * size)
     layout.add("crossing", len(plan.backward.crossing) * rows.B * padded * size)
-    layout.add("z", rows.N * len(plan.z) * padded * size)
+    layout.add("z", (rows.N * len(plan.z) * padded + strip) * size)
     return values, layout
 
 
