@@ -1,0 +1,1 @@
+"""What compiled kernels need while they run: a cache of object code, threads and scratch memory."""

@@ -1,0 +1,132 @@
+"""How many threads a kernel runs on, and the OpenMP runtime that lends them: torch's own.
+
+Sharing torch's runtime means sharing its threads, already started and warm, where a pool of our
+own would compete with them for the same cores. It has to be *the* runtime that torch calls:
+packages such as scikit-learn bring a second copy of the same library into the process. So a
+library counts only if torch notices what is done to it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+FLOP_PER_THREAD = 200_000
+"""Less work than this for each thread, and a region costs more than it saves.
+
+At 100 GFLOP/s it's 2 microseconds. Entering a region takes 1 while its threads are awake, as a loop
+over small calls keeps them, and 8 and more once they sleep. (Where another program holds their core
+it takes milliseconds, but then so does everything that torch does on more than one thread.)
+"""
+
+_forked = False  # this process is a child of one that had imported this module
+
+
+@dataclass(frozen=True)
+class _Runtime:
+    parallel: int
+    team_size: int
+    in_parallel: Callable[[], int]
+
+
+def parallel_address() -> int:
+    """Address of `void GOMP_parallel(void (*f)(void *), void *data, unsigned n, unsigned flags)`.
+
+    It runs `f(data)` on `n` threads, the caller's among them, and returns when all are done. 0
+    where a kernel must stay on its caller's thread: torch has no such runtime (Windows), or this
+    is a forked child, where the runtime's threads don't exist and waiting for them never ends.
+    """
+    runtime = None if _forked else _runtime()
+    return runtime.parallel if runtime else 0
+
+
+def team_size_address() -> int:
+    """Address of `int omp_get_num_threads(void)`, 0 wherever `parallel_address()` is.
+
+    A team can be smaller than was asked for (OMP_THREAD_LIMIT, OMP_DYNAMIC): whoever waits for
+    the others in a region must count them there.
+    """
+    runtime = None if _forked else _runtime()
+    return runtime.team_size if runtime else 0
+
+
+def thread_count(work: float, rows: int) -> int:
+    """Threads for `work` floating-point operations that fall into `rows` independent parts."""
+    if work < 2 * FLOP_PER_THREAD or rows < 2 or _obstacle():
+        return 1
+    return int(min(torch.get_num_threads(), rows, work / FLOP_PER_THREAD))
+
+
+def threads_status() -> str:
+    """In words: how many threads kernels called from here may use, or why only one."""
+    obstacle = _obstacle()
+    if obstacle:
+        return f"one thread: {obstacle}"
+    return f"up to {torch.get_num_threads()} threads of torch's OpenMP runtime"
+
+
+def _obstacle() -> str:
+    """Why kernels called from here get one thread; empty if they may get more."""
+    if _forked:
+        return "this process was forked, and a forked child can't use its parent's OpenMP runtime"
+    runtime = _runtime()
+    if runtime is None:
+        return "torch has no OpenMP runtime with GOMP_parallel here"
+    if torch.get_num_threads() < 2:
+        return "torch.get_num_threads() is 1"
+    if runtime.in_parallel():
+        return "the caller is already inside a parallel region"
+    return ""
+
+
+@functools.cache
+def _runtime() -> _Runtime | None:
+    """The OpenMP runtime that torch's libraries call, found once."""
+    # What torch's libraries depend on or, if that isn't it, what the whole process sees: a runtime
+    # that was global before torch was loaded (LD_PRELOAD) is the one that torch got.
+    return _bind(torch._C.__file__) or _bind(None)
+
+
+def _bind(path: str | None) -> _Runtime | None:
+    """The runtime that a loaded library sees, if it's torch's."""
+    if sys.platform == "win32":
+        return None  # torch brings Microsoft's and Intel's there, neither with GOMP_parallel
+    try:
+        library = ctypes.CDLL(path, mode=os.RTLD_NOLOAD)
+        runtime = _Runtime(
+            parallel=_address(library, "GOMP_parallel"),
+            team_size=_address(library, "omp_get_num_threads"),
+            # A PYFUNCTYPE keeps the GIL, which isn't worth releasing for so short a call.
+            in_parallel=ctypes.PYFUNCTYPE(ctypes.c_int)(_address(library, "omp_in_parallel")),
+        )
+        return runtime if _torch_obeys(library.omp_set_num_threads) else None
+    except (OSError, AttributeError):  # no such library; no such function in it
+        return None
+
+
+def _torch_obeys(set_num_threads: Callable[[int], object]) -> bool:
+    """Whether torch sees its number of threads change (on this thread only, and not for long)."""
+    before = torch.get_num_threads()
+    set_num_threads(before + 1)
+    seen = torch.get_num_threads()
+    set_num_threads(before)
+    return seen == before + 1
+
+
+def _address(library: ctypes.CDLL, name: str) -> int:
+    return ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
+
+
+def _after_fork_in_child() -> None:
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

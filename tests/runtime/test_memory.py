@@ -1,0 +1,61 @@
+"""Scratch memory: alignment, size, poison, lifetime."""
+
+import ctypes
+import itertools
+import weakref
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from elman.runtime import memory
+from elman.runtime.memory import ALIGNMENT, scratch, set_poison
+
+
+@pytest.fixture(autouse=True)
+def _restore_poison() -> Iterator[None]:
+    before = memory._poison
+    yield
+    set_poison(before)
+
+
+@pytest.mark.parametrize("nbytes", [0, 1, 63, 64, 65, 1000, 1 << 20])
+def test_is_aligned_and_all_within_its_owner(nbytes: int) -> None:
+    owner, address = scratch(nbytes)
+    start = owner.data_ptr()
+    assert address % ALIGNMENT == 0
+    assert start <= address
+    assert address + nbytes <= start + owner.nbytes()
+
+
+def test_poison_is_nan_in_every_byte_until_switched_off() -> None:
+    set_poison(True)
+    owner, address = scratch(1001)
+    assert ctypes.string_at(address, 1001) == b"\xff" * 1001
+    values = torch.frombuffer(bytearray(ctypes.string_at(address, 1000)), dtype=torch.float32)
+    assert values.isnan().all()
+    set_poison(False)
+    ctypes.memset(address, 0, 1001)
+    del owner
+    owners = [scratch(1001) for _ in range(8)]
+    assert any(ctypes.string_at(a, 1001) != b"\xff" * 1001 for _, a in owners)
+
+
+def test_blocks_alive_together_do_not_overlap() -> None:
+    blocks = [scratch(100) for _ in range(50)]
+    starts = sorted(address for _, address in blocks)
+    assert all(after - before >= 100 for before, after in itertools.pairwise(starts))
+
+
+def test_is_freed_with_its_owner() -> None:
+    owner, _ = scratch(100)
+    reference = weakref.ref(owner)
+    del owner
+    assert reference() is None
+
+
+def test_modes_that_redirect_new_tensors_have_no_say() -> None:
+    with torch.device("meta"):
+        owner, address = scratch(100)
+    assert owner.device.type == "cpu"
+    assert address != 0
