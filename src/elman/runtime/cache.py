@@ -24,7 +24,7 @@ import sys
 import time
 from pathlib import Path
 
-from elman.runtime.directory import PrivateDirectory
+from .directory import PrivateDirectory
 
 LIMIT = 64 << 20
 """Bytes of all files together. Past it the least recently used go; a kernel takes 5 to 50 KB."""
