@@ -37,38 +37,33 @@ def _format(dtype: str) -> _Format:
     return _Format(52, 1023, 13, 710.0, -746.0, 20.0, high, 1.90821492927058781614e-10)
 
 
-def _round(v: Vector, x: str) -> str:
-    """The nearest integer of a small number: a large one is added, which leaves no room for a
-    fraction, and taken away. On every target two additions; SSE2 has no rounding instruction."""
-    magic = v.number(1.5 * 2.0 ** _format(v.dtype).mantissa)
-    return v.sub(v.add(x, magic), magic)
+def _nearest(v: Vector, x: str, scale: float) -> tuple[str, str]:
+    """The integer nearest to ``x * scale``, for small integers, and the bits that hold it.
 
-
-def _reduce(v: Vector, x: str) -> tuple[str, str]:
-    """``n`` (in floating point, rounded) and ``expm1(r)`` with ``x = n ln 2 + r``.
-
-    ``x`` must be finite or NaN, and its exponent small enough that ``n`` is an integer.
+    A large number is added, which leaves no room for a fraction, and taken away: on every target
+    two additions, where SSE2 has no instruction to round. The sum holds the integer plus the
+    exponent's bias in its low bits.
     """
     fmt = _format(v.dtype)
-    n = _round(v, v.mul(x, v.number(1 / math.log(2))))
-    r = v.fma(n, v.number(-fmt.ln2_high), x)
-    r = v.fma(n, v.number(-fmt.ln2_low), r)
-    series = v.number(1 / math.factorial(fmt.degree))
-    for k in range(fmt.degree - 1, 1, -1):
-        series = v.fma(series, r, v.number(1 / math.factorial(k)))
-    return n, v.fma(v.mul(r, r), series, r)
+    magic = v.number(1.5 * 2.0**fmt.mantissa + fmt.bias)
+    moved = v.fma(x, v.number(scale), magic)
+    return v.sub(moved, magic), moved
 
 
-def _power_of_two(v: Vector, n: str) -> str:
-    """``2**n`` for an integer ``n`` in the range of normal exponents.
+def _power_of_two(v: Vector, moved: str) -> str:
+    """``2**n`` from what :func:`_nearest` gave, for a normal exponent."""
+    shift = v.integer(_format(v.dtype).mantissa)
+    return v.from_bits(v.integer_op("shl", v.bits(moved), shift))
 
-    Adding the magic number leaves ``n`` in the low bits of the sum, whence it is moved to the
-    exponent: a conversion to integers would be slow for 64 bits before AVX-512.
-    """
-    fmt = _format(v.dtype)
-    magic = 1.5 * 2.0**fmt.mantissa + fmt.bias
-    moved = v.bits(v.add(n, v.number(magic)))
-    return v.from_bits(v.integer_op("shl", moved, v.integer(fmt.mantissa)))
+
+def _expm1(v: Vector, r: str, times: int = 1) -> str:
+    """``exp(times * r) - 1`` for ``|times * r| <= ln(2)/2``, by its series."""
+    degree = _format(v.dtype).degree
+    series = v.number(times**degree / math.factorial(degree))
+    for k in range(degree - 1, 1, -1):
+        series = v.fma(series, r, v.number(times**k / math.factorial(k)))
+    first = r if times == 1 else v.mul(r, v.number(times))
+    return v.fma(v.mul(r, r), series, first)
 
 
 def exp(v: Vector, x: str) -> str:
@@ -77,22 +72,29 @@ def exp(v: Vector, x: str) -> str:
     high, low = v.number(fmt.overflow), v.number(fmt.underflow)
     clamped = v.select(v.compare("gt", x, high), high, x)
     clamped = v.select(v.compare("lt", clamped, low), low, clamped)
-    n, m = _reduce(v, clamped)
+    n, _ = _nearest(v, clamped, 1 / math.log(2))
+    r = v.fma(n, v.number(-fmt.ln2_high), clamped)
+    m = _expm1(v, v.fma(n, v.number(-fmt.ln2_low), r))
     # The scale is applied in two halves: 2**n itself may be out of the normal range.
-    half = _round(v, v.mul(n, v.number(0.5)))
-    first, second = _power_of_two(v, half), _power_of_two(v, v.sub(n, half))
-    return v.mul(v.fma(m, first, first), second)
+    half, first = _nearest(v, n, 0.5)
+    _, second = _nearest(v, v.sub(n, half), 1.0)
+    scale = _power_of_two(v, first)
+    return v.mul(v.fma(m, scale, scale), _power_of_two(v, second))
 
 
 def tanh(v: Vector, x: str) -> str:
     """Hyperbolic tangent as ``e / (e + 2)`` with ``e = expm1(2|x|)``, which has no
-    cancellation anywhere: near zero ``e`` has the relative precision of ``x``."""
-    fmt = _format(v.dtype)
+    cancellation anywhere: near zero ``e`` has the relative precision of ``x``.
+
+    One step of reduction is enough: its error grows with ``n``, but the larger ``e``, the less
+    the quotient depends on it.
+    """
     magnitude = v.abs(x)
-    limit = v.number(fmt.saturation)
+    limit = v.number(_format(v.dtype).saturation)
     clamped = v.select(v.compare("gt", magnitude, limit), limit, magnitude)
-    n, m = _reduce(v, v.add(clamped, clamped))
-    scale = _power_of_two(v, n)
+    n, moved = _nearest(v, clamped, 2 / math.log(2))
+    m = _expm1(v, v.fma(n, v.number(-math.log(2) / 2), clamped), times=2)
+    scale = _power_of_two(v, moved)
     e = v.fma(m, scale, v.sub(scale, v.number(1.0)))
     return v.copysign(v.div(e, v.add(e, v.number(2.0))), x)
 

@@ -128,6 +128,7 @@ class Kernel:
         self.infer = _Pass(slots, self._loader("infer", "elman_forward"))
         self.train = _Pass(slots, self._loader("train", "elman_forward"))
         self.back = _Pass(backward.slots(plan), self._loader("backward", "elman_backward"))
+        self.state_slots = [("h0." + name, "hn." + name) for name in plan.step.states]
         self.passes = {"infer": self.infer, "train": self.train, "backward": self.back}
 
     def _loader(self, which: str, name: str) -> Callable[[], tuple[Code, str]]:
@@ -159,20 +160,22 @@ class Kernel:
         step, units, width = self.plan.step, weights.w_hh.shape[1], x.shape[-1]
         run = self.infer if saved is None else self.train
         threads = thread_count(sizes.work(self.plan, rows, width, units), rows.B)
-        ragged = rows.counts is not None
-        key = (*rows[:3], ragged, rows.reverse, width, units, threads)
+        T, B, N, counts, _, reverse = rows
         prepared = run.prepare(
-            key, lambda: sizes.forward(self.form, rows, width, units, threads, saved is not None)
+            (T, B, N, counts is None, reverse, width, units, threads),
+            lambda: sizes.forward(self.form, rows, width, units, threads, saved is not None),
         )
         table, owner = prepared.start()
-        run.rows(table, rows, threads)
+        if threads > 1 or counts is not None:
+            run.rows(table, rows, threads)
         run.tensor(table, "x", x)
         run.tensor(table, "output", output)
-        for name, h0, hn in zip(step.states, initial, final, strict=True):
-            run.tensor(table, "h0." + name, h0)
-            run.tensor(table, "hn." + name, hn)
-        for name, given in zip(step.inputs, inputs, strict=True):
-            run.tensor(table, "input." + name, given)
+        for (given, reached), h0, hn in zip(self.state_slots, initial, final, strict=True):
+            run.tensor(table, given, h0)
+            run.tensor(table, reached, hn)
+        if inputs:
+            for name, tensor in zip(step.inputs, inputs, strict=True):
+                run.tensor(table, "input." + name, tensor)
         run.matrix(table, "w_ih", weights.w_ih)
         run.matrix(table, "w_hh", weights.w_hh)
         run.address(table, "b_ih", weights.b_ih)
@@ -199,8 +202,7 @@ class Kernel:
         threads = thread_count(2 * sizes.work(self.plan, rows, width, units), rows.B)
         w_ih, w_hh, b_ih, b_hh = (w is not None for w in wanted.weights)
         asked = (w_ih, w_hh, b_ih, b_hh)
-        ragged = rows.counts is not None
-        key = (*rows[:3], ragged, rows.reverse, width, units, threads, asked)
+        key = (*rows[:3], rows.counts is None, rows.reverse, width, units, threads, asked)
         prepared = run.prepare(
             key, lambda: sizes.backward(self.form, rows, width, units, threads, asked)
         )

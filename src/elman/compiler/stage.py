@@ -57,24 +57,36 @@ class Stages:
         self.panels = {p: i for i, p in enumerate(products_of(program))}
 
     def emit(self, first: Int, last: Int) -> None:
-        """All stages, for the rows from first to last."""
-        for level, stage in enumerate(self.program.stages):
-            self._stage(level, stage, first, last)
+        """All stages, for the rows from first to last.
 
-    def _stage(self, level: int, stage: Stage, first: Int, last: Int) -> None:
+        The rows fall into tiles of equal size, give or take one: a last tile of few rows would
+        take almost the time of a full one.
+        """
+        f, most = self.frame.f, self.shape.rows
+        count = f.sub(last, first)
+        tiles = f.div(f.add(count, most - 1), most)
+        least = f.div(count, f.max(tiles, 1))
+        larger = f.sub(count, f.mul(least, tiles))
+        for level, stage in enumerate(self.program.stages):
+            self._stage(level, stage, first, (tiles, least, larger))
+
+    def _stage(self, level: int, stage: Stage, first: Int, split: tuple[Int, Int, Int]) -> None:
         f, v, shape = self.frame.f, self.frame.v, self.shape
         padded = self.frame.slot("Hp")
+        tiles, least, larger = split
 
         def block(left: Int) -> Int:
             return f.mul(shape.width(f, left, v.lanes), v.lanes)
 
-        with f.blocks(padded, block) as (unit, size), f.loop(first, last, shape.rows) as row:
-            rows = 1 if shape.rows == 1 else f.min(f.sub(last, row), shape.rows)
+        with f.blocks(padded, block) as (unit, size), f.loop(0, tiles) as tile:
+            row = f.add(first, f.add(f.mul(tile, least), f.min(tile, larger)))
+            more = f.select(f.compare("slt", tile, larger), 1, 0)
+            rows = 1 if shape.rows == 1 else f.add(least, more)
             regions = self._products(stage, Spot(row, unit), rows, size)
             with f.loop(0, rows) as m, f.loop(0, size, v.lanes) as u:
                 spot = Spot(f.add(row, m), f.add(unit, u))
-                tile = f.add(f.mul(m, self.tile_width), u)
-                self._pointwise(level, stage, spot, lambda p: f.add(regions[p], tile))
+                place = f.add(f.mul(m, self.tile_width), u)
+                self._pointwise(level, stage, spot, lambda p: f.add(regions[p], place))
 
     def _products(self, stage: Stage, spot: Spot, rows: Int, size: Int) -> dict[Node, int]:
         """Runs the tiles of a stage's products; where each has its accumulators."""

@@ -1,0 +1,160 @@
+"""Cells written as a user would write them: the usual ones, and ones that stretch the compiler."""
+
+import elman
+from elman import Cell, exp, maximum, minimum, relu, sigmoid, sqrt, tanh, where
+from elman.expr import apply
+
+
+class LSTM(Cell):
+    gates = ("i", "f", "g", "o")
+    states = ("h", "c")
+
+    def step(self, x, u, s):
+        i, f = sigmoid(x.i + u.i), sigmoid(x.f + u.f)
+        g, o = tanh(x.g + u.g), sigmoid(x.o + u.o)
+        c = f * s.c + i * g
+        return o * tanh(c), c
+
+
+class GRU(Cell):
+    """The reset acts on the product, as in ``torch.nn.GRU``."""
+
+    gates = ("r", "z", "n")
+
+    def step(self, x, u, s):
+        r, z = sigmoid(x.r + u.r), sigmoid(x.z + u.z)
+        n = tanh(x.n + r * u.n)
+        return (1 - z) * n + z * s.h
+
+
+class GRUBefore(Cell):
+    """The reset acts on the operand of the product: a second stage."""
+
+    gates = ("r", "z", "n")
+
+    def step(self, x, u, s):
+        r, z = sigmoid(x.r + u.r), sigmoid(x.z + u.z)
+        n = tanh(x.n + self.product("n", r * s.h))
+        return (1 - z) * n + z * s.h
+
+
+class LightGRU(Cell):
+    gates = ("z", "n")
+
+    def step(self, x, u, s):
+        z, n = sigmoid(x.z + u.z), relu(x.n + u.n)
+        return (1 - z) * n + z * s.h
+
+
+class Reset(Cell):
+    """A mask sets the previous state to zero before the product."""
+
+    gates = ("h",)
+    inputs = ("keep",)
+
+    def step(self, x, u, s):
+        h = where(self.input("keep") > 0.5, s.h, 0.0)
+        return tanh(x.h + self.product("h", h))
+
+
+class Odd(Cell):
+    """Two states, three stages, and every primitive that the other cells do without."""
+
+    gates = ("a", "b")
+    states = ("h", "m")
+
+    def step(self, x, u, s):
+        a = relu(x.a + u.a + 0.3 * s.m)
+        q = self.product("b", a * s.m)
+        m = maximum(exp(-sqrt(1 + q * q)), 0.5 * s.m)
+        r = minimum(apply("abs", q), 1.5 - a)
+        h = where(m > a, m - a * u.a, tanh(x.b) / (2 + sigmoid(q)))
+        h = where(apply("eq", a, 0.0), 0.9 * h, h) + where(q < 0.1, 0.2 * r, 0.0)
+        h = where(apply("ne", a, 0.0), h, h + 0.1 * q)
+        return where(q >= 0.3, h - 0.2, where(q <= -0.3, 0.5 * h, h)), m
+
+
+class Swap(Cell):
+    """The second state is the first of the step before; no activation."""
+
+    gates = ("a",)
+    states = ("h", "last")
+
+    def step(self, x, u, s):
+        return x.a + u.a - 0.5 * s.last, s.h
+
+
+class Twin(Cell):
+    """Both states are one value."""
+
+    gates = ("a",)
+    states = ("h", "k")
+
+    def step(self, x, u, s):
+        h = tanh(x.a + u.a + 0.5 * s.k)
+        return h, h
+
+
+class Forgetful(Cell):
+    """No product at all."""
+
+    gates = ("a", "b")
+
+    def step(self, x, u, s):
+        return sigmoid(x.a) * s.h + tanh(x.b)
+
+
+class Blind(Cell):
+    """No input at all: it rotates its state."""
+
+    gates = ("a",)
+
+    def step(self, x, u, s):
+        return 0.5 * s.h + tanh(u.a)
+
+
+class Partial(Cell):
+    """Rows of the weights that nothing reads: of ``weight_ih`` for b, of ``weight_hh`` for c."""
+
+    gates = ("a", "b", "c", "unused")
+
+    def step(self, x, u, s):
+        return tanh(x.a + u.a) * sigmoid(u.b) + 0.1 * x.c
+
+
+class Again(Cell):
+    """The same rows of ``weight_hh`` applied to two values: both count in their gradient."""
+
+    gates = ("a",)
+    states = ("h", "m")
+
+    def step(self, x, u, s):
+        h = tanh(x.a + u.a)
+        return h, 0.5 * s.m + self.product("a", h * s.m)
+
+
+class Seer(Cell):
+    """Products of leaves and of new states, and an input that is used as it comes."""
+
+    gates = ("a", "b", "c")
+    states = ("h", "m")
+    inputs = ("noise", "gap")
+
+    def step(self, x, u, s):
+        h = tanh(x.a + self.product("b", self.input("noise")) * self.input("gap"))
+        return h, tanh(self.product("c", h) + self.product("a", s.m))
+
+
+elman_tanh, elman_relu = elman.cells.Elman("tanh"), elman.cells.Elman("relu")
+
+#: Every cell that the tests run, by name. The reference of each has the same name.
+CELLS = {
+    "tanh": elman_tanh,
+    "relu": elman_relu,
+    **{
+        cls.__name__: cls()
+        for cls in (LSTM, GRU, GRUBefore, LightGRU, Reset, Odd)
+        + (Swap, Twin, Forgetful, Blind, Partial, Again, Seer)
+    },
+}
+STEPS = {name: cell.trace() for name, cell in CELLS.items()}

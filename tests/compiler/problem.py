@@ -1,0 +1,153 @@
+"""A random problem for a cell, its solution by the kernel, and by the float64 reference."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+import elman
+from elman.batch import Rows, Weights
+from elman.function import recur
+from tests.cells import STEPS
+from tests.reference import recurrences
+from tests.tolerances import assert_close
+
+WEIGHTS = ("w_ih", "w_hh", "b_ih", "b_hh")
+
+
+@dataclass
+class Problem:
+    """Sizes and options of a call; the numbers follow from the seed.
+
+    ``lengths``, longest first, makes the batch ragged. Tensors are named "x", "h0.<state>",
+    "<direction>.<weight>"; results "output", "final.<state>" and "gradient of <tensor>".
+    """
+
+    cell: str
+    T: int = 5
+    B: int = 5
+    I: int = 3  # noqa: E741
+    H: int = 9
+    D: int = 1
+    dtype: torch.dtype = torch.float64
+    lengths: list[int] | None = None
+    bias: bool = True
+    h0: bool = True
+    seed: int = 0
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.lengths:
+            self.T, self.B = self.lengths[0], len(self.lengths)
+        step, random = STEPS[self.cell], torch.Generator().manual_seed(self.seed)
+
+        def uniform(*shape: int, bound: float = 1.0) -> Tensor:
+            return ((torch.rand(shape, generator=random) * 2 - 1) * bound).to(self.dtype)
+
+        rows, bound = len(step.gates) * self.H, self.H**-0.5
+        self.tensors["x"] = uniform(self.T, self.B, self.I)
+        for name in step.states if self.h0 else ():
+            self.tensors[f"h0.{name}"] = uniform(self.D, self.B, self.H)
+        shapes = dict(zip(WEIGHTS, ((rows, self.I), (rows, self.H), (rows,), (rows,)), strict=True))
+        for d in range(self.D):
+            for name in WEIGHTS if self.bias else WEIGHTS[:2]:
+                self.tensors[f"{d}.{name}"] = uniform(*shapes[name], bound=bound)
+        self.inputs = [uniform(self.T, self.B, self.H) for _ in step.inputs]
+        # What the results are multiplied with to give a loss: their gradients.
+        self.g_output = uniform(self.T, self.B, self.D * self.H)
+        self.g_final = [uniform(self.D, self.B, self.H) for _ in step.states]
+
+    @property
+    def rows(self) -> Rows:
+        """The rows in the form that the kernels take."""
+        if self.lengths is None:
+            return Rows(self.T, self.B, self.T * self.B)
+        counts = (self.row_lengths > torch.arange(self.T).unsqueeze(1)).sum(1)
+        return Rows(self.T, self.B, int(counts.sum()), counts, counts.cumsum(0) - counts)
+
+    @property
+    def row_lengths(self) -> Tensor:
+        return torch.tensor(self.lengths or [self.T] * self.B)
+
+    def pack(self, padded: Tensor) -> Tensor:
+        """``(T, B, ...)`` as ``(N, ...)`` if the batch is ragged."""
+        if self.lengths is None:
+            return padded
+        return padded[self.row_lengths > torch.arange(self.T).unsqueeze(1)]
+
+    def run(
+        self, wanted: set[str] | None = None, *, use: tuple[str, ...] = ("output", "final")
+    ) -> dict[str, Tensor]:
+        """The results by elman on the path that is set, from leaves that require a gradient."""
+        step = STEPS[self.cell]
+        leaves = {n: self.pack(t) if n == "x" else t for n, t in self.tensors.items()}
+        leaves = {
+            n: t.clone().requires_grad_(wanted is None or n in wanted) for n, t in leaves.items()
+        }
+        output, final = recur(
+            step,
+            self.rows,
+            leaves["x"],
+            [leaves.get(f"h0.{name}") for name in step.states],
+            [Weights(*(leaves.get(f"{d}.{n}") for n in WEIGHTS)) for d in range(self.D)],
+            [self.pack(t) for t in self.inputs],
+        )
+        return self._results(leaves, output, final, self.pack(self.g_output), use)
+
+    def solve(self, use: tuple[str, ...] = ("output", "final")) -> dict[str, Tensor]:
+        """The results by the reference of these tests, in float64."""
+        leaves = {n: t.double().clone().requires_grad_() for n, t in self.tensors.items()}
+        states = STEPS[self.cell].states
+        zeros = torch.zeros(self.D, self.B, self.H, dtype=torch.float64)
+        found = [
+            recurrences.run(
+                self.cell,
+                leaves["x"],
+                [leaves.get(f"{d}.{n}") for n in WEIGHTS],
+                [leaves.get(f"h0.{name}", zeros)[d] for name in states],
+                [t.double() for t in self.inputs],
+                self.row_lengths,
+                reverse=d == 1,
+            )
+            for d in range(self.D)
+        ]
+        output = torch.cat([o for o, _ in found], -1)
+        final = [torch.stack(parts) for parts in zip(*(f for _, f in found), strict=True)]
+        results = self._results(leaves, output, final, self.g_output.double(), use)
+        packed = ("output", "gradient of x")
+        return {n: self.pack(t) if n in packed else t for n, t in results.items()}
+
+    def _results(
+        self,
+        leaves: dict[str, Tensor],
+        output: Tensor,
+        final: list[Tensor],
+        g_output: Tensor,
+        use: tuple[str, ...],
+    ) -> dict[str, Tensor]:
+        loss = torch.zeros((), dtype=torch.float64)
+        if "output" in use:
+            loss = loss + (output * g_output).sum()
+        if "final" in use:
+            pairs = zip(final, self.g_final, strict=True)
+            loss = loss + sum((f * g.to(f.dtype)).sum() for f, g in pairs)
+        results = {"output": output}
+        results |= {f"final.{n}": f for n, f in zip(STEPS[self.cell].states, final, strict=True)}
+        if loss.requires_grad:
+            loss.backward()
+        for name, leaf in leaves.items():
+            if loss.requires_grad and leaf.requires_grad:
+                grad = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+                results[f"gradient of {name}"] = grad
+        return results
+
+
+def check(problem: Problem, wanted: set[str] | None = None, **options: tuple[str, ...]) -> None:
+    """The kernel's results, whose path is forced, against the reference; each one."""
+    with elman.set_path("kernel"):
+        found = problem.run(wanted, **options)
+    expected = problem.solve(**options)
+    assert len(found) > 1
+    for name, value in found.items():
+        kind = "gradient" if name.startswith("gradient") else "state"
+        assert_close(value, expected[name], kind, f"{problem.cell}, {name}")

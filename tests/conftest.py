@@ -1,0 +1,51 @@
+"""What holds in every test: a cache of its own, and memory that shows what was read unset."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+# The cache is chosen when the first kernel is compiled, perhaps by a doctest: before any fixture.
+_cache = tempfile.TemporaryDirectory(prefix="elman-tests-")
+os.environ["ELMAN_CACHE_DIR"] = _cache.name
+
+settings.register_profile(
+    "elman",
+    deadline=None,  # the first example of a shape compiles its kernel
+    derandomize="CI" in os.environ,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("elman")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _poisoned_scratch() -> Iterator[None]:
+    """Scratch memory of the kernels starts as NaN."""
+    from elman.runtime.memory import set_poison
+
+    set_poison(True)
+    yield
+    set_poison(False)
+
+
+@pytest.fixture
+def poisoned_tensors() -> Iterator[None]:
+    """What torch calls uninitialised starts as NaN: results, gradients, saved values."""
+    assert torch.utils.deterministic.fill_uninitialized_memory
+    # The public function also imports the whole of torch.compile, which takes seconds.
+    torch._C._set_deterministic_algorithms(True)
+    assert torch.empty(3).isnan().all()
+    yield
+    torch._C._set_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """The number of threads is put back after the test."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)

@@ -1,0 +1,39 @@
+"""How far results may lie apart: one table, by operation and dtype.
+
+Everything but the activations is measured against the largest number of the tensor, as its
+rounding errors come from sums whose terms are about that large. The figures are about four times
+the largest error seen with these tests; an error of a formula or an index is larger by orders
+of magnitude.
+"""
+
+import torch
+from torch import Tensor
+
+TOLERANCES = {
+    # of a recurrence against float64: its states, and gradients by row and by weight
+    "state": {torch.float32: 2e-6, torch.float64: 5e-15},
+    "gradient": {torch.float32: 8e-6, torch.float64: 2e-14},
+    # of two computations in the same dtype against each other, through several layers
+    "same": {torch.float32: 1e-5, torch.float64: 2e-14},
+}
+
+#: Units in the last place, over the whole range of the argument.
+ULPS = {"exp": 4.0, "tanh": 4.0, "sigmoid": 4.0, "relu": 0.0}
+
+
+def distance(actual: Tensor, expected: Tensor) -> float:
+    """The largest difference, in units of the largest number expected."""
+    assert actual.shape == expected.shape
+    if expected.numel() == 0:
+        return 0.0
+    a, b = actual.detach().double(), expected.detach().double()
+    if not (a.isfinite().all() and b.isfinite().all()):
+        return float("inf")
+    return float((a - b).abs().max() / b.abs().max().clamp(min=1e-30))
+
+
+def assert_close(actual: Tensor, expected: Tensor, operation: str, what: str = "") -> None:
+    """Fails unless ``actual`` is as near as its dtype and the operation allow."""
+    allowed = TOLERANCES[operation][actual.dtype]
+    found = distance(actual, expected)
+    assert found <= allowed, f"{what or operation}: error {found:.2g}, allowed {allowed:.2g}"
