@@ -1,0 +1,39 @@
+"""Sequence models that are trained and used: the estimators behind elman's command line.
+
+Needs the extra `tasks`, which brings skorch, scikit-learn, safetensors, typer and rich.
+"""
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+INSTALL = 'pip install "elman[tasks]"'
+NEEDED = ("rich", "safetensors", "sklearn", "skorch", "typer")
+
+
+def _missing(name: str) -> bool:
+    try:
+        return find_spec(name) is None
+    except (ImportError, ValueError):  # refused by an import hook; half imported
+        return True
+
+
+if any(_missing(name) for name in NEEDED):
+    raise ImportError(
+        f"elman.tasks needs {', '.join(name for name in NEEDED if _missing(name))}: {INSTALL}"
+    )
+
+from .errors import TaskError  # noqa: E402
+
+if TYPE_CHECKING:
+    from .classifier import SequenceClassifier
+
+__all__ = ["SequenceClassifier", "TaskError"]
+
+
+def __getattr__(name: str) -> Any:
+    # Not before it is asked for: scikit-learn takes a second or two, `elman --help` needs none.
+    if name == "SequenceClassifier":
+        from .classifier import SequenceClassifier
+
+        return SequenceClassifier
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,256 @@
+"""`SequenceClassifier`: texts and their labels, with scikit-learn's conventions, over skorch."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+from skorch.callbacks import Callback
+
+import elman
+
+from . import folder as model_folder
+from .checks import check_labels, check_parameters, check_texts
+from .errors import TaskError
+from .model import Backend, TextRNN
+from .text import Ragged, Vocabulary
+from .training import TextNet, make_net
+
+
+class SequenceClassifier(ClassifierMixin, BaseEstimator):
+    """A recurrent network that reads texts character by character and names their label.
+
+    Args:
+        embedding_size: features of a character.
+        hidden_size: units of each recurrent layer and direction.
+        layers: recurrent layers on top of one another.
+        bidirectional: whether the texts are also read from the end.
+        dropout: share of the features set to zero in training, at the network's entrance, between
+            its layers, and before its last layer.
+        max_length: characters of a text that are read; what comes after them is not. How many
+            texts were cut short in `fit`, `truncated_` says.
+        min_count: a character that occurs less often in training shares the id "unknown".
+        epochs: passes over the training texts.
+        batch_size: texts a step.
+        lr: the highest learning rate of the one-cycle schedule.
+        random_state: seed of everything random; None draws one. Equal seeds, equal models.
+        backend: "elman", or "torch" for the same model on `torch.nn.RNN`.
+
+    After `fit`: `classes_`, `vocabulary_`, `truncated_`, `seed_`, and `net_`, the
+    `skorch.NeuralNetClassifier` with its `history`.
+
+    >>> texts = ["good", "so good", "good!", "bad", "too bad", "bad!"] * 4
+    >>> model = SequenceClassifier(hidden_size=8, embedding_size=8, epochs=8, dropout=0.0, lr=0.05)
+    >>> model.fit(texts, [text.replace("so ", "")[0] == "g" for text in texts]).score
+    <bound method ...>
+    >>> model.predict(["very good", "very bad"])
+    array([ True, False])
+    """
+
+    def __init__(
+        self,
+        *,
+        embedding_size: int = 64,
+        hidden_size: int = 96,
+        layers: int = 1,
+        bidirectional: bool = True,
+        dropout: float = 0.3,
+        max_length: int = 200,
+        min_count: int = 2,
+        epochs: int = 5,
+        batch_size: int = 64,
+        lr: float = 3e-3,
+        random_state: Any = 0,
+        backend: Backend = "elman",
+    ) -> None:
+        self.embedding_size = embedding_size
+        self.hidden_size = hidden_size
+        self.layers = layers
+        self.bidirectional = bidirectional
+        self.dropout = dropout
+        self.max_length = max_length
+        self.min_count = min_count
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.random_state = random_state
+        self.backend = backend
+
+    def fit(
+        self,
+        X: Iterable[str],
+        y: Iterable[Any],
+        *,
+        valid: tuple[Iterable[str], Iterable[Any]] | None = None,
+        callbacks: Iterable[tuple[str, Callback]] = (),
+    ) -> SequenceClassifier:
+        """Train on the texts `X` and their labels `y`.
+
+        With `valid`, further texts and labels, every epoch is also measured on those; they change
+        nothing in the model. `callbacks` are named skorch callbacks.
+        """
+        check_parameters(self.get_params())
+        texts = check_texts(X)
+        labels = np.asarray(list(y))
+        check_labels(labels, len(texts))
+        self.classes_, targets = np.unique(labels, return_inverse=True)
+        self.vocabulary_ = Vocabulary.build(texts, self.min_count)
+        self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
+        if isinstance(self.random_state, (int, np.integer)):
+            self.seed_ = int(self.random_state)
+        train, self.truncated_ = self._encode(texts, targets)
+        held_out = None if valid is None else self._known(*valid)
+        self.net_ = self._net(len(train), held_out, callbacks)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed_)
+            self.net_.fit(train, None)
+        if "train_acc" not in self.net_.history[-1]:
+            # skorch ends the training quietly then; half a training is no result.
+            raise KeyboardInterrupt("the training was interrupted")
+        return self
+
+    def predict_proba(self, X: Iterable[str]) -> np.ndarray:
+        """The probability of each label: (texts, labels), in the order of `classes_`."""
+        check_is_fitted(self, "net_")
+        texts = check_texts(X)
+        rows, _ = self._encode(texts)
+        # Texts of similar length side by side: long ones don't hold up short ones.
+        order = np.argsort(-rows.lengths, kind="stable")
+        probabilities = np.empty((len(texts), len(self.classes_)), np.float32)
+        if texts:
+            probabilities[order] = self.net_.predict_proba(rows.take(order))
+        return probabilities
+
+    def predict(self, X: Iterable[str]) -> np.ndarray:
+        """The likeliest label of each text."""
+        probabilities = self.predict_proba(X)  # first: it checks that there is a model
+        return self.classes_[probabilities.argmax(1)]
+
+    def save(self, folder: str | Path) -> None:
+        """Write `model.safetensors` and `config.json` into the folder.
+
+        A model that is there already is replaced. Labels must be strings, whole numbers or
+        booleans, as a JSON file can hold those.
+        """
+        check_is_fitted(self, "net_")
+        labels = self.classes_.tolist()
+        if not all(isinstance(label, (str, int)) for label in labels):
+            raise TaskError(
+                f"Labels of type {type(labels[0]).__name__} can't be saved; train with strings, "
+                "whole numbers or booleans."
+            )
+        parameters = {**self.get_params(), "random_state": self.seed_}
+        config = {
+            "parameters": parameters,
+            "labels": labels,
+            "vocabulary": self.vocabulary_.characters,
+            "seed": self.seed_,
+            "written_by": {
+                "elman": elman.__version__,
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+            },
+        }
+        model_folder.write_folder(folder, self.net_.module_.state_dict(), config)
+
+    @classmethod
+    def load(cls, folder: str | Path, backend: Backend | None = None) -> SequenceClassifier:
+        """The classifier that `save` wrote; `backend` overrides the one it was trained with."""
+        config = model_folder.read_config(folder)
+        parameters = model_folder.field(folder, config, "parameters", dict)
+        labels = model_folder.field(folder, config, "labels", list)
+        characters = model_folder.field(folder, config, "vocabulary", list)
+        seed = model_folder.field(folder, config, "seed", int)
+        where = Path(folder) / model_folder.CONFIG
+        try:
+            self = cls(**parameters)
+            check_parameters(self.get_params())
+        except (TypeError, TaskError) as error:
+            raise TaskError(f"{where}: 'parameters' don't describe a model: {error}") from None
+        if not all(isinstance(c, str) and len(c) == 1 for c in characters):
+            raise TaskError(f"{where}: 'vocabulary' must list single characters.")
+        if len(set(characters)) < len(characters):
+            raise TaskError(f"{where}: 'vocabulary' lists a character twice.")
+        kinds = {type(label) for label in labels}
+        if len(labels) < 2 or len(kinds) > 1 or not kinds <= {str, int, bool}:
+            raise TaskError(f"{where}: 'labels' must be strings, whole numbers or booleans.")
+        if labels != sorted(set(labels)):
+            raise TaskError(f"{where}: 'labels' must be in order, each once.")
+        if backend is not None:
+            check_parameters(self.set_params(backend=backend).get_params())
+        self.classes_ = np.asarray(labels)
+        self.vocabulary_ = Vocabulary(characters)
+        self.seed_, self.truncated_ = seed, 0
+        try:
+            with torch.device("meta"):  # the sizes alone: a wrong config allocates nothing
+                expected = TextRNN(**self._model()).state_dict()
+        except RuntimeError as error:
+            raise TaskError(f"{where}: 'parameters' don't describe a model: {error}") from None
+        tensors = model_folder.read_weights(folder, config, expected)
+        self.net_ = self._net(0)
+        with torch.random.fork_rng(devices=[]):
+            self.net_.initialize()
+        self.net_.module_.load_state_dict(tensors)
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        """Texts, not a matrix of numbers."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        return tags
+
+    def _model(self) -> dict[str, Any]:
+        """The arguments of the network."""
+        return {
+            "characters": len(self.vocabulary_),
+            "labels": len(self.classes_),
+            "embedding_size": self.embedding_size,
+            "hidden_size": self.hidden_size,
+            "layers": self.layers,
+            "bidirectional": self.bidirectional,
+            "dropout": self.dropout,
+            "backend": self.backend,
+        }
+
+    def _net(
+        self,
+        texts: int,
+        valid: Ragged | None = None,
+        callbacks: Iterable[tuple[str, Callback]] = (),
+    ) -> TextNet:
+        return make_net(
+            self._model(),
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            steps=self.epochs * -(-texts // self.batch_size),
+            seed=self.seed_,
+            valid=valid,
+            callbacks=callbacks,
+        )
+
+    def _encode(
+        self, texts: Sequence[str], targets: np.ndarray | None = None
+    ) -> tuple[Ragged, int]:
+        """The texts as ids, and how many of them were cut short."""
+        rows = [self.vocabulary_.encode(text) for text in texts]
+        truncated = sum(len(row) > self.max_length for row in rows)
+        return Ragged([row[: self.max_length] for row in rows], targets), truncated
+
+    def _known(self, X: Iterable[str], y: Iterable[Any]) -> Ragged:
+        """Held-out texts, whose labels must all occur in training."""
+        texts, labels = check_texts(X, "valid[0]"), np.asarray(list(y))
+        check_labels(labels, len(texts), "valid[0]", "valid[1]", fewest=1)
+        unknown = sorted(set(labels.tolist()) - set(self.classes_.tolist()))
+        if unknown:
+            raise TaskError(f"valid[1] has labels that y has not: {unknown[:5]}.")
+        return self._encode(texts, np.searchsorted(self.classes_, labels))[0]

@@ -1,0 +1,159 @@
+"""A trained model as a folder: `model.safetensors` and `config.json`, no pickle.
+
+`config.json` states the format and its version, the classifier's parameters, the vocabulary, the
+labels, the versions that wrote it, and the SHA-256 of `model.safetensors`, so that two files
+that don't belong together are noticed. What is read is checked before it is used.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from .errors import TaskError
+
+FORMAT = "elman sequence classifier"
+VERSION = 1
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+def write_folder(
+    folder: str | Path, tensors: Mapping[str, torch.Tensor], config: Mapping[str, Any]
+) -> None:
+    """Write both files, each complete or not at all; other files in the folder stay.
+
+    An existing folder must be empty or hold a model: anything else is somebody else's.
+    """
+    folder = check_target(folder)
+    weights = save({name: tensor.detach().contiguous() for name, tensor in tensors.items()})
+    stated = {
+        "format": FORMAT,
+        "version": VERSION,
+        **config,
+        "sha256": hashlib.sha256(weights).hexdigest(),
+    }
+    text = json.dumps(stated, ensure_ascii=False, indent=1) + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(folder / WEIGHTS, weights)
+        _replace(folder / CONFIG, text.encode())
+    except OSError as error:
+        raise TaskError(
+            f"{folder}: can't be written ({error.strerror}); choose another folder."
+        ) from None
+
+
+def check_target(folder: str | Path) -> Path:
+    """The folder, if a model may be written there; ask before training, not after."""
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise TaskError(f"{folder}: is a file; choose another folder.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / CONFIG).is_file():
+        raise TaskError(
+            f"{folder}: holds files but no model ({CONFIG}); choose an empty or a new folder."
+        )
+    if folder.is_dir() and (folder / CONFIG).is_file():
+        read_config(folder)
+    return folder
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write beside the path, flush to the disk, then take its place in one step."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with draft.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """The config of a model folder, once its format and version are known to be ours."""
+    folder = Path(folder)
+    path = folder / CONFIG
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "there is no such folder"
+        raise TaskError(f"{folder}: {what}; name one that `save` or `--output` wrote.")
+    config = _parse(path)
+    if config.get("format") != FORMAT:
+        raise TaskError(
+            f"{path}: the format is {config.get('format')!r}, expected {FORMAT!r}; "
+            "this is not one of elman's model folders."
+        )
+    if config.get("version") != VERSION:
+        raise TaskError(
+            f"{path}: format version {config.get('version')!r}, this elman reads {VERSION}; "
+            "use the elman that wrote it, or train anew."
+        )
+    return config
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise TaskError(f"{path.parent}: not a model folder, {path.name} is missing.") from None
+    except (ValueError, RecursionError) as error:  # not UTF-8, or not JSON
+        raise TaskError(f"{path}: is not JSON ({error}); save the model again.") from None
+    except OSError as error:
+        raise TaskError(f"{path}: can't be read ({error.strerror}).") from None
+    if not isinstance(config, dict):
+        raise TaskError(f"{path}: holds {type(config).__name__} instead of an object.")
+    return config
+
+
+def field(folder: str | Path, config: Mapping[str, Any], name: str, kind: type) -> Any:
+    """A field of the config, of the type it must have."""
+    value = config.get(name)
+    if not isinstance(value, kind):
+        found = "is missing" if name not in config else f"is {str(value)[:40]!r}"
+        expected = {dict: "an object", list: "a list", str: "a string", int: "a number"}[kind]
+        raise TaskError(f"{Path(folder) / CONFIG}: {name!r} {found}; expected {expected}.")
+    return value
+
+
+def read_weights(
+    folder: str | Path, config: Mapping[str, Any], expected: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """The tensors of the folder, with exactly the names, shapes and types of `expected`."""
+    path = Path(folder) / WEIGHTS
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise TaskError(f"{path.parent}: not a model folder, {path.name} is missing.") from None
+    except OSError as error:
+        raise TaskError(f"{path}: can't be read ({error.strerror}).") from None
+    if hashlib.sha256(content).hexdigest() != config.get("sha256"):
+        raise TaskError(
+            f"{path}: is not the file that {CONFIG} was written with (SHA-256 differs); "
+            "save the model again, or restore both files from one copy."
+        )
+    try:
+        tensors: dict[str, torch.Tensor] = load(content)
+    except SafetensorError as error:
+        raise TaskError(f"{path}: is not a safetensors file ({error}).") from None
+    missing, extra = sorted(expected.keys() - tensors), sorted(tensors.keys() - expected)
+    if missing or extra:
+        raise TaskError(
+            f"{path}: the tensors are not those of the model in {CONFIG}: "
+            f"missing {', '.join(missing) or 'none'}; unexpected {', '.join(extra) or 'none'}."
+        )
+    for name, tensor in expected.items():
+        found = tensors[name]
+        if found.shape != tensor.shape or found.dtype != tensor.dtype:
+            raise TaskError(
+                f"{path}: {name} is {found.dtype} {tuple(found.shape)}, expected "
+                f"{tensor.dtype} {tuple(tensor.shape)} as {CONFIG} describes the model."
+            )
+    return tensors

@@ -1,0 +1,139 @@
+"""Texts as numbers: characters, their vocabulary, and rows of ids without padding."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import PackedSequence
+from torch.utils.data import Dataset
+
+PADDING, UNKNOWN = 0, 1  # ids that no character has
+RESERVED = 2
+
+
+def normalise(text: str) -> str:
+    r"""The form in which a text is read: full-width characters, case and spacing made one.
+
+    >>> normalise("  \uff27ood\u3000 value\uff01")
+    'good value!'
+    """
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+class Vocabulary:
+    """Characters and their ids; 0 is padding, 1 any character that is not listed.
+
+    >>> vocabulary = Vocabulary.build(["abba", "ac"], min_count=2)
+    >>> vocabulary.characters
+    ['a', 'b']
+    >>> vocabulary.encode("cab").tolist()
+    [1, 2, 3]
+    """
+
+    def __init__(self, characters: Iterable[str]) -> None:
+        self.characters = list(characters)
+        self._ids = {c: i for i, c in enumerate(self.characters, RESERVED)}
+        if len(self._ids) != len(self.characters):
+            raise ValueError("A vocabulary lists each character once.")
+
+    @classmethod
+    def build(cls, texts: Iterable[str], min_count: int = 1) -> "Vocabulary":
+        """The characters that occur at least `min_count` times, commonest first."""
+        counts: Counter[str] = Counter()
+        for text in texts:
+            counts.update(normalise(text))
+        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        return cls(character for character, count in ordered if count >= min_count)
+
+    def __len__(self) -> int:
+        """How many ids there are, reserved ones included."""
+        return len(self.characters) + RESERVED
+
+    def encode(self, text: str) -> np.ndarray:
+        """The ids of a text's characters: (T,) int64."""
+        ids = self._ids
+        return np.array([ids.get(character, UNKNOWN) for character in normalise(text)], np.int64)
+
+
+class Ragged(Dataset[Any]):
+    """Rows of ids of different lengths, end to end in one array.
+
+    `starts` and `lengths` (B,) say where each row lies in `ids` (N,).
+    """
+
+    def __init__(self, rows: Sequence[np.ndarray], targets: np.ndarray | None = None) -> None:
+        self.lengths = np.array([len(row) for row in rows], np.int64)
+        self.starts = np.cumsum(self.lengths) - self.lengths
+        self.ids = np.concatenate(rows) if len(rows) else np.zeros(0, np.int64)
+        # What skorch hands to the criterion; zeros where nothing is known, as in prediction.
+        self.targets = np.zeros(len(rows), np.int64) if targets is None else targets
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def take(self, rows: np.ndarray) -> "Ragged":
+        """The rows with the given numbers, in that order."""
+        ids = [self.ids[self.starts[row] :][: self.lengths[row]] for row in rows]
+        return Ragged(ids, self.targets[rows])
+
+    def pack(self, rows: np.ndarray) -> PackedSequence:
+        """The rows with the given numbers, as `torch.nn.utils.rnn.pack_sequence` would pack them.
+
+        >>> packed = Ragged([np.array([5]), np.array([6, 7, 8])]).pack(np.array([0, 1]))
+        >>> packed.data.tolist(), packed.batch_sizes.tolist(), packed.unsorted_indices.tolist()
+        ([6, 5, 7, 8], [2, 1, 1], [1, 0])
+        """
+        order = np.argsort(-self.lengths[rows], kind="stable")
+        lengths, starts = self.lengths[rows][order], self.starts[rows][order]
+        time = np.arange(lengths[0])[:, None]
+        there = time < lengths  # (T, B): row b has a character at time t
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return PackedSequence(
+            torch.from_numpy(self.ids[(starts + time)[there]]),
+            torch.from_numpy(there.sum(1)),
+            torch.from_numpy(order),
+            torch.from_numpy(back),
+        )
+
+
+class Batch:
+    """Texts of one step: what skorch asks for is their number, what the model reads `packed`."""
+
+    def __init__(self, packed: PackedSequence) -> None:
+        self.packed = packed
+
+    def __len__(self) -> int:
+        return int(self.packed.batch_sizes[0])
+
+
+class Batches:
+    """Iterates over a `Ragged` set in batches of texts of similar length.
+
+    `shuffle` draws a new order for every pass from a generator of its own, seeded once: rows are
+    sorted by length with some noise, cut into batches, and the batches shuffled. Without it rows
+    come in their order.
+    """
+
+    def __init__(
+        self, dataset: Ragged, batch_size: int, shuffle: bool = False, seed: int = 0
+    ) -> None:
+        self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
+        self._generator = np.random.default_rng(seed)
+
+    def __len__(self) -> int:
+        return (len(self.dataset) + self.batch_size - 1) // self.batch_size
+
+    def __iter__(self) -> Iterator[tuple[Batch, torch.Tensor]]:
+        order = np.arange(len(self.dataset))
+        cuts = order[:: self.batch_size]
+        if self.shuffle:
+            noise = self._generator.uniform(0.9, 1.1, len(self.dataset))
+            order = np.argsort(self.dataset.lengths * noise, kind="stable")
+            cuts = self._generator.permutation(cuts)
+        for cut in cuts:
+            rows = order[cut : cut + self.batch_size]
+            yield Batch(self.dataset.pack(rows)), torch.from_numpy(self.dataset.targets[rows])

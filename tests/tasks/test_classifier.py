@@ -1,0 +1,189 @@
+"""SequenceClassifier: it learns, it repeats itself, it keeps scikit-learn's conventions."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+from skorch.callbacks import Callback, EarlyStopping
+
+from elman.tasks import SequenceClassifier, TaskError
+
+SMALL = {"embedding_size": 12, "hidden_size": 12, "epochs": 6, "batch_size": 16, "lr": 0.02}
+
+
+@pytest.fixture(scope="module")
+def fitted(rows):
+    return SequenceClassifier(**SMALL).fit(*rows)
+
+
+def test_it_learns(fitted, unseen):
+    texts, labels = unseen
+    assert fitted.classes_.tolist() == ["negative", "positive"]
+    assert fitted.score(texts, labels) > 0.95
+    probabilities = fitted.predict_proba(texts)
+    assert probabilities.shape == (100, 2)
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
+    assert (fitted.classes_[probabilities.argmax(1)] == fitted.predict(texts)).all()
+
+
+def test_a_text_gets_the_same_answer_alone_and_in_company(fitted, unseen):
+    texts = [*unseen[0], "x" * 150]
+    alone = np.concatenate([fitted.predict_proba([text]) for text in texts])
+    np.testing.assert_allclose(fitted.predict_proba(texts), alone, atol=1e-6)
+
+
+def test_characters_never_seen_and_no_texts_at_all(fitted):
+    assert fitted.predict_proba(["☃☃"]).shape == (1, 2)
+    assert fitted.predict_proba([]).shape == (0, 2)
+
+
+def test_the_seed_decides(rows, fitted, unseen):
+    texts = unseen[0]
+    with torch.random.fork_rng():
+        torch.manual_seed(99)  # of no interest to the classifier
+        before = torch.random.get_rng_state()
+        again = SequenceClassifier(**SMALL).fit(*rows)
+        assert torch.equal(before, torch.random.get_rng_state())
+    assert np.array_equal(again.predict_proba(texts), fitted.predict_proba(texts))
+    other = SequenceClassifier(**SMALL, random_state=1).fit(*rows)
+    assert not np.array_equal(other.predict_proba(texts), fitted.predict_proba(texts))
+
+
+def test_both_backends_learn_the_same(rows, fitted, unseen):
+    theirs = clone(fitted).set_params(backend="torch").fit(*rows)
+    first = [model.net_.history[0, "batches", 0, "train_loss"] for model in (fitted, theirs)]
+    assert first[0] == pytest.approx(first[1], abs=1e-5)
+    np.testing.assert_allclose(
+        fitted.predict_proba(unseen[0]), theirs.predict_proba(unseen[0]), atol=0.02
+    )
+
+
+def test_held_out_texts_are_measured_and_change_nothing(rows, fitted, unseen):
+    measured = SequenceClassifier(**SMALL).fit(*rows, valid=unseen)
+    assert measured.net_.history[-1, "valid_acc"] == pytest.approx(measured.score(*unseen))
+    assert np.array_equal(measured.predict_proba(unseen[0]), fitted.predict_proba(unseen[0]))
+
+
+def test_what_is_too_long_is_cut_and_counted(rows, unseen):
+    texts, labels = rows
+    model = SequenceClassifier(**SMALL, max_length=10).fit(texts, labels)
+    assert model.truncated_ == sum(len(text) > 10 for text in texts) > 0
+    cut = [text[:10] for text in unseen[0]]
+    np.testing.assert_allclose(model.predict_proba(unseen[0]), model.predict_proba(cut), atol=1e-6)
+
+
+def test_layers_dropout_and_one_direction(rows, unseen):
+    model = SequenceClassifier(**SMALL, layers=2, dropout=0.2, bidirectional=False).fit(*rows)
+    assert model.score(*unseen) > 0.9
+    assert model.net_.module_.rnn.num_layers == 2
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [True, False], np.array([3, -3]), ["b", "a"]], ids=str)
+def test_labels_of_any_sensible_type(labels):
+    model = SequenceClassifier(**{**SMALL, "epochs": 1}).fit(["aa", "bb"] * 4, list(labels) * 4)
+    assert model.classes_.tolist() == sorted(set(np.asarray(labels).tolist()))
+    assert model.predict(["aa"]).dtype == np.asarray(labels).dtype
+
+
+# -- scikit-learn's conventions
+
+
+def test_parameters_are_stored_as_given_and_cloned():
+    model = SequenceClassifier(hidden_size=7, random_state=3)
+    assert clone(model).get_params() == model.get_params()
+    assert model.set_params(lr=0.5).lr == 0.5
+    assert "hidden_size=7" in repr(model)
+    assert model.__sklearn_tags__().input_tags.string
+
+
+def test_cross_validation_search_and_pipeline(rows):
+    texts, labels = rows[0][:120], rows[1][:120]
+    model = SequenceClassifier(**SMALL)
+    assert cross_val_score(model, texts, labels, cv=2).mean() > 0.7
+    search = GridSearchCV(model, {"hidden_size": [4, 8]}, cv=2).fit(texts, labels)
+    assert search.best_params_["hidden_size"] in (4, 8)
+    strip = FunctionTransformer(lambda texts: [text.strip() for text in texts])
+    pipeline = Pipeline([("strip", strip), ("model", model)])
+    assert pipeline.fit(texts, labels).score(texts, labels) > 0.9
+
+
+def test_columns_of_pandas(rows):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"text": rows[0][:50], "label": rows[1][:50]})
+    model = SequenceClassifier(**{**SMALL, "epochs": 1}).fit(frame["text"], frame["label"])
+    assert model.predict(frame["text"]).shape == (50,)
+    with pytest.raises(TaskError, match=r"one-dimensional. Got shape \(50, 1\)"):
+        model.predict(frame[["text"]])
+
+
+def test_an_unfitted_model_says_so():
+    with pytest.raises(ValueError, match="not fitted yet"):
+        SequenceClassifier().predict(["a"])
+
+
+# -- mistakes
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "message"),
+    [
+        ("hidden_size", 0, "hidden_size must be a whole number of at least 1. Got 0."),
+        ("layers", True, "layers must be a whole number of at least 1. Got True."),
+        ("epochs", 1.5, "epochs must be a whole number of at least 1. Got 1.5."),
+        ("dropout", 1.0, "dropout must be at least 0 and below 1. Got 1.0."),
+        ("lr", -1, "lr must be a positive number. Got -1."),
+        ("bidirectional", "yes", "bidirectional must be True or False. Got 'yes'."),
+        ("backend", "jax", "backend must be one of elman, torch. Got 'jax'."),
+    ],
+)
+def test_wrong_parameters(parameter, value, message):
+    with pytest.raises(TaskError) as error:
+        SequenceClassifier(**{parameter: value}).fit(["a", "b"], [0, 1])
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("texts", "labels", "message"),
+    [
+        ("abc", [0, 1, 0], "X must be a list of texts. Got one text; write [text]."),
+        (["a", 5], [0, 1], "X[1] must be a text. Got int: 5."),
+        (["a", " ", "b", ""], [0, 1, 0, 1], "2 of the 4 texts in X are empty (numbers 1, 3)"),
+        (["a", "b"], [0], "y must have one label for each text in X. Got labels of shape (1,)"),
+        (["a", "b"], [0.5, 1.5], "y must hold strings, whole numbers or booleans. Got float64."),
+        (["a", "b"], [None, "x"], "y must hold strings, whole numbers or booleans. Got object."),
+        (["a", "b"], [1, 1], "y has 1 different labels; there must be at least 2."),
+    ],
+)
+def test_wrong_data(texts, labels, message):
+    with pytest.raises(TaskError) as error:
+        SequenceClassifier().fit(texts, labels)
+    assert message in str(error.value)
+
+
+def test_a_held_out_label_that_training_has_not():
+    with pytest.raises(TaskError, match=r"labels that y has not: \['c'\]"):
+        SequenceClassifier().fit(["a", "b"], ["a", "b"], valid=(["c"], ["c"]))
+
+
+def test_a_loss_that_is_no_number_stops_the_training(rows):
+    with pytest.raises(TaskError, match=r"The loss became (nan|inf).* in epoch 1; lower"):
+        SequenceClassifier(**{**SMALL, "lr": 1e30}).fit(*rows)
+
+
+class Interrupt(Callback):
+    def on_batch_end(self, net, **kwargs):
+        raise KeyboardInterrupt
+
+
+def test_half_a_training_is_no_result(rows):
+    with pytest.raises(KeyboardInterrupt):
+        SequenceClassifier(**SMALL).fit(*rows, callbacks=[("interrupt", Interrupt())])
+
+
+def test_a_callback_may_end_the_training_early(rows, unseen):
+    stop = EarlyStopping(monitor="valid_loss", patience=1, threshold=10.0, sink=lambda text: None)
+    model = SequenceClassifier(**SMALL).fit(*rows, valid=unseen, callbacks=[("stop", stop)])
+    assert len(model.net_.history) < SMALL["epochs"]

