@@ -10,6 +10,7 @@ vectors (the kernels). Nothing else in elman knows what a tanh is.
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -85,7 +86,13 @@ class Node:
 
 
 _interned: weakref.WeakValueDictionary[Any, Node] = weakref.WeakValueDictionary()
-_intern_lock = threading.Lock()
+_intern_lock = threading.RLock()
+if hasattr(os, "register_at_fork"):  # a child must not inherit it from a thread it hasn't got
+    os.register_at_fork(
+        before=_intern_lock.acquire,
+        after_in_parent=_intern_lock.release,
+        after_in_child=_intern_lock.release,
+    )
 
 
 def node(op: str, *args: Node, attr: Any = None) -> Node:

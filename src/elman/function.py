@@ -19,7 +19,7 @@ from .batch import Rows, Weights
 from .cell import Step
 from .compiler.isa import ISA
 from .compiler.kernel import Gradients, Kernel, kernel_for
-from .paths import current_isa, path_for
+from .paths import kernel_isa
 
 
 def recur(
@@ -46,11 +46,11 @@ def recur(
     """
     flat = [t for w in weights for t in w]
     tensors = [x, *initial, *flat, *inputs]
-    path, _ = path_for(tensors)
-    if path == "reference" or rows.N == 0 or any(i.requires_grad for i in inputs):
+    isa = kernel_isa(tensors)
+    if isa is None or rows.N == 0 or any(i.requires_grad for i in inputs):
         return _by_reference(step, rows, x, initial, weights, inputs)
     _check_weights(step, x, weights)
-    spec = _Spec(step, rows, len(step.states), inputs, current_isa())
+    spec = _Spec(step, rows, len(step.states), inputs, isa)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
         output, *final = _Recurrence.apply(spec, x, *initial, *flat)
     else:
@@ -65,10 +65,9 @@ class _Spec(NamedTuple):
     rows: Rows
     states: int
     inputs: Sequence[Tensor]
-    isa: ISA | None
+    isa: ISA
 
     def kernel(self, x: Tensor, units: int) -> Kernel:
-        assert self.isa is not None
         return kernel_for(self.step, x.dtype, self.isa, units, self.rows.B == 1)
 
 
@@ -77,13 +76,19 @@ def _check_weights(step: Step, x: Tensor, weights: Sequence[Weights]) -> None:
     units, width = weights[0].w_hh.shape[-1], x.shape[-1]
     rows = len(step.gates) * units
     for mine in weights:
-        shapes = ((rows, width), (rows, units), (rows,), (rows,))
-        for name, tensor, shape in zip(mine._fields, mine, shapes, strict=True):
-            if tensor is not None and (tensor.shape != shape or tensor.dtype is not x.dtype):
-                raise RuntimeError(
-                    f"expected weight {name} of shape {shape} and {x.dtype}, got "
-                    f"{tuple(tensor.shape)} and {tensor.dtype}: something has replaced it"
-                )
+        w_ih, w_hh, b_ih, b_hh = mine
+        if (
+            w_ih.shape == (rows, width)
+            and w_hh.shape == (rows, units)
+            and (b_ih is None or b_ih.shape == (rows,))
+            and (b_hh is None or b_hh.shape == (rows,))
+        ):
+            continue
+        raise RuntimeError(
+            f"expected weights of shapes {(rows, width)}, {(rows, units)}, {(rows,)}, {(rows,)}, "
+            f"got {[None if t is None else tuple(t.shape) for t in mine]}: something has "
+            "replaced them"
+        )
 
 
 def _split(flat: Sequence[Tensor | None]) -> list[Weights]:
@@ -138,7 +143,8 @@ def _run(
     """The kernel for every direction; also what it keeps for the backward pass."""
     rows, count = spec.rows, len(weights)
     units = weights[0].w_hh.shape[-1]
-    output = x.new_empty((*x.shape[:-1], count * units))
+    shape = (rows.T, rows.B) if rows.counts is None and x.dim() == 3 else (rows.N,)
+    output = x.new_empty((*shape, count * units))
     final = [x.new_empty((count, rows.B, units)) for _ in range(spec.states)]
     kernel = spec.kernel(x, units)
     kept = []

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from .compiler import isa as isa_table
+from .compiler import jit
 from .compiler.isa import ISA
 from .compiler.kernel import DTYPES
 from .errors import PathError
@@ -75,14 +76,17 @@ def obstacle(tensors: Sequence[Tensor | None]) -> str:
         return "forward-mode derivatives are taken of the reference"
     if current_isa() is None:
         return "there are no kernels for this processor"
+    if jit.obstacle():
+        return jit.obstacle()
+    dtype = next(t.dtype for t in tensors if t is not None)
     for t in tensors:
-        if t is not None and not (t.is_cpu and t.dtype in DTYPES and type(t) in _PLAIN):
+        if t is not None and not (t.is_cpu and t.dtype is dtype and type(t) in _PLAIN):
             if not t.is_cpu:
                 return f"a tensor is on {t.device}, kernels run on the CPU"
-            if t.dtype not in DTYPES:
-                return f"there are no kernels for {t.dtype}"
+            if t.dtype != dtype:
+                return f"tensors are of both {dtype} and {t.dtype}"
             return f"a tensor is a {type(t).__name__}, a subclass with operations of its own"
-    return ""
+    return "" if dtype in DTYPES else f"there are no kernels for {dtype}"
 
 
 def path_for(tensors: Sequence[Tensor | None]) -> tuple[str, str]:
@@ -94,3 +98,9 @@ def path_for(tensors: Sequence[Tensor | None]) -> tuple[str, str]:
     if why and wanted == "kernel":
         raise PathError(f"set_path('kernel'), but {why}")
     return ("reference", why) if why else ("kernel", "")
+
+
+def kernel_isa(tensors: Sequence[Tensor | None]) -> ISA | None:
+    """The instruction set of the kernel for these tensors; None if the reference runs."""
+    path, _ = path_for(tensors)
+    return current_isa() if path == "kernel" else None

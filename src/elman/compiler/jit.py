@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
+import itertools
+import mmap
+import os
 import threading
 from collections.abc import Callable
 from ctypes import CFUNCTYPE, c_void_p
@@ -14,9 +18,18 @@ from ..runtime.cache import ObjectCache
 from .ir import Module
 from .isa import ISA
 
+_READ, _WRITE, _EXECUTE = 1, 2, 4  # of mprotect, on every system that has it
 CACHE = ObjectCache()
-_lock = threading.RLock()  # llvmlite is called by one thread at a time
+LOCK = threading.RLock()
+"""Held by whoever calls LLVM or makes a kernel: one thread at a time."""
+
+if hasattr(os, "register_at_fork"):
+    # A fork waits for a compilation to end, or the child would inherit its locks.
+    os.register_at_fork(
+        before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=LOCK.release
+    )
 _ENTRY = CFUNCTYPE(None, c_void_p)  # releases the GIL while the code runs
+_numbers = itertools.count()
 
 
 class Code:
@@ -24,25 +37,39 @@ class Code:
 
     def __init__(self, object_code: bytes, name: str) -> None:
         binding, engine = _engine()
-        with _lock:
+        with LOCK:
             builder = binding.JITLibraryBuilder()
             builder.add_object_img(object_code).export_symbol(name)
-            self._library = builder.link(engine, f"elman{id(self)}.{_count()}")
+            self._library = builder.link(engine, f"elman{next(_numbers)}")
             self.call: Callable[[int], None] = _ENTRY(self._library[name])
 
 
-_numbers = iter(range(1 << 62))
+@cache
+def obstacle() -> str:
+    """Why this process may not run code that it makes, in words; empty if it may.
 
-
-def _count() -> int:
-    return next(_numbers)
+    Some systems forbid to turn written memory into executable memory; LLVM would find out too
+    late. So a page is tried.
+    """
+    try:
+        protect = ctypes.CDLL(None, use_errno=True).mprotect
+    except (AttributeError, OSError, TypeError):
+        return ""  # Windows has no such rule
+    with mmap.mmap(-1, mmap.PAGESIZE) as page:
+        probe = ctypes.c_char.from_buffer(page)
+        where, size = ctypes.c_void_p(ctypes.addressof(probe)), ctypes.c_size_t(mmap.PAGESIZE)
+        refused = protect(where, size, _READ | _EXECUTE)
+        why = os.strerror(ctypes.get_errno())
+        protect(where, size, _READ | _WRITE)
+        del probe
+    return f"this system refuses executable memory ({why})" if refused else ""
 
 
 @cache
 def _engine() -> tuple[Any, Any]:
     from llvmlite import binding
 
-    with _lock:
+    with LOCK:
         binding.initialize_all_targets()
         binding.initialize_all_asmprinters()
         return binding, binding.create_lljit_compiler(_machine_of_host())
@@ -59,7 +86,7 @@ def _machine_of_host() -> Any:
 def object_code(module: Module, isa: ISA) -> bytes:
     """LLVM's object code of a module for an instruction set."""
     binding, _ = _engine()
-    with _lock:
+    with LOCK:
         triple = binding.get_process_triple()
         if not triple.startswith(isa.triple):
             triple = f"{isa.triple}-unknown-linux-gnu"

@@ -6,8 +6,6 @@ sizes (:class:`_Prepared`); a call copies it and fills in the addresses.
 
 from __future__ import annotations
 
-import functools
-import threading
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -23,7 +21,7 @@ from . import backward, forward, sizes
 from .frame import Target
 from .ir import Module
 from .isa import ISA, chains
-from .jit import Code, load
+from .jit import LOCK, Code, load
 from .plan import plan_of
 from .sizes import Form
 from .tile import Shape
@@ -66,13 +64,17 @@ class _Pass:
     def __init__(self, slots: Sequence[str], load_code: Callable[[], tuple[Code, str]]) -> None:
         self.slots, self._load_code = slots, load_code
         self.at = {slot: i for i, slot in enumerate(slots)}
+        self._code: Code | None = None
         self.origin = ""  # "disk" or "compiled", once it is loaded
         self.prepared: dict[tuple[Any, ...], _Prepared] = {}
 
-    @functools.cached_property
+    @property
     def code(self) -> Code:
-        code, self.origin = self._load_code()
-        return code
+        if self._code is None:
+            with LOCK:
+                if self._code is None:
+                    self._code, self.origin = self._load_code()
+        return self._code
 
     def prepare(
         self, key: tuple[Any, ...], make: Callable[[], tuple[dict[str, int], sizes.Layout]]
@@ -227,7 +229,6 @@ class Kernel:
 
 
 _kernels: dict[tuple[Any, ...], Kernel] = {}
-_lock = threading.Lock()
 
 
 def kernel_for(step: Step, dtype: torch.dtype, isa: ISA, units: int, single: bool) -> Kernel:
@@ -240,7 +241,7 @@ def kernel_for(step: Step, dtype: torch.dtype, isa: ISA, units: int, single: boo
         bulk = Shape.many(isa, cut)
         shape = Shape.single(isa, name, cut, units) if single else bulk
         form = Form(plan_of(step), dtype, Target(isa, name, shape, bulk))
-        with _lock:
+        with LOCK:
             known = _same(form)
             while len(_kernels) >= _KERNEL_LIMIT:
                 _kernels.pop(next(iter(_kernels)))
