@@ -8,10 +8,9 @@ import torch
 
 from .compiler.jit import CACHE
 from .compiler.kernel import compiled
-from .errors import PathError
 from .nn.layer import Layer
 from .nn.single import Single
-from .paths import current_isa, path_for
+from .paths import current_isa, obstacle
 from .runtime.threads import threads_status
 
 
@@ -71,11 +70,8 @@ def explain(module: torch.nn.Module) -> Explanation:
     for name, layer in module.named_modules():
         if not isinstance(layer, (Layer, Single)):
             continue
-        try:
-            path, reason = path_for(list(layer.parameters()))
-        except PathError as error:
-            path, reason = "none", str(error)
-        isa = current_isa()
+        reason = obstacle(list(layer.parameters()))
+        path, isa = "reference" if reason else "kernel", current_isa()
         kernels = compiled(layer._step(), next(layer.parameters()).dtype)
         rows.append(LayerReport(name, repr(layer), path, reason, isa.name if isa else "", kernels))
     return Explanation(tuple(rows), threads_status(), CACHE.status())

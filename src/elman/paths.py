@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -59,48 +60,71 @@ def set_isa(name: str) -> Iterator[None]:
 
 def current_isa() -> ISA | None:
     """The instruction set that kernels are made for; None if there is none for this machine."""
-    forced = _forced_isa.get()
-    if forced is not None:
-        return forced
+    return _forced_isa.get() or _own_isa()
+
+
+@functools.cache
+def _own_isa() -> ISA | None:
     rows = isa_table.available()
-    return rows[0] if rows else None
+    return rows[0] if rows and not jit.obstacle() else None
 
 
-def obstacle(tensors: Sequence[Tensor | None]) -> str:
-    """Why the kernel cannot run on these tensors, in words; empty if it can."""
-    if torch.compiler.is_compiling():
-        return "torch.compile traces the reference"
-    if torch._C._functorch.peek_interpreter_stack() is not None:
-        return "a functorch transform differentiates or vectorises the reference"
-    if forward_ad._current_level >= 0:
-        return "forward-mode derivatives are taken of the reference"
-    if current_isa() is None:
-        return "there are no kernels for this processor"
-    if jit.obstacle():
-        return jit.obstacle()
-    dtype = next(t.dtype for t in tensors if t is not None)
+def _transformed() -> bool:
+    """Whether something other than eager autograd is looking on."""
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or forward_ad._current_level >= 0
+    )
+
+
+def _plain(tensors: Sequence[Tensor | None]) -> bool:
+    """Whether all tensors are ones that a kernel can read."""
+    dtype = None
     for t in tensors:
-        if t is not None and not (t.is_cpu and t.dtype is dtype and type(t) in _PLAIN):
-            if not t.is_cpu:
-                return f"a tensor is on {t.device}, kernels run on the CPU"
-            if t.dtype != dtype:
-                return f"tensors are of both {dtype} and {t.dtype}"
-            return f"a tensor is a {type(t).__name__}, a subclass with operations of its own"
-    return "" if dtype in DTYPES else f"there are no kernels for {dtype}"
-
-
-def path_for(tensors: Sequence[Tensor | None]) -> tuple[str, str]:
-    """The path that runs on these tensors, and why. Raises PathError if a forced one cannot."""
-    wanted = _path.get()
-    if wanted == "reference":
-        return "reference", "set_path('reference')"
-    why = obstacle(tensors)
-    if why and wanted == "kernel":
-        raise PathError(f"set_path('kernel'), but {why}")
-    return ("reference", why) if why else ("kernel", "")
+        if t is not None:
+            if dtype is None:
+                dtype = t.dtype
+            if not (t.is_cpu and t.dtype is dtype and type(t) in _PLAIN):
+                return False
+    return dtype in DTYPES
 
 
 def kernel_isa(tensors: Sequence[Tensor | None]) -> ISA | None:
-    """The instruction set of the kernel for these tensors; None if the reference runs."""
-    path, _ = path_for(tensors)
-    return current_isa() if path == "kernel" else None
+    """The instruction set of the kernel for these tensors; None if the reference runs.
+
+    Raises PathError if the kernel was asked for by force and cannot run.
+    """
+    wanted = _path.get()
+    if wanted == "reference":
+        return None
+    isa = current_isa()
+    if isa is not None and not _transformed() and _plain(tensors):
+        return isa
+    if wanted == "kernel":
+        raise PathError(f"set_path('kernel'), but {obstacle(tensors)}")
+    return None
+
+
+def obstacle(tensors: Sequence[Tensor | None]) -> str:
+    """Why the kernel does not run on these tensors, in words; empty if it does."""
+    if _path.get() == "reference":
+        return "set_path('reference')"
+    if torch.compiler.is_compiling():
+        return "torch.compile traces the reference"
+    if forward_ad._current_level >= 0:
+        return "forward-mode derivatives are taken of the reference"
+    if _transformed():
+        return "a functorch transform differentiates or vectorises the reference"
+    if current_isa() is None:
+        return jit.obstacle() or "there are no kernels for this processor"
+    given = [t for t in tensors if t is not None]
+    dtype = given[0].dtype
+    for t in given:
+        if not t.is_cpu:
+            return f"a tensor is on {t.device}, kernels run on the CPU"
+        if t.dtype != dtype:
+            return f"tensors are of both {dtype} and {t.dtype}"
+        if type(t) not in _PLAIN:
+            return f"a tensor is a {type(t).__name__}, a subclass with operations of its own"
+    return "" if dtype in DTYPES else f"there are no kernels for {dtype}"

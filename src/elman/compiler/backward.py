@@ -10,7 +10,7 @@ from __future__ import annotations
 from ..expr import Node
 from . import pack, tile
 from .forward import walk_step
-from .frame import COMMON, Frame, Target, define_helpers, extern
+from .frame import COMMON, WEIGHTS, Frame, Target, define_helpers, extern
 from .graph import Store
 from .ir import Int, Module
 from .outer import emit_outer
@@ -26,7 +26,7 @@ def slots(plan: Plan) -> list[str]:
     return [
         *COMMON,
         *(slot for name in tensors for slot in extern(name)),
-        *("w_ih", "w_ih.r", "w_ih.c", "w_hh", "w_hh.r", "w_hh.c"),
+        *WEIGHTS,
         *("dx", "dx.add", "Ip", "tasks", "parts", "jobs", "matrices", "columns", "depth"),
         *("zeros", "one", "panels", "panels_x", "lists", "scratch", "workers", "area"),
         *("states", "crossing", "z", "saved"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..expr import Node
 from . import pack, tile
-from .frame import COMMON, Frame, Target, define_helpers, extern
+from .frame import COMMON, WEIGHTS, Frame, Target, define_helpers, extern
 from .graph import Program, Store
 from .ir import Int, Module
 from .plan import Plan, products_of
@@ -19,7 +19,7 @@ def slots(plan: Plan) -> list[str]:
     return [
         *COMMON,
         *(slot for name in tensors for slot in extern(name)),
-        *("w_ih", "w_ih.r", "w_ih.c", "w_hh", "w_hh.r", "w_hh.c", "b_ih", "b_hh"),
+        *WEIGHTS,
         *("chunk", "zeros", "panels", "panels_x", "starts", "rows", "projected"),
         *("states", "crossing", "saved"),
         *(f"saved.{s}" for s in plan.saved_states),
@@ -94,14 +94,14 @@ def _entry(module: Module, plan: Plan, program: Program, target: Target) -> None
 
 def _bias(frame: Frame, name: str, gate: int, unit: Int) -> str:
     """A vector of a bias; zeros where the layer has none."""
-    f, units = frame.f, frame.slot("H")
+    f, units, stride = frame.f, frame.slot("H"), frame.slot(f"{name}.u")
     pointer = frame.pointer(name)
-    return f.either(
-        frame.null(pointer),
-        frame.v.type,
-        lambda: frame.v.number(0.0),
-        lambda: frame.load_units(frame.at(pointer, f.mul(units, gate)), 1, unit, units),
-    )
+
+    def given() -> Int:
+        rows = frame.at(pointer, (f.mul(units, gate), stride))
+        return frame.load_units(rows, stride, unit, units)
+
+    return f.either(frame.null(pointer), frame.v.type, lambda: frame.v.number(0.0), given)
 
 
 class _Memory:

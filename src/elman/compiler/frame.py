@@ -18,6 +18,11 @@ COMMON = (
     *("T", "B", "I", "H", "Hp", "N", "t0", "dt", "counts", "offsets"),
     *("slices", "slice", "ticket", "threads", "parallel", "fp"),
 )
+#: The matrices with the strides of rows and columns, then the biases with theirs.
+WEIGHTS = (
+    *("w_ih", "w_ih.r", "w_ih.c", "w_hh", "w_hh.r", "w_hh.c"),
+    *("b_ih", "b_ih.u", "b_hh", "b_hh.u"),
+)
 
 
 def extern(name: str) -> tuple[str, ...]:

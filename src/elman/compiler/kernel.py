@@ -18,7 +18,7 @@ from ..cell import Step
 from ..runtime.memory import scratch
 from ..runtime.threads import parallel_address, thread_count
 from . import backward, forward, sizes
-from .frame import Target
+from .frame import WEIGHTS, Target
 from .ir import Module
 from .isa import ISA, chains
 from .jit import LOCK, Code, load
@@ -64,6 +64,7 @@ class _Pass:
     def __init__(self, slots: Sequence[str], load_code: Callable[[], tuple[Code, str]]) -> None:
         self.slots, self._load_code = slots, load_code
         self.at = {slot: i for i, slot in enumerate(slots)}
+        self.first_weight = self.at[WEIGHTS[0]]
         self._code: Code | None = None
         self.origin = ""  # "disk" or "compiled", once it is loaded
         self.prepared: dict[tuple[Any, ...], _Prepared] = {}
@@ -97,10 +98,20 @@ class _Pass:
         table[at + 2] = strides[-2]
         table[at + 3] = strides[-1]
 
-    def matrix(self, table: array[int], name: str, tensor: Tensor) -> None:
-        at = self.at[name]
-        table[at] = tensor.data_ptr()
-        table[at + 1], table[at + 2] = tensor.stride()
+    def weights(self, table: array[int], weights: Weights) -> None:
+        """Fills in the matrices with their strides, and the biases where there are any."""
+        w_ih, w_hh, b_ih, b_hh = weights
+        at = self.first_weight
+        table[at] = w_ih.data_ptr()
+        table[at + 1], table[at + 2] = w_ih.stride()
+        table[at + 3] = w_hh.data_ptr()
+        table[at + 4], table[at + 5] = w_hh.stride()
+        if b_ih is not None:
+            table[at + 6] = b_ih.data_ptr()
+            (table[at + 7],) = b_ih.stride()
+        if b_hh is not None:
+            table[at + 8] = b_hh.data_ptr()
+            (table[at + 9],) = b_hh.stride()
 
     def address(self, table: array[int], name: str, tensor: Tensor | None) -> None:
         if tensor is not None:
@@ -178,10 +189,7 @@ class Kernel:
         if inputs:
             for name, tensor in zip(step.inputs, inputs, strict=True):
                 run.tensor(table, "input." + name, tensor)
-        run.matrix(table, "w_ih", weights.w_ih)
-        run.matrix(table, "w_hh", weights.w_hh)
-        run.address(table, "b_ih", weights.b_ih)
-        run.address(table, "b_hh", weights.b_hh)
+        run.weights(table, weights)
         if saved is not None:
             run.kept(table, saved, sizes.kept(self.form, rows, units))
         run.code.call(table.buffer_info()[0])
@@ -217,8 +225,7 @@ class Kernel:
             run.tensor(table, "gh0." + name, gh0)
         for name, given in zip(step.inputs, inputs, strict=True):
             run.tensor(table, "input." + name, given)
-        run.matrix(table, "w_ih", weights.w_ih)
-        run.matrix(table, "w_hh", weights.w_hh)
+        run.weights(table, weights)
         run.address(table, "dx", wanted.x)
         table[run.at["dx.add"]] = wanted.add_x
         run.kept(table, saved, sizes.kept(self.form, rows, units))
