@@ -44,14 +44,16 @@ def recur(
         The first state at every step, ``(T, B, D*H)`` or ``(N, D*H)``, and for each state its
         final value, ``(D, B, H)``.
     """
-    flat = [t for w in weights for t in w]
-    tensors = [x, *initial, *flat, *inputs]
+    tensors = [x, *initial, *inputs]
+    for mine in weights:
+        tensors += mine
     isa = kernel_isa(tensors)
     if isa is None or rows.N == 0 or any(i.requires_grad for i in inputs):
         return _by_reference(step, rows, x, initial, weights, inputs)
     _check_weights(step, x, weights)
     spec = _Spec(step, rows, len(step.states), inputs, isa)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
+        flat = [t for mine in weights for t in mine]
         output, *final = _Recurrence.apply(spec, x, *initial, *flat)
     else:
         output, final, _ = _run(spec, x, initial, weights, keep=False)

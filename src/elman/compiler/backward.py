@@ -28,7 +28,7 @@ def slots(plan: Plan) -> list[str]:
         *(slot for name in tensors for slot in extern(name)),
         *WEIGHTS,
         *("dx", "dx.add", "Ip", "tasks", "parts", "jobs", "matrices", "columns", "depth"),
-        *("zeros", "one", "panels", "panels_x", "lists", "scratch", "workers", "area"),
+        *("zeros", "one", "panels", "panels_x", "lists", "areas", "workers", "area"),
         *("states", "crossing", "z", "saved"),
         *(f"saved.{s}" for s in plan.saved_states),
     ]
@@ -62,7 +62,7 @@ def _entry(module: Module, plan: Plan, target: Target) -> None:
         pack.call(
             frame,
             target.step,
-            frame.at(frame.pointer("panels"), (f.mul(padded, i), units)),
+            frame.at(frame.buffer("panels"), (f.mul(padded, i), units)),
             frame.at(frame.pointer("w_hh"), (first, frame.slot("w_hh.r"))),
             (frame.slot("w_hh.c"), frame.slot("w_hh.r")),
             (units, padded, units),
@@ -75,7 +75,7 @@ def _entry(module: Module, plan: Plan, target: Target) -> None:
             pack.call(
                 frame,
                 target.bulk,
-                frame.at(frame.pointer("panels_x"), (f.mul(frame.slot("Ip"), i), units)),
+                frame.at(frame.buffer("panels_x"), (f.mul(frame.slot("Ip"), i), units)),
                 frame.at(frame.pointer("w_ih"), (first, frame.slot("w_ih.r"))),
                 (frame.slot("w_ih.c"), frame.slot("w_ih.r")),
                 (frame.slot("I"), frame.slot("Ip"), units),
@@ -119,7 +119,7 @@ class _Memory:
         f, half = self.frame.f, self.now
         half = f.sub(1, half) if new else half
         index = f.add(f.mul(half, len(self.plan.step.states)), self.plan.step.states.index(name))
-        return self._row(self.frame.pointer("states"), index, row)
+        return self._row(self.frame.buffer("states"), index, row)
 
     def previous(self, name: str, row: Int) -> str:
         """A state before this step: of the preceding step, or the initial one."""
@@ -142,7 +142,7 @@ class _Memory:
     def row_of(self, value: Node, row: Int) -> tuple[str, Int]:
         if value.op == "carry":
             return self.carry(value.attr, row), self.frame.slot("Hp")
-        pointer = self.frame.pointer("crossing")
+        pointer = self.frame.buffer("crossing")
         return self._row(pointer, self.crossing[value], row), self.frame.slot("Hp")
 
     def start_of(self, value: Node, spot: Spot) -> tuple[str, Int]:
@@ -174,7 +174,7 @@ class _Memory:
         else:
             column = f.mul(f.add(self.flat, spot.row), len(self.plan.z))
             column = f.add(column, int(store.name))
-            place = frame.at(frame.pointer("z"), (column, frame.slot("Hp")))
+            place = frame.at(frame.buffer("z"), (column, frame.slot("Hp")))
         frame.v.store(value, frame.at(place, spot.unit))
 
 
@@ -244,7 +244,7 @@ def _inputs(module: Module, plan: Plan, target: Target) -> None:
             for i, column in enumerate(plan.z_x.values()):
                 with f.loop(0, rows) as m:
                     z = frame.at(
-                        frame.pointer("z"), (f.add(row, m), width), (frame.slot("Hp"), column)
+                        frame.buffer("z"), (f.add(row, m), width), (frame.slot("Hp"), column)
                     )
                     f.store("ptr", z, f.gep("ptr", pointers, m))
                 panel = f.add(f.mul(padded, i), unit)
@@ -253,7 +253,7 @@ def _inputs(module: Module, plan: Plan, target: Target) -> None:
                     (acc, tile_width),
                     (acc, tile_width) if i else (frame.pointer("zeros"), 0),
                     (pointers, 1),
-                    (frame.at(frame.pointer("panels_x"), (panel, units)), count),
+                    (frame.at(frame.buffer("panels_x"), (panel, units)), count),
                     (units, rows, f.div(count, v.lanes)),
                 )
             with f.loop(0, rows) as m, f.loop(0, count, v.lanes) as u:
@@ -288,4 +288,4 @@ def _list_rows(frame: Frame, plan: Plan) -> None:
                     name = plan.step.states[plan.step.new.index(operand)]
                     address = memory.reached(name, row)
                 index = f.add(f.mul(frame.slot("N"), i), n)
-                f.store("ptr", address, f.gep("ptr", frame.pointer("lists"), index))
+                f.store("ptr", address, f.gep("ptr", frame.buffer("lists"), index))

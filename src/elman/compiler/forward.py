@@ -67,7 +67,7 @@ def _entry(module: Module, plan: Plan, program: Program, target: Target) -> None
         pack.call(
             frame,
             target.bulk,
-            frame.at(frame.pointer("panels_x"), (f.mul(padded, i), inputs)),
+            frame.at(frame.buffer("panels_x"), (f.mul(padded, i), inputs)),
             rows_of("w_ih", gate),
             (frame.slot("w_ih.r"), frame.slot("w_ih.c")),
             (units, padded, inputs),
@@ -76,13 +76,13 @@ def _entry(module: Module, plan: Plan, program: Program, target: Target) -> None
         pack.call(
             frame,
             target.step,
-            frame.at(frame.pointer("panels"), (f.mul(padded, i), units)),
+            frame.at(frame.buffer("panels"), (f.mul(padded, i), units)),
             rows_of("w_hh", product.attr),
             (frame.slot("w_hh.r"), frame.slot("w_hh.c")),
             (units, padded, units),
         )
     for start, i in _starts(plan, program).items():
-        row = frame.at(frame.pointer("starts"), f.mul(padded, i))
+        row = frame.at(frame.buffer("starts"), f.mul(padded, i))
         given = _biases_of(start)
         with f.loop(0, padded, frame.v.lanes) as u:
             total = frame.v.number(0.0)
@@ -128,7 +128,7 @@ class _Memory:
         f, half = self.frame.f, self.now
         half = f.sub(1, half) if new else half
         index = f.add(f.mul(half, len(self.plan.step.states)), self.plan.step.states.index(name))
-        return self._row(self.frame.pointer("states"), index, row)
+        return self._row(self.frame.buffer("states"), index, row)
 
     def kept(self, name: str, row: Int) -> str:
         """A kept state; row B + n belongs to the n-th row of all steps, the first B to h0."""
@@ -137,7 +137,7 @@ class _Memory:
     def row_of(self, value: Node, row: Int) -> tuple[str, Int]:
         if value.op == "state":
             return self.state(value.attr, row), self.frame.slot("Hp")
-        pointer = self.frame.pointer("crossing")
+        pointer = self.frame.buffer("crossing")
         return self._row(pointer, self.crossing[value], row), self.frame.slot("Hp")
 
     def _projected(self, column: Node, spot: Spot) -> tuple[str, Int]:
@@ -151,7 +151,7 @@ class _Memory:
             return self._projected(value, spot)
         if value.op == "bias":
             row = self.frame.f.mul(self.frame.slot("Hp"), self.starts[value])
-            return self.frame.at(self.frame.pointer("starts"), row, spot.unit), 0
+            return self.frame.at(self.frame.buffer("starts"), row, spot.unit), 0
         base, stride = self.row_of(value, spot.row)
         return self.frame.at(base, spot.unit), stride
 
@@ -201,9 +201,9 @@ def _rows(module: Module, plan: Plan, program: Program, target: Target, training
         memory.first = first
         last = f.min(f.add(first, size), frame.slot("B"))
         area = f.mul(ticket, f.mul(chunk, size))
-        pointers = f.gep("ptr", frame.pointer("rows"), area)
+        pointers = f.gep("ptr", frame.buffer("rows"), area)
         width = f.mul(frame.slot("Hp"), len(plan.columns))
-        projected = frame.at(frame.pointer("projected"), (area, width))
+        projected = frame.at(frame.buffer("projected"), (area, width))
         with f.loop(0, steps, chunk) as begin:
             end = f.min(f.add(begin, chunk), steps)
             _project(frame, plan, (begin, end), (first, last), pointers, projected, position)
@@ -269,9 +269,9 @@ def _project(
             frame.call_tile(
                 shape,
                 (frame.at(projected, (row, width), u), width),
-                (frame.at(frame.pointer("starts"), u), 0),
+                (frame.at(frame.buffer("starts"), u), 0),
                 (f.gep("ptr", pointers, row), frame.slot("x.u")),
-                (frame.at(frame.pointer("panels_x"), (u, inputs)), count),
+                (frame.at(frame.buffer("panels_x"), (u, inputs)), count),
                 (inputs, f.min(f.sub(total, row), shape.rows), f.div(count, lanes)),
             )
 

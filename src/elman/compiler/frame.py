@@ -16,7 +16,7 @@ from .vector import Vector
 #: batch (null: every step has B rows), and how the work is divided.
 COMMON = (
     *("T", "B", "I", "H", "Hp", "N", "t0", "dt", "counts", "offsets"),
-    *("slices", "slice", "ticket", "threads", "parallel", "fp"),
+    *("slices", "slice", "ticket", "threads", "parallel", "fp", "scratch"),
 )
 #: The matrices with the strides of rows and columns, then the biases with theirs.
 WEIGHTS = (
@@ -37,7 +37,7 @@ class Target:
     isa: ISA
     dtype: str  # "float" or "double"
     step: Shape  # of the products inside the recurrence
-    bulk: Shape  # of all others
+    bulk: Shape  # of all others, which have rows enough to need one chain only
 
 
 class Frame:
@@ -61,6 +61,14 @@ class Frame:
 
     def pointer(self, name: str) -> str:
         return self.slot(name, "ptr")
+
+    def buffer(self, name: str) -> str:
+        """A buffer of the call's scratch memory; its slot holds an offset in bytes."""
+        if (name, "buffer") not in self._loaded:
+            base, offset = self.pointer("scratch"), self.slot(name)
+            text = f"getelementptr i8, ptr {base}, i64 {offset}"
+            self._loaded[name, "buffer"] = self.f.first(text)
+        return self._loaded[name, "buffer"]
 
     def address(self, name: str) -> str:
         """Where a slot lies: the ticket counter is shared by all threads."""

@@ -44,17 +44,15 @@ class _Prepared:
     """A table whose sizes are filled in, and the scratch memory it needs."""
 
     def __init__(self, slots: Sequence[str], values: dict[str, int], layout: sizes.Layout) -> None:
-        index = {slot: i for i, slot in enumerate(slots)}
+        values = values | layout.offsets
         self.table = array("q", [values.get(slot, 0) for slot in slots])
-        self.buffers = [(index[name], offset) for name, offset in layout.offsets.items()]
+        self.scratch = slots.index("scratch")
         self.bytes = layout.bytes
 
     def start(self) -> tuple[array[int], Any]:
         """A table for one call, and the owner of its scratch memory."""
         table = self.table[:]
-        owner, base = scratch(self.bytes)
-        for slot, offset in self.buffers:
-            table[slot] = base + offset
+        owner, table[self.scratch] = scratch(self.bytes)
         return table, owner
 
 
@@ -245,9 +243,8 @@ def kernel_for(step: Step, dtype: torch.dtype, isa: ISA, units: int, single: boo
     if kernel is None:
         name = DTYPES[dtype]
         cut = chains(isa, name, units)
-        bulk = Shape.many(isa, cut)
-        shape = Shape.single(isa, name, cut, units) if single else bulk
-        form = Form(plan_of(step), dtype, Target(isa, name, shape, bulk))
+        shape = Shape.single(isa, name, cut, units) if single else Shape.many(isa, cut)
+        form = Form(plan_of(step), dtype, Target(isa, name, shape, Shape.many(isa, 1)))
         with LOCK:
             known = _same(form)
             while len(_kernels) >= _KERNEL_LIMIT:

@@ -30,7 +30,7 @@ def emit_outer(module: Module, target: Target, slots: Sequence[str], z_columns: 
     frame = Frame(module, "backward_weights", target, slots)
     f = frame.f
     worker = f.op(f"atomicrmw add ptr {frame.address('workers')}, i64 1 monotonic")
-    area = frame.at(frame.pointer("scratch"), (worker, frame.slot("area")))
+    area = frame.at(frame.buffer("areas"), (worker, frame.slot("area")))
     split = f.mul(frame.slot("matrices"), frame.slot("parts"))
     with frame.tickets(frame.slot("tasks")) as ticket:
         is_bias = f.compare("sge", ticket, split)
@@ -53,7 +53,7 @@ def _job(frame: Frame, job: Int) -> dict[str, str]:
 
 def _z(frame: Frame, z_columns: int, row: Int, column: Int) -> str:
     width = frame.f.mul(frame.slot("Hp"), z_columns)
-    return frame.at(frame.pointer("z"), (row, width), (column, frame.slot("Hp")))
+    return frame.at(frame.buffer("z"), (row, width), (column, frame.slot("Hp")))
 
 
 def _bias(frame: Frame, area: str, job: Int, z_columns: int) -> None:
@@ -107,7 +107,7 @@ def _matrix(frame: Frame, area: str, job: Int, part: Int, z_columns: int) -> Non
         """The strip for the rows of the gradient from ``m`` on."""
         return frame.at(strips, (f.div(f.sub(m, first), shape.rows), f.mul(depth, wide)))
 
-    rows_list = f.gep("ptr", frame.pointer("lists"), f.mul(given["list"], total))
+    rows_list = f.gep("ptr", frame.buffer("lists"), f.mul(given["list"], total))
 
     def block(left: Int) -> Int:
         return f.mul(shape.width(f, left, v.lanes), v.lanes)

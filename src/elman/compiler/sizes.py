@@ -160,7 +160,7 @@ def backward(
     layout.add("panels", len(products_of(plan.backward)) * padded * units * size)
     layout.add("panels_x", len(plan.z_x) * inner * units * size)
     layout.add("lists", len(backward_pass.lists(plan)) * rows.N * 8)
-    layout.add("scratch", threads * area * size)
+    layout.add("areas", threads * area * size)
     layout.add("states", 2 * len(states) * rows.B * padded * size)
     layout.add("crossing", len(plan.backward.crossing) * rows.B * padded * size)
     layout.add("z", (rows.N * len(plan.z) * padded + strip) * size)

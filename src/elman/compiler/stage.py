@@ -118,7 +118,7 @@ class Stages:
                 (acc, self.tile_width),
                 init,
                 (self.pointers, 1),
-                (self.frame.at(self.frame.pointer("panels"), (panel, units)), size),
+                (self.frame.at(self.frame.buffer("panels"), (panel, units)), size),
                 (units, rows, f.div(size, v.lanes)),
             )
         return regions
