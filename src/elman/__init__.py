@@ -20,6 +20,8 @@ from .expr import tanh as tanh
 from .expr import where as where
 from .nn import RNN as RNN
 from .nn import RNNCell as RNNCell
+from .nn import accelerate as accelerate
+from .nn import restore as restore
 from .paths import set_path as set_path
 
 __version__ = "0.1.0"
