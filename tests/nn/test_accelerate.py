@@ -30,7 +30,8 @@ def test_accelerated_models_compute_the_same_with_the_same_parameters() -> None:
     before, names = model(ids), [(n, id(p)) for n, p in model.named_parameters()]
     original = copy.deepcopy(model)
     assert elman.accelerate(model) is model
-    assert type(model.rnn) is elman.RNN and model.tied is model.rnn
+    assert type(model.rnn) is elman.RNN
+    assert model.tied is model.rnn
     assert all(type(c) is elman.RNNCell for c in model.cells)
     with elman.set_path("kernel"):
         torch.testing.assert_close(model(ids), before, rtol=1e-5, atol=1e-5)
@@ -42,7 +43,8 @@ def test_it_is_idempotent_and_undone() -> None:
     model = elman.accelerate(elman.accelerate(Model()))
     assert type(model.rnn) is elman.RNN
     elman.restore(elman.restore(model))
-    assert type(model.rnn) is torch.nn.RNN and type(model.cells[0]) is torch.nn.RNNCell
+    assert type(model.rnn) is torch.nn.RNN
+    assert type(model.cells[0]) is torch.nn.RNNCell
 
 
 def test_subclasses_are_left_alone() -> None:
