@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from . import reference
 from .batch import Rows, Weights
@@ -29,7 +28,7 @@ def recur(
     initial: Sequence[Tensor | None],
     weights: Sequence[Weights],
     inputs: Sequence[Tensor] = (),
-) -> tuple[Tensor, Sequence[Tensor]]:
+) -> tuple[Tensor, list[Tensor]]:
     """One layer, in one direction or two.
 
     Args:
@@ -48,19 +47,19 @@ def recur(
     for mine in weights:
         tensors += mine
     isa = kernel_isa(tensors)
-    if isa is None or rows.N == 0 or any(i.requires_grad for i in inputs):
-        return _by_reference(step, rows, x, initial, weights, inputs)
+    if isa is None or rows.N == 0 or (inputs and any(i.requires_grad for i in inputs)):
+        return by_reference(step, rows, x, initial, weights, inputs)
     _check_weights(step, x, weights)
-    spec = _Spec(step, rows, len(step.states), inputs, isa)
+    spec = Spec(step, rows, len(step.states), inputs, isa)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
         flat = [t for mine in weights for t in mine]
         output, *final = _Recurrence.apply(spec, x, *initial, *flat)
     else:
-        output, final, _ = _run(spec, x, initial, weights, keep=False)
+        output, final, _ = run(spec, x, initial, weights, keep=False)
     return output, final
 
 
-class _Spec(NamedTuple):
+class Spec(NamedTuple):
     """What the function needs besides tensors with a gradient."""
 
     step: Step
@@ -93,7 +92,8 @@ def _check_weights(step: Step, x: Tensor, weights: Sequence[Weights]) -> None:
         )
 
 
-def _split(flat: Sequence[Tensor | None]) -> list[Weights]:
+def split(flat: Sequence[Tensor | None]) -> list[Weights]:
+    """The weights of each direction from all their tensors in one sequence."""
     return [Weights(*flat[i : i + 4]) for i in range(0, len(flat), 4)]  # type: ignore[arg-type]
 
 
@@ -115,14 +115,15 @@ def _half(tensor: _Maybe, direction: int, count: int) -> _Maybe:
     return tensor.narrow(-1, direction * units, units)
 
 
-def _by_reference(
+def by_reference(
     step: Step,
     rows: Rows,
     x: Tensor,
     initial: Sequence[Tensor | None],
     weights: Sequence[Weights],
     inputs: Sequence[Tensor],
-) -> tuple[Tensor, Sequence[Tensor]]:
+) -> tuple[Tensor, list[Tensor]]:
+    """What :func:`recur` computes, by PyTorch operations."""
     outputs, finals = [], []
     for d, mine in enumerate(weights):
         shape = (rows.B, mine.w_hh.shape[-1])
@@ -135,8 +136,8 @@ def _by_reference(
     return (outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)), states
 
 
-def _run(
-    spec: _Spec,
+def run(
+    spec: Spec,
     x: Tensor,
     initial: Sequence[Tensor | None],
     weights: Sequence[Weights],
@@ -171,10 +172,10 @@ class _Recurrence(torch.autograd.Function):
     """The kernels' forward and backward pass; the reference where gradients are differentiated."""
 
     @staticmethod
-    def forward(ctx: Any, spec: _Spec, x: Tensor, *tensors: Tensor | None) -> Any:
+    def forward(ctx: Any, spec: Spec, x: Tensor, *tensors: Tensor | None) -> Any:
         ctx.set_materialize_grads(False)
         initial, flat = tensors[: spec.states], tensors[spec.states :]
-        output, final, kept = _run(spec, x, initial, _split(flat), keep=True)
+        output, final, kept = run(spec, x, initial, split(flat), keep=True)
         ctx.spec = spec
         ctx.save_for_backward(x, *tensors, *kept)
         return output, *final
@@ -182,28 +183,29 @@ class _Recurrence(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         count = len(ctx.needs_input_grad) - 1
-        saved = ctx.saved_tensors
+        spec, saved, needed = ctx.spec, ctx.saved_tensors, ctx.needs_input_grad[1:]
         if torch.is_grad_enabled() and any(g is not None for g in gradients):
-            return None, *_through_reference(
-                ctx.spec, saved[:count], gradients, ctx.needs_input_grad
-            )
-        return None, *_backward(ctx, saved[:count], saved[count:], gradients)
+            return None, *through_reference(spec, saved[:count], gradients, needed)
+        return None, *gradients_of(spec, saved[:count], saved[count:], gradients, needed)
 
 
-@once_differentiable
-def _backward(
-    ctx: Any,
+def gradients_of(
+    spec: Spec,
     given: Sequence[Tensor | None],
     kept: Sequence[Tensor],
     gradients: Sequence[Tensor | None],
+    needed: Sequence[bool],
 ) -> list[Tensor | None]:
-    """The gradients of x, the initial states and the weights, by the kernel."""
-    spec, (x, *rest) = ctx.spec, given
+    """The gradients of x, the initial states and the weights, by the kernel.
+
+    ``given`` are these tensors, ``gradients`` those of the output and the final states.
+    """
+    x, *rest = given
     assert x is not None
     initial, flat = rest[: spec.states], rest[spec.states :]
-    need_x, *need = ctx.needs_input_grad[1:]
+    need_x, *need = needed
     need_initial, need_flat = need[: spec.states], need[spec.states :]
-    weights, rows = _split(flat), spec.rows
+    weights, rows = split(flat), spec.rows
     units = weights[0].w_hh.shape[-1]
     kernel = spec.kernel(x, units)
     gout, *gfinal = gradients
@@ -233,8 +235,8 @@ def _like(tensor: Tensor | None, needed: bool) -> Tensor | None:
     return tensor.new_empty(tensor.shape) if needed and tensor is not None else None
 
 
-def _through_reference(
-    spec: _Spec,
+def through_reference(
+    spec: Spec,
     given: Sequence[Tensor | None],
     gradients: Sequence[Tensor | None],
     needed: Sequence[bool],
@@ -243,9 +245,9 @@ def _through_reference(
     x, *rest = given
     assert x is not None
     initial, flat = rest[: spec.states], rest[spec.states :]
-    output, final = _by_reference(spec.step, spec.rows, x, initial, _split(flat), spec.inputs)
+    output, final = by_reference(spec.step, spec.rows, x, initial, split(flat), spec.inputs)
     results = [(o, g) for o, g in zip((output, *final), gradients, strict=True) if g is not None]
-    wanted = [t for t, n in zip(given, needed[1:], strict=True) if n and t is not None]
+    wanted = [t for t, n in zip(given, needed, strict=True) if n and t is not None]
     found = iter(
         torch.autograd.grad(
             [o for o, _ in results],
@@ -256,5 +258,5 @@ def _through_reference(
         )
     )
     return [
-        next(found) if n and t is not None else None for t, n in zip(given, needed[1:], strict=True)
+        next(found) if n and t is not None else None for t, n in zip(given, needed, strict=True)
     ]

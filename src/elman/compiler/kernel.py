@@ -76,14 +76,13 @@ class _Pass:
         return self._code
 
     def prepare(
-        self, key: tuple[Any, ...], make: Callable[[], tuple[dict[str, int], sizes.Layout]]
+        self, key: tuple[Any, ...], values: dict[str, int], layout: sizes.Layout
     ) -> _Prepared:
-        found = self.prepared.get(key)
-        if found is None:
-            if len(self.prepared) >= _PREPARED_LIMIT:
-                self.prepared.clear()
-            found = self.prepared[key] = _Prepared(self.slots, *make())
-        return found
+        """Remembers the table of these sizes."""
+        if len(self.prepared) >= _PREPARED_LIMIT:
+            self.prepared.clear()
+        made = self.prepared[key] = _Prepared(self.slots, values, layout)
+        return made
 
     def tensor(self, table: array[int], name: str, tensor: Tensor | None) -> None:
         """Fills in a tensor ``(T, B, H)``, ``(N, H)``, ``(B, H)`` or ``(1, B, H)``. None is all
@@ -134,6 +133,7 @@ class Kernel:
 
     def __init__(self, form: Form) -> None:
         self.form, plan = form, form.plan
+        self.columns, self.products = len(plan.columns), len(plan.products)
         self.plan = plan
         slots = forward.slots(plan)
         self.infer = _Pass(slots, self._loader("infer", "elman_forward"))
@@ -170,12 +170,15 @@ class Kernel:
         """Runs the forward pass; writes ``output``, ``final`` and, for training, ``saved``."""
         step, units, width = self.plan.step, weights.w_hh.shape[1], x.shape[-1]
         run = self.infer if saved is None else self.train
-        threads = thread_count(sizes.work(self.plan, rows, width, units), rows.B)
         T, B, N, counts, _, reverse = rows
-        prepared = run.prepare(
-            (T, B, N, counts is None, reverse, width, units, threads),
-            lambda: sizes.forward(self.form, rows, width, units, threads, saved is not None),
-        )
+        work = 2.0 * N * units * (self.columns * width + self.products * units)
+        threads = thread_count(work, B)
+        key = (T, B, N, counts is None, reverse, width, units, threads)
+        prepared = run.prepared.get(key)
+        if prepared is None:
+            keep = saved is not None
+            made = sizes.forward(self.form, rows, width, units, threads, keep)
+            prepared = run.prepare(key, *made)
         table, owner = prepared.start()
         if threads > 1 or counts is not None:
             run.rows(table, rows, threads)
@@ -207,13 +210,15 @@ class Kernel:
         """Runs the backward pass; writes the tensors of ``wanted`` that are not None."""
         step, units, width = self.plan.step, weights.w_hh.shape[1], x.shape[-1]
         run = self.back
-        threads = thread_count(2 * sizes.work(self.plan, rows, width, units), rows.B)
+        work = 4.0 * rows.N * units * (self.columns * width + self.products * units)
+        threads = thread_count(work, rows.B)
         w_ih, w_hh, b_ih, b_hh = (w is not None for w in wanted.weights)
         asked = (w_ih, w_hh, b_ih, b_hh)
         key = (*rows[:3], rows.counts is None, rows.reverse, width, units, threads, asked)
-        prepared = run.prepare(
-            key, lambda: sizes.backward(self.form, rows, width, units, threads, asked)
-        )
+        prepared = run.prepared.get(key)
+        if prepared is None:
+            made = sizes.backward(self.form, rows, width, units, threads, asked)
+            prepared = run.prepare(key, *made)
         table, owner = prepared.start()
         run.rows(table, rows, threads)
         run.tensor(table, "x", x)

@@ -48,11 +48,6 @@ def constants(dtype: torch.dtype) -> tuple[Tensor, int, int]:
     return values, values.data_ptr(), values.data_ptr() + 256 * dtype.itemsize
 
 
-def work(plan: Plan, rows: Rows, width: int, units: int) -> float:
-    """Floating-point operations of the products of a forward pass."""
-    return 2.0 * rows.N * units * (len(plan.columns) * width + len(plan.products) * units)
-
-
 def padded_units(form: Form, units: int) -> int:
     """Hidden units rounded up to whole vectors, or whole tiles of one row."""
     return form.target.step.padded(units, form.target.isa.lanes(form.target.dtype))

@@ -52,20 +52,23 @@ class Layer(RNNBase):
         first = weights[0][0].w_ih
         call = arguments.read(owner, input, self.input_size, self.batch_first, first)
         shape = (self.num_layers * directions, call.rows.B, self.hidden_size)
-        initial = [
-            None if s is None else self._initial(owner, call, name, s, first, shape)
-            for name, s in zip(self._states, states, strict=True)
-        ]
-        x, finals = call.x, []
+        initial = list(states)
+        for i, (name, s) in enumerate(zip(self._states, states, strict=True)):
+            if s is not None:
+                initial[i] = self._initial(owner, call, name, s, first, shape)
+        x, final, finals = call.x, list[Tensor](), []
         for layer in range(self.num_layers):
             if layer and self.dropout and self.training:
                 x = torch.dropout(x, self.dropout, True)
             part = slice(layer * directions, (layer + 1) * directions)
-            given = [s if s is None or self.num_layers == 1 else s[part] for s in initial]
+            given = initial
+            if self.num_layers > 1:
+                given = [None if s is None else s[part] for s in initial]
             x, final = recur(step, call.rows, x, given, weights[layer])
             finals.append(final)
-        joined = [f[0] if len(f) == 1 else torch.cat(f) for f in zip(*finals, strict=True)]
-        return call.restore(x), [call.restore_state(s) for s in joined]
+        if self.num_layers > 1:
+            final = [torch.cat(parts) for parts in zip(*finals, strict=True)]
+        return call.restore(x), [call.restore_state(s) for s in final]
 
     @staticmethod
     def _initial(

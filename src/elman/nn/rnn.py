@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from torch import Tensor
@@ -16,9 +15,7 @@ from .single import Single
 _MODES = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
 
 
-@functools.cache
-def _step(nonlinearity: str) -> Step:
-    return Elman(nonlinearity).trace()
+_STEPS = {mode: Elman(nonlinearity).trace() for nonlinearity, mode in _MODES.items()}
 
 
 class RNN(Layer):
@@ -70,7 +67,7 @@ class RNN(Layer):
         super().__init__(_MODES[nonlinearity], *args, **kwargs)
 
     def _step(self) -> Step:
-        return _step("relu" if self.mode == "RNN_RELU" else "tanh")
+        return _STEPS[self.mode]
 
     def forward(
         self, input: Tensor | PackedSequence, hx: Tensor | None = None
@@ -120,7 +117,7 @@ class RNNCell(Single):
             raise RuntimeError(
                 f"RNNCell: nonlinearity must be 'tanh' or 'relu', got {self.nonlinearity!r}"
             )
-        return _step(self.nonlinearity)
+        return _STEPS[_MODES[self.nonlinearity]]
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         return self._run(input, [hx])[0]
