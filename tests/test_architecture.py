@@ -20,6 +20,8 @@ ROWS = [
     ["explain"],
     ["nn"],
     ["function"],
+    ["operators"],
+    ["execution"],
     ["paths"],
     ["reference", "compiler"],
     ["runtime"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -56,8 +58,12 @@ class Cell:
         _check_name(self, "input", name, self.inputs)
         return node("input", attr=name)
 
-    def trace(self) -> Step:
-        """The graph of the step. Raises :class:`FormulaError` where the formula is wrong."""
+    def trace(self, name: str = "") -> Step:
+        """The graph of the step, under a name that is unique unless one is given.
+
+        Raises:
+            FormulaError: where the formula is wrong.
+        """
         h = node("state", attr=self.states[0])
         outputs = self.step(
             _Group(self, "gate", self.gates, lambda name: node("x", attr=name)),
@@ -70,7 +76,9 @@ class Cell:
                 f"{type(self).__name__}.step must return one value for each of the states "
                 f"{self.states}, got {outputs!r}"
             )
-        return Step(self.gates, self.states, self.inputs, new)
+        step = Step(self.gates, self.states, self.inputs, new, name or f"cell{next(_numbers)}")
+        STEPS[step.name] = step
+        return step
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +89,12 @@ class Step:
     states: tuple[str, ...]
     inputs: tuple[str, ...]
     new: tuple[Node, ...]
+    name: str  # by which a compiled or exported program finds it again
+
+
+STEPS: weakref.WeakValueDictionary[str, Step] = weakref.WeakValueDictionary()
+"""Every traced step by its name, as long as it is held by someone."""
+_numbers = itertools.count()
 
 
 class _Group:

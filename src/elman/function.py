@@ -1,23 +1,31 @@
 """One layer of a recurrence as a function of tensors: which path runs, and its gradient.
 
-The kernels are entered through one ``autograd.Function`` for all directions of a layer. What
-they cannot do is done by the reference: other devices and dtypes, derivatives of the gradient,
-functorch transforms. ``paths`` decides and says why.
+In eager mode the kernels are entered through one ``autograd.Function`` for all directions of a
+layer, under ``torch.compile`` and ``torch.export`` through registered operators. What they cannot
+do is done by the reference: other devices and dtypes, derivatives of the gradient, functorch
+transforms. ``paths`` decides and says why.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from . import reference
+from . import operators
 from .batch import Rows, Weights
 from .cell import Step
-from .compiler.isa import ISA
-from .compiler.kernel import Gradients, Kernel, kernel_for
+from .execution import (
+    Spec,
+    by_reference,
+    check_weights,
+    gradients_of,
+    run,
+    split,
+    through_reference,
+)
 from .paths import kernel_isa
 
 
@@ -43,13 +51,17 @@ def recur(
         The first state at every step, ``(T, B, D*H)`` or ``(N, D*H)``, and for each state its
         final value, ``(D, B, H)``.
     """
+    if torch.compiler.is_compiling():
+        if operators.suit(rows, x, initial, inputs):
+            return operators.recur(step, x, initial, weights)
+        return by_reference(step, rows, x, initial, weights, inputs)
     tensors = [x, *initial, *inputs]
     for mine in weights:
         tensors += mine
     isa = kernel_isa(tensors)
     if isa is None or rows.N == 0 or (inputs and any(i.requires_grad for i in inputs)):
         return by_reference(step, rows, x, initial, weights, inputs)
-    _check_weights(step, x, weights)
+    check_weights(step, x, weights)
     spec = Spec(step, rows, len(step.states), inputs, isa)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
         flat = [t for mine in weights for t in mine]
@@ -57,115 +69,6 @@ def recur(
     else:
         output, final, _ = run(spec, x, initial, weights, keep=False)
     return output, final
-
-
-class Spec(NamedTuple):
-    """What the function needs besides tensors with a gradient."""
-
-    step: Step
-    rows: Rows
-    states: int
-    inputs: Sequence[Tensor]
-    isa: ISA
-
-    def kernel(self, x: Tensor, units: int) -> Kernel:
-        return kernel_for(self.step, x.dtype, self.isa, units, self.rows.B == 1)
-
-
-def _check_weights(step: Step, x: Tensor, weights: Sequence[Weights]) -> None:
-    """Weights of other shapes would be read beyond their end; anyone can put them there."""
-    units, width = weights[0].w_hh.shape[-1], x.shape[-1]
-    rows = len(step.gates) * units
-    for mine in weights:
-        w_ih, w_hh, b_ih, b_hh = mine
-        if (
-            w_ih.shape == (rows, width)
-            and w_hh.shape == (rows, units)
-            and (b_ih is None or b_ih.shape == (rows,))
-            and (b_hh is None or b_hh.shape == (rows,))
-        ):
-            continue
-        raise RuntimeError(
-            f"expected weights of shapes {(rows, width)}, {(rows, units)}, {(rows,)}, {(rows,)}, "
-            f"got {[None if t is None else tuple(t.shape) for t in mine]}: something has "
-            "replaced them"
-        )
-
-
-def split(flat: Sequence[Tensor | None]) -> list[Weights]:
-    """The weights of each direction from all their tensors in one sequence."""
-    return [Weights(*flat[i : i + 4]) for i in range(0, len(flat), 4)]  # type: ignore[arg-type]
-
-
-_Maybe = TypeVar("_Maybe", Tensor, Tensor | None)
-
-
-def _of(tensors: Sequence[_Maybe], direction: int, count: int) -> Sequence[_Maybe]:
-    """One direction's part of tensors whose first dimension is the direction."""
-    if count == 1:
-        return tensors  # the kernel reads the last two dimensions
-    return [None if t is None else t[direction] for t in tensors]
-
-
-def _half(tensor: _Maybe, direction: int, count: int) -> _Maybe:
-    """One direction's part of the units of an output."""
-    if tensor is None or count == 1:
-        return tensor
-    units = tensor.shape[-1] // count
-    return tensor.narrow(-1, direction * units, units)
-
-
-def by_reference(
-    step: Step,
-    rows: Rows,
-    x: Tensor,
-    initial: Sequence[Tensor | None],
-    weights: Sequence[Weights],
-    inputs: Sequence[Tensor],
-) -> tuple[Tensor, list[Tensor]]:
-    """What :func:`recur` computes, by PyTorch operations."""
-    outputs, finals = [], []
-    for d, mine in enumerate(weights):
-        shape = (rows.B, mine.w_hh.shape[-1])
-        h0 = [x.new_zeros(shape) if h is None else h[d] for h in initial]
-        way = rows._replace(reverse=True) if d else rows
-        output, final = reference.run(step, way, x, mine, h0, inputs)
-        outputs.append(output)
-        finals.append(final)
-    states = [torch.stack(parts) for parts in zip(*finals, strict=True)]
-    return (outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)), states
-
-
-def run(
-    spec: Spec,
-    x: Tensor,
-    initial: Sequence[Tensor | None],
-    weights: Sequence[Weights],
-    keep: bool,
-) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """The kernel for every direction; also what it keeps for the backward pass."""
-    rows, count = spec.rows, len(weights)
-    units = weights[0].w_hh.shape[-1]
-    shape = (rows.T, rows.B) if rows.counts is None and x.dim() == 3 else (rows.N,)
-    output = x.new_empty((*shape, count * units))
-    final = [x.new_empty((count, rows.B, units)) for _ in range(spec.states)]
-    kernel = spec.kernel(x, units)
-    kept = []
-    for d, mine in enumerate(weights):
-        saved = x.new_empty(kernel.saved_size(rows, units)) if keep else None
-        kernel.forward(
-            rows._replace(reverse=True) if d else rows,
-            x,
-            mine,
-            _of(initial, d, count),
-            _half(output, d, count),
-            _of(final, d, count),
-            saved,
-            spec.inputs,
-        )
-        if saved is not None:
-            kept.append(saved)
-    return output, final, kept
 
 
 class _Recurrence(torch.autograd.Function):
@@ -185,78 +88,7 @@ class _Recurrence(torch.autograd.Function):
         count = len(ctx.needs_input_grad) - 1
         spec, saved, needed = ctx.spec, ctx.saved_tensors, ctx.needs_input_grad[1:]
         if torch.is_grad_enabled() and any(g is not None for g in gradients):
-            return None, *through_reference(spec, saved[:count], gradients, needed)
+            step, rows, _, inputs, _ = spec
+            given = saved[:count]
+            return None, *through_reference(step, rows, inputs, given, gradients, needed)
         return None, *gradients_of(spec, saved[:count], saved[count:], gradients, needed)
-
-
-def gradients_of(
-    spec: Spec,
-    given: Sequence[Tensor | None],
-    kept: Sequence[Tensor],
-    gradients: Sequence[Tensor | None],
-    needed: Sequence[bool],
-) -> list[Tensor | None]:
-    """The gradients of x, the initial states and the weights, by the kernel.
-
-    ``given`` are these tensors, ``gradients`` those of the output and the final states.
-    """
-    x, *rest = given
-    assert x is not None
-    initial, flat = rest[: spec.states], rest[spec.states :]
-    need_x, *need = needed
-    need_initial, need_flat = need[: spec.states], need[spec.states :]
-    weights, rows = split(flat), spec.rows
-    units = weights[0].w_hh.shape[-1]
-    kernel = spec.kernel(x, units)
-    gout, *gfinal = gradients
-    dx = x.new_empty(x.shape) if need_x else None
-    dh = [_like(h, n) for n, h in zip(need_initial, initial, strict=True)]
-    dw = [_like(t, n) for n, t in zip(need_flat, flat, strict=True)]
-    if len(kernel.plan.z_x) + len(kernel.plan.z_bias) < 2 * len(spec.step.gates):
-        for t in dw:  # the formula does not use every row of the weights
-            if t is not None:
-                t.zero_()
-    for d, mine in enumerate(weights):
-        kernel.backward(
-            rows._replace(reverse=True) if d else rows,
-            x,
-            mine,
-            kept[d],
-            _half(gout, d, len(weights)),
-            _of(gfinal, d, len(weights)),
-            Gradients(dx, d > 0, _of(dh, d, len(weights)), dw[4 * d : 4 * d + 4]),
-            spec.inputs,
-        )
-    return [dx, *dh, *dw]
-
-
-def _like(tensor: Tensor | None, needed: bool) -> Tensor | None:
-    """Room for a gradient, contiguous whatever the tensor is."""
-    return tensor.new_empty(tensor.shape) if needed and tensor is not None else None
-
-
-def through_reference(
-    spec: Spec,
-    given: Sequence[Tensor | None],
-    gradients: Sequence[Tensor | None],
-    needed: Sequence[bool],
-) -> list[Tensor | None]:
-    """The same gradients as differentiable functions of everything: double backward."""
-    x, *rest = given
-    assert x is not None
-    initial, flat = rest[: spec.states], rest[spec.states :]
-    output, final = by_reference(spec.step, spec.rows, x, initial, split(flat), spec.inputs)
-    results = [(o, g) for o, g in zip((output, *final), gradients, strict=True) if g is not None]
-    wanted = [t for t, n in zip(given, needed, strict=True) if n and t is not None]
-    found = iter(
-        torch.autograd.grad(
-            [o for o, _ in results],
-            wanted,
-            [g for _, g in results],
-            create_graph=True,
-            allow_unused=True,
-        )
-    )
-    return [
-        next(found) if n and t is not None else None for t, n in zip(given, needed, strict=True)
-    ]

@@ -25,7 +25,8 @@ _forced_isa: contextvars.ContextVar[ISA | None] = contextvars.ContextVar("elman_
 
 @contextlib.contextmanager
 def set_path(path: str) -> Iterator[None]:
-    """Within the context, recurrences run on this path.
+    """Within the context, recurrences run on this path. Compiled programs (``torch.compile``)
+    know the kernel only, and raise where it may not run.
 
     Args:
         path: ``"auto"`` (the kernel where it can run, else the reference), ``"kernel"`` (raises
@@ -85,7 +86,7 @@ def _plain(tensors: Sequence[Tensor | None]) -> bool:
         if t is not None:
             if dtype is None:
                 dtype = t.dtype
-            if not (t.is_cpu and t.dtype is dtype and type(t) in _PLAIN):
+            if not (t.is_cpu and t.dtype is dtype and type(t) in _PLAIN) or t.is_neg():
                 return False
     return dtype in DTYPES
 
@@ -127,4 +128,6 @@ def obstacle(tensors: Sequence[Tensor | None]) -> str:
             return f"tensors are of both {dtype} and {t.dtype}"
         if type(t) not in _PLAIN:
             return f"a tensor is a {type(t).__name__}, a subclass with operations of its own"
+        if t.is_neg():
+            return "a tensor is the negative of another's memory, without resolve_neg()"
     return "" if dtype in DTYPES else f"there are no kernels for {dtype}"

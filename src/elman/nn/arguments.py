@@ -111,7 +111,7 @@ def tensor(owner: str, name: str, value: Tensor, weight: Tensor) -> Tensor:
             f"{owner}: expected {name} on the weights' device {weight.device}, got "
             f"{value.device}; move it with {name}.to({str(weight.device)!r})"
         )
-    return value.resolve_neg() if value.is_neg() else value
+    return value
 
 
 def check_shape(owner: str, name: str, value: Tensor, shape: Sequence[int], meaning: str) -> None:

@@ -56,7 +56,7 @@ class Layer(RNNBase):
         for i, (name, s) in enumerate(zip(self._states, states, strict=True)):
             if s is not None:
                 initial[i] = self._initial(owner, call, name, s, first, shape)
-        x, final, finals = call.x, list[Tensor](), []
+        x, finals = call.x, []
         for layer in range(self.num_layers):
             if layer and self.dropout and self.training:
                 x = torch.dropout(x, self.dropout, True)
@@ -66,9 +66,10 @@ class Layer(RNNBase):
                 given = [None if s is None else s[part] for s in initial]
             x, final = recur(step, call.rows, x, given, weights[layer])
             finals.append(final)
+        joined = finals[0]
         if self.num_layers > 1:
-            final = [torch.cat(parts) for parts in zip(*finals, strict=True)]
-        return call.restore(x), [call.restore_state(s) for s in final]
+            joined = [torch.cat(parts) for parts in zip(*finals, strict=True)]
+        return call.restore(x), [call.restore_state(s) for s in joined]
 
     @staticmethod
     def _initial(
