@@ -29,7 +29,10 @@ class Spec(NamedTuple):
 
 
 def check_weights(step: Step, x: Tensor, weights: Sequence[Weights]) -> None:
-    """Weights of other shapes would be read beyond their end; anyone can put them there."""
+    """Weights of other shapes would be read beyond their end; anyone can put them there.
+
+    (The input's shape is the layers' business: ``(T, B, I)``, or ``(N, I)`` with tables.)
+    """
     units, width = weights[0].w_hh.shape[-1], x.shape[-1]
     rows = len(step.gates) * units
     for mine in weights:
@@ -102,7 +105,7 @@ def run(
     """The kernel for every direction; also what it keeps for the backward pass."""
     rows, count = spec.rows, len(weights)
     units = weights[0].w_hh.shape[-1]
-    shape = (rows.T, rows.B) if rows.counts is None and x.dim() == 3 else (rows.N,)
+    shape = (rows.T, rows.B) if rows.counts is None else (rows.N,)
     output = x.new_empty((*shape, count * units))
     final = [x.new_empty((count, rows.B, units)) for _ in range(spec.states)]
     kernel = spec.kernel(x, units)

@@ -141,7 +141,5 @@ def _ragged(owner: str, sizes: Tensor, total: int) -> Rows:
             f"add up to the {total} rows of its data, got {sizes.tolist()[:20]}; make it with "
             "torch.nn.utils.rnn.pack_padded_sequence"
         )
-    if counts[-1] == counts[0]:  # all of one length: no table needed
-        return Rows(len(counts), counts[0], total)
     sizes = sizes.contiguous()
     return Rows(len(counts), counts[0], total, sizes, sizes.cumsum(0) - sizes)
