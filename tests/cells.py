@@ -151,10 +151,7 @@ elman_tanh, elman_relu = elman.cells.Elman("tanh"), elman.cells.Elman("relu")
 CELLS = {
     "tanh": elman_tanh,
     "relu": elman_relu,
-    **{
-        cls.__name__: cls()
-        for cls in (LSTM, GRU, GRUBefore, LightGRU, Reset, Odd)
-        + (Swap, Twin, Forgetful, Blind, Partial, Again, Seer)
-    },
+    **{cls.__name__: cls() for cls in (LSTM, GRU, GRUBefore, LightGRU, Reset, Odd)},
+    **{cls.__name__: cls() for cls in (Swap, Twin, Forgetful, Blind, Partial, Again, Seer)},
 }
 STEPS = {name: cell.trace() for name, cell in CELLS.items()}

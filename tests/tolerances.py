@@ -18,7 +18,7 @@ TOLERANCES = {
 }
 
 #: Units in the last place, over the whole range of the argument.
-ULPS = {"exp": 4.0, "tanh": 4.0, "sigmoid": 4.0, "relu": 0.0}
+ULPS = {"exp": 1.5, "tanh": 3.0, "sigmoid": 3.0, "relu": 0.0}
 
 
 def distance(actual: Tensor, expected: Tensor) -> float:

@@ -151,7 +151,7 @@ def gradients_of(
     dh = [_like(h, n) for n, h in zip(need_initial, initial, strict=True)]
     dw = [_like(t, n) for n, t in zip(need_flat, flat, strict=True)]
     if len(kernel.plan.z_x) + len(kernel.plan.z_bias) < 2 * len(spec.step.gates):
-        for t in dw:  # the formula does not use every row of the weights
+        for t in (dx, *dw):  # the formula does not use every row of the weights
             if t is not None:
                 t.zero_()
     for d, mine in enumerate(weights):
@@ -162,7 +162,12 @@ def gradients_of(
             kept[d],
             _half(gout, d, len(weights)),
             _of(gfinal, d, len(weights)),
-            Gradients(dx, d > 0, _of(dh, d, len(weights)), dw[4 * d : 4 * d + 4]),
+            Gradients(
+                dx if kernel.plan.z_x else None,
+                d > 0,
+                _of(dh, d, len(weights)),
+                dw[4 * d : 4 * d + 4],
+            ),
             spec.inputs,
         )
     return [dx, *dh, *dw]

@@ -1,12 +1,9 @@
 """Tests of the compiler: memory starts as NaN, and work is split only where a test says so."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
 
 @pytest.fixture(autouse=True)
-def _one_thread(poisoned_tensors: None, threads: None) -> Iterator[None]:
+def _one_thread(poisoned_tensors: None, threads: None) -> None:
     torch.set_num_threads(1)
-    yield

@@ -53,10 +53,10 @@ def test_any_lengths_agree_with_the_reference(cell, lengths):
     check(Problem(cell, D=2, lengths=lengths))
 
 
-@pytest.mark.parametrize("I", [1, 3, 4, 5, 8, 9, 130])
-@pytest.mark.parametrize("B", [1, 8])
-def test_any_number_of_inputs_agrees_with_the_reference(I, B):
-    check(Problem("tanh", I=I, B=B))
+@pytest.mark.parametrize("inputs", [1, 3, 4, 5, 8, 9, 130])
+@pytest.mark.parametrize("B", [1, 8], ids=["one row", "batch"])
+def test_any_number_of_inputs_agrees_with_the_reference(inputs, B):
+    check(Problem("tanh", I=inputs, B=B))
 
 
 @pytest.mark.parametrize("B", [1, 2, 3, 4, 5, 6, 7, 12, 13, 101])

@@ -5,8 +5,9 @@ is the tile again: a few columns of ``z``, copied into strips, times the rows ``
 into a panel, ``depth`` of them at a time. The depth depends on the sizes alone, and each element
 is summed by one thread from first to last: the bits do not depend on the number of threads.
 
-Tasks are read from a table that the caller fills, six numbers each (:data:`JOB`); a task is a
-part of the rows of one matrix, or one bias.
+Jobs are read from a table that the caller fills (:data:`JOB`): matrices, then biases, then what is
+added to a matrix whose rows are applied to several values. A task is a part of the rows of one
+matrix, or one bias.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from .tile import Shape
 from .vector import Vector
 
 #: Of a matrix: where its gradient goes, the column of z, the list of rows (an index), the
-#: stride between units of such a row, how many units, and that number padded. Of a bias: where
-#: its gradient goes and the column of z.
-JOB = ("goal", "column", "list", "stride", "units", "padded")
+#: stride between units of such a row, how many units, that number padded; how many jobs are added
+#: up in it, and where those after the first are. Of a bias: its goal and column only.
+JOB = ("goal", "column", "list", "stride", "units", "padded", "terms", "more")
 
 
 def emit_outer(module: Module, target: Target, slots: Sequence[str], z_columns: int) -> None:
@@ -107,21 +108,23 @@ def _matrix(frame: Frame, area: str, job: Int, part: Int, z_columns: int) -> Non
         """The strip for the rows of the gradient from ``m`` on."""
         return frame.at(strips, (f.div(f.sub(m, first), shape.rows), f.mul(depth, wide)))
 
-    rows_list = f.gep("ptr", frame.buffer("lists"), f.mul(given["list"], total))
-
     def block(left: Int) -> Int:
         return f.mul(shape.width(f, left, v.lanes), v.lanes)
 
-    with f.loop(0, total, depth) as begin:
+    with f.loop(0, given["terms"]) as term, f.loop(0, total, depth) as begin:
+        one = f.compare("eq", term, 0)
+        here = f.select(one, job, f.sub(f.add(given["more"], term), 1))
+        each = _job(frame, here)
+        rows_list = f.gep("ptr", frame.buffer("lists"), f.mul(each["list"], total))
         k = f.min(f.sub(total, begin), depth)
         f.call(
             f"gather_panel_{shape.name}",
             *(("ptr", panel), ("ptr", f.gep("ptr", rows_list, begin))),
-            *(("i64", given["stride"]), ("i64", units), ("i64", padded), ("i64", k)),
+            *(("i64", each["stride"]), ("i64", units), ("i64", padded), ("i64", k)),
         )
-        fresh = f.compare("eq", begin, 0)
+        fresh = f.op(f"and i1 {one}, {f.compare('eq', begin, 0)}")
         with f.loop(0, k) as i, f.loop(first, last, shape.rows) as m:
-            z = frame.at(_z(frame, z_columns, f.add(begin, i), given["column"]), m)
+            z = frame.at(_z(frame, z_columns, f.add(begin, i), each["column"]), m)
             with f.loop(0, wide, v.lanes) as u:
                 v.store(v.load(frame.at(z, u)), frame.at(strip_of(m), (i, wide), u))
         with f.loop(first, last, shape.rows) as m:

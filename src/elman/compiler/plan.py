@@ -33,6 +33,11 @@ class Plan:
     z_bias: dict[str, int]  # by gate: for bias_hh
     z_product: tuple[tuple[str, int, Node], ...]  # gate, column of z, operand
 
+    @property
+    def gates_of_products(self) -> tuple[str, ...]:
+        """The gates whose rows of ``weight_hh`` are used, each once."""
+        return tuple(dict.fromkeys(gate for gate, _, _ in self.z_product))
+
     @functools.cached_property
     def key(self) -> str:
         """A digest of all that the kernels are made from."""

@@ -136,7 +136,7 @@ def backward(
     parts = min(threads, -(-units // bulk.rows))
     depth = max(32, min(256, _DEPTH_BYTES // (widest * size)))
     w_ih, w_hh, b_ih, b_hh = asked
-    matrices = w_ih * len(plan.z_x) + w_hh * len(plan.z_product)
+    matrices = w_ih * len(plan.z_x) + w_hh * len(plan.gates_of_products)
     biases = b_ih * len(plan.z_x) + b_hh * len(plan.z_bias)
     strip = strip_width(bulk, lanes)
     area = widest * (units + depth) + depth * strip * -(-units // bulk.rows)
@@ -165,12 +165,12 @@ def backward(
 def jobs(
     form: Form, wanted: Sequence[Tensor | None], x_stride: int, width: int, units: int
 ) -> array[int]:
-    """The weights' gradients as jobs (see ``outer``): those of matrices, then of biases."""
+    """The table of jobs for the weights' gradients (see ``outer``)."""
     plan, gates = form.plan, form.plan.step.gates
     lanes = form.target.isa.lanes(form.target.dtype)
     inner, padded = form.target.bulk.padded(width, lanes), padded_units(form, units)
     w_ih, w_hh, b_ih, b_hh = wanted
-    numbers: list[int] = []
+    matrices: list[list[tuple[int, ...]]] = []  # for each matrix and gate what is added up
 
     def goal(tensor: Tensor, gate: str) -> int:
         rows = gates.index(gate) * units * tensor.stride(0)
@@ -178,13 +178,31 @@ def jobs(
 
     if w_ih is not None:
         for gate, z in plan.z_x.items():
-            numbers += (goal(w_ih, gate), z, 0, x_stride, width, inner)
+            matrices.append([(goal(w_ih, gate), z, 0, x_stride, width, inner)])
     if w_hh is not None:
         operands = backward_pass.lists(plan)
-        for gate, z, operand in plan.z_product:
-            numbers += (goal(w_hh, gate), z, operands.index(operand), 1, units, padded)
-    for bias, columns in ((b_ih, plan.z_x), (b_hh, plan.z_bias)):
-        if bias is not None:
-            for gate, z in columns.items():
-                numbers += (goal(bias, gate), z, 0, 0, 0, 0)
-    return array("q", numbers or [0])
+        for gate in plan.gates_of_products:
+            first = goal(w_hh, gate)
+            matrices.append(
+                [
+                    (first, z, operands.index(operand), 1, units, padded)
+                    for name, z, operand in plan.z_product
+                    if name == gate
+                ]
+            )
+    biases = [
+        (goal(bias, gate), z)
+        for bias, columns in ((b_ih, plan.z_x), (b_hh, plan.z_bias))
+        if bias is not None
+        for gate, z in columns.items()
+    ]
+    numbers, more = array("q"), len(matrices) + len(biases)
+    for terms in matrices:
+        numbers.extend((*terms[0], len(terms), more))
+        more += len(terms) - 1
+    for bias in biases:
+        numbers.extend((*bias, 0, 0, 0, 0, 0, 0))
+    for terms in matrices:
+        for term in terms[1:]:
+            numbers.extend((*term, 0, 0))
+    return numbers or array("q", [0])

@@ -1,0 +1,208 @@
+"""The bits of a row's results depend on nothing but the row: not on its company, not on chunks
+of time, not on threads, not on how many calls its steps are spread over."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+import elman
+from elman.compiler import kernel, sizes
+from elman.runtime import threads
+from tests.compiler.problem import Problem
+from tests.compiler.targets import each_isa, force
+
+UNITS = [1, 3, 7, 8, 9, 16, 17, 31, 33, 50, 64, 65, 100]
+each_size = pytest.mark.parametrize("H", UNITS)
+each_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["f32", "f64"])
+some_cells = pytest.mark.parametrize("cell", ["tanh", "LSTM", "GRUBefore"])
+RAGGED = [9, 9, 7, 4, 4, 4, 2, 1, 1]
+
+
+@pytest.fixture(autouse=True)
+def _kernel_path() -> Iterator[None]:
+    with elman.set_path("kernel"):
+        yield
+
+
+def of_rows(problem: Problem, rows: slice | int) -> Problem:
+    """The same problem for some of its rows."""
+    rows = slice(rows, rows + 1) if isinstance(rows, int) else rows
+    lengths = problem.row_lengths[rows].tolist()
+    T, options = lengths[0], {"dtype": problem.dtype, "bias": problem.bias, "h0": problem.h0}
+    part = Problem(
+        problem.cell, T, len(lengths), problem.I, problem.H, problem.D, seed=problem.seed, **options
+    )
+    if len(set(lengths)) > 1:
+        part.lengths = lengths
+    for name, tensor in problem.tensors.items():
+        if name == "x":
+            tensor = tensor[:T, rows]
+        elif name.startswith("h0"):
+            tensor = tensor[:, rows]
+        part.tensors[name] = tensor
+    part.inputs = [given[:T, rows] for given in problem.inputs]
+    part.g_output = problem.g_output[:T, rows]
+    part.g_final = [g[:, rows] for g in problem.g_final]
+    return part
+
+
+def by_row(problem: Problem, results: dict[str, Tensor]) -> dict[str, list[Tensor]]:
+    """The results that belong to rows, row by row, each cut to the row's length."""
+    found = {}
+    active = problem.row_lengths > torch.arange(problem.T).unsqueeze(1)
+    for name, value in results.items():
+        if name in ("output", "gradient of x"):
+            padded = value
+            if problem.lengths:
+                padded = value.new_zeros((problem.T, problem.B, value.shape[-1]))
+                padded[active] = value
+            found[name] = [padded[:n, b] for b, n in enumerate(problem.row_lengths.tolist())]
+        elif name.startswith(("final", "gradient of h0")):
+            found[name] = list(value.unbind(1))
+    return found
+
+
+def assert_same_rows(whole: Problem, rows: slice | int, part: dict[str, Tensor]) -> None:
+    """Bits of some rows' results against those of the whole batch."""
+    expected, few = by_row(whole, whole.run()), of_rows(whole, rows)
+    found = by_row(few, part)
+    assert {"output", "final.h", "gradient of x", "gradient of h0.h"} <= set(found)
+    for name, values in found.items():
+        for value, other in zip(
+            values,
+            expected[name][rows] if isinstance(rows, slice) else [expected[name][rows]],
+            strict=True,
+        ):
+            assert torch.equal(value, other), name
+
+
+def same_results(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    """Bits of all results, the weights' gradients too."""
+    assert set(one) == set(other)
+    assert any("w_hh" in name for name in one)
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name
+
+
+@each_size
+@each_dtype
+def test_a_row_has_the_same_bits_in_any_batch_and_place(H, dtype):
+    whole = Problem("tanh", T=4, B=32, H=H, I=5, dtype=dtype)
+    for start, stop in [(0, 1), (31, 32), (1, 3), (3, 8), (5, 11), (6, 13), (7, 20)]:
+        rows = slice(start, stop)
+        assert_same_rows(whole, rows, of_rows(whole, rows).run())
+
+
+@some_cells
+@each_dtype
+def test_a_row_of_any_cell_has_the_same_bits_in_any_batch(cell, dtype):
+    whole = Problem(cell, T=5, B=13, H=33, D=2, dtype=dtype)
+    for start, stop in [(0, 1), (12, 13), (4, 6), (1, 8)]:
+        rows = slice(start, stop)
+        assert_same_rows(whole, rows, of_rows(whole, rows).run())
+
+
+@some_cells
+@each_dtype
+def test_a_ragged_row_has_the_bits_of_the_row_alone(cell, dtype):
+    whole = Problem(cell, lengths=RAGGED, H=17, D=2, dtype=dtype)
+    for b in (0, 2, 5, 8):
+        assert_same_rows(whole, b, of_rows(whole, b).run())
+    rows = slice(2, 7)
+    assert_same_rows(whole, rows, of_rows(whole, rows).run())
+
+
+@each_isa
+@pytest.mark.parametrize("H", [5, 20, 70])
+def test_a_row_has_the_same_bits_in_any_batch_on_every_isa(row, H):
+    with force(row):
+        whole = Problem("tanh", T=4, B=14, H=H, dtype=torch.float32)
+        for rows in (slice(0, 1), slice(3, 8), slice(2, 11)):
+            assert_same_rows(whole, rows, of_rows(whole, rows).run())
+
+
+@pytest.fixture
+def one_step_chunks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Inputs are projected for one step at a time; kernels have prepared no other size."""
+    monkeypatch.setattr(sizes, "_CHUNK_BYTES", 1)
+    monkeypatch.setattr(kernel, "_kernels", {})
+    yield
+    chunks = [
+        prepared.table[run.at["chunk"]]
+        for made in kernel._kernels.values()
+        for run in (made.infer, made.train)
+        for prepared in run.prepared.values()
+    ]
+    assert chunks
+    assert set(chunks) == {1}
+
+
+@pytest.fixture
+def whole_chunks() -> dict[str, dict[str, Tensor]]:
+    """The results with chunks as they are."""
+    return {name: p.run() for name, p in chunked_problems().items()}
+
+
+def chunked_problems() -> dict[str, Problem]:
+    problems = {f"H={H}": Problem("tanh", T=7, B=3, H=H) for H in UNITS}
+    problems |= {f"H={H}, one row": Problem("tanh", T=7, B=1, H=H) for H in (1, 17, 65)}
+    problems |= {c: Problem(c, lengths=RAGGED, D=2, H=8) for c in ("tanh", "LSTM", "GRUBefore")}
+    return problems
+
+
+def test_bits_do_not_depend_on_chunks_of_time(whole_chunks, one_step_chunks):
+    for name, problem in chunked_problems().items():
+        same_results(problem.run(), whole_chunks[name])
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many threads each pass took; a multiplication is work enough for one."""
+    counts = []
+
+    def count(work: float, rows: int) -> int:
+        counts.append(threads.thread_count(work, rows))
+        return counts[-1]
+
+    monkeypatch.setattr(threads, "FLOP_PER_THREAD", 1)
+    monkeypatch.setattr(kernel, "thread_count", count)
+    return counts
+
+
+def with_threads(problem: Problem, count: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The results of training and of inference."""
+    torch.set_num_threads(count)
+    training = problem.run()
+    with torch.no_grad():
+        return training, problem.run()
+
+
+@pytest.mark.skipif(not threads.parallel_address(), reason="no threads here")
+@each_size
+@each_dtype
+def test_bits_do_not_depend_on_threads(taken, H, dtype):
+    problem = Problem("tanh", T=4, B=13, H=H, dtype=dtype)
+    one, alone = with_threads(problem, 1)
+    assert set(taken) == {1}
+    for count in (2, 3):
+        taken.clear()
+        many, inferred = with_threads(problem, count)
+        assert taken == [count] * 3
+        same_results(one, many)
+        assert torch.equal(inferred["output"], alone["output"])
+
+
+@pytest.mark.skipif(not threads.parallel_address(), reason="no threads here")
+@some_cells
+@pytest.mark.parametrize("B", [2, 9, 40])
+def test_bits_of_any_cell_do_not_depend_on_threads(taken, cell, B):
+    for options in ({"B": B}, {"lengths": (RAGGED * 5)[:0] + sorted((RAGGED * 5)[:B])[::-1]}):
+        problem = Problem(cell, D=2, H=17, T=4, **options)
+        one, _ = with_threads(problem, 1)
+        for count in (2, 5):
+            taken.clear()
+            many, _ = with_threads(problem, count)
+            assert max(taken) == min(count, B)
+            same_results(one, many)
