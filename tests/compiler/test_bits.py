@@ -38,10 +38,11 @@ def of_rows(problem: Problem, rows: slice | int) -> Problem:
         part.lengths = lengths
     for name, tensor in problem.tensors.items():
         if name == "x":
-            tensor = tensor[:T, rows]
+            part.tensors[name] = tensor[:T, rows]
         elif name.startswith("h0"):
-            tensor = tensor[:, rows]
-        part.tensors[name] = tensor
+            part.tensors[name] = tensor[:, rows]
+        else:
+            part.tensors[name] = tensor
     part.inputs = [given[:T, rows] for given in problem.inputs]
     part.g_output = problem.g_output[:T, rows]
     part.g_final = [g[:, rows] for g in problem.g_final]

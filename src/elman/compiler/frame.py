@@ -226,8 +226,8 @@ def read_fp(f: Function, isa: ISA, where: str) -> None:
         f.module.declare("void @llvm.x86.sse.stmxcsr(ptr)")
         f.do(f"call void @llvm.x86.sse.stmxcsr(ptr {where})")
     else:
-        value = f.op('call i64 asm sideeffect "mrs $0, fpcr", "=r"()')
-        f.store("i64", value, where)
+        f.module.declare("i64 @llvm.aarch64.get.fpcr()")
+        f.store("i64", f.op("call i64 @llvm.aarch64.get.fpcr()"), where)
 
 
 def write_fp(f: Function, isa: ISA, where: str) -> None:
@@ -236,8 +236,8 @@ def write_fp(f: Function, isa: ISA, where: str) -> None:
         f.module.declare("void @llvm.x86.sse.ldmxcsr(ptr)")
         f.do(f"call void @llvm.x86.sse.ldmxcsr(ptr {where})")
     else:
-        value = f.load("i64", where)
-        f.do(f'call void asm sideeffect "msr fpcr, $0", "r"(i64 {value})')
+        f.module.declare("void @llvm.aarch64.set.fpcr(i64)")
+        f.do(f"call void @llvm.aarch64.set.fpcr(i64 {f.load('i64', where)})")
 
 
 def define_helpers(module: Module, target: Target) -> None:

@@ -114,13 +114,18 @@ def load(key: str, isa: ISA, name: str, emit: Callable[[], Module]) -> tuple[Cod
     return Code(compiled, name), "compiled"
 
 
+def sources() -> list[Path]:
+    """The files that object code is made by: the compiler's, and the table of primitives."""
+    folder = Path(__file__).parent
+    return sorted([*folder.glob("*.py"), folder.parent / "expr.py"])
+
+
 @cache
 def _toolchain() -> str:
     """What object code depends on besides the formula: LLVM, and this package's own source."""
     import llvmlite
 
     digest = hashlib.sha256(llvmlite.__version__.encode())
-    folder = Path(__file__).parent
-    for source in sorted([*folder.glob("*.py"), folder.parent / "expr.py"]):
+    for source in sources():
         digest.update(source.read_bytes())
     return digest.hexdigest()

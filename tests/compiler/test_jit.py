@@ -1,0 +1,137 @@
+"""Object code: complete in itself, kept on disk, and bounded in memory."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import elman
+from elman.compiler import backward, forward, isa, jit, kernel
+from elman.compiler.frame import Target
+from elman.compiler.plan import plan_of
+from elman.compiler.tile import Shape
+from tests.cells import STEPS
+from tests.compiler.objects import symbols, undefined
+
+SCRIPT = """
+import torch, elman
+torch.manual_seed(0)
+rnn, x = elman.RNN(3, 5), torch.linspace(-1, 1, 24).view(4, 2, 3)
+with elman.set_path("kernel"):
+    output, _ = rnn(x)
+output.sum().backward()
+(layer,) = elman.explain(rnn).layers
+print(sorted(set(layer.kernels.values())), output.sum().item(), rnn.weight_hh_l0.grad.sum().item())
+"""
+
+
+def run(cache: str) -> str:
+    environment = {**os.environ, "ELMAN_CACHE_DIR": cache}
+    result = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
+    )
+    return result.stdout
+
+
+def test_a_second_process_loads_what_the_first_compiled(tmp_path):
+    cache = str(tmp_path / "kernels")
+    first, second, without = run(cache), run(cache), run("off")
+    assert first.startswith("['compiled']")
+    assert second == first.replace("compiled", "disk")
+    assert without == first
+
+
+@pytest.mark.parametrize("cell", ["tanh", "LSTM", "Odd"])
+@pytest.mark.parametrize("dtype", ["float", "double"])
+@pytest.mark.parametrize("row", isa.TABLE, ids=lambda row: row.name)
+def test_objects_are_complete_for_every_isa(row, dtype, cell):
+    plan, bulk = plan_of(STEPS[cell]), Shape.many(row, 1)
+    for step in (bulk, Shape.single(row, dtype, 2, 33)):
+        target = Target(row, dtype, step, bulk)
+        for module, name in (
+            (forward.emit(plan, target, True), "elman_forward"),
+            (backward.emit(plan, target), "elman_backward"),
+        ):
+            code = jit.object_code(module, row)
+            assert undefined(code) == []
+            assert symbols(code)[name]
+
+
+def test_the_key_of_object_code_covers_formula_target_and_pass(monkeypatch):
+    keys = []
+
+    class Recorder:
+        def load(self, key):
+            keys.append(key)
+            return b"never run"
+
+    monkeypatch.setattr(jit, "CACHE", Recorder())
+    monkeypatch.setattr(jit, "Code", lambda *_: None)
+    best = isa.available()[0]
+    other = dataclasses.replace(best, features=best.features + ",+aes")
+    for step in (STEPS["tanh"], STEPS["relu"]):
+        for row in (best, other):
+            for dtype in (torch.float32, torch.float64):
+                for units in (3, 300):  # other numbers of chains
+                    for single in (False, True):
+                        made = kernel.kernel_for(step, dtype, row, units, single)
+                        for run_ in made.passes.values():
+                            run_._load_code()
+    assert len(keys) == len(set(keys)) == 2 * 2 * 2 * 2 * 2 * 3
+
+
+def test_kernels_in_memory_are_bounded(monkeypatch):
+    monkeypatch.setattr(kernel, "_KERNEL_LIMIT", 5)
+    monkeypatch.setattr(kernel, "_kernels", {})
+    for units in range(1, 20):
+        kernel.kernel_for(STEPS["tanh"], torch.float32, isa.available()[0], units, True)
+        assert len(kernel._kernels) <= 5
+
+
+def test_prepared_sizes_are_bounded(monkeypatch):
+    monkeypatch.setattr(kernel, "_PREPARED_LIMIT", 7)
+    monkeypatch.setattr(kernel, "_kernels", {})
+    rnn = elman.RNN(2, 3)
+    with torch.no_grad():
+        for steps in range(1, 30):
+            rnn(torch.rand(steps, 2, 2))
+    (only,) = kernel._kernels.values()
+    assert 0 < len(only.infer.prepared) <= 7
+
+
+def test_an_isa_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="unknown ISA 'mmx': expected one of"):
+        isa.by_name("mmx")
+    foreign = next(r for r in isa.TABLE if r not in isa.available())
+    with (
+        pytest.raises(elman.PathError, match=f"cannot run ISA '{foreign.name}'"),
+        elman.paths.set_isa(foreign.name),
+    ):
+        pass
+
+
+def test_a_system_without_executable_memory_runs_the_reference_and_says_so(monkeypatch):
+    monkeypatch.setattr(jit, "obstacle", lambda: "this system refuses executable memory (test)")
+    elman.paths._own_isa.cache_clear()
+    try:
+        rnn = elman.RNN(2, 3)
+        (layer,) = elman.explain(rnn).layers
+        assert layer.path == "reference"
+        assert layer.reason == "this system refuses executable memory (test)"
+        assert rnn(torch.rand(4, 1, 2))[0].shape == (4, 1, 3)
+    finally:
+        elman.paths._own_isa.cache_clear()
+
+
+def test_the_source_of_the_compiler_is_part_of_the_key():
+    names = {Path(p).name for p in jit.sources()}
+    assert {"tile.py", "activations.py", "outer.py", "expr.py"} <= names

@@ -1,0 +1,95 @@
+"""How a formula is cut into stages, what is kept of it, and what its mistakes are called."""
+
+import pytest
+
+import elman
+from elman.compiler.plan import plan_of
+from elman.errors import FormulaError
+from elman.expr import constant, node, tanh
+from tests.cells import STEPS
+
+
+def stages(cell: str) -> tuple[int, int]:
+    plan = plan_of(STEPS[cell])
+    return len(plan.train.stages), len(plan.backward.stages)
+
+
+@pytest.mark.parametrize("cell", ["tanh", "relu", "LSTM", "GRU", "LightGRU"])
+def test_gates_on_the_previous_output_need_one_stage(cell):
+    assert stages(cell) == (1, 2)
+
+
+@pytest.mark.parametrize("cell", ["GRUBefore", "Reset"])
+def test_an_operand_made_within_the_step_needs_a_second_stage(cell):
+    assert stages(cell)[0] == 2
+
+
+def test_an_elman_layer_keeps_its_state_and_nothing_else():
+    plan = plan_of(STEPS["tanh"])
+    assert plan.saved == ()
+    assert plan.saved_states == ("h",)
+    assert len(plan.z) == 1  # one gradient serves the gate, both biases and the product
+
+
+def test_an_lstm_keeps_its_gates_and_states():
+    plan = plan_of(STEPS["LSTM"])
+    assert sorted(n.op for n in plan.saved) == ["sigmoid", "sigmoid", "sigmoid", "tanh"]
+    assert plan.saved_states == ("h", "c")
+
+
+def test_biases_and_projected_inputs_are_folded_into_products():
+    (stage,) = plan_of(STEPS["tanh"]).infer.stages
+    (product,) = stage.products
+    assert [a.op for a in product.args] == ["state", "xb"]
+    assert {s.value.op for s in stage.stores} == {"tanh"}
+    assert all(s.value.args == (product,) for s in stage.stores)
+
+
+def test_the_products_of_all_gates_of_a_gradient_are_one_sum():
+    *_, last = plan_of(STEPS["LSTM"]).backward.stages
+    begun = [p.args[1].op for p in last.products if len(p.args) == 2]
+    assert begun == ["product_t"] * 3
+
+
+def test_equal_expressions_are_one_node():
+    a, b = node("x", attr="a"), node("x", attr="b")
+    assert tanh(a + b) is tanh(a + b)
+    assert tanh(a + b) is not tanh(b + a)
+    assert constant(0.0) is not constant(-0.0)
+
+
+def test_the_key_of_a_plan_tells_formulas_apart_and_nothing_else():
+    keys = {plan_of(step).key for step in STEPS.values()}
+    assert len(keys) == len(STEPS)
+    assert plan_of(elman.cells.Elman("tanh").trace()).key == plan_of(STEPS["tanh"]).key
+
+
+class _Cell(elman.Cell):
+    gates = ("a",)
+
+
+def _broken(step):
+    return type("Broken", (_Cell,), {"step": step})()
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (lambda self, x, u, s: tanh(x.b + u.a), r"Broken has no gate 'b', only \('a',\)"),
+        (lambda self, x, u, s: tanh(x.a + s.c), r"Broken has no state 'c', only \('h',\)"),
+        (lambda self, x, u, s: tanh(x.a + self.input("m")), r"Broken has no input 'm', only \(\)"),
+        (lambda self, x, u, s: x.a if x.a > 0 else u.a, r"use elman.where\(condition, a, b\)"),
+        (lambda self, x, u, s: (x.a, u.a), r"must return one value for each of the states"),
+        (lambda self, x, u, s: 1.0, r"must return one value for each of the states"),
+        (lambda self, x, u, s: x.a + "1", r"add\(\) .* takes symbolic values and plain numbers"),
+    ],
+    ids=["gate", "state", "input", "if", "too-many", "no-value", "text"],
+)
+def test_a_mistake_in_a_formula_is_named_with_its_remedy(step, message):
+    with pytest.raises(FormulaError, match=message):
+        _broken(step).trace()
+
+
+def test_a_cell_without_a_step_says_so():
+    with pytest.raises(NotImplementedError, match=r"_Cell must define step\(self, x, u, s\)"):
+        _Cell().trace()
