@@ -1,0 +1,258 @@
+"""Layers in processes and threads, what they say about themselves, and the memory they keep."""
+
+import concurrent.futures
+import os
+import random
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+import elman
+from elman.compiler import kernel
+from elman.runtime import threads as runtime
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+MODULES = {
+    "RNN": (elman.RNN, (128, 128), (5, 64, 128)),
+    "stacked-two-way": (
+        lambda *sizes: elman.RNN(*sizes, num_layers=2, bidirectional=True),
+        (64, 96),
+        (4, 40, 64),
+    ),
+    "RNNCell": (elman.RNNCell, (128, 128), (64, 128)),
+}
+each_module = pytest.mark.parametrize(
+    ("make", "sizes", "shape"), MODULES.values(), ids=MODULES.keys()
+)
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def counts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The numbers of threads that kernels were run on, however little work there was."""
+    found: list[int] = []
+
+    def count(work: float, rows: int) -> int:
+        found.append(runtime.thread_count(work, rows))
+        return found[-1]
+
+    monkeypatch.setattr(runtime, "FLOP_PER_THREAD", 1)
+    monkeypatch.setattr(kernel, "thread_count", count)
+    return found
+
+
+@pytest.fixture
+def _flushed() -> Iterator[None]:
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor cannot flush denormal numbers")
+    yield
+    torch.set_flush_denormal(False)
+
+
+def results(module: torch.nn.Module, x: Tensor) -> list[Tensor]:
+    """Output, final state, gradients of input and parameters; on the kernel."""
+    x = x.clone().requires_grad_()
+    with elman.set_path("kernel"):
+        found = module(x)
+    found = list(found) if isinstance(found, tuple) else [found]
+    leaves = [x, *module.parameters()]
+    return [*found, *torch.autograd.grad(found, leaves, [t.detach() for t in found])]
+
+
+def assert_same_bits(first: list[Tensor], second: list[Tensor]) -> None:
+    for a, b in zip(first, second, strict=True):
+        assert torch.equal(a, b)
+
+
+FORK = """
+import os, torch, elman
+
+torch.manual_seed(0)
+torch.set_num_threads(2)
+# Shapes for which torch's own operations do not wait for the threads that the child has lost.
+modules = [
+    (elman.RNN(128, 128), torch.randn(3, 64, 128)),
+    (elman.RNN(128, 128, 2, batch_first=True), torch.randn(64, 3, 128)),
+    (elman.RNNCell(128, 128), torch.randn(64, 128)),
+]
+
+def results():
+    tensors = []
+    for module, x in modules:
+        found = module(x)
+        found = list(found) if isinstance(found, tuple) else [found]
+        tensors += [*found, *torch.autograd.grad(found, list(module.parameters()), found)]
+    return tensors
+
+def same(tensors):
+    return all(torch.equal(a, b) for a, b in zip(tensors, before, strict=True))
+
+before = results()
+child = os.fork()
+if not child:
+    code = 1
+    try:
+        code = 0 if same(results()) else 2
+    finally:
+        os._exit(code)
+_, status = os.waitpid(child, 0)
+print(os.waitstatus_to_exitcode(status), same(results()))
+"""
+
+
+@needs_fork
+def test_a_forked_child_computes_the_bits_of_its_parent() -> None:
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "0 True", done.stderr
+
+
+@each_module
+@pytest.mark.parametrize("team", [1, 2], ids=["1-thread", "2-threads"])
+def test_python_threads_share_a_module(
+    make: type, sizes: tuple, shape: tuple[int, ...], team: int
+) -> None:
+    module = make(*sizes)
+    inputs = [torch.randn(shape) for _ in range(2)]
+    torch.set_num_threads(team)
+    expected = [results(module, x) for x in inputs]
+    start = threading.Barrier(2)
+
+    def work(which: int) -> list[list[Tensor]]:
+        torch.set_num_threads(team)
+        start.wait()
+        return [results(module, inputs[(which + i) % 2]) for i in range(20)]
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(work, range(2)))
+    for which, mine in enumerate(found):
+        for i, result in enumerate(mine):
+            assert_same_bits(result, expected[(which + i) % 2])
+
+
+def test_python_threads_may_be_the_first_to_need_a_kernel() -> None:
+    modules = [elman.RNN(5, units, dtype=torch.float64) for units in (21, 22, 43, 44)]
+    x, start = torch.randn(3, 2, 5, dtype=torch.float64), threading.Barrier(4)
+
+    def work(which: int) -> list[list[Tensor]]:
+        start.wait()
+        return [results(modules[(which + i) % 4], x) for i in range(4)]
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(work, range(4)))
+    for which, mine in enumerate(found):
+        for i, result in enumerate(mine):
+            assert_same_bits(result, results(modules[(which + i) % 4], x))
+
+
+@each_module
+def test_a_path_is_chosen_for_the_thread_that_chooses_it(
+    make: type, sizes: tuple, shape: tuple[int, ...]
+) -> None:
+    module = make(*sizes)
+    with elman.set_path("reference"), concurrent.futures.ThreadPoolExecutor(1) as pool:
+        (elsewhere,) = pool.submit(elman.explain, module).result().layers
+        (here,) = elman.explain(module).layers
+    assert (here.path, elsewhere.path) == ("reference", "kernel")
+
+
+@each_module
+@pytest.mark.usefixtures("_flushed")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["f32", "f64"])
+def test_flushed_denormal_numbers_are_flushed_on_every_thread(
+    make: type, sizes: tuple, shape: tuple[int, ...], dtype: torch.dtype, counts: list[int]
+) -> None:
+    tiny = torch.finfo(dtype).tiny
+    module = make(*sizes).to(dtype)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.mul_(tiny**0.5)  # whose products are partly denormal
+            if parameter.dim() == 1:
+                parameter.zero_()
+    x = 30 * torch.randn(shape, dtype=dtype) * tiny**0.5
+    found = []
+    for team in (1, 2):
+        torch.set_num_threads(team)
+        counts.clear()
+        found.append(results(module, x))
+        if runtime.parallel_address():
+            assert max(counts) == team
+    assert_same_bits(*found)
+    assert any(value.any() for value in found[0])
+    for value in found[0]:
+        magnitudes = value.detach().abs().view({4: torch.int32, 8: torch.int64}[dtype.itemsize])
+        smallest = torch.tensor(tiny, dtype=dtype).view(magnitudes.dtype)
+        assert not ((magnitudes > 0) & (magnitudes < smallest)).any()
+
+
+@each_module
+def test_a_layer_reports_its_path_and_its_kernel(
+    make: type, sizes: tuple, shape: tuple[int, ...]
+) -> None:
+    module = make(*sizes)
+    results(module, torch.randn(shape))
+    (row,) = elman.explain(torch.nn.Sequential(module)).layers
+    assert (row.name, row.layer, row.path, row.reason) == ("0", repr(module), "kernel", "")
+    assert set(row.kernels.values()) <= {"compiled", "disk", "memory"}
+    assert row.kernels
+
+
+@each_module
+def test_a_layer_of_bfloat16_says_that_it_has_no_kernel(
+    make: type, sizes: tuple, shape: tuple[int, ...]
+) -> None:
+    module = make(*sizes).to(torch.bfloat16)
+    x = torch.randn(shape, dtype=torch.bfloat16)
+    reason = "there are no kernels for torch.bfloat16"
+    (row,) = elman.explain(module).layers
+    assert (row.path, row.reason) == ("reference", reason)
+    assert f"path     reference, because {reason}" in str(elman.explain(module))
+    assert torch.is_tensor(module(x)[0])
+    with elman.set_path("kernel"), pytest.raises(elman.PathError, match=reason):
+        module(x)
+
+
+def test_a_path_forced_to_the_reference_is_the_reason() -> None:
+    with elman.set_path("reference"):
+        (row,) = elman.explain(elman.RNN(2, 3)).layers
+    assert (row.path, row.reason) == ("reference", "set_path('reference')")
+
+
+def test_an_unknown_path_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"path must be one of .* got 'fast'"):
+        elman.set_path("fast").__enter__()
+
+
+def resident() -> float:
+    """This process's memory in MiB."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+@linux_only
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+def test_calls_of_many_shapes_keep_no_memory(training: bool) -> None:
+    module, chance = elman.RNN(16, 32, 2, bidirectional=True), random.Random(0)
+
+    def calls(count: int) -> None:
+        for _ in range(count):
+            x = torch.randn(chance.randint(1, 40), chance.randint(1, 20), 16)
+            if training:
+                module(x)[0].sum().backward()
+            else:
+                with torch.no_grad():
+                    module(x)
+
+    calls(200)  # kernels, buffers and the allocator's reserves
+    before = resident()
+    calls(2000)
+    assert resident() - before < 50
