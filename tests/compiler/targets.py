@@ -24,7 +24,7 @@ def lowered(name: str) -> ISA:
 def runnable() -> list[ISA]:
     """Every row of this kind of processor; those it cannot run are lowered."""
     here = isa.available()
-    same = [row for row in isa.TABLE if here and row.triple == here[0].triple]
+    same = [row for row in isa.TABLE if here and row.machine == here[0].machine]
     return [row if row in here else lowered(row.name) for row in same]
 
 

@@ -16,7 +16,7 @@ class ISA:
     """
 
     name: str
-    triple: str
+    machine: str
     cpu: str
     features: str
     bits: int
@@ -50,13 +50,18 @@ def by_name(name: str) -> ISA:
     raise ValueError(f"unknown ISA {name!r}: expected one of {[r.name for r in TABLE]}")
 
 
+def machine_of(triple: str) -> str:
+    """The kind of processor in a target triple, under the name that the table has for it."""
+    name = triple.split("-")[0]
+    return {"amd64": "x86_64", "arm64": "aarch64"}.get(name, name)
+
+
 @functools.cache
 def available() -> tuple[ISA, ...]:
     """The rows that this processor and operating system can run, widest first."""
     from llvmlite import binding
 
-    machine = binding.get_process_triple().split("-")[0]
-    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine)
+    machine = machine_of(binding.get_process_triple())
     has = binding.get_host_cpu_features()
     wanted = {
         "avx512": ("avx512f", "avx512vl", "avx512bw", "avx512dq"),
@@ -65,7 +70,7 @@ def available() -> tuple[ISA, ...]:
         "neon": (),
     }
     return tuple(
-        row for row in TABLE if row.triple == machine and all(has.get(f) for f in wanted[row.name])
+        row for row in TABLE if row.machine == machine and all(has.get(f) for f in wanted[row.name])
     )
 
 

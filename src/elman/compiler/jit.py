@@ -16,7 +16,7 @@ from typing import Any
 
 from ..runtime.cache import ObjectCache
 from .ir import Module
-from .isa import ISA
+from .isa import ISA, machine_of
 
 _READ, _WRITE, _EXECUTE = 1, 2, 4  # of mprotect, on every system that has it
 CACHE = ObjectCache()
@@ -88,8 +88,8 @@ def object_code(module: Module, isa: ISA) -> bytes:
     binding, _ = _engine()
     with LOCK:
         triple = binding.get_process_triple()
-        if not triple.startswith(isa.triple):
-            triple = f"{isa.triple}-unknown-linux-gnu"
+        if machine_of(triple) != isa.machine:
+            triple = f"{isa.machine}-unknown-linux-gnu"
         machine = binding.Target.from_triple(triple).create_target_machine(
             cpu=isa.cpu, features=isa.features, opt=2, reloc="pic", codemodel="small"
         )
