@@ -63,7 +63,10 @@ class Cell:
 
         Raises:
             FormulaError: where the formula is wrong.
+            ValueError: if the given name is taken.
         """
+        if name in STEPS:
+            raise ValueError(f"name must be one that no traced step has, got {name!r}")
         h = node("state", attr=self.states[0])
         outputs = self.step(
             _Group(self, "gate", self.gates, lambda name: node("x", attr=name)),

@@ -28,27 +28,44 @@ class Spec(NamedTuple):
         return kernel_for(self.step, x.dtype, self.isa, units, self.rows.B == 1)
 
 
-def check_weights(step: Step, x: Tensor, weights: Sequence[Weights]) -> None:
-    """Weights of other shapes would be read beyond their end; anyone can put them there.
-
-    (The input's shape is the layers' business: ``(T, B, I)``, or ``(N, I)`` with tables.)
-    """
+def check_shapes(
+    step: Step,
+    rows: Rows,
+    x: Tensor,
+    initial: Sequence[Tensor | None],
+    weights: Sequence[Weights],
+    inputs: Sequence[Tensor] = (),
+) -> None:
+    """Tensors of other shapes would be read beyond their end; anyone can put them there."""
     units, width = weights[0].w_hh.shape[-1], x.shape[-1]
-    rows = len(step.gates) * units
+    lead = (rows.T, rows.B) if rows.counts is None else (rows.N,)
+    height = len(step.gates) * units
     for mine in weights:
         w_ih, w_hh, b_ih, b_hh = mine
-        if (
-            w_ih.shape == (rows, width)
-            and w_hh.shape == (rows, units)
-            and (b_ih is None or b_ih.shape == (rows,))
-            and (b_hh is None or b_hh.shape == (rows,))
+        if not (
+            w_ih.shape == (height, width)
+            and w_hh.shape == (height, units)
+            and (b_ih is None or b_ih.shape == (height,))
+            and (b_hh is None or b_hh.shape == (height,))
         ):
-            continue
-        raise RuntimeError(
-            f"expected weights of shapes {(rows, width)}, {(rows, units)}, {(rows,)}, {(rows,)}, "
-            f"got {[None if t is None else tuple(t.shape) for t in mine]}: something has "
-            "replaced them"
-        )
+            raise RuntimeError(
+                f"expected weights of shapes {(height, width)}, {(height, units)}, {(height,)}, "
+                f"{(height,)}, got {[None if t is None else tuple(t.shape) for t in mine]}: "
+                "something has replaced them"
+            )
+    if x.shape != (*lead, width):
+        raise RuntimeError(f"expected x of shape {(*lead, width)}, got {tuple(x.shape)}")
+    for h in initial:
+        if h is not None and h.shape != (len(weights), rows.B, units):
+            raise RuntimeError(
+                f"expected an initial state of shape {(len(weights), rows.B, units)}, got "
+                f"{tuple(h.shape)}"
+            )
+    for given in inputs:
+        if given.shape != (*lead, units):
+            raise RuntimeError(
+                f"expected a further input of shape {(*lead, units)}, got {tuple(given.shape)}"
+            )
 
 
 def split(flat: Sequence[Tensor | None]) -> list[Weights]:
@@ -82,7 +99,10 @@ def by_reference(
     weights: Sequence[Weights],
     inputs: Sequence[Tensor],
 ) -> tuple[Tensor, list[Tensor]]:
-    """What :func:`recur` computes, by PyTorch operations."""
+    """What :func:`recur` computes, by PyTorch operations, in the weights' dtype."""
+    if torch._C._is_any_autocast_enabled():
+        with torch.autocast(x.device.type, enabled=False):
+            return by_reference(step, rows, x, initial, weights, inputs)
     outputs, finals = [], []
     for d, mine in enumerate(weights):
         shape = (rows.B, mine.w_hh.shape[-1])
@@ -185,8 +205,14 @@ def through_reference(
     given: Sequence[Tensor | None],
     gradients: Sequence[Tensor | None],
     needed: Sequence[bool],
+    create_graph: bool,
 ) -> list[Tensor | None]:
-    """The same gradients as differentiable functions of everything: double backward."""
+    """The same gradients by PyTorch operations, differentiable if ``create_graph``.
+
+    They are taken of fresh views: the tensors themselves may depend on one another, and then
+    their gradients here would count what the caller's graph counts again.
+    """
+    given = [None if t is None else t.view_as(t) for t in given]
     x, *rest = given
     assert x is not None
     initial, flat = rest[: len(step.states)], rest[len(step.states) :]
@@ -198,7 +224,7 @@ def through_reference(
             [o for o, _ in results],
             wanted,
             [g for _, g in results],
-            create_graph=True,
+            create_graph=create_graph,
             allow_unused=True,
         )
     )

@@ -70,8 +70,9 @@ def explain(module: torch.nn.Module) -> Explanation:
     for name, layer in module.named_modules():
         if not isinstance(layer, (Layer, Single)):
             continue
-        reason = obstacle(list(layer.parameters()))
+        weights = list(layer.parameters())
+        reason = obstacle(weights)
         path, isa = "reference" if reason else "kernel", current_isa()
-        kernels = compiled(layer._step(), next(layer.parameters()).dtype)
+        kernels = compiled(layer._step(), weights[0].dtype if weights else None)
         rows.append(LayerReport(name, repr(layer), path, reason, isa.name if isa else "", kernels))
     return Explanation(tuple(rows), threads_status(), CACHE.status())

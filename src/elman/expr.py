@@ -151,8 +151,6 @@ def _extreme(g: Node, a: Node, b: Node, wins: Node) -> Node:
     return where(apply("eq", a, b), g * 0.5, where(wins, g, 0.0))
 
 
-_tensor = torch.as_tensor
-
 PRIMITIVES: Mapping[str, Primitive] = {
     "add": Primitive(torch.add, lambda g, y, a, b: (g, g), lambda v, a, b: v.add(a, b)),
     "sub": Primitive(torch.sub, lambda g, y, a, b: (g, -g), lambda v, a, b: v.sub(a, b)),
@@ -184,12 +182,12 @@ PRIMITIVES: Mapping[str, Primitive] = {
         torch.relu, lambda g, y, a: (_zero_where(y <= 0, g),), lambda v, a: v.relu(a), costly=True
     ),
     "maximum": Primitive(
-        lambda a, b: torch.maximum(*torch.broadcast_tensors(_tensor(a), _tensor(b))),
+        torch.maximum,
         lambda g, y, a, b: (_extreme(g, a, b, a > b), _extreme(g, a, b, b > a)),
         lambda v, a, b: v.call("maximum", a, b),
     ),
     "minimum": Primitive(
-        lambda a, b: torch.minimum(*torch.broadcast_tensors(_tensor(a), _tensor(b))),
+        torch.minimum,
         lambda g, y, a, b: (_extreme(g, a, b, a < b), _extreme(g, a, b, b < a)),
         lambda v, a, b: v.call("minimum", a, b),
     ),
@@ -209,16 +207,34 @@ PRIMITIVES: Mapping[str, Primitive] = {
     },
 }
 
-LEAVES = frozenset(
-    {"x", "bias", "state", "vector", "number", "input", "const", "carry", "gout", "saved", "new"}
-)
+
+def _is_mask(value: Any) -> bool:
+    return isinstance(value, Node) and value.op in PRIMITIVES and PRIMITIVES[value.op].mask
 
 
 def apply(name: str, *args: Any) -> Any:
     """A primitive on symbolic values; on tensors alone, the tensor that it is in PyTorch."""
-    if any(isinstance(a, Node) for a in args):
-        return node(name, *(a if isinstance(a, Node) else _as_constant(name, a) for a in args))
-    return PRIMITIVES[name].torch(*args)
+    if not any(isinstance(a, Node) for a in args):
+        like = next(
+            (a for a in args if isinstance(a, torch.Tensor) and a.is_floating_point()), None
+        )
+        return PRIMITIVES[name].torch(*(_as_tensor(a, like) for a in args))
+    for place, argument in enumerate(args):
+        wanted = name == "where" and place == 0
+        if _is_mask(argument) != wanted:
+            raise FormulaError(
+                f"{name}() takes {'a comparison' if wanted else 'values, not a comparison,'} as "
+                f"argument {place + 1}: turn one into the other with `a > 0` or "
+                "elman.where(condition, 1.0, 0.0)"
+            )
+    return node(name, *(a if isinstance(a, Node) else _as_constant(name, a) for a in args))
+
+
+def _as_tensor(value: Any, like: torch.Tensor | None) -> torch.Tensor:
+    """A number as a tensor of the dtype and device of the tensors beside it."""
+    if isinstance(value, torch.Tensor) or like is None:
+        return torch.as_tensor(value)
+    return torch.full((), value, dtype=like.dtype, device=like.device)
 
 
 def _as_constant(name: str, value: Any) -> Node:
@@ -267,17 +283,20 @@ def walk(roots: Iterable[Node]) -> Iterator[Node]:
             stack.extend((a, False) for a in reversed(current.args))
 
 
-def evaluate(roots: Iterable[Node], leaf: Callable[..., Any]) -> list[torch.Tensor]:
+def evaluate(
+    roots: Iterable[Node], leaf: Callable[..., Any], like: torch.Tensor
+) -> list[torch.Tensor]:
     """The roots' values by PyTorch operations; ``leaf`` gives leaves and products their values.
 
     ``leaf`` is called as ``leaf(node, operands)`` with the values of a product's operands.
+    Numbers have the dtype and device of ``like``.
     """
     values: dict[Node, Any] = {}
     roots = list(roots)
     for current in walk(roots):
         operands = [values[a] for a in current.args]
         if current.op == "const":
-            values[current] = float.fromhex(current.attr)
+            values[current] = _as_tensor(float.fromhex(current.attr), like)
         elif current.op in PRIMITIVES:
             values[current] = PRIMITIVES[current.op].torch(*operands)
         else:

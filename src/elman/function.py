@@ -20,13 +20,13 @@ from .cell import Step
 from .execution import (
     Spec,
     by_reference,
-    check_weights,
+    check_shapes,
     gradients_of,
     run,
     split,
     through_reference,
 )
-from .paths import kernel_isa
+from .paths import kernel_isa, readable
 
 
 def recur(
@@ -59,36 +59,50 @@ def recur(
     for mine in weights:
         tensors += mine
     isa = kernel_isa(tensors)
-    if isa is None or rows.N == 0 or (inputs and any(i.requires_grad for i in inputs)):
+    graph = torch.is_grad_enabled()
+    if isa is None or rows.N == 0 or (inputs and graph and any(i.requires_grad for i in inputs)):
         return by_reference(step, rows, x, initial, weights, inputs)
-    check_weights(step, x, weights)
+    check_shapes(step, rows, x, initial, weights, inputs)
     spec = Spec(step, rows, len(step.states), inputs, isa)
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
+    if graph and any(t is not None and t.requires_grad for t in tensors):
         flat = [t for mine in weights for t in mine]
-        output, *final = _Recurrence.apply(spec, x, *initial, *flat)
+        output, *final = _Recurrence.apply(spec, x, *initial, *flat, *inputs)
     else:
         output, final, _ = run(spec, x, initial, weights, keep=False)
     return output, final
 
 
 class _Recurrence(torch.autograd.Function):
-    """The kernels' forward and backward pass; the reference where gradients are differentiated."""
+    """The kernels' forward and backward pass.
+
+    The gradient is the reference's where it is differentiated itself, and where the gradient
+    that arrives is nothing that a kernel can read (a batch of them, under a transform).
+    """
 
     @staticmethod
     def forward(ctx: Any, spec: Spec, x: Tensor, *tensors: Tensor | None) -> Any:
         ctx.set_materialize_grads(False)
-        initial, flat = tensors[: spec.states], tensors[spec.states :]
+        initial, rest = tensors[: spec.states], tensors[spec.states :]
+        flat = rest[: len(rest) - len(spec.inputs)]
         output, final, kept = run(spec, x, initial, split(flat), keep=True)
-        ctx.spec = spec
+        ctx.spec = spec._replace(inputs=())  # they are among the saved tensors
+        ctx.counts = 1 + spec.states + len(flat), len(spec.inputs)
         ctx.save_for_backward(x, *tensors, *kept)
         return output, *final
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        count = len(ctx.needs_input_grad) - 1
-        spec, saved, needed = ctx.spec, ctx.saved_tensors, ctx.needs_input_grad[1:]
-        if torch.is_grad_enabled() and any(g is not None for g in gradients):
-            step, rows, _, inputs, _ = spec
-            given = saved[:count]
-            return None, *through_reference(step, rows, inputs, given, gradients, needed)
-        return None, *gradients_of(spec, saved[:count], saved[count:], gradients, needed)
+        count, inputs_count = ctx.counts
+        saved = ctx.saved_tensors
+        given, inputs, kept = saved[:count], saved[count:][:inputs_count], saved[count:]
+        spec, needed = ctx.spec._replace(inputs=inputs), ctx.needs_input_grad[1 : 1 + count]
+        graph = torch.is_grad_enabled()
+        arrived = [None if g is None else g.resolve_neg() for g in gradients]
+        if any(g is not None for g in arrived) and (graph or not readable(arrived)):
+            with torch.enable_grad():
+                found = through_reference(
+                    spec.step, spec.rows, inputs, given, arrived, needed, create_graph=graph
+                )
+        else:
+            found = gradients_of(spec, given, kept[inputs_count:], arrived, needed)
+        return None, *found, *[None] * inputs_count

@@ -19,7 +19,7 @@ from .batch import Rows, Weights
 from .cell import STEPS, Step
 from .compiler.kernel import DTYPES, kernel_for
 from .errors import PathError
-from .execution import Spec, by_reference, check_weights, gradients_of, run, split
+from .execution import Spec, by_reference, check_shapes, gradients_of, run, split
 from .paths import current_isa, kernel_isa, obstacle
 
 
@@ -50,6 +50,16 @@ def _unpack(
     step = STEPS.get(formula)
     if step is None:
         raise RuntimeError(f"the cell of the formula {formula!r} is gone: keep it alive")
+    if (
+        x.dim() != 3
+        or len(initial) not in (0, len(step.states))
+        or len(weights) not in (*((4, 8) if bias else (2, 4)),)
+    ):
+        raise RuntimeError(
+            f"elman::recur: expected x of shape (T, B, I), {len(step.states)} initial states or "
+            f"none, and weights of one direction or two, got x of shape {tuple(x.shape)}, "
+            f"{len(initial)} states and {len(weights)} weights"
+        )
     rows = Rows(x.shape[0], x.shape[1], x.shape[0] * x.shape[1])
     states: list[Tensor | None] = list(initial) or [None] * len(step.states)
     flat: list[Tensor | None] = list(weights)
@@ -59,7 +69,7 @@ def _unpack(
     if isa is None:
         why = obstacle([x, *states, *flat])
         raise PathError(f"a compiled program runs the kernel, which is not possible here: {why}")
-    check_weights(step, x, split(flat))
+    check_shapes(step, rows, x, states, split(flat))
     return Spec(step, rows, len(states), (), isa), states, flat
 
 
@@ -112,14 +122,23 @@ def _backward(
     bias: bool,
     kept: Sequence[Tensor],
     gradients: Sequence[Tensor],
+    needed: Sequence[bool],
 ) -> list[Tensor]:
-    """The gradients of x, the initial states if given, and the weights."""
+    """The gradients of those of x, the given initial states and the weights that are needed."""
     spec, states, flat = _unpack(formula, x, initial, weights, bias)
+    given = [x, *initial, *weights]
     if spec.rows.N == 0:
-        return [torch.zeros_like(t) for t in (x, *initial, *weights)]
-    given = [x, *states, *flat]
-    needed = [t is not None for t in given]
-    return [g for g in gradients_of(spec, given, kept, gradients, needed) if g is not None]
+        return [torch.zeros_like(t) for t, n in zip(given, needed, strict=True) if n]
+    units, directions = weights[1].shape[1], len(split(flat))
+    size = spec.kernel(x, units).saved_size(spec.rows, units)
+    final = (directions, spec.rows.B, units)
+    shapes = [(*x.shape[:2], directions * units), *[final] * spec.states]
+    if [k.numel() for k in kept] != [size] * directions or [g.shape for g in gradients] != shapes:
+        raise RuntimeError("elman::recur_backward: these tensors are not of the forward pass")
+    asked = dict(zip(map(id, given), needed, strict=True))
+    every = [x, *states, *flat]
+    wanted = [t is not None and asked[id(t)] for t in every]
+    return [g for g in gradients_of(spec, every, kept, gradients, wanted) if g is not None]
 
 
 @_backward.register_fake
@@ -131,21 +150,27 @@ def _(
     bias: bool,
     kept: Sequence[Tensor],
     gradients: Sequence[Tensor],
+    needed: Sequence[bool],
 ) -> list[Tensor]:
-    return [t.new_empty(t.shape) for t in (x, *initial, *weights)]
+    given = (x, *initial, *weights)
+    return [t.new_empty(t.shape) for t, n in zip(given, needed, strict=True) if n]
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     formula, x, initial, weights, bias, keep = inputs
-    if not keep:
-        raise RuntimeError("elman::recur needs keep=True where a gradient is wanted")
     results = 1 + len(STEPS[formula].states)
     ctx.formula, ctx.bias, ctx.counts = formula, bias, (len(initial), len(weights))
-    ctx.shapes = [t.shape for t in output[:results]]
+    ctx.shapes, ctx.keep = [t.shape for t in output[:results]], keep
+    ctx.needed = [t.requires_grad for t in (x, *initial, *weights)]
     ctx.save_for_backward(x, *initial, *weights, *output[results:])
 
 
 def _autograd(ctx: Any, gradients: Sequence[Tensor | None]) -> Any:
+    if not ctx.keep:
+        raise RuntimeError(
+            "this program was traced without gradients (under torch.no_grad, or with nothing that "
+            "requires one) and has none: trace it again with gradients enabled"
+        )
     many, count = ctx.counts
     x, *rest = ctx.saved_tensors
     initial, weights, kept = rest[:many], rest[many : many + count], rest[many + count :]
@@ -153,8 +178,9 @@ def _autograd(ctx: Any, gradients: Sequence[Tensor | None]) -> Any:
         x.new_zeros(shape) if g is None else g
         for g, shape in zip(gradients, ctx.shapes, strict=False)  # and none for what is kept
     ]
-    dx, *found = _backward(ctx.formula, x, initial, weights, ctx.bias, kept, given)
-    return None, dx, found[:many], found[many:], None, None
+    found = iter(_backward(ctx.formula, x, initial, weights, ctx.bias, kept, given, ctx.needed))
+    dx, *others = [next(found) if n else None for n in ctx.needed]
+    return None, dx, others[:many], others[many:], None, None
 
 
 _forward.register_autograd(_autograd, setup_context=_setup)

@@ -70,25 +70,47 @@ def _own_isa() -> ISA | None:
     return rows[0] if rows and not jit.obstacle() else None
 
 
-def _transformed() -> bool:
-    """Whether something other than eager autograd is looking on."""
-    return (
-        torch.compiler.is_compiling()
-        or torch._C._functorch.peek_interpreter_stack() is not None
-        or forward_ad._current_level >= 0
-    )
+def _onlooker() -> str:
+    """Who else follows the operations of this thread, in words: a kernel has none to follow."""
+    if torch.compiler.is_compiling():
+        return "torch.compile traces the reference"
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return "a functorch transform differentiates or vectorises the reference"
+    if forward_ad._current_level >= 0:
+        return "forward-mode derivatives are taken of the reference"
+    if torch._C._get_tracing_state() is not None:
+        return "torch.jit.trace records the reference"
+    if torch._C._len_torch_dispatch_stack() > 0:
+        return "a dispatch mode follows the operations of the reference"
+    return ""
 
 
-def _plain(tensors: Sequence[Tensor | None]) -> bool:
-    """Whether all tensors are ones that a kernel can read."""
+def unfit(tensors: Sequence[Tensor | None]) -> str:
+    """Why a kernel cannot read one of the tensors, in words; empty if it can read all."""
     dtype = None
     for t in tensors:
-        if t is not None:
-            if dtype is None:
-                dtype = t.dtype
-            if not (t.is_cpu and t.dtype is dtype and type(t) in _PLAIN) or t.is_neg():
-                return False
-    return dtype in DTYPES
+        if t is None:
+            continue
+        if dtype is None:
+            dtype = t.dtype
+        plain = type(t) in _PLAIN and t.layout is torch.strided
+        if plain and t.is_cpu and t.dtype is dtype and not t.is_neg():
+            continue
+        if not t.is_cpu:
+            return f"a tensor is on {t.device}, kernels run on the CPU"
+        if t.dtype != dtype:
+            return f"tensors are of both {dtype} and {t.dtype}"
+        if not plain:
+            return f"a tensor is a {type(t).__name__} of layout {t.layout}"
+        return "a tensor is the negative of another's memory, without resolve_neg()"
+    return "" if dtype is None or dtype in DTYPES else f"there are no kernels for {dtype}"
+
+
+def readable(gradients: Sequence[Tensor | None]) -> bool:
+    """Whether a kernel can read gradients: plain tensors with memory, and no transform at work."""
+    if _onlooker() or unfit(gradients):
+        return False
+    return not any(g is not None and g._is_zerotensor() for g in gradients)
 
 
 def kernel_isa(tensors: Sequence[Tensor | None]) -> ISA | None:
@@ -100,7 +122,7 @@ def kernel_isa(tensors: Sequence[Tensor | None]) -> ISA | None:
     if wanted == "reference":
         return None
     isa = current_isa()
-    if isa is not None and not _transformed() and _plain(tensors):
+    if isa is not None and not _onlooker() and not unfit(tensors):
         return isa
     if wanted == "kernel":
         raise PathError(f"set_path('kernel'), but {obstacle(tensors)}")
@@ -111,23 +133,6 @@ def obstacle(tensors: Sequence[Tensor | None]) -> str:
     """Why the kernel does not run on these tensors, in words; empty if it does."""
     if _path.get() == "reference":
         return "set_path('reference')"
-    if torch.compiler.is_compiling():
-        return "torch.compile traces the reference"
-    if forward_ad._current_level >= 0:
-        return "forward-mode derivatives are taken of the reference"
-    if _transformed():
-        return "a functorch transform differentiates or vectorises the reference"
     if current_isa() is None:
         return jit.obstacle() or "there are no kernels for this processor"
-    given = [t for t in tensors if t is not None]
-    dtype = given[0].dtype
-    for t in given:
-        if not t.is_cpu:
-            return f"a tensor is on {t.device}, kernels run on the CPU"
-        if t.dtype != dtype:
-            return f"tensors are of both {dtype} and {t.dtype}"
-        if type(t) not in _PLAIN:
-            return f"a tensor is a {type(t).__name__}, a subclass with operations of its own"
-        if t.is_neg():
-            return "a tensor is the negative of another's memory, without resolve_neg()"
-    return "" if dtype in DTYPES else f"there are no kernels for {dtype}"
+    return _onlooker() or unfit(tensors)

@@ -58,7 +58,7 @@ def run(
                 return 0.0 if weights.b_hh is None else weights.b_hh[blocks[node.attr]]
             return given[node.op, node.attr]
 
-        new = evaluate(step.new, leaf)
+        new = evaluate(step.new, leaf, x)
         outputs[t] = new[0]
         states = [
             v if n == rows.B else torch.cat([v, old[n:]])

@@ -64,6 +64,19 @@ def test_the_key_of_a_plan_tells_formulas_apart_and_nothing_else():
     assert plan_of(elman.cells.Elman("tanh").trace()).key == plan_of(STEPS["tanh"]).key
 
 
+def test_the_key_of_a_plan_covers_the_order_of_gates_and_inputs():
+    def step(self, x, u, s):
+        return tanh(x.a + self.input("p") * u.b) + self.input("q")
+
+    def key(**names):
+        return plan_of(type("Ordered", (elman.Cell,), {"step": step, **names})().trace()).key
+
+    first = key(gates=("a", "b"), inputs=("p", "q"))
+    assert key(gates=("a", "b"), inputs=("p", "q")) == first
+    assert key(gates=("b", "a"), inputs=("p", "q")) != first
+    assert key(gates=("a", "b"), inputs=("q", "p")) != first
+
+
 class _Cell(elman.Cell):
     gates = ("a",)
 
@@ -81,13 +94,32 @@ def _broken(step):
         (lambda self, x, u, s: x.a if x.a > 0 else u.a, r"use elman.where\(condition, a, b\)"),
         (lambda self, x, u, s: (x.a, u.a), r"must return one value for each of the states"),
         (lambda self, x, u, s: 1.0, r"must return one value for each of the states"),
+        (lambda self, x, u, s: (x.a > 0) * u.a, r"mul\(\) takes values, not a comparison, as arg"),
+        (lambda self, x, u, s: elman.where(x.a, u.a, 0.0), r"where\(\) takes a comparison as arg"),
         (lambda self, x, u, s: x.a + "1", r"add\(\) .* takes symbolic values and plain numbers"),
     ],
-    ids=["gate", "state", "input", "if", "too-many", "no-value", "text"],
+    ids=[
+        "gate",
+        "state",
+        "input",
+        "if",
+        "too-many",
+        "no-value",
+        "mask-as-value",
+        "value-as-mask",
+        "text",
+    ],
 )
 def test_a_mistake_in_a_formula_is_named_with_its_remedy(step, message):
     with pytest.raises(FormulaError, match=message):
         _broken(step).trace()
+
+
+def test_a_name_is_given_once():
+    with pytest.raises(
+        ValueError, match="name must be one that no traced step has, got 'RNN_TANH'"
+    ):
+        elman.cells.Elman().trace("RNN_TANH")
 
 
 def test_a_cell_without_a_step_says_so():

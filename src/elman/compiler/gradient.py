@@ -21,7 +21,6 @@ class Backward:
     x: dict[str, Node]
     bias: dict[str, Node]
     product: dict[Node, Node]  # by the product: the gradient of its result
-    input: dict[str, Node]
 
 
 def differentiate(step: Step) -> Backward:
@@ -55,4 +54,4 @@ def differentiate(step: Step) -> Backward:
     zero = constant(0.0)
     state = dict.fromkeys(step.states, zero) | found("state")
     products = {n: g for n, g in gradients.items() if n.op == "product"}
-    return Backward(state, found("x"), found("bias"), products, found("input"))
+    return Backward(state, found("x"), found("bias"), products)

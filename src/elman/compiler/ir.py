@@ -18,7 +18,6 @@ class Module:
 
     def __init__(self) -> None:
         self.functions: list[Function] = []
-        self.globals: list[str] = []
         self._declared: dict[str, None] = {}
 
     def declare(self, signature: str) -> None:
@@ -26,8 +25,8 @@ class Module:
         self._declared[signature] = None
 
     def __str__(self) -> str:
-        parts = [*self.globals, *(f"declare {d}" for d in self._declared)]
-        return "\n".join(parts + [str(f) for f in self.functions]) + "\n"
+        declarations = [f"declare {d}" for d in self._declared]
+        return "\n".join([*declarations, *map(str, self.functions)]) + "\n"
 
 
 class Function:

@@ -52,7 +52,7 @@ def by_name(name: str) -> ISA:
 
 def machine_of(triple: str) -> str:
     """The kind of processor in a target triple, under the name that the table has for it."""
-    name = triple.split("-")[0]
+    name = triple.partition("-")[0]
     return {"amd64": "x86_64", "arm64": "aarch64"}.get(name, name)
 
 

@@ -120,12 +120,23 @@ def sources() -> list[Path]:
     return sorted([*folder.glob("*.py"), folder.parent / "expr.py"])
 
 
+def _digest_of_sources() -> bytes:
+    """Of the source as it is when it is imported: it may be replaced under a running process."""
+    digest = hashlib.sha256()
+    try:
+        for source in sources():
+            digest.update(source.read_bytes())
+    except OSError:  # no source at hand (an archive): what this process makes is its own
+        digest.update(os.urandom(32))
+    return digest.digest()
+
+
+_SOURCES = _digest_of_sources()
+
+
 @cache
 def _toolchain() -> str:
     """What object code depends on besides the formula: LLVM, and this package's own source."""
     import llvmlite
 
-    digest = hashlib.sha256(llvmlite.__version__.encode())
-    for source in sources():
-        digest.update(source.read_bytes())
-    return digest.hexdigest()
+    return f"{llvmlite.__version__} {_SOURCES.hex()}"

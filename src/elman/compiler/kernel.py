@@ -266,7 +266,7 @@ def _same(form: Form) -> Kernel | None:
     return None
 
 
-def compiled(step: Step, dtype: torch.dtype) -> dict[str, str]:
+def compiled(step: Step, dtype: torch.dtype | None) -> dict[str, str]:
     """By pass, where the code of a step's kernels came from; only of those that have been used."""
     return {
         name: run.origin

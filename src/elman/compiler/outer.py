@@ -111,7 +111,8 @@ def _matrix(frame: Frame, area: str, job: Int, part: Int, z_columns: int) -> Non
     def block(left: Int) -> Int:
         return f.mul(shape.width(f, left, v.lanes), v.lanes)
 
-    with f.loop(0, given["terms"]) as term, f.loop(0, total, depth) as begin:
+    some = f.select(f.compare("slt", first, last), given["terms"], 0)  # a part may be empty
+    with f.loop(0, some) as term, f.loop(0, total, depth) as begin:
         one = f.compare("eq", term, 0)
         here = f.select(one, job, f.sub(f.add(given["more"], term), 1))
         each = _job(frame, here)

@@ -42,7 +42,9 @@ class Plan:
     def key(self) -> str:
         """A digest of all that the kernels are made from."""
         numbers: dict[Node, int] = {}
-        lines = [f"{self.step.states} {self.saved_states} {self.z_x} {self.z_bias}"]
+        step = self.step
+        lines = [f"{step.gates} {step.states} {step.inputs} {self.saved_states}"]
+        lines.append(f"{self.z_x} {self.z_bias}")
         programs = (self.infer, self.train, self.backward)
         stores = [s for p in programs for stage in p.stages for s in stage.stores]
         roots = [s.value for s in stores] + [o for _, _, o in self.z_product]

@@ -62,7 +62,7 @@ class Shape:
 
     @property
     def name(self) -> str:
-        return f"tile_{self.rows}x{'_'.join(map(str, self.widths))}"
+        return f"tile_{self.rows}x{'_'.join(map(str, self.widths))}_{self.chains}"
 
     def padded(self, units: int, lanes: int) -> int:
         """The units rounded up to whole tiles."""

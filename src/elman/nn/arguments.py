@@ -141,5 +141,5 @@ def _ragged(owner: str, sizes: Tensor, total: int) -> Rows:
             f"add up to the {total} rows of its data, got {sizes.tolist()[:20]}; make it with "
             "torch.nn.utils.rnn.pack_padded_sequence"
         )
-    sizes = sizes.contiguous()
+    sizes = sizes.clone()  # what has been checked, and not what the caller makes of it
     return Rows(len(counts), counts[0], total, sizes, sizes.cumsum(0) - sizes)
