@@ -110,7 +110,8 @@ def readable(gradients: Sequence[Tensor | None]) -> bool:
     """Whether a kernel can read gradients: plain tensors with memory, and no transform at work."""
     if _onlooker() or unfit(gradients):
         return False
-    return not any(g is not None and g._is_zerotensor() for g in gradients)
+    batched = torch._C._functorch.is_legacy_batchedtensor  # by grad(is_grads_batched=True)
+    return not any(g is not None and (g._is_zerotensor() or batched(g)) for g in gradients)
 
 
 def kernel_isa(tensors: Sequence[Tensor | None]) -> ISA | None:

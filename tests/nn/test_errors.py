@@ -102,7 +102,7 @@ CASES: dict[str, tuple[Call, str]] = {
     ),
     "small weight_hh": (
         lambda nn: replaced(rnn(nn), weight_hh_l0=(4, 4))(zeros(3, 2, 4)),
-        r"weights of shapes .*got .*\(4, 4\)",
+        r"recurrent weight with 5 columns .*got shape \(4, 4\)",
     ),
     "short bias in the second layer": (
         lambda nn: replaced(rnn(nn, 2), bias_hh_l1=(4,))(zeros(3, 2, 4)),
@@ -148,7 +148,7 @@ CASES: dict[str, tuple[Call, str]] = {
     ),
     "small weight_hh of a cell": (
         lambda nn: replaced(cell(nn), weight_hh=(4, 4))(zeros(2, 4)),
-        r"weights of shapes .*got .*\(4, 4\)",
+        r"recurrent weight with 5 columns .*got shape \(4, 4\)",
     ),
 }
 
@@ -191,7 +191,7 @@ def test_a_full_set_of_weights_of_another_size_is_refused(units: int, given: boo
         bias_ih_l0=(units,),
         bias_hh_l0=(units,),
     )
-    with pytest.raises(RuntimeError, match="weights of shapes"):
+    with pytest.raises(RuntimeError, match="recurrent weight with 5 columns"):
         module(zeros(3, 2, 4), zeros(1, 2, 5) if given else None)
 
 

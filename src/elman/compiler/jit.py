@@ -65,22 +65,22 @@ def obstacle() -> str:
     return f"this system refuses executable memory ({why})" if refused else ""
 
 
-@cache
 def _engine() -> tuple[Any, Any]:
+    """LLVM's binding, and the one engine in which all code lives; made at the first use."""
+    with LOCK:  # a cached function alone would let two threads make one each
+        return _make_engine()
+
+
+@cache
+def _make_engine() -> tuple[Any, Any]:
     from llvmlite import binding
 
-    with LOCK:
-        binding.initialize_all_targets()
-        binding.initialize_all_asmprinters()
-        return binding, binding.create_lljit_compiler(_machine_of_host())
-
-
-def _machine_of_host() -> Any:
-    from llvmlite import binding
-
-    return binding.Target.from_default_triple().create_target_machine(
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    host = binding.Target.from_default_triple().create_target_machine(
         cpu=binding.get_host_cpu_name(), opt=2, reloc="pic", jit=True
     )
+    return binding, binding.create_lljit_compiler(host)
 
 
 def object_code(module: Module, isa: ISA) -> bytes:

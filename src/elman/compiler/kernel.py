@@ -249,8 +249,8 @@ def kernel_for(step: Step, dtype: torch.dtype, isa: ISA, units: int, single: boo
         name = DTYPES[dtype]
         cut = chains(isa, name, units)
         shape = Shape.single(isa, name, cut, units) if single else Shape.many(isa, cut)
-        form = Form(plan_of(step), dtype, Target(isa, name, shape, Shape.many(isa, 1)))
         with LOCK:
+            form = Form(plan_of(step), dtype, Target(isa, name, shape, Shape.many(isa, 1)))
             known = _same(form)
             while len(_kernels) >= _KERNEL_LIMIT:
                 _kernels.pop(next(iter(_kernels)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -40,12 +39,15 @@ class Layout:
         self.bytes += -(-nbytes // 64) * 64
 
 
-@functools.cache
-def constants(dtype: torch.dtype) -> tuple[Tensor, int, int]:
-    """Zeros, as many as the widest tile has units, then a one; and their addresses."""
+def _constants(dtype: torch.dtype) -> Tensor:
     values = torch.zeros(257, dtype=dtype, device="cpu")
     values[256] = 1
-    return values, values.data_ptr(), values.data_ptr() + 256 * dtype.itemsize
+    return values
+
+
+#: By dtype zeros, as many as the widest tile has units, then a one. Prepared tables hold their
+#: addresses, so they are made once, before any thread asks.
+_CONSTANTS = {dtype: _constants(dtype) for dtype in (torch.float32, torch.float64)}
 
 
 def padded_units(form: Form, units: int) -> int:
@@ -74,7 +76,7 @@ def _common(
     # Rows of unequal length are handed out in more pieces than there are threads.
     pieces = threads if rows.counts is None else 4 * threads if threads > 1 else 1
     piece = -(-rows.B // min(pieces, -(-rows.B // tile)))
-    zeros = constants(form.dtype)[1]
+    zeros = _CONSTANTS[form.dtype].data_ptr()
     return {
         **dict.fromkeys(tensors, zeros),
         "T": rows.T,
@@ -149,7 +151,7 @@ def backward(
         "columns": widest,
         "depth": depth,
         "area": area,
-        "one": constants(form.dtype)[2],
+        "one": _CONSTANTS[form.dtype].data_ptr() + 256 * size,
     }
     layout = Layout()
     layout.add("panels", len(products_of(plan.backward)) * padded * units * size)

@@ -67,7 +67,7 @@ def read(
 ) -> Call:
     """The normal form of a layer's input. ``size`` is its ``input_size``."""
     if isinstance(input, PackedSequence):
-        x = tensor(owner, "input", input.data, weight)
+        x = tensor(owner, "input", input.data, weight, ValueError)
         if x.dim() != 2:
             raise RuntimeError(
                 f"{owner}: expected the data of a PackedSequence to be 2-D, (N, {size}), got "
@@ -75,7 +75,7 @@ def read(
             )
         _check_features(owner, x, size)
         return Call(_ragged(owner, input.batch_sizes, x.shape[0]), x, input, True, batch_first)
-    x = tensor(owner, "input", input, weight)
+    x = tensor(owner, "input", input, weight, ValueError)
     if x.dim() not in (2, 3):
         raise ValueError(
             f"{owner}: expected input to be 2-D (T, {size}) or 3-D "
@@ -94,13 +94,22 @@ def read(
     return Call(rows, x, None, batched, batch_first)
 
 
-def tensor(owner: str, name: str, value: Tensor, weight: Tensor) -> Tensor:
-    """A tensor argument of the weights' dtype and device; converted only under autocast."""
+def tensor(
+    owner: str,
+    name: str,
+    value: Tensor,
+    weight: Tensor,
+    error: type[Exception] = RuntimeError,
+) -> Tensor:
+    """A tensor argument of the weights' dtype and device; converted only under autocast.
+
+    ``error`` is raised for another dtype: torch.nn's layers and cells differ there.
+    """
     if not isinstance(value, Tensor):
         raise TypeError(f"{owner}: expected {name} to be a Tensor, got {type(value).__name__}")
     if value.dtype != weight.dtype:
         if not torch._C._is_any_autocast_enabled():
-            raise ValueError(
+            raise error(
                 f"{owner}: expected {name} of the weights' dtype {weight.dtype}, got "
                 f"{value.dtype}; convert it with {name}.to({weight.dtype}), or the module with "
                 f"module.to({value.dtype})"
@@ -112,6 +121,15 @@ def tensor(owner: str, name: str, value: Tensor, weight: Tensor) -> Tensor:
             f"{value.device}; move it with {name}.to({str(weight.device)!r})"
         )
     return value
+
+
+def check_weight(owner: str, weight: Tensor, hidden_size: int) -> None:
+    """RuntimeError if the recurrent weight is not that of the module's size."""
+    if weight.shape[-1:] != (hidden_size,):
+        raise RuntimeError(
+            f"{owner}: expected a recurrent weight with {hidden_size} columns (hidden_size), got "
+            f"shape {tuple(weight.shape)}: something has replaced it"
+        )
 
 
 def check_shape(owner: str, name: str, value: Tensor, shape: Sequence[int], meaning: str) -> None:

@@ -51,6 +51,8 @@ class Layer(RNNBase):
         ]
         first = weights[0][0].w_ih
         call = arguments.read(owner, input, self.input_size, self.batch_first, first)
+        for mine in (w for pair in weights for w in pair):
+            arguments.check_weight(owner, mine.w_hh, self.hidden_size)
         shape = (self.num_layers * directions, call.rows.B, self.hidden_size)
         initial = list(states)
         for i, (name, s) in enumerate(zip(self._states, states, strict=True)):

@@ -43,7 +43,7 @@ class RNN(Layer):
 
     Raises:
         ValueError: input that is neither 2-D nor 3-D, or not of the weights' dtype.
-        RuntimeError: a shape that does not fit the module.
+        RuntimeError: a shape that does not fit the module, or ``hx`` of another dtype.
 
     Source: J. L. Elman, "Finding structure in time", Cognitive Science 14 (1990).
 
@@ -65,6 +65,8 @@ class RNN(Layer):
             raise ValueError(f"nonlinearity must be 'tanh' or 'relu', got {nonlinearity!r}")
         self.nonlinearity = nonlinearity
         super().__init__(_MODES[nonlinearity], *args, **kwargs)
+        if self.proj_size:
+            raise ValueError("RNN has no proj_size: only LSTM projects its state")
 
     def _step(self) -> Step:
         return _STEPS[self.mode]
@@ -92,8 +94,8 @@ class RNNCell(Single):
     or None for zeros; returns the new state, shaped as ``hx``.
 
     Raises:
-        ValueError: input or ``hx`` neither 1-D nor 2-D, or not of the weights' dtype.
-        RuntimeError: a shape that does not fit the cell; an unknown nonlinearity.
+        ValueError: input or ``hx`` neither 1-D nor 2-D.
+        RuntimeError: a shape or dtype that does not fit the cell; an unknown nonlinearity.
 
     >>> import elman, torch
     >>> elman.RNNCell(4, 6)(torch.rand(2, 4)).shape
