@@ -72,8 +72,6 @@ def _own_isa() -> ISA | None:
 
 def _onlooker() -> str:
     """Who else follows the operations of this thread, in words: a kernel has none to follow."""
-    if torch.compiler.is_compiling():
-        return "torch.compile traces the reference"
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return "a functorch transform differentiates or vectorises the reference"
     if forward_ad._current_level >= 0:
@@ -93,15 +91,14 @@ def unfit(tensors: Sequence[Tensor | None]) -> str:
             continue
         if dtype is None:
             dtype = t.dtype
-        plain = type(t) in _PLAIN and t.layout is torch.strided
-        if plain and t.is_cpu and t.dtype is dtype and not t.is_neg():
-            continue
+        if type(t) in _PLAIN and t.is_cpu and t.dtype is dtype and not t.is_neg():
+            continue  # of another layout than strided, it raises when its strides are asked for
         if not t.is_cpu:
             return f"a tensor is on {t.device}, kernels run on the CPU"
         if t.dtype != dtype:
             return f"tensors are of both {dtype} and {t.dtype}"
-        if not plain:
-            return f"a tensor is a {type(t).__name__} of layout {t.layout}"
+        if type(t) not in _PLAIN:
+            return f"a tensor is a {type(t).__name__}, a subclass with operations of its own"
         return "a tensor is the negative of another's memory, without resolve_neg()"
     return "" if dtype is None or dtype in DTYPES else f"there are no kernels for {dtype}"
 

@@ -7,7 +7,7 @@ expected, what came, and how to mend it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import torch
 from torch import Tensor
@@ -76,22 +76,26 @@ def read(
         _check_features(owner, x, size)
         return Call(_ragged(owner, input.batch_sizes, x.shape[0]), x, input, True, batch_first)
     x = tensor(owner, "input", input, weight, ValueError)
-    if x.dim() not in (2, 3):
+    dims = x.dim()
+    if dims != 3 and dims != 2:
         raise ValueError(
             f"{owner}: expected input to be 2-D (T, {size}) or 3-D "
-            f"{f'(B, T, {size})' if batch_first else f'(T, B, {size})'}, got {x.dim()}-D of shape "
+            f"{f'(B, T, {size})' if batch_first else f'(T, B, {size})'}, got {dims}-D of shape "
             f"{tuple(x.shape)}"
         )
-    _check_features(owner, x, size)
-    batched = x.dim() == 3
-    x = x.unsqueeze(1) if not batched else x.transpose(0, 1) if batch_first else x
-    if x.shape[0] == 0:
+    if dims == 2:
+        x = x.unsqueeze(1)
+    elif batch_first:
+        x = x.transpose(0, 1)
+    T, B, features = x.shape
+    if features != size:
+        _check_features(owner, x, size)
+    if T == 0:
         raise RuntimeError(
             f"{owner}: expected input to have at least one time step, got shape "
             f"{tuple(input.shape)}"
         )
-    rows = Rows(x.shape[0], x.shape[1], x.shape[0] * x.shape[1])
-    return Call(rows, x, None, batched, batch_first)
+    return Call(Rows(T, B, T * B), x, None, dims == 3, batch_first)
 
 
 def tensor(
@@ -115,7 +119,7 @@ def tensor(
                 f"module.to({value.dtype})"
             )
         value = value.to(weight.dtype)
-    if value.device != weight.device:
+    if not (value.is_cpu and weight.is_cpu) and value.device != weight.device:
         raise RuntimeError(
             f"{owner}: expected {name} on the weights' device {weight.device}, got "
             f"{value.device}; move it with {name}.to({str(weight.device)!r})"
@@ -123,13 +127,12 @@ def tensor(
     return value
 
 
-def check_weight(owner: str, weight: Tensor, hidden_size: int) -> None:
-    """RuntimeError if the recurrent weight is not that of the module's size."""
-    if weight.shape[-1:] != (hidden_size,):
-        raise RuntimeError(
-            f"{owner}: expected a recurrent weight with {hidden_size} columns (hidden_size), got "
-            f"shape {tuple(weight.shape)}: something has replaced it"
-        )
+def refuse_weight(owner: str, weight: Tensor, hidden_size: int) -> NoReturn:
+    """Raises RuntimeError: the recurrent weight is not that of the module's size."""
+    raise RuntimeError(
+        f"{owner}: expected a recurrent weight with {hidden_size} columns (hidden_size), got "
+        f"shape {tuple(weight.shape)}: something has replaced it"
+    )
 
 
 def check_shape(owner: str, name: str, value: Tensor, shape: Sequence[int], meaning: str) -> None:

@@ -38,6 +38,8 @@ class Layer(RNNBase):
             for name in self._all_weights[index]
         ]
         w_ih, w_hh, b_ih, b_hh = tensors if self.bias else (*tensors, None, None)
+        if w_hh.shape[-1] != self.hidden_size:
+            arguments.refuse_weight(type(self).__name__, w_hh, self.hidden_size)
         return Weights(w_ih, w_hh, b_ih, b_hh)
 
     def _run(
@@ -51,8 +53,6 @@ class Layer(RNNBase):
         ]
         first = weights[0][0].w_ih
         call = arguments.read(owner, input, self.input_size, self.batch_first, first)
-        for mine in (w for pair in weights for w in pair):
-            arguments.check_weight(owner, mine.w_hh, self.hidden_size)
         shape = (self.num_layers * directions, call.rows.B, self.hidden_size)
         initial = list(states)
         for i, (name, s) in enumerate(zip(self._states, states, strict=True)):
@@ -62,9 +62,9 @@ class Layer(RNNBase):
         for layer in range(self.num_layers):
             if layer and self.dropout and self.training:
                 x = torch.dropout(x, self.dropout, True)
-            part = slice(layer * directions, (layer + 1) * directions)
             given = initial
             if self.num_layers > 1:
+                part = slice(layer * directions, (layer + 1) * directions)
                 given = [None if s is None else s[part] for s in initial]
             x, final = recur(step, call.rows, x, given, weights[layer])
             finals.append(final)

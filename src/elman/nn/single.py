@@ -45,7 +45,8 @@ class Single(RNNCellBase):
                 )
         if not batched:
             x, initial = x[None], [None if s is None else s[None] for s in initial]
-        arguments.check_weight(owner, self.weight_hh, self.hidden_size)
+        if self.weight_hh.shape[-1] != self.hidden_size:
+            arguments.refuse_weight(owner, self.weight_hh, self.hidden_size)
         weights = Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         rows = Rows(1, x.shape[0], x.shape[0])
         given = [None if s is None else s[None] for s in initial]
