@@ -2,6 +2,7 @@
 
 import ctypes
 import itertools
+import threading
 import weakref
 from collections.abc import Iterator
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from elman.runtime import memory
-from elman.runtime.memory import ALIGNMENT, scratch, set_poison
+from elman.runtime.memory import ALIGNMENT, SMALL, scratch, set_poison
 
 
 @pytest.fixture(autouse=True)
@@ -41,14 +42,25 @@ def test_poison_is_nan_in_every_byte_until_switched_off() -> None:
     assert any(ctypes.string_at(a, 1001) != b"\xff" * 1001 for _, a in owners)
 
 
-def test_blocks_alive_together_do_not_overlap() -> None:
-    blocks = [scratch(100) for _ in range(50)]
+def test_large_blocks_alive_together_do_not_overlap() -> None:
+    blocks = [scratch(SMALL + 1) for _ in range(50)]
     starts = sorted(address for _, address in blocks)
-    assert all(after - before >= 100 for before, after in itertools.pairwise(starts))
+    assert all(after - before > SMALL for before, after in itertools.pairwise(starts))
 
 
-def test_is_freed_with_its_owner() -> None:
-    owner, _ = scratch(100)
+def test_small_blocks_are_the_threads_own() -> None:
+    _, mine = scratch(100)
+    found: list[int] = []
+    other = threading.Thread(target=lambda: found.extend(scratch(100)[1] for _ in range(2)))
+    other.start()
+    other.join()
+    assert scratch(SMALL)[1] == mine
+    assert found[0] == found[1]
+    assert abs(found[0] - mine) >= SMALL
+
+
+def test_a_large_block_is_freed_with_its_owner() -> None:
+    owner, _ = scratch(SMALL + 1)
     reference = weakref.ref(owner)
     del owner
     assert reference() is None
