@@ -145,6 +145,17 @@ class Seer(Cell):
         return h, tanh(self.product("c", h) + self.product("a", s.m))
 
 
+class Echo(Cell):
+    """New states that are leaves, and that the gradient reads: projected inputs and inputs."""
+
+    gates = ("a", "b")
+    states = ("h", "k", "n")
+    inputs = ("noise",)
+
+    def step(self, x, u, s):
+        return x.a * s.h + x.b * s.n + self.input("noise") * s.k, x.a, self.input("noise")
+
+
 elman_tanh, elman_relu = elman.cells.Elman("tanh"), elman.cells.Elman("relu")
 
 #: Every cell that the tests run, by name. The reference of each has the same name.
@@ -153,5 +164,6 @@ CELLS = {
     "relu": elman_relu,
     **{cls.__name__: cls() for cls in (LSTM, GRU, GRUBefore, LightGRU, Reset, Odd)},
     **{cls.__name__: cls() for cls in (Swap, Twin, Forgetful, Blind, Partial, Again, Seer)},
+    "Echo": Echo(),
 }
 STEPS = {name: cell.trace() for name, cell in CELLS.items()}

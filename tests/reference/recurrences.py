@@ -77,6 +77,10 @@ def seer(x, w, h, m, noise, gap):
     return new, tanh(w("c", new) + w("a", m))
 
 
+def echo(x, w, h, k, n, noise):
+    return x("a") * h + x("b") * n + noise * k, x("a"), noise
+
+
 #: By the name of the cell: its gates in the order of the weights' rows, and its formula.
 FORMULAS = {
     "tanh": ("h", lambda x, w, h: (tanh(x("h") + w("h", h)),)),
@@ -94,6 +98,7 @@ FORMULAS = {
     "Partial": ("abcu", partial),
     "Again": ("a", again),
     "Seer": ("abc", seer),
+    "Echo": ("ab", echo),
 }
 
 
