@@ -77,7 +77,11 @@ def plan_of(step: Step) -> Plan:
     kept = tuple(sorted(saved - set(step.new), key=order.__getitem__))
 
     leaves = {n: node("saved", attr=i) for i, n in enumerate(kept)}
-    leaves |= {n: node("new", attr=s) for s, n in zip(step.states, step.new, strict=True) if n.args}
+    leaves |= {
+        n: node("new", attr=s)
+        for s, n in zip(step.states, step.new, strict=True)
+        if n.op not in ("state", "input", "const")  # which the backward pass has anyway
+    }
     done: dict[Node, Node] = {}
     for old in walk(roots):
         done[old] = (
@@ -86,11 +90,11 @@ def plan_of(step: Step) -> Plan:
             else node(old.op, *(done[a] for a in old.args), attr=old.attr)
         )
     read = {(n.op, n.attr) for n in walk(done[r] for r in roots)}
-    in_rows = {o for o in operands.values() if o.op == "state"}
+    factors = set(operands.values())  # what the weights' gradients are products with
     saved_states = tuple(
         s
-        for s in step.states
-        if ("state", s) in read or ("new", s) in read or node("state", attr=s) in in_rows
+        for s, n in zip(step.states, step.new, strict=True)
+        if ("state", s) in read or ("new", s) in read or {n, node("state", attr=s)} & factors
     )
 
     folded = fold([*step.new, *kept])
