@@ -21,19 +21,21 @@ TOLERANCES = {
 ULPS = {"exp": 1.5, "tanh": 3.0, "sigmoid": 3.0, "relu": 0.0}
 
 
-def distance(actual: Tensor, expected: Tensor) -> float:
-    """The largest difference, in units of the largest number expected."""
+def distance(actual: Tensor, expected: Tensor, floor: float = 1e-30) -> float:
+    """The largest difference, in units of the largest number expected, or of ``floor``."""
     assert actual.shape == expected.shape
     if expected.numel() == 0:
         return 0.0
     a, b = actual.detach().double(), expected.detach().double()
     if not (a.isfinite().all() and b.isfinite().all()):
         return float("inf")
-    return float((a - b).abs().max() / b.abs().max().clamp(min=1e-30))
+    return float((a - b).abs().max() / b.abs().max().clamp(min=floor))
 
 
-def assert_close(actual: Tensor, expected: Tensor, operation: str, what: str = "") -> None:
+def assert_close(
+    actual: Tensor, expected: Tensor, operation: str, what: str = "", floor: float = 1e-30
+) -> None:
     """Fails unless ``actual`` is as near as its dtype and the operation allow."""
     allowed = TOLERANCES[operation][actual.dtype]
-    found = distance(actual, expected)
+    found = distance(actual, expected, floor)
     assert found <= allowed, f"{what or operation}: error {found:.2g}, allowed {allowed:.2g}"
