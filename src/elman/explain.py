@@ -10,7 +10,7 @@ from .compiler.jit import CACHE
 from .compiler.kernel import compiled
 from .nn.layer import Layer
 from .nn.single import Single
-from .paths import current_isa, obstacle
+from .paths import arithmetic, current_isa, obstacle
 from .runtime.threads import threads_status
 
 
@@ -18,14 +18,16 @@ from .runtime.threads import threads_status
 class LayerReport:
     """One recurrent layer: its place in the model, and the path its calls take.
 
-    ``reason`` says why it is not the kernel, and is empty if it is. ``kernels`` tells, of the
-    passes that have been called, whether their code was compiled or came from the disk.
+    ``reason`` says why it is not the kernel, and is empty if it is. ``dtype`` is that of the
+    arithmetic. ``kernels`` tells, of the passes that have been called, whether their code was
+    compiled or came from the disk.
     """
 
     name: str
     layer: str
     path: str
     reason: str
+    dtype: str
     isa: str
     kernels: dict[str, str]
 
@@ -47,6 +49,7 @@ class Explanation:
             lines.append(
                 f"  path     {row.path}" + (f", because {row.reason}" if row.reason else "")
             )
+            lines.append(f"  dtype    {row.dtype}")
             if row.path == "kernel":
                 made = ", ".join(f"{k} {v}" for k, v in row.kernels.items())
                 lines.append(f"  kernel   {row.isa}; {made or 'not compiled yet'}")
@@ -62,17 +65,27 @@ def explain(module: torch.nn.Module) -> Explanation:
     call can bring further reasons (another device, a transform).
 
     >>> import elman, torch
-    >>> report = elman.explain(elman.RNN(2, 4, dtype=torch.bfloat16))
-    >>> report.layers[0].path, report.layers[0].reason
-    ('reference', 'there are no kernels for torch.bfloat16')
+    >>> (layer,) = elman.explain(elman.RNN(2, 4, dtype=torch.bfloat16)).layers
+    >>> layer.path, layer.dtype
+    ('kernel', 'float32 arithmetic for bfloat16 weights')
     """
     rows = []
     for name, layer in module.named_modules():
         if not isinstance(layer, (Layer, Single)):
             continue
-        weights = list(layer.parameters())
+        weights = [p.detach() for p in layer.parameters()]
+        dtype = _short(weights[0].dtype) if weights else ""
+        wider = arithmetic(weights)
+        if wider is not None:
+            weights = [w.to(wider) for w in weights]
+            dtype = f"{_short(wider)} arithmetic for {dtype} weights"
         reason = obstacle(weights)
         path, isa = "reference" if reason else "kernel", current_isa()
         kernels = compiled(layer._step(), weights[0].dtype if weights else None)
-        rows.append(LayerReport(name, repr(layer), path, reason, isa.name if isa else "", kernels))
+        isa_name = isa.name if isa else ""
+        rows.append(LayerReport(name, repr(layer), path, reason, dtype, isa_name, kernels))
     return Explanation(tuple(rows), threads_status(), CACHE.status())
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -9,7 +9,7 @@ transforms. ``paths`` decides and says why.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,7 +26,9 @@ from .execution import (
     split,
     through_reference,
 )
-from .paths import kernel_isa, readable
+from .paths import arithmetic, kernel_isa, readable
+
+_Maybe = TypeVar("_Maybe", Tensor, Tensor | None)
 
 
 def recur(
@@ -50,14 +52,32 @@ def recur(
     Returns:
         The first state at every step, ``(T, B, D*H)`` or ``(N, D*H)``, and for each state its
         final value, ``(D, B, H)``.
+
+    What is bfloat16 or float16 is converted to float32 here, and the results once, at the end,
+    to its dtype. The states between steps are float32; autograd's conversions carry gradients.
     """
+    tensors = [x, *initial, *inputs]
+    for mine in weights:
+        tensors += mine
+    wider = arithmetic(tensors)
+    if wider is not None:
+
+        def widen(tensor: _Maybe) -> _Maybe:
+            return tensor if tensor is None else tensor.to(wider)
+
+        output, final = recur(
+            step,
+            rows,
+            widen(x),
+            [widen(h) for h in initial],
+            split([widen(t) for mine in weights for t in mine]),
+            [widen(given) for given in inputs],
+        )
+        return output.to(x.dtype), [h.to(x.dtype) for h in final]
     if torch.compiler.is_compiling():
         if operators.suit(rows, x, initial, inputs):
             return operators.recur(step, x, initial, weights)
         return by_reference(step, rows, x, initial, weights, inputs)
-    tensors = [x, *initial, *inputs]
-    for mine in weights:
-        tensors += mine
     isa = kernel_isa(tensors)
     graph = torch.is_grad_enabled()
     if isa is None or rows.N == 0 or (inputs and graph and any(i.requires_grad for i in inputs)):

@@ -19,6 +19,8 @@ from .errors import PathError
 
 _PLAIN = (Tensor, torch.nn.Parameter)
 PATHS = ("auto", "kernel", "reference")
+#: What recurrences in these dtypes are computed in, on every path: too narrow for a loop over time.
+_WIDER = {torch.bfloat16: torch.float32, torch.float16: torch.float32}
 _path: contextvars.ContextVar[str] = contextvars.ContextVar("elman_path", default="auto")
 _forced_isa: contextvars.ContextVar[ISA | None] = contextvars.ContextVar("elman_isa", default=None)
 
@@ -101,6 +103,16 @@ def unfit(tensors: Sequence[Tensor | None]) -> str:
             return f"a tensor is a {type(t).__name__}, a subclass with operations of its own"
         return "a tensor is the negative of another's memory, without resolve_neg()"
     return "" if dtype is None or dtype in DTYPES else f"there are no kernels for {dtype}"
+
+
+def arithmetic(tensors: Sequence[Tensor | None]) -> torch.dtype | None:
+    """The wider dtype that a layer's tensors are converted to, its results being rounded once to
+    theirs; None if they are computed in as they are (or are of several dtypes, which is refused).
+    """
+    dtype = tensors[0].dtype if tensors and tensors[0] is not None else None
+    if dtype not in _WIDER or any(t is not None and t.dtype != dtype for t in tensors):
+        return None
+    return _WIDER[dtype]
 
 
 def readable(gradients: Sequence[Tensor | None]) -> bool:

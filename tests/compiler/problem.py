@@ -147,9 +147,10 @@ def check(
     wanted: set[str] | None = None,
     use: tuple[str, ...] = ("output", "final"),
     floor: float = 1e-30,
+    path: str = "kernel",
 ) -> None:
-    """The kernel's results, whose path is forced, against the reference; each one."""
-    with elman.set_path("kernel"):
+    """The results on a path, which is forced, against the reference; each one."""
+    with elman.set_path(path):
         found = problem.run(wanted, use=use)
     expected = problem.solve(use=use)
     assert len(found) > 1

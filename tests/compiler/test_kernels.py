@@ -47,6 +47,14 @@ def test_float32_agrees_with_the_reference(cell, sizes):
     check(Problem(cell, dtype=torch.float32, D=2, **sizes))
 
 
+@main_cells
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("path", ["kernel", "reference"])
+def test_narrow_dtypes_are_the_float64_reference_rounded_once(cell, dtype, path):
+    for sizes in ({"lengths": RAGGED, "T": 7}, {"B": 9, "T": 40, "H": 33}, {"B": 1, "H": 12}):
+        check(Problem(cell, dtype=dtype, D=2, **sizes), path=path)
+
+
 @pytest.mark.parametrize("lengths", [[1], [4], [1, 1], [3, 1], [2, 2, 2], [9, 9, 1, 1, 1, 1, 1, 1]])
 @pytest.mark.parametrize("cell", ["tanh", "LSTM"])
 def test_any_lengths_agree_with_the_reference(cell, lengths):

@@ -207,18 +207,27 @@ def test_a_layer_reports_its_path_and_its_kernel(
 
 
 @each_module
-def test_a_layer_of_bfloat16_says_that_it_has_no_kernel(
+@pytest.mark.filterwarnings("ignore:Complex modules:UserWarning")
+def test_a_layer_of_a_dtype_without_kernels_says_so(
     make: type, sizes: tuple, shape: tuple[int, ...]
 ) -> None:
-    module = make(*sizes).to(torch.bfloat16)
-    x = torch.randn(shape, dtype=torch.bfloat16)
-    reason = "there are no kernels for torch.bfloat16"
+    module = make(*sizes).to(torch.complex64)
+    x = torch.randn(shape, dtype=torch.complex64)
+    reason = "there are no kernels for torch.complex64"
     (row,) = elman.explain(module).layers
     assert (row.path, row.reason) == ("reference", reason)
     assert f"path     reference, because {reason}" in str(elman.explain(module))
     assert torch.is_tensor(module(x)[0])
     with elman.set_path("kernel"), pytest.raises(elman.PathError, match=reason):
         module(x)
+
+
+@each_module
+def test_a_layer_of_bfloat16_says_that_its_arithmetic_is_float32(
+    make: type, sizes: tuple, shape: tuple[int, ...]
+) -> None:
+    (row,) = elman.explain(make(*sizes).bfloat16()).layers
+    assert (row.path, row.dtype) == ("kernel", "float32 arithmetic for bfloat16 weights")
 
 
 def test_a_path_forced_to_the_reference_is_the_reason() -> None:
