@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
+from torch.nn.modules.rnn import RNNBase, RNNCellBase
 
 from .compiler.jit import CACHE
 from .compiler.kernel import compiled
+from .nn.accelerate import refusal
 from .nn.layer import Layer
 from .nn.single import Single
-from .paths import arithmetic, current_isa, obstacle
+from .paths import arithmetic, current_isa, decide
 from .runtime.threads import threads_status
 
 
@@ -18,23 +20,49 @@ from .runtime.threads import threads_status
 class LayerReport:
     """One recurrent layer: its place in the model, and the path its calls take.
 
-    ``reason`` says why it is not the kernel, and is empty if it is. ``dtype`` is that of the
-    arithmetic. ``kernels`` tells, of the passes that have been called, whether their code was
-    compiled or came from the disk.
+    Attributes:
+        name: as ``named_modules`` has it; empty for the module itself.
+        layer: the layer as it is printed.
+        path: ``"kernel"``, ``"reference"``, ``"torch.nn"`` for a layer that is not elman's, or
+            ``"none"`` where :func:`elman.set_path` forces a kernel that cannot run.
+        reason: why it is not the kernel; empty if it is.
+        dtype: of the arithmetic; empty for a layer of torch.nn.
+        isa: the instruction set of the kernel; empty on other paths.
+        kernels: by pass, of the code that is in memory, where it came from: ``"compiled"`` in
+            this process, or from the ``"disk"``. It is made for the dtype, the instruction set
+            and the sizes of the layer, and kept apart for a batch of one row.
     """
 
     name: str
     layer: str
     path: str
-    reason: str
-    dtype: str
-    isa: str
-    kernels: dict[str, str]
+    reason: str = ""
+    dtype: str = ""
+    isa: str = ""
+    kernels: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        lines = [f"{self.name or '(the module itself)'}: {self.layer}"]
+        lines.append(
+            f"  path     {self.path}" + (f", because {self.reason}" if self.reason else "")
+        )
+        if self.dtype:
+            lines.append(f"  dtype    {self.dtype}")
+        if self.path == "kernel":
+            made = "; ".join(f"{k}: {v}" for k, v in self.kernels.items())
+            lines.append(
+                f"  kernel   {self.isa}; {made or 'nothing in memory before the first call'}"
+            )
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """The answer of :func:`explain`; printed, a paragraph for each layer."""
+    """The answer of :func:`explain`; printed, a paragraph for each layer.
+
+    ``threads`` tells how many threads a call of kernels may use, ``cache`` where their code is
+    kept on disk, or why it is not.
+    """
 
     layers: tuple[LayerReport, ...]
     threads: str
@@ -42,49 +70,56 @@ class Explanation:
 
     def __str__(self) -> str:
         if not self.layers:
-            return "no recurrent layer of elman in this module"
-        lines = []
-        for row in self.layers:
-            lines.append(f"{row.name or '(the module itself)'}: {row.layer}")
-            lines.append(
-                f"  path     {row.path}" + (f", because {row.reason}" if row.reason else "")
-            )
-            lines.append(f"  dtype    {row.dtype}")
-            if row.path == "kernel":
-                made = ", ".join(f"{k} {v}" for k, v in row.kernels.items())
-                lines.append(f"  kernel   {row.isa}; {made or 'not compiled yet'}")
-        lines.append(f"threads    {self.threads}")
-        lines.append(f"cache      {self.cache}")
-        return "\n".join(lines)
+            return "no recurrent layer in this module"
+        ends = [f"threads    {self.threads}", f"cache      {self.cache}"]
+        return "\n".join([*map(str, self.layers), *ends])
 
 
 def explain(module: torch.nn.Module) -> Explanation:
     """Which path the recurrent layers of a module run on, which kernel, and why not the kernel.
 
     It looks at the module as it is now, under the present :func:`elman.set_path`; the input of a
-    call can bring further reasons (another device, a transform).
+    call can bring further reasons (a tensor subclass, a transform). Layers of torch.nn are
+    listed too, with what :func:`elman.accelerate` would do with them.
 
     >>> import elman, torch
     >>> (layer,) = elman.explain(elman.RNN(2, 4, dtype=torch.bfloat16)).layers
     >>> layer.path, layer.dtype
     ('kernel', 'float32 arithmetic for bfloat16 weights')
+    >>> (layer,) = elman.explain(torch.nn.RNN(2, 4)).layers
+    >>> layer.path, layer.reason
+    ('torch.nn', 'elman.accelerate, which takes it, was not called')
     """
     rows = []
     for name, layer in module.named_modules():
-        if not isinstance(layer, (Layer, Single)):
-            continue
-        weights = [p.detach() for p in layer.parameters()]
-        dtype = _short(weights[0].dtype) if weights else ""
+        if isinstance(layer, (Layer, Single)):
+            rows.append(_ours(name, layer))
+        elif isinstance(layer, (RNNBase, RNNCellBase)):
+            why = refusal(layer)
+            reason = (
+                f"elman.accelerate leaves it: {why}"
+                if why
+                else "elman.accelerate, which takes it, was not called"
+            )
+            rows.append(LayerReport(name, repr(layer), "torch.nn", reason))
+    return Explanation(tuple(rows), threads_status(), CACHE.status())
+
+
+def _ours(name: str, layer: Layer | Single) -> LayerReport:
+    weights = [p.detach() for p in layer.parameters()]
+    dtype = ""
+    if weights:
+        dtype = " and ".join(dict.fromkeys(_short(w.dtype) for w in weights))
         wider = arithmetic(weights)
         if wider is not None:
             weights = [w.to(wider) for w in weights]
             dtype = f"{_short(wider)} arithmetic for {dtype} weights"
-        reason = obstacle(weights)
-        path, isa = "reference" if reason else "kernel", current_isa()
-        kernels = compiled(layer._step(), weights[0].dtype if weights else None)
-        isa_name = isa.name if isa else ""
-        rows.append(LayerReport(name, repr(layer), path, reason, dtype, isa_name, kernels))
-    return Explanation(tuple(rows), threads_status(), CACHE.status())
+    path, reason = decide(weights)
+    isa = current_isa()
+    if path != "kernel" or isa is None or not weights:
+        return LayerReport(name, repr(layer), path, reason, dtype)
+    kernels = compiled(layer._step(), weights[0].dtype, isa, layer.hidden_size)
+    return LayerReport(name, repr(layer), path, reason, dtype, isa.name, kernels)
 
 
 def _short(dtype: torch.dtype) -> str:

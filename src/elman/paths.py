@@ -123,20 +123,30 @@ def readable(gradients: Sequence[Tensor | None]) -> bool:
     return not any(g is not None and (g._is_zerotensor() or batched(g)) for g in gradients)
 
 
-def kernel_isa(tensors: Sequence[Tensor | None]) -> ISA | None:
+def kernel_isa(tensors: Sequence[Tensor | None], lack: str = "") -> ISA | None:
     """The instruction set of the kernel for these tensors; None if the reference runs.
 
-    Raises PathError if the kernel was asked for by force and cannot run.
+    ``lack`` is what kernels lack for the call, in words. Raises PathError if the kernel was asked
+    for by force and cannot run.
     """
     wanted = _path.get()
     if wanted == "reference":
         return None
     isa = current_isa()
-    if isa is not None and not _onlooker() and not unfit(tensors):
+    if isa is not None and not _onlooker() and not unfit(tensors) and not lack:
         return isa
     if wanted == "kernel":
-        raise PathError(f"set_path('kernel'), but {obstacle(tensors)}")
+        raise PathError(f"set_path('kernel'), but {obstacle(tensors) or lack}")
     return None
+
+
+def decide(tensors: Sequence[Tensor | None]) -> tuple[str, str]:
+    """The path of a call on these tensors, and why it is not the kernel, in words; the path is
+    "none" where the kernel was asked for by force and cannot run."""
+    why = obstacle(tensors)
+    if why and _path.get() == "kernel":
+        return "none", f"set_path('kernel'), but {why}"
+    return ("reference" if why else "kernel"), why
 
 
 def obstacle(tensors: Sequence[Tensor | None]) -> str:

@@ -119,19 +119,6 @@ def test_an_isa_that_is_not_there_is_refused():
         pass
 
 
-def test_a_system_without_executable_memory_runs_the_reference_and_says_so(monkeypatch):
-    monkeypatch.setattr(jit, "obstacle", lambda: "this system refuses executable memory (test)")
-    elman.paths._own_isa.cache_clear()
-    try:
-        rnn = elman.RNN(2, 3)
-        (layer,) = elman.explain(rnn).layers
-        assert layer.path == "reference"
-        assert layer.reason == "this system refuses executable memory (test)"
-        assert rnn(torch.rand(4, 1, 2))[0].shape == (4, 1, 3)
-    finally:
-        elman.paths._own_isa.cache_clear()
-
-
 def test_the_source_of_the_compiler_is_part_of_the_key():
     names = {Path(p).name for p in jit.sources()}
     assert {"tile.py", "activations.py", "outer.py", "expr.py"} <= names

@@ -155,17 +155,6 @@ def test_python_threads_may_be_the_first_to_need_a_kernel() -> None:
 
 
 @each_module
-def test_a_path_is_chosen_for_the_thread_that_chooses_it(
-    make: type, sizes: tuple, shape: tuple[int, ...]
-) -> None:
-    module = make(*sizes)
-    with elman.set_path("reference"), concurrent.futures.ThreadPoolExecutor(1) as pool:
-        (elsewhere,) = pool.submit(elman.explain, module).result().layers
-        (here,) = elman.explain(module).layers
-    assert (here.path, elsewhere.path) == ("reference", "kernel")
-
-
-@each_module
 @pytest.mark.usefixtures("_flushed")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["f32", "f64"])
 def test_flushed_denormal_numbers_are_flushed_on_every_thread(
@@ -192,53 +181,6 @@ def test_flushed_denormal_numbers_are_flushed_on_every_thread(
         magnitudes = value.detach().abs().view({4: torch.int32, 8: torch.int64}[dtype.itemsize])
         smallest = torch.tensor(tiny, dtype=dtype).view(magnitudes.dtype)
         assert not ((magnitudes > 0) & (magnitudes < smallest)).any()
-
-
-@each_module
-def test_a_layer_reports_its_path_and_its_kernel(
-    make: type, sizes: tuple, shape: tuple[int, ...]
-) -> None:
-    module = make(*sizes)
-    results(module, torch.randn(shape))
-    (row,) = elman.explain(torch.nn.Sequential(module)).layers
-    assert (row.name, row.layer, row.path, row.reason) == ("0", repr(module), "kernel", "")
-    assert set(row.kernels.values()) <= {"compiled", "disk", "memory"}
-    assert row.kernels
-
-
-@each_module
-@pytest.mark.filterwarnings("ignore:Complex modules:UserWarning")
-def test_a_layer_of_a_dtype_without_kernels_says_so(
-    make: type, sizes: tuple, shape: tuple[int, ...]
-) -> None:
-    module = make(*sizes).to(torch.complex64)
-    x = torch.randn(shape, dtype=torch.complex64)
-    reason = "there are no kernels for torch.complex64"
-    (row,) = elman.explain(module).layers
-    assert (row.path, row.reason) == ("reference", reason)
-    assert f"path     reference, because {reason}" in str(elman.explain(module))
-    assert torch.is_tensor(module(x)[0])
-    with elman.set_path("kernel"), pytest.raises(elman.PathError, match=reason):
-        module(x)
-
-
-@each_module
-def test_a_layer_of_bfloat16_says_that_its_arithmetic_is_float32(
-    make: type, sizes: tuple, shape: tuple[int, ...]
-) -> None:
-    (row,) = elman.explain(make(*sizes).bfloat16()).layers
-    assert (row.path, row.dtype) == ("kernel", "float32 arithmetic for bfloat16 weights")
-
-
-def test_a_path_forced_to_the_reference_is_the_reason() -> None:
-    with elman.set_path("reference"):
-        (row,) = elman.explain(elman.RNN(2, 3)).layers
-    assert (row.path, row.reason) == ("reference", "set_path('reference')")
-
-
-def test_an_unknown_path_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"path must be one of .* got 'fast'"):
-        elman.set_path("fast").__enter__()
 
 
 def resident() -> float:

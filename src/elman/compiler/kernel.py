@@ -266,12 +266,12 @@ def _same(form: Form) -> Kernel | None:
     return None
 
 
-def compiled(step: Step, dtype: torch.dtype | None) -> dict[str, str]:
-    """By pass, where the code of a step's kernels came from; only of those that have been used."""
+def compiled(step: Step, dtype: torch.dtype, isa: ISA, units: int) -> dict[str, str]:
+    """By pass, where the code of these kernels came from; only of what is in memory."""
     return {
-        name: run.origin
+        name + (", one row" if key[4] else ""): run.origin
         for key, kernel in list(_kernels.items())
-        if key[0] is step and key[1] == dtype
+        if key[:4] == (step, dtype, isa, units)
         for name, run in kernel.passes.items()
         if run.origin
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 import torch
+from torch.nn.modules.rnn import RNNBase
 
 from .rnn import RNN, RNNCell
 
@@ -22,7 +23,8 @@ def accelerate(module: _Module) -> _Module:
     """Makes every ``torch.nn.RNN`` and ``RNNCell`` inside a model elman's, in place.
 
     Parameters, hooks and everything else stay what they are; subclasses are left alone, since
-    they may compute something else. Doing it twice does nothing more; :func:`restore` undoes it.
+    they may compute something else, and so is what elman has no layer for: :func:`elman.explain`
+    names both. Doing it twice does nothing more; :func:`restore` undoes it.
 
     Returns:
         The module that was given.
@@ -34,18 +36,30 @@ def accelerate(module: _Module) -> _Module:
     >>> type(elman.restore(model)[0])
     <class 'torch.nn.modules.rnn.RNN'>
     """
-    return _exchange(module, _OURS)
+    for part in module.modules():
+        if type(part) in _OURS and not refusal(part):
+            part.__class__ = _OURS[type(part)]
+    return module
 
 
 def restore(module: _Module) -> _Module:
     """Makes every layer of elman inside a model torch.nn's again, in place."""
-    return _exchange(module, _THEIRS)
-
-
-def _exchange(
-    module: _Module, classes: dict[type[torch.nn.Module], type[torch.nn.Module]]
-) -> _Module:
     for part in module.modules():
-        if type(part) in classes:
-            part.__class__ = classes[type(part)]
+        if type(part) in _THEIRS:
+            part.__class__ = _THEIRS[type(part)]
     return module
+
+
+def refusal(module: torch.nn.Module) -> str:
+    """Why :func:`accelerate` leaves a recurrent module alone, in words; empty if it takes it."""
+    mine = type(module)
+    if mine not in _OURS:
+        theirs = next(c for c in mine.__mro__ if c.__module__ == RNNBase.__module__)
+        if theirs is mine:
+            return f"elman has no {mine.__name__}"
+        return (
+            f"{mine.__name__} is a subclass of torch.nn.{theirs.__name__}, and may compute "
+            "something else"
+        )
+    size = getattr(module, "proj_size", 0)
+    return f"elman does not project states (proj_size={size})" if size else ""

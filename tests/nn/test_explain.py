@@ -1,0 +1,253 @@
+"""What explain says, word for word, and the paths that set_path forces."""
+
+import concurrent.futures
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import elman
+from elman.compiler import isa, jit, kernel
+from elman.paths import set_isa
+
+accelerate = sys.modules["elman.nn.accelerate"]  # the module; elman.nn.accelerate is the function
+COMPLEX = pytest.mark.filterwarnings("ignore:Complex modules:UserWarning")
+
+
+class Derived(torch.nn.RNN):
+    """Not torch's own class."""
+
+
+class Based(torch.nn.RNNBase):
+    """Nor is this one."""
+
+
+@pytest.fixture
+def no_kernels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[], None]]:
+    """A process that has no kernels in memory and none on disk; call it to forget them again."""
+    monkeypatch.setenv("ELMAN_CACHE_DIR", str(tmp_path / "cache"))
+    before = dict(kernel._kernels)
+    kernel._kernels.clear()
+    yield kernel._kernels.clear
+    kernel._kernels.clear()
+    kernel._kernels.update(before)
+
+
+@pytest.fixture
+def no_executable_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(jit, "obstacle", lambda: "this system refuses executable memory (test)")
+    elman.paths._own_isa.cache_clear()
+    yield
+    elman.paths._own_isa.cache_clear()
+
+
+@COMPLEX
+@pytest.mark.usefixtures("no_kernels")
+def test_every_recurrent_layer_of_a_model_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accelerate, "_OURS", {torch.nn.RNN: elman.RNN, torch.nn.LSTM: elman.RNN})
+    shared = elman.RNN(2, 3, num_layers=2)
+    mixed = elman.RNN(2, 3, dtype=torch.bfloat16)
+    mixed.weight_hh_l0.data = mixed.weight_hh_l0.data.float()
+    model = torch.nn.ModuleDict(
+        {
+            "encoder": shared,
+            "linear": torch.nn.Linear(3, 2),
+            "again": shared,
+            "inner": torch.nn.Sequential(elman.RNNCell(2, 3).half()),
+            "meta": elman.RNN(2, 3, device="meta"),
+            "mixed": mixed,
+            "complex": elman.RNNCell(2, 3).to(torch.complex64),
+            "plain": torch.nn.RNN(2, 3),
+            "derived": Derived(2, 3),
+            "based": Based("LSTM", 2, 3),
+            "projected": torch.nn.LSTM(2, 3, proj_size=1),
+            "cell": torch.nn.GRUCell(2, 3),
+        }
+    )
+    widest = isa.available()[0].name
+    report = elman.explain(model)
+    assert (
+        str(report)
+        == f"""\
+encoder: RNN(2, 3, num_layers=2)
+  path     kernel
+  dtype    float32
+  kernel   {widest}; nothing in memory before the first call
+inner.0: RNNCell(2, 3)
+  path     kernel
+  dtype    float32 arithmetic for float16 weights
+  kernel   {widest}; nothing in memory before the first call
+meta: RNN(2, 3)
+  path     reference, because a tensor is on meta, kernels run on the CPU
+  dtype    float32
+mixed: RNN(2, 3)
+  path     reference, because tensors are of both torch.bfloat16 and torch.float32
+  dtype    bfloat16 and float32
+complex: RNNCell(2, 3)
+  path     reference, because there are no kernels for torch.complex64
+  dtype    complex64
+plain: RNN(2, 3)
+  path     torch.nn, because elman.accelerate, which takes it, was not called
+derived: Derived(2, 3)
+  path     torch.nn, because elman.accelerate leaves it: Derived is a subclass of torch.nn.RNN, \
+and may compute something else
+based: Based(2, 3)
+  path     torch.nn, because elman.accelerate leaves it: Based is a subclass of torch.nn.RNNBase, \
+and may compute something else
+projected: LSTM(2, 3, proj_size=1)
+  path     torch.nn, because elman.accelerate leaves it: elman does not project states (proj_size=1)
+cell: GRUCell(2, 3)
+  path     torch.nn, because elman.accelerate leaves it: elman has no GRUCell
+threads    {report.threads}
+cache      {report.cache}"""
+    )
+    kinds = {name: type(layer) for name, layer in elman.accelerate(model).named_children()}
+    for row in report.layers:
+        if row.path == "torch.nn":
+            assert (kinds[row.name] is elman.RNN) == ("takes it" in row.reason)
+
+
+def test_a_model_without_recurrent_layers_has_nothing_to_explain() -> None:
+    assert str(elman.explain(torch.nn.Linear(2, 3))) == "no recurrent layer in this module"
+
+
+def test_kernels_are_reported_with_their_origin(no_kernels: Callable[[], None]) -> None:
+    rnn = elman.RNN(2, 3)
+
+    def reported() -> dict[str, str]:
+        (row,) = elman.explain(rnn).layers
+        return row.kernels
+
+    for origin in ("compiled", "disk"):
+        assert reported() == {}
+        rnn(torch.rand(4, 2, 2))[0].sum().backward()
+        assert reported() == {"train": origin, "backward": origin}
+        with torch.no_grad():
+            rnn(torch.rand(4, 1, 2))
+        expected = {"train": origin, "backward": origin, "infer, one row": origin}
+        assert reported() == expected
+        no_kernels()
+    elman.RNN(2, 4)(torch.rand(4, 2, 2))
+    elman.RNN(2, 3, dtype=torch.float64)(torch.rand(4, 2, 2, dtype=torch.float64))
+    elman.RNN(2, 3, nonlinearity="relu")(torch.rand(4, 2, 2))
+    assert reported() == {}  # those are other kernels
+    elman.RNN(2, 3).bfloat16()(torch.rand(4, 2, 2).bfloat16())
+    assert list(reported()) == ["train"]  # and this is the same
+    for other in isa.available()[1:]:
+        with set_isa(other.name):
+            (row,) = elman.explain(rnn).layers
+        assert (row.isa, row.kernels) == (other.name, {})
+
+
+def test_the_cache_and_the_threads_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ELMAN_CACHE_DIR", "off")
+    report = elman.explain(elman.RNN(2, 3))
+    assert report.cache == "object cache off: ELMAN_CACHE_DIR is 'off'"
+    assert report.threads.startswith("one thread: torch")  # one is all that these tests allow
+    monkeypatch.setenv("ELMAN_CACHE_DIR", str(tmp_path / "none"))
+    expected = f"object cache: {tmp_path / 'none'}, 0 files, 0.0 of 64 MiB"
+    assert elman.explain(elman.RNN(2, 3)).cache == expected
+
+
+# What a kernel cannot do: how the layer is made or called, and why in words.
+IMPOSSIBLE: dict[str, tuple[Callable[[Any], Any], Any, str]] = {
+    "device": (lambda rnn: rnn.to("meta"), "meta", "a tensor is on meta, kernels run on the CPU"),
+    "dtype": (
+        lambda rnn: rnn.to(torch.complex64),
+        torch.complex64,
+        "there are no kernels for torch.complex64",
+    ),
+}
+
+
+@COMPLEX
+@pytest.mark.parametrize(("change", "to", "why"), IMPOSSIBLE.values(), ids=IMPOSSIBLE.keys())
+@pytest.mark.parametrize(("make", "shape"), [(elman.RNN, (4, 2, 2)), (elman.RNNCell, (2, 2))])
+def test_a_kernel_that_cannot_run_says_why(
+    make: type, shape: tuple[int, ...], change: Callable[[Any], Any], to: Any, why: str
+) -> None:
+    module, x = change(make(2, 3)), torch.rand(shape).to(to)
+    (row,) = elman.explain(module).layers
+    assert (row.path, row.reason) == ("reference", why)
+    result = module(x)
+    result = result[0] if isinstance(result, tuple) else result
+    assert (result.dtype, result.device) == (x.dtype, x.device)
+    with elman.set_path("kernel"):
+        (row,) = elman.explain(module).layers
+        assert (row.path, row.reason) == ("none", f"set_path('kernel'), but {why}")
+        with pytest.raises(elman.PathError) as caught:
+            module(x)
+        assert str(caught.value) == row.reason
+
+
+@pytest.mark.usefixtures("no_executable_memory")
+def test_a_system_without_executable_memory_runs_the_reference_and_says_so() -> None:
+    rnn, why = elman.RNN(2, 3), "this system refuses executable memory (test)"
+    (row,) = elman.explain(rnn).layers
+    assert (row.path, row.reason, row.isa) == ("reference", why, "")
+    assert rnn(torch.rand(4, 1, 2))[0].shape == (4, 1, 3)
+    with elman.set_path("kernel"), pytest.raises(elman.PathError) as caught:
+        rnn(torch.rand(4, 1, 2))
+    assert str(caught.value) == f"set_path('kernel'), but {why}"
+
+
+def test_a_forced_kernel_is_named_by_what_it_lacks_in_a_call() -> None:
+    rnn, x = elman.RNN(2, 3), torch.rand(4, 1, 2)
+    with elman.set_path("kernel"), pytest.raises(elman.PathError, match="functorch transform"):
+        torch.func.vmap(lambda x: rnn(x)[0])(x[None])
+
+
+def current_path() -> str:
+    (row,) = elman.explain(elman.RNN(2, 3)).layers
+    return row.path
+
+
+def test_paths_nest_and_end_with_their_contexts() -> None:
+    with elman.set_path("reference"):
+        assert current_path() == "reference"
+        with elman.set_path("kernel"):
+            assert current_path() == "kernel"
+            with elman.set_path("auto"), contextlib.suppress(ZeroDivisionError):
+                with elman.set_path("reference"):
+                    assert current_path() == "reference"
+                    raise ZeroDivisionError
+            assert current_path() == "kernel"
+        (row,) = elman.explain(elman.RNN(2, 3)).layers
+        assert (row.path, row.reason, row.isa) == ("reference", "set_path('reference')", "")
+    assert current_path() == "kernel"
+
+
+def test_a_path_is_the_threads_that_chooses_it() -> None:
+    with elman.set_path("reference"), concurrent.futures.ThreadPoolExecutor(1) as pool:
+        assert (current_path(), pool.submit(current_path).result()) == ("reference", "kernel")
+
+
+def test_a_path_decorates_functions() -> None:
+    assert elman.set_path("reference")(current_path)() == "reference"
+
+
+def test_a_forced_reference_runs_where_a_kernel_could(monkeypatch: pytest.MonkeyPatch) -> None:
+    rnn, x, calls = elman.RNN(2, 3), torch.rand(4, 2, 2), []
+    forward = kernel.Kernel.forward
+    monkeypatch.setattr(
+        kernel.Kernel, "forward", lambda *a, **k: (calls.append(1), forward(*a, **k))
+    )
+    for path, count in (("reference", 0), ("kernel", 1), ("auto", 2)):
+        with elman.set_path(path):
+            rnn(x)
+        assert len(calls) == count
+
+
+@pytest.mark.parametrize("path", ["fast", "", None])
+def test_an_unknown_path_is_refused(path: Any) -> None:
+    with pytest.raises(ValueError) as caught, elman.set_path(path):
+        pass
+    expected = f"path must be one of ('auto', 'kernel', 'reference'), got {path!r}"
+    assert str(caught.value) == expected
+    assert current_path() == "kernel"
