@@ -78,13 +78,13 @@ def recur(
         if operators.suit(rows, x, initial, inputs):
             return operators.recur(step, x, initial, weights)
         return by_reference(step, rows, x, initial, weights, inputs)
+    check_shapes(step, rows, x, initial, weights, inputs)
     graph, lack = torch.is_grad_enabled(), ""
     if inputs and graph and any(i.requires_grad for i in inputs):
         lack = "kernels have no gradient of further inputs"
     isa = kernel_isa(tensors, lack)
     if isa is None or rows.N == 0:
         return by_reference(step, rows, x, initial, weights, inputs)
-    check_shapes(step, rows, x, initial, weights, inputs)
     spec = Spec(step, rows, len(step.states), inputs, isa)
     if graph and any(t is not None and t.requires_grad for t in tensors):
         flat = [t for mine in weights for t in mine]

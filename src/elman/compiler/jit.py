@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import itertools
 import mmap
 import os
+import sys
 import threading
 from collections.abc import Callable
 from ctypes import CFUNCTYPE, c_void_p
@@ -108,7 +110,8 @@ def load(key: str, isa: ISA, name: str, emit: Callable[[], Module]) -> tuple[Cod
     full = hashlib.sha256(f"{key} {isa} {name} {_toolchain()}".encode()).hexdigest()
     known = CACHE.load(full)
     if known is not None:
-        return Code(known, name), "disk"
+        with contextlib.suppress(RuntimeError):  # what was stored is no code for this process
+            return Code(known, name), "disk"
     compiled = object_code(emit(), isa)
     CACHE.store(full, compiled)
     return Code(compiled, name), "compiled"
@@ -136,7 +139,8 @@ _SOURCES = _digest_of_sources()
 
 @cache
 def _toolchain() -> str:
-    """What object code depends on besides the formula: LLVM, and this package's own source."""
+    """What object code depends on besides the formula: the system (a cache may be on a disk that
+    several share), LLVM, and this package's own source."""
     import llvmlite
 
-    return f"{llvmlite.__version__} {_SOURCES.hex()}"
+    return f"{sys.platform} {llvmlite.__version__} {_SOURCES.hex()}"

@@ -136,7 +136,7 @@ def backward(
     inner = bulk.padded(width, lanes)
     widest = max(inner, padded)
     parts = min(threads, -(-units // bulk.rows))
-    depth = max(32, min(256, _DEPTH_BYTES // (widest * size)))
+    depth = max(32, min(256, _DEPTH_BYTES // (max(widest, 1) * size)))
     w_ih, w_hh, b_ih, b_hh = asked
     matrices = w_ih * len(plan.z_x) + w_hh * len(plan.gates_of_products)
     biases = b_ih * len(plan.z_x) + b_hh * len(plan.z_bias)

@@ -54,19 +54,37 @@ class RNN(Layer):
     (torch.Size([3, 1, 4]), torch.Size([2, 1, 4]))
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        if "proj_size" in kwargs:
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,  # here too, since arguments may be given by position
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        if proj_size:
             raise ValueError("RNN has no proj_size: only LSTM projects its state")
-        if len(args) > 3:
-            nonlinearity, args = args[3], args[:3] + args[4:]
-        else:
-            nonlinearity = kwargs.pop("nonlinearity", "tanh")
         if nonlinearity not in _MODES:
             raise ValueError(f"nonlinearity must be 'tanh' or 'relu', got {nonlinearity!r}")
         self.nonlinearity = nonlinearity
-        super().__init__(_MODES[nonlinearity], *args, **kwargs)
-        if self.proj_size:
-            raise ValueError("RNN has no proj_size: only LSTM projects its state")
+        super().__init__(
+            _MODES[nonlinearity],
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            device=device,
+            dtype=dtype,
+        )
 
     def _step(self) -> Step:
         return _STEPS[self.mode]

@@ -1,0 +1,101 @@
+"""The layers and cells that elman has, a row each, and what tests of all of them share."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+from torch.utils._pytree import tree_map_only
+
+import elman
+from tests.tolerances import assert_close
+
+I, H, T, B = 3, 5, 6, 4  # noqa: E741
+Make = Callable[[tuple[int, ...]], Tensor]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A class of elman and torch.nn, by its name, and the number of its states."""
+
+    name: str
+    states: int = 1
+
+    @property
+    def single(self) -> bool:
+        """Whether it is a cell, which takes one step."""
+        return self.name.endswith("Cell")
+
+    def make(self, nn: ModuleType, *args: Any, **options: Any) -> Any:
+        return getattr(nn, self.name)(I, H, *args, **options)
+
+    def pair(self, *args: Any, **options: Any) -> tuple[Any, Any]:
+        """torch.nn's module and elman's with the same numbers in their parameters."""
+        theirs = self.make(torch.nn, *args, **options)
+        ours = self.make(elman, *args, **options)
+        ours.load_state_dict(theirs.state_dict())
+        return theirs, ours
+
+    def stack(self, **options: Any) -> tuple[Any, Any]:
+        """As ``pair``, of two layers in two directions, or of a cell."""
+        return self.pair(**({} if self.single else {"num_layers": 2, "bidirectional": True}))
+
+    def input(self, rows: int = B, make: Make = torch.randn) -> Tensor:
+        return make((rows, I) if self.single else (T, rows, I))
+
+    def state(self, layers: int = 1, rows: int = B, make: Make = torch.randn) -> Any:
+        """The initial state as it is handed over: a tensor, or a tuple of several."""
+        shape = (rows, H) if self.single else (layers, rows, H)
+        parts = tuple(make(shape) for _ in range(self.states))
+        return parts if self.states > 1 else parts[0]
+
+
+KINDS = (Kind("RNN"), Kind("RNNCell"))
+LAYERS = [kind for kind in KINDS if not kind.single]
+CELLS = [kind for kind in KINDS if kind.single]
+
+
+def each(kinds: Iterable[Kind]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("kind", kinds, ids=lambda kind: kind.name)
+
+
+def tensors(value: Any) -> list[Tensor]:
+    """All tensors of results or arguments, in order."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, PackedSequence):
+        return [value.data]
+    return [t for part in value or () for t in tensors(part)]
+
+
+def loss_of(results: list[Tensor]) -> Tensor:
+    """A number that tells results and their places apart."""
+    waves = [torch.arange(1.0, r.numel() + 1, dtype=r.dtype).cos().view(r.shape) for r in results]
+    return torch.stack([(r * w).sum() for r, w in zip(results, waves, strict=True)]).sum()
+
+
+def call(module: torch.nn.Module, *arguments: Any) -> list[Tensor]:
+    """Results, and gradients of arguments and parameters."""
+    given = tree_map_only(Tensor, lambda t: t.detach().requires_grad_(), arguments)
+    results = tensors(module(*given))
+    leaves = [*tensors(given), *module.parameters()]
+    return [*results, *torch.autograd.grad(loss_of(results), leaves)]
+
+
+def assert_all_close(actual: list[Tensor], expected: list[Tensor]) -> None:
+    for a, e in zip(actual, expected, strict=True):
+        assert a.dtype == e.dtype
+        assert_close(a, e, "same")
+
+
+def assert_same_bits(actual: list[Tensor], expected: list[Tensor]) -> None:
+    for a, e in zip(actual, expected, strict=True):
+        assert torch.equal(a, e)
+
+
+def assert_same(theirs: torch.nn.Module, ours: torch.nn.Module, *arguments: Any) -> None:
+    assert_all_close(call(ours, *arguments), call(theirs, *arguments))
