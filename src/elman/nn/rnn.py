@@ -40,6 +40,7 @@ class RNN(Layer):
     Call ``rnn(input, hx=None)`` with input ``(T, B, I)``, ``(T, I)`` or a PackedSequence, and
     ``hx`` ``(num_layers * D, B, H)`` or None for zeros. Returns ``output``, ``(T, B, D * H)``, the
     last layer's state at every step, and ``h_n``, shaped as ``hx``, every layer's final state.
+    Layers of bfloat16 or float16 are computed in float32, and their results rounded once.
 
     Raises:
         ValueError: input that is neither 2-D nor 3-D, or not of the weights' dtype.
@@ -109,7 +110,8 @@ class RNNCell(Single):
         nonlinearity: ``"tanh"`` or ``"relu"``.
 
     Call ``cell(input, hx=None)`` with input ``(B, I)`` or ``(I,)`` and ``hx`` ``(B, H)``, ``(H,)``
-    or None for zeros; returns the new state, shaped as ``hx``.
+    or None for zeros; returns the new state, shaped as ``hx``. A cell of bfloat16 or float16 is
+    computed in float32, and the state rounded.
 
     Raises:
         ValueError: input or ``hx`` neither 1-D nor 2-D.
