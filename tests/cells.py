@@ -1,7 +1,7 @@
 """Cells written as a user would write them: the usual ones, and ones that stretch the compiler."""
 
 import elman
-from elman import Cell, exp, maximum, minimum, relu, sigmoid, sqrt, tanh, where
+from elman import Cell, exp, layer_norm, maximum, mean, minimum, relu, sigmoid, sqrt, tanh, where
 from elman.expr import apply
 
 
@@ -114,9 +114,9 @@ class Blind(Cell):
 
 
 class Partial(Cell):
-    """Rows of the weights that nothing reads: of ``weight_ih`` for b, of ``weight_hh`` for c."""
+    """Gates without rows: b has none in ``weight_ih``, c none in ``weight_hh``."""
 
-    gates = ("a", "b", "c", "unused")
+    gates = ("a", "b", "c")
 
     def step(self, x, u, s):
         return tanh(x.a + u.a) * sigmoid(u.b) + 0.1 * x.c
@@ -156,6 +156,85 @@ class Echo(Cell):
         return x.a * s.h + x.b * s.n + self.input("noise") * s.k, x.a, self.input("noise")
 
 
+class Peephole(Cell):
+    """Learned vectors, on the previous state and on the new one."""
+
+    gates = ("i", "f", "g", "o")
+    states = ("h", "c")
+    vectors = ("ci", "cf", "co")
+
+    def step(self, x, u, s):
+        i = sigmoid(x.i + u.i + self.vector("ci") * s.c)
+        f = sigmoid(x.f + u.f + self.vector("cf") * s.c)
+        c = f * s.c + i * tanh(x.g + u.g)
+        return sigmoid(x.o + u.o + self.vector("co") * c) * tanh(c), c
+
+
+class Projected(Cell):
+    """The first state is smaller than the second."""
+
+    gates = ("i", "f", "g", "o")
+    states = ("h", "c")
+    projection = "hr"
+
+    def step(self, x, u, s):
+        i, f, o = sigmoid(x.i + u.i), sigmoid(x.f + u.f), sigmoid(x.o + u.o)
+        c = f * s.c + i * tanh(x.g + u.g)
+        return self.product("hr", o * tanh(c)), c
+
+
+class Multiplicative(Cell):
+    """A further matrix, applied to an input and to the state, and gates on what comes of it."""
+
+    gates = ("m", "i", "f")
+    matrices = ("mh", "mn")
+    inputs = ("noise",)
+
+    def step(self, x, u, s):
+        m = x.m * self.product("mh", s.h) + self.product("mn", self.input("noise") * 0.3)
+        i, f = (sigmoid(getattr(x, k) + self.product(k, m)) for k in "if")
+        return tanh(i * m) + f * s.h
+
+
+class Narrow(Cell):
+    """Everything at once in the projected state: sums over it, matrices from and to it."""
+
+    gates = ("a",)
+    states = ("h", "c")
+    matrices = ("back",)
+    vectors = ("gain",)
+    projection = "down"
+
+    def step(self, x, u, s):
+        c = tanh(x.a + u.a) * self.vector("gain") + mean(s.h) * s.c
+        c = c + 0.2 * self.product("back", tanh(s.h - mean(s.h * s.h)))
+        h = tanh(self.product("down", c - mean(c)))
+        return h + 0.3 * s.h * mean(s.c), c
+
+
+class Independent(Cell):
+    """A vector for a recurrence, and no matrix."""
+
+    gates = ("h",)
+    vectors = ("r",)
+
+    def step(self, x, u, s):
+        return relu(x.h + self.vector("r") * s.h)
+
+
+class LayerNorm(Cell):
+    """Rows normalised: of the input, of products, of several gates at once, of a new state."""
+
+    gates = ("i", "f", "g")
+    states = ("h", "c")
+    vectors = ("gain", "shift")
+
+    def step(self, x, u, s):
+        i, f = layer_norm(u.i, u.f)
+        c = sigmoid(f + x.f) * s.c + sigmoid(i + x.i) * tanh(layer_norm(x.g) + u.g)
+        return tanh(layer_norm(c) * self.vector("gain") + self.vector("shift")), c
+
+
 elman_tanh, elman_relu = elman.cells.Elman("tanh"), elman.cells.Elman("relu")
 
 #: Every cell that the tests run, by name. The reference of each has the same name.
@@ -164,6 +243,7 @@ CELLS = {
     "relu": elman_relu,
     **{cls.__name__: cls() for cls in (LSTM, GRU, GRUBefore, LightGRU, Reset, Odd)},
     **{cls.__name__: cls() for cls in (Swap, Twin, Forgetful, Blind, Partial, Again, Seer)},
-    "Echo": Echo(),
+    **{cls.__name__: cls() for cls in (Echo, Peephole, Projected, Multiplicative, Narrow)},
+    **{cls.__name__: cls() for cls in (Independent, LayerNorm)},
 }
 STEPS = {name: cell.trace() for name, cell in CELLS.items()}

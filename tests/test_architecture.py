@@ -26,8 +26,9 @@ ROWS = [
     ["reference", "compiler"],
     ["runtime"],
     ["cells"],
+    ["batch", "reductions"],
     ["cell"],
-    ["expr", "batch"],
+    ["expr"],
     ["errors"],
 ]
 DEPTH = {room: depth for depth, row in enumerate(ROWS) for room in row}

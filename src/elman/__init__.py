@@ -23,5 +23,7 @@ from .nn import RNNCell as RNNCell
 from .nn import accelerate as accelerate
 from .nn import restore as restore
 from .paths import set_path as set_path
+from .reductions import layer_norm as layer_norm
+from .reductions import mean as mean
 
 __version__ = "0.1.0"

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from .cell import Step
+
 
 class Rows(NamedTuple):
     """The rows of a batch over time. ``counts`` and ``offsets`` are None if all have ``T`` steps;
@@ -20,9 +22,27 @@ class Rows(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """The tensors of one layer and direction, ``(G*H, I)``, ``(G*H, H)``, ``(G*H,)`` twice."""
+    """The tensors of one layer and direction.
 
-    w_ih: Tensor
-    w_hh: Tensor
+    ``w_ih`` is ``(X*H, I)``, X the gates with rows in it, ``w_hh`` ``(U*H, H)``; the biases are
+    ``(X*H,)`` and ``(U*H,)``. Any of them may be None: biases, and matrices of no gate. ``more``
+    holds the further matrices and vectors in the order in which the step names them.
+    """
+
+    w_ih: Tensor | None
+    w_hh: Tensor | None
     b_ih: Tensor | None
     b_hh: Tensor | None
+    more: tuple[Tensor, ...] = ()
+
+    def flat(self) -> tuple[Tensor | None, ...]:
+        return (*self[:4], *self.more)
+
+    def sizes(self, step: Step) -> tuple[int, int]:
+        """Units of the hidden and of the projected state; the same if there is no projection."""
+        rows, count = (self.w_hh, step.u_gates) if step.u_gates else (self.w_ih, step.x_gates)
+        assert rows is not None
+        units = rows.shape[0] // len(count)
+        if not step.projection:
+            return units, units
+        return units, self.more[list(step.matrices).index(step.projection)].shape[0]

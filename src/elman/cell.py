@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import itertools
+import hashlib
+import operator
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
+from torch import Tensor
+
 from .errors import FormulaError
-from .expr import Node, node
+from .expr import Node, node, walk
 
 
 class Cell:
     """The formula of one step of a recurrence. Subclass it and write :meth:`step`.
 
-    ``gates`` are the blocks of rows of ``weight_ih``, ``weight_hh`` and the biases, in order.
+    ``gates`` are the blocks of rows of ``weight_ih``, ``weight_hh`` and the biases, in order; a
+    gate has rows only where the formula reads them.
     ``states`` are the values carried from step to step; the first one is the output.
     ``inputs`` are further values given at every step, one number a row and unit.
+    ``vectors`` are further learned parameters, one number a unit.
+    ``matrices`` are further learned matrices, ``projection`` one that makes the first state of
+    another size than the others.
 
     The step receives three groups of symbolic values and returns the new states, in order:
 
@@ -25,12 +34,13 @@ class Cell:
     - ``u.gate``: ``W_hh h + b_hh``, the gate's rows, with h the first state;
     - ``s.state``: the previous states.
 
-    Further inputs are read as ``self.input("name")``. ``self.product("gate", value)`` applies
-    the gate's rows of ``weight_hh`` (and its bias) to a value other than the previous output.
+    The rest is read through ``self``: ``self.input("name")``, ``self.vector("name")`` and
+    ``self.product("name", value)``, which applies a further matrix to any value, or a gate's rows
+    of ``weight_hh`` (and its bias) to one other than the previous output. Plain numbers, such as
+    a leak, are attributes; a formula is traced anew when one has changed.
 
     >>> class LightGRU(Cell):
     ...     gates = ("z", "n")
-    ...     states = ("h",)
     ...     def step(self, x, u, s):
     ...         z = elman.sigmoid(x.z + u.z)
     ...         n = elman.relu(x.n + u.n)
@@ -43,61 +53,251 @@ class Cell:
     gates: tuple[str, ...] = ()
     states: tuple[str, ...] = ("h",)
     inputs: tuple[str, ...] = ()
+    vectors: tuple[str, ...] = ()
+    matrices: tuple[str, ...] = ()
+    projection: str = ""
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         """The new states from the inputs, the products and the previous states."""
         raise NotImplementedError(f"{type(self).__name__} must define step(self, x, u, s)")
 
-    def product(self, gate: str, value: Node) -> Node:
-        """``W_hh value + b_hh`` for the gate's rows of the recurrent weight."""
-        _check_name(self, "gate", gate, self.gates)
-        return node("product", value, attr=gate) + node("bias", attr=gate)
+    def initialise(self, parameters: Mapping[str, Tensor]) -> None:
+        """Changes the parameters of a layer after torch's default initialisation, in place.
+
+        ``parameters`` are its tensors by name without layer and direction: ``weight_ih``,
+        ``weight_hh``, ``bias_ih``, ``bias_hh``, ``weight_<name>`` of a further matrix or vector.
+        By default all are uniform in ``[-1/sqrt(H), 1/sqrt(H)]``, as in torch.nn.
+        """
+
+    def product(self, name: str, value: Node) -> Node:
+        """A further matrix times a value, or ``W_hh value + b_hh`` for a gate's rows."""
+        names = (*self.gates, *self.matrices, *filter(None, [self.projection]))
+        _check_name(self, "product", name, names, "matrices")
+        if not isinstance(value, Node) or not value.space:
+            raise FormulaError(
+                f"product({name!r}, value) takes a value with units, got {value!r}: multiply by a "
+                "number outside the product"
+            )
+        if name not in self.gates:
+            return node("product", value, attr=name, space="P" if name == self.projection else "H")
+        wanted = "P" if self.projection else "H"
+        if value.space != wanted:
+            raise FormulaError(
+                f"product({name!r}, value) applies weight_hh, whose columns belong to the "
+                f"projected state {self.states[0]!r}, got a value of hidden units: declare a "
+                "further matrix for it in `matrices`"
+            )
+        return node("product", value, attr=name, space="H") + _leaf("bias", name)
 
     def input(self, name: str) -> Node:
         """This step's value of a further input."""
         _check_name(self, "input", name, self.inputs)
-        return node("input", attr=name)
+        return _leaf("input", name)
 
-    def trace(self, name: str = "") -> Step:
-        """The graph of the step, under a name that is unique unless one is given.
+    def vector(self, name: str) -> Node:
+        """A further learned vector, one number a unit."""
+        _check_name(self, "vector", name, self.vectors)
+        return _leaf("vector", name)
+
+    def trace(self) -> Step:
+        """The graph of the step: the same object as long as the formula is the same.
 
         Raises:
-            FormulaError: where the formula is wrong.
-            ValueError: if the given name is taken.
+            FormulaError: where the formula is wrong; the message names its line.
         """
-        if name in STEPS:
-            raise ValueError(f"name must be one that no traced step has, got {name!r}")
-        h = node("state", attr=self.states[0])
-        outputs = self.step(
-            _Group(self, "gate", self.gates, lambda name: node("x", attr=name)),
-            _Group(self, "gate", self.gates, lambda name: self.product(name, h)),
-            _Group(self, "state", self.states, lambda name: node("state", attr=name)),
-        )
-        new = outputs if isinstance(outputs, tuple) else (outputs,)
-        if len(new) != len(self.states) or not all(isinstance(v, Node) for v in new):
-            raise FormulaError(
-                f"{type(self).__name__}.step must return one value for each of the states "
-                f"{self.states}, got {outputs!r}"
-            )
-        step = Step(self.gates, self.states, self.inputs, new, name or f"cell{next(_numbers)}")
-        STEPS[step.name] = step
+        known = self.__dict__.get("_traced")
+        if known is not None:
+            read, values, step = known
+            if read(self) == values:
+                return step
+        names = _attributes(self)
+        read = operator.attrgetter(*names)
+        values, step = read(self), _trace(self)
+        object.__setattr__(self, "_traced", (read, values, step))
         return step
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "_traced"}
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{k}={v!r}" for k, v in self.__getstate__().items())
+        return f"{type(self).__name__}({given})"
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A traced step: the names, and for each state the node of its new value."""
+    """A traced step: the names, and for each state the node of its new value.
 
-    gates: tuple[str, ...]
+    ``x_gates`` and ``u_gates`` are the gates that have rows in ``weight_ih`` and ``weight_hh``.
+    ``matrices`` gives the spaces (see :class:`elman.expr.Node`) of a further matrix's rows and
+    columns; the projection is one of them.
+    """
+
+    x_gates: tuple[str, ...]
+    u_gates: tuple[str, ...]
     states: tuple[str, ...]
     inputs: tuple[str, ...]
+    matrices: dict[str, tuple[str, str]]
+    vectors: tuple[str, ...]
+    projection: str
     new: tuple[Node, ...]
-    name: str  # by which a compiled or exported program finds it again
+    name: str  # a digest of the formula, by which a compiled or exported program finds it again
+
+    @property
+    def output_space(self) -> str:
+        """The space of the first state, which is the output."""
+        return "P" if self.projection else "H"
+
+    def space(self, state: str) -> str:
+        return self.output_space if state == self.states[0] else "H"
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of all tensors in the order of :class:`elman.batch.Weights`, whether the
+        step has them or not."""
+        return (
+            *("weight_ih", "weight_hh", "bias_ih", "bias_hh"),
+            *(f"weight_{name}" for name in (*self.matrices, *self.vectors)),
+        )
+
+    def shapes(self, width: int, units: int, projected: int) -> dict[str, tuple[int, ...]]:
+        """The shapes of all parameters that a layer has, by name."""
+        size = {"H": units, "P": projected}
+        shapes: dict[str, tuple[int, ...]] = {}
+        if self.x_gates:
+            shapes["weight_ih"] = (len(self.x_gates) * units, width)
+        if self.u_gates:
+            shapes["weight_hh"] = (len(self.u_gates) * units, size[self.output_space])
+        if self.x_gates:
+            shapes["bias_ih"] = (len(self.x_gates) * units,)
+        if self.u_gates:
+            shapes["bias_hh"] = (len(self.u_gates) * units,)
+        for name, (rows, columns) in self.matrices.items():
+            shapes[f"weight_{name}"] = (size[rows], size[columns])
+        return shapes | {f"weight_{name}": (units,) for name in self.vectors}
 
 
 STEPS: weakref.WeakValueDictionary[str, Step] = weakref.WeakValueDictionary()
 """Every traced step by its name, as long as it is held by someone."""
-_numbers = itertools.count()
+
+
+def _trace(cell: Cell) -> Step:
+    kind = type(cell).__name__
+    try:
+        space = _check_declared(cell)
+        h = node("state", attr=cell.states[0], space=space[cell.states[0]])
+        outputs = cell.step(
+            _Group(cell, "gate", cell.gates, lambda name: _leaf("x", name)),
+            _Group(cell, "gate", cell.gates, lambda name: cell.product(name, h)),
+            _Group(
+                cell, "state", cell.states, lambda name: node("state", attr=name, space=space[name])
+            ),
+        )
+        new = outputs if isinstance(outputs, tuple) else (outputs,)
+        if len(new) != len(cell.states) or not all(isinstance(v, Node) for v in new):
+            raise FormulaError(
+                f"step must return one value for each of the states {cell.states}, got {outputs!r}"
+            )
+        for name, value in zip(cell.states, new, strict=True):
+            if value.space not in ("", space[name]):
+                raise FormulaError(
+                    f"the new {name!r} has units of the "
+                    f"{'projected state' if value.space == 'P' else 'hidden state'}, expected the "
+                    f"other: only the first state is projected, and by `projection`"
+                )
+        return _step_of(cell, new)
+    except FormulaError as error:
+        place = _place(cell, error.__traceback__)
+        raise FormulaError(f"{error} ({kind}.step, {place})") from None
+
+
+def _check_declared(cell: Cell) -> dict[str, str]:
+    """The space of every state, if what the cell declares can be."""
+    for names in ("gates", "states", "inputs", "vectors", "matrices"):
+        given = getattr(cell, names)
+        if not isinstance(given, tuple) or not all(isinstance(n, str) for n in given):
+            raise FormulaError(f"{names} must be a tuple of names, got {given!r}")
+    if not cell.states:
+        raise FormulaError("states must have at least one name, that of the output")
+    projection = (cell.projection,) if cell.projection else ()
+    parameters = (*cell.matrices, *projection, *cell.vectors, "ih", "hh")
+    for names in (parameters, (*cell.gates, *cell.matrices, *projection), cell.states, cell.inputs):
+        twice = [n for n in names if names.count(n) > 1]
+        if twice:
+            raise FormulaError(f"{twice[0]!r} is declared twice: give one of them another name")
+    for name, value in cell.__getstate__().items():
+        if not isinstance(value, (int, float, str, tuple, type(None))) and not callable(value):
+            raise FormulaError(
+                f"the attribute {name!r} is a {type(value).__name__}: plain numbers belong there, "
+                "learned tensors are declared in `vectors` and `matrices`"
+            )
+    return dict.fromkeys(cell.states, "H") | {cell.states[0]: "P" if projection else "H"}
+
+
+def _step_of(cell: Cell, new: tuple[Node, ...]) -> Step:
+    """The step with what its nodes really read; all that was declared must be among it."""
+    nodes = list(walk(new))
+    read: dict[str, set[str]] = {}
+    matrices: dict[str, tuple[str, str]] = {}
+    for n in nodes:
+        read.setdefault(n.op, set()).add(n.attr)
+        if n.op == "product" and n.attr not in cell.gates:
+            spaces = n.space, n.args[0].space
+            if matrices.setdefault(n.attr, spaces) != spaces:
+                raise FormulaError(
+                    f"the matrix {n.attr!r} is applied to hidden units and to the projected state, "
+                    "which have different sizes: declare two"
+                )
+    products, x = read.get("product", set()), read.get("x", set())
+    projection = (cell.projection,) if cell.projection else ()
+    for kind, names, used in (
+        ("gate", cell.gates, products | x),
+        ("matrix", (*cell.matrices, *projection), products),
+        ("vector", cell.vectors, read.get("vector", set())),
+        ("input", cell.inputs, read.get("input", set())),
+    ):
+        unused = [n for n in names if n not in used]
+        if unused:
+            raise FormulaError(
+                f"the {kind} {unused[0]!r} is never used: use it or don't declare it"
+            )
+    if not cell.gates:
+        raise FormulaError("there is no gate: the formula has to read the input or the state")
+    fields = (
+        tuple(g for g in cell.gates if g in x),
+        tuple(g for g in cell.gates if g in products),
+        *(cell.states, cell.inputs),
+        {m: matrices[m] for m in (*cell.matrices, *projection)},
+        *(cell.vectors, cell.projection),
+    )
+    numbers = {n: i for i, n in enumerate(nodes)}
+    lines = [f"{n.op} {n.attr!r} {n.space} {[numbers[a] for a in n.args]}" for n in nodes]
+    text = "\n".join([*map(repr, fields), *lines, repr([numbers[n] for n in new])])
+    name = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return STEPS.setdefault(name, Step(*fields, new, name))  # the same formula, the same kernels
+
+
+def _attributes(cell: Cell) -> list[str]:
+    """The names of all that a formula may depend on: what a cell or its class holds."""
+    own = [n for n in cell.__dict__ if n != "_traced"]
+    classes = [c for c in type(cell).__mro__ if c not in (Cell, object)]
+    inherited = [n for c in classes for n, v in vars(c).items() if not callable(v)]
+    return ["gates", *own, *(n for n in inherited if not n.startswith("__"))]
+
+
+def _place(cell: Cell, traceback: TracebackType | None) -> str:
+    """The line of the formula that an error comes from, else the line where it begins."""
+    code = type(cell).step.__code__
+    line = code.co_firstlineno
+    while traceback is not None:
+        if traceback.tb_frame.f_code is code:
+            line = traceback.tb_lineno
+        traceback = traceback.tb_next
+    return f"{Path(code.co_filename).name}, line {line}"
+
+
+def _leaf(op: str, name: str) -> Node:
+    return node(op, attr=name, space="H")
 
 
 class _Group:
@@ -113,9 +313,11 @@ class _Group:
         return self._make(name)
 
 
-def _check_name(cell: Cell, kind: str, name: str, names: tuple[str, ...]) -> None:
+def _check_name(
+    cell: Cell, kind: str, name: str, names: tuple[str, ...], declared: str = ""
+) -> None:
     if name not in names:
         raise FormulaError(
             f"{type(cell).__name__} has no {kind} {name!r}, only {names}: "
-            f"add it to `{kind}s` or correct the name in step()"
+            f"add it to `{declared or kind + 's'}` or correct the name in step()"
         )

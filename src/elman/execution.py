@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,57 +20,59 @@ class Spec(NamedTuple):
 
     step: Step
     rows: Rows
-    states: int
-    inputs: Sequence[Tensor]
     isa: ISA
 
     def kernel(self, x: Tensor, units: int) -> Kernel:
         return kernel_for(self.step, x.dtype, self.isa, units, self.rows.B == 1)
 
 
-def check_shapes(
-    step: Step,
-    rows: Rows,
-    x: Tensor,
-    initial: Sequence[Tensor | None],
-    weights: Sequence[Weights],
-    inputs: Sequence[Tensor] = (),
-) -> None:
+class Given(NamedTuple):
+    """The tensors of a call, each kind by itself; :meth:`flat` and :meth:`of` are inverse."""
+
+    x: Tensor
+    initial: Sequence[Tensor | None]  # for each state (D, B, H)
+    inputs: Sequence[Tensor]  # for each further input (T, B, H) or (N, H)
+    weights: Sequence[Weights]  # for each direction
+
+    def flat(self) -> list[Tensor | None]:
+        return [self.x, *self.initial, *self.inputs, *(t for w in self.weights for t in w.flat())]
+
+    @staticmethod
+    def of(step: Step, flat: Sequence[Any]) -> Given:
+        states, first = 1 + len(step.states), 1 + len(step.states) + len(step.inputs)
+        count = 4 + len(step.matrices) + len(step.vectors)
+        weights = [
+            Weights(*flat[i : i + 4], tuple(flat[i + 4 : i + count]))
+            for i in range(first, len(flat), count)
+        ]
+        return Given(flat[0], flat[1:states], flat[states:first], weights)
+
+
+def check_shapes(step: Step, rows: Rows, given: Given) -> None:
     """Tensors of other shapes would be read beyond their end; anyone can put them there."""
-    units, width = weights[0].w_hh.shape[-1], x.shape[-1]
+    x, count = given.x, len(given.weights)
+    units, projected = given.weights[0].sizes(step)
     lead = (rows.T, rows.B) if rows.counts is None else (rows.N,)
-    height = len(step.gates) * units
-    for mine in weights:
-        w_ih, w_hh, b_ih, b_hh = mine
-        if not (
-            w_ih.shape == (height, width)
-            and w_hh.shape == (height, units)
-            and (b_ih is None or b_ih.shape == (height,))
-            and (b_hh is None or b_hh.shape == (height,))
-        ):
+    shapes = step.shapes(x.shape[-1], units, projected)
+    expected = [shapes.get(name) for name in step.parameters]
+    for mine in given.weights:
+        got = [None if t is None else tuple(t.shape) for t in mine.flat()]
+        for name, want, have in zip(step.parameters, expected, got, strict=True):
+            if want != have and not (have is None and name.startswith("bias")):
+                raise RuntimeError(
+                    f"expected {name} of shape {want}, got {have}: something has replaced it"
+                )
+    if x.shape != (*lead, x.shape[-1]):
+        raise RuntimeError(f"expected x of shape {(*lead, x.shape[-1])}, got {tuple(x.shape)}")
+    for name, h in zip(step.states, given.initial, strict=True):
+        shape = (count, rows.B, projected if name == step.states[0] else units)
+        if h is not None and h.shape != shape:
+            raise RuntimeError(f"expected an initial state of shape {shape}, got {tuple(h.shape)}")
+    for further in given.inputs:
+        if further.shape != (*lead, units):
             raise RuntimeError(
-                f"expected weights of shapes {(height, width)}, {(height, units)}, {(height,)}, "
-                f"{(height,)}, got {[None if t is None else tuple(t.shape) for t in mine]}: "
-                "something has replaced them"
+                f"expected a further input of shape {(*lead, units)}, got {tuple(further.shape)}"
             )
-    if x.shape != (*lead, width):
-        raise RuntimeError(f"expected x of shape {(*lead, width)}, got {tuple(x.shape)}")
-    for h in initial:
-        if h is not None and h.shape != (len(weights), rows.B, units):
-            raise RuntimeError(
-                f"expected an initial state of shape {(len(weights), rows.B, units)}, got "
-                f"{tuple(h.shape)}"
-            )
-    for given in inputs:
-        if given.shape != (*lead, units):
-            raise RuntimeError(
-                f"expected a further input of shape {(*lead, units)}, got {tuple(given.shape)}"
-            )
-
-
-def split(flat: Sequence[Tensor | None]) -> list[Weights]:
-    """The weights of each direction from all their tensors in one sequence."""
-    return [Weights(*flat[i : i + 4]) for i in range(0, len(flat), 4)]  # type: ignore[arg-type]
 
 
 _Maybe = TypeVar("_Maybe", Tensor, Tensor | None)
@@ -91,59 +93,53 @@ def _half(tensor: _Maybe, direction: int, count: int) -> _Maybe:
     return tensor.narrow(-1, direction * units, units)
 
 
-def by_reference(
-    step: Step,
-    rows: Rows,
-    x: Tensor,
-    initial: Sequence[Tensor | None],
-    weights: Sequence[Weights],
-    inputs: Sequence[Tensor],
-) -> tuple[Tensor, list[Tensor]]:
+def by_reference(step: Step, rows: Rows, given: Given) -> tuple[Tensor, list[Tensor]]:
     """What :func:`recur` computes, by PyTorch operations, in the weights' dtype."""
     if torch._C._is_any_autocast_enabled():
-        with torch.autocast(x.device.type, enabled=False):
-            return by_reference(step, rows, x, initial, weights, inputs)
+        with torch.autocast(given.x.device.type, enabled=False):
+            return by_reference(step, rows, given)
     outputs, finals = [], []
-    for d, mine in enumerate(weights):
-        shape = (rows.B, mine.w_hh.shape[-1])
-        h0 = [x.new_zeros(shape) if h is None else h[d] for h in initial]
+    for d, mine in enumerate(given.weights):
+        units, projected = mine.sizes(step)
+        h0 = [
+            h[d]
+            if h is not None
+            else given.x.new_zeros(rows.B, projected if name == step.states[0] else units)
+            for name, h in zip(step.states, given.initial, strict=True)
+        ]
         way = rows._replace(reverse=True) if d else rows
-        output, final = reference.run(step, way, x, mine, h0, inputs)
+        output, final = reference.run(step, way, given.x, mine, h0, given.inputs)
         outputs.append(output)
         finals.append(final)
     states = [torch.stack(parts) for parts in zip(*finals, strict=True)]
     return (outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)), states
 
 
-def run(
-    spec: Spec,
-    x: Tensor,
-    initial: Sequence[Tensor | None],
-    weights: Sequence[Weights],
-    keep: bool,
-) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+def run(spec: Spec, given: Given, keep: bool) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """The kernel for every direction; also what it keeps for the backward pass."""
-    rows, count = spec.rows, len(weights)
-    units = weights[0].w_hh.shape[-1]
+    step, rows, _ = spec
+    x, count = given.x, len(given.weights)
+    units, projected = given.weights[0].sizes(step)
     shape = (rows.T, rows.B) if rows.counts is None else (rows.N,)
-    output = x.new_empty((*shape, count * units))
-    final = [x.new_empty((count, rows.B, units)) for _ in range(spec.states)]
+    output = x.new_empty((*shape, count * projected))
+    final = [x.new_empty((count, rows.B, projected))]
+    final += [x.new_empty((count, rows.B, units)) for _ in step.states[1:]]
     kernel = spec.kernel(x, units)
     kept: list[Tensor] = []
     if count == 1 and not keep:  # the shortest way, for the smallest calls
-        kernel.forward(rows, x, weights[0], initial, output, final, None, spec.inputs)
+        kernel.forward(rows, x, given.weights[0], given.initial, output, final, None, given.inputs)
         return output, final, kept
-    for d, mine in enumerate(weights):
+    for d, mine in enumerate(given.weights):
         saved = x.new_empty(kernel.saved_size(rows, units)) if keep else None
         kernel.forward(
             rows._replace(reverse=True) if d else rows,
             x,
             mine,
-            _of(initial, d, count),
+            _of(given.initial, d, count),
             _half(output, d, count),
             _of(final, d, count),
             saved,
-            spec.inputs,
+            given.inputs,
         )
         if saved is not None:
             kept.append(saved)
@@ -152,48 +148,43 @@ def run(
 
 def gradients_of(
     spec: Spec,
-    given: Sequence[Tensor | None],
+    given: Given,
     kept: Sequence[Tensor],
     gradients: Sequence[Tensor | None],
     needed: Sequence[bool],
 ) -> list[Tensor | None]:
-    """The gradients of x, the initial states and the weights, by the kernel.
+    """The gradients of the call's tensors, flat, by the kernel; None for those not needed.
 
-    ``given`` are these tensors, ``gradients`` those of the output and the final states.
+    ``gradients`` are those of the output and the final states.
     """
-    x, *rest = given
-    assert x is not None
-    initial, flat = rest[: spec.states], rest[spec.states :]
-    need_x, *need = needed
-    need_initial, need_flat = need[: spec.states], need[spec.states :]
-    weights, rows = split(flat), spec.rows
-    units = weights[0].w_hh.shape[-1]
-    kernel = spec.kernel(x, units)
+    rows, count = spec.rows, len(given.weights)
+    units, _ = given.weights[0].sizes(spec.step)
+    kernel = spec.kernel(given.x, units)
     gout, *gfinal = gradients
-    dx = x.new_empty(x.shape) if need_x else None
-    dh = [_like(h, n) for n, h in zip(need_initial, initial, strict=True)]
-    dw = [_like(t, n) for n, t in zip(need_flat, flat, strict=True)]
-    if len(kernel.plan.z_x) + len(kernel.plan.z_bias) < 2 * len(spec.step.gates):
-        for t in (dx, *dw):  # the formula does not use every row of the weights
+    found = [_like(t, n) for t, n in zip(given.flat(), needed, strict=True)]
+    goals = Given.of(spec.step, found)
+    if not kernel.plan.complete:  # the formula reads something that has no gradient
+        for t in found:
             if t is not None:
                 t.zero_()
-    for d, mine in enumerate(weights):
+    for d, mine in enumerate(given.weights):
         kernel.backward(
             rows._replace(reverse=True) if d else rows,
-            x,
+            given.x,
             mine,
             kept[d],
-            _half(gout, d, len(weights)),
-            _of(gfinal, d, len(weights)),
+            _half(gout, d, count),
+            _of(gfinal, d, count),
             Gradients(
-                dx if kernel.plan.z_x else None,
+                goals.x if kernel.plan.z_x else None,
                 d > 0,
-                _of(dh, d, len(weights)),
-                dw[4 * d : 4 * d + 4],
+                _of(goals.initial, d, count),
+                goals.inputs,
+                goals.weights[d],
             ),
-            spec.inputs,
+            given.inputs,
         )
-    return [dx, *dh, *dw]
+    return found
 
 
 def _like(tensor: Tensor | None, needed: bool) -> Tensor | None:
@@ -204,8 +195,7 @@ def _like(tensor: Tensor | None, needed: bool) -> Tensor | None:
 def through_reference(
     step: Step,
     rows: Rows,
-    inputs: Sequence[Tensor],
-    given: Sequence[Tensor | None],
+    given: Given,
     gradients: Sequence[Tensor | None],
     needed: Sequence[bool],
     create_graph: bool,
@@ -215,13 +205,10 @@ def through_reference(
     They are taken of fresh views: the tensors themselves may depend on one another, and then
     their gradients here would count what the caller's graph counts again.
     """
-    given = [None if t is None else t.view_as(t) for t in given]
-    x, *rest = given
-    assert x is not None
-    initial, flat = rest[: len(step.states)], rest[len(step.states) :]
-    output, final = by_reference(step, rows, x, initial, split(flat), inputs)
+    leaves = [None if t is None else t.view_as(t) for t in given.flat()]
+    output, final = by_reference(step, rows, Given.of(step, leaves))
     results = [(o, g) for o, g in zip((output, *final), gradients, strict=True) if g is not None]
-    wanted = [t for t, n in zip(given, needed, strict=True) if n and t is not None]
+    wanted = [t for t, n in zip(leaves, needed, strict=True) if n and t is not None]
     found = iter(
         torch.autograd.grad(
             [o for o, _ in results],
@@ -232,5 +219,5 @@ def through_reference(
         )
     )
     return [
-        next(found) if n and t is not None else None for t, n in zip(given, needed, strict=True)
+        next(found) if n and t is not None else None for t, n in zip(leaves, needed, strict=True)
     ]

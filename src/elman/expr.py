@@ -28,13 +28,15 @@ class Node:
     """One operation of a formula, with its arguments; made by :func:`node`, never directly.
 
     ``op`` is the name of a primitive, ``"product"`` (a matrix times the first argument;
-    ``attr`` names the matrix) or a leaf (``attr`` names what is read).
+    ``attr`` names the matrix), ``"sum"`` (over the units of a row) or a leaf (``attr`` names what
+    is read). ``space`` says how many numbers a row has: ``"H"``, a hidden unit each; ``"P"``, a
+    unit of the projected state each; ``""``, one, which counts for every unit.
     """
 
-    __slots__ = ("__weakref__", "args", "attr", "op")
+    __slots__ = ("__weakref__", "args", "attr", "op", "space")
 
-    def __init__(self, op: str, args: tuple[Node, ...], attr: Any) -> None:
-        self.op, self.args, self.attr = op, args, attr
+    def __init__(self, op: str, args: tuple[Node, ...], attr: Any, space: str) -> None:
+        self.op, self.args, self.attr, self.space = op, args, attr, space
 
     def __add__(self, other: Operand) -> Node:
         return apply("add", self, other)
@@ -95,18 +97,37 @@ if hasattr(os, "register_at_fork"):  # a child must not inherit it from a thread
     )
 
 
-def node(op: str, *args: Node, attr: Any = None) -> Node:
+def node(op: str, *args: Node, attr: Any = None, space: str | None = None) -> Node:
     """The node of this operation, arguments and attribute: always the same object.
 
-    >>> node("state", attr="h") is node("state", attr="h")
+    Without a ``space`` it has that of its arguments.
+
+    >>> node("state", attr="h", space="H") is node("state", attr="h", space="H")
     True
     """
-    key = (op, args, attr)  # nodes hash by identity, which interning makes structural
+    if space is None:
+        space = _common_space(op, args)
+    key = (op, args, attr, space)  # nodes hash by identity, which interning makes structural
     with _intern_lock:
         found = _interned.get(key)
         if found is None:
-            found = _interned[key] = Node(op, args, attr)
+            found = _interned[key] = Node(op, args, attr, space)
         return found
+
+
+def again(old: Node, *args: Node) -> Node:
+    """The operation of a node on other arguments."""
+    return node(old.op, *args, attr=old.attr, space=old.space)
+
+
+def _common_space(op: str, args: tuple[Node, ...]) -> str:
+    spaces = {a.space for a in args if a.space}
+    if len(spaces) > 1:
+        raise FormulaError(
+            f"{op}() takes values with as many units each, got hidden units and units of the "
+            f"projected state in {', '.join(map(format_node, args))}: project one of them first"
+        )
+    return spaces.pop() if spaces else ""
 
 
 def constant(value: float) -> Node:
@@ -117,7 +138,7 @@ def constant(value: float) -> Node:
 def format_node(value: Node) -> str:
     """The formula as text, for messages and the key of a kernel.
 
-    >>> h = node("state", attr="h")
+    >>> h = node("state", attr="h", space="H")
     >>> 1 - h * h
     sub(1.0, mul(state.h, state.h))
     """
@@ -299,6 +320,8 @@ def evaluate(
             values[current] = _as_tensor(float.fromhex(current.attr), like)
         elif current.op in PRIMITIVES:
             values[current] = PRIMITIVES[current.op].torch(*operands)
+        elif current.op == "sum":
+            values[current] = operands[0].sum(-1, keepdim=True)
         else:
             values[current] = leaf(current, operands)
     return [values[r] for r in roots]

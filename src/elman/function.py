@@ -18,12 +18,12 @@ from . import operators
 from .batch import Rows, Weights
 from .cell import Step
 from .execution import (
+    Given,
     Spec,
     by_reference,
     check_shapes,
     gradients_of,
     run,
-    split,
     through_reference,
 )
 from .paths import arithmetic, kernel_isa, readable
@@ -56,41 +56,26 @@ def recur(
     What is bfloat16 or float16 is converted to float32 here, and the results once, at the end,
     to its dtype. The states between steps are float32; autograd's conversions carry gradients.
     """
-    tensors = [x, *initial, *inputs]
-    for mine in weights:
-        tensors += mine
+    given = Given(x, initial, inputs, weights)
+    tensors = given.flat()
     wider = arithmetic(tensors)
     if wider is not None:
-
-        def widen(tensor: _Maybe) -> _Maybe:
-            return tensor if tensor is None else tensor.to(wider)
-
-        output, final = recur(
-            step,
-            rows,
-            widen(x),
-            [widen(h) for h in initial],
-            split([widen(t) for mine in weights for t in mine]),
-            [widen(given) for given in inputs],
-        )
+        wide = Given.of(step, [None if t is None else t.to(wider) for t in tensors])
+        output, final = recur(step, rows, wide.x, wide.initial, wide.weights, wide.inputs)
         return output.to(x.dtype), [h.to(x.dtype) for h in final]
     if torch.compiler.is_compiling():
-        if operators.suit(rows, x, initial, inputs):
-            return operators.recur(step, x, initial, weights)
-        return by_reference(step, rows, x, initial, weights, inputs)
-    check_shapes(step, rows, x, initial, weights, inputs)
-    graph, lack = torch.is_grad_enabled(), ""
-    if inputs and graph and any(i.requires_grad for i in inputs):
-        lack = "kernels have no gradient of further inputs"
-    isa = kernel_isa(tensors, lack)
+        if operators.suit(rows, given):
+            return operators.recur(step, given)
+        return by_reference(step, rows, given)
+    check_shapes(step, rows, given)
+    isa = kernel_isa(tensors)
     if isa is None or rows.N == 0:
-        return by_reference(step, rows, x, initial, weights, inputs)
-    spec = Spec(step, rows, len(step.states), inputs, isa)
-    if graph and any(t is not None and t.requires_grad for t in tensors):
-        flat = [t for mine in weights for t in mine]
-        output, *final = _Recurrence.apply(spec, x, *initial, *flat, *inputs)
+        return by_reference(step, rows, given)
+    spec = Spec(step, rows, isa)
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
+        output, *final = _Recurrence.apply(spec, *tensors)
     else:
-        output, final, _ = run(spec, x, initial, weights, keep=False)
+        output, final, _ = run(spec, given, keep=False)
     return output, final
 
 
@@ -102,29 +87,24 @@ class _Recurrence(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, spec: Spec, x: Tensor, *tensors: Tensor | None) -> Any:
+    def forward(ctx: Any, spec: Spec, *tensors: Tensor | None) -> Any:
         ctx.set_materialize_grads(False)
-        initial, rest = tensors[: spec.states], tensors[spec.states :]
-        flat = rest[: len(rest) - len(spec.inputs)]
-        output, final, kept = run(spec, x, initial, split(flat), keep=True)
-        ctx.spec = spec._replace(inputs=())  # they are among the saved tensors
-        ctx.counts = 1 + spec.states + len(flat), len(spec.inputs)
-        ctx.save_for_backward(x, *tensors, *kept)
+        output, final, kept = run(spec, Given.of(spec.step, tensors), keep=True)
+        ctx.spec, ctx.count = spec, len(tensors)
+        ctx.save_for_backward(*tensors, *kept)
         return output, *final
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        count, inputs_count = ctx.counts
-        saved = ctx.saved_tensors
-        given, inputs, kept = saved[:count], saved[count:][:inputs_count], saved[count:]
-        spec, needed = ctx.spec._replace(inputs=inputs), ctx.needs_input_grad[1 : 1 + count]
-        graph = torch.is_grad_enabled()
+        saved, spec = ctx.saved_tensors, ctx.spec
+        given, kept = Given.of(spec.step, saved[: ctx.count]), saved[ctx.count :]
+        needed, graph = ctx.needs_input_grad[1:], torch.is_grad_enabled()
         arrived = [None if g is None else g.resolve_neg() for g in gradients]
         if any(g is not None for g in arrived) and (graph or not readable(arrived)):
             with torch.enable_grad():
                 found = through_reference(
-                    spec.step, spec.rows, inputs, given, arrived, needed, create_graph=graph
+                    spec.step, spec.rows, given, arrived, needed, create_graph=graph
                 )
         else:
-            found = gradients_of(spec, given, kept[inputs_count:], arrived, needed)
-        return None, *found, *[None] * inputs_count
+            found = gradients_of(spec, given, kept, arrived, needed)
+        return None, *found

@@ -2,8 +2,9 @@
 
 ``elman::recur`` is the forward pass of a layer, ``elman::recur_backward`` its gradient. Both have
 fake kernels, so the shapes of their results are known for any number of steps and rows. A
-formula is named by a string: those of elman's own layers have fixed names, so that a program
-exported in one process runs in another; others last as long as their cell.
+formula is named by a digest of itself, so that a program exported in one process runs in another
+where such a cell has been traced. The tensors of a call are one list: ``present`` says which of
+them (see ``execution.Given``) are there.
 """
 
 # ruff: noqa: ARG001 - a fake kernel takes all the arguments of its operator
@@ -15,154 +16,133 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .batch import Rows, Weights
+from .batch import Rows
 from .cell import STEPS, Step
 from .compiler.kernel import DTYPES, kernel_for
 from .errors import PathError
-from .execution import Spec, by_reference, check_shapes, gradients_of, run, split
+from .execution import Given, Spec, by_reference, check_shapes, gradients_of, run
 from .paths import current_isa, kernel_isa, obstacle
 
 
-def suit(rows: Rows, x: Tensor, initial: Sequence[Tensor | None], inputs: Sequence[Tensor]) -> bool:
+def suit(rows: Rows, given: Given) -> bool:
     """Whether the operators take such a call; if not, the reference is traced."""
-    states = [h is None for h in initial]
-    same = all(states) or not any(states)
-    return (
-        x.device.type == "cpu" and x.dtype in DTYPES and rows.counts is None and not inputs and same
-    )
+    x = given.x
+    return x.device.type == "cpu" and x.dtype in DTYPES and rows.counts is None
 
 
-def recur(
-    step: Step, x: Tensor, initial: Sequence[Tensor | None], weights: Sequence[Weights]
-) -> tuple[Tensor, list[Tensor]]:
+def recur(step: Step, given: Given) -> tuple[Tensor, list[Tensor]]:
     """One layer of padded rows as a single call of an operator; see ``function.recur``."""
-    flat = [t for mine in weights for t in mine if t is not None]
-    given = [t for t in initial if t is not None]
-    keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x, *given, *flat))
-    results = _forward(step.name, x, given, flat, weights[0].b_ih is not None, keep)
+    every = given.flat()
+    tensors = [t for t in every if t is not None]
+    keep = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+    results = _forward(step.name, tensors, [t is not None for t in every], keep)
     return results[0], list(results[1 : 1 + len(step.states)])
 
 
-def _unpack(
-    formula: str, x: Tensor, initial: Sequence[Tensor], weights: Sequence[Tensor], bias: bool
-) -> tuple[Spec, list[Tensor | None], list[Tensor | None]]:
-    """The arguments of an operator as the rest of elman has them: also all states and weights."""
+def _unpack(formula: str, tensors: Sequence[Tensor], present: Sequence[bool]) -> tuple[Spec, Given]:
+    """The arguments of an operator as the rest of elman has them."""
     step = STEPS.get(formula)
     if step is None:
         raise RuntimeError(f"the cell of the formula {formula!r} is gone: keep it alive")
-    if (
-        x.dim() != 3
-        or len(initial) not in (0, len(step.states))
-        or len(weights) not in (*((4, 8) if bias else (2, 4)),)
-    ):
-        raise RuntimeError(
-            f"elman::recur: expected x of shape (T, B, I), {len(step.states)} initial states or "
-            f"none, and weights of one direction or two, got x of shape {tuple(x.shape)}, "
-            f"{len(initial)} states and {len(weights)} weights"
-        )
-    rows = Rows(x.shape[0], x.shape[1], x.shape[0] * x.shape[1])
-    states: list[Tensor | None] = list(initial) or [None] * len(step.states)
-    flat: list[Tensor | None] = list(weights)
-    if not bias:
-        flat = [t for i in range(0, len(weights), 2) for t in (*weights[i : i + 2], None, None)]
-    isa = kernel_isa([x, *states, *flat])
+    given = _given(step, tensors, present)
+    every = given.flat()
+    rows = Rows(given.x.shape[0], given.x.shape[1], given.x.shape[0] * given.x.shape[1])
+    isa = kernel_isa(every)
     if isa is None:
-        why = obstacle([x, *states, *flat])
+        why = obstacle(every)
         raise PathError(f"a compiled program runs the kernel, which is not possible here: {why}")
-    check_shapes(step, rows, x, states, split(flat))
-    return Spec(step, rows, len(states), (), isa), states, flat
+    check_shapes(step, rows, given)
+    return Spec(step, rows, isa), given
+
+
+def _given(step: Step, tensors: Sequence[Tensor], present: Sequence[bool]) -> Given:
+    """The tensors of a call, with None where ``present`` says so."""
+    fixed = 1 + len(step.states) + len(step.inputs)
+    directions, rest = divmod(len(present) - fixed, len(step.parameters))
+    if rest or directions not in (1, 2) or sum(present) != len(tensors) or tensors[0].dim() != 3:
+        raise RuntimeError(
+            f"elman::recur: expected x of shape (T, B, I) and {fixed} tensors and "
+            f"{len(step.parameters)} parameters for one direction or two, got {len(tensors)} "
+            f"tensors of {len(present)}, the first of shape {tuple(tensors[0].shape)}"
+        )
+    found = iter(tensors)
+    return Given.of(step, [next(found) if here else None for here in present])
 
 
 @torch.library.custom_op("elman::recur", mutates_args=())
 def _forward(
-    formula: str,
-    x: Tensor,
-    initial: Sequence[Tensor],
-    weights: Sequence[Tensor],
-    bias: bool,
-    keep: bool,
+    formula: str, tensors: Sequence[Tensor], present: Sequence[bool], keep: bool
 ) -> list[Tensor]:
     """The output, the final states, and what is kept for the backward pass if ``keep``."""
-    spec, states, flat = _unpack(formula, x, initial, weights, bias)
+    spec, given = _unpack(formula, tensors, present)
     if spec.rows.N == 0:
-        output, final = by_reference(spec.step, spec.rows, x, states, split(flat), ())
-        kept = [x.new_empty(0) for _ in split(flat)] if keep else []
+        output, final = by_reference(spec.step, spec.rows, given)
+        kept = [given.x.new_empty(0) for _ in given.weights] if keep else []
     else:
-        output, final, kept = run(spec, x, states, split(flat), keep)
+        output, final, kept = run(spec, given, keep)
     return [output, *final, *kept]
 
 
 @_forward.register_fake
-def _(
-    formula: str,
-    x: Tensor,
-    initial: Sequence[Tensor],
-    weights: Sequence[Tensor],
-    bias: bool,
-    keep: bool,
-) -> list[Tensor]:
-    step, units, isa = STEPS[formula], int(weights[1].shape[1]), current_isa()
-    directions = len(weights) // (4 if bias else 2)
+def _(formula: str, tensors: Sequence[Tensor], present: Sequence[bool], keep: bool) -> list[Tensor]:
+    step, isa = STEPS[formula], current_isa()
+    x, _, _, weights = _given(step, tensors, present)
+    units, projected = weights[0].sizes(step)
     T, B, _ = x.shape
-    results = [x.new_empty((T, B, directions * units))]
-    results += [x.new_empty((directions, B, units)) for _ in step.states]
+    results = [x.new_empty((T, B, len(weights) * projected))]
+    sizes = [projected if name == step.states[0] else units for name in step.states]
+    results += [x.new_empty((len(weights), B, size)) for size in sizes]
     if keep and isa is not None:
-        kernel = kernel_for(step, x.dtype, isa, units, bool(B == 1))
-        size = kernel.saved_size(Rows(T, B, T * B), units)
-        results += [x.new_empty(size) for _ in range(directions)]
+        kernel = kernel_for(step, x.dtype, isa, int(units), bool(B == 1))
+        size = kernel.saved_size(Rows(T, B, T * B), int(units))
+        results += [x.new_empty(size) for _ in weights]
     return results
 
 
 @torch.library.custom_op("elman::recur_backward", mutates_args=())
 def _backward(
     formula: str,
-    x: Tensor,
-    initial: Sequence[Tensor],
-    weights: Sequence[Tensor],
-    bias: bool,
+    tensors: Sequence[Tensor],
+    present: Sequence[bool],
     kept: Sequence[Tensor],
     gradients: Sequence[Tensor],
     needed: Sequence[bool],
 ) -> list[Tensor]:
-    """The gradients of those of x, the given initial states and the weights that are needed."""
-    spec, states, flat = _unpack(formula, x, initial, weights, bias)
-    given = [x, *initial, *weights]
+    """The gradients of those tensors that are needed."""
+    spec, given = _unpack(formula, tensors, present)
     if spec.rows.N == 0:
-        return [torch.zeros_like(t) for t, n in zip(given, needed, strict=True) if n]
-    units, directions = weights[1].shape[1], len(split(flat))
-    size = spec.kernel(x, units).saved_size(spec.rows, units)
-    final = (directions, spec.rows.B, units)
-    shapes = [(*x.shape[:2], directions * units), *[final] * spec.states]
+        return [torch.zeros_like(t) for t, n in zip(tensors, needed, strict=True) if n]
+    units, projected = given.weights[0].sizes(spec.step)
+    directions, B = len(given.weights), spec.rows.B
+    size = spec.kernel(given.x, units).saved_size(spec.rows, units)
+    shapes = [(*given.x.shape[:2], directions * projected), (directions, B, projected)]
+    shapes += [(directions, B, units)] * (len(spec.step.states) - 1)
     if [k.numel() for k in kept] != [size] * directions or [g.shape for g in gradients] != shapes:
         raise RuntimeError("elman::recur_backward: these tensors are not of the forward pass")
-    asked = dict(zip(map(id, given), needed, strict=True))
-    every = [x, *states, *flat]
-    wanted = [t is not None and asked[id(t)] for t in every]
-    return [g for g in gradients_of(spec, every, kept, gradients, wanted) if g is not None]
+    asked = iter(needed)
+    wanted = [here and next(asked) for here in present]
+    return [g for g in gradients_of(spec, given, kept, gradients, wanted) if g is not None]
 
 
 @_backward.register_fake
 def _(
     formula: str,
-    x: Tensor,
-    initial: Sequence[Tensor],
-    weights: Sequence[Tensor],
-    bias: bool,
+    tensors: Sequence[Tensor],
+    present: Sequence[bool],
     kept: Sequence[Tensor],
     gradients: Sequence[Tensor],
     needed: Sequence[bool],
 ) -> list[Tensor]:
-    given = (x, *initial, *weights)
-    return [t.new_empty(t.shape) for t, n in zip(given, needed, strict=True) if n]
+    return [t.new_empty(t.shape) for t, n in zip(tensors, needed, strict=True) if n]
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    formula, x, initial, weights, bias, keep = inputs
+    formula, tensors, present, keep = inputs
     results = 1 + len(STEPS[formula].states)
-    ctx.formula, ctx.bias, ctx.counts = formula, bias, (len(initial), len(weights))
-    ctx.shapes, ctx.keep = [t.shape for t in output[:results]], keep
-    ctx.needed = [t.requires_grad for t in (x, *initial, *weights)]
-    ctx.save_for_backward(x, *initial, *weights, *output[results:])
+    ctx.formula, ctx.present, ctx.count, ctx.keep = formula, present, len(tensors), keep
+    ctx.shapes = [t.shape for t in output[:results]]
+    ctx.needed = [t.requires_grad for t in tensors]
+    ctx.save_for_backward(*tensors, *output[results:])
 
 
 def _autograd(ctx: Any, gradients: Sequence[Tensor | None]) -> Any:
@@ -171,16 +151,13 @@ def _autograd(ctx: Any, gradients: Sequence[Tensor | None]) -> Any:
             "this program was traced without gradients (under torch.no_grad, or with nothing that "
             "requires one) and has none: trace it again with gradients enabled"
         )
-    many, count = ctx.counts
-    x, *rest = ctx.saved_tensors
-    initial, weights, kept = rest[:many], rest[many : many + count], rest[many + count :]
-    given = [
-        x.new_zeros(shape) if g is None else g
+    tensors, kept = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
+    arrived = [
+        tensors[0].new_zeros(shape) if g is None else g
         for g, shape in zip(gradients, ctx.shapes, strict=False)  # and none for what is kept
     ]
-    found = iter(_backward(ctx.formula, x, initial, weights, ctx.bias, kept, given, ctx.needed))
-    dx, *others = [next(found) if n else None for n in ctx.needed]
-    return None, dx, others[:many], others[many:], None, None
+    found = iter(_backward(ctx.formula, tensors, ctx.present, kept, arrived, ctx.needed))
+    return None, [next(found) if n else None for n in ctx.needed], None, None
 
 
 _forward.register_autograd(_autograd, setup_context=_setup)

@@ -5,7 +5,7 @@ Any device, any dtype, differentiable to any order; one step after the other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -30,9 +30,12 @@ def run(
     ``x`` is ``(T, B, I)``, or ``(N, I)`` for ragged rows; ``initial`` holds a ``(B, H)`` tensor
     for each state. Returns the first state at every step, shaped as ``x``, and the final states.
     """
-    units = weights.w_hh.shape[-1]
-    blocks = {gate: slice(i * units, (i + 1) * units) for i, gate in enumerate(step.gates)}
-    projected = linear(x, weights.w_ih, weights.b_ih)
+    units, projected = weights.sizes(step)
+    size = {"H": units, "P": projected}
+    fixed = _matrices(step, weights, units)
+    fixed |= {("units", space): x.new_full((), count) for space, count in size.items()}
+    x_rows = _blocks(step.x_gates, units)
+    every = linear(x, weights.w_ih, weights.b_ih) if weights.w_ih is not None else None
     states = list(initial)
     outputs: dict[int, Tensor] = {}
     ragged = rows.counts is not None
@@ -45,20 +48,23 @@ def run(
         def at_step(tensor: Tensor, t: int = t, n: int = n) -> Tensor:
             return tensor[offsets[t] : offsets[t] + n] if ragged else tensor[t]
 
-        given = {
-            **{("x", gate): at_step(projected)[:, rows_] for gate, rows_ in blocks.items()},
+        now = None if every is None else at_step(every)
+        given: dict[tuple[str, str], Any] = {
+            **{("x", gate): now[:, block] for gate, block in x_rows.items() if now is not None},
             **{("state", s): v[:n] for s, v in zip(step.states, states, strict=True)},
             **{("input", s): at_step(v) for s, v in zip(step.inputs, inputs, strict=True)},
+            **fixed,
         }
 
-        def leaf(node: Node, operands: list[Any], given: dict[Any, Any] = given) -> Any:
+        def leaf(node: Node, operands: list[Any], given: Mapping[Any, Any] = given) -> Any:
             if node.op == "product":
-                return linear(operands[0], weights.w_hh[blocks[node.attr]])
-            if node.op == "bias":
-                return 0.0 if weights.b_hh is None else weights.b_hh[blocks[node.attr]]
+                return linear(operands[0], given["product", node.attr])
             return given[node.op, node.attr]
 
-        new = evaluate(step.new, leaf, x)
+        new = [
+            v.expand(n, size[step.space(s)])  # a number for all units, a vector for all rows
+            for s, v in zip(step.states, evaluate(step.new, leaf, x), strict=True)
+        ]
         outputs[t] = new[0]
         states = [
             v if n == rows.B else torch.cat([v, old[n:]])
@@ -66,3 +72,19 @@ def run(
         ]
     ordered = [outputs[t] for t in range(rows.T)]
     return (torch.cat(ordered) if ragged else torch.stack(ordered)), states
+
+
+def _blocks(gates: Sequence[str], units: int) -> dict[str, slice]:
+    """The rows of each gate."""
+    return {gate: slice(i * units, (i + 1) * units) for i, gate in enumerate(gates)}
+
+
+def _matrices(step: Step, weights: Weights, units: int) -> dict[tuple[str, str], Any]:
+    """What does not change from step to step: matrices, biases, vectors, by leaf or product."""
+    found: dict[tuple[str, str], Any] = {}
+    if weights.w_hh is not None:
+        for gate, block in _blocks(step.u_gates, units).items():
+            found["product", gate] = weights.w_hh[block]
+            found["bias", gate] = 0.0 if weights.b_hh is None else weights.b_hh[block]
+    kinds = [*(("product", m) for m in step.matrices), *(("vector", v) for v in step.vectors)]
+    return found | dict(zip(kinds, weights.more, strict=True))

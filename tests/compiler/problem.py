@@ -7,20 +7,19 @@ from torch import Tensor
 
 import elman
 from elman.batch import Rows, Weights
+from elman.cell import Step
 from elman.function import recur
 from tests.cells import STEPS
 from tests.reference import recurrences
 from tests.tolerances import assert_close
-
-WEIGHTS = ("w_ih", "w_hh", "b_ih", "b_hh")
 
 
 @dataclass
 class Problem:
     """Sizes and options of a call; the numbers follow from the seed.
 
-    ``lengths``, longest first, makes the batch ragged. Tensors are named "x", "h0.<state>",
-    "<direction>.<weight>"; results "output", "final.<state>" and "gradient of <tensor>".
+    ``lengths``, longest first, makes the batch ragged. ``P`` is the size of a projected state.
+    Tensors are named "x", "h0.<state>", "input.<name>", "<direction>.<parameter>"; results "output", "final.<state>" and "gradient of <tensor>".
     """
 
     cell: str
@@ -28,6 +27,7 @@ class Problem:
     B: int = 5
     I: int = 3  # noqa: E741
     H: int = 9
+    P: int = 5
     D: int = 1
     dtype: torch.dtype = torch.float64
     lengths: list[int] | None = None
@@ -44,18 +44,24 @@ class Problem:
         def uniform(*shape: int, bound: float = 1.0) -> Tensor:
             return ((torch.rand(shape, generator=random) * 2 - 1) * bound).to(self.dtype)
 
-        rows, bound = len(step.gates) * self.H, self.H**-0.5
+        bound = self.H**-0.5
+        units = {s: self.P if step.space(s) == "P" else self.H for s in step.states}
         self.tensors["x"] = uniform(self.T, self.B, self.I)
         for name in step.states if self.h0 else ():
-            self.tensors[f"h0.{name}"] = uniform(self.D, self.B, self.H)
-        shapes = dict(zip(WEIGHTS, ((rows, self.I), (rows, self.H), (rows,), (rows,)), strict=True))
+            self.tensors[f"h0.{name}"] = uniform(self.D, self.B, units[name])
+        for name in step.inputs:
+            self.tensors[f"input.{name}"] = uniform(self.T, self.B, self.H)
         for d in range(self.D):
-            for name in WEIGHTS if self.bias else WEIGHTS[:2]:
-                self.tensors[f"{d}.{name}"] = uniform(*shapes[name], bound=bound)
-        self.inputs = [uniform(self.T, self.B, self.H) for _ in step.inputs]
+            for name, shape in step.shapes(self.I, self.H, self.P).items():
+                if self.bias or not name.startswith("bias"):
+                    self.tensors[f"{d}.{name}"] = uniform(*shape, bound=bound)
         # What the results are multiplied with to give a loss: their gradients.
-        self.g_output = uniform(self.T, self.B, self.D * self.H)
-        self.g_final = [uniform(self.D, self.B, self.H) for _ in step.states]
+        self.g_output = uniform(self.T, self.B, self.D * units[step.states[0]])
+        self.g_final = [uniform(self.D, self.B, units[name]) for name in step.states]
+
+    @property
+    def step(self) -> Step:
+        return STEPS[self.cell]
 
     @property
     def rows(self) -> Rows:
@@ -79,43 +85,55 @@ class Problem:
         self, wanted: set[str] | None = None, *, use: tuple[str, ...] = ("output", "final")
     ) -> dict[str, Tensor]:
         """The results by elman on the path that is set, from leaves that require a gradient."""
-        step = STEPS[self.cell]
-        leaves = {n: self.pack(t) if n == "x" else t for n, t in self.tensors.items()}
         leaves = {
-            n: t.clone().requires_grad_(wanted is None or n in wanted) for n, t in leaves.items()
+            n: self.arrange(n, t).clone().requires_grad_(wanted is None or n in wanted)
+            for n, t in self.tensors.items()
         }
-        output, final = recur(
+        output, final = self.call(leaves)
+        return self._results(leaves, output, final, self.pack(self.g_output), use)
+
+    def arrange(self, name: str, tensor: Tensor) -> Tensor:
+        """A tensor as :meth:`call` takes it."""
+        return self.pack(tensor) if name == "x" or name.startswith("input") else tensor
+
+    def call(self, leaves: dict[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Elman's results for these tensors."""
+        step, weights = self.step, []
+        for d in range(self.D):
+            flat = [leaves.get(f"{d}.{name}") for name in step.parameters]
+            weights.append(Weights(*flat[:4], tuple(flat[4:])))
+        return recur(
             step,
             self.rows,
             leaves["x"],
             [leaves.get(f"h0.{name}") for name in step.states],
-            [Weights(*(leaves.get(f"{d}.{n}") for n in WEIGHTS)) for d in range(self.D)],
-            [self.pack(t) for t in self.inputs],
+            weights,
+            [leaves[f"input.{name}"] for name in step.inputs],
         )
-        return self._results(leaves, output, final, self.pack(self.g_output), use)
 
     def solve(self, use: tuple[str, ...] = ("output", "final")) -> dict[str, Tensor]:
         """The results by the reference of these tests, in float64."""
         leaves = {n: t.double().clone().requires_grad_() for n, t in self.tensors.items()}
-        states = STEPS[self.cell].states
-        zeros = torch.zeros(self.D, self.B, self.H, dtype=torch.float64)
-        found = [
-            recurrences.run(
-                self.cell,
-                leaves["x"],
-                [leaves.get(f"{d}.{n}") for n in WEIGHTS],
-                [leaves.get(f"h0.{name}", zeros)[d] for name in states],
-                [t.double() for t in self.inputs],
-                self.row_lengths,
-                reverse=d == 1,
+        step, found = self.step, []
+        for d in range(self.D):
+            zeros = [torch.zeros_like(g[d]).double() for g in self.g_final]
+            given = [leaves.get(f"h0.{name}") for name in step.states]
+            found.append(
+                recurrences.run(
+                    self.cell,
+                    leaves["x"],
+                    {n: leaves.get(f"{d}.{n}") for n in step.parameters},
+                    [z if h is None else h[d] for h, z in zip(given, zeros, strict=True)],
+                    [leaves[f"input.{name}"] for name in step.inputs],
+                    self.row_lengths,
+                    reverse=d == 1,
+                )
             )
-            for d in range(self.D)
-        ]
         output = torch.cat([o for o, _ in found], -1)
         final = [torch.stack(parts) for parts in zip(*(f for _, f in found), strict=True)]
         results = self._results(leaves, output, final, self.g_output.double(), use)
-        packed = ("output", "gradient of x")
-        return {n: self.pack(t) if n in packed else t for n, t in results.items()}
+        ends = ("output", "of x", *(f"input.{name}" for name in step.inputs))
+        return {n: self.pack(t) if n.endswith(ends) else t for n, t in results.items()}
 
     def _results(
         self,

@@ -31,19 +31,17 @@ def of_rows(problem: Problem, rows: slice | int) -> Problem:
     rows = slice(rows, rows + 1) if isinstance(rows, int) else rows
     lengths = problem.row_lengths[rows].tolist()
     T, options = lengths[0], {"dtype": problem.dtype, "bias": problem.bias, "h0": problem.h0}
-    part = Problem(
-        problem.cell, T, len(lengths), problem.I, problem.H, problem.D, seed=problem.seed, **options
-    )
+    sizes = {name: getattr(problem, name) for name in ("I", "H", "P", "D")}
+    part = Problem(problem.cell, T, len(lengths), **sizes, seed=problem.seed, **options)
     if len(set(lengths)) > 1:
         part.lengths = lengths
     for name, tensor in problem.tensors.items():
-        if name == "x":
+        if name == "x" or name.startswith("input"):
             part.tensors[name] = tensor[:T, rows]
         elif name.startswith("h0"):
             part.tensors[name] = tensor[:, rows]
         else:
             part.tensors[name] = tensor
-    part.inputs = [given[:T, rows] for given in problem.inputs]
     part.g_output = problem.g_output[:T, rows]
     part.g_final = [g[:, rows] for g in problem.g_final]
     return part
@@ -54,7 +52,7 @@ def by_row(problem: Problem, results: dict[str, Tensor]) -> dict[str, list[Tenso
     found = {}
     active = problem.row_lengths > torch.arange(problem.T).unsqueeze(1)
     for name, value in results.items():
-        if name in ("output", "gradient of x"):
+        if name in ("output", "gradient of x") or "input." in name:
             padded = value
             if problem.lengths:
                 padded = value.new_zeros((problem.T, problem.B, value.shape[-1]))
@@ -83,7 +81,7 @@ def assert_same_rows(whole: Problem, rows: slice | int, part: dict[str, Tensor])
 def same_results(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
     """Bits of all results, the weights' gradients too."""
     assert set(one) == set(other)
-    assert any("w_hh" in name for name in one)
+    assert any("weight_hh" in name for name in one)
     for name, value in one.items():
         assert torch.equal(value, other[name]), name
 

@@ -62,7 +62,7 @@ def test_nan_in_a_row_is_seen_in_its_results(cell):
     found = problem.run()
     with elman.set_path("reference"):
         expected = problem.run()
-    by_row = {n: v for n, v in expected.items() if "w_" not in n and "b_" not in n}
+    by_row = {n: v for n, v in expected.items() if "weight" not in n and "bias" not in n}
     assert {"output", "gradient of x", "gradient of h0.h"} <= set(by_row)
     for name, value in by_row.items():
         assert torch.equal(found[name].isnan(), value.isnan()), name
@@ -99,7 +99,7 @@ def test_gradients_that_vanish_into_denormal_numbers_are_right(dtype):
     """Through many steps they shrink below the smallest normal number, and to zero."""
     problem = Problem("tanh", T=60, B=2, H=8, dtype=dtype)
     tiny = torch.finfo(dtype).tiny
-    problem.tensors["0.w_hh"] *= 0.1
+    problem.tensors["0.weight_hh"] *= 0.1
     problem.g_output.zero_()
     problem.g_final[0] *= tiny * 1e6
     found, expected = problem.run(), problem.solve()

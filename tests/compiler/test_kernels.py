@@ -99,10 +99,10 @@ def test_a_loss_of_one_result_agrees_with_the_reference(cell, use):
 
 SUBSETS = [
     *({name} for name in Problem("LSTM", D=2).tensors),
-    {"x", "0.w_hh"},
+    {"x", "0.weight_hh"},
     {"h0.h", "h0.c"},
-    {"0.w_ih", "1.b_hh"},
-    {"x", "h0.c", "1.w_ih", "0.b_ih"},
+    {"0.weight_ih", "1.bias_hh"},
+    {"x", "h0.c", "1.weight_ih", "0.bias_ih"},
 ]
 
 
@@ -161,7 +161,7 @@ def test_the_check_can_fail():
     """A meta-test: a weight that is off by one part in a million is noticed, in every result."""
     problem = Problem("LSTM", H=3)
     found = problem.run()
-    problem.tensors["0.w_hh"][5, 1] += 1e-6
+    problem.tensors["0.weight_hh"][5, 1] += 1e-6
     expected = problem.solve()
     for name in found:
         with pytest.raises(AssertionError, match="error"):

@@ -7,10 +7,8 @@ import torch
 from torch import Tensor
 
 import elman
-from elman.batch import Weights
-from elman.function import recur
 from tests.cells import STEPS
-from tests.compiler.problem import WEIGHTS, Problem
+from tests.compiler.problem import Problem
 
 NAN = float("nan")
 
@@ -56,8 +54,8 @@ LAYOUTS = (spread, shifted, inside, turned, repeated, same_rows)
 GROUPS = {
     "x": lambda n: n == "x",
     "states": lambda n: n.startswith("h0"),
-    "weights": lambda n: "w_" in n,
-    "biases": lambda n: "b_" in n,
+    "weights": lambda n: "weight" in n,
+    "biases": lambda n: "bias" in n,
     "inputs": lambda n: n.startswith("input"),
     "gradients": lambda n: n.startswith("g_"),
     "all": lambda n: True,
@@ -74,14 +72,7 @@ def results(problem: Problem, tensors: dict[str, Tensor]) -> list[Tensor]:
     """Results and gradients; gradients of the results are handed over as they are."""
     step = STEPS[problem.cell]
     leaves = {n: t.detach().requires_grad_() for n, t in tensors.items() if n in problem.tensors}
-    output, final = recur(
-        step,
-        problem.rows,
-        leaves["x"],
-        [leaves.get(f"h0.{name}") for name in step.states],
-        [Weights(*(leaves.get(f"{d}.{n}") for n in WEIGHTS)) for d in range(problem.D)],
-        [tensors[f"input{i}"] for i in range(len(problem.inputs))],
-    )
+    output, final = problem.call(leaves)
     given = [tensors["g_output"], *(tensors[f"g_{name}"] for name in step.states)]
     found = torch.autograd.grad(
         [output, *final], list(leaves.values()), given, allow_unused=True, materialize_grads=True
@@ -90,8 +81,7 @@ def results(problem: Problem, tensors: dict[str, Tensor]) -> list[Tensor]:
 
 
 def tensors_of(problem: Problem) -> dict[str, Tensor]:
-    found = {n: problem.pack(t) if n == "x" else t for n, t in problem.tensors.items()}
-    found |= {f"input{i}": problem.pack(t) for i, t in enumerate(problem.inputs)}
+    found = {n: problem.arrange(n, t) for n, t in problem.tensors.items()}
     found["g_output"] = problem.pack(problem.g_output)
     states = STEPS[problem.cell].states
     return found | {f"g_{n}": g for n, g in zip(states, problem.g_final, strict=True)}

@@ -1,5 +1,8 @@
 """How a formula is cut into stages, what is kept of it, and what its mistakes are called."""
 
+import copy
+import pickle
+
 import pytest
 
 import elman
@@ -52,7 +55,7 @@ def test_the_products_of_all_gates_of_a_gradient_are_one_sum():
 
 
 def test_equal_expressions_are_one_node():
-    a, b = node("x", attr="a"), node("x", attr="b")
+    a, b = (node("x", attr=name, space="H") for name in "ab")
     assert tanh(a + b) is tanh(a + b)
     assert tanh(a + b) is not tanh(b + a)
     assert constant(0.0) is not constant(-0.0)
@@ -66,7 +69,7 @@ def test_the_key_of_a_plan_tells_formulas_apart_and_nothing_else():
 
 def test_the_key_of_a_plan_covers_the_order_of_gates_and_inputs():
     def step(self, x, u, s):
-        return tanh(x.a + self.input("p") * u.b) + self.input("q")
+        return tanh(x.a + self.input("p") * (u.b + x.b)) + self.input("q")
 
     def key(**names):
         return plan_of(type("Ordered", (elman.Cell,), {"step": step, **names})().trace()).key
@@ -115,11 +118,24 @@ def test_a_mistake_in_a_formula_is_named_with_its_remedy(step, message):
         _broken(step).trace()
 
 
-def test_a_name_is_given_once():
-    with pytest.raises(
-        ValueError, match="name must be one that no traced step has, got 'RNN_TANH'"
-    ):
-        elman.cells.Elman().trace("RNN_TANH")
+def test_a_formula_is_traced_once_and_anew_when_a_number_has_changed():
+    class Leaky(elman.Cell):
+        gates = ("a",)
+
+        def __init__(self, leak):
+            self.leak = leak
+
+        def step(self, x, u, s):
+            return (1 - self.leak) * s.h + self.leak * tanh(x.a + u.a)
+
+    cell, same = Leaky(0.5), Leaky(0.5)
+    first = cell.trace()
+    assert cell.trace() is first
+    assert same.trace() is first  # so that they share their kernels
+    cell.leak = 0.25
+    assert cell.trace() is not first
+    assert pickle.loads(pickle.dumps(first.name)) == copy.deepcopy(same).trace().name
+    assert copy.deepcopy(same).trace() is first
 
 
 def test_a_cell_without_a_step_says_so():

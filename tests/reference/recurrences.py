@@ -1,8 +1,9 @@
 """The recurrences once more, in float64 and as plainly as can be; nothing here comes from elman.
 
-A formula takes ``x(gate)``, the projected input; ``w(gate, value)``, the product of the gate's
-rows of the recurrent weight (with its bias); the states; and the further inputs. Padded batches,
-one step after the other, with a mask for the rows that have ended.
+A formula takes ``x(gate)``, the projected input, or a learned vector of that name; ``w(gate,
+value)``, the product of the gate's rows of the recurrent weight (with its bias), or of a further
+matrix; the states; and the further inputs. Padded batches, one step after the other, with a mask
+for the rows that have ended.
 """
 
 import torch
@@ -81,7 +82,45 @@ def echo(x, w, h, k, n, noise):
     return x("a") * h + x("b") * n + noise * k, x("a"), noise
 
 
-#: By the name of the cell: its gates in the order of the weights' rows, and its formula.
+def peephole(x, w, h, c):
+    i, f = (sigmoid(x(k) + w(k, h) + x("c" + k) * c) for k in "if")
+    c = f * c + i * tanh(x("g") + w("g", h))
+    return sigmoid(x("o") + w("o", h) + x("co") * c) * tanh(c), c
+
+
+def projected(x, w, h, c):
+    i, f, o = (sigmoid(x(k) + w(k, h)) for k in "ifo")
+    c = f * c + i * tanh(x("g") + w("g", h))
+    return w("hr", o * tanh(c)), c
+
+
+def multiplicative(x, w, h, noise):
+    m = x("m") * w("mh", h) + w("mn", 0.3 * noise)
+    return (tanh(sigmoid(x("i") + w("i", m)) * m) + sigmoid(x("f") + w("f", m)) * h,)
+
+
+def narrow(x, w, h, c):
+    new = tanh(x("a") + w("a", h)) * x("gain") + h.mean(1, keepdim=True) * c
+    new = new + 0.2 * w("back", tanh(h - (h**2).mean(1, keepdim=True)))
+    lower = tanh(w("down", new - new.mean(1, keepdim=True)))
+    return lower + 0.3 * h * c.mean(1, keepdim=True), new
+
+
+def independent(x, w, h):
+    return (torch.relu(x("h") + x("r") * h),)
+
+
+def layer_norm(x, w, h, c):
+    def normal(v):
+        return torch.nn.functional.layer_norm(v, v.shape[-1:])
+
+    i, f = normal(torch.cat([w("i", h), w("f", h)], -1)).chunk(2, -1)
+    c = sigmoid(f + x("f")) * c + sigmoid(i + x("i")) * tanh(normal(x("g")) + w("g", h))
+    return tanh(normal(c) * x("gain") + x("shift")), c
+
+
+#: By the name of the cell: the gates in the order of the rows of weight_ih, the same of weight_hh if
+#: they differ, and the formula.
 FORMULAS = {
     "tanh": ("h", lambda x, w, h: (tanh(x("h") + w("h", h)),)),
     "relu": ("h", lambda x, w, h: (torch.relu(x("h") + w("h", h)),)),
@@ -93,42 +132,53 @@ FORMULAS = {
     "Odd": ("ab", odd),
     "Swap": ("a", swap),
     "Twin": ("a", twin),
-    "Forgetful": ("ab", forgetful),
-    "Blind": ("a", blind),
-    "Partial": ("abcu", partial),
+    "Forgetful": ("ab", "", forgetful),
+    "Blind": ("", "a", blind),
+    "Partial": ("ac", "ab", partial),
     "Again": ("a", again),
-    "Seer": ("abc", seer),
-    "Echo": ("ab", echo),
+    "Seer": ("a", "abc", seer),
+    "Echo": ("ab", "", echo),
+    "Peephole": ("ifgo", peephole),
+    "Projected": ("ifgo", projected),
+    "Multiplicative": ("mif", "if", multiplicative),
+    "Narrow": ("a", narrow),
+    "Independent": ("h", "", independent),
+    "LayerNorm": ("ifg", layer_norm),
 }
 
 
 def run(name, x, weights, initial, inputs, lengths, reverse=False):
     """One direction of a padded batch.
 
-    ``x`` is ``(T, B, I)``, ``weights`` four tensors (biases may be None), ``initial`` one
-    ``(B, H)`` tensor for each state, ``inputs`` ``(T, B, H)`` tensors, ``lengths`` the steps of
-    each row. Returns ``(T, B, H)``, zero after a row's end, and the final states.
+    ``x`` is ``(T, B, I)``, ``weights`` tensors by name (absent biases None), ``initial`` one
+    tensor for each state, ``inputs`` ``(T, B, H)`` tensors, ``lengths`` the steps of each row.
+    Returns the first state at every step, zero after a row's end, and the final states.
     """
-    gates, formula = FORMULAS[name]
-    w_ih, w_hh, b_ih, b_hh = weights
-    units = w_hh.shape[1]
+    x_gates, *u_gates, formula = FORMULAS[name]
+    blocks = {"ih": x_gates, "hh": u_gates[0] if u_gates else x_gates}
 
-    def rows(tensor, gate):
-        return tensor[gates.index(gate) * units :][:units]
+    def times(kind, value, gate):
+        index, count = blocks[kind].index(gate), len(blocks[kind])
+        weight, bias = weights[f"weight_{kind}"], weights[f"bias_{kind}"]
+        result = value @ weight.tensor_split(count)[index].T
+        return result if bias is None else result + bias.tensor_split(count)[index]
 
-    def times(matrix, bias, value, gate):
-        result = value @ rows(matrix, gate).T
-        return result if bias is None else result + rows(bias, gate)
+    def read(gate, t):
+        if gate in x_gates:
+            return times("ih", x[t], gate)
+        return weights[f"weight_{gate}"]
+
+    def product(gate, value):
+        if gate in blocks["hh"]:
+            return times("hh", value, gate)
+        return value @ weights[f"weight_{gate}"].T
 
     states, outputs = list(initial), [None] * x.shape[0]
     steps = range(x.shape[0])
     for t in reversed(steps) if reverse else steps:
         active = (t < lengths).unsqueeze(1)
         new = formula(
-            lambda gate, t=t: times(w_ih, b_ih, x[t], gate),
-            lambda gate, value: times(w_hh, b_hh, value, gate),
-            *states,
-            *(given[t] for given in inputs),
+            lambda gate, t=t: read(gate, t), product, *states, *(given[t] for given in inputs)
         )
         outputs[t] = torch.where(active, new[0], torch.zeros_like(new[0]))
         states = [torch.where(active, n, s) for n, s in zip(new, states, strict=True)]

@@ -9,27 +9,27 @@ from __future__ import annotations
 
 from ..expr import Node
 from . import pack, tile
-from .forward import walk_step
-from .frame import COMMON, WEIGHTS, Frame, Target, define_helpers, extern
+from .forward import matrix_of, read_given, walk_step
+from .frame import COMMON, Frame, Target, define_helpers, extern, parameters
 from .graph import Store
 from .ir import Int, Module
 from .outer import emit_outer
 from .plan import Plan, products_of
-from .stage import Spot, Stages
+from .stage import Spot, Stages, panel_of
 
 
 def slots(plan: Plan) -> list[str]:
     """The table of arguments of ``elman_backward``."""
     states = plan.step.states
     tensors = ["x", "gout", *(f"ghn.{s}" for s in states), *(f"gh0.{s}" for s in states)]
-    tensors += [f"input.{name}" for name in plan.step.inputs]
+    tensors += [f"{kind}.{name}" for kind in ("input", "ginput") for name in plan.step.inputs]
     return [
         *COMMON,
         *(slot for name in tensors for slot in extern(name)),
-        *WEIGHTS,
+        *(slot for mine in parameters(plan.step).values() for slot in mine),
         *("dx", "dx.add", "Ip", "tasks", "parts", "jobs", "matrices", "columns", "depth"),
         *("zeros", "one", "panels", "panels_x", "lists", "areas", "workers", "area"),
-        *("states", "crossing", "z", "saved"),
+        *("states", "crossing", "sums", "z", "saved"),
         *(f"saved.{s}" for s in plan.saved_states),
     ]
 
@@ -55,29 +55,23 @@ def emit(plan: Plan, target: Target) -> Module:
 
 def _entry(module: Module, plan: Plan, target: Target) -> None:
     frame = Frame(module, "elman_backward", target, slots(plan))
-    f, gates = frame.f, plan.step.gates
-    units, padded = frame.slot("H"), frame.slot("Hp")
+    f, step = frame.f, plan.step
+    units = frame.slot("H")
     for i, product in enumerate(products_of(plan.backward)):
-        first = f.mul(units, gates.index(product.attr))
-        pack.call(
-            frame,
-            target.step,
-            frame.at(frame.buffer("panels"), (f.mul(padded, i), units)),
-            frame.at(frame.pointer("w_hh"), (first, frame.slot("w_hh.r"))),
-            (frame.slot("w_hh.c"), frame.slot("w_hh.r")),
-            (units, padded, units),
-        )
+        matrix, row, column, spaces = matrix_of(frame, step, product.attr)
+        sizes = frame.units(spaces[1]), frame.padded(spaces[1]), frame.units(spaces[0])
+        pack.call(frame, target.step, panel_of(frame, i), matrix, (column, row), sizes)
     frame.region("backward_rows")
     wanted = f.op(f"icmp ne ptr {frame.pointer('dx')}, null")
     with f.when(wanted):
         for i, gate in enumerate(plan.z_x):
-            first = f.mul(units, gates.index(gate))
+            first = f.mul(units, step.x_gates.index(gate))
             pack.call(
                 frame,
                 target.bulk,
                 frame.at(frame.buffer("panels_x"), (f.mul(frame.slot("Ip"), i), units)),
-                frame.at(frame.pointer("w_ih"), (first, frame.slot("w_ih.r"))),
-                (frame.slot("w_ih.c"), frame.slot("w_ih.r")),
+                frame.at(frame.pointer("weight_ih"), (first, frame.slot("weight_ih.r"))),
+                (frame.slot("weight_ih.c"), frame.slot("weight_ih.r")),
                 (frame.slot("I"), frame.slot("Ip"), units),
             )
         frame.region("backward_inputs")
@@ -151,10 +145,8 @@ class _Memory:
 
     def read(self, leaf: Node, spot: Spot) -> str:
         frame = self.frame
-        if leaf.op in ("gout", "input"):
-            name = "gout" if leaf.op == "gout" else f"input.{leaf.attr}"
-            row = frame.extern_row(name, self.time, spot.row)
-            return frame.load_units(row, frame.slot(f"{name}.u"), spot.unit, frame.slot("H"))
+        if leaf.op in ("gout", "input", "vector"):
+            return read_given(frame, leaf, self.time, spot)
         if leaf.op == "carry":
             place = self.carry(leaf.attr, spot.row)
         elif leaf.op == "state":
@@ -167,6 +159,9 @@ class _Memory:
 
     def write(self, store: Store, value: str, spot: Spot) -> None:
         f, frame = self.frame.f, self.frame
+        if store.kind == "input":
+            self._write_input(f"ginput.{store.name}", value, spot)
+            return
         if store.kind == "state":
             place = self.carry(str(store.name), spot.row, new=True)
         elif store.kind == "cross":
@@ -176,6 +171,20 @@ class _Memory:
             column = f.add(column, int(store.name))
             place = frame.at(frame.buffer("z"), (column, frame.slot("Hp")))
         frame.v.store(value, frame.at(place, spot.unit))
+
+    def _write_input(self, name: str, value: str, spot: Spot) -> None:
+        """The gradient of a further input, if it is wanted; the second direction adds to it."""
+        f, frame = self.frame.f, self.frame
+        with f.when(f.op(f"icmp ne ptr {frame.pointer(name)}, null")):
+            row, units = frame.extern_row(name, self.time, spot.row), frame.slot("H")
+            stride = frame.slot(f"{name}.u")
+
+            def known() -> str:
+                return frame.load_units(row, stride, spot.unit, units)
+
+            adding = f.compare("ne", frame.slot("dx.add"), 0)
+            before = f.either(adding, frame.v.type, known, lambda: frame.v.number(0.0))
+            frame.store_units(frame.v.add(before, value), row, stride, spot.unit, units)
 
 
 def _rows(module: Module, plan: Plan, target: Target) -> None:
@@ -203,9 +212,10 @@ def _begin(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
     """The gradients of a row's final states, at its last step."""
     f, v = frame.f, frame.v
     for name in plan.step.states:
+        space = plan.step.space(name)
         given = frame.at(frame.pointer(f"ghn.{name}"), (row, frame.slot(f"ghn.{name}.r")))
-        with f.loop(0, frame.slot("Hp"), v.lanes) as u:
-            value = frame.load_units(given, frame.slot(f"ghn.{name}.u"), u, frame.slot("H"))
+        with f.loop(0, frame.padded(space), v.lanes) as u:
+            value = frame.load_units(given, frame.slot(f"ghn.{name}.u"), u, frame.units(space))
             v.store(value, frame.at(memory.carry(name, row), u))
 
 
@@ -216,9 +226,10 @@ def _finish(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
         wanted = f.op(f"icmp ne ptr {frame.pointer(f'gh0.{name}')}, null")
         with f.when(wanted):
             goal = frame.at(frame.pointer(f"gh0.{name}"), (row, frame.slot(f"gh0.{name}.r")))
-            with f.loop(0, frame.slot("Hp"), v.lanes) as u:
+            space = plan.step.space(name)
+            with f.loop(0, frame.padded(space), v.lanes) as u:
                 value = v.load(frame.at(memory.carry(name, row, new=True), u))
-                frame.store_units(value, goal, frame.slot(f"gh0.{name}.u"), u, frame.slot("H"))
+                frame.store_units(value, goal, frame.slot(f"gh0.{name}.u"), u, frame.units(space))
 
 
 def _inputs(module: Module, plan: Plan, target: Target) -> None:

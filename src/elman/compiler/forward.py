@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from ..cell import Step
 from ..expr import Node
 from . import pack, tile
-from .frame import COMMON, WEIGHTS, Frame, Target, define_helpers, extern
+from .frame import COMMON, Frame, Target, define_helpers, extern, parameters
 from .graph import Program, Store
 from .ir import Int, Module
 from .plan import Plan, products_of
-from .stage import Spot, Stages
+from .stage import Spot, Stages, panel_of
 
 
 def slots(plan: Plan) -> list[str]:
@@ -19,9 +20,9 @@ def slots(plan: Plan) -> list[str]:
     return [
         *COMMON,
         *(slot for name in tensors for slot in extern(name)),
-        *WEIGHTS,
+        *(slot for mine in parameters(plan.step).values() for slot in mine),
         *("chunk", "zeros", "panels", "panels_x", "starts", "rows", "projected"),
-        *("states", "crossing", "saved"),
+        *("states", "crossing", "sums", "saved"),
         *(f"saved.{s}" for s in plan.saved_states),
     ]
 
@@ -48,57 +49,60 @@ def _starts(plan: Plan, program: Program) -> dict[Node, int]:
 def _biases_of(start: Node) -> dict[str, str]:
     """The biases that a starting vector adds up, each with its gate."""
     if start.op == "xb":
-        return dict(zip(("b_ih", "b_hh"), start.attr, strict=True))
-    return {"b_ih" if start.op == "x" else "b_hh": start.attr}
+        return dict(zip(("bias_ih", "bias_hh"), start.attr, strict=True))
+    return {"bias_ih" if start.op == "x" else "bias_hh": start.attr}
+
+
+def matrix_of(frame: Frame, step: Step, name: str) -> tuple[str, str, str, tuple[str, str]]:
+    """Of a gate or further matrix: the address of its rows, their stride and that of the columns,
+    and the spaces of rows and columns."""
+    matrix, first, spaces = f"weight_{name}", 0, step.matrices.get(name)
+    if spaces is None:
+        matrix, spaces = "weight_hh", ("H", step.output_space)
+        first = step.u_gates.index(name)
+    rows, columns = frame.slot(f"{matrix}.r"), frame.slot(f"{matrix}.c")
+    start = (frame.f.mul(frame.slot("H"), first), rows)
+    return frame.at(frame.pointer(matrix), start), rows, columns, spaces
 
 
 def _entry(module: Module, plan: Plan, program: Program, target: Target) -> None:
     frame = Frame(module, "elman_forward", target, slots(plan))
-    f, gates = frame.f, plan.step.gates
+    f, step = frame.f, plan.step
     units, padded, inputs = frame.slot("H"), frame.slot("Hp"), frame.slot("I")
-
-    def rows_of(matrix: str, gate: str) -> str:
-        return frame.at(
-            frame.pointer(matrix), (f.mul(units, gates.index(gate)), frame.slot(f"{matrix}.r"))
-        )
-
     for i, column in enumerate(plan.columns):
         gate = column.attr if column.op == "x" else column.attr[0]
+        first = f.mul(units, step.x_gates.index(gate))
         pack.call(
             frame,
             target.bulk,
             frame.at(frame.buffer("panels_x"), (f.mul(padded, i), inputs)),
-            rows_of("w_ih", gate),
-            (frame.slot("w_ih.r"), frame.slot("w_ih.c")),
+            frame.at(frame.pointer("weight_ih"), (first, frame.slot("weight_ih.r"))),
+            (frame.slot("weight_ih.r"), frame.slot("weight_ih.c")),
             (units, padded, inputs),
         )
     for i, product in enumerate(products_of(program)):
-        pack.call(
-            frame,
-            target.step,
-            frame.at(frame.buffer("panels"), (f.mul(padded, i), units)),
-            rows_of("w_hh", product.attr),
-            (frame.slot("w_hh.r"), frame.slot("w_hh.c")),
-            (units, padded, units),
-        )
+        matrix, row, column, spaces = matrix_of(frame, step, product.attr)
+        sizes = frame.units(spaces[0]), frame.padded(spaces[0]), frame.units(spaces[1])
+        pack.call(frame, target.step, panel_of(frame, i), matrix, (row, column), sizes)
     for start, i in _starts(plan, program).items():
         row = frame.at(frame.buffer("starts"), f.mul(padded, i))
         given = _biases_of(start)
         with f.loop(0, padded, frame.v.lanes) as u:
             total = frame.v.number(0.0)
             for bias, gate in given.items():
-                total = frame.v.add(total, _bias(frame, bias, gates.index(gate), u))
+                total = frame.v.add(total, _bias(frame, step, bias, gate, u))
             frame.v.store(total, frame.at(row, u))
     frame.region("forward_rows")
 
 
-def _bias(frame: Frame, name: str, gate: int, unit: Int) -> str:
+def _bias(frame: Frame, step: Step, name: str, gate: str, unit: Int) -> str:
     """A vector of a bias; zeros where the layer has none."""
+    index = (step.x_gates if name == "bias_ih" else step.u_gates).index(gate)
     f, units, stride = frame.f, frame.slot("H"), frame.slot(f"{name}.u")
     pointer = frame.pointer(name)
 
     def given() -> Int:
-        rows = frame.at(pointer, (f.mul(units, gate), stride))
+        rows = frame.at(pointer, (f.mul(units, index), stride))
         return frame.load_units(rows, stride, unit, units)
 
     return f.either(frame.null(pointer), frame.v.type, lambda: frame.v.number(0.0), given)
@@ -137,6 +141,8 @@ class _Memory:
     def row_of(self, value: Node, row: Int) -> tuple[str, Int]:
         if value.op == "state":
             return self.state(value.attr, row), self.frame.slot("Hp")
+        if value.op == "x":
+            return self._projected(value, Spot(row, 0))
         pointer = self.frame.buffer("crossing")
         return self._row(pointer, self.crossing[value], row), self.frame.slot("Hp")
 
@@ -162,17 +168,15 @@ class _Memory:
         if leaf.op == "state":
             return frame.v.load(frame.at(self.state(leaf.attr, spot.row), spot.unit))
         if leaf.op == "bias":
-            gate = self.plan.step.gates.index(leaf.attr)
-            return _bias(frame, "b_hh", gate, spot.unit)
-        name = f"input.{leaf.attr}"
-        row = frame.extern_row(name, self.time, spot.row)
-        return frame.load_units(row, frame.slot(f"{name}.u"), spot.unit, frame.slot("H"))
+            return _bias(frame, self.plan.step, "bias_hh", leaf.attr, spot.unit)
+        return read_given(frame, leaf, self.time, spot)
 
     def write(self, store: Store, value: str, spot: Spot) -> None:
         f, frame, kind = self.frame.f, self.frame, store.kind
         if kind == "output":
             row = frame.extern_row("output", self.time, spot.row)
-            frame.store_units(value, row, frame.slot("output.u"), spot.unit, frame.slot("H"))
+            units = frame.units(self.plan.step.output_space)
+            frame.store_units(value, row, frame.slot("output.u"), spot.unit, units)
             return
         if kind == "state":
             place = self.state(str(store.name), spot.row, new=True)
@@ -186,6 +190,18 @@ class _Memory:
                 column = f.add(f.mul(n, len(self.plan.saved)), int(store.name))
                 place = frame.at(frame.pointer("saved"), (column, frame.slot("Hp")))
         frame.v.store(value, frame.at(place, spot.unit))
+
+
+def read_given(frame: Frame, leaf: Node, time: Int, spot: Spot) -> str:
+    """What both passes read where the caller has it: a further input, a learned vector."""
+    if leaf.op == "vector":
+        name = f"weight_{leaf.attr}"
+        row = frame.pointer(name)
+    else:
+        name = leaf.op if leaf.op == "gout" else f"input.{leaf.attr}"
+        row = frame.extern_row(name, time, spot.row)
+    units = frame.units(leaf.space)
+    return frame.load_units(row, frame.slot(f"{name}.u"), spot.unit, units)
 
 
 def _rows(module: Module, plan: Plan, program: Program, target: Target, training: bool) -> None:
@@ -278,10 +294,12 @@ def _project(
 
 def _begin(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
     """The initial states of a row, at its first step."""
-    f, v, units = frame.f, frame.v, frame.slot("H")
+    f, v = frame.f, frame.v
     for name in plan.step.states:
+        space = plan.step.space(name)
         given = frame.at(frame.pointer(f"h0.{name}"), (row, frame.slot(f"h0.{name}.r")))
-        with f.loop(0, frame.slot("Hp"), v.lanes) as u:
+        with f.loop(0, frame.padded(space), v.lanes) as u:
+            units = frame.units(space)
             value = frame.load_units(given, frame.slot(f"h0.{name}.u"), u, units)
             v.store(value, frame.at(memory.state(name, row), u))
             if memory.training and name in plan.saved_states:
@@ -292,7 +310,8 @@ def _finish(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
     """The final states of a row, at its last step."""
     f, v = frame.f, frame.v
     for name in plan.step.states:
+        space = plan.step.space(name)
         goal = frame.at(frame.pointer(f"hn.{name}"), (row, frame.slot(f"hn.{name}.r")))
-        with f.loop(0, frame.slot("Hp"), v.lanes) as u:
+        with f.loop(0, frame.padded(space), v.lanes) as u:
             value = v.load(frame.at(memory.state(name, row, new=True), u))
-            frame.store_units(value, goal, frame.slot(f"hn.{name}.u"), u, frame.slot("H"))
+            frame.store_units(value, goal, frame.slot(f"hn.{name}.u"), u, frame.units(space))

@@ -6,23 +6,27 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ..cell import Step
 from .ir import Function, Int, Module
 from .isa import ISA
 from .tile import Shape
 from .vector import Vector
 
-#: Slots of every pass. Sizes: steps, rows, input and hidden units, padded hidden units, rows
-#: of all steps together. Then where time starts and which way it goes, the tables of a ragged
+#: Slots of every pass. Sizes: steps, rows, input, hidden and projected units, the last two padded,
+#: rows of all steps together. Rows of scratch memory have the padded hidden units. Then where time starts and which way it goes, the tables of a ragged
 #: batch (null: every step has B rows), and how the work is divided.
 COMMON = (
-    *("T", "B", "I", "H", "Hp", "N", "t0", "dt", "counts", "offsets"),
+    *("T", "B", "I", "H", "P", "Hp", "Pp", "N", "t0", "dt", "counts", "offsets"),
     *("slices", "slice", "ticket", "threads", "parallel", "fp", "scratch"),
 )
-#: The matrices with the strides of rows and columns, then the biases with theirs.
-WEIGHTS = (
-    *("w_ih", "w_ih.r", "w_ih.c", "w_hh", "w_hh.r", "w_hh.c"),
-    *("b_ih", "b_ih.u", "b_hh", "b_hh.u"),
-)
+
+
+def parameters(step: Step) -> dict[str, tuple[str, ...]]:
+    """The slots of a layer's parameters: addresses, a matrix with the strides of rows and columns,
+    a vector with that of units."""
+    kinds = dict.fromkeys(step.parameters, (".r", ".c"))
+    kinds |= dict.fromkeys(("bias_ih", "bias_hh", *(f"weight_{v}" for v in step.vectors)), (".u",))
+    return {name: (name, *(f"{name}{end}" for end in ends)) for name, ends in kinds.items()}
 
 
 def extern(name: str) -> tuple[str, ...]:
@@ -80,6 +84,21 @@ class Frame:
         for offset in offsets:
             total = self.f.add(total, self.f.mul(*offset) if isinstance(offset, tuple) else offset)
         return self.f.gep(self.v.dtype, pointer, total)
+
+    def units(self, space: str) -> str:
+        """How many units a value of a space has; all if it has one number for all."""
+        return self.slot(space or "H")
+
+    def padded(self, space: str) -> str:
+        """These units rounded up to whole tiles."""
+        return self.slot(f"{space or 'H'}p")
+
+    def count_of_units(self, space: str) -> str:
+        """The number of units as a vector of numbers."""
+        if (space, "number") not in self._loaded:
+            number = self.f.first(f"sitofp i64 {self.units(space)} to {self.v.dtype}")
+            self._loaded[space, "number"] = number
+        return self.v.splat(self._loaded[space, "number"])
 
     def null(self, pointer: str) -> str:
         return self.f.op(f"icmp eq ptr {pointer}, null")
@@ -260,6 +279,19 @@ def define_helpers(module: Module, target: Target) -> None:
             value = f.load(dtype, f.gep(dtype, "%from", i))
             f.store(dtype, value, f.gep(dtype, "%to", f.mul(i, "%stride")))
 
+    def sum_row(f: Function) -> None:
+        v = Vector(f, target.isa, dtype)
+        total, tail = f.alloca(lanes, dtype), f.alloca(lanes, dtype)
+        v.store(v.number(0.0), total)
+        whole = f.op(f"and i64 %count, {-lanes}")
+        with f.loop(0, whole, lanes) as i:
+            v.store(v.add(v.load(total), v.load(f.gep(dtype, "%from", i))), total)
+        rest = f.gep(dtype, "%from", whole)
+        left = f.sub("%count", whole)
+        f.call("gather", ("ptr", tail), ("ptr", rest), ("i64", 1), ("i64", left))
+        f.store(dtype, v.total(v.add(v.load(total), v.load(tail))), "%to")
+
     params = [("ptr", "to"), ("ptr", "from"), ("i64", "stride"), ("i64", "count")]
     define("gather", params, gather)
     define("scatter", params, scatter)
+    define("sum_row", [("ptr", "to"), ("ptr", "from"), ("i64", "count")], sum_row)

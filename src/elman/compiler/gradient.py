@@ -20,6 +20,8 @@ class Backward:
     state: dict[str, Node]
     x: dict[str, Node]
     bias: dict[str, Node]
+    vector: dict[str, Node]
+    input: dict[str, Node]
     product: dict[Node, Node]  # by the product: the gradient of its result
 
 
@@ -28,24 +30,30 @@ def differentiate(step: Step) -> Backward:
     gradients: dict[Node, Node] = {}
 
     def give(target: Node, gradient: Node) -> None:
+        if gradient.space and not target.space:  # one number, which all units have read
+            gradient = node("sum", gradient, space="")
         known = gradients.get(target)
         gradients[target] = gradient if known is None else known + gradient
 
     for index, (name, new) in enumerate(zip(step.states, step.new, strict=True)):
-        carry = node("carry", attr=name)
-        give(new, carry + node("gout", attr=name) if index == 0 else carry)
+        space = step.space(name)
+        carry = node("carry", attr=name, space=space)
+        give(new, carry + node("gout", attr=name, space=space) if index == 0 else carry)
     for current in reversed(list(walk(step.new))):
         gradient = gradients.get(current)
         if gradient is None:
             continue
         if current.op == "product":
-            give(current.args[0], node("product_t", gradient, attr=current.attr))
+            operand = current.args[0]
+            give(operand, node("product_t", gradient, attr=current.attr, space=operand.space))
+        elif current.op == "sum":
+            give(current.args[0], gradient)
         elif current.op in PRIMITIVES:
             rule = PRIMITIVES[current.op].derivative
             for argument, part in zip(
                 current.args, rule(gradient, current, *current.args), strict=True
             ):
-                if part is not None and argument.op != "const":
+                if part is not None and argument.op not in ("const", "units"):
                     give(argument, part)
 
     def found(op: str) -> dict[str, Node]:
@@ -54,4 +62,5 @@ def differentiate(step: Step) -> Backward:
     zero = constant(0.0)
     state = dict.fromkeys(step.states, zero) | found("state")
     products = {n: g for n, g in gradients.items() if n.op == "product"}
-    return Backward(state, found("x"), found("bias"), products)
+    leaves = (found(op) for op in ("x", "bias", "vector", "input"))
+    return Backward(state, *leaves, product=products)

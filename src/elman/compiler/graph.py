@@ -1,8 +1,9 @@
 """The graph of a step made ready for kernels: what is saved, what is folded, in what stages.
 
-A product needs whole rows of its operand, so a step falls into stages: each is the products
-whose operands are ready, then the pointwise work up to the next product. RNN, LSTM and GRU have
-one stage forward; a reset before the product makes it two. Nothing else tells cells apart.
+A product needs whole rows of its operand, and so does a sum over the units: a step falls into
+stages, each the products and sums whose operands are ready, then the pointwise work up to the next.
+RNN, LSTM and GRU have one stage forward; a reset before the product makes it two. Nothing else
+tells cells apart.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..expr import PRIMITIVES, Node, node, walk
+from ..expr import PRIMITIVES, Node, again, node, walk
 
 PRODUCTS = ("product", "product_t")
-#: Leaves that lie in a row of memory of their own, where a product can read them.
-IN_ROWS = ("state", "carry")
+OF_ROWS = (*PRODUCTS, "sum")  # what needs whole rows of its operand
+#: Leaves that the backward pass reads where the forward pass did.
+GIVEN = ("state", "input", "vector", "const", "units")
+#: Leaves that lie in a row of memory of their own, where products and sums can read them.
+IN_ROWS = ("state", "carry", "x")
 
 
 def choose_saved(needed: Iterable[Node], available: set[Node]) -> set[Node]:
@@ -29,7 +33,7 @@ def choose_saved(needed: Iterable[Node], available: set[Node]) -> set[Node]:
     def sources(value: Node) -> frozenset[Node]:
         """The values to keep so that this one can be had."""
         if value not in kept:
-            if value in available or value.op in ("state", "input", "const"):
+            if value in available or value.op in GIVEN:
                 kept[value] = frozenset()
             elif value.op not in PRIMITIVES:
                 kept[value] = frozenset([value])
@@ -55,7 +59,7 @@ def fold(roots: Iterable[Node]) -> dict[Node, Node]:
     uses.update(roots)
     done: dict[Node, Node] = {}
     for old in walk(roots):
-        new = node(old.op, *(done[a] for a in old.args), attr=old.attr)
+        new = again(old, *(done[a] for a in old.args))
         if old.op == "add":
             a, b = old.args
             for started in (_started(done, uses, a, b), _started(done, uses, b, a)):
@@ -74,10 +78,10 @@ def _started(done: dict[Node, Node], uses: Counter[Node], p: Node, start: Node) 
     operand, *begun = product.args
     if not begun:
         if value.op in ("x", "bias") or (value.op in PRODUCTS and uses[start] == 1):
-            return node(product.op, operand, value, attr=product.attr)
+            return again(product, operand, value)
     elif begun[0].op == "bias" and value.op == "x":
-        both = node("xb", attr=(value.attr, begun[0].attr))
-        return node(product.op, operand, both, attr=product.attr)
+        both = node("xb", attr=(value.attr, begun[0].attr), space=value.space)
+        return again(product, operand, both)
     return None
 
 
@@ -86,14 +90,20 @@ class Store:
     """A value written by a stage: ``kind`` and ``name`` say where."""
 
     value: Node
-    kind: str  # "state", "saved", "saved_state", "z", "output", "cross"
+    kind: str  # "state", "saved", "saved_state", "z", "input", "output", "cross"
     name: str | int
+    into: str = ""  # the space of the place, where it isn't that of the value
+
+    @property
+    def space(self) -> str:
+        return self.into or self.value.space or "H"
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Products whose operands are ready, then pointwise work, then what is written."""
+    """Sums and products whose operands are ready, then pointwise work, then what is written."""
 
+    sums: tuple[Node, ...]
     products: tuple[Node, ...]
     stores: tuple[Store, ...]
 
@@ -114,23 +124,24 @@ def cut(stores: Iterable[Store]) -> Program:
     levels: dict[Node, int] = {}
     crossing: dict[Node, None] = {}
 
-    def is_mask(value: Node) -> bool:
-        return value.op in PRIMITIVES and PRIMITIVES[value.op].mask
+    def computed_again(value: Node) -> bool:
+        """Truth values, and numbers that count for all units, take no room in memory."""
+        return value.op in PRIMITIVES and (PRIMITIVES[value.op].mask or not value.space)
 
     for value in order:
         level = max((levels[a] for a in value.args), default=0)
-        if value.op in PRODUCTS and value.args[0].op not in IN_ROWS:
+        if value.op in OF_ROWS and value.args[0].op not in IN_ROWS:
             level = max(level, levels[value.args[0]] + 1)
             crossing[value.args[0]] = None
         levels[value] = level
 
     def cross(value: Node, level: int) -> None:
-        """Marks what a stage needs of earlier ones. Truth values are computed again."""
+        """Marks what a stage needs of earlier ones."""
         for argument in value.args:
-            if levels[argument] < level and argument.args:
-                if is_mask(argument):
+            if levels[argument] < level and argument.args and argument.op != "sum":
+                if computed_again(argument):
                     cross(argument, level)
-                elif not (value.op in PRODUCTS and argument is value.args[0]):
+                elif not (value.op in OF_ROWS and argument is value.args[0]):
                     crossing[argument] = None
 
     for value in order:
@@ -138,6 +149,7 @@ def cut(stores: Iterable[Store]) -> Program:
     everything = stores + [Store(v, "cross", i) for i, v in enumerate(crossing)]
     stages = tuple(
         Stage(
+            tuple(v for v in order if v.op == "sum" and levels[v] == level),
             tuple(v for v in order if v.op in PRODUCTS and levels[v] == level),
             tuple(s for s in everything if levels[s.value] == level),
         )

@@ -18,12 +18,12 @@ from ..cell import Step
 from ..runtime.memory import scratch
 from ..runtime.threads import parallel_address, thread_count
 from . import backward, forward, sizes
-from .frame import WEIGHTS, Target
+from .frame import Target, parameters
 from .ir import Module
 from .isa import ISA, chains
 from .jit import LOCK, Code, load
 from .plan import plan_of
-from .sizes import Form
+from .sizes import Form, Sizes
 from .tile import Shape
 
 DTYPES = {torch.float32: "float", torch.float64: "double"}
@@ -35,9 +35,10 @@ class Gradients(NamedTuple):
     """Where the backward pass writes; None is not computed. Weights' are contiguous."""
 
     x: Tensor | None  # (N, I), contiguous
-    add_x: bool  # added to what is there, for the second direction
+    add: bool  # x's and the inputs' are added to what is there, for the second direction
     initial: Sequence[Tensor | None]
-    weights: Sequence[Tensor | None]  # in the order of Weights
+    inputs: Sequence[Tensor | None]
+    weights: Weights
 
 
 class _Prepared:
@@ -59,10 +60,12 @@ class _Prepared:
 class _Pass:
     """One compiled pass: its slots by name, its code, the sizes it has been prepared for."""
 
-    def __init__(self, slots: Sequence[str], load_code: Callable[[], tuple[Code, str]]) -> None:
+    def __init__(
+        self, step: Step, slots: Sequence[str], load_code: Callable[[], tuple[Code, str]]
+    ) -> None:
         self.slots, self._load_code = slots, load_code
         self.at = {slot: i for i, slot in enumerate(slots)}
-        self.first_weight = self.at[WEIGHTS[0]]
+        self.parameters = [self.at[name] for name in parameters(step)]
         self._code: Code | None = None
         self.origin = ""  # "disk" or "compiled", once it is loaded
         self.prepared: dict[tuple[Any, ...], _Prepared] = {}
@@ -96,19 +99,13 @@ class _Pass:
         table[at + 3] = strides[-1]
 
     def weights(self, table: array[int], weights: Weights) -> None:
-        """Fills in the matrices with their strides, and the biases where there are any."""
-        w_ih, w_hh, b_ih, b_hh = weights
-        at = self.first_weight
-        table[at] = w_ih.data_ptr()
-        table[at + 1], table[at + 2] = w_ih.stride()
-        table[at + 3] = w_hh.data_ptr()
-        table[at + 4], table[at + 5] = w_hh.stride()
-        if b_ih is not None:
-            table[at + 6] = b_ih.data_ptr()
-            (table[at + 7],) = b_ih.stride()
-        if b_hh is not None:
-            table[at + 8] = b_hh.data_ptr()
-            (table[at + 9],) = b_hh.stride()
+        """Fills in those parameters that there are, with their strides."""
+        for at, tensor in zip(self.parameters, weights.flat(), strict=True):
+            if tensor is not None:
+                table[at] = tensor.data_ptr()
+                for stride in tensor.stride():
+                    at += 1
+                    table[at] = stride
 
     def address(self, table: array[int], name: str, tensor: Tensor | None) -> None:
         if tensor is not None:
@@ -136,9 +133,10 @@ class Kernel:
         self.columns, self.products = len(plan.columns), len(plan.products)
         self.plan = plan
         slots = forward.slots(plan)
-        self.infer = _Pass(slots, self._loader("infer", "elman_forward"))
-        self.train = _Pass(slots, self._loader("train", "elman_forward"))
-        self.back = _Pass(backward.slots(plan), self._loader("backward", "elman_backward"))
+        step, back = plan.step, backward.slots(plan)
+        self.infer = _Pass(step, slots, self._loader("infer", "elman_forward"))
+        self.train = _Pass(step, slots, self._loader("train", "elman_forward"))
+        self.back = _Pass(step, back, self._loader("backward", "elman_backward"))
         self.state_slots = [("h0." + name, "hn." + name) for name in plan.step.states]
         self.passes = {"infer": self.infer, "train": self.train, "backward": self.back}
 
@@ -168,16 +166,17 @@ class Kernel:
         inputs: Sequence[Tensor] = (),
     ) -> None:
         """Runs the forward pass; writes ``output``, ``final`` and, for training, ``saved``."""
-        step, units, width = self.plan.step, weights.w_hh.shape[1], x.shape[-1]
+        step, size = self.plan.step, Sizes(x.shape[-1], *weights.sizes(self.plan.step))
+        width, units, _ = size
         run = self.infer if saved is None else self.train
         T, B, N, counts, _, reverse = rows
         work = 2.0 * N * units * (self.columns * width + self.products * units)
         threads = thread_count(work, B)
-        key = (T, B, N, counts is None, reverse, width, units, threads)
+        key = (T, B, N, counts is None, reverse, size, threads)
         prepared = run.prepared.get(key)
         if prepared is None:
             keep = saved is not None
-            made = sizes.forward(self.form, rows, width, units, threads, keep)
+            made = sizes.forward(self.form, rows, size, threads, keep)
             prepared = run.prepare(key, *made)
         table, owner = prepared.start()
         if threads > 1 or counts is not None:
@@ -208,16 +207,16 @@ class Kernel:
         inputs: Sequence[Tensor] = (),
     ) -> None:
         """Runs the backward pass; writes the tensors of ``wanted`` that are not None."""
-        step, units, width = self.plan.step, weights.w_hh.shape[1], x.shape[-1]
+        step, size = self.plan.step, Sizes(x.shape[-1], *weights.sizes(self.plan.step))
+        width, units, _ = size
         run = self.back
         work = 4.0 * rows.N * units * (self.columns * width + self.products * units)
         threads = thread_count(work, rows.B)
-        w_ih, w_hh, b_ih, b_hh = (w is not None for w in wanted.weights)
-        asked = (w_ih, w_hh, b_ih, b_hh)
-        key = (*rows[:3], rows.counts is None, rows.reverse, width, units, threads, asked)
+        asked = tuple(w is not None for w in wanted.weights.flat())
+        key = (*rows[:3], rows.counts is None, rows.reverse, size, threads, asked)
         prepared = run.prepared.get(key)
         if prepared is None:
-            made = sizes.backward(self.form, rows, width, units, threads, asked)
+            made = sizes.backward(self.form, rows, size, threads, asked)
             prepared = run.prepare(key, *made)
         table, owner = prepared.start()
         run.rows(table, rows, threads)
@@ -226,13 +225,14 @@ class Kernel:
         for name, ghn, gh0 in zip(step.states, gfinal, wanted.initial, strict=True):
             run.tensor(table, "ghn." + name, ghn)
             run.tensor(table, "gh0." + name, gh0)
-        for name, given in zip(step.inputs, inputs, strict=True):
+        for name, given, goal in zip(step.inputs, inputs, wanted.inputs, strict=True):
             run.tensor(table, "input." + name, given)
+            run.tensor(table, "ginput." + name, goal)
         run.weights(table, weights)
         run.address(table, "dx", wanted.x)
-        table[run.at["dx.add"]] = wanted.add_x
+        table[run.at["dx.add"]] = wanted.add
         run.kept(table, saved, sizes.kept(self.form, rows, units))
-        jobs = sizes.jobs(self.form, wanted.weights, x.stride(-1), width, units)
+        jobs = sizes.jobs(self.form, wanted.weights, x.stride(-1), size)
         table[run.at["jobs"]] = jobs.buffer_info()[0]
         run.code.call(table.buffer_info()[0])
         del owner, jobs

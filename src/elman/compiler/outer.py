@@ -19,10 +19,11 @@ from .ir import Function, Int, Module
 from .tile import Shape
 from .vector import Vector
 
-#: Of a matrix: where its gradient goes, the column of z, the list of rows (an index), the
-#: stride between units of such a row, how many units, that number padded; how many jobs are added
-#: up in it, and where those after the first are. Of a bias: its goal and column only.
-JOB = ("goal", "column", "list", "stride", "units", "padded", "terms", "more")
+#: Of a matrix: where its gradient goes, how many rows it has, the column of z, the list of rows
+#: (an index), the stride between units of such a row, how many units, that number padded; how many
+#: jobs are added up in it, and where those after the first are. Of a bias or vector: goal, how many
+#: units and column only.
+JOB = ("goal", "rows", "column", "list", "stride", "units", "padded", "terms", "more")
 
 
 def emit_outer(module: Module, target: Target, slots: Sequence[str], z_columns: int) -> None:
@@ -63,7 +64,7 @@ def _bias(frame: Frame, area: str, job: Int, z_columns: int) -> None:
     given = _job(frame, job)
     one = f.alloca(1, "ptr", 8)
     f.store("ptr", frame.pointer("one"), one)
-    units = frame.slot("H")
+    units = given["rows"]
 
     def block(left: Int) -> Int:
         return f.mul(shape.width(f, left, v.lanes), v.lanes)
@@ -93,7 +94,7 @@ def _matrix(frame: Frame, area: str, job: Int, part: Int, z_columns: int) -> Non
     """One part of the rows of one matrix."""
     f, v, shape = frame.f, frame.v, frame.target.bulk
     given = _job(frame, job)
-    units, padded, inputs = given["units"], given["padded"], frame.slot("H")
+    units, padded, inputs = given["units"], given["padded"], given["rows"]
     depth, total = frame.slot("depth"), frame.slot("N")
     whole = f.mul(frame.slot("parts"), shape.rows)
     size = f.mul(f.div(f.add(inputs, f.sub(whole, 1)), whole), shape.rows)

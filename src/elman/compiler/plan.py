@@ -7,9 +7,9 @@ import hashlib
 from dataclasses import dataclass
 
 from ..cell import Step
-from ..expr import Node, node, walk
+from ..expr import Node, again, node, walk
 from .gradient import differentiate
-from .graph import Program, Store, choose_saved, cut, fold
+from .graph import GIVEN, Program, Store, choose_saved, cut, fold
 
 
 @dataclass(frozen=True)
@@ -31,30 +31,46 @@ class Plan:
     z: tuple[Node, ...]  # gradients at gates and products, written at every step
     z_x: dict[str, int]  # by gate: the column of z for rows of weight_ih
     z_bias: dict[str, int]  # by gate: for bias_hh
-    z_product: tuple[tuple[str, int, Node], ...]  # gate, column of z, operand
+    z_vector: dict[str, int]  # by vector
+    z_product: tuple[tuple[str, int, Node], ...]  # gate or matrix, column of z, operand
+    inputs: tuple[str, ...]  # further inputs that have a gradient
 
     @property
-    def gates_of_products(self) -> tuple[str, ...]:
-        """The gates whose rows of ``weight_hh`` are used, each once."""
-        return tuple(dict.fromkeys(gate for gate, _, _ in self.z_product))
+    def factors(self) -> tuple[str, ...]:
+        """The gates and matrices of products, each once."""
+        return tuple(dict.fromkeys(name for name, _, _ in self.z_product))
+
+    @property
+    def complete(self) -> bool:
+        """Whether the backward pass writes the gradients of all that the step reads."""
+        step = self.step
+        return (
+            bool(self.z_x)
+            and set(self.z_x) == set(step.x_gates)
+            and set(self.z_bias) == set(step.u_gates)
+            and set(self.factors) == {*step.u_gates, *step.matrices}
+            and set(self.z_vector) == set(step.vectors)
+            and set(self.inputs) == set(step.inputs)
+        )
 
     @functools.cached_property
     def key(self) -> str:
         """A digest of all that the kernels are made from."""
         numbers: dict[Node, int] = {}
         step = self.step
-        lines = [f"{step.gates} {step.states} {step.inputs} {self.saved_states}"]
-        lines.append(f"{self.z_x} {self.z_bias}")
+        lines = [f"{step.x_gates} {step.u_gates} {step.states} {step.inputs} {self.saved_states}"]
+        lines.append(f"{step.matrices} {step.vectors} {step.projection}")
+        lines.append(f"{self.z_x} {self.z_bias} {self.z_vector} {self.inputs}")
         programs = (self.infer, self.train, self.backward)
         stores = [s for p in programs for stage in p.stages for s in stage.stores]
         roots = [s.value for s in stores] + [o for _, _, o in self.z_product]
         for n in walk([*roots, *self.columns]):
             numbers[n] = len(numbers)
-            lines.append(f"{n.op} {n.attr!r} {[numbers[a] for a in n.args]}")
+            lines.append(f"{n.op} {n.attr!r} {n.space} {[numbers[a] for a in n.args]}")
         for p in programs:
             for stage in p.stages:
-                lines.append(f"{[numbers[n] for n in stage.products]}")
-                lines += [f"{numbers[s.value]} {s.kind} {s.name}" for s in stage.stores]
+                lines.append(f"{[numbers[n] for n in (*stage.sums, *stage.products)]}")
+                lines += [f"{numbers[s.value]} {s.kind} {s.name} {s.space}" for s in stage.stores]
             lines.append(f"crossing {[numbers[n] for n in p.crossing]}")
         lines += [f"{gate} {z} {numbers[o]}" for gate, z, o in self.z_product]
         lines.append(f"columns {[numbers[c] for c in self.columns]}")
@@ -65,10 +81,9 @@ class Plan:
 def plan_of(step: Step) -> Plan:
     """Decides what a step's kernels compute, keep and write."""
     gradient = differentiate(step)
-    z = tuple(
-        dict.fromkeys([*gradient.x.values(), *gradient.bias.values(), *gradient.product.values()])
-    )
-    roots = [*gradient.state.values(), *z]
+    leaves = (gradient.x, gradient.bias, gradient.vector, gradient.product)
+    z = tuple(dict.fromkeys(g for table in leaves for g in table.values()))
+    roots = [*gradient.state.values(), *gradient.input.values(), *z]
     operands = {p: p.args[0] for p in gradient.product}
 
     saved = choose_saved(_read_by(roots), set(step.new))
@@ -76,39 +91,38 @@ def plan_of(step: Step) -> Plan:
     order = {n: i for i, n in enumerate(walk([*step.new, *saved]))}
     kept = tuple(sorted(saved - set(step.new), key=order.__getitem__))
 
-    leaves = {n: node("saved", attr=i) for i, n in enumerate(kept)}
-    leaves |= {
-        n: node("new", attr=s)
+    read_back = {n: node("saved", attr=i, space=n.space) for i, n in enumerate(kept)}
+    read_back |= {
+        n: node("new", attr=s, space=step.space(s))
         for s, n in zip(step.states, step.new, strict=True)
-        if n.op not in ("state", "input", "const")  # which the backward pass has anyway
+        if n.op not in GIVEN
     }
     done: dict[Node, Node] = {}
     for old in walk(roots):
-        done[old] = (
-            leaves[old]
-            if old in leaves
-            else node(old.op, *(done[a] for a in old.args), attr=old.attr)
-        )
+        done[old] = read_back[old] if old in read_back else again(old, *(done[a] for a in old.args))
     read = {(n.op, n.attr) for n in walk(done[r] for r in roots)}
     factors = set(operands.values())  # what the weights' gradients are products with
     saved_states = tuple(
         s
         for s, n in zip(step.states, step.new, strict=True)
-        if ("state", s) in read or ("new", s) in read or {n, node("state", attr=s)} & factors
+        if ("state", s) in read
+        or ("new", s) in read
+        or {n, node("state", attr=s, space=step.space(s))} & factors
     )
 
     folded = fold([*step.new, *kept])
     new = [folded[n] for n in step.new]
-    stores = [Store(n, "state", s) for n, s in zip(new, step.states, strict=True)]
-    stores.append(Store(new[0], "output", step.states[0]))
-    keep = [Store(n, "saved_state", s) for n, s in zip(new, step.states, strict=True)]
-    keep = [s for s in keep if s.name in saved_states]
+    pairs = [(n, s, step.space(s)) for n, s in zip(new, step.states, strict=True)]
+    stores = [Store(n, "state", s, space) for n, s, space in pairs]
+    stores.append(Store(new[0], "output", step.states[0], step.output_space))
+    keep = [Store(n, "saved_state", s, space) for n, s, space in pairs if s in saved_states]
     keep += [Store(folded[n], "saved", i) for i, n in enumerate(kept)]
     infer, train = cut(stores), cut(stores + keep)
 
     turned = fold(done[r] for r in roots)
-    back = [Store(turned[done[g]], "state", s) for s, g in gradient.state.items()]
+    back = [Store(turned[done[g]], "state", s, step.space(s)) for s, g in gradient.state.items()]
     back += [Store(turned[done[g]], "z", i) for i, g in enumerate(z)]
+    back += [Store(turned[done[g]], "input", s, "H") for s, g in gradient.input.items()]
     backward = cut(back)
 
     columns = tuple(n for n in walk([*new, *(folded[k] for k in kept)]) if n.op in ("x", "xb"))
@@ -124,7 +138,9 @@ def plan_of(step: Step) -> Plan:
         z=z,
         z_x={gate: z.index(g) for gate, g in gradient.x.items()},
         z_bias={gate: z.index(g) for gate, g in gradient.bias.items()},
+        z_vector={name: z.index(g) for name, g in gradient.vector.items()},
         z_product=tuple((p.attr, z.index(g), operands[p]) for p, g in gradient.product.items()),
+        inputs=tuple(gradient.input),
     )
 
 
@@ -143,3 +159,8 @@ def _read_by(roots: list[Node]) -> list[Node]:
 def products_of(program: Program) -> tuple[Node, ...]:
     """The products of a program, stage after stage: the order of their packed panels."""
     return tuple(p for stage in program.stages for p in stage.products)
+
+
+def sums_of(program: Program) -> tuple[Node, ...]:
+    """The sums over units of a program, stage after stage."""
+    return tuple(s for stage in program.stages for s in stage.sums)

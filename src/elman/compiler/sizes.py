@@ -9,11 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..batch import Rows
+from ..batch import Rows, Weights
 from . import backward as backward_pass
 from .frame import Target
 from .outer import strip_width
-from .plan import Plan, products_of
+from .plan import Plan, products_of, sums_of
 
 _CHUNK_BYTES = 96 << 10  # of projected inputs of a slice: they stay in the second cache
 _DEPTH_BYTES = 128 << 10  # of packed rows in the weights' gradients
@@ -55,6 +55,14 @@ def padded_units(form: Form, units: int) -> int:
     return form.target.step.padded(units, form.target.isa.lanes(form.target.dtype))
 
 
+class Sizes(NamedTuple):
+    """Features of the input, and units of the hidden and of the projected state."""
+
+    width: int
+    units: int
+    projected: int
+
+
 def saved_size(form: Form, rows: Rows, units: int) -> int:
     """Elements of what the forward pass keeps for the backward pass."""
     states, values = len(form.plan.saved_states), len(form.plan.saved)
@@ -69,7 +77,7 @@ def kept(form: Form, rows: Rows, units: int) -> list[tuple[str, int]]:
 
 
 def _common(
-    form: Form, rows: Rows, width: int, units: int, threads: int, tensors: Sequence[str]
+    form: Form, rows: Rows, sizes: Sizes, threads: int, tensors: Sequence[str]
 ) -> dict[str, int]:
     """The slots of all passes. A tensor that is not given is a zero with no strides."""
     tile = form.target.step.rows
@@ -81,9 +89,11 @@ def _common(
         **dict.fromkeys(tensors, zeros),
         "T": rows.T,
         "B": rows.B,
-        "I": width,
-        "H": units,
-        "Hp": padded_units(form, units),
+        "I": sizes.width,
+        "H": sizes.units,
+        "P": sizes.projected,
+        "Hp": padded_units(form, sizes.units),
+        "Pp": padded_units(form, sizes.projected),
         "N": rows.N,
         "t0": rows.T - 1 if rows.reverse else 0,
         "dt": -1 if rows.reverse else 1,
@@ -95,13 +105,14 @@ def _common(
 
 
 def forward(
-    form: Form, rows: Rows, width: int, units: int, threads: int, training: bool
+    form: Form, rows: Rows, sizes: Sizes, threads: int, training: bool
 ) -> tuple[dict[str, int], Layout]:
     """The slots of the forward pass that depend on sizes, and its scratch memory."""
     plan, size = form.plan, form.dtype.itemsize
+    width, units, _ = sizes
     program = plan.train if training else plan.infer
     products, columns = len(products_of(program)), len(plan.columns)
-    values = _common(form, rows, width, units, threads, [f"h0.{name}" for name in plan.step.states])
+    values = _common(form, rows, sizes, threads, [f"h0.{name}" for name in plan.step.states])
     padded = values["Hp"]
     step_bytes = max(1, values["slice"] * columns * padded * size)
     values["chunk"] = max(1, min(rows.T, _CHUNK_BYTES // step_bytes))
@@ -114,32 +125,28 @@ def forward(
     layout.add("projected", area * columns * padded * size)
     layout.add("states", 2 * len(plan.step.states) * rows.B * padded * size)
     layout.add("crossing", len(program.crossing) * rows.B * padded * size)
+    layout.add("sums", len(sums_of(program)) * rows.B * size)
     return values, layout
 
 
 def backward(
     form: Form,
     rows: Rows,
-    width: int,
-    units: int,
+    sizes: Sizes,
     threads: int,
-    asked: tuple[bool, bool, bool, bool],
+    asked: tuple[bool, ...],
 ) -> tuple[dict[str, int], Layout]:
     """The slots of the backward pass that depend on sizes, and its scratch memory."""
     plan, size, bulk = form.plan, form.dtype.itemsize, form.target.bulk
-    states = plan.step.states
-    values = _common(
-        form, rows, width, units, threads, ["gout", *(f"ghn.{name}" for name in states)]
-    )
+    states, (width, units, _) = plan.step.states, sizes
+    values = _common(form, rows, sizes, threads, ["gout", *(f"ghn.{name}" for name in states)])
     padded = values["Hp"]
     lanes = form.target.isa.lanes(form.target.dtype)
     inner = bulk.padded(width, lanes)
     widest = max(inner, padded)
     parts = min(threads, -(-units // bulk.rows))
     depth = max(32, min(256, _DEPTH_BYTES // (max(widest, 1) * size)))
-    w_ih, w_hh, b_ih, b_hh = asked
-    matrices = w_ih * len(plan.z_x) + w_hh * len(plan.gates_of_products)
-    biases = b_ih * len(plan.z_x) + b_hh * len(plan.z_bias)
+    matrices, vectors = _counts(plan, asked)
     strip = strip_width(bulk, lanes)
     area = widest * (units + depth) + depth * strip * -(-units // bulk.rows)
     area = -(-area * size // 64) * 64 // size
@@ -147,7 +154,7 @@ def backward(
         "Ip": inner,
         "matrices": matrices,
         "parts": parts,
-        "tasks": matrices * parts + biases,
+        "tasks": matrices * parts + vectors,
         "columns": widest,
         "depth": depth,
         "area": area,
@@ -160,51 +167,75 @@ def backward(
     layout.add("areas", threads * area * size)
     layout.add("states", 2 * len(states) * rows.B * padded * size)
     layout.add("crossing", len(plan.backward.crossing) * rows.B * padded * size)
+    layout.add("sums", len(sums_of(plan.backward)) * rows.B * size)
     layout.add("z", (rows.N * len(plan.z) * padded + strip) * size)
     return values, layout
 
 
-def jobs(
-    form: Form, wanted: Sequence[Tensor | None], x_stride: int, width: int, units: int
-) -> array[int]:
+def _goals(plan: Plan) -> tuple[list[tuple[str, int, str]], list[tuple[str, int, int]]]:
+    """What the weights' gradients consist of: for matrices the parameter, a block of its rows and
+    the gate or matrix; for biases and vectors the parameter, the block and the column of z."""
+    step = plan.step
+    matrices = [("weight_ih", step.x_gates.index(gate), gate) for gate in plan.z_x]
+    for name in plan.factors:
+        if name in step.matrices:
+            matrices.append((f"weight_{name}", 0, name))
+        else:
+            matrices.append(("weight_hh", step.u_gates.index(name), name))
+    vectors = [("bias_ih", step.x_gates.index(gate), z) for gate, z in plan.z_x.items()]
+    vectors += [("bias_hh", step.u_gates.index(gate), z) for gate, z in plan.z_bias.items()]
+    vectors += [(f"weight_{name}", 0, z) for name, z in plan.z_vector.items()]
+    return matrices, vectors
+
+
+def _counts(plan: Plan, asked: Sequence[bool]) -> tuple[int, int]:
+    """How many matrices and vectors of these are asked for."""
+    wanted = dict(zip(plan.step.parameters, asked, strict=True))
+    matrices, vectors = _goals(plan)
+    return sum(wanted[m[0]] for m in matrices), sum(wanted[v[0]] for v in vectors)
+
+
+def jobs(form: Form, wanted: Weights, x_stride: int, sizes: Sizes) -> array[int]:
     """The table of jobs for the weights' gradients (see ``outer``)."""
-    plan, gates = form.plan, form.plan.step.gates
+    plan, units = form.plan, sizes.units
+    size = {"H": units, "P": sizes.projected}
     lanes = form.target.isa.lanes(form.target.dtype)
-    inner, padded = form.target.bulk.padded(width, lanes), padded_units(form, units)
-    w_ih, w_hh, b_ih, b_hh = wanted
-    matrices: list[list[tuple[int, ...]]] = []  # for each matrix and gate what is added up
+    goals = dict(zip(plan.step.parameters, wanted.flat(), strict=True))
+    operands = backward_pass.lists(plan)
+    terms_of: list[list[tuple[int, ...]]] = []  # for each matrix and gate what is added up
+    matrices, vectors = _goals(plan)
 
-    def goal(tensor: Tensor, gate: str) -> int:
-        rows = gates.index(gate) * units * tensor.stride(0)
-        return tensor.data_ptr() + rows * form.dtype.itemsize
+    def goal(name: str, block: int) -> int:
+        tensor = goals[name]
+        assert tensor is not None
+        return tensor.data_ptr() + block * units * tensor.stride(0) * form.dtype.itemsize
 
-    if w_ih is not None:
-        for gate, z in plan.z_x.items():
-            matrices.append([(goal(w_ih, gate), z, 0, x_stride, width, inner)])
-    if w_hh is not None:
-        operands = backward_pass.lists(plan)
-        for gate in plan.gates_of_products:
-            first = goal(w_hh, gate)
-            matrices.append(
-                [
-                    (first, z, operands.index(operand), 1, units, padded)
-                    for name, z, operand in plan.z_product
-                    if name == gate
-                ]
-            )
-    biases = [
-        (goal(bias, gate), z)
-        for bias, columns in ((b_ih, plan.z_x), (b_hh, plan.z_bias))
-        if bias is not None
-        for gate, z in columns.items()
+    for name, block, factor in matrices:
+        if goals[name] is None:
+            continue
+        first = goal(name, block)
+        if name == "weight_ih":
+            inner = form.target.bulk.padded(sizes.width, lanes)
+            mine = [(units, plan.z_x[factor], 0, x_stride, sizes.width, inner)]
+        else:
+            rows, columns = plan.step.matrices.get(factor, ("H", plan.step.output_space))
+            inner = padded_units(form, size[columns])
+            mine = [
+                (size[rows], z, operands.index(operand), 1, size[columns], inner)
+                for other, z, operand in plan.z_product
+                if other == factor
+            ]
+        terms_of.append([(first, *each) for each in mine])
+    singles = [
+        (goal(name, block), units, z) for name, block, z in vectors if goals[name] is not None
     ]
-    numbers, more = array("q"), len(matrices) + len(biases)
-    for terms in matrices:
+    numbers, more = array("q"), len(terms_of) + len(singles)
+    for terms in terms_of:
         numbers.extend((*terms[0], len(terms), more))
         more += len(terms) - 1
-    for bias in biases:
-        numbers.extend((*bias, 0, 0, 0, 0, 0, 0))
-    for terms in matrices:
+    for single in singles:
+        numbers.extend((*single, 0, 0, 0, 0, 0, 0))
+    for terms in terms_of:
         for term in terms[1:]:
             numbers.extend((*term, 0, 0))
     return numbers or array("q", [0])

@@ -2,12 +2,12 @@
 
 The accumulators of all products of a stage lie side by side in a small buffer that never leaves
 the nearest cache; the pointwise work reads them row by row, one vector of units at a time, with
-everything else that it needs of that row.
+everything else that it needs of that row. Sums over the units of a row come first: one number a
+row and sum, in a buffer of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from ..expr import PRIMITIVES, Node
 from .frame import Frame
 from .graph import PRODUCTS, Program, Stage, Store
 from .ir import Int
-from .plan import products_of
+from .plan import products_of, sums_of
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,8 @@ class Stages:
         self.area = area
         self.pointers = frame.f.alloca(self.shape.rows, "ptr")
         self.panels = {p: i for i, p in enumerate(products_of(program))}
+        self.crossing = set(program.crossing)
+        self.sums = {s: i for i, s in enumerate(sums_of(program))}
 
     def emit(self, first: Int, last: Int) -> None:
         """All stages, for the rows from first to last.
@@ -72,28 +74,50 @@ class Stages:
 
     def _stage(self, level: int, stage: Stage, first: Int, split: tuple[Int, Int, Int]) -> None:
         f, v, shape = self.frame.f, self.frame.v, self.shape
-        padded = self.frame.slot("Hp")
         tiles, least, larger = split
+        if stage.sums:
+            with f.loop(first, f.add(first, f.add(f.mul(tiles, least), larger))) as row:
+                for value in stage.sums:
+                    self._sum(value, row)
 
         def block(left: Int) -> Int:
             return f.mul(shape.width(f, left, v.lanes), v.lanes)
 
-        with f.blocks(padded, block) as (unit, size), f.loop(0, tiles) as tile:
-            row = f.add(first, f.add(f.mul(tile, least), f.min(tile, larger)))
-            more = f.select(f.compare("slt", tile, larger), 1, 0)
-            rows = 1 if shape.rows == 1 else f.add(least, more)
-            regions = self._products(stage, Spot(row, unit), rows, size)
-            with f.loop(0, rows) as m, f.loop(0, size, v.lanes) as u:
-                spot = Spot(f.add(row, m), f.add(unit, u))
-                place = f.add(f.mul(m, self.tile_width), u)
-                self._pointwise(level, stage, spot, lambda p: f.add(regions[p], place))
+        for space in ("H", "P"):
+            part = Stage(
+                stage.sums,
+                tuple(p for p in stage.products if p.space == space),
+                tuple(s for s in stage.stores if s.space == space),
+            )
+            if not part.products and not part.stores:
+                continue
+            padded = self.frame.padded(space)
+            with f.blocks(padded, block) as (unit, size), f.loop(0, tiles) as tile:
+                row = f.add(first, f.add(f.mul(tile, least), f.min(tile, larger)))
+                more = f.select(f.compare("slt", tile, larger), 1, 0)
+                rows = 1 if shape.rows == 1 else f.add(least, more)
+                regions = self._products(part, Spot(row, unit), rows, size)
+                with f.loop(0, rows) as m, f.loop(0, size, v.lanes) as u:
+                    spot = Spot(f.add(row, m), f.add(unit, u))
+                    place = f.add(f.mul(m, self.tile_width), u)
+                    self._pointwise(level, part, spot, regions, place)
+
+    def _sum(self, value: Node, row: Int) -> None:
+        """The sum over the units of a row."""
+        operand = value.args[0]
+        base, _ = self.memory.row_of(operand, row)
+        units, goal = self.frame.units(operand.space), self._sum_at(value, row)
+        self.frame.f.call("sum_row", ("ptr", goal), ("ptr", base), ("i64", units))
+
+    def _sum_at(self, value: Node, row: Int) -> str:
+        buffer = self.frame.buffer("sums")
+        return self.frame.at(buffer, (row, len(self.sums)), self.sums[value])
 
     def _products(self, stage: Stage, spot: Spot, rows: Int, size: Int) -> dict[Node, int]:
         """Runs the tiles of a stage's products; where each has its accumulators."""
         f, v = self.frame.f, self.frame.v
         regions: dict[Node, int] = {}
         ready: Node | None = None
-        units = self.frame.slot("H")
         for product in stage.products:
             operand, *start = product.args
             begun = start[0] if start and start[0] in regions else None
@@ -112,21 +136,23 @@ class Stages:
                 init = self.memory.start_of(start[0], spot)
             else:
                 init = (self.frame.pointer("zeros"), 0)
-            panel = f.add(f.mul(self.frame.slot("Hp"), self.panels[product]), spot.unit)
+            length = self.frame.units(operand.space)
+            panel = panel_of(self.frame, self.panels[product])
             self.frame.call_tile(
                 self.shape,
                 (acc, self.tile_width),
                 init,
                 (self.pointers, 1),
-                (self.frame.at(self.frame.buffer("panels"), (panel, units)), size),
-                (units, rows, f.div(size, v.lanes)),
+                (self.frame.at(panel, (spot.unit, length)), size),
+                (length, rows, f.div(size, v.lanes)),
             )
         return regions
 
     def _pointwise(
-        self, level: int, stage: Stage, spot: Spot, place: Callable[[Node], Int]
+        self, level: int, stage: Stage, spot: Spot, regions: dict[Node, int], place: Int
     ) -> None:
-        """The pointwise program of a stage, for one vector of units."""
+        """The pointwise program of a stage, for one vector of units; its accumulators lie at
+        ``place`` of their regions."""
         f, v, levels = self.frame.f, self.frame.v, self.program.levels
         values: dict[Node, str] = {}
 
@@ -138,16 +164,26 @@ class Stages:
         def compute(current: Node) -> str:
             if current.op == "const":
                 return v.number(float.fromhex(current.attr))
+            if current.op == "units":
+                return self.frame.count_of_units(current.attr)
+            if current.op == "sum":
+                return v.broadcast(self._sum_at(current, spot.row))
             if not current.args:
                 return self.memory.read(current, spot)
             primitive = PRIMITIVES.get(current.op)
-            if levels[current] < level and not (primitive and primitive.mask):
+            if levels[current] < level and current in self.crossing:
                 base, _ = self.memory.row_of(current, spot.row)
                 return v.load(self.frame.at(base, spot.unit))
             if current.op in PRODUCTS:
-                return v.load(f.gep(v.dtype, self.acc, place(current)))
+                return v.load(f.gep(v.dtype, self.acc, f.add(regions[current], place)))
             assert primitive is not None
             return primitive.emit(v, *(value(a) for a in current.args))
 
         for store in stage.stores:
             self.memory.write(store, value(store.value), spot)
+
+
+def panel_of(frame: Frame, index: int) -> str:
+    """The packed panel of a product. All have the same room, whatever their spaces."""
+    size = frame.f.mul(frame.slot("Hp"), index)
+    return frame.at(frame.buffer("panels"), (size, frame.slot("H")))

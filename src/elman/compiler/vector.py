@@ -94,6 +94,18 @@ class Vector:
     def relu(self, a: str) -> str:
         return self.select(self.compare("le", a, self.number(0.0)), self.number(0.0), a)
 
+    def total(self, a: str) -> str:
+        """The sum of the lanes, by halves."""
+        half = self.lanes // 2
+        while half:
+            lanes = ", ".join(
+                f"i32 {i + half}" if i < half else "i32 poison" for i in range(self.lanes)
+            )
+            mask = f"<{self.lanes} x i32> <{lanes}>"
+            a = self.add(a, self.f.op(f"shufflevector {self.type} {a}, {self.type} poison, {mask}"))
+            half //= 2
+        return self.f.op(f"extractelement {self.type} {a}, i64 0")
+
     # -- truth values and bits
 
     def compare(self, how: str, a: str, b: str) -> str:

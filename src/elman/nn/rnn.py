@@ -15,7 +15,7 @@ from .single import Single
 _MODES = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
 
 
-_STEPS = {mode: Elman(nonlinearity).trace(mode) for nonlinearity, mode in _MODES.items()}
+_STEPS = {mode: Elman(nonlinearity).trace() for nonlinearity, mode in _MODES.items()}
 
 
 class RNN(Layer):
