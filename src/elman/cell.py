@@ -221,15 +221,16 @@ def _check_declared(cell: Cell) -> dict[str, str]:
         raise FormulaError("states must have at least one name, that of the output")
     projection = (cell.projection,) if cell.projection else ()
     parameters = (*cell.matrices, *projection, *cell.vectors, "ih", "hh")
-    for names in (parameters, (*cell.gates, *cell.matrices, *projection), cell.states, cell.inputs):
-        twice = [n for n in names if names.count(n) > 1]
+    products = (*cell.gates, *cell.matrices, *projection)
+    for distinct in (parameters, products, cell.states, cell.inputs):
+        twice = [n for n in distinct if distinct.count(n) > 1]
         if twice:
             raise FormulaError(f"{twice[0]!r} is declared twice: give one of them another name")
-    for name, value in cell.__getstate__().items():
+    for attribute, value in cell.__getstate__().items():
         if not isinstance(value, (int, float, str, tuple, type(None))) and not callable(value):
             raise FormulaError(
-                f"the attribute {name!r} is a {type(value).__name__}: plain numbers belong there, "
-                "learned tensors are declared in `vectors` and `matrices`"
+                f"the attribute {attribute!r} is a {type(value).__name__}: plain numbers belong "
+                "there, learned tensors are declared in `vectors` and `matrices`"
             )
     return dict.fromkeys(cell.states, "H") | {cell.states[0]: "P" if projection else "H"}
 
@@ -258,9 +259,7 @@ def _step_of(cell: Cell, new: tuple[Node, ...]) -> Step:
     ):
         unused = [n for n in names if n not in used]
         if unused:
-            raise FormulaError(
-                f"the {kind} {unused[0]!r} is never used: use it or don't declare it"
-            )
+            raise FormulaError(f"the {kind} {unused[0]!r} is never used: use it or remove it")
     if not cell.gates:
         raise FormulaError("there is no gate: the formula has to read the input or the state")
     fields = (

@@ -42,7 +42,7 @@ class Given(NamedTuple):
         states, first = 1 + len(step.states), 1 + len(step.states) + len(step.inputs)
         count = 4 + len(step.matrices) + len(step.vectors)
         weights = [
-            Weights(*flat[i : i + 4], tuple(flat[i + 4 : i + count]))
+            Weights(flat[i], flat[i + 1], flat[i + 2], flat[i + 3], tuple(flat[i + 4 : i + count]))
             for i in range(first, len(flat), count)
         ]
         return Given(flat[0], flat[1:states], flat[states:first], weights)
@@ -52,6 +52,11 @@ def check_shapes(step: Step, rows: Rows, given: Given) -> None:
     """Tensors of other shapes would be read beyond their end; anyone can put them there."""
     x, count = given.x, len(given.weights)
     units, projected = given.weights[0].sizes(step)
+    if projected > units:
+        raise RuntimeError(
+            f"expected a projected state of at most {units} units, as many as the hidden state "
+            f"has, got {projected}"
+        )
     lead = (rows.T, rows.B) if rows.counts is None else (rows.N,)
     shapes = step.shapes(x.shape[-1], units, projected)
     expected = [shapes.get(name) for name in step.parameters]

@@ -59,11 +59,12 @@ def _given(step: Step, tensors: Sequence[Tensor], present: Sequence[bool]) -> Gi
     """The tensors of a call, with None where ``present`` says so."""
     fixed = 1 + len(step.states) + len(step.inputs)
     directions, rest = divmod(len(present) - fixed, len(step.parameters))
-    if rest or directions not in (1, 2) or sum(present) != len(tensors) or tensors[0].dim() != 3:
+    fits = tensors and present[0] and sum(present) == len(tensors) and tensors[0].dim() == 3
+    if rest or directions not in (1, 2) or not fits:
         raise RuntimeError(
-            f"elman::recur: expected x of shape (T, B, I) and {fixed} tensors and "
-            f"{len(step.parameters)} parameters for one direction or two, got {len(tensors)} "
-            f"tensors of {len(present)}, the first of shape {tuple(tensors[0].shape)}"
+            f"elman::recur: expected x of shape (T, B, I), {fixed - 1} tensors and "
+            f"{len(step.parameters)} parameters for one direction or two, got {len(present)} of "
+            f"which are there {[tuple(t.shape) for t in tensors]}"
         )
     found = iter(tensors)
     return Given.of(step, [next(found) if here else None for here in present])

@@ -18,8 +18,9 @@ from tests.tolerances import assert_close
 class Problem:
     """Sizes and options of a call; the numbers follow from the seed.
 
-    ``lengths``, longest first, makes the batch ragged. ``P`` is the size of a projected state.
-    Tensors are named "x", "h0.<state>", "input.<name>", "<direction>.<parameter>"; results "output", "final.<state>" and "gradient of <tensor>".
+    ``lengths``, longest first, makes the batch ragged. ``P`` is the size of a projected state,
+    at most ``H``. Tensors are named "x", "h0.<state>", "input.<name>", "<direction>.<parameter>";
+    results "output", "final.<state>" and "gradient of <tensor>".
     """
 
     cell: str
@@ -37,6 +38,7 @@ class Problem:
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.P = min(self.P, self.H)
         if self.lengths:
             self.T, self.B = self.lengths[0], len(self.lengths)
         step, random = STEPS[self.cell], torch.Generator().manual_seed(self.seed)

@@ -88,7 +88,10 @@ def test_the_operator_passes_opcheck(keep: bool, bias: bool) -> None:
     weights = [torch.randn(4, 3), torch.randn(4, 4), torch.randn(4), torch.randn(4)]
     weights = [w.requires_grad_(keep) for w in (weights if bias else weights[:2])]
     x, h0 = torch.randn(5, 3, 3, requires_grad=keep), torch.randn(1, 3, 4, requires_grad=keep)
-    torch.library.opcheck(torch.ops.elman.recur.default, ("RNN_TANH", x, [h0], weights, bias, keep))
+    formula, present = elman.cells.Elman().trace().name, [True] * 4 + [bias] * 2
+    torch.library.opcheck(
+        torch.ops.elman.recur.default, (formula, [x, h0, *weights], present, keep)
+    )
 
 
 def test_a_compiled_program_that_may_not_run_the_kernel_says_so() -> None:
@@ -117,6 +120,5 @@ def test_dtypes_without_kernels_are_traced_through_the_reference() -> None:
 
 
 def test_a_formula_that_is_gone_is_named() -> None:
-    weights = [torch.randn(4, 3), torch.randn(4, 4)]
     with pytest.raises(RuntimeError, match="formula 'nobody' is gone"):
-        torch.ops.elman.recur("nobody", torch.randn(2, 1, 3), [], weights, False, False)
+        torch.ops.elman.recur("nobody", [torch.randn(2, 1, 3)], [True], False)

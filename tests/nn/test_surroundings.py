@@ -139,14 +139,17 @@ def test_numbers_in_a_formula_have_the_precision_of_the_layer():
         (torch.randn(2, 5, 3), [torch.zeros(1, 1, 4)], 4),
         (torch.randn(2, 5, 3), [], 3),
         (torch.randn(2, 5, 2), [], 4),
+        (torch.randn(2, 5, 3), [torch.zeros(1, 5, 4)] * 2, 4),
     ],
-    ids=["flat", "state-of-one-row", "three-weights", "other-features"],
+    ids=["flat", "state-of-one-row", "three-weights", "other-features", "two-states"],
 )
 def test_the_operator_refuses_what_does_not_fit(arguments):
     x, initial, count = arguments
     weights = [torch.randn(4, 3), torch.randn(4, 4), torch.randn(4), torch.randn(4)][:count]
+    formula, tensors = elman.cells.Elman().trace().name, [x, *initial, *weights]
+    present = [True, bool(initial), *[True] * 4][: 2 + count]
     with pytest.raises(RuntimeError, match="expected"):
-        torch.ops.elman.recur("RNN_TANH", x, initial, weights, True, False)
+        torch.ops.elman.recur(formula, tensors, present, False)
 
 
 def test_a_program_exported_without_gradients_runs_where_they_are_enabled():

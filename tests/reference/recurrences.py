@@ -119,8 +119,8 @@ def layer_norm(x, w, h, c):
     return tanh(normal(c) * x("gain") + x("shift")), c
 
 
-#: By the name of the cell: the gates in the order of the rows of weight_ih, the same of weight_hh if
-#: they differ, and the formula.
+#: By the name of the cell: the gates in the order of the rows of weight_ih, those of weight_hh if
+#: they are others, and the formula.
 FORMULAS = {
     "tanh": ("h", lambda x, w, h: (tanh(x("h") + w("h", h)),)),
     "relu": ("h", lambda x, w, h: (torch.relu(x("h") + w("h", h)),)),

@@ -58,9 +58,9 @@ def _entry(module: Module, plan: Plan, target: Target) -> None:
     f, step = frame.f, plan.step
     units = frame.slot("H")
     for i, product in enumerate(products_of(plan.backward)):
-        matrix, row, column, spaces = matrix_of(frame, step, product.attr)
+        matrix, down, across, spaces = matrix_of(frame, step, product.attr)
         sizes = frame.units(spaces[1]), frame.padded(spaces[1]), frame.units(spaces[0])
-        pack.call(frame, target.step, panel_of(frame, i), matrix, (column, row), sizes)
+        pack.call(frame, target.step, panel_of(frame, i), matrix, (across, down), sizes)
     frame.region("backward_rows")
     wanted = f.op(f"icmp ne ptr {frame.pointer('dx')}, null")
     with f.when(wanted):

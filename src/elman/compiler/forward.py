@@ -81,9 +81,9 @@ def _entry(module: Module, plan: Plan, program: Program, target: Target) -> None
             (units, padded, inputs),
         )
     for i, product in enumerate(products_of(program)):
-        matrix, row, column, spaces = matrix_of(frame, step, product.attr)
+        matrix, down, across, spaces = matrix_of(frame, step, product.attr)
         sizes = frame.units(spaces[0]), frame.padded(spaces[0]), frame.units(spaces[1])
-        pack.call(frame, target.step, panel_of(frame, i), matrix, (row, column), sizes)
+        pack.call(frame, target.step, panel_of(frame, i), matrix, (down, across), sizes)
     for start, i in _starts(plan, program).items():
         row = frame.at(frame.buffer("starts"), f.mul(padded, i))
         given = _biases_of(start)

@@ -13,8 +13,9 @@ from .tile import Shape
 from .vector import Vector
 
 #: Slots of every pass. Sizes: steps, rows, input, hidden and projected units, the last two padded,
-#: rows of all steps together. Rows of scratch memory have the padded hidden units. Then where time starts and which way it goes, the tables of a ragged
-#: batch (null: every step has B rows), and how the work is divided.
+#: rows of all steps together. Rows of scratch memory have the padded hidden units. Then where time
+#: starts and which way it goes, the tables of a ragged batch (null: every step has B rows), and how
+#: the work is divided.
 COMMON = (
     *("T", "B", "I", "H", "P", "Hp", "Pp", "N", "t0", "dt", "counts", "offsets"),
     *("slices", "slice", "ticket", "threads", "parallel", "fp", "scratch"),
@@ -24,9 +25,11 @@ COMMON = (
 def parameters(step: Step) -> dict[str, tuple[str, ...]]:
     """The slots of a layer's parameters: addresses, a matrix with the strides of rows and columns,
     a vector with that of units."""
-    kinds = dict.fromkeys(step.parameters, (".r", ".c"))
-    kinds |= dict.fromkeys(("bias_ih", "bias_hh", *(f"weight_{v}" for v in step.vectors)), (".u",))
-    return {name: (name, *(f"{name}{end}" for end in ends)) for name, ends in kinds.items()}
+    single = ("bias_ih", "bias_hh", *(f"weight_{v}" for v in step.vectors))
+    return {
+        name: (name, f"{name}.u") if name in single else (name, f"{name}.r", f"{name}.c")
+        for name in step.parameters
+    }
 
 
 def extern(name: str) -> tuple[str, ...]:

@@ -62,5 +62,5 @@ def differentiate(step: Step) -> Backward:
     zero = constant(0.0)
     state = dict.fromkeys(step.states, zero) | found("state")
     products = {n: g for n, g in gradients.items() if n.op == "product"}
-    leaves = (found(op) for op in ("x", "bias", "vector", "input"))
-    return Backward(state, *leaves, product=products)
+    x, bias, vector, given = (found(op) for op in ("x", "bias", "vector", "input"))
+    return Backward(state, x, bias, vector, given, products)

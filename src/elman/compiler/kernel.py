@@ -103,9 +103,8 @@ class _Pass:
         for at, tensor in zip(self.parameters, weights.flat(), strict=True):
             if tensor is not None:
                 table[at] = tensor.data_ptr()
-                for stride in tensor.stride():
-                    at += 1
-                    table[at] = stride
+                for place, stride in enumerate(tensor.stride(), at + 1):
+                    table[place] = stride
 
     def address(self, table: array[int], name: str, tensor: Tensor | None) -> None:
         if tensor is not None:

@@ -76,9 +76,10 @@ class Stages:
         f, v, shape = self.frame.f, self.frame.v, self.shape
         tiles, least, larger = split
         if stage.sums:
-            with f.loop(first, f.add(first, f.add(f.mul(tiles, least), larger))) as row:
+            last = f.add(first, f.add(f.mul(tiles, least), larger))
+            with f.loop(first, last) as each:
                 for value in stage.sums:
-                    self._sum(value, row)
+                    self._sum(value, each)
 
         def block(left: Int) -> Int:
             return f.mul(shape.width(f, left, v.lanes), v.lanes)
@@ -93,9 +94,9 @@ class Stages:
                 continue
             padded = self.frame.padded(space)
             with f.blocks(padded, block) as (unit, size), f.loop(0, tiles) as tile:
-                row = f.add(first, f.add(f.mul(tile, least), f.min(tile, larger)))
+                row: Int = f.add(first, f.add(f.mul(tile, least), f.min(tile, larger)))
                 more = f.select(f.compare("slt", tile, larger), 1, 0)
-                rows = 1 if shape.rows == 1 else f.add(least, more)
+                rows: Int = 1 if shape.rows == 1 else f.add(least, more)
                 regions = self._products(part, Spot(row, unit), rows, size)
                 with f.loop(0, rows) as m, f.loop(0, size, v.lanes) as u:
                     spot = Spot(f.add(row, m), f.add(unit, u))

@@ -51,7 +51,7 @@ class Layer(RNNBase):
         weights = [
             [self._weights(layer, d) for d in range(directions)] for layer in range(self.num_layers)
         ]
-        first = weights[0][0].w_ih
+        first = next(t for t in weights[0][0].flat() if t is not None)
         call = arguments.read(owner, input, self.input_size, self.batch_first, first)
         shape = (self.num_layers * directions, call.rows.B, self.hidden_size)
         initial = list(states)
