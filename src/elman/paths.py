@@ -123,20 +123,19 @@ def readable(gradients: Sequence[Tensor | None]) -> bool:
     return not any(g is not None and (g._is_zerotensor() or batched(g)) for g in gradients)
 
 
-def kernel_isa(tensors: Sequence[Tensor | None], lack: str = "") -> ISA | None:
+def kernel_isa(tensors: Sequence[Tensor | None]) -> ISA | None:
     """The instruction set of the kernel for these tensors; None if the reference runs.
 
-    ``lack`` is what kernels lack for the call, in words. Raises PathError if the kernel was asked
-    for by force and cannot run.
+    Raises PathError if the kernel was asked for by force and cannot run.
     """
     wanted = _path.get()
     if wanted == "reference":
         return None
     isa = current_isa()
-    if isa is not None and not _onlooker() and not unfit(tensors) and not lack:
+    if isa is not None and not _onlooker() and not unfit(tensors):
         return isa
     if wanted == "kernel":
-        raise PathError(f"set_path('kernel'), but {obstacle(tensors) or lack}")
+        raise PathError(f"set_path('kernel'), but {obstacle(tensors)}")
     return None
 
 

@@ -166,20 +166,3 @@ def test_the_check_can_fail():
     for name in found:
         with pytest.raises(AssertionError, match="error"):
             assert_close(found[name], expected[name], "gradient", name)
-
-
-def test_a_gradient_of_further_inputs_is_the_references_and_no_forced_kernels():
-    problem = Problem("Echo")
-    (noise,) = problem.inputs
-    noise.requires_grad_()
-    problem.run()
-    found, noise.grad = noise.grad, None
-    problem.solve()
-    assert_close(found, noise.grad, "gradient")
-    with (
-        elman.set_path("kernel"),
-        pytest.raises(elman.PathError, match="kernels have no gradient of further inputs"),
-    ):
-        problem.run()
-    noise.requires_grad_(False)
-    check(problem)
