@@ -80,6 +80,18 @@ def check_shapes(step: Step, rows: Rows, given: Given) -> None:
             )
 
 
+def _check_alike(given: Given) -> None:
+    """PyTorch operations would convert some mixtures of dtypes and devices, and refuse others."""
+    x = given.x
+    for t in given.flat():
+        if t is not None and (t.dtype != x.dtype or t.device != x.device):
+            raise RuntimeError(
+                f"expected all tensors of the input's dtype and device, {x.dtype} on {x.device}, "
+                f"got {t.dtype} on {t.device} in shape {tuple(t.shape)}: something has replaced a "
+                f"weight; convert the module with module.to({x.dtype})"
+            )
+
+
 _Maybe = TypeVar("_Maybe", Tensor, Tensor | None)
 
 
@@ -103,6 +115,7 @@ def by_reference(step: Step, rows: Rows, given: Given) -> tuple[Tensor, list[Ten
     if torch._C._is_any_autocast_enabled():
         with torch.autocast(given.x.device.type, enabled=False):
             return by_reference(step, rows, given)
+    _check_alike(given)
     outputs, finals = [], []
     for d, mine in enumerate(given.weights):
         units, projected = mine.sizes(step)

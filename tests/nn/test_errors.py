@@ -33,6 +33,19 @@ def replaced(module: torch.nn.Module, **shapes: tuple[int, ...]) -> torch.nn.Mod
     return module
 
 
+def changed(module: torch.nn.Module, **attributes: object) -> torch.nn.Module:
+    """The module with other attributes."""
+    for name, value in attributes.items():
+        setattr(module, name, value)
+    return module
+
+
+def freed(*shape: int) -> Tensor:
+    tensor = zeros(shape)
+    tensor.untyped_storage().resize_(0)
+    return tensor
+
+
 #: By case, the call and what its message has to name: argument, expected and got.
 CASES: dict[str, tuple[Call, str]] = {
     "1-D input": (lambda nn: rnn(nn)(zeros(4)), r"input .*\(T, B, 4\), got 1-D of shape \(4,\)"),
@@ -195,6 +208,16 @@ def test_a_full_set_of_weights_of_another_size_is_refused(units: int, given: boo
         module(zeros(3, 2, 4), zeros(1, 2, 5) if given else None)
 
 
+@pytest.mark.parametrize("path", ["auto", "reference"])
+@pytest.mark.parametrize("name", ["weight_ih", "weight_hh", "bias_ih", "bias_hh"])
+def test_a_weight_that_pytorch_would_convert_or_broadcast_is_refused(name: str, path: str) -> None:
+    x = zeros(2, 4)
+    for weight in (zeros(1), getattr(elman.RNNCell(4, 5), name).detach().double()):
+        module = changed(elman.RNNCell(4, 5), **{name: torch.nn.Parameter(weight)})
+        with elman.set_path(path), pytest.raises((RuntimeError, ValueError), match="expected"):
+            module(x)
+
+
 def test_weights_of_two_dtypes_are_refused() -> None:
     module = elman.RNN(4, 5)
     module.weight_hh_l0.data = zeros(5, 5).double()
@@ -222,6 +245,56 @@ TEXTS: dict[str, tuple[Callable[[], object], str]] = {
         "RNN: expected batch_sizes of a PackedSequence to be positive, falling and to add up to "
         "the 6 rows of its data, got [2, 4]; make it with torch.nn.utils.rnn.pack_padded_sequence",
     ),
+    "batch_sizes": (
+        lambda: elman.RNN(4, 5)(packed([3, 3])._replace(batch_sizes=[3, 3])),
+        "RNN: expected batch_sizes of a PackedSequence to be a Tensor, got list",
+    ),
+    "device": (
+        lambda: elman.RNN(4, 5)(zeros(3, 2, 4, device="meta")),
+        "RNN: expected input on the weights' device cpu, got meta; move it with input.to('cpu')",
+    ),
+    "layout": (
+        lambda: elman.RNN(4, 5)(zeros(3, 2, 4).to_sparse()),
+        "RNN: expected input to be a dense tensor, got a torch.sparse_coo one; convert it with "
+        "input.to_dense()",
+    ),
+    "nested": (
+        lambda: elman.RNNCell(4, 5)(
+            zeros(2, 4), torch.nested.nested_tensor([zeros(5)], layout=torch.jagged)
+        ),
+        "RNNCell: expected hx to be a dense tensor, got a nested one; pad it with "
+        "to_padded_tensor(0.0), or use a PackedSequence",
+    ),
+    "freed": (
+        lambda: elman.RNN(4, 5)(freed(3, 2, 4)),
+        "expected a tensor of shape (3, 2, 4) to have memory, got one whose storage has been "
+        "freed, or that never had any: give it memory before the call",
+    ),
+    "hx is a tuple": (
+        lambda: elman.RNN(4, 5)(zeros(3, 2, 4), (zeros(1, 2, 5),)),
+        "RNN: expected hx to be a Tensor, got tuple",
+    ),
+    "weights": (
+        lambda: replaced(elman.RNN(4, 5), bias_ih_l0=(1,))(zeros(3, 2, 4)),
+        "expected bias_ih of shape (5,), got (1,): something has replaced it",
+    ),
+    "no weight": (
+        lambda: changed(elman.RNN(4, 5), bias_hh_l0=None)(zeros(3, 2, 4)),
+        "RNN: expected bias_hh to be a Tensor, got NoneType: something has replaced it",
+    ),
+    "weights of two dtypes": (
+        lambda: changed(elman.RNNCell(4, 5), bias_hh=torch.nn.Parameter(zeros(5).double()))(
+            zeros(2, 4)
+        ),
+        "expected all tensors of the input's dtype and device, torch.float32 on cpu, got "
+        "torch.float64 on cpu in shape (5,): something has replaced a weight; convert the module "
+        "with module.to(torch.float32)",
+    ),
+    "more layers than weights": (
+        lambda: changed(elman.RNN(4, 5), num_layers=2)(zeros(3, 2, 4)),
+        "RNN: expected weights of 2 layers in 1 directions, got 1 sets: make a new module instead "
+        "of changing its attributes",
+    ),
     "cell": (
         lambda: elman.RNNCell(4, 5)(zeros(4), zeros(2, 5)),
         "RNNCell: expected hx to be 1-D as input is, got 2-D of shape (2, 5)",
@@ -233,6 +306,6 @@ TEXTS: dict[str, tuple[Callable[[], object], str]] = {
 def test_a_message_says_what_was_expected_and_what_came(
     call: Callable[[], Tensor], text: str
 ) -> None:
-    with pytest.raises((RuntimeError, ValueError)) as caught:
+    with pytest.raises((RuntimeError, ValueError, TypeError)) as caught:
         call()
     assert str(caught.value) == text

@@ -57,6 +57,16 @@ class _Prepared:
         return table, owner
 
 
+def _no_memory(tensor: Tensor) -> int:
+    """The address of a tensor without memory: null if it has no elements either."""
+    if tensor.numel():
+        raise RuntimeError(
+            f"expected a tensor of shape {tuple(tensor.shape)} to have memory, got one whose "
+            "storage has been freed, or that never had any: give it memory before the call"
+        )
+    return 0
+
+
 class _Pass:
     """One compiled pass: its slots by name, its code, the sizes it has been prepared for."""
 
@@ -93,7 +103,7 @@ class _Pass:
         if tensor is None:
             return
         at, strides = self.at[name], tensor.stride()
-        table[at] = tensor.data_ptr()
+        table[at] = tensor.data_ptr() or _no_memory(tensor)
         table[at + 1] = strides[0]
         table[at + 2] = strides[-2]
         table[at + 3] = strides[-1]
@@ -102,7 +112,7 @@ class _Pass:
         """Fills in those parameters that there are, with their strides."""
         for at, tensor in zip(self.parameters, weights.flat(), strict=True):
             if tensor is not None:
-                table[at] = tensor.data_ptr()
+                table[at] = tensor.data_ptr() or _no_memory(tensor)
                 for place, stride in enumerate(tensor.stride(), at + 1):
                     table[place] = stride
 

@@ -7,13 +7,16 @@ expected, what came, and how to mend it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 from torch.nn.utils.rnn import PackedSequence
 
-from ..batch import Rows
+from ..batch import Rows, Weights
+
+_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 class Call(NamedTuple):
@@ -111,6 +114,16 @@ def tensor(
     """
     if not isinstance(value, Tensor):
         raise TypeError(f"{owner}: expected {name} to be a Tensor, got {type(value).__name__}")
+    if value.layout is not torch.strided or value.is_nested:
+        kind = "nested" if value.is_nested else value.layout
+        raise RuntimeError(
+            f"{owner}: expected {name} to be a dense tensor, got a {kind} one; "
+            + (
+                "pad it with to_padded_tensor(0.0), or use a PackedSequence"
+                if value.is_nested
+                else f"convert it with {name}.to_dense()"
+            )
+        )
     if value.dtype != weight.dtype:
         if not torch._C._is_any_autocast_enabled():
             raise error(
@@ -132,12 +145,25 @@ def tensor(
     return value
 
 
-def refuse_weight(owner: str, weight: Tensor, hidden_size: int) -> NoReturn:
-    """Raises RuntimeError: the recurrent weight is not that of the module's size."""
-    raise RuntimeError(
-        f"{owner}: expected a recurrent weight with {hidden_size} columns (hidden_size), got "
-        f"shape {tuple(weight.shape)}: something has replaced it"
-    )
+def weights(owner: str, held: Sequence[Any], hidden_size: int) -> Weights:
+    """What a module holds as one layer's weights: two, or four with the biases.
+
+    TypeError if one is no tensor, RuntimeError if the recurrent weight is not of the module's
+    size. The other sizes are checked where the input's are.
+    """
+    for name, value in zip(_WEIGHTS, held, strict=False):
+        if type(value) is not Parameter and not isinstance(value, Tensor):
+            raise TypeError(
+                f"{owner}: expected {name} to be a Tensor, got {type(value).__name__}: something "
+                "has replaced it"
+            )
+    w_ih, w_hh, b_ih, b_hh = held if len(held) == 4 else (*held, None, None)
+    if w_hh.dim() != 2 or w_hh.shape[1] != hidden_size:
+        raise RuntimeError(
+            f"{owner}: expected a recurrent weight with {hidden_size} columns (hidden_size), got "
+            f"shape {tuple(w_hh.shape)}: something has replaced it"
+        )
+    return Weights(w_ih, w_hh, b_ih, b_hh)
 
 
 def check_shape(owner: str, name: str, value: Tensor, shape: Sequence[int], meaning: str) -> None:
@@ -158,13 +184,19 @@ def _check_features(owner: str, x: Tensor, size: int) -> None:
 
 def _ragged(owner: str, sizes: Tensor, total: int) -> Rows:
     """The rows of a PackedSequence; its parts may come from anywhere, so they are checked."""
+    if not isinstance(sizes, Tensor):
+        raise TypeError(
+            f"{owner}: expected batch_sizes of a PackedSequence to be a Tensor, got "
+            f"{type(sizes).__name__}"
+        )
     valid = sizes.dim() == 1 and sizes.dtype == torch.int64 and sizes.device.type == "cpu"
     counts = sizes.tolist() if valid else []
     falling = counts == sorted(counts, reverse=True)
     if not counts or counts[-1] <= 0 or not falling or sum(counts) != total:
+        shown = sizes.flatten()[:20].tolist()
         raise RuntimeError(
             f"{owner}: expected batch_sizes of a PackedSequence to be positive, falling and to "
-            f"add up to the {total} rows of its data, got {sizes.tolist()[:20]}; make it with "
+            f"add up to the {total} rows of its data, got {shown}; make it with "
             "torch.nn.utils.rnn.pack_padded_sequence"
         )
     sizes = sizes.clone()  # what has been checked, and not what the caller makes of it

@@ -37,10 +37,7 @@ class Layer(RNNBase):
             plain[name] if name in plain else getattr(self, name)
             for name in self._all_weights[index]
         ]
-        w_ih, w_hh, b_ih, b_hh = tensors if self.bias else (*tensors, None, None)
-        if w_hh.shape[-1] != self.hidden_size:
-            arguments.refuse_weight(type(self).__name__, w_hh, self.hidden_size)
-        return Weights(w_ih, w_hh, b_ih, b_hh)
+        return arguments.weights(type(self).__name__, tensors, self.hidden_size)
 
     def _run(
         self, input: Tensor | PackedSequence, states: Sequence[Tensor | None]
@@ -48,6 +45,12 @@ class Layer(RNNBase):
         """All layers; the output in the form of the input, and the final states."""
         owner, step = type(self).__name__, self._step()
         directions = 2 if self.bidirectional else 1
+        if len(self._all_weights) != self.num_layers * directions or not self.num_layers:
+            raise RuntimeError(
+                f"{owner}: expected weights of {self.num_layers} layers in {directions} "
+                f"directions, got {len(self._all_weights)} sets: make a new module instead of "
+                "changing its attributes"
+            )
         weights = [
             [self._weights(layer, d) for d in range(directions)] for layer in range(self.num_layers)
         ]

@@ -71,7 +71,7 @@ class RNN(Layer):
     ) -> None:
         if proj_size:
             raise ValueError("RNN has no proj_size: only LSTM projects its state")
-        if nonlinearity not in _MODES:
+        if nonlinearity not in tuple(_MODES):  # which takes unhashable values too
             raise ValueError(f"nonlinearity must be 'tanh' or 'relu', got {nonlinearity!r}")
         self.nonlinearity = nonlinearity
         super().__init__(
@@ -135,7 +135,7 @@ class RNNCell(Single):
         self.nonlinearity = nonlinearity
 
     def _step(self) -> Step:
-        if self.nonlinearity not in _MODES:  # as late as torch.nn, where anything constructs
+        if self.nonlinearity not in tuple(_MODES):  # as late as torch.nn, where anything constructs
             raise RuntimeError(
                 f"RNNCell: nonlinearity must be 'tanh' or 'relu', got {self.nonlinearity!r}"
             )

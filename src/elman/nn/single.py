@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn.modules.rnn import RNNCellBase
 
-from ..batch import Rows, Weights
+from ..batch import Rows
 from ..cell import Step
 from ..function import recur
 from . import arguments
@@ -26,9 +26,13 @@ class Single(RNNCellBase):
     def _run(self, input: Tensor, states: Sequence[Tensor | None]) -> list[Tensor]:
         """The new states, shaped as the given ones."""
         owner = type(self).__name__
-        x = self._read(owner, "input", input, self.input_size)
+        held = [self.weight_ih, self.weight_hh]
+        if self.bias_ih is not None or self.bias_hh is not None:
+            held += [self.bias_ih, self.bias_hh]
+        weights = arguments.weights(owner, held, self.hidden_size)
+        x = self._read(owner, "input", input, self.input_size, self.weight_ih)
         initial = [
-            None if s is None else self._read(owner, name, s, self.hidden_size)
+            None if s is None else self._read(owner, name, s, self.hidden_size, self.weight_ih)
             for name, s in zip(self._states, states, strict=True)
         ]
         batched = x.dim() == 2
@@ -45,16 +49,14 @@ class Single(RNNCellBase):
                 )
         if not batched:
             x, initial = x[None], [None if s is None else s[None] for s in initial]
-        if self.weight_hh.shape[-1] != self.hidden_size:
-            arguments.refuse_weight(owner, self.weight_hh, self.hidden_size)
-        weights = Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         rows = Rows(1, x.shape[0], x.shape[0])
         given = [None if s is None else s[None] for s in initial]
         _, new = recur(self._step(), rows, x[None], given, [weights])
         return [s[0] if batched else s[0, 0] for s in new]
 
-    def _read(self, owner: str, name: str, value: Tensor, size: int) -> Tensor:
-        value = arguments.tensor(owner, name, value, self.weight_ih)
+    @staticmethod
+    def _read(owner: str, name: str, value: Tensor, size: int, weight: Tensor) -> Tensor:
+        value = arguments.tensor(owner, name, value, weight)
         if value.dim() not in (1, 2):
             raise ValueError(
                 f"{owner}: expected {name} to be 1-D ({size},) or 2-D (B, {size}), got "

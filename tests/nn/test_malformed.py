@@ -1,0 +1,131 @@
+"""Hundreds of malformed calls in one process, which survives them, and what they give.
+
+A call that torch.nn takes gives its numbers, and one that it refuses raises its exception. Where
+elman does otherwise, and why, is in the table ``OTHERWISE``.
+"""
+
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tests.nn import malformed
+
+SPARSE = "coo|csr|batched csr"
+NESTED = "nested|ragged nested|jagged"
+WEIGHT = "(weight|bias)_[a-z0-9_]* by_[a-z]*"
+
+#: What torch.nn does and what elman does: an exception, "" for a result; in which calls; why.
+OTHERWISE: list[tuple[str, str, str, str]] = [
+    ("AttributeError", "TypeError", ".*", "torch.nn stumbles over what is no tensor"),
+    ("NotImplementedError", "RuntimeError", ".*", "which is a RuntimeError"),
+    ("RuntimeError", "NotImplementedError", f"{WEIGHT} .*", "a layout that torch.linear refuses"),
+    ("NotImplementedError", "ValueError", ".* quantized", "another dtype, as any other is"),
+    ("IndexError", "RuntimeError", f"{WEIGHT} .*", "torch.nn asks for a dimension that is not"),
+    ("IndexError", "RuntimeError", "packed batch_sizes .*", "the same"),
+    ("TypeError", "RuntimeError", "packed batch_sizes .*", "torch.nn takes them for sizes"),
+    ("TypeError", "ValueError", "packed batch_sizes swapped .*", "the dtype is looked at first"),
+    ("ValueError", "RuntimeError", f".* ({NESTED}|uninitialised)", "refused for what they are"),
+    ("ValueError", "RuntimeError", ".* meta of another shape", "the device is looked at first"),
+    ("ValueError", "TypeError", f"{WEIGHT} .*", "no tensor, whatever its dtype"),
+    ("TypeError", "RuntimeError", "attribute .*", "the weights are not of such a module"),
+    ("crash", "RuntimeError", ".* jagged", "a crash of torch.nn"),
+    ("TypeError", "", "constructor (bidirectional|num_layers)=.*", "flags are what Python takes"),
+    (
+        "TypeError",
+        "",
+        "attribute (batch_first|dropout)=.*",
+        "the same; one layer drops nothing",
+    ),
+    ("ValueError", "", "constructor proj_size=(0|None)", "which is none"),
+    ("ValueError", "TypeError", r"constructor \(4, 5, 1.*", "arguments are counted first"),
+    ("RuntimeError", "", "attribute bias=False", "the weights that there are count"),
+    ("RuntimeError", "", "packed batch_sizes strided", "torch.nn reads them as contiguous"),
+    ("RuntimeError", "", "weight_ih by_[a-z]* coo", "a product that torch.linear knows"),
+    ("", "RuntimeError", f".* ({SPARSE}|{NESTED})", "dense tensors only; torch.nn takes some"),
+    ("", "RuntimeError", ".* zero tensor", "has no memory; only autograd makes them"),
+    ("", "RuntimeError", ".* of inference", "torch.nn keeps a copy, or nothing, where elman keeps"),
+    ("", "", "bias_.* of inference", "torch.nn has no gradient for them"),
+    ("", "RuntimeError", "bias_.* (shape .*|huge strides)", "torch.nn broadcasts them"),
+    ("", "RuntimeError", f"{WEIGHT} meta", "torch.nn computes nothing at all"),
+    ("", "RuntimeError", "packed (batch_sizes|data shape) .*", "torch.nn leaves rows out"),
+    ("", "RuntimeError", "attribute input_size=.*", "torch.nn's cells do not look at it"),
+    ("", "AttributeError", f"{WEIGHT} .*", "deleted; torch.nn keeps what it had"),
+    ("", "TypeError", f"{WEIGHT} .*", "None; torch.nn keeps what it had, or adds nothing"),
+]
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
+    """By library, what each call gave."""
+    folder, found = tmp_path_factory.mktemp("outcomes"), {}
+    for library in ("elman", "torch.nn"):
+        file = folder / library
+        done = subprocess.run(
+            [sys.executable, malformed.__file__, library, file],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        last = done.stdout.splitlines()[-1:]
+        assert done.returncode == 0, f"{library} ended in {last}: {done.stderr[-2000:]}"
+        found[library] = torch.load(file)
+    return found
+
+
+def same(ours: list, theirs: list) -> bool:
+    """Whether the results and gradients agree in dtype, shape and numbers."""
+    if [r[:2] for r in ours] != [r[:2] for r in theirs]:
+        return False
+    for (dtype, _, mine), (_, _, others) in zip(ours, theirs, strict=True):
+        near = 1e-2 if "16" in dtype else 1e-4
+        if (mine is None) != (others is None):
+            return False
+        pair = [torch.tensor(n, dtype=torch.float64) for n in (mine, others) if n is not None]
+        if pair and not torch.allclose(*pair, rtol=near, atol=near, equal_nan=True):
+            return False
+    return True
+
+
+def test_a_malformed_call_does_what_torchs_does_or_what_the_table_says(
+    outcomes: dict[str, dict],
+) -> None:
+    theirs, wrong, used = outcomes["torch.nn"], [], set()
+    for (name, what, path), (error, ours) in outcomes["elman"].items():
+        expected, value = theirs.get((name, what, ""), ("crash", None))
+        if error == expected and (error or same(ours, value)):
+            continue
+        for i, (torchs, elmans, pattern, _) in enumerate(OTHERWISE):
+            if (expected, error) == (torchs, elmans) and re.fullmatch(
+                f"(stacked |unbatched )?({pattern})", what
+            ):
+                used.add(i)
+                break
+        else:
+            text = ours if error else "a result"
+            wrong.append(f"{name}: {what} ({path}): {expected!r}, got {error!r}: {text}")
+    assert not wrong, "\n".join([f"{len(wrong)} calls", *wrong[:50]])
+    assert [row for i, row in enumerate(OTHERWISE) if i not in used] == []
+
+
+def test_both_libraries_were_called_often_and_in_vain(outcomes: dict[str, dict]) -> None:
+    for name in malformed.KINDS:
+        for found in outcomes.values():
+            errors = [error for (kind, *_), (error, _) in found.items() if kind == name]
+            assert sum(map(bool, errors)) > 300
+            assert errors.count("") > 100
+    calls = {key[:2] for key in outcomes["elman"]}
+    skipped = {key for key in calls if malformed.crashes(*key)}
+    assert {key[:2] for key in outcomes["torch.nn"]} == calls - skipped
+
+
+def test_every_message_of_a_wrong_input_or_state_names_it(outcomes: dict[str, dict]) -> None:
+    for (name, what, _), (error, text) in outcomes["elman"].items():
+        asked = re.fullmatch(r"(?:stacked |unbatched )?(input|hx)( \d)? shape .*", what)
+        if asked and error:
+            assert text.startswith((f"{name}: expected {asked[1]}", f"{asked[1]}: expected")) or (
+                f"of {asked[1]} to be" in text or "expected input to have at least" in text
+            ), f"{what}: {text}"
+            assert "got " in text, f"{what}: {text}"
