@@ -26,13 +26,14 @@ class Single(RNNCellBase):
     def _run(self, input: Tensor, states: Sequence[Tensor | None]) -> list[Tensor]:
         """The new states, shaped as the given ones."""
         owner = type(self).__name__
-        held = [self.weight_ih, self.weight_hh]
-        if self.bias_ih is not None or self.bias_hh is not None:
-            held += [self.bias_ih, self.bias_hh]
+        weight, bias_ih, bias_hh = self.weight_ih, self.bias_ih, self.bias_hh  # each a search
+        held = [weight, self.weight_hh]
+        if bias_ih is not None or bias_hh is not None:
+            held += [bias_ih, bias_hh]
         weights = arguments.weights(owner, held, self.hidden_size)
-        x = self._read(owner, "input", input, self.input_size, self.weight_ih)
+        x = self._read(owner, "input", input, self.input_size, weight)
         initial = [
-            None if s is None else self._read(owner, name, s, self.hidden_size, self.weight_ih)
+            None if s is None else self._read(owner, name, s, self.hidden_size, weight)
             for name, s in zip(self._states, states, strict=True)
         ]
         batched = x.dim() == 2
