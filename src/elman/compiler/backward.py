@@ -43,6 +43,7 @@ def emit(plan: Plan, target: Target) -> Module:
     """The module of the backward pass."""
     module = Module()
     define_helpers(module, target)
+    pack.define_parts(module, target)
     for shape in dict.fromkeys((target.bulk, target.step)):
         tile.define(module, target.isa, target.dtype, shape)
         pack.define(module, target, shape)

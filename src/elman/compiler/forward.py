@@ -32,6 +32,7 @@ def emit(plan: Plan, target: Target, training: bool) -> Module:
     module = Module()
     program = plan.train if training else plan.infer
     define_helpers(module, target)
+    pack.define_parts(module, target)
     for shape in dict.fromkeys((target.bulk, target.step)):
         tile.define(module, target.isa, target.dtype, shape)
         pack.define(module, target, shape)

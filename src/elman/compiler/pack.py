@@ -15,41 +15,71 @@ _PARAMS = (
 
 
 def define(module: Module, target: Target, shape: Shape) -> None:
-    """``panel[block][k][unit] = matrix[unit * unit_stride + k * k_stride]``."""
+    """``panel[block][k][unit] = matrix[unit * unit_stride + k * k_stride]``.
+
+    A matrix whose units lie side by side is copied by vectors, one whose ``k`` do (a weight as
+    PyTorch holds it) in squares that are turned in the registers. The rest goes one by one.
+    """
     f = Function(module, f"pack_{shape.name}", _PARAMS)
     v = Vector(f, target.isa, target.dtype)
     panel, matrix, unit_stride, k_stride, units, padded, k = f.params
-    dtype = v.dtype
+    dtype, lanes = v.dtype, v.lanes
+    copied, turned = (f.compare("eq", stride, 1) for stride in (unit_stride, k_stride))
 
     def size(left: Int) -> Int:
-        return f.mul(shape.width(f, left, v.lanes), v.lanes)
+        return f.mul(shape.width(f, left, lanes), lanes)
 
-    with f.blocks(padded, size) as (unit, count):
-        left = f.min(f.sub(units, unit), count)
-        base = f.gep(dtype, panel, f.mul(unit, k))
-        source = f.gep(dtype, matrix, f.mul(unit, unit_stride))
-        with f.loop(0, k) as i:
-            row = f.gep(dtype, base, f.mul(i, count))
-            column = f.gep(dtype, source, f.mul(i, k_stride))
-            whole = f.compare("sge", left, count)
-            easy = f.op(f"and i1 {whole}, {f.compare('eq', unit_stride, 1)}")
+    with f.blocks(padded, size) as (unit, count), f.loop(0, count, lanes) as u:
+        first = f.add(unit, u)
+        left = f.min(f.sub(units, first), lanes)
+        goal = f.add(f.mul(unit, k), u)
+        whole = f.compare("eq", left, lanes)
+        with f.loop(0, k, lanes) as begin:
+            depth = f.min(f.sub(k, begin), lanes)
+            square = f.op(f"and i1 {whole}, {f.compare('eq', depth, lanes)}")
+            source = f.add(f.mul(first, unit_stride), f.mul(begin, k_stride))
+            operands = (
+                *(("ptr", f.gep(dtype, panel, f.add(goal, f.mul(begin, count)))), ("i64", count)),
+                *(("ptr", f.gep(dtype, matrix, source)), ("i64", unit_stride)),
+            )
+            copy = f.op(f"and i1 {whole}, {copied}")
+            turn = f.op(f"and i1 {square}, {turned}")
+            neither = f.op(f"xor i1 {f.op(f'or i1 {copy}, {turn}')}, true")
+            with f.when(copy):
+                f.call("pack_copy", *operands, ("i64", k_stride), ("i64", depth))
+            with f.when(f.op(f"and i1 {turn}, {f.op(f'xor i1 {copied}, true')}")):
+                f.call("pack_turn", *operands)
+            with f.when(neither):
+                f.call("pack_single", *operands, ("i64", k_stride), ("i64", depth), ("i64", left))
 
-            def quickly(row: str = row, column: str = column, count: Int = count) -> Int:
-                with f.loop(0, count, v.lanes) as u:
-                    v.store(v.load(f.gep(dtype, column, u)), f.gep(dtype, row, u))
-                return 0
 
-            def slowly(
-                row: str = row, column: str = column, count: Int = count, left: Int = left
-            ) -> Int:
-                with f.loop(0, count, v.lanes) as u:
-                    v.store(v.number(0.0), f.gep(dtype, row, u))
-                with f.loop(0, left) as u:
-                    value = f.load(dtype, f.gep(dtype, column, f.mul(u, unit_stride)))
-                    f.store(dtype, value, f.gep(dtype, row, u))
-                return 0
+def define_parts(module: Module, target: Target) -> None:
+    """What packs one vector of units for a few ``k``: ``to[k][unit]``, rows ``count`` apart."""
+    places = (("ptr", "to"), ("i64", "count"), ("ptr", "from"), ("i64", "unit_stride"))
 
-            f.either(easy, "i64", quickly, slowly)
+    f = Function(module, "pack_copy", [*places, ("i64", "k_stride"), ("i64", "k")])
+    v = Vector(f, target.isa, target.dtype)
+    with f.loop(0, "%k") as i:
+        value = v.load(f.gep(v.dtype, "%from", f.mul(i, "%k_stride")))
+        v.store(value, f.gep(v.dtype, "%to", f.mul(i, "%count")))
+
+    f = Function(module, "pack_turn", places)
+    v = Vector(f, target.isa, target.dtype)
+    rows = [v.load(f.gep(v.dtype, "%from", f.mul("%unit_stride", r))) for r in range(v.lanes)]
+    for number, column in enumerate(v.transpose(rows)):
+        v.store(column, f.gep(v.dtype, "%to", f.mul("%count", number)))
+
+    f = Function(
+        module, "pack_single", [*places, ("i64", "k_stride"), ("i64", "k"), ("i64", "units")]
+    )
+    v = Vector(f, target.isa, target.dtype)
+    with f.loop(0, "%k") as i:
+        goal = f.gep(v.dtype, "%to", f.mul(i, "%count"))
+        source = f.gep(v.dtype, "%from", f.mul(i, "%k_stride"))
+        v.store(v.number(0.0), goal)
+        with f.loop(0, "%units") as u:
+            value = f.load(v.dtype, f.gep(v.dtype, source, f.mul(u, "%unit_stride")))
+            f.store(v.dtype, value, f.gep(v.dtype, goal, u))
 
 
 def call(

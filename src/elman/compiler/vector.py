@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 from .ir import Function
 from .isa import ISA
@@ -105,6 +106,24 @@ class Vector:
             a = self.add(a, self.f.op(f"shufflevector {self.type} {a}, {self.type} poison, {mask}"))
             half //= 2
         return self.f.op(f"extractelement {self.type} {a}, i64 0")
+
+    def transpose(self, rows: Sequence[str]) -> list[str]:
+        """As many vectors as there are lanes, turned: by squares of 1, 2, 4, ... lanes."""
+        found = list(rows)
+        step = 1
+        while step < self.lanes:
+            for i in (i for i in range(self.lanes) if not i & step):
+                a, b = found[i], found[i + step]
+                lower = [j if not j & step else j - step + self.lanes for j in range(self.lanes)]
+                upper = [j + step if not j & step else j + self.lanes for j in range(self.lanes)]
+                found[i], found[i + step] = self._shuffle(a, b, lower), self._shuffle(a, b, upper)
+            step *= 2
+        return found
+
+    def _shuffle(self, a: str, b: str, lanes: Sequence[int]) -> str:
+        """Lanes of two vectors, those of the second counted on."""
+        mask = f"<{self.lanes} x i32> <{', '.join(f'i32 {i}' for i in lanes)}>"
+        return self.f.op(f"shufflevector {self.type} {a}, {self.type} {b}, {mask}")
 
     # -- truth values and bits
 
