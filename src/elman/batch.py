@@ -36,7 +36,7 @@ class Weights(NamedTuple):
     more: tuple[Tensor, ...] = ()
 
     def flat(self) -> tuple[Tensor | None, ...]:
-        return (*self[:4], *self.more)
+        return self[:4] + self.more
 
     def sizes(self, step: Step) -> tuple[int, int]:
         """Units of the hidden and of the projected state; the same if there is no projection."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import operator
 import weakref
@@ -151,7 +152,7 @@ class Step:
     def space(self, state: str) -> str:
         return self.output_space if state == self.states[0] else "H"
 
-    @property
+    @functools.cached_property
     def parameters(self) -> tuple[str, ...]:
         """The names of all tensors in the order of :class:`elman.batch.Weights`, whether the
         step has them or not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -48,32 +49,47 @@ class Given(NamedTuple):
         return Given(flat[0], flat[1:states], flat[states:first], weights)
 
 
+@functools.lru_cache(maxsize=256)
+def _shapes_of(
+    step: Step, width: int, units: int, projected: int
+) -> tuple[tuple[int, ...] | None, ...]:
+    shapes = step.shapes(width, units, projected)
+    return tuple(shapes.get(name) for name in step.parameters)
+
+
 def check_shapes(step: Step, rows: Rows, given: Given) -> None:
     """Tensors of other shapes would be read beyond their end; anyone can put them there."""
-    x, count = given.x, len(given.weights)
-    units, projected = given.weights[0].sizes(step)
+    x, initial, inputs, weights = given
+    units, projected = weights[0].sizes(step)
     if projected > units:
         raise RuntimeError(
             f"expected a projected state of at most {units} units, as many as the hidden state "
             f"has, got {projected}"
         )
-    lead = (rows.T, rows.B) if rows.counts is None else (rows.N,)
-    shapes = step.shapes(x.shape[-1], units, projected)
-    expected = [shapes.get(name) for name in step.parameters]
-    for mine in given.weights:
-        got = [None if t is None else tuple(t.shape) for t in mine.flat()]
-        for name, want, have in zip(step.parameters, expected, got, strict=True):
-            if want != have and not (have is None and name.startswith("bias")):
+    width = x.shape[-1]
+    expected = _shapes_of(step, width, units, projected)
+    for mine in weights:
+        for i, (want, have) in enumerate(zip(expected, mine.flat(), strict=True)):
+            if want != (None if have is None else have.shape) and not (
+                have is None and i in (2, 3)
+            ):
+                got = None if have is None else tuple(have.shape)
                 raise RuntimeError(
-                    f"expected {name} of shape {want}, got {have}: something has replaced it"
+                    f"expected {step.parameters[i]} of shape {want}, got {got}: something has "
+                    "replaced it"
                 )
-    if x.shape != (*lead, x.shape[-1]):
-        raise RuntimeError(f"expected x of shape {(*lead, x.shape[-1])}, got {tuple(x.shape)}")
-    for name, h in zip(step.states, given.initial, strict=True):
-        shape = (count, rows.B, projected if name == step.states[0] else units)
-        if h is not None and h.shape != shape:
-            raise RuntimeError(f"expected an initial state of shape {shape}, got {tuple(h.shape)}")
-    for further in given.inputs:
+    lead = (rows.T, rows.B) if rows.counts is None else (rows.N,)
+    if x.shape != (*lead, width):
+        raise RuntimeError(f"expected x of shape {(*lead, width)}, got {tuple(x.shape)}")
+    size = projected
+    for h in initial:
+        if h is not None and h.shape != (len(weights), rows.B, size):
+            raise RuntimeError(
+                f"expected an initial state of shape {(len(weights), rows.B, size)}, got "
+                f"{tuple(h.shape)}"
+            )
+        size = units  # of all states but the first
+    for further in inputs:
         if further.shape != (*lead, units):
             raise RuntimeError(
                 f"expected a further input of shape {(*lead, units)}, got {tuple(further.shape)}"
