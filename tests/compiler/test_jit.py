@@ -1,5 +1,6 @@
 """Object code: complete in itself, kept on disk, and bounded in memory."""
 
+import concurrent.futures
 import dataclasses
 import os
 import subprocess
@@ -48,6 +49,13 @@ def test_a_second_process_loads_what_the_first_compiled(tmp_path):
     assert first.startswith("['compiled']")
     assert second == first.replace("compiled", "disk")
     assert without == first
+
+
+def test_processes_may_compile_the_same_at_once(tmp_path):
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        printed = list(pool.map(run, [str(tmp_path / "kernels")] * 2))
+    assert len({line.split("]")[1] for line in printed}) == 1
+    assert run(str(tmp_path / "kernels")).startswith("['disk']")
 
 
 @pytest.mark.parametrize("cell", ["tanh", "LSTM", "Odd"])
