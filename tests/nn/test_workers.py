@@ -5,6 +5,7 @@ import concurrent.futures
 import contextlib
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -55,6 +56,7 @@ def assert_lock_is_free() -> None:
 def interrupted(after: float) -> Iterator[None]:
     """Within, Ctrl-C is pressed after so many seconds, which raises when the call is over."""
     timer = threading.Timer(after, _thread.interrupt_main)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it
     timer.start()
     try:
         yield
@@ -62,6 +64,8 @@ def interrupted(after: float) -> Iterator[None]:
         time.sleep(5)
     except KeyboardInterrupt:
         return
+    finally:
+        signal.signal(signal.SIGINT, before)
     pytest.fail("there was no interrupt")
 
 
@@ -135,6 +139,47 @@ def test_worker_processes_compute_with_shared_weights(kind: Kind, method: str) -
     assert all(map(jobs.equal, found, expected))
     assert all(map(jobs.equal, there, here))
     assert not jobs.equal(here[0], expected[0])
+
+
+FORK_BESIDE_LLVM = """
+import os, signal, threading, time, torch, elman
+from llvmlite import binding
+from elman.compiler import kernel
+
+rnn, x, inside = elman.RNN(3, 5), torch.ones(4, 2, 3), threading.Event()
+with elman.set_path("kernel"):
+    expected = rnn(x)[0]
+
+def linger():
+    if threading.current_thread() is not threading.main_thread():
+        inside.set()
+        time.sleep(0.2)
+
+binding.ffi.register_lock_callback(linger, int)
+other = threading.Thread(target=binding.get_process_triple)
+other.start()
+inside.wait()
+child = os.fork()
+if not child:
+    signal.alarm(20)
+    kernel._kernels.clear()
+    with elman.set_path("kernel"):
+        os._exit(0 if torch.equal(rnn(x)[0], expected) else 2)
+other.join()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@needs_fork
+def test_a_child_can_compile_whatever_another_thread_had_llvm_do() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORK_BESIDE_LLVM],
+        env={**os.environ, "ELMAN_CACHE_DIR": "off"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.strip() == "0", done.stderr
 
 
 class Features(Dataset):

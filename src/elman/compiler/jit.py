@@ -25,10 +25,29 @@ CACHE = ObjectCache()
 LOCK = threading.RLock()
 """Held by whoever calls LLVM or makes a kernel: one thread at a time."""
 
+_held: list[contextlib.AbstractContextManager[Any]] = []
+
+
+def _before_fork() -> None:
+    """A fork waits for whatever LLVM is doing, or the child would inherit its locks.
+
+    llvmlite's own lock is held beyond ours: while objects die, and by numba.
+    """
+    LOCK.acquire()
+    loaded = getattr(sys.modules.get("llvmlite.binding.ffi"), "lib", None)
+    lock = getattr(loaded, "_lock", contextlib.nullcontext())
+    lock.__enter__()
+    _held.append(lock)
+
+
+def _after_fork() -> None:
+    _held.pop().__exit__(None, None, None)
+    LOCK.release()
+
+
 if hasattr(os, "register_at_fork"):
-    # A fork waits for a compilation to end, or the child would inherit its locks.
     os.register_at_fork(
-        before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=LOCK.release
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
     )
 _ENTRY = CFUNCTYPE(None, c_void_p)  # releases the GIL while the code runs
 _numbers = itertools.count()
