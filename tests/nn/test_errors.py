@@ -57,10 +57,6 @@ CASES: dict[str, tuple[Call, str]] = {
         r"input .*float32, got torch.float64; convert",
     ),
     "integer input": (lambda nn: rnn(nn)(zeros(3, 2, 4).long()), r"input .*float32, got .*int64"),
-    "sparse input": (
-        lambda nn: rnn(nn)(zeros(3, 2, 4).to_sparse()),
-        "input to be a dense tensor, got one of layout torch.sparse_coo",
-    ),
     "no time steps": (lambda nn: rnn(nn)(zeros(0, 2, 4)), r"input .* one time step, got .*\(0, 2"),
     "no time steps, batch first": (
         lambda nn: rnn(nn, batch_first=True)(zeros(2, 0, 4)),

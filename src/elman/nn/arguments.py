@@ -132,11 +132,6 @@ def tensor(
                 f"module.to({value.dtype})"
             )
         value = value.to(weight.dtype)
-    if value.layout is not torch.strided:
-        raise RuntimeError(
-            f"{owner}: expected {name} to be a dense tensor, got one of layout {value.layout}; "
-            "make it dense first"
-        )
     if not (value.is_cpu and weight.is_cpu) and value.device != weight.device:
         raise RuntimeError(
             f"{owner}: expected {name} on the weights' device {weight.device}, got "
