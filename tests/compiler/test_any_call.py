@@ -38,8 +38,10 @@ def test_any_call_agrees_with_the_reference(problem, data):
     names = sorted(problem.tensors)
     wanted = data.draw(st.none() | st.sets(st.sampled_from(names), min_size=1), "wanted")
     use = data.draw(st.sampled_from([("output", "final"), ("output",), ("final",)]), "use")
-    # With one row and unit a result may be nearly zero, a difference of numbers that are not.
-    check(problem, wanted, use=use, floor=0.1)
+    # With one row and unit a result may be nearly zero, a difference of numbers that are not; and
+    # the terms of a norm's gradient, which cancel there, are divided by the root of its epsilon.
+    floor = 1.0 if problem.cell == "LayerNorm" else 0.1
+    check(problem, wanted, use=use, floor=floor)
 
 
 @settings(max_examples=60)
