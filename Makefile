@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# How many scenarios `make fuzz` runs.
+CASES  ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench clean
+.PHONY: help demo test fuzz lint types bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +16,9 @@ demo: $(VENV)/tasks ## train a sentiment classifier on Chinese reviews, then try
 
 test: $(VENV)/dev ## run the whole test suite
 	$(BIN)/pytest
+
+fuzz: $(VENV)/dev ## compare with torch.nn in random scenarios; CASES=5000 makes it that many
+	FUZZ_CASES=$(CASES) $(BIN)/pytest tests/fuzz --timeout=0 --hypothesis-show-statistics
 
 lint: $(VENV)/dev ## check style and formatting
 	$(BIN)/ruff check

@@ -7,12 +7,14 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parametrizations, prune
 
-from tests.nn.kinds import I, loss_of, tensors
+from tests.nn.kinds import loss_of, tensors
 
 
-def use(module: torch.nn.Module) -> list[Tensor]:
+def use(module: Any) -> list[Tensor]:
     """A call, so that whatever it might remember is there."""
-    return tensors(module(torch.ones(*((2,) if hasattr(module, "num_layers") else ()), 2, I)))
+    steps = (2,) if hasattr(module, "num_layers") else ()
+    dtype = next(module.parameters()).dtype
+    return tensors(module(torch.ones(*steps, 2, module.input_size, dtype=dtype)))
 
 
 def each_weight(change: Callable[[Tensor], object]) -> Callable[[torch.nn.Module], object]:
