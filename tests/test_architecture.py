@@ -22,6 +22,7 @@ ROWS = [
     ["function"],
     ["operators"],
     ["execution"],
+    ["recompute"],
     ["paths"],
     ["reference", "compiler"],
     ["runtime"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import NamedTuple
 
 from torch import Tensor
@@ -19,6 +21,33 @@ class Rows(NamedTuple):
     counts: Tensor | None = None
     offsets: Tensor | None = None
     reverse: bool = False
+
+    def segments(self) -> list[tuple[int, int]]:
+        """The steps in segments, first and last but one, in the order in which they run.
+
+        The weights' gradients are summed up segment by segment, so that they have the same bits
+        whether all steps are kept for the backward pass or each segment runs once more. A segment
+        has at least 256 rows, the depth of those sums.
+        """
+        length = max(-(-256 // max(self.B, 1)), math.isqrt(4 * self.T))
+        cuts = [*range(0, self.T, length), self.T]
+        pairs = list(itertools.pairwise(cuts))
+        return [(self.T - b, self.T - a) for a, b in pairs] if self.reverse else pairs
+
+    def first_row(self, t: int) -> int:
+        """Where the rows of a step begin among all rows; those after the last one, how many."""
+        if self.offsets is None:
+            return t * self.B
+        return self.N if t == self.T else int(self.offsets[t])
+
+    def part(self, first: int, stop: int) -> Rows:
+        """The rows of some of the steps."""
+        start, N = self.first_row(first), self.first_row(stop) - self.first_row(first)
+        if self.counts is None or self.offsets is None:
+            return self._replace(T=stop - first, N=N)
+        counts = self.counts[first:stop]
+        offsets = self.offsets[first:stop] - start
+        return Rows(stop - first, int(counts[0]), N, counts, offsets, self.reverse)
 
 
 class Weights(NamedTuple):

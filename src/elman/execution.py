@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from . import reference
+from . import recompute, reference
 from .batch import Rows, Weights
 from .cell import Step
 from .compiler.isa import ISA
@@ -22,6 +22,12 @@ class Spec(NamedTuple):
     step: Step
     rows: Rows
     isa: ISA
+    recompute: bool = False
+
+    @property
+    def in_segments(self) -> bool:
+        """Whether only states between segments are kept for the backward pass."""
+        return self.recompute and len(self.rows.segments()) > 1
 
     def kernel(self, x: Tensor, units: int) -> Kernel:
         return kernel_for(self.step, x.dtype, self.isa, units, self.rows.B == 1)
@@ -151,7 +157,7 @@ def by_reference(step: Step, rows: Rows, given: Given) -> tuple[Tensor, list[Ten
 
 def run(spec: Spec, given: Given, keep: bool) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """The kernel for every direction; also what it keeps for the backward pass."""
-    step, rows, _ = spec
+    step, rows = spec.step, spec.rows
     x, count = given.x, len(given.weights)
     units, projected = given.weights[0].sizes(step)
     shape = (rows.T, rows.B) if rows.counts is None else (rows.N,)
@@ -164,17 +170,14 @@ def run(spec: Spec, given: Given, keep: bool) -> tuple[Tensor, list[Tensor], lis
         kernel.forward(rows, x, given.weights[0], given.initial, output, final, None, given.inputs)
         return output, final, kept
     for d, mine in enumerate(given.weights):
+        way = rows._replace(reverse=True) if d else rows
+        initial, results = _of(given.initial, d, count), _of(final, d, count)
+        half = _half(output, d, count)
+        if keep and spec.in_segments:
+            kept += recompute.forward(kernel, way, x, mine, initial, half, results, given.inputs)
+            continue
         saved = x.new_empty(kernel.saved_size(rows, units)) if keep else None
-        kernel.forward(
-            rows._replace(reverse=True) if d else rows,
-            x,
-            mine,
-            _of(given.initial, d, count),
-            _half(output, d, count),
-            _of(final, d, count),
-            saved,
-            given.inputs,
-        )
+        kernel.forward(way, x, mine, initial, half, results, saved, given.inputs)
         if saved is not None:
             kept.append(saved)
     return output, final, kept
@@ -202,22 +205,21 @@ def gradients_of(
             if t is not None:
                 t.zero_()
     for d, mine in enumerate(given.weights):
-        kernel.backward(
-            rows._replace(reverse=True) if d else rows,
-            given.x,
-            mine,
-            kept[d],
-            _half(gout, d, count),
-            _of(gfinal, d, count),
-            Gradients(
-                goals.x if kernel.plan.z_x else None,
-                d > 0,
-                _of(goals.initial, d, count),
-                goals.inputs,
-                goals.weights[d],
-            ),
-            given.inputs,
+        way = rows._replace(reverse=True) if d else rows
+        wanted = Gradients(
+            goals.x if kernel.plan.z_x else None,
+            d > 0,
+            _of(goals.initial, d, count),
+            goals.inputs,
+            goals.weights[d],
         )
+        arrived = _half(gout, d, count), _of(gfinal, d, count)
+        if spec.in_segments:
+            states = len(spec.step.states)
+            before = kept[d * states : (d + 1) * states]
+            recompute.backward(kernel, way, given.x, mine, before, *arrived, wanted, given.inputs)
+        else:
+            kernel.backward(way, given.x, mine, kept[d], *arrived, wanted, given.inputs)
     return found
 
 

@@ -38,6 +38,7 @@ def recur(
     initial: Sequence[Tensor | None],
     weights: Sequence[Weights],
     inputs: Sequence[Tensor] = (),
+    recompute: bool = False,
 ) -> tuple[Tensor, list[Tensor]]:
     """One layer, in one direction or two.
 
@@ -48,6 +49,8 @@ def recur(
         initial: for each state a ``(D, B, H)`` tensor, or None for zeros.
         weights: for each direction its tensors; the second runs in reverse.
         inputs: for each of the cell's further inputs a tensor shaped ``(T, B, H)`` or ``(N, H)``.
+        recompute: whether the kernels keep the states between segments of time only, and run each
+            segment once more for its gradient. Under ``torch.compile`` it is left to its planner.
 
     Returns:
         The first state at every step, ``(T, B, D*H)`` or ``(N, D*H)``, and for each state its
@@ -61,7 +64,9 @@ def recur(
     wider = arithmetic(tensors)
     if wider is not None:
         wide = Given.of(step, [None if t is None else t.to(wider) for t in tensors])
-        output, final = recur(step, rows, wide.x, wide.initial, wide.weights, wide.inputs)
+        output, final = recur(
+            step, rows, wide.x, wide.initial, wide.weights, wide.inputs, recompute
+        )
         return output.to(x.dtype), [h.to(x.dtype) for h in final]
     if torch.compiler.is_compiling():
         if operators.suit(rows, given):
@@ -71,7 +76,7 @@ def recur(
     isa = kernel_isa(tensors)
     if isa is None or rows.N == 0:
         return by_reference(step, rows, given)
-    spec = Spec(step, rows, isa)
+    spec = Spec(step, rows, isa, recompute)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
         output, *final = _Recurrence.apply(spec, *tensors)
     else:

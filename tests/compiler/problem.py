@@ -35,6 +35,7 @@ class Problem:
     bias: bool = True
     h0: bool = True
     seed: int = 0
+    recompute: bool = False
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -111,6 +112,7 @@ class Problem:
             [leaves.get(f"h0.{name}") for name in step.states],
             weights,
             [leaves[f"input.{name}"] for name in step.inputs],
+            recompute=self.recompute,
         )
 
     def solve(self, use: tuple[str, ...] = ("output", "final")) -> dict[str, Tensor]:

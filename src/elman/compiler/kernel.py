@@ -39,6 +39,8 @@ class Gradients(NamedTuple):
     initial: Sequence[Tensor | None]
     inputs: Sequence[Tensor | None]
     weights: Weights
+    segment: bool = False  # the call is one segment of a longer one
+    add_weights: bool = False  # to the weights' of the segments that have been done
 
 
 class _Prepared:
@@ -243,8 +245,13 @@ class Kernel:
         run.kept(table, saved, sizes.kept(self.form, rows, units))
         jobs = sizes.jobs(self.form, wanted.weights, x.stride(-1), size)
         table[run.at["jobs"]] = jobs.buffer_info()[0]
+        spans = [(0, rows.T)] if wanted.segment else reversed(rows.segments())
+        segments = array("q", [rows.first_row(t) for span in spans for t in span])
+        table[run.at["segments"]], numbers = segments.buffer_info()
+        table[run.at["segments.n"]] = numbers // 2
+        table[run.at["sums.add"]] = wanted.add_weights
         run.code.call(table.buffer_info()[0])
-        del owner, jobs
+        del owner, jobs, segments
 
 
 _kernels: dict[tuple[Any, ...], Kernel] = {}

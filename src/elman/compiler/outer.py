@@ -2,8 +2,9 @@
 
 ``dW[m][c] = sum over n of z[n][m] * row_n[c]`` is a product whose sum runs over the rows, so it
 is the tile again: a few columns of ``z``, copied into strips, times the rows ``row_n``, packed
-into a panel, ``depth`` of them at a time. The depth depends on the sizes alone, and each element
-is summed by one thread from first to last: the bits do not depend on the number of threads.
+into a panel, ``depth`` of them at a time. The depth and the segments of time that follow one
+another depend on the sizes alone, and each element is summed by one thread from first to last: the
+bits do not depend on the number of threads, nor on whether a call does all segments or one.
 
 Jobs are read from a table that the caller fills (:data:`JOB`): matrices, then biases, then what is
 added to a matrix whose rows are applied to several values. A task is a part of the rows of one
@@ -12,7 +13,8 @@ matrix, or one bias.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from .frame import Frame, Target
 from .ir import Function, Int, Module
@@ -70,18 +72,39 @@ def _bias(frame: Frame, area: str, job: Int, z_columns: int) -> None:
         return f.mul(shape.width(f, left, v.lanes), v.lanes)
 
     with f.blocks(frame.slot("Hp"), block) as (unit, count):
-        z = frame.at(_z(frame, z_columns, 0, given["column"]), unit)
-        frame.call_tile(
-            shape,
-            (area, 0),
-            (frame.pointer("zeros"), 0),
-            (one, 0),
-            (z, f.mul(frame.slot("Hp"), z_columns)),
-            (frame.slot("N"), 1, f.div(count, v.lanes)),
-        )
+        with f.loop(0, count, v.lanes) as u:
+            v.store(_begun(frame, given["goal"], f.add(unit, u), units), frame.at(area, u))
+        with _segments(frame, 1) as (begin, end):
+            z = frame.at(_z(frame, z_columns, begin, given["column"]), unit)
+            frame.call_tile(
+                shape,
+                (area, 0),
+                (area, 0),
+                (one, 0),
+                (z, f.mul(frame.slot("Hp"), z_columns)),
+                (f.sub(end, begin), 1, f.div(count, v.lanes)),
+            )
         with f.loop(0, count, v.lanes) as u:
             value = v.load(frame.at(area, u))
             frame.store_units(value, given["goal"], 1, f.add(unit, u), units)
+
+
+@contextmanager
+def _segments(frame: Frame, some: Int) -> Iterator[tuple[str, str]]:
+    """The first row and the end of every segment, the last segment first; none if not some."""
+    f, table = frame.f, frame.pointer("segments")
+    with f.loop(0, f.mul(frame.slot("segments.n"), some)) as i:
+        pair = f.gep("i64", table, f.mul(i, 2))
+        yield f.load("i64", pair), f.load("i64", pair, 1)
+
+
+def _begun(frame: Frame, goal: str, unit: Int, units: Int) -> str:
+    """What a sum starts from: zero, or what an earlier call has left at its goal."""
+    f, v = frame.f, frame.v
+    known = f.compare("ne", frame.slot("sums.add"), 0)
+    return f.either(
+        known, v.type, lambda: frame.load_units(goal, 1, unit, units), lambda: v.number(0.0)
+    )
 
 
 def strip_width(shape: Shape, lanes: int) -> int:
@@ -112,19 +135,25 @@ def _matrix(frame: Frame, area: str, job: Int, part: Int, z_columns: int) -> Non
     def block(left: Int) -> Int:
         return f.mul(shape.width(f, left, v.lanes), v.lanes)
 
-    some = f.select(f.compare("slt", first, last), given["terms"], 0)  # a part may be empty
-    with f.loop(0, some) as term, f.loop(0, total, depth) as begin:
+    with f.loop(first, last) as m, f.loop(0, padded, v.lanes) as u:
+        row = frame.at(given["goal"], (m, units))
+        v.store(_begun(frame, row, u, units), frame.at(sums, (m, padded), u))
+    some = f.select(f.compare("slt", first, last), 1, 0)  # a part may be empty
+    with (
+        _segments(frame, some) as (start, end),
+        f.loop(0, given["terms"]) as term,
+        f.loop(start, end, depth) as begin,
+    ):
         one = f.compare("eq", term, 0)
         here = f.select(one, job, f.sub(f.add(given["more"], term), 1))
         each = _job(frame, here)
         rows_list = f.gep("ptr", frame.buffer("lists"), f.mul(each["list"], total))
-        k = f.min(f.sub(total, begin), depth)
+        k = f.min(f.sub(end, begin), depth)
         f.call(
             f"gather_panel_{shape.name}",
             *(("ptr", panel), ("ptr", f.gep("ptr", rows_list, begin))),
             *(("i64", each["stride"]), ("i64", units), ("i64", padded), ("i64", k)),
         )
-        fresh = f.op(f"and i1 {one}, {f.compare('eq', begin, 0)}")
         with f.loop(0, k) as i, f.loop(first, last, shape.rows) as m:
             z = frame.at(_z(frame, z_columns, f.add(begin, i), each["column"]), m)
             with f.loop(0, wide, v.lanes) as u:
@@ -135,11 +164,10 @@ def _matrix(frame: Frame, area: str, job: Int, part: Int, z_columns: int) -> Non
                 f.store("ptr", frame.at(strip_of(m), r), f.gep("ptr", pointers, r))
             with f.blocks(padded, block) as (unit, count):
                 acc = frame.at(sums, (m, padded), unit)
-                zeros = frame.pointer("zeros")
                 frame.call_tile(
                     shape,
                     (acc, padded),
-                    (f.select(fresh, zeros, acc, "ptr"), f.select(fresh, 0, padded)),
+                    (acc, padded),
                     (pointers, wide),
                     (frame.at(panel, (unit, k)), count),
                     (k, rows, f.div(count, v.lanes)),
