@@ -3,6 +3,7 @@
 import elman
 from elman import Cell, exp, layer_norm, maximum, mean, minimum, relu, sigmoid, sqrt, tanh, where
 from elman.expr import apply
+from tests.reference.functions import IN_CELL
 
 
 class LSTM(Cell):
@@ -235,6 +236,21 @@ class LayerNorm(Cell):
         return tanh(layer_norm(c) * self.vector("gain") + self.vector("shift")), c
 
 
+class Functions(Cell):
+    """The functions that the other cells do without, each in a state of its own."""
+
+    gates = ("h", *IN_CELL)
+    states = ("h", *IN_CELL)
+
+    def step(self, x, u, s):
+        values = []
+        for name, (function, options) in IN_CELL.items():
+            a = 2 * (getattr(x, name) + getattr(u, name))
+            a = a**2 + 0.5 if function in ("log", "log1p") else a
+            values.append(getattr(elman, function)(a, **options))
+        return tanh(x.h + u.h + sum(values) / 8), *values
+
+
 elman_tanh, elman_relu = elman.cells.Elman("tanh"), elman.cells.Elman("relu")
 
 #: Every cell that the tests run, by name. The reference of each has the same name.
@@ -244,6 +260,6 @@ CELLS = {
     **{cls.__name__: cls() for cls in (LSTM, GRU, GRUBefore, LightGRU, Reset, Odd)},
     **{cls.__name__: cls() for cls in (Swap, Twin, Forgetful, Blind, Partial, Again, Seer)},
     **{cls.__name__: cls() for cls in (Echo, Peephole, Projected, Multiplicative, Narrow)},
-    **{cls.__name__: cls() for cls in (Independent, LayerNorm)},
+    **{cls.__name__: cls() for cls in (Independent, LayerNorm, Functions)},
 }
 STEPS = {name: cell.trace() for name, cell in CELLS.items()}

@@ -28,7 +28,7 @@ ROWS = [
     ["runtime"],
     ["cells"],
     ["batch", "reductions"],
-    ["cell"],
+    ["cell", "functions"],
     ["expr"],
     ["errors"],
 ]

@@ -21,7 +21,18 @@ TOLERANCES = {
 }
 
 #: Units in the last place, over the whole range of the argument.
-ULPS = {"exp": 1.5, "tanh": 3.0, "sigmoid": 3.0, "relu": 0.0}
+ULPS = {
+    "exp": 1.5,
+    "expm1": 2.0,
+    "log": 1.0,
+    "log1p": 1.0,
+    "sin": 2.5,
+    "cos": 2.5,
+    "erf": 3.5,
+    "tanh": 3.0,
+    "sigmoid": 3.0,
+    "relu": 0.0,
+}
 
 
 def distance(actual: Tensor, expected: Tensor, floor: float = 1e-30) -> float:

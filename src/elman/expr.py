@@ -10,6 +10,7 @@ vectors (the kernels). Nothing else in elman knows what a tanh is.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import weakref
@@ -64,6 +65,21 @@ class Node:
 
     def __neg__(self) -> Node:
         return apply("neg", self)
+
+    def __abs__(self) -> Node:
+        return apply("abs", self)
+
+    def __pow__(self, exponent: int) -> Node:
+        """The product of so many factors, by repeated squaring."""
+        if type(exponent) is not int or exponent < 1:
+            raise FormulaError(
+                f"the exponent of ** in a formula must be an int of at least 1, got {exponent!r}: "
+                "write 1 / a**n for a**-n, and elman.exp(b * elman.log(a)) for other powers"
+            )
+        if exponent == 1:
+            return self
+        root: Node = self ** (exponent // 2)
+        return root * root * self if exponent % 2 else root * root
 
     def __lt__(self, other: Operand) -> Node:
         return apply("lt", self, other)
@@ -167,9 +183,16 @@ def _zero_where(condition: Node, g: Node) -> Node:
     return where(condition, 0.0, g)
 
 
-def _extreme(g: Node, a: Node, b: Node, wins: Node) -> Node:
-    """The gradient of an argument of maximum/minimum; where both are equal, each gets half."""
-    return where(apply("eq", a, b), g * 0.5, where(wins, g, 0.0))
+def _extreme(g: Node, a: Node, b: Node, loses: Node) -> Node:
+    """The gradient of an argument of maximum/minimum; where both are equal, each gets half. (And
+    all of it where one is NaN, as in torch.)"""
+    return where(apply("eq", a, b), g * 0.5, _zero_where(loses, g))
+
+
+def _transcendental(function: Callable[..., torch.Tensor], derivative: Callable[..., Any]) -> Any:
+    """A row whose vector code is a function of PyTorch's name, written in the compiler."""
+    name = function.__name__
+    return Primitive(function, derivative, lambda v, a: v.function(name, a), costly=True)
 
 
 PRIMITIVES: Mapping[str, Primitive] = {
@@ -188,28 +211,29 @@ PRIMITIVES: Mapping[str, Primitive] = {
     "sqrt": Primitive(
         torch.sqrt, lambda g, y, a: (g / (y * 2.0),), lambda v, a: v.sqrt(a), costly=True
     ),
-    "exp": Primitive(torch.exp, lambda g, y, a: (g * y,), lambda v, a: v.exp(a), costly=True),
-    "tanh": Primitive(
-        torch.tanh, lambda g, y, a: (g * (1.0 - y * y),), lambda v, a: v.tanh(a), costly=True
+    "exp": _transcendental(torch.exp, lambda g, y, a: (g * y,)),
+    "expm1": _transcendental(torch.expm1, lambda g, y, a: (g * (y + 1.0),)),
+    "log": _transcendental(torch.log, lambda g, y, a: (g / a,)),
+    "log1p": _transcendental(torch.log1p, lambda g, y, a: (g / (a + 1.0),)),
+    "sin": _transcendental(torch.sin, lambda g, y, a: (g * apply("cos", a),)),
+    "cos": _transcendental(torch.cos, lambda g, y, a: (g * -apply("sin", a),)),
+    "erf": _transcendental(
+        torch.erf, lambda g, y, a: (g * (apply("exp", -(a * a)) * (2 / math.sqrt(math.pi))),)
     ),
-    "sigmoid": Primitive(
-        torch.sigmoid,
-        lambda g, y, a: (g * ((1.0 - y) * y),),
-        lambda v, a: v.sigmoid(a),
-        costly=True,
-    ),
+    "tanh": _transcendental(torch.tanh, lambda g, y, a: (g * (1.0 - y * y),)),
+    "sigmoid": _transcendental(torch.sigmoid, lambda g, y, a: (g * ((1.0 - y) * y),)),
     # y <= 0 and not y > 0: the gradient passes where y is NaN, as in torch.
     "relu": Primitive(
         torch.relu, lambda g, y, a: (_zero_where(y <= 0, g),), lambda v, a: v.relu(a), costly=True
     ),
     "maximum": Primitive(
         torch.maximum,
-        lambda g, y, a, b: (_extreme(g, a, b, a > b), _extreme(g, a, b, b > a)),
+        lambda g, y, a, b: (_extreme(g, a, b, a < b), _extreme(g, a, b, b < a)),
         lambda v, a, b: v.call("maximum", a, b),
     ),
     "minimum": Primitive(
         torch.minimum,
-        lambda g, y, a, b: (_extreme(g, a, b, a < b), _extreme(g, a, b, b < a)),
+        lambda g, y, a, b: (_extreme(g, a, b, a > b), _extreme(g, a, b, b > a)),
         lambda v, a, b: v.call("minimum", a, b),
     ),
     "where": Primitive(
@@ -270,24 +294,6 @@ def _as_constant(name: str, value: Any) -> Node:
 def where(condition: Any, a: Any, b: Any) -> Any:
     """``a`` where the condition holds, else ``b``, unit by unit."""
     return apply("where", condition, a, b)
-
-
-def _function(name: str, doc: str) -> Callable[..., Any]:
-    def call(*args: Any) -> Any:
-        return apply(name, *args)
-
-    call.__name__ = call.__qualname__ = name
-    call.__doc__ = doc
-    return call
-
-
-tanh = _function("tanh", "Hyperbolic tangent, unit by unit.")
-sigmoid = _function("sigmoid", "Logistic function 1 / (1 + exp(-a)), unit by unit.")
-relu = _function("relu", "max(a, 0), unit by unit; NaN passes.")
-exp = _function("exp", "Exponential, unit by unit.")
-sqrt = _function("sqrt", "Square root, unit by unit.")
-maximum = _function("maximum", "The larger of two values, unit by unit; NaN passes.")
-minimum = _function("minimum", "The smaller of two values, unit by unit; NaN passes.")
 
 
 def walk(roots: Iterable[Node]) -> Iterator[Node]:

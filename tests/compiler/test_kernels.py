@@ -116,7 +116,7 @@ def test_any_subset_of_gradients_agrees_with_the_reference(wanted):
 
 
 @each_isa
-@pytest.mark.parametrize("cell", ["tanh", "LSTM", "Odd"])
+@pytest.mark.parametrize("cell", ["tanh", "LSTM", "Odd", "Functions"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_every_isa_agrees_with_the_reference(row, cell, dtype):
     with force(row):

@@ -8,7 +8,8 @@ import pytest
 import elman
 from elman.compiler.plan import plan_of
 from elman.errors import FormulaError
-from elman.expr import constant, node, tanh
+from elman.expr import constant, node
+from elman.functions import tanh
 from tests.cells import STEPS
 
 

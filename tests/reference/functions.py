@@ -1,20 +1,58 @@
-"""The activations in higher precision than the kernels', and the measure of their errors."""
+"""The functions of a formula as PyTorch has them; the transcendental ones in higher precision than
+the kernels', and the measure of their errors."""
 
 import mpmath
 import numpy as np
+import torch
+from torch.nn import functional
+
+#: What elman and PyTorch both call by this name and with these arguments.
+CALLS = {
+    **{name: (name, {}) for name in ("abs", "sqrt", "exp", "tanh", "sigmoid", "relu")},
+    "steep_relu": ("leaky_relu", {"negative_slope": 1.5}),
+    "double_elu": ("elu", {"alpha": 2.0}),
+    "sharp_softplus": ("softplus", {"beta": 3.0, "threshold": 1.5}),
+    "narrow_tanh": ("hardtanh", {"min_val": -0.25, "max_val": 0.5}),
+    "clamp_below": ("clamp", {"min": 0.3}),
+    "clamp_above": ("clamp", {"max": -0.1}),
+    "clamp_empty": ("clamp", {"min": 0.5, "max": -0.5}),
+}
+#: Of these, the ones that a cell of the tests has for states.
+IN_CELL = {
+    **{name: (name, {}) for name in ("expm1", "log", "log1p", "sin", "cos", "erf", "square")},
+    **{name: (name, {}) for name in ("gelu", "silu", "softplus", "softsign", "leaky_relu", "elu")},
+    **{name: (name, {}) for name in ("hardtanh", "hardsigmoid", "hardswish")},
+    "gelu_tanh": ("gelu", {"approximate": "tanh"}),
+    "clamp": ("clamp", {"min": -0.75, "max": 0.5}),
+}
+CALLS |= IN_CELL
+EXACTER = {  # PyTorch has a sixth and a third in float32, and so does its gradient
+    "hardsigmoid": lambda a: torch.clamp(a + 3, 0, 6) / 6,
+    "hardswish": lambda a: a * torch.clamp(a + 3, 0, 6) / 6,
+}
+
+
+def call(name: str, argument: torch.Tensor) -> torch.Tensor:
+    """PyTorch's function of this row."""
+    function, options = CALLS[name]
+    home = torch if hasattr(torch, function) else functional
+    return getattr(home, function)(argument, **options)
+
 
 FLOAT64 = {  # of float32 arguments, without a warning where they overflow
-    "exp": np.exp,
-    "tanh": np.tanh,
+    **{name: getattr(np, name) for name in ("exp", "expm1", "log", "log1p", "sin", "cos", "tanh")},
+    "erf": lambda x: torch.erf(torch.from_numpy(x)).numpy(),
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "relu": lambda x: np.maximum(x, 0.0),
 }
 EXACT = {
-    "exp": mpmath.exp,
+    **{name: getattr(mpmath, name) for name in ("exp", "expm1", "log", "log1p", "sin", "cos")},
     "tanh": mpmath.tanh,
+    "erf": mpmath.erf,
     "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
     "relu": lambda x: max(x, mpmath.mpf(0)),
 }
+LEAST = {"log": 0.0, "log1p": -1.0}  # of the arguments; at and below it is no number
 
 
 def values32(function: str, x: np.ndarray) -> np.ndarray:

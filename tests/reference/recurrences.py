@@ -9,6 +9,8 @@ for the rows that have ended.
 import torch
 from torch import sigmoid, tanh
 
+from tests.reference.functions import EXACTER, IN_CELL, call
+
 
 def lstm(x, w, h, c):
     i, f, o = (sigmoid(x(k) + w(k, h)) for k in "ifo")
@@ -119,6 +121,15 @@ def layer_norm(x, w, h, c):
     return tanh(normal(c) * x("gain") + x("shift")), c
 
 
+def functions(x, w, h, *_):
+    values = []
+    for name in IN_CELL:
+        a = 2 * (x(name) + w(name, h))
+        a = a * a + 0.5 if name in ("log", "log1p") else a
+        values.append(EXACTER[name](a) if name in EXACTER else call(name, a))
+    return tanh(x("h") + w("h", h) + sum(values) / 8), *values
+
+
 #: By the name of the cell: the gates in the order of the rows of weight_ih, those of weight_hh if
 #: they are others, and the formula.
 FORMULAS = {
@@ -144,6 +155,7 @@ FORMULAS = {
     "Narrow": ("a", narrow),
     "Independent": ("h", "", independent),
     "LayerNorm": ("ifg", layer_norm),
+    "Functions": (("h", *IN_CELL), functions),
 }
 
 

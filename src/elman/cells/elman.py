@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..cell import Cell
-from ..expr import relu, tanh
+from ..functions import relu, tanh
 
 
 class Elman(Cell):

@@ -19,14 +19,24 @@ class Module:
     def __init__(self) -> None:
         self.functions: list[Function] = []
         self._declared: dict[str, None] = {}
+        self._constants: dict[str, str] = {}
 
     def declare(self, signature: str) -> None:
         """An external intrinsic, once: ``declare("float @llvm.fabs.f32(float)")``."""
         self._declared[signature] = None
 
+    def constant(self, name: str, text: str) -> None:
+        """A constant in memory, once: ``constant("seven", "i64 7")``."""
+        self._constants[name] = text
+
+    def defines(self, name: str) -> bool:
+        """Whether there is a function of this name already."""
+        return any(function.symbol == name for function in self.functions)
+
     def __str__(self) -> str:
         declarations = [f"declare {d}" for d in self._declared]
-        return "\n".join([*declarations, *map(str, self.functions)]) + "\n"
+        constants = [f"@{n} = internal constant {t}" for n, t in self._constants.items()]
+        return "\n".join([*declarations, *constants, *map(str, self.functions)]) + "\n"
 
 
 class Function:
@@ -37,7 +47,7 @@ class Function:
     ) -> None:
         linkage = "" if public else "internal "
         arguments = ", ".join(f"{t} %{n}" for t, n in params)
-        self.module = module
+        self.module, self.symbol = module, name
         self.params = [f"%{n}" for _, n in params]
         self._head = f"define {linkage}void @{name}({arguments}) nounwind {{"
         self._entry: list[str] = []  # stack slots, which must stay outside of loops

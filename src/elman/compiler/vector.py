@@ -11,6 +11,11 @@ from .isa import ISA
 _COMPARE = {"lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge", "eq": "oeq", "ne": "une"}
 
 
+def literal(value: float) -> str:
+    """A number in the hexadecimal form in which LLVM takes every value exactly."""
+    return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
+
+
 class Vector:
     """Emits arithmetic on ``lanes`` elements at once into a function.
 
@@ -29,11 +34,10 @@ class Vector:
     # -- constants, broadcasts, memory
 
     def number(self, value: float) -> str:
-        """A constant, in the hexadecimal form in which LLVM takes every value exactly."""
+        """A constant, rounded to the vector's dtype."""
         if self.dtype == "float":
             value = struct.unpack("f", struct.pack("f", value))[0]
-        bits = struct.unpack("<Q", struct.pack("<d", value))[0]
-        return f"splat ({self.dtype} 0x{bits:016X})"
+        return f"splat ({self.dtype} {literal(value)})"
 
     def integer(self, value: int) -> str:
         return f"splat (i{self.size * 8} {value})"
@@ -143,19 +147,15 @@ class Vector:
     def integer_op(self, op: str, a: str, b: str) -> str:
         return self.f.op(f"{op} {self.int_type} {a}, {b}")
 
-    # -- activations (written out in activations.py)
+    def nonzero(self, a: str) -> str:
+        """The truth values of integers."""
+        return self.f.op(f"icmp ne {self.int_type} {a}, zeroinitializer")
 
-    def exp(self, a: str) -> str:
-        from .activations import exp
+    # -- written out in activations.py and angles.py
 
-        return exp(self, a)
+    def function(self, name: str, a: str) -> str:
+        """A transcendental function."""
+        from . import activations, angles
 
-    def tanh(self, a: str) -> str:
-        from .activations import tanh
-
-        return tanh(self, a)
-
-    def sigmoid(self, a: str) -> str:
-        from .activations import sigmoid
-
-        return sigmoid(self, a)
+        home = angles if name in ("sin", "cos") else activations
+        return str(getattr(home, name)(self, a))
