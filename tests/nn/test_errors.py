@@ -309,3 +309,15 @@ def test_a_message_says_what_was_expected_and_what_came(
     with pytest.raises((RuntimeError, ValueError, TypeError)) as caught:
         call()
     assert str(caught.value) == text
+
+
+def test_an_inference_tensor_that_requires_a_gradient_is_refused() -> None:
+    """Its views would silently have none."""
+    cell = elman.RNNCell(3, 5).requires_grad_(False)
+    with torch.inference_mode():
+        x = torch.zeros(2, 3, requires_grad=True)
+    with pytest.raises(
+        RuntimeError, match=r"input is one that requires a gradient; give input\.det"
+    ):
+        cell(x)
+    assert cell(x.detach().clone().requires_grad_()).requires_grad

@@ -124,6 +124,16 @@ def tensor(
                 else f"convert it with {name}.to_dense()"
             )
         )
+    if (
+        value.requires_grad
+        and not torch.compiler.is_compiling()
+        and value.is_inference()
+        and torch.is_grad_enabled()
+    ):
+        raise RuntimeError(  # a view of it would lose its gradient without a word
+            f"{owner}: Inference tensors cannot be saved for backward, and {name} is one that "
+            f"requires a gradient; give {name}.detach().clone()"
+        )
     if value.dtype != weight.dtype:
         if not torch._C._is_any_autocast_enabled():
             raise error(
