@@ -72,11 +72,11 @@ CASES: dict[str, tuple[Call, str]] = {
     ),
     "2-D hx for batched input": (
         lambda nn: rnn(nn)(zeros(3, 2, 4), zeros(2, 5)),
-        r"hx: expected a 3-D tensor .*, got 2-D of shape \(2, 5\)",
+        r"hx to be 3-D for .*, got 2-D of shape \(2, 5\)",
     ),
     "3-D hx for unbatched input": (
         lambda nn: rnn(nn)(zeros(3, 4), zeros(1, 1, 5)),
-        r"hx: expected a 2-D tensor .*, got 3-D of shape \(1, 1, 5\)",
+        r"hx to be 2-D for .*, got 3-D of shape \(1, 1, 5\)",
     ),
     "hx of other dtype": (
         lambda nn: rnn(nn)(zeros(3, 2, 4), zeros(1, 2, 5).double()),
@@ -115,7 +115,7 @@ CASES: dict[str, tuple[Call, str]] = {
     ),
     "small weight_hh": (
         lambda nn: replaced(rnn(nn), weight_hh_l0=(4, 4))(zeros(3, 2, 4)),
-        r"recurrent weight with 5 columns .*got shape \(4, 4\)",
+        r"weight_hh of shape \(5, 5\), got \(4, 4\): something has replaced it",
     ),
     "short bias in the second layer": (
         lambda nn: replaced(rnn(nn, 2), bias_hh_l1=(4,))(zeros(3, 2, 4)),
@@ -161,7 +161,7 @@ CASES: dict[str, tuple[Call, str]] = {
     ),
     "small weight_hh of a cell": (
         lambda nn: replaced(cell(nn), weight_hh=(4, 4))(zeros(2, 4)),
-        r"recurrent weight with 5 columns .*got shape \(4, 4\)",
+        r"weight_hh of shape \(5, 5\), got \(4, 4\): something has replaced it",
     ),
 }
 
@@ -204,7 +204,7 @@ def test_a_full_set_of_weights_of_another_size_is_refused(units: int, given: boo
         bias_ih_l0=(units,),
         bias_hh_l0=(units,),
     )
-    with pytest.raises(RuntimeError, match="recurrent weight with 5 columns"):
+    with pytest.raises(RuntimeError, match=r"weight_hh of shape \(5, 5\), got"):
         module(zeros(3, 2, 4), zeros(1, 2, 5) if given else None)
 
 

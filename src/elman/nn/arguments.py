@@ -15,8 +15,7 @@ from torch.nn import Parameter
 from torch.nn.utils.rnn import PackedSequence
 
 from ..batch import Rows, Weights
-
-_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+from ..cell import Step
 
 
 class Call(NamedTuple):
@@ -47,12 +46,12 @@ class Call(NamedTuple):
             return state.index_select(1, self.packed.unsorted_indices)
         return state if self.batched else state.squeeze(1)
 
-    def order_state(self, name: str, state: Tensor) -> Tensor:
+    def order_state(self, owner: str, name: str, state: Tensor) -> Tensor:
         """An initial state in the order of the rows, with a batch dimension."""
         dims, kind = (3, "batched 3-D") if self.batched else (2, "unbatched 2-D")
         if state.dim() != dims:
             raise RuntimeError(
-                f"{name}: expected a {dims}-D tensor for {kind} input, got {state.dim()}-D of "
+                f"{owner}: expected {name} to be {dims}-D for {kind} input, got {state.dim()}-D of "
                 f"shape {tuple(state.shape)}; its batch dimension is the second, with batch_first "
                 "as without"
             )
@@ -150,25 +149,65 @@ def tensor(
     return value
 
 
-def weights(owner: str, held: Sequence[Any], hidden_size: int) -> Weights:
-    """What a module holds as one layer's weights: two, or four with the biases.
+def states(owner: str, hx: Any, count: int) -> Sequence[tuple[str, Any]]:
+    """The initial states as ``hx`` holds them, with their names: itself, or a tuple of several.
 
-    TypeError if one is no tensor, RuntimeError if the recurrent weight is not of the module's
-    size. The other sizes are checked where the input's are.
+    All are None if it is. TypeError if it is no tuple, RuntimeError if it is one of another length.
     """
-    for name, value in zip(_WEIGHTS, held, strict=False):
+    if count == 1:
+        return [("hx", hx)]
+    if hx is None:
+        return [("hx", None)] * count
+    if not isinstance(hx, (tuple, list)):
+        raise TypeError(
+            f"{owner}: expected hx to be a tuple of {count} tensors, got {type(hx).__name__}"
+        )
+    if len(hx) != count:
+        raise RuntimeError(
+            f"{owner}: expected hx to be a tuple of {count} tensors, got one of {len(hx)}"
+        )
+    return [(f"hx[{i}]", state) for i, state in enumerate(hx)]
+
+
+def weights(owner: str, step: Step, held: Sequence[Any], units: int, output: int) -> Weights:
+    """What a module holds as one layer's weights, with the two biases or without.
+
+    ``units`` and ``output`` are the sizes of the hidden state and of the first one. TypeError if
+    something is no tensor, RuntimeError if there are more tensors or fewer, or if they are for
+    states of other sizes. The other sizes are checked where the input's are.
+    """
+    for i, value in enumerate(held):
         if type(value) is not Parameter and not isinstance(value, Tensor):
             raise TypeError(
-                f"{owner}: expected {name} to be a Tensor, got {type(value).__name__}: something "
-                "has replaced it"
+                f"{owner}: expected {_names(step, held)[i]} to be a Tensor, got "
+                f"{type(value).__name__}: something has replaced it"
             )
-    w_ih, w_hh, b_ih, b_hh = held if len(held) == 4 else (*held, None, None)
-    if w_hh.dim() != 2 or w_hh.shape[1] != hidden_size:
+    further = len(step.matrices) + len(step.vectors)
+    if len(held) not in (2 + further, 4 + further):
         raise RuntimeError(
-            f"{owner}: expected a recurrent weight with {hidden_size} columns (hidden_size), got "
-            f"shape {tuple(w_hh.shape)}: something has replaced it"
+            f"{owner}: expected the weights {', '.join(step.parameters)}, got {len(held)}: make a "
+            "new module instead of changing its attributes"
         )
-    return Weights(w_ih, w_hh, b_ih, b_hh)
+    b_ih, b_hh = held[2:4] if len(held) == 4 + further else (None, None)
+    found = Weights(held[0], held[1], b_ih, b_hh, tuple(held[len(held) - further :]))
+    _check_weight(owner, "weight_hh", held[1], (len(step.u_gates) * units, output))
+    if step.projection:
+        _check_weight(owner, f"weight_{step.projection}", found.more[0], (output, units))
+    return found
+
+
+def _names(step: Step, held: Sequence[Any]) -> tuple[str, ...]:
+    """The names of what :func:`weights` is given."""
+    names = step.parameters
+    return names if len(held) == len(names) else (*names[:2], *names[4:])
+
+
+def _check_weight(owner: str, name: str, weight: Tensor, shape: tuple[int, int]) -> None:
+    if weight.shape != shape:
+        raise RuntimeError(
+            f"{owner}: expected {name} of shape {shape}, got {tuple(weight.shape)}: something has "
+            "replaced it"
+        )
 
 
 def check_shape(owner: str, name: str, value: Tensor, shape: Sequence[int], meaning: str) -> None:

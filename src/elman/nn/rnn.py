@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence
-
 from ..cell import Step
 from ..cells import Elman
 from .layer import Layer
 from .single import Single
 
 _MODES = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
-
-
 _STEPS = {mode: Elman(nonlinearity).trace() for nonlinearity, mode in _MODES.items()}
 
 
@@ -90,12 +85,6 @@ class RNN(Layer):
     def _step(self) -> Step:
         return _STEPS[self.mode]
 
-    def forward(
-        self, input: Tensor | PackedSequence, hx: Tensor | None = None
-    ) -> tuple[Tensor | PackedSequence, Tensor]:
-        output, (h_n,) = self._run(input, [hx])
-        return output, h_n
-
 
 class RNNCell(Single):
     """One step of an Elman network: ``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``.
@@ -140,6 +129,3 @@ class RNNCell(Single):
                 f"RNNCell: nonlinearity must be 'tanh' or 'relu', got {self.nonlinearity!r}"
             )
         return _STEPS[_MODES[self.nonlinearity]]
-
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        return self._run(input, [hx])[0]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any
 
 from torch import Tensor
 from torch.nn.modules.rnn import RNNCellBase
@@ -15,45 +14,36 @@ from . import arguments
 
 
 class Single(RNNCellBase):
-    """One step of a recurrence, with the parameters of torch.nn's cell."""
-
-    _states: ClassVar[tuple[str, ...]] = ("hx",)  # names of the arguments, for messages
+    """One step with the parameters of torch.nn's cell. A subclass adds its formula."""
 
     def _step(self) -> Step:
         """The traced formula of one step."""
         raise NotImplementedError
 
-    def _run(self, input: Tensor, states: Sequence[Tensor | None]) -> list[Tensor]:
-        """The new states, shaped as the given ones."""
-        owner = type(self).__name__
+    def forward(self, input: Tensor, hx: Any = None) -> Any:
+        """The new states, in the form of ``hx``."""
+        owner, step = type(self).__name__, self._step()
         weight, bias_ih, bias_hh = self.weight_ih, self.bias_ih, self.bias_hh  # each a search
         held = [weight, self.weight_hh]
         if bias_ih is not None or bias_hh is not None:
             held += [bias_ih, bias_hh]
-        weights = arguments.weights(owner, held, self.hidden_size)
+        weights = arguments.weights(owner, step, held, self.hidden_size, self.hidden_size)
         x = self._read(owner, "input", input, self.input_size, weight)
-        initial = [
-            None if s is None else self._read(owner, name, s, self.hidden_size, weight)
-            for name, s in zip(self._states, states, strict=True)
-        ]
         batched = x.dim() == 2
-        for name, s in zip(self._states, initial, strict=True):
-            if s is not None and s.dim() != x.dim():
-                raise RuntimeError(
-                    f"{owner}: expected {name} to be {x.dim()}-D as input is, got {s.dim()}-D of "
-                    f"shape {tuple(s.shape)}"
-                )
-            if s is not None and batched and s.shape[0] != x.shape[0]:
-                raise RuntimeError(
-                    f"{owner}: expected {name} of shape {(x.shape[0], self.hidden_size)}, "
-                    f"(batch, hidden_size), got {tuple(s.shape)}"
-                )
+        initial: list[Tensor | None] = []
+        for name, given in arguments.states(owner, hx, len(step.states)):
+            state = None
+            if hx is not None:
+                state = self._read(owner, name, given, self.hidden_size, weight)
+                _check_state(owner, name, state, x)
+                state = state[None] if batched else state[None, None]
+            initial.append(state)
         if not batched:
-            x, initial = x[None], [None if s is None else s[None] for s in initial]
+            x = x[None]
         rows = Rows(1, x.shape[0], x.shape[0])
-        given = [None if s is None else s[None] for s in initial]
-        _, new = recur(self._step(), rows, x[None], given, [weights])
-        return [s[0] if batched else s[0, 0] for s in new]
+        _, new = recur(step, rows, x[None], initial, [weights])
+        results = tuple(s[0] if batched else s[0, 0] for s in new)
+        return results if len(results) > 1 else results[0]
 
     @staticmethod
     def _read(owner: str, name: str, value: Tensor, size: int, weight: Tensor) -> Tensor:
@@ -69,3 +59,16 @@ class Single(RNNCellBase):
                 f"{value.shape[-1]} in shape {tuple(value.shape)}"
             )
         return value
+
+
+def _check_state(owner: str, name: str, state: Tensor, x: Tensor) -> None:
+    if state.dim() != x.dim():
+        raise RuntimeError(
+            f"{owner}: expected {name} to be {x.dim()}-D as input is, got {state.dim()}-D of "
+            f"shape {tuple(state.shape)}"
+        )
+    if x.dim() == 2 and state.shape[0] != x.shape[0]:
+        raise RuntimeError(
+            f"{owner}: expected {name} of shape {(x.shape[0], state.shape[1])}, "
+            f"(batch, hidden_size), got {tuple(state.shape)}"
+        )

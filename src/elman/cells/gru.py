@@ -1,0 +1,36 @@
+"""The gated recurrent unit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..cell import Cell
+from ..expr import sigmoid, tanh
+
+
+class GRU(Cell):
+    """``h_t = (1 - z) * n + z * h_{t-1}``, as in ``torch.nn.GRU``.
+
+    The gates r and z are sigmoids of ``W_ih x_t + b_ih + W_hh h_{t-1} + b_hh``.
+
+    Args:
+        reset_after: whether the reset r acts after the product,
+            ``n = tanh(W_in x_t + b_in + r * (W_hn h_{t-1} + b_hn))``, or before it, as in the
+            paper: ``n = tanh(W_in x_t + b_in + W_hn (r * h_{t-1}) + b_hn)``.
+
+    Source: K. Cho et al., "Learning phrase representations using RNN encoder-decoder for
+    statistical machine translation", EMNLP (2014).
+
+    >>> GRU(reset_after=False)
+    GRU(reset_after=False)
+    """
+
+    gates = ("r", "z", "n")
+
+    def __init__(self, reset_after: bool = True) -> None:
+        self.reset_after = reset_after
+
+    def step(self, x: Any, u: Any, s: Any) -> Any:
+        r, z = sigmoid(x.r + u.r), sigmoid(x.z + u.z)
+        n = tanh(x.n + (r * u.n if self.reset_after else self.product("n", r * s.h)))
+        return (1 - z) * n + z * s.h

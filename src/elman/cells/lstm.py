@@ -1,0 +1,38 @@
+"""The long short-term memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..cell import Cell
+from ..expr import sigmoid, tanh
+
+
+class LSTM(Cell):
+    """``c_t = f * c_{t-1} + i * g`` and ``h_t = o * tanh(c_t)``, as in ``torch.nn.LSTM``.
+
+    The gates i, f and o are sigmoids of ``W_ih x_t + b_ih + W_hh h_{t-1} + b_hh``, g is its tanh.
+
+    Args:
+        projection: whether ``h_t = W_hr (o * tanh(c_t))``, of a size of its own.
+
+    Sources: F. A. Gers, J. Schmidhuber, F. Cummins, "Learning to forget: continual prediction with
+    LSTM", Neural Computation 12 (2000), after S. Hochreiter, J. Schmidhuber, "Long short-term
+    memory", Neural Computation 9 (1997). Projection: H. Sak, A. Senior, F. Beaufays, "Long
+    short-term memory based recurrent neural network architectures" (2014).
+
+    >>> LSTM(projection=True).trace().matrices
+    {'hr': ('P', 'H')}
+    """
+
+    gates = ("i", "f", "g", "o")
+    states = ("h", "c")
+
+    def __init__(self, projection: bool = False) -> None:
+        self.projection = "hr" if projection else ""
+
+    def step(self, x: Any, u: Any, s: Any) -> Any:
+        i, f, o = sigmoid(x.i + u.i), sigmoid(x.f + u.f), sigmoid(x.o + u.o)
+        c = f * s.c + i * tanh(x.g + u.g)
+        h = o * tanh(c)
+        return self.product("hr", h) if self.projection else h, c
