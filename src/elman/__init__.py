@@ -36,7 +36,11 @@ from .functions import softsign as softsign
 from .functions import sqrt as sqrt
 from .functions import square as square
 from .functions import tanh as tanh
+from .nn import GRU as GRU
+from .nn import LSTM as LSTM
 from .nn import RNN as RNN
+from .nn import GRUCell as GRUCell
+from .nn import LSTMCell as LSTMCell
 from .nn import RNNCell as RNNCell
 from .nn import accelerate as accelerate
 from .nn import restore as restore

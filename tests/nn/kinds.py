@@ -20,18 +20,27 @@ Make = Callable[[tuple[int, ...]], Tensor]
 
 @dataclass(frozen=True)
 class Kind:
-    """A class of elman and torch.nn, by its name, and the number of its states."""
+    """A class of elman and torch.nn, by its name, and the states of its modules: how many there
+    are, and the size of the first where it is projected."""
 
     name: str
     states: int = 1
+    proj_size: int = 0
 
     @property
     def single(self) -> bool:
         """Whether it is a cell, which takes one step."""
         return self.name.endswith("Cell")
 
-    def make(self, nn: ModuleType, *args: Any, **options: Any) -> Any:
-        return getattr(nn, self.name)(I, H, *args, **options)
+    @property
+    def output(self) -> int:
+        """The size of the first state."""
+        return self.proj_size or H
+
+    def make(self, nn: ModuleType, *args: Any, sizes: tuple = (I, H), **options: Any) -> Any:
+        if self.proj_size:
+            options["proj_size"] = self.proj_size
+        return getattr(nn, self.name)(*sizes, *args, **options)
 
     def pair(self, *args: Any, **options: Any) -> tuple[Any, Any]:
         """torch.nn's module and elman's with the same numbers in their parameters."""
@@ -49,18 +58,31 @@ class Kind:
 
     def state(self, layers: int = 1, rows: int = B, make: Make = torch.randn) -> Any:
         """The initial state as it is handed over: a tensor, or a tuple of several."""
-        shape = (rows, H) if self.single else (layers, rows, H)
-        parts = tuple(make(shape) for _ in range(self.states))
-        return parts if self.states > 1 else parts[0]
+        lead = (rows,) if self.single else (layers, rows)
+        return self.join([make((*lead, self.size(i))) for i in range(self.states)])
+
+    def size(self, state: int) -> int:
+        return H if state else self.output
+
+    def join(self, states: Iterable[Any]) -> Any:
+        """States as they are handed over together."""
+        states = tuple(states)
+        return states if self.states > 1 else states[0]
+
+    def __str__(self) -> str:
+        return f"{self.name}-projected" if self.proj_size else self.name
 
 
-KINDS = (Kind("RNN"), Kind("RNNCell"))
+KINDS = (
+    *(Kind("RNN"), Kind("LSTM", 2), Kind("LSTM", 2, proj_size=2), Kind("GRU")),
+    *(Kind("RNNCell"), Kind("LSTMCell", 2), Kind("GRUCell")),
+)
 LAYERS = [kind for kind in KINDS if not kind.single]
 CELLS = [kind for kind in KINDS if kind.single]
 
 
 def each(kinds: Iterable[Kind]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("kind", kinds, ids=lambda kind: kind.name)
+    return pytest.mark.parametrize("kind", kinds, ids=str)
 
 
 def tensors(value: Any) -> list[Tensor]:

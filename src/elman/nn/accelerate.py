@@ -7,12 +7,18 @@ from typing import TypeVar
 import torch
 from torch.nn.modules.rnn import RNNBase
 
+from .gru import GRU, GRUCell
+from .lstm import LSTM, LSTMCell
 from .rnn import RNN, RNNCell
 
 #: By torch's class, elman's. They have the same attributes, so a module changes by its class.
 _OURS: dict[type[torch.nn.Module], type[torch.nn.Module]] = {
     torch.nn.RNN: RNN,
+    torch.nn.LSTM: LSTM,
+    torch.nn.GRU: GRU,
     torch.nn.RNNCell: RNNCell,
+    torch.nn.LSTMCell: LSTMCell,
+    torch.nn.GRUCell: GRUCell,
 }
 _THEIRS = {ours: theirs for theirs, ours in _OURS.items()}
 
@@ -20,7 +26,7 @@ _Module = TypeVar("_Module", bound=torch.nn.Module)
 
 
 def accelerate(module: _Module) -> _Module:
-    """Makes every ``torch.nn.RNN`` and ``RNNCell`` inside a model elman's, in place.
+    """Makes every RNN, LSTM, GRU and cell of them of torch.nn inside a model elman's, in place.
 
     Parameters, hooks and everything else stay what they are; subclasses are left alone, since
     they may compute something else, and so is what elman has no layer for: :func:`elman.explain`
@@ -43,9 +49,12 @@ def accelerate(module: _Module) -> _Module:
 
 
 def restore(module: _Module) -> _Module:
-    """Makes every layer of elman inside a model torch.nn's again, in place."""
+    """Makes every layer of elman inside a model torch.nn's again, in place.
+
+    A GRU with ``reset_after=False`` stays elman's: torch.nn has none.
+    """
     for part in module.modules():
-        if type(part) in _THEIRS:
+        if type(part) in _THEIRS and getattr(part, "reset_after", True):
             part.__class__ = _THEIRS[type(part)]
     return module
 
@@ -61,5 +70,5 @@ def refusal(module: torch.nn.Module) -> str:
             f"{mine.__name__} is a subclass of torch.nn.{theirs.__name__}, and may compute "
             "something else"
         )
-    size = getattr(module, "proj_size", 0)
-    return f"elman does not project states (proj_size={size})" if size else ""
+    size = 0 if mine is torch.nn.LSTM else getattr(module, "proj_size", 0)
+    return f"only LSTM projects its state (proj_size={size})" if size else ""

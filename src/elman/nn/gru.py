@@ -1,0 +1,147 @@
+"""``elman.GRU`` and ``elman.GRUCell``, for ``torch.nn.GRU`` and ``torch.nn.GRUCell``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import cells
+from ..cell import Step
+from .layer import Layer
+from .single import Single
+
+_STEPS = {after: cells.GRU(reset_after=after).trace() for after in (True, False)}
+
+
+class _ResetAfter:
+    """Where the reset acts. An instance holds it only where torch.nn's have nothing to hold."""
+
+    reset_after = True
+
+    def _set_reset(self, after: bool) -> None:
+        if not isinstance(after, bool):
+            raise TypeError(f"reset_after must be True or False, got {after!r}")
+        if not after:
+            self.reset_after = False
+
+    def _step(self) -> Step:
+        return _STEPS[self.reset_after]
+
+    def extra_repr(self) -> str:
+        shown: str = super().extra_repr()  # type: ignore[misc]
+        return shown if self.reset_after else f"{shown}, reset_after=False"
+
+
+class GRU(_ResetAfter, Layer):
+    """A multi-layer gated recurrent unit.
+
+    A step computes ``r = sigmoid(W_ir x_t + b_ir + W_hr h_{t-1} + b_hr)``, z likewise,
+    ``n = tanh(W_in x_t + b_in + r * (W_hn h_{t-1} + b_hn))``, and
+    ``h_t = (1 - z) * n + z * h_{t-1}``.
+
+    It takes the arguments of ``torch.nn.GRU``, has its parameters (``weight_ih_l0``,
+    ``weight_hh_l0_reverse``, ...), draws the same random numbers and computes the same numbers.
+
+    Args:
+        input_size: features of the input, I.
+        hidden_size: units of the state, H.
+        num_layers: layers stacked; each takes the output of the one below.
+        bias: whether the layers have ``bias_ih`` and ``bias_hh``.
+        batch_first: input and output as ``(B, T, features)`` instead of ``(T, B, features)``;
+            the states keep their shape.
+        dropout: probability with which outputs of all layers but the last are set to zero in
+            training.
+        bidirectional: a second set of weights runs from the last step to the first; outputs of
+            both are concatenated (D = 2).
+        reset_after: False lets the reset act before the product, as in the paper and with Keras'
+            ``reset_after=False``: ``n = tanh(W_in x_t + b_in + W_hn (r * h_{t-1}) + b_hn)``.
+            torch.nn has no such layer; the parameters are the same.
+
+    Call ``gru(input, hx=None)`` with input ``(T, B, I)``, ``(T, I)`` or a PackedSequence, and
+    ``hx`` ``(num_layers * D, B, H)`` or None for zeros. Returns ``output``, ``(T, B, D * H)``, the
+    last layer's state at every step, and ``h_n``, shaped as ``hx``, every layer's final state.
+    Layers of bfloat16 or float16 are computed in float32, and their results rounded once.
+
+    Raises:
+        ValueError: input that is neither 2-D nor 3-D, or not of the weights' dtype.
+        TypeError: ``reset_after`` that is no bool.
+        RuntimeError: a shape that does not fit the module, or ``hx`` of another dtype.
+
+    Source: that of :class:`elman.cells.GRU`.
+
+    >>> import elman, torch
+    >>> gru = elman.GRU(input_size=2, hidden_size=4, num_layers=2)
+    >>> output, h_n = gru(torch.rand(3, 1, 2))
+    >>> output.shape, h_n.shape
+    (torch.Size([3, 1, 4]), torch.Size([2, 1, 4]))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,  # here too, since arguments may be given by position
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        reset_after: bool = True,
+    ) -> None:
+        if proj_size:
+            raise ValueError("GRU has no proj_size: only LSTM projects its state")
+        super().__init__(
+            "GRU",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            device=device,
+            dtype=dtype,
+        )
+        self._set_reset(reset_after)
+
+
+class GRUCell(_ResetAfter, Single):
+    """One step of a gated recurrent unit, with the formula of :class:`GRU`.
+
+    It takes the arguments of ``torch.nn.GRUCell`` and has its parameters. A cell that is called
+    step after step gives the bits that :class:`GRU` gives with the same weights.
+
+    Args:
+        input_size: features of the input, I.
+        hidden_size: units of the state, H.
+        bias: whether there are ``bias_ih`` and ``bias_hh``.
+        reset_after: as in :class:`GRU`.
+
+    Call ``cell(input, hx=None)`` with input ``(B, I)`` or ``(I,)`` and ``hx`` ``(B, H)``, ``(H,)``
+    or None for zeros; returns the new state, shaped as ``hx``. A cell of bfloat16 or float16 is
+    computed in float32, and the state rounded.
+
+    Raises:
+        ValueError: input or ``hx`` neither 1-D nor 2-D.
+        TypeError: ``reset_after`` that is no bool.
+        RuntimeError: a shape or dtype that does not fit the cell.
+
+    >>> import elman, torch
+    >>> elman.GRUCell(4, 6, reset_after=False)
+    GRUCell(4, 6, reset_after=False)
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        reset_after: bool = True,
+    ) -> None:
+        super().__init__(input_size, hidden_size, bias, 3, device=device, dtype=dtype)
+        self._set_reset(reset_after)
