@@ -37,10 +37,13 @@ class Kind:
         """The size of the first state."""
         return self.proj_size or H
 
-    def make(self, nn: ModuleType, *args: Any, sizes: tuple = (I, H), **options: Any) -> Any:
-        if self.proj_size:
-            options["proj_size"] = self.proj_size
-        return getattr(nn, self.name)(*sizes, *args, **options)
+    @property
+    def options(self) -> dict[str, int]:
+        """Arguments without which it would be another kind."""
+        return {"proj_size": self.proj_size} if self.proj_size else {}
+
+    def make(self, nn: ModuleType, *args: Any, **options: Any) -> Any:
+        return getattr(nn, self.name)(I, H, *args, **self.options, **options)
 
     def pair(self, *args: Any, **options: Any) -> tuple[Any, Any]:
         """torch.nn's module and elman's with the same numbers in their parameters."""
@@ -59,15 +62,8 @@ class Kind:
     def state(self, layers: int = 1, rows: int = B, make: Make = torch.randn) -> Any:
         """The initial state as it is handed over: a tensor, or a tuple of several."""
         lead = (rows,) if self.single else (layers, rows)
-        return self.join([make((*lead, self.size(i))) for i in range(self.states)])
-
-    def size(self, state: int) -> int:
-        return H if state else self.output
-
-    def join(self, states: Iterable[Any]) -> Any:
-        """States as they are handed over together."""
-        states = tuple(states)
-        return states if self.states > 1 else states[0]
+        parts = tuple(make((*lead, H if i else self.output)) for i in range(self.states))
+        return parts if self.states > 1 else parts[0]
 
     def __str__(self) -> str:
         return f"{self.name}-projected" if self.proj_size else self.name

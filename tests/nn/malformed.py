@@ -35,10 +35,6 @@ class Kind(NamedTuple):
 #: The modules that are called, by name. A further one is a further row.
 KINDS = {
     "RNN": Kind(layer=True, options=(("nonlinearity", ("elu", None, 3, ["tanh"])),)),
-    "LSTM": Kind(layer=True, states=2),
-    "GRU": Kind(layer=True),
-    "LSTMCell": Kind(layer=False, states=2),
-    "GRUCell": Kind(layer=False),
     "RNNCell": Kind(layer=False, options=(("nonlinearity", ("elu", None, 3, ["tanh"])),)),
 }
 

@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import contextlib
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import elman
 from elman.compiler import isa, jit, kernel
 from elman.paths import set_isa
 
-accelerate = sys.modules["elman.nn.accelerate"]  # the module; elman.nn.accelerate is the function
 COMPLEX = pytest.mark.filterwarnings("ignore:Complex modules:UserWarning")
 
 
@@ -47,8 +45,7 @@ def no_executable_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @COMPLEX
 @pytest.mark.usefixtures("no_kernels")
-def test_every_recurrent_layer_of_a_model_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accelerate, "_OURS", {torch.nn.RNN: elman.RNN, torch.nn.LSTM: elman.RNN})
+def test_every_recurrent_layer_of_a_model_is_listed() -> None:
     shared = elman.RNN(2, 3, num_layers=2)
     mixed = elman.RNN(2, 3, dtype=torch.bfloat16)
     mixed.weight_hh_l0.data = mixed.weight_hh_l0.data.float()
@@ -64,8 +61,8 @@ def test_every_recurrent_layer_of_a_model_is_listed(monkeypatch: pytest.MonkeyPa
             "plain": torch.nn.RNN(2, 3),
             "derived": Derived(2, 3),
             "based": Based("LSTM", 2, 3),
-            "projected": torch.nn.LSTM(2, 3, proj_size=1),
-            "cell": torch.nn.GRUCell(2, 3),
+            "projected": torch.nn.RNN(2, 3, 1, "tanh", True, False, 0.0, False, 1),
+            "base": torch.nn.RNNBase("LSTM", 2, 3),
         }
     )
     widest = isa.available()[0].name
@@ -98,10 +95,10 @@ and may compute something else
 based: Based(2, 3)
   path     torch.nn, because elman.accelerate leaves it: Based is a subclass of torch.nn.RNNBase, \
 and may compute something else
-projected: LSTM(2, 3, proj_size=1)
-  path     torch.nn, because elman.accelerate leaves it: elman does not project states (proj_size=1)
-cell: GRUCell(2, 3)
-  path     torch.nn, because elman.accelerate leaves it: elman has no GRUCell
+projected: RNN(2, 3, proj_size=1)
+  path     torch.nn, because elman.accelerate leaves it: only LSTM projects its state (proj_size=1)
+base: RNNBase(2, 3)
+  path     torch.nn, because elman.accelerate leaves it: elman has no RNNBase
 threads    {report.threads}
 cache      {report.cache}"""
     )

@@ -144,7 +144,8 @@ def saved(module: torch.nn.Module) -> torch.nn.Module:
     file = io.BytesIO()
     torch.save(module.state_dict(), file)
     file.seek(0)
-    fresh = type(module)(I, H, *((module.num_layers,) if hasattr(module, "num_layers") else ()))
+    names = {"num_layers", "proj_size"} & set(vars(module))
+    fresh = type(module)(I, H, **{name: getattr(module, name) for name in names})
     fresh.load_state_dict(torch.load(file, weights_only=True))
     return fresh
 
