@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..cell import Cell
-from ..expr import sigmoid, tanh
+from ..functions import sigmoid, tanh
 
 
 class LSTM(Cell):
