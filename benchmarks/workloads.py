@@ -14,6 +14,7 @@ class Workload(NamedTuple):
     I: int  # noqa: E741 - the letter that all docstrings use for the input's features
     H: int
     num_layers: int = 1
+    layer: str = "RNN"
 
 
 WORKLOADS = (
@@ -24,4 +25,9 @@ WORKLOADS = (
     Workload("cognitive task", 200, 128, 3, 50),
     Workload("word language model", 35, 20, 200, 200, num_layers=2),
     Workload("character language model", 100, 64, 128, 512),
+    Workload("one row, GRU", 100, 1, 32, 32, layer="GRU"),
+    Workload("small batch, GRU", 100, 32, 64, 64, layer="GRU"),
+    Workload("one row, LSTM", 100, 1, 32, 32, layer="LSTM"),
+    Workload("batch, LSTM", 100, 32, 128, 128, layer="LSTM"),
+    Workload("large batch, LSTM", 100, 64, 256, 256, layer="LSTM"),
 )
