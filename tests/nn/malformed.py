@@ -36,10 +36,20 @@ class Kind(NamedTuple):
 KINDS = {
     "RNN": Kind(layer=True, options=(("nonlinearity", ("elu", None, 3, ["tanh"])),)),
     "RNNCell": Kind(layer=False, options=(("nonlinearity", ("elu", None, 3, ["tanh"])),)),
+    "LSTM": Kind(layer=True, states=2),
+    "LSTMCell": Kind(layer=False, states=2),
+    "GRU": Kind(layer=True),
+    "GRUCell": Kind(layer=False),
 }
 
 #: Calls that end the process in torch.nn, by a pattern of their names.
-CRASHES = ("RNN: .* by_data jagged", "RNNCell: bias_.* by_data jagged")
+CRASHES = (
+    "(RNN|GRU): .* by_data jagged",
+    "(RNN|GRU|LSTM)Cell: bias_.* by_data jagged",
+    "LSTM: (weight|bias)_.*",  # wrong weights corrupt its memory, and the process ends later
+    "LSTM: attribute .*",
+    "LSTMCell: hx .* freed storage",
+)
 
 VALUES = (-1, 0, 1, 1.5, "3", None, [2], (2,), float("nan"), 10**30, True, b"2", object)
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
