@@ -22,7 +22,7 @@ CASES = os.environ.get("FUZZ_CASES")
 
 # Torch warns, once in a process, of a gradient's strides, even of an empty one's.
 @pytest.mark.filterwarnings("ignore:grad and param do not obey the gradient layout contract")
-@settings(max_examples=int(CASES or 250), derandomize=not CASES and "CI" in os.environ)
+@settings(max_examples=int(CASES or 250), derandomize=not CASES)
 @given(scenario=scenarios())
 def test_any_scenario_is_torchs(scenario: Scenario) -> None:
     outcome = check(scenario)
