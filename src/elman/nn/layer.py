@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn.modules.rnn import RNNBase
 from torch.nn.utils.rnn import PackedSequence
 
 from ..batch import Weights
 from ..cell import Step
-from ..function import recur
-from . import arguments
+from . import arguments, stack
 
 
 class Layer(RNNBase):
@@ -53,20 +51,10 @@ class Layer(RNNBase):
                 meaning = f"(num_layers * directions, batch, {size})"
                 arguments.check_shape(owner, name, state, shape, meaning)
             initial.append(state)
-        x, finals = call.x, []
-        for layer in range(self.num_layers):
-            if layer and self.dropout and self.training:
-                x = torch.dropout(x, self.dropout, True)
-            mine = initial
-            if self.num_layers > 1:
-                part = slice(layer * directions, (layer + 1) * directions)
-                mine = [None if s is None else s[part] for s in initial]
-            x, final = recur(step, call.rows, x, mine, weights[layer])
-            finals.append(final)
-        joined = finals[0]
-        if self.num_layers > 1:
-            joined = [torch.cat(parts) for parts in zip(*finals, strict=True)]
-        results = tuple(call.restore_state(s) for s in joined)
+        dropout = self.dropout if self.training else 0.0
+        parts = stack.split(initial, self.num_layers, directions)
+        x, finals = stack.run(step, call.rows, call.x, parts, weights, dropout)
+        results = tuple(call.restore_state(s) for s in stack.join(finals))
         return call.restore(x), results if len(results) > 1 else results[0]
 
     def _weights(self, step: Step, layer: int, direction: int) -> Weights:

@@ -1,0 +1,57 @@
+"""The loop over the layers of a stack, for every module that has one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ..batch import Rows, Weights
+from ..cell import Step
+from ..function import recur
+
+
+def run(
+    step: Step,
+    rows: Rows,
+    x: Tensor,
+    initial: Sequence[Sequence[Tensor | None]],
+    weights: Sequence[Sequence[Weights]],
+    dropout: float = 0.0,
+    inputs: Sequence[Sequence[Tensor]] | None = None,
+    merge: Callable[[Tensor], Tensor] | None = None,
+    residual: bool = False,
+) -> tuple[Tensor, list[list[Tensor]]]:
+    """Every layer on the output of the one below.
+
+    ``initial``, ``inputs`` and ``weights`` hold for each layer what ``recur`` takes. ``dropout``
+    is 0 in evaluation. Returns the last output, and for each layer its final states.
+    """
+    finals = []
+    for layer, mine in enumerate(weights):
+        below = x
+        if layer and dropout:
+            x = torch.dropout(x, dropout, True)
+        x, final = recur(step, rows, x, initial[layer], mine, inputs[layer] if inputs else ())
+        x = x if merge is None else merge(x)
+        x = below + x if residual and layer else x
+        finals.append(final)
+    return x, finals
+
+
+def split(
+    states: Sequence[Tensor | None], layers: int, directions: int
+) -> Sequence[Sequence[Tensor | None]]:
+    """States ``(L*D, B, H)`` by layer."""
+    if layers == 1:
+        return [states]
+    parts = [slice(i * directions, (i + 1) * directions) for i in range(layers)]
+    return [[None if s is None else s[part] for s in states] for part in parts]
+
+
+def join(finals: Sequence[list[Tensor]]) -> list[Tensor]:
+    """States by layer as one tensor ``(L*D, B, H)`` each."""
+    if len(finals) == 1:
+        return finals[0]
+    return [torch.cat(parts) for parts in zip(*finals, strict=True)]
