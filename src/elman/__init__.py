@@ -2,7 +2,8 @@
 
 A recurrence is written once, as the formula of one step (:class:`Cell`). From it come the
 reference in PyTorch operations, the gradient, and fused kernels for the processor at hand.
-:class:`RNN` and :class:`RNNCell` take the place of those of ``torch.nn``.
+:class:`RNN`, :class:`LSTM`, :class:`GRU` and their cells take the place of those of ``torch.nn``;
+:class:`Recurrent` makes layers of any cell.
 """
 
 from . import cells as cells
@@ -41,6 +42,8 @@ from .nn import LSTM as LSTM
 from .nn import RNN as RNN
 from .nn import GRUCell as GRUCell
 from .nn import LSTMCell as LSTMCell
+from .nn import Recurrent as Recurrent
+from .nn import RecurrentCell as RecurrentCell
 from .nn import RNNCell as RNNCell
 from .nn import accelerate as accelerate
 from .nn import restore as restore

@@ -11,6 +11,7 @@ from .compiler.jit import CACHE
 from .compiler.kernel import compiled
 from .nn.accelerate import refusal
 from .nn.layer import Layer
+from .nn.ofcell import OfCell
 from .nn.single import Single
 from .paths import arithmetic, current_isa, decide
 from .runtime.threads import threads_status
@@ -92,7 +93,7 @@ def explain(module: torch.nn.Module) -> Explanation:
     """
     rows = []
     for name, layer in module.named_modules():
-        if isinstance(layer, (Layer, Single)):
+        if isinstance(layer, (Layer, Single, OfCell)):
             rows.append(_ours(name, layer))
         elif isinstance(layer, (RNNBase, RNNCellBase)):
             why = refusal(layer)
@@ -105,7 +106,7 @@ def explain(module: torch.nn.Module) -> Explanation:
     return Explanation(tuple(rows), threads_status(), CACHE.status())
 
 
-def _ours(name: str, layer: Layer | Single) -> LayerReport:
+def _ours(name: str, layer: Layer | Single | OfCell) -> LayerReport:
     weights = [p.detach() for p in layer.parameters()]
     dtype = ""
     if weights:
@@ -118,7 +119,10 @@ def _ours(name: str, layer: Layer | Single) -> LayerReport:
     isa = current_isa()
     if path != "kernel" or isa is None or not weights:
         return LayerReport(name, repr(layer), path, reason, dtype)
-    kernels = compiled(layer._step(), weights[0].dtype, isa, layer.hidden_size)
+    size = layer.hidden_size
+    kernels: dict[str, str] = {}
+    for units in size if isinstance(size, tuple) else (size,):
+        kernels |= compiled(layer._step(), weights[0].dtype, isa, units)
     return LayerReport(name, repr(layer), path, reason, dtype, isa.name, kernels)
 
 

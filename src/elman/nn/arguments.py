@@ -76,7 +76,7 @@ def read(
                 f"shape {tuple(x.shape)}"
             )
         _check_features(owner, x, size)
-        return Call(_ragged(owner, input.batch_sizes, x.shape[0]), x, input, True, batch_first)
+        return Call(ragged(owner, input.batch_sizes, x.shape[0]), x, input, True, batch_first)
     x = tensor(owner, "input", input, weight, ValueError)
     dims = x.dim()
     if dims != 3 and dims != 2:
@@ -226,7 +226,7 @@ def _check_features(owner: str, x: Tensor, size: int) -> None:
         )
 
 
-def _ragged(owner: str, sizes: Tensor, total: int) -> Rows:
+def ragged(owner: str, sizes: Tensor, total: int) -> Rows:
     """The rows of a PackedSequence; its parts may come from anywhere, so they are checked."""
     if not isinstance(sizes, Tensor):
         raise TypeError(

@@ -28,14 +28,14 @@ class Single(RNNCellBase):
         if bias_ih is not None or bias_hh is not None:
             held += [bias_ih, bias_hh]
         weights = arguments.weights(owner, step, held, self.hidden_size, self.hidden_size)
-        x = self._read(owner, "input", input, self.input_size, weight)
+        x = read_row(owner, "input", input, self.input_size, weight)
         batched = x.dim() == 2
         initial: list[Tensor | None] = []
         for name, given in arguments.states(owner, hx, len(step.states)):
             state = None
             if hx is not None:
-                state = self._read(owner, name, given, self.hidden_size, weight)
-                _check_state(owner, name, state, x)
+                state = read_row(owner, name, given, self.hidden_size, weight)
+                check_state(owner, name, state, x)
                 state = state[None] if batched else state[None, None]
             initial.append(state)
         if not batched:
@@ -45,23 +45,25 @@ class Single(RNNCellBase):
         results = tuple(s[0] if batched else s[0, 0] for s in new)
         return results if len(results) > 1 else results[0]
 
-    @staticmethod
-    def _read(owner: str, name: str, value: Tensor, size: int, weight: Tensor) -> Tensor:
-        value = arguments.tensor(owner, name, value, weight)
-        if value.dim() not in (1, 2):
-            raise ValueError(
-                f"{owner}: expected {name} to be 1-D ({size},) or 2-D (B, {size}), got "
-                f"{value.dim()}-D of shape {tuple(value.shape)}"
-            )
-        if value.shape[-1] != size:
-            raise RuntimeError(
-                f"{owner}: expected the last dimension of {name} to be {size}, got "
-                f"{value.shape[-1]} in shape {tuple(value.shape)}"
-            )
-        return value
+
+def read_row(owner: str, name: str, value: Tensor, size: int, weight: Tensor) -> Tensor:
+    """A tensor of one step, ``(size,)`` or ``(B, size)``."""
+    value = arguments.tensor(owner, name, value, weight)
+    if value.dim() not in (1, 2):
+        raise ValueError(
+            f"{owner}: expected {name} to be 1-D ({size},) or 2-D (B, {size}), got "
+            f"{value.dim()}-D of shape {tuple(value.shape)}"
+        )
+    if value.shape[-1] != size:
+        raise RuntimeError(
+            f"{owner}: expected the last dimension of {name} to be {size}, got "
+            f"{value.shape[-1]} in shape {tuple(value.shape)}"
+        )
+    return value
 
 
-def _check_state(owner: str, name: str, state: Tensor, x: Tensor) -> None:
+def check_state(owner: str, name: str, state: Tensor, x: Tensor) -> None:
+    """RuntimeError if a state has other rows than the input."""
     if state.dim() != x.dim():
         raise RuntimeError(
             f"{owner}: expected {name} to be {x.dim()}-D as input is, got {state.dim()}-D of "

@@ -22,18 +22,21 @@ def run(
     inputs: Sequence[Sequence[Tensor]] | None = None,
     merge: Callable[[Tensor], Tensor] | None = None,
     residual: bool = False,
+    recompute: bool = False,
 ) -> tuple[Tensor, list[list[Tensor]]]:
     """Every layer on the output of the one below.
 
     ``initial``, ``inputs`` and ``weights`` hold for each layer what ``recur`` takes. ``dropout``
-    is 0 in evaluation. Returns the last output, and for each layer its final states.
+    is 0 in evaluation; ``recompute`` is that of ``recur``. Returns the last output, and for each
+    layer its final states.
     """
     finals = []
     for layer, mine in enumerate(weights):
         below = x
         if layer and dropout:
             x = torch.dropout(x, dropout, True)
-        x, final = recur(step, rows, x, initial[layer], mine, inputs[layer] if inputs else ())
+        more = inputs[layer] if inputs else ()
+        x, final = recur(step, rows, x, initial[layer], mine, more, recompute)
         x = x if merge is None else merge(x)
         x = below + x if residual and layer else x
         finals.append(final)

@@ -1,0 +1,180 @@
+"""What modules around a cell share: the traced step and the parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from ..batch import Weights
+from ..cell import Cell, Step
+
+
+class Parameters(NamedTuple):
+    """The parameters of one layer and direction: their names' ending, and the sizes."""
+
+    suffix: str
+    width: int
+    units: int
+    projected: int
+
+
+class OfCell(torch.nn.Module):
+    """A module around a cell: its traced step and its parameters."""
+
+    cell: Cell
+    hidden_size: int | tuple[int, ...]
+    _shapes: list[tuple[str, tuple[int, ...]]]  # what the parameters are, for sizes of no meaning
+
+    def _build(
+        self,
+        cell: Cell | type[Cell],
+        sets: Sequence[Parameters],
+        bias: bool,
+        learn_initial: bool,
+        device: Any,
+        dtype: Any,
+    ) -> None:
+        """Makes the parameters of all sets, and draws them."""
+        self.cell = instance(type(self).__name__, cell)
+        self.bias = bias
+        self._keep(self.cell.trace())
+        step = self._traced
+        self._sets = tuple(sets)
+        self._names: list[dict[str, str]] = []  # of each set: the full names by those of the step
+        self._expected: list[dict[str, tuple[int, ...]]] = []  # and the shapes
+        self._initial: list[dict[str, str]] = []  # the same of learned initial states
+        for suffix, width, units, projected in sets:
+            shapes = step.shapes(width, units, projected)
+            if not bias:
+                shapes = {n: s for n, s in shapes.items() if not n.startswith("bias_")}
+            size = {"H": units, "P": projected}
+            states = {s: (size[step.space(s)],) for s in step.states if learn_initial}
+            self._names.append({name: name + suffix for name in shapes})
+            self._expected.append(shapes)
+            self._initial.append({state: f"initial_{state}{suffix}" for state in states})
+            for names, found in ((self._names[-1], shapes), (self._initial[-1], states)):
+                for name, shape in found.items():
+                    empty = torch.empty(shape, device=device, dtype=dtype)
+                    self.register_parameter(names[name], Parameter(empty))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws all parameters anew, as torch.nn does, and lets the cell change them."""
+        with torch.no_grad():
+            for (_, _, units, _), names, initial in zip(
+                self._sets, self._names, self._initial, strict=True
+            ):
+                bound = 1 / math.sqrt(units)
+                drawn = {name: getattr(self, full) for name, full in names.items()}
+                for value in drawn.values():
+                    value.uniform_(-bound, bound)
+                self.cell.initialise(drawn)
+                for name, full in names.items():
+                    if full not in self._parameters:  # parametrized: what was drawn is a copy
+                        setattr(self, full, drawn[name])
+                for full in initial.values():
+                    setattr(self, full, getattr(self, full).zero_())
+
+    def _step(self) -> Step:
+        """The traced formula, with the numbers that the cell holds now."""
+        if torch.compiler.is_compiling():  # which cannot follow the tracing of a formula
+            for name, value in self._settings.items():  # a changed number compiles anew
+                if getattr(self.cell, name) != value:
+                    raise RuntimeError(
+                        f"{type(self).__name__}: the cell's {name} has changed since its formula "
+                        "was traced: call the module once outside of compilation"
+                    )
+            return self._traced
+        step = self.cell.trace()
+        if step is not self._traced:
+            self._keep(step)
+        return step
+
+    def _keep(self, step: Step) -> None:
+        shapes = list(step.shapes(1, 4, 2).items())
+        if shapes != self.__dict__.setdefault("_shapes", shapes):
+            raise RuntimeError(
+                f"{type(self).__name__}: the formula of {self.cell!r} has other parameters than "
+                f"this module was made with, {[n for n, _ in self._shapes]} before and "
+                f"{[n for n, _ in shapes]} now, or of other sizes: make a new module"
+            )
+        self._traced, self._settings = step, self.cell.__getstate__()
+
+    def __getstate__(self) -> dict[str, Any]:
+        dropped = ("_traced", "_settings")  # a graph is traced again where it is needed
+        return {k: v for k, v in self.__dict__.items() if k not in dropped}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._keep(self.cell.trace())
+
+    def _weights(self, step: Step, index: int) -> Weights:
+        """The tensors of a set that the module holds now, whatever put them there."""
+        plain, names, shapes = self._parameters, self._names[index], self._expected[index]
+        found: dict[str, Any] = {}
+        for name, full in names.items():
+            value = plain[full] if full in plain else getattr(self, full)
+            if type(value) is not Parameter and not isinstance(value, Tensor):
+                raise TypeError(
+                    f"{type(self).__name__}: expected {full} to be a Tensor, got "
+                    f"{type(value).__name__}: something has replaced it"
+                )
+            if value.shape != shapes[name]:
+                raise RuntimeError(
+                    f"{type(self).__name__}: expected {full} of shape {shapes[name]}, got "
+                    f"{tuple(value.shape)}: something has replaced it"
+                )
+            found[name] = value
+        more = tuple(found[f"weight_{name}"] for name in (*step.matrices, *step.vectors))
+        get = found.get
+        return Weights(get("weight_ih"), get("weight_hh"), get("bias_ih"), get("bias_hh"), more)
+
+    def _shown(self, **options: tuple[Any, Any]) -> str:
+        """The arguments for ``repr``: those options that differ from their defaults."""
+        given = [f"{k}={v!r}" for k, (v, default) in options.items() if v != default]
+        return ", ".join([repr(self.cell), f"{self._sets[0].width}, {self.hidden_size}", *given])
+
+
+def instance(owner: str, cell: Any) -> Cell:
+    """A cell, which may be given by its class."""
+    if isinstance(cell, type) and issubclass(cell, Cell):
+        cell = cell()
+    if not isinstance(cell, Cell):
+        raise TypeError(f"{owner}: expected cell to be an elman.Cell or its class, got {cell!r}")
+    return cell
+
+
+def check_positive(owner: str, name: str, value: Any) -> None:
+    """TypeError or ValueError, as in torch.nn, if a size is none."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{owner}: {name} should be of type int, got {type(value).__name__}")
+    if value <= 0:
+        raise ValueError(f"{owner}: {name} must be greater than zero, got {value}")
+
+
+def check_sizes(owner: str, cell: Cell, width: Any, units: Any, proj_size: Any) -> int:
+    """The size of a layer's output, if the sizes go together."""
+    check_positive(owner, "input_size", width)
+    check_positive(owner, "hidden_size", units)
+    projects = bool(cell.trace().projection)
+    if projects != bool(proj_size):
+        does, remedy = (
+            ("projects its state", "give proj_size")
+            if projects
+            else (
+                "does not project its state",
+                "leave proj_size out",
+            )
+        )
+        raise ValueError(f"{owner}: {cell!r} {does}, got proj_size={proj_size!r}: {remedy}")
+    if not projects:
+        return int(units)
+    check_positive(owner, "proj_size", proj_size)
+    if proj_size > units:
+        raise ValueError(f"{owner}: proj_size must be at most hidden_size={units}, got {proj_size}")
+    return int(proj_size)

@@ -1,0 +1,373 @@
+"""``elman.Recurrent`` and ``elman.RecurrentCell``: any cell as a stack of layers, or one step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..batch import Rows
+from ..cell import Cell, Step
+from ..function import recur
+from . import arguments, stack
+from .inputs import read as read_inputs
+from .inputs import spread
+from .lengths import read as read_lengths
+from .ofcell import OfCell, Parameters, check_positive, check_sizes, instance
+from .single import check_state, read_row
+
+MERGES: dict[str, Callable[[Tensor, Tensor], Tensor] | None] = {
+    "concat": None,  # as they come
+    "sum": torch.add,
+    "mean": lambda a, b: (a + b) / 2,
+    "mul": torch.mul,
+}
+
+
+class Recurrent(OfCell):
+    """A stack of layers of any cell, with all that torch.nn's layers have, and more.
+
+    Names, order and random numbers of the parameters are those of torch.nn (``weight_ih_l0``,
+    ``bias_hh_l1_reverse``, ...); a cell's further matrices and vectors follow. Only those exist
+    that the formula reads. They are drawn uniformly from ``[-1/sqrt(H), 1/sqrt(H)]``, and then
+    :meth:`elman.Cell.initialise` may change them.
+
+    Args:
+        cell: a :class:`elman.Cell`, or its class. Its numbers may be changed between calls.
+        input_size: features of the input, I.
+        hidden_size: units of the state, H; or a sequence of them, one for each layer.
+        num_layers: layers stacked; each takes the output of the one below.
+        bias: whether the layers have ``bias_ih`` and ``bias_hh``.
+        batch_first: input and output as ``(B, T, features)`` instead of ``(T, B, features)``;
+            the states keep their shape.
+        dropout: probability with which outputs of all layers but the last are set to zero in
+            training.
+        bidirectional: a second set of weights runs from the last step to the first (D = 2).
+        proj_size: units of the first state, P, for a cell that projects it.
+        merge: how the outputs of two directions become one: ``"concat"`` (D * H features),
+            ``"sum"``, ``"mean"`` or ``"mul"`` (H features).
+        residual: whether every layer but the first adds its input to its output.
+        learn_initial: whether the initial states are learned (``initial_h_l0``, ..., zeros at
+            first) where a call gives none.
+        recompute: whether the kernels keep the states between segments of time only for the
+            gradient, and run each segment once more: less memory for long sequences, more time.
+
+    Call ``net(input, hx=None, lengths=None, inputs=None)`` with input ``(T, B, I)``, ``(T, I)`` or
+    a PackedSequence, and
+
+    - ``hx``: the initial states ``(num_layers * D, B, H)``, one tensor or a tuple of one for each
+      state; for a sequence of sizes each of them is a list of ``(D, B, H)``, one for each layer;
+    - ``lengths``: how many steps of each row of a padded input count, ``(B,)``, in any order, 0
+      allowed; the output is zero after them, and the final states are those of the last step;
+    - ``inputs``: the cell's further inputs by name, each ``(T, B, H)`` or ``(T, B, 1)`` in the
+      form of the input (packed, if that is); every layer gets them. Booleans become 0 and 1.
+
+    Returns ``output``, ``(T, B, D * H)``, and the final states, in the form of ``hx``. Lengths and
+    packed sequences are data, which break the graph of ``torch.compile``.
+
+    Raises:
+        TypeError: a cell that is none; ``hx`` or ``inputs`` of another type.
+        ValueError: sizes that do not go together; input that is neither 2-D nor 3-D, or not of
+            the weights' dtype; lengths beyond the input; missing or unknown ``inputs``.
+        RuntimeError: a shape that does not fit the module; a cell whose parameters have changed.
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(elman.cells.GRU, 2, 4, num_layers=2, learn_initial=True)
+    >>> output, h_n = net(torch.rand(5, 3, 2), lengths=torch.tensor([2, 5, 0]))
+    >>> output.shape, h_n.shape
+    (torch.Size([5, 3, 4]), torch.Size([2, 3, 4]))
+    """
+
+    def __init__(
+        self,
+        cell: Cell | type[Cell],
+        input_size: int,
+        hidden_size: int | Sequence[int],
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        proj_size: int = 0,
+        merge: str = "concat",
+        residual: bool = False,
+        learn_initial: bool = False,
+        recompute: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        owner = type(self).__name__
+        cell = instance(owner, cell)
+        check_positive(owner, "num_layers", num_layers)
+        if isinstance(hidden_size, Sequence) and not isinstance(hidden_size, str):
+            if num_layers not in (1, len(hidden_size)) or not hidden_size:
+                raise ValueError(
+                    f"{owner}: expected hidden_size to have one size for each of the {num_layers} "
+                    f"layers, got {len(hidden_size)}"
+                )
+            self.hidden_size, num_layers = tuple(hidden_size), len(hidden_size)
+            self._units = self.hidden_size
+        else:
+            self.hidden_size, self._units = hidden_size, (hidden_size,) * num_layers
+        number = isinstance(dropout, (int, float)) and not isinstance(dropout, bool)
+        if not number or not 0 <= dropout <= 1:
+            raise ValueError(
+                f"{owner}: dropout should be a number between 0 and 1, got {dropout!r}"
+            )
+        if merge not in tuple(MERGES):
+            raise ValueError(f"{owner}: merge must be one of {list(MERGES)}, got {merge!r}")
+        self.input_size, self.num_layers, self.batch_first = input_size, num_layers, batch_first
+        self.dropout, self.bidirectional, self.proj_size = float(dropout), bidirectional, proj_size
+        self.merge, self.residual, self.recompute = merge, residual, recompute
+        self.learn_initial = learn_initial
+        sets: list[Parameters] = []
+        width = input_size
+        for layer, units in enumerate(self._units):
+            projected = check_sizes(owner, cell, input_size, units, proj_size)
+            sets += [
+                Parameters(f"_l{layer}{way}", width, units, projected)
+                for way in ("", "_reverse")[: self.directions]
+            ]
+            output = projected * (self.directions if merge == "concat" else 1)
+            if residual and layer and output != width:
+                raise ValueError(
+                    f"{owner}: residual adds the output of layer {layer - 1} to that of layer "
+                    f"{layer}, which have {width} and {output} features: give both layers one size"
+                )
+            width = output
+        self._build(cell, sets, bias, learn_initial, device, dtype)
+
+    @property
+    def directions(self) -> int:
+        return 2 if self.bidirectional else 1
+
+    def forward(
+        self, input: Any, hx: Any = None, *, lengths: Any = None, inputs: Any = None
+    ) -> tuple[Any, Any]:
+        """All layers; the output in the form of the input, the final states in that of ``hx``."""
+        owner, step, D = type(self).__name__, self._step(), self.directions
+        if len(self._sets) != self.num_layers * D:
+            raise RuntimeError(
+                f"{owner}: expected weights of {self.num_layers} layers in {D} directions, got "
+                f"{len(self._sets)} sets: make a new module instead of changing its attributes"
+            )
+        weights = [
+            [self._weights(step, layer * D + d) for d in range(D)]
+            for layer in range(self.num_layers)
+        ]
+        first = next(t for t in weights[0][0].flat() if t is not None)
+        call = arguments.read(owner, input, self.input_size, self.batch_first, first)
+        initial = self._states(step, hx, call, first)
+        some = None if lengths is None else read_lengths(owner, lengths, call)
+        further = _further(owner, step, inputs, call, first)
+        rows, x, begin = call.rows, call.x, initial
+        if some is not None:
+            rows, x, further = some.rows, some.select(x), [some.select(v) for v in further]
+            begin = [[None if s is None else some.select_state(s) for s in of] for of in initial]
+        x, finals = stack.run(
+            step,
+            rows,
+            x,
+            begin,
+            weights,
+            dropout=self.dropout if self.training else 0.0,
+            inputs=spread(owner, step, further, self._units),
+            merge=self._merge if self.bidirectional and MERGES[self.merge] else None,
+            residual=self.residual,
+            recompute=self.recompute,
+        )
+        if some is None:
+            return call.restore(x), self._results(finals, call)
+        finals = [
+            [some.restore_state(*pair) for pair in zip(*of, strict=True)]
+            for of in zip(finals, initial, strict=True)
+        ]
+        return some.restore(x), self._results(finals, call)
+
+    def _merge(self, x: Tensor) -> Tensor:
+        """The outputs of both directions as one."""
+        merge = MERGES[self.merge]
+        assert merge is not None
+        return merge(*x.chunk(2, -1))
+
+    def _states(
+        self, step: Step, hx: Any, call: arguments.Call, first: Tensor
+    ) -> Sequence[Sequence[Tensor | None]]:
+        """The initial states by layer: given, learned, or None for zeros."""
+        owner, D, B = type(self).__name__, self.directions, call.rows.B
+
+        def read(name: str, value: Any, shape: tuple[int, int, int], meaning: str) -> Tensor:
+            state = arguments.tensor(owner, name, value, first)
+            state = call.order_state(owner, name, state)
+            arguments.check_shape(owner, name, state, shape, meaning)
+            return state
+
+        if hx is None:
+            return [
+                [self._learned(layer, state, B) for state in step.states]
+                for layer in range(self.num_layers)
+            ]
+        given = arguments.states(owner, hx, len(step.states))
+        sizes = [self._state_sizes(step, state) for state in step.states]
+        if isinstance(self.hidden_size, int):
+            lead, meaning = self.num_layers * D, "(num_layers * directions, batch, size)"
+            read_all = [
+                read(name, value, (lead, B, mine[0]), meaning)
+                for (name, value), mine in zip(given, sizes, strict=True)
+            ]
+            return stack.split(read_all, self.num_layers, D)
+        by_state = []
+        for (name, value), mine in zip(given, sizes, strict=True):
+            if not isinstance(value, (tuple, list)):
+                raise TypeError(
+                    f"{owner}: expected {name} to be a list of one tensor for each layer, as "
+                    f"their sizes differ, got {type(value).__name__}"
+                )
+            if len(value) != self.num_layers:
+                raise RuntimeError(
+                    f"{owner}: expected {name} to have one tensor for each of the "
+                    f"{self.num_layers} layers, got {len(value)}"
+                )
+            by_state.append(
+                [
+                    read(f"{name}[{i}]", part, (D, B, size), "(directions, batch, size)")
+                    for i, (part, size) in enumerate(zip(value, mine, strict=True))
+                ]
+            )
+        return list(zip(*by_state, strict=True))
+
+    def _state_sizes(self, step: Step, state: str) -> tuple[int, ...]:
+        """The units of a state in every layer."""
+        return (self.proj_size,) * self.num_layers if step.space(state) == "P" else self._units
+
+    def _learned(self, layer: int, state: str, B: int) -> Tensor | None:
+        if not self.learn_initial:
+            return None
+        names = self._initial[layer * self.directions :][: self.directions]
+        one = torch.stack([getattr(self, of[state]) for of in names])
+        return one[:, None].expand(-1, B, -1)
+
+    def _results(self, finals: Sequence[Sequence[Tensor]], call: arguments.Call) -> Any:
+        """The final states in the form of ``hx``."""
+        results: tuple[Any, ...]
+        if isinstance(self.hidden_size, int):
+            joined = stack.join([list(of) for of in finals])
+            results = tuple(call.restore_state(s) for s in joined)
+        else:
+            by_state = zip(*finals, strict=True)
+            results = tuple([call.restore_state(s) for s in parts] for parts in by_state)
+        return results if len(results) > 1 else results[0]
+
+    def extra_repr(self) -> str:
+        return self._shown(
+            num_layers=(self.num_layers, 1),
+            bias=(self.bias, True),
+            batch_first=(self.batch_first, False),
+            dropout=(self.dropout, 0.0),
+            bidirectional=(self.bidirectional, False),
+            proj_size=(self.proj_size, 0),
+            merge=(self.merge, "concat"),
+            residual=(self.residual, False),
+            learn_initial=(self.learn_initial, False),
+            recompute=(self.recompute, False),
+        )
+
+
+class RecurrentCell(OfCell):
+    """One step of any cell. Step after step it gives the bits of :class:`Recurrent`.
+
+    Args:
+        cell: a :class:`elman.Cell`, or its class. Its numbers may be changed between calls.
+        input_size: features of the input, I.
+        hidden_size: units of the state, H.
+        bias: whether there are ``bias_ih`` and ``bias_hh``.
+        proj_size: units of the first state, for a cell that projects it.
+
+    Call ``cell(input, hx=None, inputs=None)`` with input ``(B, I)`` or ``(I,)``, the states ``hx``,
+    ``(B, H)`` or ``(H,)``, one tensor or a tuple of one for each state, None for zeros, and the
+    cell's further inputs by name, ``(B, H)`` or ``(B, 1)``. Returns the new states, as ``hx``.
+
+    Raises:
+        TypeError: a cell that is none; ``hx`` or ``inputs`` of another type.
+        ValueError: input or ``hx`` neither 1-D nor 2-D; missing or unknown ``inputs``.
+        RuntimeError: a shape or dtype that does not fit; a cell whose parameters have changed.
+
+    >>> import elman, torch
+    >>> h, c = elman.RecurrentCell(elman.cells.LSTM, 2, 4)(torch.rand(3, 2))
+    >>> h.shape, c.shape
+    (torch.Size([3, 4]), torch.Size([3, 4]))
+    """
+
+    hidden_size: int
+
+    def __init__(
+        self,
+        cell: Cell | type[Cell],
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        *,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        owner = type(self).__name__
+        cell = instance(owner, cell)
+        projected = check_sizes(owner, cell, input_size, hidden_size, proj_size)
+        self.input_size, self.hidden_size, self.proj_size = input_size, hidden_size, proj_size
+        only = Parameters("", input_size, hidden_size, projected)
+        self._build(cell, [only], bias, False, device, dtype)
+
+    def forward(self, input: Tensor, hx: Any = None, inputs: Any = None) -> Any:
+        """The new states, in the form of ``hx``."""
+        owner, step = type(self).__name__, self._step()
+        weights = self._weights(step, 0)
+        first = next(t for t in weights.flat() if t is not None)
+        x = read_row(owner, "input", input, self.input_size, first)
+        dims = x.dim()
+
+        def arrange(value: Tensor) -> Tensor:
+            return value[None] if dims == 2 else value[None, None]
+
+        initial: list[Tensor | None] = []
+        given = arguments.states(owner, hx, len(step.states))
+        for name, (label, value) in zip(step.states, given, strict=True):
+            state = None
+            if hx is not None:
+                size = self.proj_size if step.space(name) == "P" else self.hidden_size
+                state = read_row(owner, label, value, size, first)
+                check_state(owner, label, state, x)
+                state = arrange(state)
+            initial.append(state)
+        x = arrange(x)
+        B = x.shape[1]
+        further = read_inputs(owner, step, inputs, first, (1, B), dims, arrange)
+        (each,) = spread(owner, step, further, (self.hidden_size,))
+        _, new = recur(step, Rows(1, B, B), x, initial, [weights], each)
+        results = tuple(s[0] if dims == 2 else s[0, 0] for s in new)
+        return results if len(results) > 1 else results[0]
+
+    def extra_repr(self) -> str:
+        return self._shown(bias=(self.bias, True), proj_size=(self.proj_size, 0))
+
+
+def _further(
+    owner: str, step: Step, given: Any, call: arguments.Call, weight: Tensor
+) -> list[Tensor]:
+    """The further inputs of a call in the form of its input."""
+
+    def arrange(value: Tensor) -> Tensor:
+        if call.packed is not None:
+            return value
+        if not call.batched:
+            return value.unsqueeze(1)
+        return value.transpose(0, 1) if call.batch_first else value
+
+    lead: tuple[int, ...] = call.rows[:2] if call.packed is None else (call.rows.N,)
+    dims = len(lead) + (1 if call.batched else 0)
+    return read_inputs(owner, step, given, weight, lead, dims, arrange, call.packed)
