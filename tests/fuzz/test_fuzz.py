@@ -13,7 +13,7 @@ from hypothesis import event, given, settings
 
 import elman
 from elman.function import recur
-from elman.nn import layer
+from elman.nn import stack
 from tests.fuzz.play import check
 from tests.fuzz.scenario import Scenario, scenarios
 
@@ -78,6 +78,6 @@ WRONG: dict[str, Callable[..., Any]] = {
 def test_what_is_wrong_is_seen(wrong: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     scenario = Scenario(states="plain", changed=("output",))
     check(scenario)
-    monkeypatch.setattr(layer, "recur", wrong)
+    monkeypatch.setattr(stack, "recur", wrong)
     with pytest.raises(AssertionError):
         check(scenario)
