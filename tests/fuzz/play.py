@@ -87,6 +87,8 @@ STRICTER = {
     "of any order; torch.nn only those that it happens to need for the first",
     "expected hx to be 1-D as input is": "torch.nn's cell broadcasts it if it is square",
     "expected batch_sizes of a PackedSequence": "torch.nn ignores rows that no step has",
+    "expected the data of a PackedSequence to be 2-D": "torch.nn's LSTM takes one flat row, "
+    "its RNN and GRU refuse it",
 }
 
 
