@@ -87,14 +87,15 @@ STRICTER = {
     "of any order; torch.nn only those that it happens to need for the first",
     "expected hx to be 1-D as input is": "torch.nn's cell broadcasts it if it is square",
     "expected batch_sizes of a PackedSequence": "torch.nn ignores rows that no step has",
-    "expected the data of a PackedSequence to be 2-D": "torch.nn's LSTM takes one flat row, "
-    "its RNN and GRU refuse it",
 }
 
 
 def compare(s: Scenario, actual: Outcome, expected: Outcome) -> None:
     if expected.error is None and any(text in str(actual.error) for text in STRICTER):
         return
+    wrong = s.fault is not None and s.fault[0] == "input"
+    if wrong and s.kind == "LSTM" and s.lengths and actual.error is not None:
+        return  # of packed data torch.nn checks nothing: it computes something, or raises anything
     ended = [(o.stage, type(o.error)) for o in (actual, expected)]
     assert ended[0] == ended[1], f"elman: {actual.error!r}\ntorch: {expected.error!r}"
     if expected.error is not None:
