@@ -1,19 +1,24 @@
-"""The simple recurrent network."""
+"""The simple recurrent network, and what became of it by an initialisation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from ..cell import Cell
-from ..functions import relu, tanh
+from .activation import Activation, activate, check
+from .initial import set_bias
 
 
 class Elman(Cell):
     """``h_t = activation(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)``, as in ``torch.nn.RNN``.
 
     Args:
-        nonlinearity: ``"tanh"`` or ``"relu"``.
+        nonlinearity: ``"tanh"``, ``"relu"`` or another name of ``activation.ACTIVATIONS``, or any
+            function of one symbolic value.
 
     Source: J. L. Elman, "Finding structure in time", Cognitive Science 14 (1990).
 
@@ -23,14 +28,30 @@ class Elman(Cell):
 
     gates = ("h",)
     states = ("h",)
-    _activations: dict[str, Callable[..., Any]] = {"tanh": tanh, "relu": relu}  # noqa: RUF012
 
-    def __init__(self, nonlinearity: str = "tanh") -> None:
-        if nonlinearity not in self._activations:
-            raise ValueError(
-                f"nonlinearity must be one of {tuple(self._activations)}, got {nonlinearity!r}"
-            )
-        self.nonlinearity = nonlinearity
+    def __init__(self, nonlinearity: Activation = "tanh") -> None:
+        self.nonlinearity = check(nonlinearity)
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
-        return self._activations[self.nonlinearity](x.h + u.h)
+        return activate(self.nonlinearity, x.h + u.h)
+
+
+class IRNN(Elman):
+    """``h_t = relu(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)``, where ``W_hh`` begins as identity.
+
+    Args:
+        scale: ``W_hh`` begins as this number times the identity, the biases as zeros.
+        nonlinearity: as for :class:`Elman`.
+
+    Source: Q. V. Le, N. Jaitly, G. E. Hinton, "A simple way to initialize recurrent networks of
+    rectified linear units", arXiv:1504.00941 (2015).
+    """
+
+    def __init__(self, scale: float = 1.0, nonlinearity: Activation = "relu") -> None:
+        super().__init__(nonlinearity)
+        self.scale = scale
+
+    @torch.no_grad()
+    def initialise(self, parameters: Mapping[str, Tensor]) -> None:
+        torch.nn.init.eye_(parameters["weight_hh"]).mul_(self.scale)
+        set_bias(self, parameters, "h", 0.0)

@@ -1,0 +1,253 @@
+"""Cells of one state with a gate or two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ..cell import Cell
+from ..functions import relu, sigmoid, tanh
+from .initial import orthogonal, set_bias, set_vectors
+
+
+class LightGRU(Cell):
+    """``h_t = z * h_{t-1} + (1 - z) * relu(W x_t + U h_{t-1} + b)``, no reset, one gate z.
+
+    The batch normalisation of ``W x_t``, part of the paper's cell, is left out. The blocks of
+    ``weight_hh`` begin as orthogonal matrices.
+
+    Source: M. Ravanelli, P. Brakel, M. Omologo, Y. Bengio, "Light gated recurrent units for speech
+    recognition", IEEE Transactions on Emerging Topics in Computational Intelligence 2 (2018).
+    """
+
+    gates = ("z", "h")
+
+    def step(self, x: Any, u: Any, s: Any) -> Any:
+        z = sigmoid(x.z + u.z)
+        return z * s.h + (1 - z) * relu(x.h + u.h)
+
+    def initialise(self, parameters: Mapping[str, Tensor]) -> None:
+        orthogonal(self, parameters)
+
+
+class MGU(Cell):
+    """Minimal gated unit: ``h_t = (1 - f) * h_{t-1} + f * tanh(W x_t + U (f * h_{t-1}) + b)``.
+
+    ``f = sigmoid(W_f x_t + U_f h_{t-1} + b_f)`` is forget and reset gate at once.
+
+    Source: G.-B. Zhou, J. Wu, C.-L. Zhang, Z.-H. Zhou, "Minimal gated unit for recurrent neural
+    networks", International Journal of Automation and Computing 13 (2016).
+    """
+
+    gates: tuple[str, ...] = ("f", "h")
+
+    def _forget(self, x: Any, u: Any, s: Any) -> Any:
+        return sigmoid(x.f + u.f)
+
+    def step(self, x: Any, u: Any, s: Any) -> Any:
+        f = self._forget(x, u, s)
+        return (1 - f) * s.h + f * tanh(x.h + self.product("h", f * s.h))
+
+
+class MGU1(MGU):
+    """:class:`MGU` whose gate does not see the input: ``f = sigmoid(U_f h_{t-1} + b_f)``.
+
+    Source: J. C. Heck, F. M. Salem, "Simplified minimal gated unit variations for recurrent neural
+    networks", MWSCAS (2017).
+    """
+
+    def _forget(self, x: Any, u: Any, s: Any) -> Any:
+        return sigmoid(u.f)
+
+
+class MGU2(MGU):
+    """:class:`MGU` whose gate has no bias either: ``f = sigmoid(U_f h_{t-1})``, U_f a matrix ``f``.
+
+    Source: J. C. Heck, F. M. Salem, "Simplified minimal gated unit variations for recurrent neural
+    networks", MWSCAS (2017).
+    """
+
+    gates = ("h",)
+    matrices = ("f",)
+
+    def _forget(self, x: Any, u: Any, s: Any) -> Any:
+        return sigmoid(self.product("f", s.h))
+
+
+class MGU3(MGU):
+    """:class:`MGU` whose gate is learned and constant: ``f = sigmoid(b_f)``, b_f a vector ``f``.
+
+    Source: J. C. Heck, F. M. Salem, "Simplified minimal gated unit variations for recurrent neural
+    networks", MWSCAS (2017).
+    """
+
+    gates = ("h",)
+    vectors = ("f",)
+
+    def _forget(self, x: Any, u: Any, s: Any) -> Any:
+        return sigmoid(self.vector("f"))
+
+
+class MinimalRNN(Cell):
+    """``h_t = u * h_{t-1} + (1 - u) * z`` with ``z = tanh(W x_t + b_z)``.
+
+    ``u = sigmoid(U_h h_{t-1} + U_z z + b_u)``; U_z is the matrix ``uz``.
+
+    Source: M. Chen, "MinimalRNN: toward more interpretable and trainable recurrent neural
+    networks", NIPS symposium on interpretable machine learning (2017).
+    """
+
+    gates = ("z", "u")
+    matrices = ("uz",)
+
+    def step(self, x: Any, u: Any, s: Any) -> Any:
+        z = tanh(x.z)
+        keep = sigmoid(u.u + self.product("uz", z))
+        return keep * s.h + (1 - keep) * z
+
+
+class UGRNN(Cell):
+    """Update gate network: ``h_t = g * h_{t-1} + (1 - g) * tanh(W x_t + U h_{t-1} + b)``.
+
+    ``g = sigmoid(W_g x_t + U_g h_{t-1} + b_g)``.
+
+    Args:
+        forget_bias: what the bias of the gate begins as.
+
+    Source: J. Collins, J. Sohl-Dickstein, D. Sussillo, "Capacity and trainability in recurrent
+    neural networks", ICLR (2017).
+    """
+
+    gates = ("g", "c")
+
+    def __init__(self, forget_bias: float = 1.0) -> None:
+        self.forget_bias = forget_bias
+
+    def step(self, x: Any, u: Any, s: Any) -> Any:
+        g = sigmoid(x.g + u.g)
+        return g * s.h + (1 - g) * tanh(x.c + u.c)
+
+    def initialise(self, parameters: Mapping[str, Tensor]) -> None:
+        set_bias(self, parameters, "g", self.forget_bias)
+
+
+class RAN(Cell):
+    """Recurrent additive network: ``c_t = i * (W x_t + b) + f * c_{t-1}``, ``h_t = tanh(c_t)``.
+
+    i and f are sigmoids of ``W x_t + U h_{t-1} + b`` of their own.
+
+    Source: K. Lee, O. Levy, L. Zettlemoyer, "Recurrent additive networks", arXiv:1705.07393 (2017).
+    """
+
+    gates = ("i", "f", "c")
+    states = ("h", "c")
+
+    def step(self, x: Any, u: Any, s: Any) -> Any:
+        c = sigmoid(x.i + u.i) * x.c + sigmoid(x.f + u.f) * s.c
+        return tanh(c), c
+
+
+class CFN(Cell):
+    """Chaos-free network: ``h_t = f * tanh(h_{t-1}) + i * tanh(W x_t + b)``.
+
+    f and i (the paper's theta and eta) are sigmoids of ``W x_t + U h_{t-1} + b`` of their own.
+
+    Source: T. Laurent, J. von Brecht, "A recurrent neural network without chaos", ICLR (2017),
+    arXiv:1612.06212 (2016).
+    """
+
+    gates = ("f", "i", "h")
+
+    def step(self, x: Any, u: Any, s: Any) -> Any:
+        return sigmoid(x.f + u.f) * tanh(s.h) + sigmoid(x.i + u.i) * tanh(x.h)
+
+
+class STAR(Cell):
+    """Stackable recurrent cell: ``h_t = tanh((1 - k) * h_{t-1} + k * tanh(W_z x_t + b_z))``.
+
+    ``k = sigmoid(W_k x_t + U_k h_{t-1} + b_k)``.
+
+    Source: M. O. Turkoglu, S. D'Aronco, J. D. Wegner, K. Schindler, "Gating revisited: deep
+    multi-layer RNNs that can be trained", IEEE Transactions on Pattern Analysis and Machine
+    Intelligence (2021).
+    """
+
+    gates = ("k", "z")
+
+    def step(self, x: Any, u: Any, s: Any) -> Any:
+        k = sigmoid(x.k + u.k)
+        return tanh((1 - k) * s.h + k * tanh(x.z))
+
+
+class BRC(Cell):
+    """Bistable cell: ``h_t = c * h_{t-1} + (1 - c) * tanh(W x_t + a * h_{t-1} + b)``.
+
+    ``c = sigmoid(W_c x_t + w_c * h_{t-1} + b_c)``, ``a = 1 + tanh(W_a x_t + w_a * h_{t-1} + b_a)``,
+    with vectors ``wc`` and ``wa``: a unit sees no other's state.
+
+    Source: N. Vecoven, D. Ernst, G. Drion, "A bio-inspired bistable recurrent cell allows for
+    long-lasting memory", PLoS ONE 16 (2021).
+    """
+
+    gates = ("c", "a", "h")
+    vectors = ("wc", "wa")
+
+    def step(self, x: Any, u: Any, s: Any) -> Any:
+        c = sigmoid(x.c + self.vector("wc") * s.h)
+        a = 1 + tanh(x.a + self.vector("wa") * s.h)
+        return c * s.h + (1 - c) * tanh(x.h + a * s.h)
+
+
+class NBRC(Cell):
+    """:class:`BRC` neuromodulated: the gates c and a see all units.
+
+    ``c = sigmoid(W_c x_t + U_c h_{t-1} + b_c)``, ``a = 1 + tanh(W_a x_t + U_a h_{t-1} + b_a)``.
+
+    Source: N. Vecoven, D. Ernst, G. Drion, "A bio-inspired bistable recurrent cell allows for
+    long-lasting memory", PLoS ONE 16 (2021).
+    """
+
+    gates = ("c", "a", "h")
+
+    def step(self, x: Any, u: Any, s: Any) -> Any:
+        c, a = sigmoid(x.c + u.c), 1 + tanh(x.a + u.a)
+        return c * s.h + (1 - c) * tanh(x.h + a * s.h)
+
+
+class ATR(Cell):
+    """Addition and subtraction, twin gates: ``h_t = i * p + f * h_{t-1}``.
+
+    ``p = W x_t + b_ih``, ``q = U h_{t-1} + b_hh``, ``i = sigmoid(p + q)``, ``f = sigmoid(p - q)``.
+
+    Source: B. Zhang, D. Xiong, J. Su, Q. Lin, H. Zhang, "Simplifying neural machine translation
+    with addition-subtraction twin-gated recurrent networks", EMNLP (2018).
+    """
+
+    gates = ("h",)
+
+    def step(self, x: Any, u: Any, s: Any) -> Any:
+        return sigmoid(x.h + u.h) * x.h + sigmoid(x.h - u.h) * s.h
+
+
+class MIRNN(Cell):
+    """Multiplicative integration: ``h_t = tanh(alpha * p * q + beta_h * q + beta_x * p + b)``.
+
+    ``p = W x_t + b_ih``, ``q = U h_{t-1} + b_hh``; alpha, ``beta_x`` and ``beta_h`` are vectors
+    that begin as one. The paper's bias b is a vector ``b``, which begins as zero, and it has no
+    others: ``bias=False`` gives exactly its form.
+
+    Source: Y. Wu, S. Zhang, Y. Zhang, Y. Bengio, R. Salakhutdinov, "On multiplicative integration
+    with recurrent neural networks", NIPS (2016).
+    """
+
+    gates = ("h",)
+    vectors = ("alpha", "beta_x", "beta_h", "b")
+
+    def step(self, x: Any, u: Any, s: Any) -> Any:
+        linear = self.vector("beta_x") * x.h + self.vector("beta_h") * u.h + self.vector("b")
+        return tanh(self.vector("alpha") * x.h * u.h + linear)
+
+    def initialise(self, parameters: Mapping[str, Tensor]) -> None:
+        set_vectors(parameters, alpha=1.0, beta_x=1.0, beta_h=1.0, b=0.0)
