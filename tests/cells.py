@@ -3,6 +3,7 @@
 import elman
 from elman import Cell, exp, layer_norm, maximum, mean, minimum, relu, sigmoid, sqrt, tanh, where
 from elman.expr import apply
+from tests.reference import catalogue
 from tests.reference.functions import IN_CELL
 
 
@@ -263,3 +264,10 @@ CELLS = {
     **{cls.__name__: cls() for cls in (Independent, LayerNorm, Functions)},
 }
 STEPS = {name: cell.trace() for name, cell in CELLS.items()}
+
+#: The catalogue's cells by the names in their reference, with numbers unlike the defaults.
+CATALOGUE = {
+    name: elman.cells.by_name(name.partition(",")[0], **catalogue.HYPER.get(name, {}))
+    for name in catalogue.FORMULAS
+}
+EVERY_STEP = STEPS | {name: cell.trace() for name, cell in CATALOGUE.items()}

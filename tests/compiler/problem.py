@@ -9,7 +9,7 @@ import elman
 from elman.batch import Rows, Weights
 from elman.cell import Step
 from elman.function import recur
-from tests.cells import STEPS
+from tests.cells import EVERY_STEP
 from tests.reference import recurrences
 from tests.tolerances import assert_close
 
@@ -42,7 +42,7 @@ class Problem:
         self.P = min(self.P, self.H)
         if self.lengths:
             self.T, self.B = self.lengths[0], len(self.lengths)
-        step, random = STEPS[self.cell], torch.Generator().manual_seed(self.seed)
+        step, random = EVERY_STEP[self.cell], torch.Generator().manual_seed(self.seed)
 
         def uniform(*shape: int, bound: float = 1.0) -> Tensor:
             return ((torch.rand(shape, generator=random) * 2 - 1) * bound).to(self.dtype)
@@ -64,7 +64,7 @@ class Problem:
 
     @property
     def step(self) -> Step:
-        return STEPS[self.cell]
+        return EVERY_STEP[self.cell]
 
     @property
     def rows(self) -> Rows:
@@ -154,7 +154,7 @@ class Problem:
             pairs = zip(final, self.g_final, strict=True)
             loss = loss + sum((f * g.to(f.dtype)).sum() for f, g in pairs)
         results = {"output": output}
-        results |= {f"final.{n}": f for n, f in zip(STEPS[self.cell].states, final, strict=True)}
+        results |= {f"final.{n}": f for n, f in zip(self.step.states, final, strict=True)}
         if loss.requires_grad:
             loss.backward()
         for name, leaf in leaves.items():

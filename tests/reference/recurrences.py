@@ -9,6 +9,7 @@ for the rows that have ended.
 import torch
 from torch import sigmoid, tanh
 
+from tests.reference import catalogue
 from tests.reference.functions import EXACTER, IN_CELL, call
 
 
@@ -166,7 +167,7 @@ def run(name, x, weights, initial, inputs, lengths, reverse=False):
     tensor for each state, ``inputs`` ``(T, B, H)`` tensors, ``lengths`` the steps of each row.
     Returns the first state at every step, zero after a row's end, and the final states.
     """
-    x_gates, *u_gates, formula = FORMULAS[name]
+    x_gates, *u_gates, formula = (FORMULAS | catalogue.FORMULAS)[name]
     blocks = {"ih": x_gates, "hh": u_gates[0] if u_gates else x_gates}
 
     def times(kind, value, gate):

@@ -1,0 +1,69 @@
+"""Every cell of the catalogue against its paper's equations, and numerical differences."""
+
+import pytest
+import torch
+
+import elman
+from elman.cells import CATALOGUE
+from tests import cells
+from tests.compiler.problem import Problem, check
+from tests.tolerances import assert_close
+
+each_cell = pytest.mark.parametrize("cell", cells.CATALOGUE)
+RAGGED = [5, 4, 4, 1]
+SIZES = {
+    "padded": {"B": 4, "T": 4, "h0": False},
+    "ragged, both directions": {"D": 2, "lengths": RAGGED},
+    "one row": {"B": 1, "T": 4, "H": 17},
+}
+
+
+def problem(cell, **sizes):
+    """A problem; a normaliser starts as what it can be, a positive number."""
+    made = Problem(cell, **sizes)
+    if "h0.n" in made.tensors:
+        made.tensors["h0.n"] = made.tensors["h0.n"].abs() + 0.5
+    return made
+
+
+def test_every_cell_of_the_catalogue_is_tested():
+    tested = {type(cell) for cell in (*cells.CATALOGUE.values(), *cells.CELLS.values())}
+    assert set(CATALOGUE.values()) - tested == set()
+
+
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+@each_cell
+def test_the_kernel_computes_the_papers_equations(cell, sizes):
+    check(problem(cell, **sizes))
+
+
+@each_cell
+def test_the_reference_computes_the_papers_equations(cell):
+    check(problem(cell, D=2, lengths=RAGGED), path="reference")
+
+
+@each_cell
+def test_numerical_differences_confirm_the_gradients(cell):
+    made = problem(cell, T=2, B=1, I=1, H=3)
+    names = list(made.tensors)
+
+    def results(*tensors):
+        output, final = made.call(dict(zip(names, tensors, strict=True)))
+        return output, *final
+
+    tensors = [made.tensors[name].requires_grad_() for name in names]
+    with elman.set_path("reference"):
+        assert torch.autograd.gradcheck(results, tensors)
+        assert torch.autograd.gradgradcheck(results, tensors, fast_mode=True)
+
+
+@pytest.mark.parametrize("cell", ["slstm", "slstm, exp", "minlstm"])
+@pytest.mark.parametrize("path", ["kernel", "reference"])
+def test_gates_of_any_size_give_finite_numbers(cell, path):
+    made = problem(cell, dtype=torch.float32, h0=False, T=6, H=12)
+    made.tensors["x"] *= 1000
+    with elman.set_path(path):
+        found = made.run()
+    for name, value in found.items():
+        assert value.isfinite().all(), name
+    assert_close(found["output"], made.solve()["output"], "gradient")

@@ -1,0 +1,266 @@
+"""The cells of the catalogue once more, from their papers' equations, as in `recurrences.py`."""
+
+import torch
+from torch import exp, relu, sigmoid, tanh
+from torch.nn.functional import layer_norm, logsigmoid
+
+# The numbers in the equations, which are not the defaults.
+LEAK, ALPHA, BETA, DT = 0.3, 0.7, 0.8, 0.3
+
+#: What the cells are made with, by the name of a problem.
+HYPER = {
+    "leaky": {"leak": LEAK, "nonlinearity": "relu"},
+    "ctrnn": {"leak": LEAK},
+    "scrn": {"alpha": ALPHA},
+    "janet": {"beta": BETA},
+    "slstm, exp": {"forget": "exp"},
+    "sru": {"scale": ALPHA},
+    "cornn": {"dt": DT, "gamma": ALPHA, "epsilon": BETA},
+    "unicornn": {"dt": DT, "alpha": ALPHA},
+    "lem": {"dt": DT},
+    "antisymmetricrnn": {"epsilon": DT, "gamma": ALPHA},
+    "gatedantisymmetricrnn": {"epsilon": DT, "gamma": ALPHA},
+}
+
+
+def leaky(x, w, h):
+    return (h + LEAK * (relu(x("h") + w("h", h)) - h),)
+
+
+def ctrnn(x, w, h, v):
+    v = v + LEAK * (-v + w("v", h) + x("v"))
+    return tanh(v), v
+
+
+def scrn(x, w, h, s):
+    s = (1 - ALPHA) * x("s") + ALPHA * s
+    return sigmoid(w("context", s) + x("h") + w("h", h)), s
+
+
+def fast_rnn(x, w, h):
+    return (sigmoid(x("alpha")) * tanh(x("h") + w("h", h)) + sigmoid(x("beta")) * h,)
+
+
+def fast_grnn(x, w, h):
+    z = sigmoid(x("h") + w("h", h) + x("z"))
+    new = tanh(x("h") + w("h", h))
+    return ((sigmoid(x("zeta")) * (1 - z) + sigmoid(x("nu"))) * new + z * h,)
+
+
+def light_gru(x, w, h):
+    z = sigmoid(x("z") + w("z", h))
+    return (z * h + (1 - z) * relu(x("h") + w("h", h)),)
+
+
+def mgu(forget):
+    def formula(x, w, h):
+        f = sigmoid(forget(x, w, h))
+        return ((1 - f) * h + f * tanh(x("h") + w("h", f * h)),)
+
+    return formula
+
+
+def minimal_rnn(x, w, h):
+    z = tanh(x("z"))
+    u = sigmoid(w("u", h) + w("uz", z))
+    return (u * h + (1 - u) * z,)
+
+
+def ugrnn(x, w, h):
+    g = sigmoid(x("g") + w("g", h))
+    return (g * h + (1 - g) * tanh(x("c") + w("c", h)),)
+
+
+def ran(x, w, h, c):
+    c = sigmoid(x("i") + w("i", h)) * x("c") + sigmoid(x("f") + w("f", h)) * c
+    return tanh(c), c
+
+
+def cfn(x, w, h):
+    theta, eta = sigmoid(x("f") + w("f", h)), sigmoid(x("i") + w("i", h))
+    return (theta * tanh(h) + eta * tanh(x("h")),)
+
+
+def star(x, w, h):
+    k = sigmoid(x("k") + w("k", h))
+    return (tanh((1 - k) * h + k * tanh(x("z"))),)
+
+
+def brc(x, w, h):
+    c, a = sigmoid(x("c") + x("wc") * h), 1 + tanh(x("a") + x("wa") * h)
+    return (c * h + (1 - c) * tanh(x("h") + a * h),)
+
+
+def nbrc(x, w, h):
+    c, a = sigmoid(x("c") + w("c", h)), 1 + tanh(x("a") + w("a", h))
+    return (c * h + (1 - c) * tanh(x("h") + a * h),)
+
+
+def atr(x, w, h):
+    p, q = x("h"), w("h", h)
+    return (sigmoid(p + q) * p + sigmoid(p - q) * h,)
+
+
+def mirnn(x, w, h):
+    p, q = x("h"), w("h", h)
+    return (tanh(x("alpha") * p * q + x("beta_h") * q + x("beta_x") * p + x("b")),)
+
+
+def peephole_lstm(x, w, h, c):
+    i, f = (sigmoid(x(k) + w(k, h) + x("c" + k) * c) for k in "if")
+    c = f * c + i * tanh(x("g") + w("g", h))
+    return sigmoid(x("o") + w("o", h) + x("co") * c) * tanh(c), c
+
+
+def coupled_lstm(x, w, h, c):
+    i = sigmoid(x("i") + w("i", h))
+    c = (1 - i) * c + i * tanh(x("g") + w("g", h))
+    return sigmoid(x("o") + w("o", h)) * tanh(c), c
+
+
+def janet(x, w, h):
+    s = x("f") + w("f", h)
+    return (sigmoid(s) * h + (1 - sigmoid(s - BETA)) * tanh(x("g") + w("g", h)),)
+
+
+def multiplicative_lstm(x, w, h, c):
+    m = x("m") * w("m", h)
+    i, f, o = (sigmoid(x(k) + w(k, m)) for k in "ifo")
+    c = f * c + i * tanh(x("g") + w("g", m))
+    return o * tanh(c), c
+
+
+def slstm(log_forget):
+    def formula(x, w, h, c, n, m):
+        i, kept = x("i") + w("i", h), log_forget(x("f") + w("f", h)) + m
+        new_m = torch.where(n == 0, i, torch.maximum(kept, i))
+        c = exp(kept - new_m) * c + exp(i - new_m) * tanh(x("z") + w("z", h))
+        n = exp(kept - new_m) * n + exp(i - new_m)
+        return sigmoid(x("o") + w("o", h)) * c / n, c, n, new_m
+
+    return formula
+
+
+def nas(x, w, h, c):
+    a = [x(f"k{k}") + w(f"k{k}", h) for k in range(1, 9)]
+    p = tanh(sigmoid(a[0]) * relu(a[1]))
+    q = tanh(sigmoid(a[2]) + relu(x("k4") * w("k4", h)))
+    r = tanh(tanh(a[4]) * sigmoid(a[5]))
+    v = sigmoid(tanh(a[6]) + sigmoid(a[7]))
+    c = tanh(p + c) * q
+    return tanh(c * tanh(r + v)), c
+
+
+def _normal(*parts):
+    row = torch.cat(parts, -1)
+    return layer_norm(row, row.shape[-1:]).chunk(len(parts), -1)
+
+
+def _joint(x, w, h, gates):
+    rows = zip(gates, _normal(*map(x, gates)), _normal(*(w(k, h) for k in gates)), strict=True)
+    return [x(f"gain_x_{k}") * a + x(f"gain_h_{k}") * b + x(f"shift_{k}") for k, a, b in rows]
+
+
+def layer_norm_lstm(x, w, h, c):
+    i, f, g, o = _joint(x, w, h, "ifgo")
+    c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+    return sigmoid(o) * tanh(x("gain_c") * _normal(c)[0] + x("shift_c")), c
+
+
+def layer_norm_gru(x, w, h):
+    z, r = _joint(x, w, h, "zr")
+    a = x("gain_x_n") * _normal(x("n"))[0] + x("shift_x_n")
+    b = x("gain_h_n") * _normal(w("n", h))[0] + x("shift_h_n")
+    return ((1 - sigmoid(z)) * h + sigmoid(z) * tanh(a + sigmoid(r) * b),)
+
+
+def sru(x, w, h, c):
+    f, r = sigmoid(x("f") + x("vf") * c), sigmoid(x("r") + x("vr") * c)
+    c = f * c + (1 - f) * x("c")
+    return r * c + (1 - r) * x("k") * ALPHA, c
+
+
+def qrnn(x, w, h, c):
+    c = sigmoid(x("f")) * c + (1 - sigmoid(x("f"))) * tanh(x("z"))
+    return sigmoid(x("o")) * c, c
+
+
+def min_gru(x, w, h):
+    z = sigmoid(x("z"))
+    return ((1 - z) * h + z * x("h"),)
+
+
+def min_lstm(x, w, h):
+    f, i = sigmoid(x("f")), sigmoid(x("i"))
+    return (f / (f + i) * h + i / (f + i) * x("h"),)
+
+
+def co_rnn(x, w, y, z):
+    z = z + DT * (tanh(w("z", y) + w("velocity", z) + x("z")) - ALPHA * y - BETA * z)
+    return y + DT * z, z
+
+
+def unicornn(x, w, y, z):
+    d = DT * sigmoid(x("c"))
+    z = z - d * (tanh(x("w") * y + x("z")) + ALPHA * y)
+    return y + d * z, z
+
+
+def lem(x, w, y, z):
+    a, b = DT * sigmoid(w("a", y) + x("a")), DT * sigmoid(w("b", y) + x("b"))
+    z = (1 - a) * z + a * tanh(w("z", y) + x("z"))
+    return (1 - b) * y + b * tanh(w("y", z) + x("y")), z
+
+
+def antisymmetric(x, w, h):
+    return (h + DT * tanh(w("h", h) - ALPHA * h + x("h")),)
+
+
+def gated_antisymmetric(x, w, h):
+    a = w("h", h) - ALPHA * h
+    return (h + DT * sigmoid(a + x("z")) * tanh(a + x("h")),)
+
+
+#: By the name of a problem, which begins with that in the catalogue: as in `recurrences.py`.
+FORMULAS = {
+    "elman": ("h", lambda x, w, h: (tanh(x("h") + w("h", h)),)),
+    "irnn": ("h", lambda x, w, h: (relu(x("h") + w("h", h)),)),
+    "leaky": ("h", leaky),
+    "ctrnn": ("v", ctrnn),
+    "scrn": ("sh", "h", scrn),
+    "fastrnn": ("h", fast_rnn),
+    "fastgrnn": ("h", fast_grnn),
+    "lightgru": ("zh", light_gru),
+    "mgu": ("fh", mgu(lambda x, w, h: x("f") + w("f", h))),
+    "mgu1": ("h", "fh", mgu(lambda x, w, h: w("f", h))),
+    "mgu2": ("h", mgu(lambda x, w, h: w("f", h))),
+    "mgu3": ("h", mgu(lambda x, w, h: x("f"))),
+    "minimalrnn": ("z", "u", minimal_rnn),
+    "ugrnn": ("gc", ugrnn),
+    "ran": ("ifc", "if", ran),
+    "cfn": ("fih", "fi", cfn),
+    "star": ("kz", "k", star),
+    "brc": ("cah", "", brc),
+    "nbrc": ("cah", "ca", nbrc),
+    "atr": ("h", atr),
+    "mirnn": ("h", mirnn),
+    "peepholelstm": ("ifgo", peephole_lstm),
+    "coupledlstm": ("igo", coupled_lstm),
+    "janet": ("fg", janet),
+    "multiplicativelstm": ("mifgo", multiplicative_lstm),
+    "slstm": ("ifzo", slstm(logsigmoid)),
+    "slstm, exp": ("ifzo", slstm(lambda f: f)),
+    "nascell": (tuple(f"k{k}" for k in range(1, 9)), nas),
+    "layernormlstm": ("ifgo", layer_norm_lstm),
+    "layernormgru": ("zrn", layer_norm_gru),
+    "indrnn": ("h", "", lambda x, w, h: (relu(x("h") + x("r") * h),)),
+    "sru": ("cfrk", "", sru),
+    "qrnn": ("zfo", "", qrnn),
+    "mingru": ("zh", "", min_gru),
+    "minlstm": ("fih", "", min_lstm),
+    "cornn": ("z", co_rnn),
+    "unicornn": ("z", "", unicornn),
+    "lem": ("abzy", lem),
+    "antisymmetricrnn": ("h", antisymmetric),
+    "gatedantisymmetricrnn": ("zh", "h", gated_antisymmetric),
+}
