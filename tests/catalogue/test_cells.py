@@ -27,8 +27,8 @@ def problem(cell, **sizes):
 
 
 def test_every_cell_of_the_catalogue_is_tested():
-    tested = {type(cell) for cell in (*cells.CATALOGUE.values(), *cells.CELLS.values())}
-    assert set(CATALOGUE.values()) - tested == set()
+    tested = {type(cell) for cell in cells.CATALOGUE.values()}
+    assert tested == set(CATALOGUE.values())
 
 
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
@@ -44,7 +44,7 @@ def test_the_reference_computes_the_papers_equations(cell):
 
 @each_cell
 def test_numerical_differences_confirm_the_gradients(cell):
-    made = problem(cell, T=2, B=1, I=1, H=3)
+    made = problem(cell, T=2, B=1, I=1, H=3, P=2)
     names = list(made.tensors)
 
     def results(*tensors):

@@ -9,6 +9,8 @@ LEAK, ALPHA, BETA, DT = 0.3, 0.7, 0.8, 0.3
 
 #: What the cells are made with, by the name of a problem.
 HYPER = {
+    "lstm, projected": {"projection": True},
+    "gru, before": {"reset_after": False},
     "leaky": {"leak": LEAK, "nonlinearity": "relu"},
     "ctrnn": {"leak": LEAK},
     "scrn": {"alpha": ALPHA},
@@ -21,6 +23,28 @@ HYPER = {
     "antisymmetricrnn": {"epsilon": DT, "gamma": ALPHA},
     "gatedantisymmetricrnn": {"epsilon": DT, "gamma": ALPHA},
 }
+
+
+def lstm(x, w, h, c):
+    i, f, o = (sigmoid(x(k) + w(k, h)) for k in "ifo")
+    c = f * c + i * tanh(x("g") + w("g", h))
+    return o * tanh(c), c
+
+
+def gru(x, w, h):
+    r, z = sigmoid(x("r") + w("r", h)), sigmoid(x("z") + w("z", h))
+    return ((1 - z) * tanh(x("n") + r * w("n", h)) + z * h,)
+
+
+def gru_before(x, w, h):
+    r, z = sigmoid(x("r") + w("r", h)), sigmoid(x("z") + w("z", h))
+    return ((1 - z) * tanh(x("n") + w("n", r * h)) + z * h,)
+
+
+def projected(x, w, h, c):
+    i, f, o = (sigmoid(x(k) + w(k, h)) for k in "ifo")
+    c = f * c + i * tanh(x("g") + w("g", h))
+    return w("hr", o * tanh(c)), c
 
 
 def leaky(x, w, h):
@@ -224,6 +248,10 @@ def gated_antisymmetric(x, w, h):
 #: By the name of a problem, which begins with that in the catalogue: as in `recurrences.py`.
 FORMULAS = {
     "elman": ("h", lambda x, w, h: (tanh(x("h") + w("h", h)),)),
+    "lstm": ("ifgo", lstm),
+    "lstm, projected": ("ifgo", projected),
+    "gru": ("rzn", gru),
+    "gru, before": ("rzn", gru_before),
     "irnn": ("h", lambda x, w, h: (relu(x("h") + w("h", h)),)),
     "leaky": ("h", leaky),
     "ctrnn": ("v", ctrnn),

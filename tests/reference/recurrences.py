@@ -13,22 +13,6 @@ from tests.reference import catalogue
 from tests.reference.functions import EXACTER, IN_CELL, call
 
 
-def lstm(x, w, h, c):
-    i, f, o = (sigmoid(x(k) + w(k, h)) for k in "ifo")
-    c = f * c + i * tanh(x("g") + w("g", h))
-    return o * tanh(c), c
-
-
-def gru(x, w, h):
-    r, z = sigmoid(x("r") + w("r", h)), sigmoid(x("z") + w("z", h))
-    return ((1 - z) * tanh(x("n") + r * w("n", h)) + z * h,)
-
-
-def gru_before(x, w, h):
-    r, z = sigmoid(x("r") + w("r", h)), sigmoid(x("z") + w("z", h))
-    return ((1 - z) * tanh(x("n") + w("n", r * h)) + z * h,)
-
-
 def light_gru(x, w, h):
     z = sigmoid(x("z") + w("z", h))
     return ((1 - z) * torch.relu(x("n") + w("n", h)) + z * h,)
@@ -85,18 +69,6 @@ def echo(x, w, h, k, n, noise):
     return x("a") * h + x("b") * n + noise * k, x("a"), noise
 
 
-def peephole(x, w, h, c):
-    i, f = (sigmoid(x(k) + w(k, h) + x("c" + k) * c) for k in "if")
-    c = f * c + i * tanh(x("g") + w("g", h))
-    return sigmoid(x("o") + w("o", h) + x("co") * c) * tanh(c), c
-
-
-def projected(x, w, h, c):
-    i, f, o = (sigmoid(x(k) + w(k, h)) for k in "ifo")
-    c = f * c + i * tanh(x("g") + w("g", h))
-    return w("hr", o * tanh(c)), c
-
-
 def multiplicative(x, w, h, noise):
     m = x("m") * w("mh", h) + w("mn", 0.3 * noise)
     return (tanh(sigmoid(x("i") + w("i", m)) * m) + sigmoid(x("f") + w("f", m)) * h,)
@@ -136,9 +108,9 @@ def functions(x, w, h, *_):
 FORMULAS = {
     "tanh": ("h", lambda x, w, h: (tanh(x("h") + w("h", h)),)),
     "relu": ("h", lambda x, w, h: (torch.relu(x("h") + w("h", h)),)),
-    "LSTM": ("ifgo", lstm),
-    "GRU": ("rzn", gru),
-    "GRUBefore": ("rzn", gru_before),
+    "LSTM": ("ifgo", catalogue.lstm),
+    "GRU": ("rzn", catalogue.gru),
+    "GRUBefore": ("rzn", catalogue.gru_before),
     "LightGRU": ("zn", light_gru),
     "Reset": ("h", reset),
     "Odd": ("ab", odd),
@@ -150,8 +122,8 @@ FORMULAS = {
     "Again": ("a", again),
     "Seer": ("a", "abc", seer),
     "Echo": ("ab", "", echo),
-    "Peephole": ("ifgo", peephole),
-    "Projected": ("ifgo", projected),
+    "Peephole": ("ifgo", catalogue.peephole_lstm),
+    "Projected": ("ifgo", catalogue.projected),
     "Multiplicative": ("mif", "if", multiplicative),
     "Narrow": ("a", narrow),
     "Independent": ("h", "", independent),
