@@ -93,6 +93,9 @@ STRICTER = {
 def compare(s: Scenario, actual: Outcome, expected: Outcome) -> None:
     if expected.error is None and any(text in str(actual.error) for text in STRICTER):
         return
+    wrong = s.fault is not None and s.fault[0] == "input"
+    if wrong and s.kind == "LSTM" and s.lengths and actual.error is not None:
+        return  # of packed data torch.nn checks nothing: it computes something, or raises anything
     ended = [(o.stage, type(o.error)) for o in (actual, expected)]
     assert ended[0] == ended[1], f"elman: {actual.error!r}\ntorch: {expected.error!r}"
     if expected.error is not None:

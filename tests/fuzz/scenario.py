@@ -209,12 +209,16 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         s = replace(s, lengths=lengths and tuple(lengths), enforce_sorted=ordered)
     layouts = rarely("plain", st.sampled_from(list(LAYOUTS)))
     names = ["input", *s.state_names]
+    weights = list(WEIGHTS)
+    if s.dtype == "float32" and kind not in NONLINEAR:
+        # Of a matrix that isn't square torch.nn's own gradient is another in float32 and float64.
+        weights.remove("orthogonal")
     s = replace(
         s,
         input=draw(layouts),
         states=draw(st.none() | layouts),
         leaves=draw(yes),
-        weights=draw(rarely("own", st.sampled_from(WEIGHTS))),
+        weights=draw(rarely("own", st.sampled_from(weights))),
         mode=draw(rarely("grad", st.sampled_from(MODES))),
         calls=draw(rarely(1, st.just(2))),
         loss=draw(st.sampled_from(LOSSES)),
