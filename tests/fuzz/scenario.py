@@ -211,7 +211,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
     names = ["input", *s.state_names]
     weights = list(WEIGHTS)
     if s.dtype == "float32" and kind not in NONLINEAR:
-        # For a matrix that isn't square torch rounds what should be 1 or -1 downwards.
+        # Of a matrix that isn't square torch.nn's own gradient is another in float32 and float64.
         weights.remove("orthogonal")
     s = replace(
         s,
