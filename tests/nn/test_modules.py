@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 from torch.autograd.graph import save_on_cpu, saved_tensors_hooks
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.checkpoint import checkpoint
 
@@ -309,19 +308,3 @@ def test_training_with_clipping_and_averages_goes_as_torchs(kind: Kind) -> None:
             average.update_parameters(module)
         averages.append([p.detach() for p in average.parameters()])
     torch.testing.assert_close(averages[1], averages[0], rtol=1e-3, atol=1e-4)
-
-
-@each(KINDS)
-def test_distributed_training_has_the_gradients_of_one_process(kind: Kind, tmp_path: Any) -> None:
-    module, x = kind.stack()[1], kind.input()
-    expected = [2 * g for g in call(module, x)[-len(list(module.parameters())) :]]
-    torch.distributed.init_process_group(
-        "gloo", init_method=(tmp_path / "store").as_uri(), rank=0, world_size=1
-    )
-    try:
-        wrapped = DistributedDataParallel(module, gradient_as_bucket_view=True)
-        for _ in range(2):
-            loss_of(tensors(wrapped(x))).backward()
-    finally:
-        torch.distributed.destroy_process_group()
-    assert_all_close([p.grad for p in module.parameters()], expected)
