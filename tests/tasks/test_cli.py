@@ -10,7 +10,8 @@ import pytest
 
 import elman
 from elman import cli
-from elman.tasks import SequenceClassifier, reviews
+from elman.tasks import SequenceClassifier
+from elman.tasks.data import reviews
 
 SMALL = ["--hidden-size", "8", "--embedding-size", "8", "--batch-size", "16", "--lr", "0.02"]
 

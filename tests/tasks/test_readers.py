@@ -5,7 +5,7 @@ import json
 import pytest
 
 from elman.tasks import TaskError
-from elman.tasks.readers import read_table
+from elman.tasks.data.readers import read_table
 
 # Real rows: a comma, quotes and a line break inside values.
 CHINESE = [

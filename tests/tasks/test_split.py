@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from elman.tasks import TaskError
-from elman.tasks.split import identity, split_rows
+from elman.tasks.data.split import identity, split_rows
 
 TEXTS = [f"text number {number}" for number in range(100)]
 LABELS = ["a"] * 70 + ["b"] * 30

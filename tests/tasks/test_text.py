@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pack_sequence
 
-from elman.tasks.text import PADDING, RESERVED, UNKNOWN, Batches, Ragged, Vocabulary, normalise
+from elman.tasks.data.text import PADDING, RESERVED, UNKNOWN, Batches, Ragged, Vocabulary, normalise
 
 
 def ragged(lengths, seed=0):

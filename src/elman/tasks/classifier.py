@@ -18,10 +18,10 @@ import elman
 
 from . import folder as model_folder
 from .checks import check_labels, check_parameters, check_texts
+from .data.text import Ragged, Vocabulary
 from .errors import TaskError
 from .model import Backend, TextRNN
-from .text import Ragged, Vocabulary
-from .training import TextNet, make_net
+from .training.net import TextNet, make_net
 
 
 class SequenceClassifier(ClassifierMixin, BaseEstimator):

@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from .classifier import SequenceClassifier
+from .data.readers import Table
+from .data.split import split_rows
+from .data.text import normalise
 from .errors import places
 from .folder import CONFIG, check_target
 from .model import RECURRENT
-from .progress import ProgressBar
-from .readers import Table
-from .report import Rows, Run, train, train_baseline
-from .split import split_rows
-from .text import normalise
+from .report.scores import Rows, Run, train, train_baseline
+from .training.progress import ProgressBar
 
 SAME_LOSS = 1e-5  # how far the first step's losses of both backends may lie apart
 

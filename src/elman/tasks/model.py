@@ -9,9 +9,9 @@ from torch.nn.utils.rnn import PackedSequence
 
 import elman
 
+from .data.text import PADDING
 from .errors import TaskError
 from .pooling import max_and_mean
-from .text import PADDING
 
 Backend = Literal["elman", "torch"]
 RECURRENT = {"elman": "elman.RNN", "torch": "torch.nn.RNN"}

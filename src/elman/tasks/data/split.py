@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import TaskError
+from ..errors import TaskError
 from .text import normalise
 
 

@@ -11,9 +11,9 @@ from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback, GradientNormClipping, LRScheduler
 from skorch.helper import predefined_split
 
-from .errors import TaskError
-from .model import TextRNN
-from .text import Batch, Batches, Ragged
+from ..data.text import Batch, Batches, Ragged
+from ..errors import TaskError
+from ..model import TextRNN
 
 
 class TextNet(NeuralNetClassifier):

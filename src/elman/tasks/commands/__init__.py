@@ -10,7 +10,7 @@ from rich.console import Console
 
 import elman
 
-from .errors import TaskError, places
+from ..errors import TaskError, places
 
 # What trains and predicts is imported by the commands that do: `elman --help` should be quick.
 
@@ -87,9 +87,9 @@ def classify(
     ] = False,
 ) -> None:
     """Learn the labels of texts, and save the model."""
-    from .classifier import SequenceClassifier
-    from .job import Job, run_job
-    from .readers import read_table
+    from ..classifier import SequenceClassifier
+    from ..data.readers import read_table
+    from ..job import Job, run_job
 
     model = SequenceClassifier(
         embedding_size=embedding_size,
@@ -118,9 +118,9 @@ def predict(
     ] = False,
 ) -> None:
     """Name the label of each text: label, probability and text, with tabs between."""
-    from .checks import check_texts
-    from .classifier import SequenceClassifier
-    from .text import normalise
+    from ..checks import check_texts
+    from ..classifier import SequenceClassifier
+    from ..data.text import normalise
 
     given = [text for one in texts for text in (_input() if one == "-" else [one])]
     for text in given:
@@ -169,9 +169,9 @@ def demo(
     compare: Annotated[bool, typer.Option(help="Train the same on torch.nn.RNN, too.")] = True,
 ) -> None:
     """Learn from 35,000 Chinese reviews what praise is; compare; judge a few new sentences."""
-    from .classifier import SequenceClassifier
-    from .job import Job, run_job
-    from .reviews import read_reviews
+    from ..classifier import SequenceClassifier
+    from ..data.reviews import read_reviews
+    from ..job import Job, run_job
 
     console = _console()
     model = SequenceClassifier(epochs=epochs, random_state=seed)

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from skorch.callbacks import Callback
 
-from .training import TextNet
+from .net import TextNet
 
 
 class ProgressBar(Callback):

@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from .errors import TaskError
+from ..errors import TaskError
 from .readers import Table, decode
 
 FILES = {"pos.txt": "positive", "neg.txt": "negative"}  # in the folder `sentiment`, one text a line

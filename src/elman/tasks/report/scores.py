@@ -12,8 +12,8 @@ from sklearn.metrics import accuracy_score, f1_score
 from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback
 
-from .classifier import SequenceClassifier
-from .model import RECURRENT
+from ..classifier import SequenceClassifier
+from ..model import RECURRENT
 
 Rows = tuple[Sequence[str], Sequence[Any]]  # texts and their labels
 

@@ -1,0 +1,1 @@
+"""How a sequence model is trained: the loop, what it records, what it shows."""
