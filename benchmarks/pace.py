@@ -31,7 +31,7 @@ def compare(workload: Workload, mode: str, rounds: int) -> dict[str, Any]:
         [_seconds(call, n) for call, n in zip(calls, repeats, strict=True)] for _ in range(rounds)
     ]
     ratios = sorted(t / o for t, o in times)
-    low, high = _interval(rounds)
+    low, high = interval(rounds)
     return {
         "workload": workload.name,
         "sizes": workload._asdict(),
@@ -43,7 +43,7 @@ def compare(workload: Workload, mode: str, rounds: int) -> dict[str, Any]:
     }
 
 
-def _interval(n: int) -> tuple[int, int]:
+def interval(n: int) -> tuple[int, int]:
     """The ranks of a distribution-free 95% interval for a median."""
     half = 0.98 * n**0.5
     return max(0, int(n / 2 - half)), min(n - 1, int(n / 2 + half))
