@@ -55,50 +55,52 @@ class Given(NamedTuple):
         return Given(flat[0], flat[1:states], flat[states:first], weights)
 
 
-@functools.lru_cache(maxsize=256)
-def _shapes_of(
-    step: Step, width: int, units: int, projected: int
-) -> tuple[tuple[int, ...] | None, ...]:
-    shapes = step.shapes(width, units, projected)
-    return tuple(shapes.get(name) for name in step.parameters)
-
-
 def check_shapes(step: Step, rows: Rows, given: Given) -> None:
     """Tensors of other shapes would be read beyond their end; anyone can put them there."""
-    x, initial, inputs, weights = given
-    units, projected = weights[0].sizes(step)
+    lead = (rows.T, rows.B) if rows.counts is None else (rows.N,)
+    shapes = tuple([None if t is None else t.shape for t in given.flat()])
+    _check(step, lead, rows.B, shapes)
+
+
+@functools.lru_cache(maxsize=1024)  # of shapes that were found right
+def _check(
+    step: Step, lead: tuple[int, ...], B: int, shapes: tuple[torch.Size | None, ...]
+) -> None:
+    x: Any
+    x, initial, inputs, weights = Given.of(step, shapes)
+    first: Any = weights[0]
+    of, count = (first.w_hh, step.u_gates) if step.u_gates else (first.w_ih, step.x_gates)
+    units = projected = of[0] // len(count)
+    if step.projection:
+        projected = first.more[list(step.matrices).index(step.projection)][0]
     if projected > units:
         raise RuntimeError(
             f"expected a projected state of at most {units} units, as many as the hidden state "
             f"has, got {projected}"
         )
-    width = x.shape[-1]
-    expected = _shapes_of(step, width, units, projected)
+    found = step.shapes(x[-1], units, projected)
+    expected = [found.get(name) for name in step.parameters]
     for mine in weights:
         for i, (want, have) in enumerate(zip(expected, mine.flat(), strict=True)):
-            if want != (None if have is None else have.shape) and not (
-                have is None and i in (2, 3)
-            ):
-                got = None if have is None else tuple(have.shape)
+            if want != have and not (have is None and i in (2, 3)):
+                got = None if have is None else tuple(have)
                 raise RuntimeError(
                     f"expected {step.parameters[i]} of shape {want}, got {got}: something has "
                     "replaced it"
                 )
-    lead = (rows.T, rows.B) if rows.counts is None else (rows.N,)
-    if x.shape != (*lead, width):
-        raise RuntimeError(f"expected x of shape {(*lead, width)}, got {tuple(x.shape)}")
+    if x != (*lead, x[-1]):
+        raise RuntimeError(f"expected x of shape {(*lead, x[-1])}, got {tuple(x)}")
     size = projected
     for h in initial:
-        if h is not None and h.shape != (len(weights), rows.B, size):
+        if h is not None and h != (len(weights), B, size):
             raise RuntimeError(
-                f"expected an initial state of shape {(len(weights), rows.B, size)}, got "
-                f"{tuple(h.shape)}"
+                f"expected an initial state of shape {(len(weights), B, size)}, got {tuple(h)}"
             )
         size = units  # of all states but the first
     for further in inputs:
-        if further.shape != (*lead, units):
+        if further != (*lead, units):
             raise RuntimeError(
-                f"expected a further input of shape {(*lead, units)}, got {tuple(further.shape)}"
+                f"expected a further input of shape {(*lead, units)}, got {tuple(further)}"
             )
 
 
@@ -225,7 +227,10 @@ def gradients_of(
 
 def _like(tensor: Tensor | None, needed: bool) -> Tensor | None:
     """Room for a gradient, contiguous whatever the tensor is."""
-    return tensor.new_empty(tensor.shape) if needed and tensor is not None else None
+    if tensor is None or not needed:
+        return None
+    # The first takes half the time of the second.
+    return torch.empty_like(tensor) if tensor.is_contiguous() else tensor.new_empty(tensor.shape)
 
 
 def through_reference(

@@ -9,7 +9,7 @@ transforms. ``paths`` decides and says why.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,8 +27,6 @@ from .execution import (
     through_reference,
 )
 from .paths import arithmetic, kernel_isa, readable
-
-_Maybe = TypeVar("_Maybe", Tensor, Tensor | None)
 
 
 def recur(

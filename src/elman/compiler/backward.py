@@ -18,14 +18,18 @@ from .plan import Plan, products_of
 from .stage import Spot, Stages, panel_of
 
 
+def tensors(plan: Plan) -> list[str]:
+    """The tensors of the caller that the pass is given, beside the parameters."""
+    states = plan.step.states
+    names = ["x", "gout", *(f"ghn.{s}" for s in states), *(f"gh0.{s}" for s in states)]
+    return names + [f"{kind}.{name}" for kind in ("input", "ginput") for name in plan.step.inputs]
+
+
 def slots(plan: Plan) -> list[str]:
     """The table of arguments of ``elman_backward``."""
-    states = plan.step.states
-    tensors = ["x", "gout", *(f"ghn.{s}" for s in states), *(f"gh0.{s}" for s in states)]
-    tensors += [f"{kind}.{name}" for kind in ("input", "ginput") for name in plan.step.inputs]
     return [
         *COMMON,
-        *(slot for name in tensors for slot in extern(name)),
+        *(slot for name in tensors(plan) for slot in extern(name)),
         *(slot for mine in parameters(plan.step).values() for slot in mine),
         *(
             "dx",

@@ -1,13 +1,13 @@
 """A step's compiled passes, and how they are called.
 
-A call is a table of 64-bit slots. What depends on sizes alone is prepared once for each set of
-sizes (:class:`_Prepared`); a call copies it and fills in the addresses.
+A call is a table of 64-bit slots. What depends on sizes and strides alone is prepared once for each
+set of them (:class:`_Prepared`); a call copies it and fills in the addresses.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -22,7 +22,7 @@ from .frame import Target, parameters
 from .ir import Module
 from .isa import ISA, chains
 from .jit import LOCK, Code, load
-from .plan import plan_of
+from .plan import Plan, plan_of
 from .sizes import Form, Sizes
 from .tile import Shape
 
@@ -44,19 +44,17 @@ class Gradients(NamedTuple):
 
 
 class _Prepared:
-    """A table whose sizes are filled in, and the scratch memory it needs."""
+    """A table in which all but addresses is filled in, and what a call needs beside it."""
 
-    def __init__(self, slots: Sequence[str], values: dict[str, int], layout: sizes.Layout) -> None:
-        values = values | layout.offsets
-        self.table = array("q", [values.get(slot, 0) for slot in slots])
-        self.scratch = slots.index("scratch")
-        self.bytes = layout.bytes
-
-    def start(self) -> tuple[array[int], Any]:
-        """A table for one call, and the owner of its scratch memory."""
-        table = self.table[:]
-        owner, table[self.scratch] = scratch(self.bytes)
-        return table, owner
+    def __init__(
+        self,
+        table: array[int],
+        nbytes: int,
+        jobs: sizes.Jobs | None = None,
+        segments: array[int] | None = None,
+    ) -> None:
+        self.table, self.bytes = table, nbytes
+        self.jobs, self.segments = jobs, segments
 
 
 def _no_memory(tensor: Tensor) -> int:
@@ -70,14 +68,25 @@ def _no_memory(tensor: Tensor) -> int:
 
 
 class _Pass:
-    """One compiled pass: its slots by name, its code, the sizes it has been prepared for."""
+    """One compiled pass: its slots by name, its code, the calls it has been prepared for.
+
+    ``tensors`` names those of the caller, with the slots of their strides after their own; the
+    step's parameters follow them.
+    """
 
     def __init__(
-        self, step: Step, slots: Sequence[str], load_code: Callable[[], tuple[Code, str]]
+        self,
+        plan: Plan,
+        slots: Sequence[str],
+        tensors: Sequence[str],
+        load_code: Callable[[], tuple[Code, str]],
     ) -> None:
         self.slots, self._load_code = slots, load_code
         self.at = {slot: i for i, slot in enumerate(slots)}
-        self.parameters = [self.at[name] for name in parameters(step)]
+        self.given = len(tensors)
+        self.addresses = [self.at[name] for name in (*tensors, *parameters(plan.step))]
+        self.kept = [self.at[name] for name in sizes.kept_slots(plan)]
+        self.scratch = self.at["scratch"]
         self._code: Code | None = None
         self.origin = ""  # "disk" or "compiled", once it is loaded
         self.prepared: dict[tuple[Any, ...], _Prepared] = {}
@@ -91,49 +100,63 @@ class _Pass:
         return self._code
 
     def prepare(
-        self, key: tuple[Any, ...], values: dict[str, int], layout: sizes.Layout
+        self,
+        key: tuple[Any, ...],
+        tensors: Sequence[Tensor | None],
+        values: dict[str, int],
+        layout: sizes.Layout,
+        jobs: sizes.Jobs | None = None,
+        segments: array[int] | None = None,
     ) -> _Prepared:
-        """Remembers the table of these sizes."""
+        """Remembers the table of a call with these sizes and strides.
+
+        A tensor of the caller is ``(T, B, H)``, ``(N, H)``, ``(B, H)`` or ``(1, B, H)``; None is
+        all zeros, for which ``values`` has the address and the strides are none.
+        """
+        values = values | layout.offsets
+        table = array("q", [values.get(slot, 0) for slot in self.slots])
+        for number, (at, tensor) in enumerate(zip(self.addresses, tensors, strict=True)):
+            if tensor is not None:
+                strides = tensor.stride()
+                if number < self.given:
+                    strides = (strides[0], strides[-2], strides[-1])
+                for place, stride in enumerate(strides, at + 1):
+                    table[place] = stride
         if len(self.prepared) >= _PREPARED_LIMIT:
             self.prepared.clear()
-        made = self.prepared[key] = _Prepared(self.slots, values, layout)
+        made = self.prepared[key] = _Prepared(table, layout.bytes, jobs, segments)
         return made
 
-    def tensor(self, table: array[int], name: str, tensor: Tensor | None) -> None:
-        """Fills in a tensor ``(T, B, H)``, ``(N, H)``, ``(B, H)`` or ``(1, B, H)``. None is all
-        zeros, which is how the table is prepared."""
-        if tensor is None:
-            return
-        at, strides = self.at[name], tensor.stride()
-        table[at] = tensor.data_ptr() or _no_memory(tensor)
-        table[at + 1] = strides[0]
-        table[at + 2] = strides[-2]
-        table[at + 3] = strides[-1]
-
-    def weights(self, table: array[int], weights: Weights) -> None:
-        """Fills in those parameters that there are, with their strides."""
-        for at, tensor in zip(self.parameters, weights.flat(), strict=True):
+    def start(
+        self,
+        prepared: _Prepared,
+        tensors: Sequence[Tensor | None],
+        rows: Rows,
+        threads: int,
+        saved: Tensor | None,
+    ) -> tuple[array[int], Any]:
+        """The table for one call, and the owner of its scratch memory."""
+        table = prepared.table[:]
+        owner, table[self.scratch] = scratch(prepared.bytes)
+        for at, tensor in zip(self.addresses, tensors, strict=True):
             if tensor is not None:
                 table[at] = tensor.data_ptr() or _no_memory(tensor)
-                for place, stride in enumerate(tensor.stride(), at + 1):
-                    table[place] = stride
-
-    def address(self, table: array[int], name: str, tensor: Tensor | None) -> None:
-        if tensor is not None:
-            table[self.at[name]] = tensor.data_ptr()
-
-    def rows(self, table: array[int], rows: Rows, threads: int) -> None:
+        if saved is not None:
+            address = saved.data_ptr()
+            for at in self.kept:
+                table[at] += address
         if threads > 1:
             table[self.at["parallel"]] = parallel_address()
-        if rows.counts is not None:
-            self.address(table, "counts", rows.counts)
-            self.address(table, "offsets", rows.offsets)
+        if rows.counts is not None and rows.offsets is not None:
+            table[self.at["counts"]] = rows.counts.data_ptr()
+            table[self.at["offsets"]] = rows.offsets.data_ptr()
+        return table, owner
 
-    def kept(self, table: array[int], saved: Tensor, places: Iterable[tuple[str, int]]) -> None:
-        """The parts of what the forward pass keeps for the backward pass."""
-        address = saved.data_ptr()
-        for name, offset in places:
-            table[self.at[name]] = address + offset
+
+def _segments(rows: Rows, one: bool) -> array[int]:
+    """Where the rows of each segment begin and end, in the order of the backward pass."""
+    spans = [(0, rows.T)] if one else reversed(rows.segments())
+    return array("q", [rows.first_row(t) for span in spans for t in span])
 
 
 class Kernel:
@@ -143,12 +166,15 @@ class Kernel:
         self.form, plan = form, form.plan
         self.columns, self.products = len(plan.columns), len(plan.products)
         self.plan = plan
-        slots = forward.slots(plan)
-        step, back = plan.step, backward.slots(plan)
-        self.infer = _Pass(step, slots, self._loader("infer", "elman_forward"))
-        self.train = _Pass(step, slots, self._loader("train", "elman_forward"))
-        self.back = _Pass(step, back, self._loader("backward", "elman_backward"))
-        self.state_slots = [("h0." + name, "hn." + name) for name in plan.step.states]
+        ahead = forward.slots(plan), forward.tensors(plan)
+        self.infer = _Pass(plan, *ahead, self._loader("infer", "elman_forward"))
+        self.train = _Pass(plan, *ahead, self._loader("train", "elman_forward"))
+        self.back = _Pass(
+            plan,
+            backward.slots(plan),
+            backward.tensors(plan),
+            self._loader("backward", "elman_backward"),
+        )
         self.passes = {"infer": self.infer, "train": self.train, "backward": self.back}
 
     def _loader(self, which: str, name: str) -> Callable[[], tuple[Code, str]]:
@@ -177,32 +203,20 @@ class Kernel:
         inputs: Sequence[Tensor] = (),
     ) -> None:
         """Runs the forward pass; writes ``output``, ``final`` and, for training, ``saved``."""
-        step, size = self.plan.step, Sizes(x.shape[-1], *weights.sizes(self.plan.step))
+        size = Sizes(x.shape[-1], *weights.sizes(self.plan.step))
         width, units, _ = size
         run = self.infer if saved is None else self.train
         T, B, N, counts, _, reverse = rows
         work = 2.0 * N * units * (self.columns * width + self.products * units)
         threads = thread_count(work, B)
-        key = (T, B, N, counts is None, reverse, size, threads)
+        tensors = [x, output, *initial, *final, *inputs, *weights.flat()]
+        strides = [None if t is None else t.stride() for t in tensors]
+        key = (T, B, N, counts is None, reverse, size, threads, *strides)
         prepared = run.prepared.get(key)
         if prepared is None:
-            keep = saved is not None
-            made = sizes.forward(self.form, rows, size, threads, keep)
-            prepared = run.prepare(key, *made)
-        table, owner = prepared.start()
-        if threads > 1 or counts is not None:
-            run.rows(table, rows, threads)
-        run.tensor(table, "x", x)
-        run.tensor(table, "output", output)
-        for (given, reached), h0, hn in zip(self.state_slots, initial, final, strict=True):
-            run.tensor(table, given, h0)
-            run.tensor(table, reached, hn)
-        if inputs:
-            for name, tensor in zip(step.inputs, inputs, strict=True):
-                run.tensor(table, "input." + name, tensor)
-        run.weights(table, weights)
-        if saved is not None:
-            run.kept(table, saved, sizes.kept(self.form, rows, units))
+            made = sizes.forward(self.form, rows, size, threads, saved is not None)
+            prepared = run.prepare(key, tensors, *made)
+        table, owner = run.start(prepared, tensors, rows, threads, saved)
         run.code.call(table.buffer_info()[0])
         del owner  # until here the code used it
 
@@ -218,40 +232,39 @@ class Kernel:
         inputs: Sequence[Tensor] = (),
     ) -> None:
         """Runs the backward pass; writes the tensors of ``wanted`` that are not None."""
-        step, size = self.plan.step, Sizes(x.shape[-1], *weights.sizes(self.plan.step))
+        size = Sizes(x.shape[-1], *weights.sizes(self.plan.step))
         width, units, _ = size
         run = self.back
-        work = 4.0 * rows.N * units * (self.columns * width + self.products * units)
-        threads = thread_count(work, rows.B)
-        asked = tuple(w is not None for w in wanted.weights.flat())
-        key = (*rows[:3], rows.counts is None, rows.reverse, size, threads, asked)
+        T, B, N, counts, _, reverse = rows
+        work = 4.0 * N * units * (self.columns * width + self.products * units)
+        threads = thread_count(work, B)
+        goals = wanted.weights.flat()
+        tensors = [
+            *(x, gout, *gfinal, *wanted.initial, *inputs, *wanted.inputs),
+            *weights.flat(),
+        ]
+        strides = [None if t is None else t.stride() for t in tensors]
+        asked = tuple([goal is not None for goal in goals])
+        key = (T, B, N, counts is None, reverse, size, threads, wanted.segment, asked, *strides)
         prepared = run.prepared.get(key)
         if prepared is None:
             made = sizes.backward(self.form, rows, size, threads, asked)
-            prepared = run.prepare(key, *made)
-        table, owner = prepared.start()
-        run.rows(table, rows, threads)
-        run.tensor(table, "x", x)
-        run.tensor(table, "gout", gout)
-        for name, ghn, gh0 in zip(step.states, gfinal, wanted.initial, strict=True):
-            run.tensor(table, "ghn." + name, ghn)
-            run.tensor(table, "gh0." + name, gh0)
-        for name, given, goal in zip(step.inputs, inputs, wanted.inputs, strict=True):
-            run.tensor(table, "input." + name, given)
-            run.tensor(table, "ginput." + name, goal)
-        run.weights(table, weights)
-        run.address(table, "dx", wanted.x)
-        table[run.at["dx.add"]] = wanted.add
-        run.kept(table, saved, sizes.kept(self.form, rows, units))
-        jobs = sizes.jobs(self.form, wanted.weights, x.stride(-1), size)
-        table[run.at["jobs"]] = jobs.buffer_info()[0]
-        spans = [(0, rows.T)] if wanted.segment else reversed(rows.segments())
-        segments = array("q", [rows.first_row(t) for span in spans for t in span])
-        table[run.at["segments"]], numbers = segments.buffer_info()
-        table[run.at["segments.n"]] = numbers // 2
-        table[run.at["sums.add"]] = wanted.add_weights
+            jobs = sizes.jobs(self.form, asked, x.stride(-1), size)
+            segments = _segments(rows, wanted.segment) if counts is None else None
+            prepared = run.prepare(key, tensors, *made, jobs, segments)
+        table, owner = run.start(prepared, tensors, rows, threads, saved)
+        at = run.at
+        if wanted.x is not None:
+            table[at["dx"]] = wanted.x.data_ptr()
+        table[at["dx.add"]], table[at["sums.add"]] = wanted.add, wanted.add_weights
+        assert prepared.jobs is not None
+        list_of_jobs = prepared.jobs.of(goals)
+        table[at["jobs"]] = list_of_jobs.buffer_info()[0]
+        segments = prepared.segments or _segments(rows, wanted.segment)
+        table[at["segments"]], numbers = segments.buffer_info()
+        table[at["segments.n"]] = numbers // 2
         run.code.call(table.buffer_info()[0])
-        del owner, jobs, segments
+        del owner, list_of_jobs, segments
 
 
 _kernels: dict[tuple[Any, ...], Kernel] = {}

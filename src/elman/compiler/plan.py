@@ -40,7 +40,7 @@ class Plan:
         """The gates and matrices of products, each once."""
         return tuple(dict.fromkeys(name for name, _, _ in self.z_product))
 
-    @property
+    @functools.cached_property
     def complete(self) -> bool:
         """Whether the backward pass writes the gradients of all that the step reads."""
         step = self.step

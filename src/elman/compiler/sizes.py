@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..batch import Rows, Weights
+from ..batch import Rows
 from . import backward as backward_pass
 from .frame import Target
 from .outer import strip_width
@@ -17,6 +17,7 @@ from .plan import Plan, products_of, sums_of
 
 _CHUNK_BYTES = 96 << 10  # of projected inputs of a slice: they stay in the second cache
 _DEPTH_BYTES = 128 << 10  # of packed rows in the weights' gradients
+_ROW = 9  # numbers of a job, see ``outer``
 
 
 class Form(NamedTuple):
@@ -69,11 +70,15 @@ def saved_size(form: Form, rows: Rows, units: int) -> int:
     return ((rows.N + rows.B) * states + rows.N * values) * padded_units(form, units)
 
 
-def kept(form: Form, rows: Rows, units: int) -> list[tuple[str, int]]:
+def kept(form: Form, rows: Rows, units: int) -> dict[str, int]:
     """The parts of it: slot and offset in bytes of each kept state, then of all kept values."""
     size = (rows.N + rows.B) * padded_units(form, units) * form.dtype.itemsize
-    names = [*(f"saved.{name}" for name in form.plan.saved_states), "saved"]
-    return [(name, i * size) for i, name in enumerate(names)]
+    return {slot: i * size for i, slot in enumerate(kept_slots(form.plan))}
+
+
+def kept_slots(plan: Plan) -> list[str]:
+    """The slots of what is kept."""
+    return [*(f"saved.{name}" for name in plan.saved_states), "saved"]
 
 
 def _common(
@@ -114,6 +119,7 @@ def forward(
     products, columns = len(products_of(program)), len(plan.columns)
     values = _common(form, rows, sizes, threads, [f"h0.{name}" for name in plan.step.states])
     padded = values["Hp"]
+    values |= kept(form, rows, units) if training else {}
     step_bytes = max(1, values["slice"] * columns * padded * size)
     values["chunk"] = max(1, min(rows.T, _CHUNK_BYTES // step_bytes))
     area = values["slices"] * values["slice"] * values["chunk"]
@@ -141,6 +147,7 @@ def backward(
     states, (width, units, _) = plan.step.states, sizes
     values = _common(form, rows, sizes, threads, ["gout", *(f"ghn.{name}" for name in states)])
     padded = values["Hp"]
+    values |= kept(form, rows, units)
     lanes = form.target.isa.lanes(form.target.dtype)
     inner = bulk.padded(width, lanes)
     widest = max(inner, padded)
@@ -195,47 +202,68 @@ def _counts(plan: Plan, asked: Sequence[bool]) -> tuple[int, int]:
     return sum(wanted[m[0]] for m in matrices), sum(wanted[v[0]] for v in vectors)
 
 
-def jobs(form: Form, wanted: Weights, x_stride: int, sizes: Sizes) -> array[int]:
-    """The table of jobs for the weights' gradients (see ``outer``)."""
+class Jobs(NamedTuple):
+    """A table of jobs for the weights' gradients (see ``outer``) that lacks addresses.
+
+    ``goals`` are the places of those, each with the number of a parameter and an offset in bytes.
+    """
+
+    table: array[int]
+    goals: list[tuple[int, int, int]]
+
+    def of(self, parameters: Sequence[Tensor | None]) -> array[int]:
+        """The table for these gradients, contiguous."""
+        table = self.table[:]
+        for place, number, offset in self.goals:
+            tensor = parameters[number]
+            assert tensor is not None
+            table[place] = tensor.data_ptr() + offset
+        return table
+
+
+def jobs(form: Form, asked: Sequence[bool], x_stride: int, sizes: Sizes) -> Jobs:
+    """The table of jobs for those of the parameters' gradients that are asked for."""
     plan, units = form.plan, sizes.units
-    size = {"H": units, "P": sizes.projected}
+    step, size = plan.step, {"H": units, "P": sizes.projected}
     lanes = form.target.isa.lanes(form.target.dtype)
-    goals = dict(zip(plan.step.parameters, wanted.flat(), strict=True))
+    shapes = step.shapes(*sizes)
     operands = backward_pass.lists(plan)
+    wanted = dict(zip(step.parameters, asked, strict=True))
+    every_matrix, every_vector = _goals(plan)
+    matrices = [m for m in every_matrix if wanted[m[0]]]
+    vectors = [v for v in every_vector if wanted[v[0]]]
+    places: list[tuple[int, int, int]] = []
+
+    def goal(name: str, block: int) -> None:
+        columns = shapes[name][1] if len(shapes[name]) > 1 else 1
+        offset = block * units * columns * form.dtype.itemsize
+        places.append((_ROW * len(places), step.parameters.index(name), offset))
+
     terms_of: list[list[tuple[int, ...]]] = []  # for each matrix and gate what is added up
-    matrices, vectors = _goals(plan)
-
-    def goal(name: str, block: int) -> int:
-        tensor = goals[name]
-        assert tensor is not None
-        return tensor.data_ptr() + block * units * tensor.stride(0) * form.dtype.itemsize
-
     for name, block, factor in matrices:
-        if goals[name] is None:
-            continue
-        first = goal(name, block)
+        goal(name, block)
         if name == "weight_ih":
             inner = form.target.bulk.padded(sizes.width, lanes)
-            mine = [(units, plan.z_x[factor], 0, x_stride, sizes.width, inner)]
+            mine: list[tuple[int, ...]] = [
+                (units, plan.z_x[factor], 0, x_stride, sizes.width, inner)
+            ]
         else:
-            rows, columns = plan.step.matrices.get(factor, ("H", plan.step.output_space))
+            rows, columns = step.matrices.get(factor, ("H", step.output_space))
             inner = padded_units(form, size[columns])
             mine = [
                 (size[rows], z, operands.index(operand), 1, size[columns], inner)
                 for other, z, operand in plan.z_product
                 if other == factor
             ]
-        terms_of.append([(first, *each) for each in mine])
-    singles = [
-        (goal(name, block), units, z) for name, block, z in vectors if goals[name] is not None
-    ]
-    numbers, more = array("q"), len(terms_of) + len(singles)
+        terms_of.append(mine)
+    numbers, more = array("q"), len(terms_of) + len(vectors)
     for terms in terms_of:
-        numbers.extend((*terms[0], len(terms), more))
+        numbers.extend((0, *terms[0], len(terms), more))
         more += len(terms) - 1
-    for single in singles:
-        numbers.extend((*single, 0, 0, 0, 0, 0, 0))
+    for name, block, column in vectors:
+        goal(name, block)
+        numbers.extend((0, units, column, 0, 0, 0, 0, 0, 0))
     for terms in terms_of:
         for term in terms[1:]:
-            numbers.extend((*term, 0, 0))
-    return numbers or array("q", [0])
+            numbers.extend((0, *term, 0, 0))
+    return Jobs(numbers or array("q", [0]), places)
