@@ -49,3 +49,16 @@ def threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def no_kernels_in_memory() -> Iterator[None]:
+    """A process that has compiled nothing yet; what it had is put back at the end."""
+    from elman.compiler import kernel
+
+    kept = dict(kernel._kernels), dict(kernel.CALLS)
+    kernel.forget()
+    yield
+    kernel.forget()
+    kernel._kernels.update(kept[0])
+    kernel.CALLS.update(kept[1])

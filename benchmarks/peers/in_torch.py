@@ -1,4 +1,4 @@
-"""PyTorch: a loop over the steps, as users write cells of their own; the input projected at once."""
+"""PyTorch: a loop over the steps, as users write their own cells; the input projected at once."""
 
 from __future__ import annotations
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -75,3 +76,25 @@ class Weights(NamedTuple):
         if not step.projection:
             return units, units
         return units, self.more[list(step.matrices).index(step.projection)].shape[0]
+
+
+class Given(NamedTuple):
+    """The tensors of a layer's call, by kind; :meth:`flat` and :meth:`of` are inverse."""
+
+    x: Tensor
+    initial: Sequence[Tensor | None]  # for each state (D, B, H)
+    inputs: Sequence[Tensor]  # for each further input (T, B, H) or (N, H)
+    weights: Sequence[Weights]  # for each direction
+
+    def flat(self) -> list[Tensor | None]:
+        return [self.x, *self.initial, *self.inputs, *(t for w in self.weights for t in w.flat())]
+
+    @staticmethod
+    def of(step: Step, flat: Sequence[Any]) -> Given:
+        states, first = 1 + len(step.states), 1 + len(step.states) + len(step.inputs)
+        count = 4 + len(step.matrices) + len(step.vectors)
+        weights = [
+            Weights(flat[i], flat[i + 1], flat[i + 2], flat[i + 3], tuple(flat[i + 4 : i + count]))
+            for i in range(first, len(flat), count)
+        ]
+        return Given(flat[0], flat[1:states], flat[states:first], weights)

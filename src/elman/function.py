@@ -14,19 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import operators
-from .batch import Rows, Weights
+from . import operators, reference
+from .batch import Given, Rows, Weights
 from .cell import Step
-from .execution import (
-    Given,
-    Spec,
-    by_reference,
-    check_shapes,
-    gradients_of,
-    run,
-    through_reference,
-)
-from .paths import arithmetic, kernel_isa, readable
+from .execution import Bound, bind
+from .paths import arithmetic, readable
 
 
 def recur(
@@ -69,16 +61,14 @@ def recur(
     if torch.compiler.is_compiling():
         if operators.suit(rows, given):
             return operators.recur(step, given)
-        return by_reference(step, rows, given)
-    check_shapes(step, rows, given)
-    isa = kernel_isa(tensors)
-    if isa is None or rows.N == 0:
-        return by_reference(step, rows, given)
-    spec = Spec(step, rows, isa, recompute)
+        return reference.layer(step, rows, given)
+    bound = bind(step, rows, tensors, recompute)
+    if bound is None:
+        return reference.layer(step, rows, given)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
-        output, *final = _Recurrence.apply(spec, *tensors)
+        output, *final = _Recurrence.apply(bound, rows, *tensors)
     else:
-        output, final, _ = run(spec, given, keep=False)
+        (output, *final), _ = bound.run(rows, tensors, keep=False)
     return output, final
 
 
@@ -90,24 +80,25 @@ class _Recurrence(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, spec: Spec, *tensors: Tensor | None) -> Any:
+    def forward(ctx: Any, bound: Bound, rows: Rows, *tensors: Tensor | None) -> Any:
         ctx.set_materialize_grads(False)
-        output, final, kept = run(spec, Given.of(spec.step, tensors), keep=True)
-        ctx.spec, ctx.count = spec, len(tensors)
+        results, kept = bound.run(rows, tensors, keep=True)
+        ctx.bound, ctx.rows, ctx.count = bound, rows, len(tensors)
         ctx.save_for_backward(*tensors, *kept)
-        return output, *final
+        return tuple(results)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        saved, spec = ctx.saved_tensors, ctx.spec
-        given, kept = Given.of(spec.step, saved[: ctx.count]), saved[ctx.count :]
-        needed, graph = ctx.needs_input_grad[1:], torch.is_grad_enabled()
+        saved, rows, count = ctx.saved_tensors, ctx.rows, ctx.count
+        tensors, kept = saved[:count], saved[count:]
+        needed, graph = ctx.needs_input_grad[2:], torch.is_grad_enabled()
         arrived = [None if g is None else g.resolve_neg() for g in gradients]
         if any(g is not None for g in arrived) and (graph or not readable(arrived)):
+            step = ctx.bound.step
+            given = Given.of(step, tensors)
             with torch.enable_grad():
-                found = through_reference(
-                    spec.step, spec.rows, given, arrived, needed, create_graph=graph
-                )
+                found = reference.gradients(step, rows, given, arrived, needed, create_graph=graph)
         else:
-            found = gradients_of(spec, given, kept, arrived, needed)
-        return None, *found
+            bound = ctx.bound.again(rows, tensors)
+            found = bound.gradients(rows, tensors, kept, arrived, needed)
+        return None, None, *found

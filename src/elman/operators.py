@@ -4,24 +4,25 @@
 fake kernels, so the shapes of their results are known for any number of steps and rows. A
 formula is named by a digest of itself, so that a program exported in one process runs in another
 where such a cell has been traced. The tensors of a call are one list: ``present`` says which of
-them (see ``execution.Given``) are there.
+them (see ``batch.Given``) are there.
 """
 
 # ruff: noqa: ARG001 - a fake kernel takes all the arguments of its operator
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from .batch import Rows
+from . import reference
+from .batch import Given, Rows
 from .cell import STEPS, Step
 from .compiler.kernel import DTYPES, kernel_for
 from .errors import PathError
-from .execution import Given, Spec, by_reference, check_shapes, gradients_of, run
-from .paths import current_isa, kernel_isa, obstacle
+from .execution import Bound, bind
+from .paths import current_isa, obstacle
 
 
 def suit(rows: Rows, given: Given) -> bool:
@@ -39,20 +40,27 @@ def recur(step: Step, given: Given) -> tuple[Tensor, list[Tensor]]:
     return results[0], list(results[1 : 1 + len(step.states)])
 
 
-def _unpack(formula: str, tensors: Sequence[Tensor], present: Sequence[bool]) -> tuple[Spec, Given]:
+class _Unpacked(NamedTuple):
     """The arguments of an operator as the rest of elman has them."""
+
+    step: Step
+    rows: Rows
+    given: Given
+    bound: Bound | None  # None for calls of no rows, which the reference answers
+
+
+def _unpack(formula: str, tensors: Sequence[Tensor], present: Sequence[bool]) -> _Unpacked:
     step = STEPS.get(formula)
     if step is None:
         raise RuntimeError(f"the cell of the formula {formula!r} is gone: keep it alive")
     given = _given(step, tensors, present)
     every = given.flat()
     rows = Rows(given.x.shape[0], given.x.shape[1], given.x.shape[0] * given.x.shape[1])
-    isa = kernel_isa(every)
-    if isa is None:
+    bound = bind(step, rows, every)
+    if bound is None and rows.N:
         why = obstacle(every)
         raise PathError(f"a compiled program runs the kernel, which is not possible here: {why}")
-    check_shapes(step, rows, given)
-    return Spec(step, rows, isa), given
+    return _Unpacked(step, rows, given, bound)
 
 
 def _given(step: Step, tensors: Sequence[Tensor], present: Sequence[bool]) -> Given:
@@ -75,13 +83,14 @@ def _forward(
     formula: str, tensors: Sequence[Tensor], present: Sequence[bool], keep: bool
 ) -> list[Tensor]:
     """The output, the final states, and what is kept for the backward pass if ``keep``."""
-    spec, given = _unpack(formula, tensors, present)
-    if spec.rows.N == 0:
-        output, final = by_reference(spec.step, spec.rows, given)
+    step, rows, given, bound = _unpack(formula, tensors, present)
+    if bound is None:
+        output, final = reference.layer(step, rows, given)
+        results = [output, *final]
         kept = [given.x.new_empty(0) for _ in given.weights] if keep else []
     else:
-        output, final, kept = run(spec, given, keep)
-    return [output, *final, *kept]
+        results, kept = bound.run(rows, given.flat(), keep)
+    return [*results, *kept]
 
 
 @_forward.register_fake
@@ -110,19 +119,17 @@ def _backward(
     needed: Sequence[bool],
 ) -> list[Tensor]:
     """The gradients of those tensors that are needed."""
-    spec, given = _unpack(formula, tensors, present)
-    if spec.rows.N == 0:
+    _, rows, given, bound = _unpack(formula, tensors, present)
+    if bound is None:
         return [torch.zeros_like(t) for t, n in zip(tensors, needed, strict=True) if n]
-    units, projected = given.weights[0].sizes(spec.step)
-    directions, B = len(given.weights), spec.rows.B
-    size = spec.kernel(given.x, units).saved_size(spec.rows, units)
-    shapes = [(*given.x.shape[:2], directions * projected), (directions, B, projected)]
-    shapes += [(directions, B, units)] * (len(spec.step.states) - 1)
-    if [k.numel() for k in kept] != [size] * directions or [g.shape for g in gradients] != shapes:
+    if [k.numel() for k in kept] != [bound.saved_size] * bound.count or [
+        tuple(g.shape) for g in gradients
+    ] != bound.shapes:
         raise RuntimeError("elman::recur_backward: these tensors are not of the forward pass")
     asked = iter(needed)
     wanted = [here and next(asked) for here in present]
-    return [g for g in gradients_of(spec, given, kept, gradients, wanted) if g is not None]
+    found = bound.gradients(rows, given.flat(), kept, gradients, wanted)
+    return [g for g in found if g is not None]
 
 
 @_backward.register_fake

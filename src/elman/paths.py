@@ -123,18 +123,22 @@ def readable(gradients: Sequence[Tensor | None]) -> bool:
     return not any(g is not None and (g._is_zerotensor() or batched(g)) for g in gradients)
 
 
+def ready_isa() -> ISA | None:
+    """The instruction set that kernels run with here and now, if they can read the tensors."""
+    if _path.get() == "reference" or _onlooker():
+        return None
+    return current_isa()
+
+
 def kernel_isa(tensors: Sequence[Tensor | None]) -> ISA | None:
     """The instruction set of the kernel for these tensors; None if the reference runs.
 
     Raises PathError if the kernel was asked for by force and cannot run.
     """
-    wanted = _path.get()
-    if wanted == "reference":
-        return None
-    isa = current_isa()
-    if isa is not None and not _onlooker() and not unfit(tensors):
+    isa = ready_isa()
+    if isa is not None and not unfit(tensors):
         return isa
-    if wanted == "kernel":
+    if _path.get() == "kernel":
         raise PathError(f"set_path('kernel'), but {obstacle(tensors)}")
     return None
 

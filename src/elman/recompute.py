@@ -15,58 +15,54 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from .batch import Rows, Weights
-from .compiler.kernel import Gradients, Kernel
+from .batch import Rows
+from .compiler.kernel import Kernel
+from .compiler.sizes import Sizes
 
+Tensors = Sequence[Tensor | None]
 _Maybe = TypeVar("_Maybe", Tensor, Tensor | None)
 
 
 def forward(
     kernel: Kernel,
     rows: Rows,
-    x: Tensor,
-    weights: Weights,
-    initial: Sequence[Tensor | None],
-    output: Tensor,
-    final: Sequence[Tensor],
-    inputs: Sequence[Tensor],
+    size: Sizes,
+    tensors: Tensors,
+    results: Sequence[Tensor],
+    direction: int,
 ) -> list[Tensor]:
-    """Writes ``output`` and ``final``; returns for each state its values before each segment,
-    ``(segments, B, H)``."""
-    now = [f[None] if f.dim() == 2 else f for f in final]
-    for given, state in zip(initial, now, strict=True):
+    """Writes a direction's part of the ``results``; returns for each state its values before each
+    segment, ``(segments, B, H)``. The tensors are those of :meth:`Kernel.forward`."""
+    states = len(kernel.plan.step.states)
+    one = _one(kernel, tensors, direction)
+    output, *now = _ends(results, size, direction)
+    for given, state in zip(one[1 : 1 + states], now, strict=True):
         state.zero_() if given is None else state.copy_(given)
     before: list[list[Tensor]] = []
     for a, b in rows.segments():
         part = rows.part(a, b)
         before.append([state.clone() for state in now])
-        states = [state[:, : part.B] for state in now]  # read at a row's start, written at its end
-        kernel.forward(
-            part,
-            _steps(x, rows, a, b),
-            weights,
-            states,
-            _steps(output, rows, a, b),
-            states,
-            None,
-            [_steps(i, rows, a, b) for i in inputs],
-        )
+        begin = [state[:, : part.B] for state in now]  # read at a row's start, written at its end
+        mine = _part(kernel, one, begin, rows, a, b)
+        kernel.forward(part, size, mine, [_steps(output, rows, a, b), *begin], None)
     return [torch.cat(values) for values in zip(*before, strict=True)]
 
 
 def backward(
     kernel: Kernel,
     rows: Rows,
-    x: Tensor,
-    weights: Weights,
+    size: Sizes,
+    tensors: Tensors,
     before: Sequence[Tensor],
-    gout: Tensor | None,
-    gfinal: Sequence[Tensor | None],
-    wanted: Gradients,
-    inputs: Sequence[Tensor],
+    arrived: Tensors,
+    goals: Tensors,
+    direction: int,
 ) -> None:
-    """Writes the tensors of ``wanted`` that are not None."""
-    units = weights.sizes(kernel.plan.step)[0]
+    """Writes a direction's part of those ``goals`` that are not None, see :meth:`Kernel.backward`;
+    ``arrived`` are the gradients of the results."""
+    states = len(kernel.plan.step.states)
+    one, wanted = _one(kernel, tensors, direction), _one(kernel, goals, direction)
+    gout, *gfinal = _ends(arrived, size, direction)
     now = [torch.zeros_like(b[:1]) for b in before]
     for state, given in zip(now, gfinal, strict=True):
         if given is not None:
@@ -74,28 +70,54 @@ def backward(
     segments = rows.segments()
     for index, (a, b) in reversed(list(enumerate(segments))):
         part = rows.part(a, b)
-        mine, further = _steps(x, rows, a, b), [_steps(i, rows, a, b) for i in inputs]
-        saved = x.new_empty(kernel.saved_size(part, units))
-        start = [s[index : index + 1, : part.B] for s in before]
-        end = [torch.empty_like(s) for s in start]
-        output = x.new_empty((*mine.shape[:-1], before[0].shape[-1]))
-        kernel.forward(part, mine, weights, start, output, end, saved, further)
-        states = [state[:, : part.B] for state in now]
-        goals = Gradients(
-            _steps(wanted.x, rows, a, b),
-            wanted.add,
-            states,
-            [_steps(i, rows, a, b) for i in wanted.inputs],
-            wanted.weights,
+        begin = [s[index : index + 1, : part.B] for s in before]
+        mine = _part(kernel, one, begin, rows, a, b)
+        x, after = mine[0], [state[:, : part.B] for state in now]
+        assert x is not None
+        saved = x.new_empty(kernel.saved_size(part, size.units))
+        results = [x.new_empty((*x.shape[:-1], size.projected))]
+        results += [torch.empty_like(s) for s in begin]
+        kernel.forward(part, size, mine, results, saved)
+        kernel.backward(
+            part,
+            size,
+            mine,
+            [_steps(gout, rows, a, b), *after],
+            _part(kernel, wanted, after, rows, a, b),
+            saved,
+            add=direction > 0,
             segment=True,
             add_weights=index + 1 < len(segments),
         )
-        kernel.backward(
-            part, mine, weights, saved, _steps(gout, rows, a, b), states, goals, further
-        )
-    for state, goal in zip(now, wanted.initial, strict=True):
+    for state, goal in zip(now, wanted[1 : 1 + states], strict=True):
         if goal is not None:
-            goal.copy_(state.view(goal.shape))
+            goal.copy_(state)
+
+
+def _one(kernel: Kernel, tensors: Tensors, direction: int) -> list[Tensor | None]:
+    """Those of one direction."""
+    step = kernel.plan.step
+    states, first = 1 + len(step.states), kernel.first_weight(direction)
+    initial = [None if t is None else t[direction : direction + 1] for t in tensors[1:states]]
+    inputs = tensors[states : kernel.first_weight(0)]
+    return [tensors[0], *initial, *inputs, *tensors[first : first + len(step.parameters)]]
+
+
+def _ends(tensors: Sequence[_Maybe], size: Sizes, direction: int) -> list[_Maybe]:
+    """A direction's part of the units of an output, and of final states."""
+    output, *final = tensors
+    if output is not None:
+        output = output.narrow(-1, direction * size.projected, size.projected)
+    return [output, *(None if t is None else t[direction : direction + 1] for t in final)]
+
+
+def _part(
+    kernel: Kernel, one: Tensors, states: Sequence[Tensor], rows: Rows, first: int, stop: int
+) -> list[Tensor | None]:
+    """Some steps of a direction's tensors, with these for the initial states."""
+    weights, begin = kernel.first_weight(0), 1 + len(states)
+    inputs = [_steps(t, rows, first, stop) for t in one[begin:weights]]
+    return [_steps(one[0], rows, first, stop), *states, *inputs, *one[weights:]]
 
 
 def _steps(tensor: _Maybe, rows: Rows, first: int, stop: int) -> _Maybe:

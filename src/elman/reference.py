@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from .batch import Rows, Weights
+from .batch import Given, Rows, Weights
 from .cell import Step
 from .expr import Node, evaluate
 
@@ -72,6 +72,73 @@ def run(
         ]
     ordered = [outputs[t] for t in range(rows.T)]
     return (torch.cat(ordered) if ragged else torch.stack(ordered)), states
+
+
+def layer(step: Step, rows: Rows, given: Given) -> tuple[Tensor, list[Tensor]]:
+    """What :func:`elman.function.recur` computes, by PyTorch operations, in the weights' dtype."""
+    if torch._C._is_any_autocast_enabled():
+        with torch.autocast(given.x.device.type, enabled=False):
+            return layer(step, rows, given)
+    _check_alike(given)
+    outputs, finals = [], []
+    for d, mine in enumerate(given.weights):
+        units, projected = mine.sizes(step)
+        h0 = [
+            h[d]
+            if h is not None
+            else given.x.new_zeros(rows.B, projected if name == step.states[0] else units)
+            for name, h in zip(step.states, given.initial, strict=True)
+        ]
+        way = rows._replace(reverse=True) if d else rows
+        output, final = run(step, way, given.x, mine, h0, given.inputs)
+        outputs.append(output)
+        finals.append(final)
+    states = [torch.stack(parts) for parts in zip(*finals, strict=True)]
+    return (outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)), states
+
+
+def gradients(
+    step: Step,
+    rows: Rows,
+    given: Given,
+    arrived: Sequence[Tensor | None],
+    needed: Sequence[bool],
+    create_graph: bool,
+) -> list[Tensor | None]:
+    """The gradients of those of the call's tensors that are ``needed``, flat; differentiable if
+    ``create_graph``.
+
+    They are taken of fresh views: the tensors themselves may depend on one another, and then
+    their gradients here would count what the caller's graph counts again.
+    """
+    leaves = [None if t is None else t.view_as(t) for t in given.flat()]
+    output, final = layer(step, rows, Given.of(step, leaves))
+    results = [(o, g) for o, g in zip((output, *final), arrived, strict=True) if g is not None]
+    wanted = [t for t, n in zip(leaves, needed, strict=True) if n and t is not None]
+    found = iter(
+        torch.autograd.grad(
+            [o for o, _ in results],
+            wanted,
+            [g for _, g in results],
+            create_graph=create_graph,
+            allow_unused=True,
+        )
+    )
+    return [
+        next(found) if n and t is not None else None for t, n in zip(leaves, needed, strict=True)
+    ]
+
+
+def _check_alike(given: Given) -> None:
+    """PyTorch operations would convert some mixtures of dtypes and devices, and refuse others."""
+    x = given.x
+    for t in given.flat():
+        if t is not None and (t.dtype != x.dtype or t.device != x.device):
+            raise RuntimeError(
+                f"expected all tensors of the input's dtype and device, {x.dtype} on {x.device}, "
+                f"got {t.dtype} on {t.device} in shape {tuple(t.shape)}: something has replaced a "
+                f"weight; convert the module with module.to({x.dtype})"
+            )
 
 
 def _blocks(gates: Sequence[str], units: int) -> dict[str, slice]:

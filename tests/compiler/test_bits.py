@@ -124,10 +124,9 @@ def test_a_row_has_the_same_bits_in_any_batch_on_every_isa(row, H):
 
 
 @pytest.fixture
-def one_step_chunks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def one_step_chunks(no_kernels_in_memory: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Inputs are projected for one step at a time; kernels have prepared no other size."""
     monkeypatch.setattr(sizes, "_CHUNK_BYTES", 1)
-    monkeypatch.setattr(kernel, "_kernels", {})
     yield
     chunks = [
         prepared.table[run.at["chunk"]]

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import elman
-from elman.compiler import backward, forward, isa, jit, kernel
+from elman import execution
+from elman.compiler import backward, forward, isa, jit, kernel, table
 from elman.compiler.frame import Target
 from elman.compiler.plan import plan_of
 from elman.compiler.tile import Shape
@@ -97,23 +98,25 @@ def test_the_key_of_object_code_covers_formula_target_and_pass(monkeypatch):
     assert len(keys) == len(set(keys)) == 2 * 2 * 2 * 2 * 2 * 3
 
 
+@pytest.mark.usefixtures("no_kernels_in_memory")
 def test_kernels_in_memory_are_bounded(monkeypatch):
     monkeypatch.setattr(kernel, "_KERNEL_LIMIT", 5)
-    monkeypatch.setattr(kernel, "_kernels", {})
     for units in range(1, 20):
         kernel.kernel_for(STEPS["tanh"], torch.float32, isa.available()[0], units, True)
         assert len(kernel._kernels) <= 5
 
 
-def test_prepared_sizes_are_bounded(monkeypatch):
-    monkeypatch.setattr(kernel, "_PREPARED_LIMIT", 7)
-    monkeypatch.setattr(kernel, "_kernels", {})
+@pytest.mark.usefixtures("no_kernels_in_memory")
+def test_what_is_remembered_of_calls_is_bounded(monkeypatch):
+    monkeypatch.setattr(table, "_LIMIT", 7)
+    monkeypatch.setattr(execution, "_LIMIT", 5)
     rnn = elman.RNN(2, 3)
     with torch.no_grad():
         for steps in range(1, 30):
             rnn(torch.rand(steps, 2, 2))
     (only,) = kernel._kernels.values()
     assert 0 < len(only.infer.prepared) <= 7
+    assert 0 < len(kernel.CALLS) <= 5
 
 
 def test_an_isa_that_is_not_there_is_refused():

@@ -31,13 +31,11 @@ def x() -> Tensor:
 
 
 @pytest.fixture
-def results(
-    module: elman.RNN, x: Tensor, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[], list[Tensor]]:
+def results(no_kernels_in_memory: None, module: elman.RNN, x: Tensor) -> Callable[[], list[Tensor]]:
     """What the layer computes in a process that has no kernel yet."""
 
     def fresh() -> list[Tensor]:
-        monkeypatch.setattr(kernel, "_kernels", {})
+        kernel.forget()
         with elman.set_path("kernel"):
             return call(module, x)
 

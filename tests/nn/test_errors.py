@@ -115,7 +115,7 @@ CASES: dict[str, tuple[Call, str]] = {
     ),
     "small weight_hh": (
         lambda nn: replaced(rnn(nn), weight_hh_l0=(4, 4))(zeros(3, 2, 4)),
-        r"weight_hh of shape \(5, 5\), got \(4, 4\): something has replaced it",
+        r"weight_hh\w* of shape \(5, 5\), got \(4, 4\): something has replaced it",
     ),
     "short bias in the second layer": (
         lambda nn: replaced(rnn(nn, 2), bias_hh_l1=(4,))(zeros(3, 2, 4)),
@@ -161,7 +161,7 @@ CASES: dict[str, tuple[Call, str]] = {
     ),
     "small weight_hh of a cell": (
         lambda nn: replaced(cell(nn), weight_hh=(4, 4))(zeros(2, 4)),
-        r"weight_hh of shape \(5, 5\), got \(4, 4\): something has replaced it",
+        r"weight_hh\w* of shape \(5, 5\), got \(4, 4\): something has replaced it",
     ),
 }
 
@@ -204,7 +204,7 @@ def test_a_full_set_of_weights_of_another_size_is_refused(units: int, given: boo
         bias_ih_l0=(units,),
         bias_hh_l0=(units,),
     )
-    with pytest.raises(RuntimeError, match=r"weight_hh of shape \(5, 5\), got"):
+    with pytest.raises(RuntimeError, match=r"weight_hh\w* of shape \(5, 5\), got"):
         module(zeros(3, 2, 4), zeros(1, 2, 5) if given else None)
 
 
@@ -280,7 +280,7 @@ TEXTS: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "no weight": (
         lambda: changed(elman.RNN(4, 5), bias_hh_l0=None)(zeros(3, 2, 4)),
-        "RNN: expected bias_hh to be a Tensor, got NoneType: something has replaced it",
+        "RNN: expected bias_hh_l0 to be a Tensor, got NoneType: something has replaced it",
     ),
     "weights of two dtypes": (
         lambda: changed(elman.RNNCell(4, 5), bias_hh=torch.nn.Parameter(zeros(5).double()))(

@@ -25,14 +25,12 @@ class Based(torch.nn.RNNBase):
 
 
 @pytest.fixture
-def no_kernels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[], None]]:
+def no_kernels(
+    no_kernels_in_memory: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[[], None]:
     """A process that has no kernels in memory and none on disk; call it to forget them again."""
     monkeypatch.setenv("ELMAN_CACHE_DIR", str(tmp_path / "cache"))
-    before = dict(kernel._kernels)
-    kernel._kernels.clear()
-    yield kernel._kernels.clear
-    kernel._kernels.clear()
-    kernel._kernels.update(before)
+    return kernel.forget
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 import elman
-from elman.compiler import forward, jit, kernel
+from elman.compiler import forward, jit, kernel, table
 from tests.nn import jobs
 from tests.nn.kinds import KINDS, LAYERS, Kind, assert_same_bits, call, each, loss_of, tensors
 
@@ -35,11 +35,9 @@ def _seed() -> None:
 
 
 @pytest.fixture
-def _cold(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _cold(no_kernels_in_memory: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """No kernel is in memory or on disk."""
     monkeypatch.setenv("ELMAN_CACHE_DIR", "off")
-    monkeypatch.setattr(kernel, "_kernels", {})
-    return
 
 
 def assert_lock_is_free() -> None:
@@ -94,8 +92,8 @@ MOMENTS: dict[str, tuple[Any, str]] = {
     "compiling": (jit, "object_code"),
     "storing": (type(jit.CACHE), "store"),
     "linking": (jit, "Code"),
-    "preparing": (kernel, "_Prepared"),
-    "running": (kernel, "scratch"),
+    "preparing": (table, "Prepared"),
+    "running": (table, "scratch"),
 }
 
 
@@ -162,7 +160,7 @@ inside.wait()
 child = os.fork()
 if not child:
     signal.alarm(20)
-    kernel._kernels.clear()
+    kernel.forget()
     with elman.set_path("kernel"):
         os._exit(0 if torch.equal(rnn(x)[0], expected) else 2)
 other.join()

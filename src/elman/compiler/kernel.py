@@ -1,180 +1,47 @@
-"""A step's compiled passes, and how they are called.
-
-A call is a table of 64-bit slots. What depends on sizes and strides alone is prepared once for each
-set of them (:class:`_Prepared`); a call copies it and fills in the addresses.
-"""
+"""A step's compiled passes, for one direction of a layer."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..batch import Rows, Weights
+from ..batch import Rows
 from ..cell import Step
-from ..runtime.memory import scratch
-from ..runtime.threads import parallel_address, thread_count
+from ..runtime.threads import thread_count
 from . import backward, forward, sizes
-from .frame import Target, parameters
+from .frame import Target
 from .ir import Module
 from .isa import ISA, chains
 from .jit import LOCK, Code, load
-from .plan import Plan, plan_of
+from .plan import plan_of
 from .sizes import Form, Sizes
+from .table import Pass, Place
 from .tile import Shape
 
 DTYPES = {torch.float32: "float", torch.float64: "double"}
-_PREPARED_LIMIT = 256  # sets of sizes a kernel remembers; each is about a kilobyte
 _KERNEL_LIMIT = 128
 
 
-class Gradients(NamedTuple):
-    """Where the backward pass writes; None is not computed. Weights' are contiguous."""
-
-    x: Tensor | None  # (N, I), contiguous
-    add: bool  # x's and the inputs' are added to what is there, for the second direction
-    initial: Sequence[Tensor | None]
-    inputs: Sequence[Tensor | None]
-    weights: Weights
-    segment: bool = False  # the call is one segment of a longer one
-    add_weights: bool = False  # to the weights' of the segments that have been done
-
-
-class _Prepared:
-    """A table in which all but addresses is filled in, and what a call needs beside it."""
-
-    def __init__(
-        self,
-        table: array[int],
-        nbytes: int,
-        jobs: sizes.Jobs | None = None,
-        segments: array[int] | None = None,
-    ) -> None:
-        self.table, self.bytes = table, nbytes
-        self.jobs, self.segments = jobs, segments
-
-
-def _no_memory(tensor: Tensor) -> int:
-    """The address of a tensor without memory: null if it has no elements either."""
-    if tensor.numel():
-        raise RuntimeError(
-            f"expected a tensor of shape {tuple(tensor.shape)} to have memory, got one whose "
-            "storage has been freed, or that never had any: give it memory before the call"
-        )
-    return 0
-
-
-class _Pass:
-    """One compiled pass: its slots by name, its code, the calls it has been prepared for.
-
-    ``tensors`` names those of the caller, with the slots of their strides after their own; the
-    step's parameters follow them.
-    """
-
-    def __init__(
-        self,
-        plan: Plan,
-        slots: Sequence[str],
-        tensors: Sequence[str],
-        load_code: Callable[[], tuple[Code, str]],
-    ) -> None:
-        self.slots, self._load_code = slots, load_code
-        self.at = {slot: i for i, slot in enumerate(slots)}
-        self.given = len(tensors)
-        self.addresses = [self.at[name] for name in (*tensors, *parameters(plan.step))]
-        self.kept = [self.at[name] for name in sizes.kept_slots(plan)]
-        self.scratch = self.at["scratch"]
-        self._code: Code | None = None
-        self.origin = ""  # "disk" or "compiled", once it is loaded
-        self.prepared: dict[tuple[Any, ...], _Prepared] = {}
-
-    @property
-    def code(self) -> Code:
-        if self._code is None:
-            with LOCK:
-                if self._code is None:
-                    self._code, self.origin = self._load_code()
-        return self._code
-
-    def prepare(
-        self,
-        key: tuple[Any, ...],
-        tensors: Sequence[Tensor | None],
-        values: dict[str, int],
-        layout: sizes.Layout,
-        jobs: sizes.Jobs | None = None,
-        segments: array[int] | None = None,
-    ) -> _Prepared:
-        """Remembers the table of a call with these sizes and strides.
-
-        A tensor of the caller is ``(T, B, H)``, ``(N, H)``, ``(B, H)`` or ``(1, B, H)``; None is
-        all zeros, for which ``values`` has the address and the strides are none.
-        """
-        values = values | layout.offsets
-        table = array("q", [values.get(slot, 0) for slot in self.slots])
-        for number, (at, tensor) in enumerate(zip(self.addresses, tensors, strict=True)):
-            if tensor is not None:
-                strides = tensor.stride()
-                if number < self.given:
-                    strides = (strides[0], strides[-2], strides[-1])
-                for place, stride in enumerate(strides, at + 1):
-                    table[place] = stride
-        if len(self.prepared) >= _PREPARED_LIMIT:
-            self.prepared.clear()
-        made = self.prepared[key] = _Prepared(table, layout.bytes, jobs, segments)
-        return made
-
-    def start(
-        self,
-        prepared: _Prepared,
-        tensors: Sequence[Tensor | None],
-        rows: Rows,
-        threads: int,
-        saved: Tensor | None,
-    ) -> tuple[array[int], Any]:
-        """The table for one call, and the owner of its scratch memory."""
-        table = prepared.table[:]
-        owner, table[self.scratch] = scratch(prepared.bytes)
-        for at, tensor in zip(self.addresses, tensors, strict=True):
-            if tensor is not None:
-                table[at] = tensor.data_ptr() or _no_memory(tensor)
-        if saved is not None:
-            address = saved.data_ptr()
-            for at in self.kept:
-                table[at] += address
-        if threads > 1:
-            table[self.at["parallel"]] = parallel_address()
-        if rows.counts is not None and rows.offsets is not None:
-            table[self.at["counts"]] = rows.counts.data_ptr()
-            table[self.at["offsets"]] = rows.offsets.data_ptr()
-        return table, owner
-
-
-def _segments(rows: Rows, one: bool) -> array[int]:
-    """Where the rows of each segment begin and end, in the order of the backward pass."""
-    spans = [(0, rows.T)] if one else reversed(rows.segments())
-    return array("q", [rows.first_row(t) for span in spans for t in span])
-
-
 class Kernel:
-    """The compiled passes of a step, for one dtype, instruction set and shape of tiles."""
+    """The compiled passes of a step, for one dtype, instruction set and shape of tiles.
+
+    A call is given the tensors of a layer in the order of ``batch.Given``, those of all its
+    directions, ``count`` of them, and which direction runs. ``key`` is what a caller knows their
+    sizes and strides by; without it they are looked at.
+    """
 
     def __init__(self, form: Form) -> None:
         self.form, plan = form, form.plan
         self.columns, self.products = len(plan.columns), len(plan.products)
         self.plan = plan
-        ahead = forward.slots(plan), forward.tensors(plan)
-        self.infer = _Pass(plan, *ahead, self._loader("infer", "elman_forward"))
-        self.train = _Pass(plan, *ahead, self._loader("train", "elman_forward"))
-        self.back = _Pass(
-            plan,
-            backward.slots(plan),
-            backward.tensors(plan),
-            self._loader("backward", "elman_backward"),
-        )
+        ahead, kept = forward.slots(plan), sizes.kept_slots(plan)
+        self.infer = Pass(ahead, kept, self._loader("infer", "elman_forward"))
+        self.train = Pass(ahead, kept, self._loader("train", "elman_forward"))
+        self.back = Pass(backward.slots(plan), kept, self._loader("backward", "elman_backward"))
         self.passes = {"infer": self.infer, "train": self.train, "backward": self.back}
 
     def _loader(self, which: str, name: str) -> Callable[[], tuple[Code, str]]:
@@ -194,80 +61,170 @@ class Kernel:
     def forward(
         self,
         rows: Rows,
-        x: Tensor,
-        weights: Weights,
-        initial: Sequence[Tensor | None],
-        output: Tensor,
-        final: Sequence[Tensor],
+        size: Sizes,
+        tensors: Sequence[Tensor | None],
+        results: Sequence[Tensor],
         saved: Tensor | None,
-        inputs: Sequence[Tensor] = (),
+        direction: int = 0,
+        count: int = 1,
+        key: Any = None,
     ) -> None:
-        """Runs the forward pass; writes ``output``, ``final`` and, for training, ``saved``."""
-        size = Sizes(x.shape[-1], *weights.sizes(self.plan.step))
-        width, units, _ = size
+        """Runs the forward pass; writes the ``results``, output and final states, and ``saved``."""
         run = self.infer if saved is None else self.train
         T, B, N, counts, _, reverse = rows
-        work = 2.0 * N * units * (self.columns * width + self.products * units)
-        threads = thread_count(work, B)
-        tensors = [x, output, *initial, *final, *inputs, *weights.flat()]
-        strides = [None if t is None else t.stride() for t in tensors]
-        key = (T, B, N, counts is None, reverse, size, threads, *strides)
-        prepared = run.prepared.get(key)
+        threads = thread_count(self._work(2.0, N, size), B)
+        every = [*tensors, *results]
+        if key is None:
+            key = [None if t is None else t.stride() for t in every]
+            key = (T, B, N, counts is None, reverse, size, direction, count, *key)
+        prepared = run.prepared.get((key, threads))
         if prepared is None:
             made = sizes.forward(self.form, rows, size, threads, saved is not None)
-            prepared = run.prepare(key, tensors, *made)
-        table, owner = run.start(prepared, tensors, rows, threads, saved)
+            places = self._given(every, direction, count)
+            of_results = self._ends("output", "hn", every, len(tensors), direction, count)
+            prepared = run.prepare((key, threads), every, [*places, *of_results], *made)
+        table, owner = run.start(prepared, every, rows, threads, saved)
         run.code.call(table.buffer_info()[0])
         del owner  # until here the code used it
 
     def backward(
         self,
         rows: Rows,
-        x: Tensor,
-        weights: Weights,
+        size: Sizes,
+        tensors: Sequence[Tensor | None],
+        gradients: Sequence[Tensor | None],
+        goals: Sequence[Tensor | None],
         saved: Tensor,
-        gout: Tensor | None,
-        gfinal: Sequence[Tensor | None],
-        wanted: Gradients,
-        inputs: Sequence[Tensor] = (),
+        direction: int = 0,
+        count: int = 1,
+        key: Any = None,
+        *,
+        add: bool = False,
+        segment: bool = False,
+        add_weights: bool = False,
     ) -> None:
-        """Runs the backward pass; writes the tensors of ``wanted`` that are not None."""
-        size = Sizes(x.shape[-1], *weights.sizes(self.plan.step))
-        width, units, _ = size
+        """Runs the backward pass; writes those ``goals`` that are not None, in the order of the
+        tensors, x's and the weights' contiguous.
+
+        Args:
+            gradients: those of the results.
+            add: x's and the inputs' are added to what is there, for the second direction.
+            segment: the call is one segment of a longer one.
+            add_weights: so are the weights', to those of the segments that have been done.
+        """
         run = self.back
         T, B, N, counts, _, reverse = rows
-        work = 4.0 * N * units * (self.columns * width + self.products * units)
-        threads = thread_count(work, B)
-        goals = wanted.weights.flat()
-        tensors = [
-            *(x, gout, *gfinal, *wanted.initial, *inputs, *wanted.inputs),
-            *weights.flat(),
-        ]
-        strides = [None if t is None else t.stride() for t in tensors]
-        asked = tuple([goal is not None for goal in goals])
-        key = (T, B, N, counts is None, reverse, size, threads, wanted.segment, asked, *strides)
-        prepared = run.prepared.get(key)
+        threads = thread_count(self._work(4.0, N, size), B)
+        every = [*tensors, *gradients, *goals]
+        if key is None:
+            key = [None if t is None else t.stride() for t in every]
+            key = (T, B, N, counts is None, reverse, size, direction, count, segment, *key)
+        prepared = run.prepared.get((key, threads))
+        mine = self.first_weight(direction)
         if prepared is None:
+            wanted = goals[mine : mine + len(self.plan.step.parameters)]
+            asked = [goal is not None for goal in wanted]
             made = sizes.backward(self.form, rows, size, threads, asked)
+            x = tensors[0]
+            assert x is not None
             jobs = sizes.jobs(self.form, asked, x.stride(-1), size)
-            segments = _segments(rows, wanted.segment) if counts is None else None
-            prepared = run.prepare(key, tensors, *made, jobs, segments)
-        table, owner = run.start(prepared, tensors, rows, threads, saved)
+            segments = _segments(rows, segment) if counts is None else None
+            places = [*self._given(every, direction, count, backwards=True)]
+            places += self._ends("gout", "ghn", every, len(tensors), direction, count)
+            places += self._goals(every, len(tensors) + len(gradients), direction, count)
+            prepared = run.prepare((key, threads), every, places, *made, jobs, segments)
+        table, owner = run.start(prepared, every, rows, threads, saved)
         at = run.at
-        if wanted.x is not None:
-            table[at["dx"]] = wanted.x.data_ptr()
-        table[at["dx.add"]], table[at["sums.add"]] = wanted.add, wanted.add_weights
+        table[at["dx.add"]], table[at["sums.add"]] = add, add_weights
         assert prepared.jobs is not None
-        list_of_jobs = prepared.jobs.of(goals)
-        table[at["jobs"]] = list_of_jobs.buffer_info()[0]
-        segments = prepared.segments or _segments(rows, wanted.segment)
+        jobs_now = prepared.jobs.of(goals, mine)
+        table[at["jobs"]] = jobs_now.buffer_info()[0]
+        segments = prepared.segments or _segments(rows, segment)
         table[at["segments"]], numbers = segments.buffer_info()
         table[at["segments.n"]] = numbers // 2
         run.code.call(table.buffer_info()[0])
-        del owner, list_of_jobs, segments
+        del owner, jobs_now, segments
+
+    def _work(self, each: float, rows: int, size: Sizes) -> float:
+        width, units, _ = size
+        return each * rows * units * (self.columns * width + self.products * units)
+
+    def first_weight(self, direction: int) -> int:
+        """The number of a direction's first parameter."""
+        step = self.plan.step
+        return 1 + len(step.states) + len(step.inputs) + direction * len(step.parameters)
+
+    def _given(
+        self,
+        every: Sequence[Tensor | None],
+        direction: int,
+        count: int,
+        backwards: bool = False,
+    ) -> Iterator[Place]:
+        """The tensors of the layer; the backward pass does not read the initial states."""
+        step = self.plan.step
+        yield Place("x", 0)
+        if not backwards:
+            yield from self._states("h0", every, 1, direction, count)
+        for number, name in enumerate(step.inputs, 1 + len(step.states)):
+            yield Place(f"input.{name}", number)
+        for number, name in enumerate(step.parameters, self.first_weight(direction)):
+            yield Place(name, number, outside=False)
+
+    def _states(
+        self, slot: str, every: Sequence[Tensor | None], first: int, direction: int, count: int
+    ) -> Iterator[Place]:
+        """A direction's part of tensors ``(count, B, H)``, one for each state."""
+        for number, name in enumerate(self.plan.step.states, first):
+            tensor, offset = every[number], 0
+            if tensor is not None and count > 1:
+                offset = direction * tensor.stride(0) * tensor.itemsize
+            yield Place(f"{slot}.{name}", number, offset)
+
+    def _ends(
+        self,
+        output: str,
+        state: str,
+        every: Sequence[Tensor | None],
+        first: int,
+        direction: int,
+        count: int,
+    ) -> Iterator[Place]:
+        """A direction's part of the units of the output, and of the final states after it."""
+        tensor, offset = every[first], 0
+        if tensor is not None:
+            units = tensor.shape[-1] // count
+            offset = direction * units * tensor.stride(-1) * tensor.itemsize
+        yield Place(output, first, offset)
+        yield from self._states(state, every, first + 1, direction, count)
+
+    def _goals(
+        self, every: Sequence[Tensor | None], first: int, direction: int, count: int
+    ) -> Iterator[Place]:
+        """The gradients but those of the weights, which are the jobs'."""
+        if self.plan.z_x:
+            yield Place("dx", first, strided=False)
+        yield from self._states("gh0", every, first + 1, direction, count)
+        states = len(self.plan.step.states)
+        for number, name in enumerate(self.plan.step.inputs, first + 1 + states):
+            yield Place(f"ginput.{name}", number)
+
+
+def _segments(rows: Rows, one: bool) -> array[int]:
+    """Where the rows of each segment begin and end, in the order of the backward pass."""
+    spans = [(0, rows.T)] if one else reversed(rows.segments())
+    return array("q", [rows.first_row(t) for span in spans for t in span])
 
 
 _kernels: dict[tuple[Any, ...], Kernel] = {}
+#: What callers remember of calls, by their signatures. It holds kernels, and goes when one goes.
+CALLS: dict[tuple[Any, ...], Any] = {}
+
+
+def forget() -> None:
+    """No kernel is in memory any more."""
+    _kernels.clear()
+    CALLS.clear()
 
 
 def kernel_for(step: Step, dtype: torch.dtype, isa: ISA, units: int, single: bool) -> Kernel:
@@ -283,6 +240,7 @@ def kernel_for(step: Step, dtype: torch.dtype, isa: ISA, units: int, single: boo
             known = _same(form)
             while len(_kernels) >= _KERNEL_LIMIT:
                 _kernels.pop(next(iter(_kernels)))
+                CALLS.clear()
             kernel = _kernels.setdefault(key, known or Kernel(form))
     return kernel
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -140,7 +140,7 @@ def backward(
     rows: Rows,
     sizes: Sizes,
     threads: int,
-    asked: tuple[bool, ...],
+    asked: Sequence[bool],
 ) -> tuple[dict[str, int], Layout]:
     """The slots of the backward pass that depend on sizes, and its scratch memory."""
     plan, size, bulk = form.plan, form.dtype.itemsize, form.target.bulk
@@ -211,12 +211,11 @@ class Jobs(NamedTuple):
     table: array[int]
     goals: list[tuple[int, int, int]]
 
-    def of(self, parameters: Sequence[Tensor | None]) -> array[int]:
-        """The table for these gradients, contiguous."""
+    def of(self, gradients: Sequence[Tensor | None], first: int) -> array[int]:
+        """The table for these gradients, contiguous, those of the parameters from ``first`` on."""
         table = self.table[:]
         for place, number, offset in self.goals:
-            tensor = parameters[number]
-            assert tensor is not None
+            tensor: Any = gradients[first + number]
             table[place] = tensor.data_ptr() + offset
         return table
 

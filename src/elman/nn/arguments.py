@@ -169,40 +169,45 @@ def states(owner: str, hx: Any, count: int) -> Sequence[tuple[str, Any]]:
     return [(f"hx[{i}]", state) for i, state in enumerate(hx)]
 
 
-def weights(owner: str, step: Step, held: Sequence[Any], units: int, output: int) -> Weights:
-    """What a module holds as one layer's weights, with the two biases or without.
+def weights(
+    owner: str,
+    step: Step,
+    names: Sequence[str | None],
+    held: Sequence[Any],
+    units: int,
+    output: int,
+) -> Weights:
+    """What a module holds as one layer's weights, in the order of ``step.parameters``; where it
+    has none, the name is None.
 
     ``units`` and ``output`` are the sizes of the hidden state and of the first one. TypeError if
     something is no tensor, RuntimeError if there are more tensors or fewer, or if they are for
     states of other sizes. The other sizes are checked where the input's are.
     """
-    for i, value in enumerate(held):
-        if type(value) is not Parameter and not isinstance(value, Tensor):
-            raise TypeError(
-                f"{owner}: expected {_names(step, held)[i]} to be a Tensor, got "
-                f"{type(value).__name__}: something has replaced it"
-            )
-    further = len(step.matrices) + len(step.vectors)
-    if len(held) not in (2 + further, 4 + further):
+    if len(held) != len(step.parameters):
         raise RuntimeError(
             f"{owner}: expected the weights {', '.join(step.parameters)}, got {len(held)}: make a "
             "new module instead of changing its attributes"
         )
-    b_ih, b_hh = held[2:4] if len(held) == 4 + further else (None, None)
-    found = Weights(held[0], held[1], b_ih, b_hh, tuple(held[len(held) - further :]))
-    _check_weight(owner, "weight_hh", held[1], (len(step.u_gates) * units, output))
+    for name, value in zip(names, held, strict=True):
+        if type(value) is Parameter or name is None or isinstance(value, Tensor):
+            continue
+        raise TypeError(
+            f"{owner}: expected {name} to be a Tensor, got {type(value).__name__}: something has "
+            "replaced it"
+        )
+    w_ih, w_hh, b_ih, b_hh, *more = held
+    if w_hh is not None:
+        _check_weight(owner, names[1], w_hh, (len(step.u_gates) * units, output))
+    else:
+        _check_weight(owner, names[0], w_ih, (len(step.x_gates) * units, w_ih.shape[-1]))
     if step.projection:
-        _check_weight(owner, f"weight_{step.projection}", found.more[0], (output, units))
-    return found
+        place = list(step.matrices).index(step.projection)
+        _check_weight(owner, names[4 + place], more[place], (output, units))
+    return Weights(w_ih, w_hh, b_ih, b_hh, tuple(more))
 
 
-def _names(step: Step, held: Sequence[Any]) -> tuple[str, ...]:
-    """The names of what :func:`weights` is given."""
-    names = step.parameters
-    return names if len(held) == len(names) else (*names[:2], *names[4:])
-
-
-def _check_weight(owner: str, name: str, weight: Tensor, shape: tuple[int, int]) -> None:
+def _check_weight(owner: str, name: str | None, weight: Tensor, shape: tuple[int, int]) -> None:
     if weight.shape != shape:
         raise RuntimeError(
             f"{owner}: expected {name} of shape {shape}, got {tuple(weight.shape)}: something has "

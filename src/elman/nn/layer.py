@@ -60,10 +60,14 @@ class Layer(RNNBase):
     def _weights(self, step: Step, layer: int, direction: int) -> Weights:
         """The tensors that the module holds now, whatever put them there."""
         index = layer * (2 if self.bidirectional else 1) + direction
-        plain = self._parameters  # a parametrized weight is not there but an attribute
-        tensors: list[Any] = [
-            plain[name] if name in plain else getattr(self, name)
-            for name in self._all_weights[index]
+        plain: Any = self._parameters  # a parametrized weight is not there but an attribute
+        names: list[str | None] = [*self._all_weights[index]]
+        if len(names) + 2 == len(step.parameters):
+            names[2:2] = (None, None)  # there are no biases
+        tensors = [
+            plain[name] if name in plain else None if name is None else getattr(self, name)
+            for name in names
         ]
         output = self.proj_size if step.projection else self.hidden_size
-        return arguments.weights(type(self).__name__, step, tensors, self.hidden_size, output)
+        owner = type(self).__name__
+        return arguments.weights(owner, step, names, tensors, self.hidden_size, output)

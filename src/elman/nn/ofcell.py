@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 from torch.nn import Parameter
 
 from ..batch import Weights
 from ..cell import Cell, Step
+from . import arguments
 
 
 class Parameters(NamedTuple):
@@ -46,7 +46,6 @@ class OfCell(torch.nn.Module):
         step = self._traced
         self._sets = tuple(sets)
         self._names: list[dict[str, str]] = []  # of each set: the full names by those of the step
-        self._expected: list[dict[str, tuple[int, ...]]] = []  # and the shapes
         self._initial: list[dict[str, str]] = []  # the same of learned initial states
         for suffix, width, units, projected in sets:
             shapes = step.shapes(width, units, projected)
@@ -55,7 +54,6 @@ class OfCell(torch.nn.Module):
             size = {"H": units, "P": projected}
             states = {s: (size[step.space(s)],) for s in step.states if learn_initial}
             self._names.append({name: name + suffix for name in shapes})
-            self._expected.append(shapes)
             self._initial.append({state: f"initial_{state}{suffix}" for state in states})
             for names, found in ((self._names[-1], shapes), (self._initial[-1], states)):
                 for name, shape in found.items():
@@ -115,24 +113,15 @@ class OfCell(torch.nn.Module):
 
     def _weights(self, step: Step, index: int) -> Weights:
         """The tensors of a set that the module holds now, whatever put them there."""
-        plain, names, shapes = self._parameters, self._names[index], self._expected[index]
-        found: dict[str, Any] = {}
-        for name, full in names.items():
-            value = plain[full] if full in plain else getattr(self, full)
-            if type(value) is not Parameter and not isinstance(value, Tensor):
-                raise TypeError(
-                    f"{type(self).__name__}: expected {full} to be a Tensor, got "
-                    f"{type(value).__name__}: something has replaced it"
-                )
-            if value.shape != shapes[name]:
-                raise RuntimeError(
-                    f"{type(self).__name__}: expected {full} of shape {shapes[name]}, got "
-                    f"{tuple(value.shape)}: something has replaced it"
-                )
-            found[name] = value
-        more = tuple(found[f"weight_{name}"] for name in (*step.matrices, *step.vectors))
-        get = found.get
-        return Weights(get("weight_ih"), get("weight_hh"), get("bias_ih"), get("bias_hh"), more)
+        plain: Any = self._parameters
+        full = self._names[index]
+        names = [full.get(name) for name in step.parameters]
+        held = [
+            plain[name] if name in plain else None if name is None else getattr(self, name)
+            for name in names
+        ]
+        _, _, units, projected = self._sets[index]
+        return arguments.weights(type(self).__name__, step, names, held, units, projected)
 
     def _shown(self, **options: tuple[Any, Any]) -> str:
         """The arguments for ``repr``: those options that differ from their defaults."""

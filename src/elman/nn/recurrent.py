@@ -206,6 +206,8 @@ class Recurrent(OfCell):
             arguments.check_shape(owner, name, state, shape, meaning)
             return state
 
+        if hx is None and not self.learn_initial:
+            return [[None] * len(step.states)] * self.num_layers
         if hx is None:
             return [
                 [self._learned(layer, state, B) for state in step.states]
@@ -244,9 +246,7 @@ class Recurrent(OfCell):
         """The units of a state in every layer."""
         return (self.proj_size,) * self.num_layers if step.space(state) == "P" else self._units
 
-    def _learned(self, layer: int, state: str, B: int) -> Tensor | None:
-        if not self.learn_initial:
-            return None
+    def _learned(self, layer: int, state: str, B: int) -> Tensor:
         names = self._initial[layer * self.directions :][: self.directions]
         one = torch.stack([getattr(self, of[state]) for of in names])
         return one[:, None].expand(-1, B, -1)

@@ -12,6 +12,9 @@ from ..cell import Step
 from ..function import recur
 from . import arguments
 
+_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+_WITHOUT_BIASES = (*_NAMES[:2], None, None)
+
 
 class Single(RNNCellBase):
     """One step with the parameters of torch.nn's cell. A subclass adds its formula."""
@@ -23,11 +26,10 @@ class Single(RNNCellBase):
     def forward(self, input: Tensor, hx: Any = None) -> Any:
         """The new states, in the form of ``hx``."""
         owner, step = type(self).__name__, self._step()
-        weight, bias_ih, bias_hh = self.weight_ih, self.bias_ih, self.bias_hh  # each a search
-        held = [weight, self.weight_hh]
-        if bias_ih is not None or bias_hh is not None:
-            held += [bias_ih, bias_hh]
-        weights = arguments.weights(owner, step, held, self.hidden_size, self.hidden_size)
+        weight = self.weight_ih  # each is a search
+        held = (weight, self.weight_hh, self.bias_ih, self.bias_hh)
+        names = _NAMES if held[2] is not None or held[3] is not None else _WITHOUT_BIASES
+        weights = arguments.weights(owner, step, names, held, self.hidden_size, self.hidden_size)
         x = read_row(owner, "input", input, self.input_size, weight)
         batched = x.dim() == 2
         initial: list[Tensor | None] = []
