@@ -87,7 +87,10 @@ class Given(NamedTuple):
     weights: Sequence[Weights]  # for each direction
 
     def flat(self) -> list[Tensor | None]:
-        return [self.x, *self.initial, *self.inputs, *(t for w in self.weights for t in w.flat())]
+        flat: list[Tensor | None] = [self.x, *self.initial, *self.inputs]
+        for mine in self.weights:
+            flat += mine.flat()
+        return flat
 
     @staticmethod
     def of(step: Step, flat: Sequence[Any]) -> Given:

@@ -27,6 +27,8 @@ def read(
 
     ``dims`` is how many dimensions the caller's tensors have, ``arrange`` puts them in order.
     """
+    if inputs is None and not step.inputs:
+        return []
     given = {} if inputs is None else inputs
     if not isinstance(given, Mapping):
         raise TypeError(
@@ -64,6 +66,8 @@ def spread(
     owner: str, step: Step, found: Sequence[Tensor], sizes: Sequence[int]
 ) -> list[list[Tensor]]:
     """What :func:`read` found for every layer, with one number for each of its units."""
+    if not found:
+        return [[]] * len(sizes)
     for name, value in zip(step.inputs, found, strict=True):
         for units in sizes:
             if value.shape[-1] not in (1, units):

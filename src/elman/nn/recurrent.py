@@ -255,8 +255,7 @@ class Recurrent(OfCell):
         """The final states in the form of ``hx``."""
         results: tuple[Any, ...]
         if isinstance(self.hidden_size, int):
-            joined = stack.join([list(of) for of in finals])
-            results = tuple(call.restore_state(s) for s in joined)
+            results = tuple([call.restore_state(s) for s in stack.join(finals)])
         else:
             by_state = zip(*finals, strict=True)
             results = tuple([call.restore_state(s) for s in parts] for parts in by_state)

@@ -53,7 +53,7 @@ def split(
     return [[None if s is None else s[part] for s in states] for part in parts]
 
 
-def join(finals: Sequence[list[Tensor]]) -> list[Tensor]:
+def join(finals: Sequence[Sequence[Tensor]]) -> Sequence[Tensor]:
     """States by layer as one tensor ``(L*D, B, H)`` each."""
     if len(finals) == 1:
         return finals[0]
