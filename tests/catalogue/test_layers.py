@@ -1,0 +1,57 @@
+"""Every cell of the catalogue as a stack of layers, as one step, and as an exported program."""
+
+import pytest
+import torch
+
+import elman
+from elman.cells import CATALOGUE
+from tests.nn.kinds import assert_same_bits, loss_of, tensors
+
+T, B, I, H, P = 4, 3, 3, 5, 4
+each_name = pytest.mark.parametrize("name", CATALOGUE)
+
+
+def made(module, name, **options):
+    """A module of the cell in float64, with the same numbers every time."""
+    torch.manual_seed(0)
+    cell = elman.cells.by_name(name)
+    if cell.trace().projection:
+        options["proj_size"] = P
+    return module(cell, I, H, **options).double()
+
+
+@each_name
+def test_a_stack_of_both_directions_is_what_the_reference_says(name):
+    net = made(elman.Recurrent, name, num_layers=2, bidirectional=True)
+    results = []
+    for path in ("kernel", "reference"):
+        torch.manual_seed(1)
+        x = torch.randn(T, B, I, dtype=torch.float64, requires_grad=True)
+        with elman.set_path(path):
+            found = tensors(net(x, lengths=torch.tensor([2, 4, 3])))
+            leaves = [x, *net.parameters()]
+            results.append([*found, *torch.autograd.grad(loss_of(found), leaves)])
+    assert all(g.abs().sum() > 0 for g in results[0][:2])
+    torch.testing.assert_close(*results, rtol=1e-9, atol=1e-11)
+
+
+@each_name
+def test_single_steps_give_the_bits_of_the_layer(name):
+    net, cell = made(elman.Recurrent, name), made(elman.RecurrentCell, name)
+    x, state = torch.randn(T, B, I, dtype=torch.float64), None
+    output, final = net(x)
+    for now, expected in zip(x, output, strict=True):
+        state = cell(now, state)
+        assert_same_bits([tensors(state)[0]], [expected])
+    assert_same_bits(tensors(state), [s[0] for s in tensors(final)])
+
+
+@pytest.mark.parametrize("name", ["multiplicativelstm", "layernormgru", "peepholelstm"])
+def test_exported_programs_take_any_length(name):
+    net = made(elman.Recurrent, name, num_layers=2).eval()
+    sizes = {0: torch.export.Dim("T", min=2, max=90)}
+    x = torch.randn(T, B, I, dtype=torch.float64)
+    program = torch.export.export(net, (x,), dynamic_shapes={"input": sizes})
+    longer = torch.randn(40, B, I, dtype=torch.float64)
+    for given in (x, longer):
+        assert_same_bits(tensors(program.module()(given)), tensors(net(given)))
