@@ -7,7 +7,7 @@ import elman
 from elman.cells import CATALOGUE
 from tests.nn.kinds import assert_same_bits, loss_of, tensors
 
-T, B, I, H, P = 4, 3, 3, 5, 4
+T, B, I, H, P = 4, 3, 3, 5, 4  # noqa: E741
 each_name = pytest.mark.parametrize("name", CATALOGUE)
 
 
