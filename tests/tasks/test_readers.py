@@ -1,11 +1,14 @@
 """Tables of texts and labels: every row arrives or is accounted for."""
 
 import json
+import sys
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from elman.tasks import TaskError
-from elman.tasks.data.readers import read_table
+from elman.tasks.data import read_table
 
 # Real rows: a comma, quotes and a line break inside values.
 CHINESE = [
@@ -29,25 +32,30 @@ def table_of(folder, suffix):
     if suffix == ".jsonl":
         rows = [json.dumps({"text": t, "label": s}, ensure_ascii=False) for t, s in CHINESE]
         return write(folder, "reviews.jsonl", "\n".join(rows) + "\n")
+    if suffix == ".parquet":
+        columns = dict(zip(("text", "label"), map(list, zip(*CHINESE, strict=True)), strict=True))
+        parquet.write_table(pyarrow.table(columns), folder / "reviews.parquet")
+        return folder / "reviews.parquet"
     separator = {".csv": ",", ".tsv": "\t"}[suffix]
     rows = [separator.join(("id", "text", "label"))]
     rows += [separator.join(("1", quoted(t), quoted(s))) for t, s in CHINESE]
     return write(folder, f"reviews{suffix}", "\r\n".join(rows) + "\r\n")
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl"])
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
 def test_formats(tmp_path, suffix):
     table = read_table(table_of(tmp_path, suffix), "text", "label")
     assert list(zip(table.texts, table.labels, strict=True)) == CHINESE
-    assert table.lines == ([1, 2, 3] if suffix == ".jsonl" else [2, 3, 4])
-    assert table.empty == []
+    first = 2 if suffix in (".csv", ".tsv") else 1
+    assert table.lines.tolist() == [first, first + 1, first + 2]
+    assert len(table.notes) == (1 if first == 2 else 0)  # a row over several lines
 
 
 def test_a_row_over_several_lines_is_noted_and_the_next_one_counted_right(tmp_path):
     path = write(tmp_path, "a.csv", 'text,label\n"one\ntwo",x\nthree,y\n')
     table = read_table(path, "text", "label")
-    assert table.texts == ["one\ntwo", "three"]
-    assert table.lines == [2, 4]
+    assert list(table.texts) == ["one\ntwo", "three"]
+    assert table.lines.tolist() == [2, 4]
     assert table.notes == ["1 row over several lines (line 2)"]
 
 
@@ -55,13 +63,13 @@ def test_a_row_over_several_lines_is_noted_and_the_next_one_counted_right(tmp_pa
 def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path, name):
     content = {"a.csv": "text,label\nhello,x\n", "a.jsonl": '{"text": "hello", "label": "x"}\n'}
     path = write(tmp_path, name, b"\xef\xbb\xbf" + content[name].encode())
-    assert read_table(path, "text", "label").texts == ["hello"]
+    assert list(read_table(path, "text", "label").texts) == ["hello"]
 
 
 def test_blank_lines_are_no_rows_and_spaces_around_values_dont_count(tmp_path):
     path = write(tmp_path, "a.csv", "text, label\n\n  hello , x \n\n")
     table = read_table(path, "text", "label")
-    assert (table.texts, table.labels, table.lines) == (["hello"], ["x"], [3])
+    assert (list(table.texts), list(table.labels), list(table.lines)) == (["hello"], ["x"], [3])
 
 
 def test_a_very_long_text_is_no_error(tmp_path):
@@ -71,77 +79,206 @@ def test_a_very_long_text_is_no_error(tmp_path):
 
 def test_labels_of_json_may_be_whole_numbers_and_booleans(tmp_path):
     path = write(tmp_path, "a.jsonl", '{"t": "a", "s": 1}\n{"t": "b", "s": true}\n')
-    assert read_table(path, "t", "s").labels == ["1", "true"]
+    assert read_table(path, "t", "s").labels.tolist() == ["1", "true"]
 
 
-EMPTY = "text,label\na,x\n,x\nb,\n  ,y\nc,y\n"
-
-
-def test_rows_without_text_or_label_are_an_error_with_their_lines(tmp_path):
-    path = write(tmp_path, "a.csv", EMPTY)
+def error_of(path, **options):
     with pytest.raises(TaskError) as error:
-        read_table(path, "text", "label")
-    assert str(error.value) == (
-        f"{path}: 3 of 5 rows have no 'text' or no 'label' (lines 3, 4, 5); "
-        "fill them in, or leave them out with --skip-empty."
+        read_table(path, "text", "label", **options)
+    return str(error.value)
+
+
+BAD_CSV = b"""text,label
+good,x
+,x
+too,many,values
+b,
+Caf\xe9,x
+few
+"no quote" after,x
+  ,y
+also good,y
+"the last,x
+y,z
+"""
+BAD_CSV_SAYS = """\
+8 of 11 rows can't be used:
+  2 rows: no 'text' (lines 3, 9)
+  2 rows: not as many values as the header's 2 (lines 4, 7); the first: it has 3; put double \
+quotes around a value with a comma or a line break in it
+  1 row: no 'label' (line 5)
+  1 row: not UTF-8 (line 6)
+  2 rows: double quotes that don't match (lines 8, 11); the first: ',' expected after '"'; quotes \
+must close, and a double quote inside is written twice
+Correct them, or leave them out with --skip-bad."""
+BAD_JSON = b"""{"text": "good", "label": "x", "more": "Caf\xe9"}
+{"text":
+["a", "x"]
+{"text": "a"}
+{"text": 5, "label": "x"}
+{"text": "a", "label": 0.5}
+{"text": "a\\ud800", "label": "x"}
+{"text": "Caf\xe9", "label": "x"}
+{"text": "", "label": 3}
+
+{"text": "also good", "label": "y"}
+"""
+BAD_JSON_SAYS = """\
+8 of 10 rows can't be used:
+  1 row: not JSON (line 2): Expecting value at character 1
+  1 row: no JSON object (line 3): list, expected {"text": ..., "label": ...}
+  1 row: no 'label' (line 4)
+  1 row: 'text' is not a string (line 5): 5
+  1 row: 'label' is neither a string nor a whole number (line 6): 0.5
+  1 row: half of a surrogate pair (line 7)
+  1 row: not UTF-8 (line 8)
+  1 row: no 'text' (line 9)
+Correct them, or leave them out with --skip-bad."""
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says", "lines"),
+    [("a.csv", BAD_CSV, BAD_CSV_SAYS, [2, 10, 12]), ("a.jsonl", BAD_JSON, BAD_JSON_SAYS, [1, 11])],
+)
+def test_every_bad_row_is_counted_with_its_line_and_left_out_if_asked(
+    tmp_path, name, content, says, lines
+):
+    path = write(tmp_path, name, content)
+    assert error_of(path) == f"{path}: {says}"
+    table = read_table(path, "text", "label", skip_bad=True)
+    assert list(table.texts) == ["good", "also good", "y"][: len(lines)]
+    assert table.lines.tolist() == lines
+    listed = says.replace(" used:", " used and are left out:").rpartition("\n")[0]
+    assert table.notes == [listed]
+
+
+def test_only_the_first_places_are_named(tmp_path):
+    path = write(tmp_path, "a.csv", "text,label\na,x\n" + ",x\n" * 1000)
+    assert "1,000 rows: no 'text' (lines 3, 4, 5, 6, 7 and 995 more)" in error_of(path)
+
+
+def test_after_a_quote_that_never_closes_the_next_lines_are_read(tmp_path):
+    rows = "".join(f"text {number},x\n" for number in range(5000))
+    path = write(tmp_path, "a.csv", f'text,label\n"open,x\n{rows}')
+    table = read_table(path, "text", "label", skip_bad=True)
+    assert (len(table.texts), table.lines[0]) == (5000, 3)
+    assert (
+        "1 row: double quotes that don't match (line 2): unexpected end of data" in table.notes[0]
     )
 
 
-def test_rows_without_text_or_label_are_left_out_if_asked_and_listed(tmp_path):
-    table = read_table(write(tmp_path, "a.csv", EMPTY), "text", "label", skip_empty=True)
-    assert table.texts == ["a", "c"]
-    assert table.empty == [3, 4, 5]
+def test_parquet_rows_have_numbers_and_types(tmp_path):
+    path = tmp_path / "a.parquet"
+    columns = {"text": ["a", None, " ", "b"] * 3000, "label": [1, 2, 3, None] * 3000}
+    parquet.write_table(pyarrow.table(columns), path)
+    assert error_of(path) == (
+        f"{path}: 9,000 of 12,000 rows can't be used:\n"
+        "  6,000 rows: no 'text' (rows 2, 3, 6, 7, 10 and 5995 more)\n"
+        "  3,000 rows: no 'label' (rows 4, 8, 12, 16, 20 and 2995 more)\n"
+        "Correct them, or leave them out with --skip-bad."
+    )
+    table = read_table(path, "text", "label", skip_bad=True)
+    assert table.lines.tolist() == list(range(1, 12000, 4))
+    assert set(table.labels) == {"1"}
+    parquet.write_table(pyarrow.table({"text": [b"a"], "label": [0.5]}), path)
+    assert "1 row: 'text' is not a string (row 1): b'a'" in error_of(path)
+
+
+def test_parquet_without_its_package(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    message = error_of(tmp_path / "a.parquet")
+    assert message.endswith(
+        'reading Parquet needs the package pyarrow: pip install "elman[parquet]"'
+    )
+
+
+def folder_of(tmp_path, files):
+    for name, content in files.items():
+        (tmp_path / "texts" / name).parent.mkdir(parents=True, exist_ok=True)
+        write(tmp_path / "texts", name, content)
+    return tmp_path / "texts"
+
+
+def test_a_folder_of_texts(tmp_path):
+    files = {"pos/b.txt": "很好\n", "pos/a.txt": b"\xef\xbb\xbfgood\nindeed", "neg/1.TXT": "bad"}
+    path = folder_of(tmp_path, {**files, "README": "", "neg/deep/2.txt": "bad"})
+    table = read_table(path)
+    assert list(table.texts) == ["bad", "good\nindeed", "很好"]
+    assert table.labels.tolist() == ["neg", "pos", "pos"]
+    assert table.where([0, 2]) == "files neg/1.TXT, pos/b.txt"
+    assert table.notes == ["2 not read, being no LABEL/NAME.txt: entries README, neg/deep"]
+    with pytest.raises(TaskError, match="has no columns; leave out their names"):
+        read_table(path, "text")
+
+
+def test_bad_files_of_a_folder_are_named(tmp_path):
+    path = folder_of(tmp_path, {"a/1.txt": "x", "a/2.txt": b"\xff", "b/3.txt": "\n"})
+    with pytest.raises(TaskError) as error:
+        read_table(path)
+    assert str(error.value) == (
+        f"{path}: 2 of 3 files can't be used:\n  1 file: not UTF-8 (file a/2.txt)\n"
+        "  1 file: no 'text' (file b/3.txt)\nCorrect them, or leave them out with --skip-bad."
+    )
+    assert list(read_table(path, skip_bad=True).texts) == ["x"]
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.txt", "x", "can't tell the format from the suffix '.txt'; expected one of .csv,"),
+        ("a.txt", "x", "can't tell the format from the suffix '.txt'; expected .csv,"),
         ("a.csv", "", "is empty"),
-        ("a.csv", "text,label\n", "no row has both"),
+        ("a.csv", "text,label\n", "no row has both 'text' and 'label'"),
+        ("a.jsonl", "\n", "no row has both 'text' and 'label'"),
         (
             "a.csv",
             "txt,label\na,x\n",
             "no column 'text' in line 1; there are 'txt', 'label'. Did you mean 'txt'?",
         ),
         ("a.csv", "text,text,label\na,b,x\n", "line 1 names 'text' more than once"),
-        ("a.csv", "text,label\na,x\nb,c,x\n", "line 3 has 3 values, the header 2; put double"),
-        ("a.csv", "text,label\na\n", "line 2 has 1 value, the header 2"),
-        ("a.csv", 'text,label\na,x\n"b,x\nc,x\n', "row that begins at line 3 can't be read"),
-        ("a.tsv", 'text\tlabel\n"好" 贵\tx\n', "row that begins at line 2 can't be read"),
-        ("a.jsonl", '{"text": "a", "label": "x"}\n{"text": \n', "line 2 is not JSON"),
-        ("a.jsonl", '["a", "x"]\n', "line 1 holds list instead of an object"),
+        ("a.csv", '"text,label\n', "line 1, the header, can't be read (unexpected end of data)"),
+        ("a.csv", "text,标签\n".encode("gb18030"), "line 1, the header, is not UTF-8; convert"),
+        ("a.csv", "text,label\n".encode("utf-16"), "is UTF-16; convert the file with `iconv -f UT"),
         ("a.jsonl", '{"text": "a"}\n', "no column 'label' in line 1; there are 'text'"),
-        ("a.jsonl", '{"text": 5, "label": "x"}\n', "'text' in line 1 is 5; expected a string."),
-        ("a.jsonl", '{"text": "a", "label": 0.5}\n', "'label' in line 1 is 0.5; expected a str"),
-        ("a.jsonl", '{"text": "a\\ud800", "label": "x"}\n', "line 1 contains half of a surrogate"),
-        ("a.jsonl", "[" * 100_000, "line 1 is not JSON"),
+        ("a.jsonl", "[" * 100_000, "1 row: JSON within JSON, too deep (line 1)"),
+        ("a.parquet", "text", "can't be read as Parquet"),
     ],
 )
 def test_errors_say_what_and_where(tmp_path, name, content, message):
     path = write(tmp_path, name, content)
-    with pytest.raises(TaskError) as error:
-        read_table(path, "text", "label")
-    assert str(error.value).startswith(str(path))
-    assert message in str(error.value)
+    error = error_of(path)
+    assert error.startswith(f"{path}: ")
+    assert message in error
 
 
 def test_a_wrong_encoding_is_named_with_its_lines_and_the_remedy(tmp_path):
     rows = ["text,label", "good,x", "很好,x", "不好,y"]
     path = write(tmp_path, "a.csv", "\n".join(rows).encode("gb18030"))
-    with pytest.raises(TaskError) as error:
-        read_table(path, "text", "label")
-    assert str(error.value) == (
-        f"{path}: 2 lines are not UTF-8 (lines 3, 4); convert the file with "
-        "`iconv -f GB18030 -t UTF-8 a.csv > utf8.csv`."
+    assert error_of(path) == (
+        f"{path}: 2 of 3 rows can't be used:\n  2 rows: not UTF-8 (lines 3, 4)\n"
+        "Convert the file with `iconv -f GB18030 -t UTF-8 a.csv > utf8.csv`, correct them, or "
+        "leave them out with --skip-bad."
     )
+    # Two encodings in one file: iconv would be no remedy.
+    path.write_bytes(path.read_bytes() + "\n还好,y".encode())
+    assert "iconv" not in error_of(path)
 
 
-def test_missing_files_folders_and_one_column_for_both(tmp_path):
-    with pytest.raises(TaskError, match="there is no such file"):
-        read_table(tmp_path / "none.csv", "text", "label")
-    (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(TaskError, match="is a folder"):
-        read_table(tmp_path / "folder.csv", "text", "label")
+def test_missing_files_and_columns_not_named(tmp_path):
+    for name in ("none.csv", "none.jsonl", "none.parquet"):
+        assert "there is no such file" in error_of(tmp_path / name)
     with pytest.raises(TaskError, match="name two columns"):
         read_table(tmp_path / "none.csv", "text", "text")
+    with pytest.raises(TaskError, match="name the columns of texts and labels: --text and"):
+        read_table(tmp_path / "none.csv", "text")
+
+
+def test_labels_never_seen_are_named_with_their_lines(tmp_path):
+    path = write(tmp_path, "a.csv", "text,label\na,x\nb,y\nc,z\nd,y\n")
+    table = read_table(path, "text", "label")
+    table.check_labels(["x", "y", "z"], path)
+    with pytest.raises(TaskError) as error:
+        table.check_labels(["x", "q"], path)
+    assert str(error.value) == (
+        f"{path}: 2 labels never seen in training: 'y' (lines 3, 5), 'z' (line 4); "
+        "expected one of 'q', 'x'. Correct them, or leave those rows out."
+    )

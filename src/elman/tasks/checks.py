@@ -1,6 +1,6 @@
 """Checks of what a classifier is given; the messages name the argument, and how to mend it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,8 +35,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
-def check_texts(X: Iterable[str], name: str = "X") -> list[str]:
-    """The texts as a list, each with something to read in it."""
+def check_texts(X: Iterable[str], name: str = "X") -> Collection[str]:
+    """The texts, each with something to read in it; a list of them if `X` can be read only once."""
     if isinstance(X, str):
         raise TaskError(f"{name} must be a list of texts. Got one text; write [text].")
     if getattr(X, "ndim", 1) != 1:
@@ -44,17 +44,24 @@ def check_texts(X: Iterable[str], name: str = "X") -> list[str]:
             f"{name} must be one-dimensional. Got shape {getattr(X, 'shape', '?')}; "
             "take the column of texts."
         )
-    texts = list(X)
+    texts = X if isinstance(X, Collection) else list(X)
+    empty = []
     for row, text in enumerate(texts):
         if not isinstance(text, str):
             raise TaskError(f"{name}[{row}] must be a text. Got {type(text).__name__}: {text!r}.")
-    empty = [row for row, text in enumerate(texts) if not text.strip()]
+        if not text.strip():
+            empty.append(row)
     if empty:
         raise TaskError(
             f"{len(empty)} of the {len(texts)} texts in {name} are empty "
             f"({places(empty, 'number', 'numbers')}); leave them out."
         )
-    return [str(text) for text in texts]
+    return texts
+
+
+def as_labels(y: Iterable[Any]) -> np.ndarray:
+    """The labels as an array; one that is an array already is not copied."""
+    return y if isinstance(y, np.ndarray) else np.asarray(list(y))
 
 
 def check_labels(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from skorch.callbacks import Callback
 import elman
 
 from . import folder as model_folder
-from .checks import check_labels, check_parameters, check_texts
+from .checks import as_labels, check_labels, check_parameters, check_texts
 from .data.text import Ragged, Vocabulary
 from .errors import TaskError
 from .model import Backend, TextRNN
@@ -98,7 +98,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         """
         check_parameters(self.get_params())
         texts = check_texts(X)
-        labels = np.asarray(list(y))
+        labels = as_labels(y)
         check_labels(labels, len(texts))
         self.classes_, targets = np.unique(labels, return_inverse=True)
         self.vocabulary_ = Vocabulary.build(texts, self.min_count)
@@ -239,16 +239,23 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         )
 
     def _encode(
-        self, texts: Sequence[str], targets: np.ndarray | None = None
+        self, texts: Iterable[str], targets: np.ndarray | None = None
     ) -> tuple[Ragged, int]:
         """The texts as ids, and how many of them were cut short."""
-        rows = [self.vocabulary_.encode(text) for text in texts]
-        truncated = sum(len(row) > self.max_length for row in rows)
-        return Ragged([row[: self.max_length] for row in rows], targets), truncated
+        truncated = 0
+
+        def rows() -> Iterator[np.ndarray]:
+            nonlocal truncated
+            for text in texts:
+                row = self.vocabulary_.encode(text)
+                truncated += len(row) > self.max_length
+                yield row[: self.max_length]
+
+        return Ragged(rows(), targets), truncated
 
     def _known(self, X: Iterable[str], y: Iterable[Any]) -> Ragged:
         """Held-out texts, whose labels must all occur in training."""
-        texts, labels = check_texts(X, "valid[0]"), np.asarray(list(y))
+        texts, labels = check_texts(X, "valid[0]"), as_labels(y)
         check_labels(labels, len(texts), "valid[0]", "valid[1]", fewest=1)
         unknown = sorted(set(labels.tolist()) - set(self.classes_.tolist()))
         if unknown:

@@ -1,11 +1,13 @@
 """What a user of the tasks got wrong; the command line prints the text without a traceback."""
 
+from collections.abc import Sequence
+
 
 class TaskError(ValueError):
     """Data, options or a model folder can't be used: says what, where, and how to mend it."""
 
 
-def places(numbers: list[int], one: str = "line", many: str = "lines", show: int = 5) -> str:
+def places(numbers: Sequence[object], one: str = "line", many: str = "lines", show: int = 5) -> str:
     """The first few of many line numbers, in words.
 
     >>> places([7])

@@ -10,10 +10,8 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from .classifier import SequenceClassifier
-from .data.readers import Table
-from .data.split import split_rows
+from .data import Table, split_rows
 from .data.text import normalise
-from .errors import places
 from .folder import CONFIG, check_target
 from .model import RECURRENT
 from .report.scores import Rows, Run, train, train_baseline
@@ -64,10 +62,6 @@ def _split(
     kinds = ", ".join(f"{count:,} {label}" for label, count in counts[:10])
     more = f" and {len(counts) - 10} more labels" if len(counts) > 10 else ""
     console.print(f"{len(table.texts):,} texts: {kinds}{more}")
-    if table.empty:
-        console.print(
-            f"Left out, having no text or no label: {len(table.empty):,} ({places(table.empty)})"
-        )
     for note in table.notes:
         console.print(note)
     long = sum(len(normalise(text)) > model.max_length for text in table.texts)
@@ -83,8 +77,7 @@ def _split(
     if split.conflicting:
         console.print(f"{split.conflicting:,} have a text that also stands with another label")
     train_rows, held_out = (
-        ([table.texts[row] for row in side], [table.labels[row] for row in side])
-        for side in (split.train, split.valid)
+        (table.texts[side], table.labels[side]) for side in (split.train, split.valid)
     )
     console.print(f"{len(split.train):,} to learn from, {len(split.valid):,} held out\n")
     return train_rows, held_out

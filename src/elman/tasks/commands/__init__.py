@@ -56,9 +56,12 @@ def _main(
 
 @training.command("classify")
 def classify(
-    file: Annotated[Path, typer.Argument(help="A table: .csv, .tsv or .jsonl, in UTF-8.")],
-    text: Annotated[str, typer.Option(help="The column with the texts.")],
-    label: Annotated[str, typer.Option(help="The column with their labels.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="A .csv, .tsv, .jsonl or .parquet file, or a folder LABEL/NAME.txt."),
+    ],
+    text: Annotated[str | None, typer.Option(help="The column with the texts.")] = None,
+    label: Annotated[str | None, typer.Option(help="The column with their labels.")] = None,
     output: Annotated[
         Path | None, typer.Option(help="The model's folder; by default FILE's name with '-model'.")
     ] = None,
@@ -82,13 +85,13 @@ def classify(
     baseline: Annotated[
         bool, typer.Option(help="Show TF-IDF with logistic regression, too.")
     ] = False,
-    skip_empty: Annotated[
-        bool, typer.Option("--skip-empty", help="Leave out rows without text or label.")
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out rows that can't be used, and say why.")
     ] = False,
 ) -> None:
     """Learn the labels of texts, and save the model."""
     from ..classifier import SequenceClassifier
-    from ..data.readers import read_table
+    from ..data import read_table
     from ..job import Job, run_job
 
     model = SequenceClassifier(
@@ -104,7 +107,7 @@ def classify(
         random_state=seed,
         backend=backend,
     )
-    table = read_table(file, text, label, skip_empty=skip_empty)
+    table = read_table(file, text, label, skip_bad=skip_bad)
     folder = output or Path(f"{file.stem}-model")
     run_job(table, model, Job(folder, valid_fraction, compare, baseline), _console())
 

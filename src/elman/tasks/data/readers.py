@@ -1,193 +1,167 @@
-"""Tables of texts and labels from CSV, TSV and JSON Lines files.
+"""The rows of CSV, TSV, JSON Lines and Parquet files and of folders of texts, one at a time.
 
-Every row of the file ends up in the table or is accounted for with its line number: nothing is
-dropped in silence. Files are UTF-8, with or without a byte order mark.
+A reader yields (place, values) for every row: its line (a row of Parquet, the name of a file), and
+what the wanted columns hold there. What is no row it reports to `Findings`; nothing is dropped in
+silence. What values mean is not its business: see `table`.
 """
 
 import csv
 import difflib
-import io
 import json
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import TaskError, places
+from .findings import Findings, count
+from .lines import LONGEST, Lines, conversion, open_file
+from .parquet import parquet_rows
 
-SUFFIXES = {".csv": ",", ".tsv": "\t", ".jsonl": None, ".ndjson": None}
-
-
-@dataclass(frozen=True)
-class Table:
-    """Texts, their labels, the line each began at, and what the reader has to say about them."""
-
-    texts: list[str]
-    labels: list[str]
-    lines: list[int]
-    empty: list[int] = field(default_factory=list)  # lines left out, as `skip_empty` asked
-    notes: list[str] = field(default_factory=list)  # for the user's eyes
+Row = tuple[int | str, Sequence[Any]]
 
 
-def read_table(path: str | Path, text: str, label: str, *, skip_empty: bool = False) -> Table:
-    """Read the columns `text` and `label` of a file.
+def read_rows(path: Path, columns: Sequence[str], findings: Findings) -> Iterator[Row]:
+    """The wanted columns of every row of a file, or (text, folder's name) of a folder's texts.
 
-    The suffix says what the file is: `.csv` (comma), `.tsv` (tab), both with a header line and
-    double quotes around values that need them, or `.jsonl`/`.ndjson` (an object a line). Spaces
-    around a value don't count. A row without text or label is an error, or, with `skip_empty`,
-    left out and listed in `Table.empty`.
+    The suffix says what the file is: `.csv` (comma) or `.tsv` (tab), both with a header line and
+    double quotes around values that need them; `.jsonl` or `.ndjson`, an object a line;
+    `.parquet`. All text is UTF-8.
     """
-    path = Path(path)
-    if text == label:
-        raise TaskError(f"The text and the label are both column {text!r}; name two columns.")
-    if path.suffix.lower() not in SUFFIXES:
-        raise TaskError(
-            f"{path}: can't tell the format from the suffix {path.suffix!r}; "
-            f"expected one of {', '.join(SUFFIXES)}."
-        )
-    content = decode(path)
-    delimiter = SUFFIXES[path.suffix.lower()]
-    notes: list[str] = []
-    if delimiter is None:
-        rows = _json_rows(path, content, text, label)
-    else:
-        rows = _separated_rows(path, content, delimiter, text, label, notes)
-
-    texts, labels, lines, empty = [], [], [], []
-    for line, one_text, one_label in rows:
-        if not one_text or not one_label:
-            empty.append(line)
-            continue
-        texts.append(one_text)
-        labels.append(one_label)
-        lines.append(line)
-    if empty and not skip_empty:
-        raise TaskError(
-            f"{path}: {len(empty)} of {len(empty) + len(texts)} rows have no {text!r} or no "
-            f"{label!r} ({places(empty)}); fill them in, or leave them out with --skip-empty."
-        )
-    if not texts:
-        raise TaskError(f"{path}: no row has both a {text!r} and a {label!r}.")
-    return Table(texts, labels, lines, empty, notes)
-
-
-def decode(path: Path) -> str:
-    """The text of a UTF-8 file; the errors name the lines and the remedy."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise TaskError(f"{path}: there is no such file.") from None
-    except IsADirectoryError:
-        raise TaskError(f"{path}: is a folder; name a file in it.") from None
-    except OSError as error:
-        raise TaskError(f"{path}: can't be read ({error.strerror}).") from None
-    if not content.strip():
-        raise TaskError(f"{path}: is empty.")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        pass
-    bad = [n for n, line in enumerate(content.split(b"\n"), 1) if not _is_utf8(line)]
-    encoding = _likely_encoding(content)
+    if path.is_dir():
+        findings.unit = "file"
+        return _folder_rows(path, findings)
+    suffix = path.suffix.lower()
+    if suffix in (".csv", ".tsv"):
+        return _separated_rows(path, "," if suffix == ".csv" else "\t", columns, findings)
+    if suffix in (".jsonl", ".ndjson"):
+        return _json_rows(path, columns, findings)
+    if suffix == ".parquet":
+        findings.unit = "row"
+        return parquet_rows(path, columns, find_column)
     raise TaskError(
-        f"{path}: {len(bad)} {'line is' if len(bad) == 1 else 'lines are'} not UTF-8 "
-        f"({places(bad)}); convert the file with "
-        f"`iconv -f {encoding} -t UTF-8 {path.name} > utf8{path.suffix}`"
-        f"{'' if encoding != 'ENCODING' else ', naming its encoding'}."
+        f"{path}: can't tell the format from the suffix {path.suffix!r}; "
+        "expected .csv, .tsv, .jsonl, .ndjson, .parquet, or a folder of texts."
     )
 
 
-def _is_utf8(line: bytes) -> bool:
-    try:
-        line.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _likely_encoding(content: bytes) -> str:
-    """The name of the encoding that the whole file can be read in, as a hint."""
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return "UTF-16"
-    try:
-        content.decode("gb18030")
-    except UnicodeDecodeError:
-        return "ENCODING"
-    return "GB18030"
-
-
 def _separated_rows(
-    path: Path, content: str, delimiter: str, text: str, label: str, notes: list[str]
-) -> Iterator[tuple[int, str, str]]:
-    """(line, text, label) of each row of a CSV or TSV file."""
+    path: Path, delimiter: str, columns: Sequence[str], findings: Findings
+) -> Iterator[Row]:
     # A long text is no error; the module's default limit is 131,072 characters a value.
-    csv.field_size_limit(sys.maxsize if sys.maxsize < 2**31 else 2**31 - 1)
-    # Strict: without it an unclosed quote swallows the rest of the file into one value.
-    reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
-    begin = 1  # the line on which the row being read begins
+    csv.field_size_limit(LONGEST)
     spanning: list[int] = []
-    try:
-        header = [name.strip() for name in next(reader)]
-        columns = _column(path, header, text), _column(path, header, label)
-        begin = reader.line_num + 1
-        for row in reader:
-            line, begin = begin, reader.line_num + 1
+    with Lines(path) as lines:
+        # Strict: without it an unclosed quote swallows the rest of the file in silence.
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        try:
+            header = [name.strip() for name in next(reader, [])]
+        except csv.Error as error:
+            raise TaskError(f"{path}: line 1, the header, can't be read ({error}).") from None
+        if not header:
+            raise TaskError(f"{path}: is empty; expected a header line and rows below it.")
+        if lines.encoding:
+            raise TaskError(
+                f"{path}: line 1, the header, is not UTF-8; {conversion(path, lines.encoding)}."
+            )
+        wanted = [find_column(path, header, name) for name in columns]
+        many = f"not as many values as the header's {len(header)}"
+        comma = "a comma" if delimiter == "," else "a tab"
+        while True:
+            begin, offset = lines.number + 1, lines.offset
+            try:
+                row = next(reader)
+            except StopIteration:
+                break
+            except csv.Error as error:
+                findings.reject(
+                    begin,
+                    "double quotes that don't match",
+                    f"{error}; quotes must close, and a double quote inside is written twice",
+                )
+                # Where the row was meant to end nobody knows: its other lines are read anew.
+                lines.back(begin - 1, offset)
+                next(lines)
+                continue
             if not row:
                 continue  # a blank line is no row
             if len(row) != len(header):
-                raise TaskError(
-                    f"{path}: line {line} has {_count(len(row), 'value')}, the header "
-                    f"{len(header)}; put double quotes around a value that contains "
-                    f"{'a comma' if delimiter == ',' else 'a tab'} or a line break."
+                findings.reject(
+                    begin,
+                    many,
+                    f"it has {len(row)}; put double quotes around a value with {comma} or a line "
+                    "break in it",
                 )
-            if begin - line > 1:
-                spanning.append(line)
-            yield line, _clean(row[columns[0]], path, line), _clean(row[columns[1]], path, line)
-    except csv.Error as error:
-        raise TaskError(
-            f"{path}: the row that begins at line {begin} can't be read ({error}); double quotes "
-            'must close, and a double quote inside quotes is written twice ("").'
-        ) from None
+                continue
+            if lines.number > begin:
+                spanning.append(begin)
+            yield begin, [row[column] for column in wanted]
+        findings.encoding = lines.encoding
     if spanning:
-        notes.append(f"{_count(len(spanning), 'row')} over several lines ({places(spanning)})")
+        several = f"{count(len(spanning), 'row')} over several lines"
+        findings.notes.append(f"{several} ({places(spanning)})")
 
 
-def _json_rows(path: Path, content: str, text: str, label: str) -> Iterator[tuple[int, str, str]]:
-    """(line, text, label) of each object of a JSON Lines file."""
-    for line, source in enumerate(content.split("\n"), 1):
-        if not source.strip():
+def _json_rows(path: Path, columns: Sequence[str], findings: Findings) -> Iterator[Row]:
+    known = False  # whether an object with all columns has been seen
+    with Lines(path) as lines:
+        for line in lines:
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                findings.reject(lines.number, "not JSON", f"{error.msg} at character {error.colno}")
+                continue
+            except RecursionError:
+                findings.reject(lines.number, "JSON within JSON, too deep")
+                continue
+            if not isinstance(row, dict):
+                expected = ", ".join(f'"{name}": ...' for name in columns)
+                detail = f"{type(row).__name__}, expected {{{expected}}}"
+                findings.reject(lines.number, "no JSON object", detail)
+                continue
+            if not known:  # the first object stands for a header: a wrong name is told at once
+                for name in columns:
+                    find_column(path, list(row), name, lines.number)
+                known = True
+            yield lines.number, [row.get(name) for name in columns]
+        findings.encoding = lines.encoding
+
+
+def _folder_rows(path: Path, findings: Findings) -> Iterator[Row]:
+    """(text, label) of each file `path/label/any.txt`, in the order of their names."""
+    strange: list[str] = []
+    for folder in _entries(path):
+        if not folder.is_dir():
+            strange.append(folder.name)
             continue
-        try:
-            row = json.loads(source)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise TaskError(f"{path}: line {line} is not JSON ({error}).") from None
-        if not isinstance(row, dict):
-            raise TaskError(
-                f"{path}: line {line} holds {type(row).__name__} instead of an object; "
-                f'expected {{"{text}": ..., "{label}": ...}}.'
-            )
-        _column(path, list(row), text, line)
-        _column(path, list(row), label, line)
-        values = []
-        for name in (text, label):
-            value = row[name]
-            allowed = (str,) if name == text else (str, int)  # bool is an int
-            if value is not None and not isinstance(value, allowed):
-                raise TaskError(
-                    f"{path}: {name!r} in line {line} is {json.dumps(value)[:40]}; "
-                    f"expected {'a string' if name == text else 'a string or a whole number'}."
-                )
-            values.append(_clean("" if value is None else _as_text(value), path, line))
-        yield line, values[0], values[1]
+        for entry in _entries(folder.path):
+            name = f"{folder.name}/{entry.name}"
+            if not entry.is_file() or not entry.name.lower().endswith(".txt"):
+                strange.append(name)
+                continue
+            with open_file(Path(entry.path)) as file:
+                text = file.read(LONGEST + 1)
+            if len(text) > LONGEST:
+                findings.reject(name, f"longer than {LONGEST:,} bytes")
+                continue
+            yield name, [text.decode("utf-8-sig", "surrogateescape"), folder.name]
+    if strange:
+        named = places(strange, "entry", "entries")
+        findings.notes.append(f"{len(strange):,} not read, being no LABEL/NAME.txt: {named}")
 
 
-def _as_text(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, bool) else str(value)
+def _entries(path: Any) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(path) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise TaskError(f"{path}: can't be read ({error.strerror}).") from None
 
 
-def _column(path: Path, header: list[str], name: str, line: int = 1) -> int:
-    """Where the column `name` stands in the header."""
+def find_column(path: Path, header: Sequence[str], name: str, line: int = 1) -> int:
+    """Where the column `name` stands in the header; the error names those that come near."""
     if header.count(name) == 1:
         return header.index(name)
     if name in header:
@@ -196,14 +170,3 @@ def _column(path: Path, header: list[str], name: str, line: int = 1) -> int:
     hint = f" Did you mean {close[0]!r}?" if close else ""
     there = ", ".join(repr(column) for column in header[:20]) or "none"
     raise TaskError(f"{path}: no column {name!r} in line {line}; there are {there}.{hint}")
-
-
-def _clean(value: str, path: Path, line: int) -> str:
-    """The value without spaces around it; refuses half characters, which can't be written again."""
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise TaskError(f"{path}: line {line} contains half of a surrogate pair; correct it.")
-    return value.strip()
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

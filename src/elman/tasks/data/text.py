@@ -2,13 +2,15 @@
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import Dataset
+
+from .spool import Rows, Spool
 
 PADDING, UNKNOWN = 0, 1  # ids that no character has
 RESERVED = 2
@@ -59,25 +61,34 @@ class Vocabulary:
 
 
 class Ragged(Dataset[Any]):
-    """Rows of ids of different lengths, end to end in one array.
+    """Rows of ids of different lengths, end to end in a file that is mapped into memory.
 
-    `starts` and `lengths` (B,) say where each row lies in `ids` (N,).
+    `starts` and `lengths` (B,) say where each row lies in `ids`. `targets` (B,) are what skorch
+    hands to the criterion; zeros where nothing is known, as in prediction.
     """
 
-    def __init__(self, rows: Sequence[np.ndarray], targets: np.ndarray | None = None) -> None:
-        self.lengths = np.array([len(row) for row in rows], np.int64)
-        self.starts = np.cumsum(self.lengths) - self.lengths
-        self.ids = np.concatenate(rows) if len(rows) else np.zeros(0, np.int64)
-        # What skorch hands to the criterion; zeros where nothing is known, as in prediction.
+    def __init__(self, rows: Iterable[np.ndarray], targets: np.ndarray | None = None) -> None:
+        with Spool(np.int32) as spool:
+            for row in rows:
+                spool.append(row)
+            self._set(spool.finish(), targets)
+
+    def _set(self, rows: Rows, targets: np.ndarray | None) -> None:
+        self._rows = rows
+        self.ids, self.starts, self.lengths = rows.values, rows.starts, rows.lengths
         self.targets = np.zeros(len(rows), np.int64) if targets is None else targets
 
     def __len__(self) -> int:
         return len(self.lengths)
 
+    def __getitem__(self, row: int) -> np.ndarray:
+        return self._rows[row]
+
     def take(self, rows: np.ndarray) -> "Ragged":
-        """The rows with the given numbers, in that order."""
-        ids = [self.ids[self.starts[row] :][: self.lengths[row]] for row in rows]
-        return Ragged(ids, self.targets[rows])
+        """The rows with the given numbers, in that order; their ids are not copied."""
+        taken = Ragged.__new__(Ragged)
+        taken._set(self._rows.take(rows), self.targets[rows])
+        return taken
 
     def pack(self, rows: np.ndarray) -> PackedSequence:
         """The rows with the given numbers, as `torch.nn.utils.rnn.pack_sequence` would pack them.
@@ -93,7 +104,7 @@ class Ragged(Dataset[Any]):
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
         return PackedSequence(
-            torch.from_numpy(self.ids[(starts + time)[there]]),
+            torch.from_numpy(self.ids[(starts + time)[there]].astype(np.int64)),
             torch.from_numpy(there.sum(1)),
             torch.from_numpy(order),
             torch.from_numpy(back),

@@ -1,0 +1,89 @@
+"""The lines of a text file, one at a time, whatever the file's size and its faults."""
+
+from pathlib import Path
+from typing import Any
+
+from ..errors import TaskError
+
+LONGEST = 1 << 26  # bytes a line, characters a value: what is longer has lost its line breaks
+BOM = b"\xef\xbb\xbf"
+
+
+class Lines:
+    """Iterates over the lines of a UTF-8 file, with or without a byte order mark.
+
+    `number` is that of the line read last. Bytes that aren't UTF-8 arrive as half surrogate
+    pairs, as `errors="surrogateescape"` has it, so that the rest of the line can still be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.number, self.offset = path, 0, 0
+        self._utf8 = self._gb18030 = self._other = False  # what the lines beyond ASCII were
+        self._file = open_file(path)
+        begin = self._file.read(3)
+        if begin[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            self._file.close()
+            raise TaskError(f"{path}: is UTF-16; {conversion(path, 'UTF-16')}.")
+        self.back(0, len(BOM) if begin == BOM else 0)
+
+    def __enter__(self) -> "Lines":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._file.close()
+
+    def __iter__(self) -> "Lines":
+        return self
+
+    def __next__(self) -> str:
+        try:
+            line = self._file.readline(LONGEST)
+        except OSError as error:
+            raise TaskError(f"{self.path}: can't be read ({error.strerror}).") from None
+        if not line:
+            raise StopIteration
+        self.number += 1
+        self.offset += len(line)
+        if len(line) == LONGEST and not line.endswith(b"\n"):
+            raise TaskError(
+                f"{self.path}: line {self.number} is longer than {LONGEST:,} bytes; "
+                "expected one row a line."
+            )
+        if line.isascii():
+            return line.decode("ascii")
+        try:
+            text = line.decode()
+            self._utf8 = True
+        except UnicodeDecodeError:
+            text = line.decode(errors="surrogateescape")
+            try:
+                line.decode("gb18030")
+                self._gb18030 = True
+            except UnicodeDecodeError:
+                self._other = True
+        return text
+
+    def back(self, number: int, offset: int) -> None:
+        """Read on after line `number`, which ends at byte `offset`."""
+        self.number, self.offset = number, offset
+        self._file.seek(offset)
+
+    @property
+    def encoding(self) -> str:
+        """What the lines read so far can all be read in, if not in UTF-8; "" if unknown."""
+        return "GB18030" if self._gb18030 and not (self._other or self._utf8) else ""
+
+
+def open_file(path: Path) -> Any:
+    """The file, for reading bytes."""
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise TaskError(f"{path}: there is no such file.") from None
+    except OSError as error:
+        raise TaskError(f"{path}: can't be read ({error.strerror}).") from None
+
+
+def conversion(path: Path, encoding: str) -> str:
+    """How to make a file UTF-8."""
+    return f"convert the file with `iconv -f {encoding} -t UTF-8 {path.name} > utf8{path.suffix}`"

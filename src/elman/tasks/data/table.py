@@ -1,0 +1,175 @@
+"""Tables of texts and labels, from any file that can be read; the texts are on disk."""
+
+from array import array
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import TaskError, places
+from .findings import Findings, count
+from .lines import conversion
+from .readers import read_rows
+from .spool import Spool, Texts
+
+
+@dataclass(frozen=True)
+class Table:
+    """Texts, their labels, the line each began at, and what the reader has to say about them."""
+
+    texts: Texts
+    labels: np.ndarray  # (B,) of str objects, one for all rows of a label
+    lines: np.ndarray  # (B,) int64; of a folder: the numbers of its files
+    notes: list[str] = field(default_factory=list)  # for the user's eyes
+    unit: str = "line"  # what `lines` counts: line, row or file
+    files: Sequence[str] | None = None  # of a folder: their names
+
+    def where(self, rows: Sequence[int]) -> str:
+        """The places of some rows, in words: "lines 3, 7 and 2 more"."""
+        named = [self.lines[row] if self.files is None else self.files[row] for row in rows]
+        return places(named, self.unit, f"{self.unit}s")
+
+    def check_labels(self, known: Collection[str], path: str | Path) -> None:
+        """Refuses labels that a model has never seen in training, naming them and their places."""
+        names = set(known)
+        unknown: dict[str, list[int]] = {}
+        for row, label in enumerate(self.labels):
+            if label not in names:
+                unknown.setdefault(label, []).append(row)
+        if not unknown:
+            return
+        shown = [f"{label!r} ({self.where(rows)})" for label, rows in list(unknown.items())[:5]]
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        expected = ", ".join(repr(name) for name in sorted(names)[:20])
+        raise TaskError(
+            f"{path}: {count(len(unknown), 'label')} never seen in training: {', '.join(shown)}"
+            f"{more}; expected one of {expected}. Correct them, or leave those rows out."
+        )
+
+
+class TableWriter:
+    """Takes rows one after another and makes a `Table` of them; what it holds ends with `with`."""
+
+    def __init__(self) -> None:
+        self._texts, self._names = Spool(np.uint8), Spool(np.uint8)
+        self._codes, self._lines = array("i"), array("q")
+        self._labels: dict[str, int] = {}
+
+    def __enter__(self) -> "TableWriter":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        with self._texts, self._names:
+            pass
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def add(self, place: int | str, text: bytes, label: str) -> None:
+        """Add a row: its line, or its file's name; its text in UTF-8; its label."""
+        self._texts.append(text)
+        self._codes.append(self._labels.setdefault(label, len(self._labels)))
+        if isinstance(place, str):
+            self._names.append(place.encode(errors="replace"))
+        self._lines.append(place if isinstance(place, int) else len(self._codes))
+
+    def finish(self, notes: list[str], unit: str = "line") -> Table:
+        """The table of all rows."""
+        names = Texts(self._names.finish())
+        return Table(
+            Texts(self._texts.finish()),
+            np.array([*self._labels, None], object)[:-1][np.array(self._codes, np.int64)],
+            np.array(self._lines, np.int64),
+            notes,
+            unit,
+            names if len(names) else None,
+        )
+
+
+def read_table(
+    path: str | Path, text: str | None = None, label: str | None = None, *, skip_bad: bool = False
+) -> Table:
+    """Read the columns `text` and `label` of a file, or a folder of texts.
+
+    `.csv`, `.tsv`, `.jsonl` (or `.ndjson`) and `.parquet` files have columns. In a folder every
+    file `LABEL/NAME.txt` is a text, and the columns stay unnamed. Spaces around a value don't
+    count. Bad rows (no text or no label, of a wrong type, not UTF-8, not as wide as the header,
+    not JSON) are an error that counts them by reason and names their lines; with `skip_bad` they
+    are left out, and the same is told in `Table.notes`.
+
+    The texts go to a temporary file: a table takes some 40 bytes of memory a row.
+
+    Raises:
+        TaskError: bad rows; a file that can't be read; columns that it hasn't; no good row.
+    """
+    path = Path(path)
+    if path.is_dir() and (text or label):
+        raise TaskError(
+            f"{path}: is a folder of texts, which has no columns; leave out their names."
+        )
+    if text is None or label is None:
+        if not path.is_dir():
+            raise TaskError(f"{path}: name the columns of texts and labels: --text and --label.")
+        text, label = "text", "label"
+    if text == label:
+        raise TaskError(f"The text and the label are both column {text!r}; name two columns.")
+    findings = Findings()
+    with TableWriter() as writer:
+        for place, (one_text, one_label) in read_rows(path, [text, label], findings):
+            try:
+                writer.add(place, _text(one_text, text).encode(), _label(one_label, label))
+            except UnicodeEncodeError as error:
+                escaped = 0xDC80 <= ord(error.object[error.start]) <= 0xDCFF
+                findings.reject(place, "not UTF-8" if escaped else "half of a surrogate pair")
+            except _BadValueError as bad:
+                findings.reject(place, *bad.args)
+        _judge(path, findings, len(writer), skip_bad)
+        if not len(writer):
+            raise TaskError(
+                f"{path}: no row has both {text!r} and {label!r}; expected at least one."
+            )
+        return writer.finish(findings.notes, findings.unit)
+
+
+def _judge(path: Path, findings: Findings, good: int, skip_bad: bool) -> None:
+    """Bad rows are an error or, if they may be left out, a note."""
+    if not findings.bad:
+        return
+    total = findings.rows(len(findings) + good)
+    listed = f"{len(findings):,} of {total} can't be used"
+    if not skip_bad:
+        first = f"{conversion(path, findings.encoding)}, " if findings.encoding else ""
+        remedy = f"{first}correct them, or leave them out with --skip-bad."
+        raise TaskError(f"{path}: {listed}:\n{findings}\n{remedy[0].upper()}{remedy[1:]}")
+    findings.notes.insert(0, f"{listed} and are left out:\n{findings}")
+
+
+class _BadValueError(Exception):
+    """Why a value can't be used: the reason, and what it is about this one."""
+
+
+def _text(value: Any, column: str) -> str:
+    if value is not None and not isinstance(value, str):
+        raise _BadValueError(f"{column!r} is not a string", repr(value)[:40])
+    return _filled(value, column)
+
+
+def _label(value: Any, column: str) -> str:
+    """Whole numbers and booleans are written as JSON has them."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if value is not None and not isinstance(value, str):
+        raise _BadValueError(f"{column!r} is neither a string nor a whole number", repr(value)[:40])
+    label = _filled(value, column)
+    label.encode()  # here too half characters are found
+    return label
+
+
+def _filled(value: str | None, column: str) -> str:
+    if stripped := (value or "").strip():
+        return stripped
+    raise _BadValueError(f"no {column!r}")
