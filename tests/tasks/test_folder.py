@@ -15,7 +15,7 @@ SMALL = {"embedding_size": 8, "hidden_size": 8, "epochs": 2, "batch_size": 16, "
 
 @pytest.fixture(scope="module")
 def fitted(rows):
-    return SequenceClassifier(**SMALL, layers=2, random_state=7).fit(*rows)
+    return SequenceClassifier(**SMALL, num_layers=2, random_state=7).fit(*rows)
 
 
 @pytest.fixture
@@ -52,10 +52,10 @@ def test_the_folder_holds_two_files_and_no_pickle(fitted, saved):
     assert sorted(path.name for path in saved.iterdir()) == ["config.json", "model.safetensors"]
     config = json.loads((saved / "config.json").read_text("utf-8"))
     assert config["format"] == "elman sequence classifier"
-    assert config["version"] == 1
+    assert config["version"] == 2
     assert config["seed"] == config["parameters"]["random_state"] == 7
     assert config["labels"] == ["negative", "positive"]
-    assert config["vocabulary"] == fitted.vocabulary_.characters
+    assert config["vocabulary"] == fitted.vocabulary_.tokens
     assert set(config["written_by"]) == {"elman", "torch", "python"}
     assert load_file(saved / "model.safetensors").keys() == fitted.net_.module_.state_dict().keys()
 
@@ -121,7 +121,7 @@ def test_a_broken_config(saved):
     ("fields", "expected"),
     [
         ({"format": "other"}, "the format is 'other', expected 'elman sequence classifier'"),
-        ({"version": 2}, "format version 2, this elman reads 1"),
+        ({"version": 1}, "format version 1, this elman reads 2"),
         ({"labels": None}, "'labels' is 'None'; expected a list"),
         ({"labels": ["b", "a"]}, "'labels' must be in order, each once"),
         ({"labels": ["a", 1]}, "'labels' must be strings, whole numbers or booleans"),
@@ -131,8 +131,8 @@ def test_a_broken_config(saved):
         ({"parameters": {"hidden_size": "8"}}, "'parameters' don't describe a model: hidden_size"),
         ({"parameters": {"colour": 1}}, "'parameters' don't describe a model: "),
         ({"parameters": {"hidden_size": 10**15}}, "'parameters' don't describe a model: "),
-        ({"parameters": {**SMALL, "layers": 1}}, "unexpected rnn.bias_hh_l1, "),
-        ({"parameters": {**SMALL, "layers": 3}}, "missing rnn.bias_hh_l2, "),
+        ({"parameters": {**SMALL, "num_layers": 1}}, "unexpected rnn.bias_hh_l1, "),
+        ({"parameters": {**SMALL, "num_layers": 3}}, "missing rnn.bias_hh_l2, "),
         ({"sha256": "0"}, "is not the file that config.json was written with"),
     ],
     ids=str,

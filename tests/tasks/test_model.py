@@ -6,16 +6,17 @@ from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence
 
 import elman
 from elman.tasks import TaskError
-from elman.tasks.model import TextRNN, layer_class
-from elman.tasks.pooling import max_and_mean
+from elman.tasks.model import CELLS, TextRNN, find_cell, make_layers
+from elman.tasks.pooling import POOLINGS, max_and_mean
 
 LENGTHS = [[1], [4, 4, 4], [5, 3, 3, 1], [2, 7, 1, 7, 6]]
 
 
 def model(backend="elman", **options):
     torch.manual_seed(0)
-    sizes = {"embedding_size": 5, "hidden_size": 6, "layers": 1, "bidirectional": True}
-    options = sizes | {"dropout": 0.5, "backend": backend} | options
+    sizes = {"embedding_size": 5, "hidden_size": 6, "num_layers": 1, "bidirectional": True}
+    how = {"cell": "rnn", "recurrent": None, "pooling": "max_mean", "dropout": 0.5}
+    options = sizes | how | {"backend": backend} | options
     return TextRNN(30, 3, **options).eval()
 
 
@@ -82,7 +83,17 @@ def test_padding_has_no_influence():
     assert not torch.equal(scores[0], network(pack_sequence(longer, enforce_sorted=False)))
 
 
-@pytest.mark.parametrize("options", [{}, {"layers": 2, "bidirectional": False}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"num_layers": 2, "bidirectional": False},
+        {"cell": "lstm", "num_layers": 2, "pooling": "last"},
+        {"cell": elman.cells.GRU(), "pooling": "mean"},
+        {"cell": {"name": "elman", "nonlinearity": "relu"}, "pooling": "max"},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("lengths", LENGTHS, ids=str)
 def test_both_backends_are_one_model(options, lengths):
     mine, theirs = model("elman", **options).train(), model("torch", **options).train()
@@ -98,8 +109,79 @@ def test_both_backends_are_one_model(options, lengths):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 
-def test_the_layer_is_chosen_by_name():
-    assert layer_class("elman") is elman.RNN
-    assert layer_class("torch") is torch.nn.RNN
-    with pytest.raises(TaskError, match=r"one of elman, torch. Got 'jax'"):
-        layer_class("jax")
+def test_the_last_of_pooling_is_the_final_state_of_each_direction():
+    for cell in ("gru", "lstm"):
+        network = model(cell=cell, num_layers=2, pooling="last").eval()
+        packed = pack_sequence(texts([2, 7, 1, 7]), enforce_sorted=False)
+        read, final = network.rnn(packed._replace(data=network.embedding(packed.data)))
+        pooled = POOLINGS["last"].pool(read.data, packed.batch_sizes, network.forward_size)
+        state = final[0] if cell == "lstm" else final
+        expected = torch.cat([state[-2], state[-1]], 1)
+        assert torch.equal(pooled[packed.unsorted_indices], expected)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"hidden_size": [4, 6], "num_layers": 2},
+        {"num_layers": 2, "recurrent": {"residual": True, "learn_initial": True}},
+        {"recurrent": {"merge": "sum", "bias": False}},
+        {"cell": elman.cells.LSTM(projection=True), "recurrent": {"proj_size": 3}},
+        {"bidirectional": False},
+    ],
+    ids=str,
+)
+def test_any_recurrent_inside(options, pooling):
+    network, rows = model(**options, pooling=pooling), texts([5, 3, 1])
+    together = network(pack_sequence(rows))
+    assert together.shape == (3, 3)
+    torch.testing.assert_close(together[1:2], network(pack_sequence(rows[1:2])))
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_every_cell_of_the_catalogue_classifies(name):
+    with torch.device("meta"):  # as the sizes of a saved model are found out
+        sizes = {k: v.shape for k, v in model(cell=name, num_layers=2).state_dict().items()}
+    network = model(cell=name, num_layers=2)
+    assert {k: v.shape for k, v in network.state_dict().items()} == sizes
+    assert network(pack_sequence(texts([3, 2]))).shape == (2, 3)
+
+
+class Gated(elman.Cell):
+    gates = ("h",)
+    inputs = ("open",)
+
+    def step(self, x, u, s):
+        return self.input("open") * elman.tanh(x.h + u.h)
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("gruu", r"cell must be one of rnn, .*, gru, .*, unicornn. Got 'gruu'."),
+        ({"leak": 0.5}, r"cell must be a name, a mapping .*. Got None."),
+        ({"name": "leaky", "leek": 0.5}, r"cell Leaky: .*unexpected keyword argument 'leek'."),
+        (torch.nn.GRU, r"cell GRU: "),
+        (3, r"cell must be a name, a mapping .*. Got 3."),
+        (Gated, r"cell Gated\(\) reads further inputs at every step \(open\), which texts don't"),
+    ],
+    ids=str,
+)
+def test_what_is_no_cell_for_texts(cell, message):
+    with pytest.raises(TaskError, match=message):
+        find_cell(cell)
+
+
+@pytest.mark.parametrize(
+    ("cell", "options", "message"),
+    [
+        ("lightgru", {}, r"torch.nn has no LightGRU\(\), only Elman.*; choose backend='elman'."),
+        ({"name": "gru", "reset_after": False}, {}, r"torch.nn has no GRU\(reset_after=False\)"),
+        ("gru", {"residual": True}, r"The recurrent layers can't be made: .*'residual'"),
+    ],
+    ids=str,
+)
+def test_what_torch_has_not(cell, options, message):
+    with pytest.raises(TaskError, match=message):
+        make_layers(cell, "torch", 3, 4, **options)

@@ -95,4 +95,4 @@ def test_a_file_much_larger_than_the_memory_allowed(tmp_path):
         [sys.executable, "-c", LARGE, path], capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.splitlines() == ["limited", "12000 9600 22 1910400"]
+    assert done.stdout.splitlines() == ["limited", "12000 9600 22 1920000"]

@@ -4,7 +4,16 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pack_sequence
 
-from elman.tasks.data.text import PADDING, RESERVED, UNKNOWN, Batches, Ragged, Vocabulary, normalise
+from elman.tasks.data.text import (
+    PADDING,
+    RESERVED,
+    TOKENS,
+    UNKNOWN,
+    Batches,
+    Ragged,
+    Vocabulary,
+    normalise,
+)
 
 
 def ragged(lengths, seed=0):
@@ -17,9 +26,16 @@ def test_full_width_case_and_spacing_are_made_one():
     assert normalise("\uff21BC\u3000 好,\n") == "abc 好,"
 
 
+def test_the_three_kinds_of_tokens():
+    text = " \uff21n  snake_case, don't!\ud83d"
+    assert TOKENS["characters"](text) == "an snake_case, don't!\ud83d"
+    assert TOKENS["words"](text) == ["an", "snake_case", ",", "don", "'", "t", "!", "\ud83d"]
+    assert list(TOKENS["bytes"]("A\ud83d")) == [65, 0xED, 0xA0, 0xBD]
+
+
 def test_the_vocabulary_keeps_what_is_common_and_reserves_two_ids():
     vocabulary = Vocabulary.build(["好好好", "好坏", "坏!"], min_count=2)
-    assert vocabulary.characters == ["好", "坏"]
+    assert vocabulary.tokens == ["好", "坏"]
     assert vocabulary.encode("坏!好").tolist() == [RESERVED + 1, UNKNOWN, RESERVED]
     assert PADDING not in vocabulary.encode("坏!好\x00")
     assert len(vocabulary) == 2 + RESERVED
@@ -27,7 +43,7 @@ def test_the_vocabulary_keeps_what_is_common_and_reserves_two_ids():
 
 def test_the_vocabulary_does_not_depend_on_the_order_of_the_texts():
     texts = ["abc", "bca", "xy", "yx"]
-    assert Vocabulary.build(texts).characters == Vocabulary.build(texts[::-1]).characters
+    assert Vocabulary.build(texts).tokens == Vocabulary.build(texts[::-1]).tokens
 
 
 def test_packing_is_that_of_torch():

@@ -1,38 +1,104 @@
 """Checks of what a classifier is given; the messages name the argument, and how to mend it."""
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from .data.text import TOKENS
 from .errors import TaskError, places
-from .model import RECURRENT
+from .model import BACKENDS
+from .pooling import POOLINGS
 
-WHOLE = (
-    *("embedding_size", "hidden_size", "layers", "max_length", "min_count"),
-    *("epochs", "batch_size"),
-)
+LAYERS = 256  # at most
 
 
-def check_parameters(given: Mapping[str, Any]) -> None:
-    """The parameters of a `SequenceClassifier`."""
-    for name in WHOLE:
-        value = given[name]
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise TaskError(f"{name} must be a whole number of at least 1. Got {value!r}.")
-    for name, value in given.items():
-        if name == "bidirectional" and not isinstance(value, (bool, np.bool_)):
-            raise TaskError(f"{name} must be True or False. Got {value!r}.")
-        if name == "dropout" and not (_is_number(value) and 0 <= value < 1):
-            raise TaskError(f"{name} must be at least 0 and below 1. Got {value!r}.")
-        if name == "lr" and not (_is_number(value) and 0 < value < float("inf")):
-            raise TaskError(f"{name} must be a positive number. Got {value!r}.")
-        if name == "backend" and value not in RECURRENT:
-            raise TaskError(f"{name} must be one of {', '.join(RECURRENT)}. Got {value!r}.")
+class Rule(NamedTuple):
+    """What a parameter must be: as a test, and in words."""
+
+    holds: Callable[[Any], bool]
+    words: str
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max
+
+
+def _whole(most: int = 2**31 - 1) -> Rule:
+    def holds(value: Any) -> bool:
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        return whole and 1 <= value <= most
+
+    return Rule(holds, f"a whole number from 1 to {most:,}")
+
+
+def _one_of(names: Collection[str]) -> Rule:
+    return Rule(
+        lambda value: isinstance(value, str) and value in names, f"one of {', '.join(names)}"
+    )
+
+
+def _sizes(rule: Rule, layers: int) -> Rule:
+    """One size, or one for each layer."""
+
+    def holds(value: Any) -> bool:
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            return 1 <= len(value) <= layers and all(map(rule.holds, value))
+        return rule.holds(value)
+
+    return Rule(holds, f"{rule.words}, or a list of one for each layer")
+
+
+def _named(values: Mapping[str, type]) -> Rule:
+    """None, or some of the values by name."""
+
+    def holds(given: Any) -> bool:
+        return given is None or (
+            isinstance(given, Mapping)
+            and all(type(value) is values.get(name) for name, value in given.items())
+        )
+
+    shown = ", ".join(f"{name} ({kind.__name__})" for name, kind in values.items())
+    return Rule(holds, f"None, or by name some of {shown}")
+
+
+def _is_class_weight(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(_is_number(weight) and weight > 0 for weight in value.values())
+    return value is None or (isinstance(value, str) and value == "balanced")
+
+
+RULES = {
+    "tokens": _one_of(TOKENS),
+    "embedding_size": _whole(2**16),
+    "hidden_size": _sizes(_whole(2**16), LAYERS),
+    "num_layers": _whole(LAYERS),
+    "bidirectional": Rule(lambda value: isinstance(value, (bool, np.bool_)), "True or False"),
+    "recurrent": _named(
+        dict.fromkeys(("bias", "residual", "learn_initial", "recompute"), bool)
+        | {"merge": str, "proj_size": int}
+    ),
+    "pooling": _one_of(POOLINGS),
+    "dropout": Rule(lambda value: _is_number(value) and 0 <= value < 1, "at least 0 and below 1"),
+    "class_weight": Rule(
+        _is_class_weight, "None, 'balanced', or a dict of a positive number for each label"
+    ),
+    "max_length": _whole(),
+    "min_count": _whole(),
+    "epochs": _whole(),
+    "batch_size": _whole(),
+    "lr": Rule(lambda value: _is_number(value) and value > 0, "a positive number"),
+    "backend": _one_of(BACKENDS),
+}
+
+
+def check_parameters(given: Mapping[str, Any]) -> None:
+    """The parameters of a `SequenceClassifier`, each for itself; the network checks the rest."""
+    for name, rule in RULES.items():
+        if not rule.holds(given[name]):
+            raise TaskError(f"{name} must be {rule.words}. Got {given[name]!r}.")
 
 
 def check_texts(X: Iterable[str], name: str = "X") -> Collection[str]:

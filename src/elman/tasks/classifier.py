@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 
@@ -18,30 +19,48 @@ import elman
 
 from . import folder as model_folder
 from .checks import as_labels, check_labels, check_parameters, check_texts
-from .data.text import Ragged, Vocabulary
+from .data.text import TOKENS, Ragged, Vocabulary
 from .errors import TaskError
-from .model import Backend, TextRNN
+from .model import Backend, CellLike, TextRNN
 from .training.net import TextNet, make_net
+
+#: The parameters that make the network.
+NETWORK = (
+    *("cell", "embedding_size", "hidden_size", "num_layers", "bidirectional", "recurrent"),
+    *("pooling", "dropout", "backend"),
+)
 
 
 class SequenceClassifier(ClassifierMixin, BaseEstimator):
-    """A recurrent network that reads texts character by character and names their label.
+    """A recurrent network that reads texts and names their label.
 
     Args:
-        embedding_size: features of a character.
-        hidden_size: units of each recurrent layer and direction.
-        layers: recurrent layers on top of one another.
+        cell: the recurrence: a name of `elman.cells.CATALOGUE` ("gru", "lstm", "lightgru", ...) or
+            "rnn"; a mapping of a name and the cell's arguments, `{"name": "leaky", "leak": 0.5}`;
+            or an `elman.Cell` or its class.
+        tokens: what the network reads one after another: "characters", "words" (runs of letters
+            and digits, and single marks), or the text's "bytes" in UTF-8. Characters and words
+            are taken without differences of case and width.
+        embedding_size: features of a token.
+        hidden_size: units of each recurrent layer and direction; or a list, one for each layer.
+        num_layers: recurrent layers on top of one another.
         bidirectional: whether the texts are also read from the end.
+        recurrent: further arguments of `elman.Recurrent` by name, such as `{"residual": True}`.
+        pooling: how a text's steps become one: "max", "mean", "max_mean" (both, side by side), or
+            "last", what each direction puts out at the end of its way.
         dropout: share of the features set to zero in training, at the network's entrance, between
             its layers, and before its last layer.
-        max_length: characters of a text that are read; what comes after them is not. How many
-            texts were cut short in `fit`, `truncated_` says.
-        min_count: a character that occurs less often in training shares the id "unknown".
+        class_weight: how much a text of each label counts in training: None for equally much,
+            "balanced" for all labels together equally much, or a dict of labels and weights, 1
+            where a label isn't named.
+        max_length: tokens of a text that are read; what comes after them is not. How many texts
+            were cut short in `fit`, `truncated_` says.
+        min_count: a token that occurs less often in training shares the id "unknown".
         epochs: passes over the training texts.
         batch_size: texts a step.
         lr: the highest learning rate of the one-cycle schedule.
         random_state: seed of everything random; None draws one. Equal seeds, equal models.
-        backend: "elman", or "torch" for the same model on `torch.nn.RNN`.
+        backend: "elman", or "torch" for the same model on `torch.nn.RNN`, `LSTM` or `GRU`.
 
     After `fit`: `classes_`, `vocabulary_`, `truncated_`, `seed_`, and `net_`, the
     `skorch.NeuralNetClassifier` with its `history`.
@@ -57,11 +76,16 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
     def __init__(
         self,
         *,
+        cell: CellLike = "rnn",
+        tokens: str = "characters",
         embedding_size: int = 64,
-        hidden_size: int = 96,
-        layers: int = 1,
+        hidden_size: int | Sequence[int] = 96,
+        num_layers: int = 1,
         bidirectional: bool = True,
+        recurrent: Mapping[str, Any] | None = None,
+        pooling: str = "max_mean",
         dropout: float = 0.3,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         max_length: int = 200,
         min_count: int = 2,
         epochs: int = 5,
@@ -70,11 +94,16 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         random_state: Any = 0,
         backend: Backend = "elman",
     ) -> None:
+        self.cell = cell
+        self.tokens = tokens
         self.embedding_size = embedding_size
         self.hidden_size = hidden_size
-        self.layers = layers
+        self.num_layers = num_layers
         self.bidirectional = bidirectional
+        self.recurrent = recurrent
+        self.pooling = pooling
         self.dropout = dropout
+        self.class_weight = class_weight
         self.max_length = max_length
         self.min_count = min_count
         self.epochs = epochs
@@ -96,18 +125,19 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         With `valid`, further texts and labels, every epoch is also measured on those; they change
         nothing in the model. `callbacks` are named skorch callbacks.
         """
-        check_parameters(self.get_params())
+        self._check_parameters()
         texts = check_texts(X)
         labels = as_labels(y)
         check_labels(labels, len(texts))
         self.classes_, targets = np.unique(labels, return_inverse=True)
-        self.vocabulary_ = Vocabulary.build(texts, self.min_count)
+        self.vocabulary_ = Vocabulary.build(map(TOKENS[self.tokens], texts), self.min_count)
         self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
         if isinstance(self.random_state, (int, np.integer)):
             self.seed_ = int(self.random_state)
         train, self.truncated_ = self._encode(texts, targets)
         held_out = None if valid is None else self._known(*valid)
-        self.net_ = self._net(len(train), held_out, callbacks)
+        weights = self._class_weights(labels)
+        self.net_ = self._net(len(train), weights, held_out, callbacks)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed_)
             self.net_.fit(train, None)
@@ -150,7 +180,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         config = {
             "parameters": parameters,
             "labels": labels,
-            "vocabulary": self.vocabulary_.characters,
+            "vocabulary": self.vocabulary_.tokens,
             "seed": self.seed_,
             "written_by": {
                 "elman": elman.__version__,
@@ -171,7 +201,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         where = Path(folder) / model_folder.CONFIG
         try:
             self = cls(**parameters)
-            check_parameters(self.get_params())
+            self._check_parameters()
         except (TypeError, TaskError) as error:
             raise TaskError(f"{where}: 'parameters' don't describe a model: {error}") from None
         if not all(isinstance(c, str) and len(c) == 1 for c in characters):
@@ -184,7 +214,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         if labels != sorted(set(labels)):
             raise TaskError(f"{where}: 'labels' must be in order, each once.")
         if backend is not None:
-            check_parameters(self.set_params(backend=backend).get_params())
+            self.set_params(backend=backend)._check_parameters()
         self.classes_ = np.asarray(labels)
         self.vocabulary_ = Vocabulary(characters)
         self.seed_, self.truncated_ = seed, 0
@@ -208,22 +238,34 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.two_d_array = False
         return tags
 
+    def _check_parameters(self) -> None:
+        """Each for itself, and whether they go together: as sizes alone, nothing is allocated."""
+        check_parameters(self.get_params())
+        with torch.device("meta"):
+            TextRNN(vocabulary=3, labels=2, **{name: getattr(self, name) for name in NETWORK})
+
+    def _class_weights(self, labels: np.ndarray) -> np.ndarray | None:
+        """What `class_weight` means for the labels: (len(classes_),)."""
+        if self.class_weight is None:
+            return None
+        if isinstance(self.class_weight, Mapping):
+            unknown = sorted(set(self.class_weight) - set(self.classes_.tolist()), key=str)
+            if unknown:
+                raise TaskError(f"class_weight has labels that y has not: {unknown[:5]}.")
+        return compute_class_weight(self.class_weight, classes=self.classes_, y=labels)
+
     def _model(self) -> dict[str, Any]:
         """The arguments of the network."""
         return {
-            "characters": len(self.vocabulary_),
+            "vocabulary": len(self.vocabulary_),
             "labels": len(self.classes_),
-            "embedding_size": self.embedding_size,
-            "hidden_size": self.hidden_size,
-            "layers": self.layers,
-            "bidirectional": self.bidirectional,
-            "dropout": self.dropout,
-            "backend": self.backend,
+            **{name: getattr(self, name) for name in NETWORK},
         }
 
     def _net(
         self,
         texts: int,
+        class_weights: np.ndarray | None = None,
         valid: Ragged | None = None,
         callbacks: Iterable[tuple[str, Callback]] = (),
     ) -> TextNet:
@@ -234,6 +276,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
             lr=self.lr,
             steps=self.epochs * -(-texts // self.batch_size),
             seed=self.seed_,
+            class_weights=class_weights,
             valid=valid,
             callbacks=callbacks,
         )
@@ -246,10 +289,9 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
 
         def rows() -> Iterator[np.ndarray]:
             nonlocal truncated
-            for text in texts:
-                row = self.vocabulary_.encode(text)
-                truncated += len(row) > self.max_length
-                yield row[: self.max_length]
+            for tokens in map(TOKENS[self.tokens], texts):
+                truncated += len(tokens) > self.max_length
+                yield self.vocabulary_.encode(tokens[: self.max_length])
 
         return Ragged(rows(), targets), truncated
 

@@ -20,7 +20,7 @@ from safetensors.torch import load, save
 from .errors import TaskError
 
 FORMAT = "elman sequence classifier"
-VERSION = 1
+VERSION = 2
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 

@@ -11,9 +11,9 @@ from rich.table import Table as Grid
 
 from .classifier import SequenceClassifier
 from .data import Table, split_rows
-from .data.text import normalise
+from .data.text import TOKENS
 from .folder import CONFIG, check_target
-from .model import RECURRENT
+from .model import layer_name
 from .report.scores import Rows, Run, train, train_baseline
 from .training.progress import ProgressBar
 
@@ -64,10 +64,11 @@ def _split(
     console.print(f"{len(table.texts):,} texts: {kinds}{more}")
     for note in table.notes:
         console.print(note)
-    long = sum(len(normalise(text)) > model.max_length for text in table.texts)
+    long = sum(len(TOKENS[model.tokens](text)) > model.max_length for text in table.texts)
     if long:
         console.print(
-            f"{long:,} are longer than {model.max_length} characters; the rest of those is not read"
+            f"{long:,} are longer than {model.max_length} {model.tokens}; the rest of "
+            "those is not read"
         )
     split = split_rows(table.texts, table.labels, job.valid_fraction, model.random_state)
     if split.repeated:
@@ -85,7 +86,7 @@ def _split(
 
 def _train(model: SequenceClassifier, train_rows: Rows, valid_rows: Rows, console: Console) -> Run:
     """One training with its progress bar."""
-    bar = ProgressBar(console, RECURRENT[model.backend])
+    bar = ProgressBar(console, layer_name(model.cell, model.backend))
     try:
         return train(model, train_rows, valid_rows, [("progress", bar)])
     finally:

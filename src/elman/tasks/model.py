@@ -1,29 +1,98 @@
-"""The network: characters are embedded, read by recurrent layers, pooled and weighed up."""
+"""The network: tokens are embedded, read by recurrent layers, pooled and weighed up."""
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 import elman
+from elman.cells import CATALOGUE, GRU, LSTM, Elman
 
 from .data.text import PADDING
 from .errors import TaskError
-from .pooling import max_and_mean
+from .pooling import POOLINGS
 
 Backend = Literal["elman", "torch"]
-RECURRENT = {"elman": "elman.RNN", "torch": "torch.nn.RNN"}
+CellLike = str | Mapping[str, Any] | elman.Cell | type[elman.Cell]
+
+#: Whose layers run, and how a report names them.
+BACKENDS = {"elman": "elman", "torch": "torch.nn"}
+
+#: The cells by name: the catalogue's, and "rnn" as users of torch.nn say.
+CELLS = {"rnn": Elman, **CATALOGUE}
+
+#: What torch.nn has for a cell.
+TORCH: list[tuple[elman.Cell, Callable[..., nn.Module]]] = [
+    (Elman(), nn.RNN),
+    (Elman("relu"), partial(nn.RNN, nonlinearity="relu")),
+    (LSTM(), nn.LSTM),
+    (GRU(), nn.GRU),
+]
 
 
-def layer_class(backend: Backend) -> Callable[..., nn.Module]:
-    """The recurrent layer: `elman.RNN`, or `torch.nn.RNN` to compare with."""
-    if backend == "elman":
-        return elman.RNN
+def find_cell(cell: Any) -> elman.Cell:
+    """The cell that a name, a name with hyper-parameters, a class or an object stands for.
+
+    >>> find_cell("gru"), find_cell({"name": "leaky", "leak": 0.5})
+    (GRU(reset_after=True), Leaky(leak=0.5, nonlinearity='tanh'))
+    """
+    hyper: dict[str, Any] = {}
+    if isinstance(cell, Mapping):
+        hyper = dict(cell)
+        cell = hyper.pop("name", None)
+    if isinstance(cell, str):
+        if cell.lower() not in CELLS:
+            raise TaskError(f"cell must be one of {', '.join(CELLS)}. Got {cell!r}.")
+        cell = CELLS[cell.lower()]
+    try:
+        found = cell(**hyper) if isinstance(cell, type) else cell
+        step = found.trace() if isinstance(found, elman.Cell) else None
+    except (TypeError, ValueError) as error:
+        raise TaskError(f"cell {cell.__name__}: {error}.") from None
+    if step is None:
+        raise TaskError(
+            "cell must be a name, a mapping of a 'name' and the cell's arguments, or an elman.Cell "
+            f"or its class. Got {cell!r}."
+        )
+    if step.inputs:
+        raise TaskError(
+            f"cell {found!r} reads further inputs at every step ({', '.join(step.inputs)}), which "
+            "texts don't have; choose a cell without."
+        )
+    return found
+
+
+def layer_name(cell: CellLike, backend: Backend) -> str:
+    """What a report calls the recurrent layers.
+
+    >>> layer_name("gru", "torch"), layer_name("lightgru", "elman")
+    ('torch.nn.GRU', 'elman.LightGRU')
+    """
+    kind = type(find_cell(cell))
+    return f"{BACKENDS[backend]}.{'RNN' if kind is Elman else kind.__name__}"
+
+
+def make_layers(cell: CellLike, backend: Backend, *sizes: Any, **options: Any) -> nn.Module:
+    """`elman.Recurrent` of the cell, or the layers that torch.nn has for it."""
+    found = find_cell(cell)
+    make: Callable[..., nn.Module] | None = partial(elman.Recurrent, found)
     if backend == "torch":
-        return nn.RNN
-    raise TaskError(f"backend must be one of {', '.join(RECURRENT)}. Got {backend!r}.")
+        make = next((layer for like, layer in TORCH if _same(like, found)), None)
+        if make is None:
+            known = ", ".join(repr(like) for like, _ in TORCH)
+            raise TaskError(f"torch.nn has no {found!r}, only {known}; choose backend='elman'.")
+    assert make is not None
+    try:
+        return make(*sizes, **options)
+    except (TypeError, ValueError) as error:
+        raise TaskError(f"The recurrent layers can't be made: {error}.") from None
+
+
+def _same(one: elman.Cell, other: elman.Cell) -> bool:
+    return type(one) is type(other) and one.__getstate__() == other.__getstate__()
 
 
 class TextRNN(nn.Module):
@@ -34,38 +103,47 @@ class TextRNN(nn.Module):
 
     def __init__(
         self,
-        characters: int,
+        vocabulary: int,
         labels: int,
         *,
+        cell: CellLike,
         embedding_size: int,
-        hidden_size: int,
-        layers: int,
+        hidden_size: int | Sequence[int],
+        num_layers: int,
         bidirectional: bool,
+        recurrent: Mapping[str, Any] | None,
+        pooling: str,
         dropout: float,
         backend: Backend,
     ) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(characters, embedding_size, padding_idx=PADDING)
+        self.embedding = nn.Embedding(vocabulary, embedding_size, padding_idx=PADDING)
         # PyTorch draws embeddings from N(0, 1). So much noise is learned by heart: with a tenth
         # of it, held-out accuracy on the demo's reviews rises by more than a point.
         with torch.no_grad():
             self.embedding.weight.mul_(0.1)
-        self.rnn = layer_class(backend)(
-            embedding_size,
-            hidden_size,
-            num_layers=layers,
-            dropout=dropout if layers > 1 else 0.0,
+        options = dict(recurrent or {})
+        sizes = [hidden_size] * num_layers if isinstance(hidden_size, int) else [*hidden_size]
+        self.rnn = make_layers(
+            *(cell, backend, embedding_size, hidden_size, num_layers),
+            dropout=dropout if len(sizes) > 1 else 0.0,
             bidirectional=bidirectional,
+            **options,
         )
-        width = hidden_size * (2 if bidirectional else 1)
-        self.output = nn.Linear(2 * width, labels)
+        #: Features of the forward direction; those of a reverse one, if concatenated, follow.
+        self.forward_size = options.get("proj_size") or sizes[-1]
+        both = bidirectional and options.get("merge", "concat") == "concat"
+        self.pooling = pooling
+        features = POOLINGS[pooling].features * self.forward_size * (2 if both else 1)
+        self.output = nn.Linear(features, labels)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, texts: PackedSequence) -> Tensor:
         """Scores (B, labels) of packed ids, in the order that the texts had before packing."""
         embedded = self.dropout(self.embedding(texts.data))
         read, _ = self.rnn(texts._replace(data=embedded))
-        pooled = max_and_mean(read.data, texts.batch_sizes)
+        pool = POOLINGS[self.pooling].pool
+        pooled = pool(read.data, texts.batch_sizes, self.forward_size)
         if texts.unsorted_indices is not None:
             pooled = pooled[texts.unsorted_indices]
         return self.output(self.dropout(pooled))

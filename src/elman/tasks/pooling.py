@@ -1,6 +1,7 @@
 """Pooling over time on packed data: rows that exist, and no others, take part."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -63,3 +64,35 @@ class _MaxAndMean(torch.autograd.Function):
         owner, lengths, where = ctx.saved_tensors
         to_largest, to_mean = grads[0].chunk(2, 1)
         return (to_mean / lengths).index_select(0, owner).scatter_add_(0, where, to_largest), None
+
+
+def last(rows: Tensor, batch_sizes: Tensor, forward: int) -> Tensor:
+    """What each direction put out when it had read the whole text.
+
+    For the first `forward` features that is the text's last step, for those that come from a
+    reverse direction its first.
+
+    >>> rows = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])  # two steps, one step
+    >>> last(rows, torch.tensor([2, 1]), forward=1).tolist()
+    [[5.0, 2.0], [3.0, 4.0]]
+    """
+    lengths = torch.bincount(owners(batch_sizes))
+    begin = batch_sizes.cumsum(0) - batch_sizes
+    ends = begin[lengths - 1] + torch.arange(len(lengths))
+    return torch.cat([rows[ends, :forward], rows[: len(lengths), forward:]], 1)
+
+
+class Pooling(NamedTuple):
+    """`pool(rows, batch_sizes, forward)`, and how many features it makes of one."""
+
+    pool: Callable[[Tensor, Tensor, int], Tensor]
+    features: int = 1
+
+
+#: By the name that `SequenceClassifier(pooling=...)` has for it.
+POOLINGS = {
+    "max_mean": Pooling(lambda rows, sizes, _: max_and_mean(rows, sizes), 2),
+    "max": Pooling(lambda rows, sizes, _: max_and_mean(rows, sizes).chunk(2, 1)[0]),
+    "mean": Pooling(lambda rows, sizes, _: max_and_mean(rows, sizes).chunk(2, 1)[1]),
+    "last": Pooling(last),
+}

@@ -67,7 +67,7 @@ def classify(
     ] = None,
     embedding_size: Annotated[int, typer.Option(min=1, help="Features of a character.")] = 64,
     hidden_size: Annotated[int, typer.Option(min=1, help="Units a layer and direction.")] = 64,
-    layers: Annotated[int, typer.Option(min=1, help="Recurrent layers.")] = 1,
+    num_layers: Annotated[int, typer.Option(min=1, help="Recurrent layers.")] = 1,
     bidirectional: Annotated[bool, typer.Option(help="Read the texts from the end, too.")] = True,
     dropout: Annotated[float, typer.Option(min=0.0, max=0.99)] = 0.3,
     max_length: Annotated[
@@ -97,7 +97,7 @@ def classify(
     model = SequenceClassifier(
         embedding_size=embedding_size,
         hidden_size=hidden_size,
-        layers=layers,
+        num_layers=num_layers,
         bidirectional=bidirectional,
         dropout=dropout,
         max_length=max_length,
@@ -123,7 +123,7 @@ def predict(
     """Name the label of each text: label, probability and text, with tabs between."""
     from ..checks import check_texts
     from ..classifier import SequenceClassifier
-    from ..data.text import normalise
+    from ..data.text import TOKENS
 
     given = [text for one in texts for text in (_input() if one == "-" else [one])]
     for text in given:
@@ -131,10 +131,10 @@ def predict(
             raise TaskError(f"{text!r} is not UTF-8; convert it first.")
     classifier = SequenceClassifier.load(model)
     probabilities = classifier.predict_proba(check_texts(given, "TEXT"))
-    long = sum(len(normalise(text)) > classifier.max_length for text in given)
+    long = sum(len(TOKENS[classifier.tokens](text)) > classifier.max_length for text in given)
     if long:
-        cut = f"{long} of the texts: only the first {classifier.max_length} characters are read"
-        print(f"elman: {cut}", file=sys.stderr)
+        first = f"first {classifier.max_length} {classifier.tokens}"
+        print(f"elman: {long} of the texts: only the {first} are read", file=sys.stderr)
     labels = classifier.classes_.tolist()
     for text, row in zip(given, probabilities.tolist(), strict=True):
         best = max(range(len(labels)), key=row.__getitem__)

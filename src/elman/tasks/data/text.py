@@ -1,8 +1,9 @@
-"""Texts as numbers: characters, their vocabulary, and rows of ids without padding."""
+"""Texts as numbers: tokens, their vocabulary, and rows of ids without padding."""
 
+import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ from torch.utils.data import Dataset
 
 from .spool import Rows, Spool
 
-PADDING, UNKNOWN = 0, 1  # ids that no character has
+PADDING, UNKNOWN = 0, 1  # ids that no token has
 RESERVED = 2
+
+WORD = re.compile(r"\w+|[^\w\s]")  # letters and digits in a row, or one mark
 
 
 def normalise(text: str) -> str:
@@ -25,39 +28,53 @@ def normalise(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-class Vocabulary:
-    """Characters and their ids; 0 is padding, 1 any character that is not listed.
+#: How a text is cut into tokens, by the name that `SequenceClassifier(tokens=...)` has for it.
+TOKENS: dict[str, Callable[[str], Sequence[Any]]] = {
+    "characters": normalise,
+    "bytes": lambda text: text.encode("utf-8", "surrogatepass"),  # as they are: numbers below 256
+    "words": lambda text: WORD.findall(normalise(text)),
+}
 
-    >>> vocabulary = Vocabulary.build(["abba", "ac"], min_count=2)
-    >>> vocabulary.characters
+
+class Vocabulary:
+    """Tokens and their ids; 0 is padding, 1 any token that is not listed.
+
+    >>> vocabulary = Vocabulary.build([["a", "b", "b", "a"], ["a", "c"]], min_count=2)
+    >>> vocabulary.tokens
     ['a', 'b']
-    >>> vocabulary.encode("cab").tolist()
+    >>> vocabulary.encode(["c", "a", "b"]).tolist()
     [1, 2, 3]
     """
 
-    def __init__(self, characters: Iterable[str]) -> None:
-        self.characters = list(characters)
-        self._ids = {c: i for i, c in enumerate(self.characters, RESERVED)}
-        if len(self._ids) != len(self.characters):
-            raise ValueError("A vocabulary lists each character once.")
+    def __init__(self, tokens: Iterable[Any]) -> None:
+        self.tokens = list(tokens)
+        self._ids = _Ids({token: i for i, token in enumerate(self.tokens, RESERVED)})
+        if len(self._ids) != len(self.tokens):
+            raise ValueError("A vocabulary lists each token once.")
 
     @classmethod
-    def build(cls, texts: Iterable[str], min_count: int = 1) -> "Vocabulary":
-        """The characters that occur at least `min_count` times, commonest first."""
-        counts: Counter[str] = Counter()
-        for text in texts:
-            counts.update(normalise(text))
+    def build(cls, texts: Iterable[Sequence[Any]], min_count: int = 1) -> "Vocabulary":
+        """The tokens that occur at least `min_count` times in the texts, commonest first."""
+        counts: Counter[Any] = Counter()
+        for tokens in texts:
+            counts.update(tokens)
         ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        return cls(character for character, count in ordered if count >= min_count)
+        return cls(token for token, count in ordered if count >= min_count)
 
     def __len__(self) -> int:
         """How many ids there are, reserved ones included."""
-        return len(self.characters) + RESERVED
+        return len(self.tokens) + RESERVED
 
-    def encode(self, text: str) -> np.ndarray:
-        """The ids of a text's characters: (T,) int64."""
-        ids = self._ids
-        return np.array([ids.get(character, UNKNOWN) for character in normalise(text)], np.int64)
+    def encode(self, tokens: Sequence[Any]) -> np.ndarray:
+        """The ids of a text's tokens: (T,) int32."""
+        return np.fromiter(map(self._ids.__getitem__, tokens), np.int32, len(tokens))
+
+
+class _Ids(dict[Any, int]):
+    """Ids by token; what is not there is unknown."""
+
+    def __missing__(self, token: Any) -> int:
+        return UNKNOWN
 
 
 class Ragged(Dataset[Any]):

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback
 
 from ..classifier import SequenceClassifier
-from ..model import RECURRENT
+from ..model import layer_name
 
 Rows = tuple[Sequence[str], Sequence[Any]]  # texts and their labels
 
@@ -51,7 +51,7 @@ def train(
     model.fit(*train_rows, valid=valid_rows, callbacks=callbacks)
     history = model.net_.history
     return Run(
-        RECURRENT[model.backend],
+        layer_name(model.cell, model.backend),
         *score(valid_rows[1], model.predict(valid_rows[0])),
         epoch_seconds=statistics.median(history[:, "train_seconds"]),
         first_loss=history[0, "batches", 0, "train_loss"],

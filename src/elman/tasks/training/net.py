@@ -88,6 +88,7 @@ def make_net(
     lr: float,
     steps: int,
     seed: int,
+    class_weights: np.ndarray | None = None,
     valid: Ragged | None = None,
     callbacks: Iterable[tuple[str, Callback]] = (),
 ) -> TextNet:
@@ -96,6 +97,7 @@ def make_net(
         TextRNN,
         **{f"module__{name}": value for name, value in model.items()},
         criterion=torch.nn.CrossEntropyLoss,
+        criterion__weight=None if class_weights is None else torch.tensor(class_weights).float(),
         optimizer=torch.optim.Adam,
         lr=lr,
         max_epochs=epochs,
