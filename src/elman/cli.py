@@ -8,6 +8,7 @@ USAGE = """\
 Usage: elman [--help | --version] COMMAND ...
 
   train classify FILE --text COLUMN --label COLUMN   learn the labels of texts
+  evaluate MODEL FILE                                score a model on texts with labels
   predict MODEL TEXT...                              name the label of each text
   demo                                               both, on reviews in Chinese
 """

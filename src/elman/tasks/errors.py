@@ -7,16 +7,22 @@ class TaskError(ValueError):
     """Data, options or a model folder can't be used: says what, where, and how to mend it."""
 
 
-def places(numbers: Sequence[object], one: str = "line", many: str = "lines", show: int = 5) -> str:
-    """The first few of many line numbers, in words.
+SHOWN = 5  # places that are named
+
+
+def places(
+    numbers: Sequence[object], one: str = "line", many: str = "lines", total: int | None = None
+) -> str:
+    """The first few of `total` line numbers, in words; by default the numbers given are all.
 
     >>> places([7])
     'line 7'
     >>> places([1, 2, 3, 4, 5, 6, 7])
     'lines 1, 2, 3, 4, 5 and 2 more'
     """
-    named = ", ".join(str(number) for number in numbers[:show])
-    if len(numbers) == 1:
+    named = ", ".join(str(number) for number in numbers[:SHOWN])
+    total = len(numbers) if total is None else total
+    if total == 1:
         return f"{one} {named}"
-    more = f" and {len(numbers) - show} more" if len(numbers) > show else ""
+    more = f" and {total - SHOWN} more" if total > SHOWN else ""
     return f"{many} {named}{more}"

@@ -1,50 +1,72 @@
-"""From a table to a saved model, telling the user at every step what happens."""
+"""From a table to a saved model and its report, telling the user at every step what happens."""
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
-from rich.table import Table as Grid
 
 from .classifier import SequenceClassifier
 from .data import Table, split_rows
+from .data.split import shared
 from .data.text import TOKENS
+from .errors import TaskError
 from .folder import CONFIG, check_target
 from .model import layer_name
+from .report.pictures import save_pictures
+from .report.record import describe, write_report
 from .report.scores import Rows, Run, train, train_baseline
+from .report.show import show_evaluation, show_runs
 from .training.progress import ProgressBar
 
 SAME_LOSS = 1e-5  # how far the first step's losses of both backends may lie apart
+UNEVEN = 10  # times as many texts as the rarest label that the commonest has, to be remarked
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to do beside training: where to save, how much to hold out, what to compare with."""
+    """What to do beside training: where to save, what to hold out, what to compare with."""
 
     output: Path
     valid_fraction: float = 0.2
+    valid: Table | None = None  # held-out texts of their own, instead of a fraction
     compare: bool = False
     baseline: bool = False
 
 
 def run_job(table: Table, model: SequenceClassifier, job: Job, console: Console) -> list[Run]:
-    """Split, train, save, compare; the runs, that of the saved model first."""
+    """Train, save, report, compare; the runs, that of the saved model first."""
     replaces = (check_target(job.output) / CONFIG).exists()
-    train_rows, valid_rows = _split(table, model, job, console)
+    twin = _twin(model) if job.compare else None
+    _describe(table, model, console)
+    train_rows, valid_rows, split = _split(table, model, job, console)
+    console.print(f"{len(train_rows[0]):,} to learn from, {len(valid_rows[0]):,} held out\n")
     runs = [_train(model, train_rows, valid_rows, console)]
     model.save(job.output)
-    if job.compare:
-        other = "torch" if model.backend == "elman" else "elman"
-        twin = SequenceClassifier(**{**model.get_params(), "backend": other})
+    epochs = [{k: v for k, v in epoch.items() if k != "batches"} for epoch in model.net_.history]
+    report = {
+        "data": describe(table),
+        "split": split,
+        "seed": model.seed_,
+        "threads": torch.get_num_threads(),
+        "epochs": epochs,
+        "evaluation": runs[0].evaluation.as_json(),
+    }
+    write_report(job.output, report)
+    console.print("\nOn the held-out texts:")
+    show_evaluation(runs[0].evaluation, console)
+    console.print(f"\n{save_pictures(job.output, runs[0].evaluation, epochs)}")
+    if twin:
         runs.append(_train(twin, train_rows, valid_rows, console))
     if job.baseline:
         with console.status("TF-IDF and logistic regression"):
             runs.append(train_baseline(train_rows, valid_rows))
-    _show(runs, console)
-    if job.compare:
+    if runs[1:]:
+        console.print()
+        show_runs(runs, console)
+    if twin:
         ours, theirs = sorted(runs[:2], key=lambda run: run.name)  # elman first
         _show_comparison(ours, theirs, console)
     console.print(
@@ -54,22 +76,53 @@ def run_job(table: Table, model: SequenceClassifier, job: Job, console: Console)
     return runs
 
 
-def _split(
-    table: Table, model: SequenceClassifier, job: Job, console: Console
-) -> tuple[Rows, Rows]:
-    """Training and held-out rows, and what is noteworthy about them."""
+def _twin(model: SequenceClassifier) -> SequenceClassifier:
+    """The same on the other backend."""
+    other = "torch" if model.backend == "elman" else "elman"
+    twin = SequenceClassifier(**{**model.get_params(), "backend": other})
+    twin._check_parameters()  # before anything is trained
+    return twin
+
+
+def _describe(table: Table, model: SequenceClassifier, console: Console) -> None:
+    """What is noteworthy about the texts."""
     counts = Counter(table.labels).most_common()
     kinds = ", ".join(f"{count:,} {label}" for label, count in counts[:10])
     more = f" and {len(counts) - 10} more labels" if len(counts) > 10 else ""
     console.print(f"{len(table.texts):,} texts: {kinds}{more}")
+    (commonest, most), (rarest, fewest) = counts[0], counts[-1]
+    if most >= UNEVEN * fewest:
+        console.print(
+            f"{commonest} has {most / fewest:,.0f} times as many texts as {rarest}; with "
+            "--class-weight balanced all labels weigh the same"
+        )
     for note in table.notes:
         console.print(note)
     long = sum(len(TOKENS[model.tokens](text)) > model.max_length for text in table.texts)
     if long:
         console.print(
-            f"{long:,} are longer than {model.max_length} {model.tokens}; the rest of "
-            "those is not read"
+            f"{long:,} are longer than {model.max_length} {model.tokens}; the rest of those is "
+            "not read"
         )
+
+
+def _split(
+    table: Table, model: SequenceClassifier, job: Job, console: Console
+) -> tuple[Rows, Rows, dict[str, Any]]:
+    """Training and held-out rows, and what the report says on how they came about."""
+    if job.valid is not None:
+        job.valid.check_labels(set(table.labels), job.valid.source["file"])
+        if len(set(table.labels)) < 2:
+            raise TaskError(f"There is one label, {table.labels[0]!r}; expected at least two.")
+        for note in job.valid.notes:
+            console.print(f"Of the held-out texts: {note}")
+        if known := shared(table.texts, job.valid.texts):
+            console.print(
+                f"{known:,} of the held-out texts are also among those to learn from: the scores "
+                "will be too good"
+            )
+        whole, apart = ((each.texts, each.labels) for each in (table, job.valid))
+        return whole, apart, {"valid": describe(job.valid)}
     split = split_rows(table.texts, table.labels, job.valid_fraction, model.random_state)
     if split.repeated:
         console.print(
@@ -80,8 +133,7 @@ def _split(
     train_rows, held_out = (
         (table.texts[side], table.labels[side]) for side in (split.train, split.valid)
     )
-    console.print(f"{len(split.train):,} to learn from, {len(split.valid):,} held out\n")
-    return train_rows, held_out
+    return train_rows, held_out, {"valid_fraction": job.valid_fraction}
 
 
 def _train(model: SequenceClassifier, train_rows: Rows, valid_rows: Rows, console: Console) -> Run:
@@ -93,23 +145,6 @@ def _train(model: SequenceClassifier, train_rows: Rows, valid_rows: Rows, consol
         bar.stop()
 
 
-def _show(runs: list[Run], console: Console) -> None:
-    grid = Grid(box=None, padding=(0, 3, 0, 0))
-    grid.add_column(no_wrap=True)
-    for heading in ("accuracy", "macro F1", "s an epoch", "first loss"):
-        grid.add_column(heading, justify="right", no_wrap=True)
-    for run in runs:
-        grid.add_row(
-            run.name,
-            f"{run.accuracy:.1%}",
-            f"{run.macro_f1:.1%}",
-            "" if math.isnan(run.epoch_seconds) else f"{run.epoch_seconds:.1f}",
-            "" if math.isnan(run.first_loss) else f"{run.first_loss:.7f}",
-        )
-    console.print("\nOn the held-out texts:")
-    console.print(grid)
-
-
 def _show_comparison(ours: Run, theirs: Run, console: Console) -> None:
     """elman and torch.nn beside each other."""
     apart = abs(ours.first_loss - theirs.first_loss)
@@ -118,5 +153,5 @@ def _show_comparison(ours: Run, theirs: Run, console: Console) -> None:
         f"\n{ours.name} trains {theirs.epoch_seconds / ours.epoch_seconds:.1f} times as fast as "
         f"{theirs.name} ({torch.get_num_threads()} threads). The first steps' losses {agree} "
         f"({apart:.1e} apart), the accuracies lie "
-        f"{100 * abs(ours.accuracy - theirs.accuracy):.2f} points apart."
+        f"{100 * abs(ours.evaluation.accuracy - theirs.evaluation.accuracy):.2f} points apart."
     )

@@ -3,7 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ..errors import places
+from ..errors import SHOWN, places
+
+
+@dataclass
+class Fault:
+    """How many rows are bad for one reason, where the first of them are, and more on the first."""
+
+    detail: str
+    rows: int = 0
+    places: list[int | str] = field(default_factory=list)
 
 
 @dataclass
@@ -20,30 +29,30 @@ class Findings:
     """
 
     unit: str = "line"  # what rows are counted in: line, row or file
-    bad: dict[str, list[int | str]] = field(default_factory=dict)  # reason -> places
-    details: dict[str, str] = field(default_factory=dict)  # reason -> about its first row
+    faults: dict[str, Fault] = field(default_factory=dict)  # by reason
     notes: list[str] = field(default_factory=list)  # for the user's eyes
     encoding: str = ""  # what the whole file is likely written in, if that isn't UTF-8
 
     def reject(self, place: int | str, reason: str, detail: str = "") -> None:
         """Count a row that can't be used. The reason is one for all such rows, `detail` its own."""
-        if reason not in self.bad:
-            self.bad[reason], self.details[reason] = [], detail
-        self.bad[reason].append(place)
+        fault = self.faults.setdefault(reason, Fault(detail))
+        fault.rows += 1
+        if len(fault.places) < SHOWN:
+            fault.places.append(place)
 
     def __len__(self) -> int:
-        return sum(map(len, self.bad.values()))
+        return sum(fault.rows for fault in self.faults.values())
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        for reason, where in self.bad.items():
-            named = places(where, self.unit, f"{self.unit}s")
-            detail = self.details[reason]
+        for reason, fault in self.faults.items():
+            named = places(fault.places, self.unit, f"{self.unit}s", fault.rows)
+            detail = fault.detail
             if detail:
-                detail = f"{'; the first' if len(where) > 1 else ''}: {detail}"
-            yield f"  {self.rows(len(where))}: {reason} ({named}){detail}"
+                detail = f"{'; the first' if fault.rows > 1 else ''}: {detail}"
+            yield f"  {self.rows(fault.rows)}: {reason} ({named}){detail}"
 
     def rows(self, number: int) -> str:
         """A number of rows, which in a folder are files."""

@@ -1,5 +1,6 @@
 """The lines of a text file, one at a time, whatever the file's size and its faults."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ from ..errors import TaskError
 
 LONGEST = 1 << 26  # bytes a line, characters a value: what is longer has lost its line breaks
 BOM = b"\xef\xbb\xbf"
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # what such a file begins with
 
 
 class Lines:
@@ -21,7 +23,7 @@ class Lines:
         self._utf8 = self._gb18030 = self._other = False  # what the lines beyond ASCII were
         self._file = open_file(path)
         begin = self._file.read(3)
-        if begin[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        if begin[:2] in UTF_16:
             self._file.close()
             raise TaskError(f"{path}: is UTF-16; {conversion(path, 'UTF-16')}.")
         self.back(0, len(BOM) if begin == BOM else 0)
@@ -72,6 +74,29 @@ class Lines:
     def encoding(self) -> str:
         """What the lines read so far can all be read in, if not in UTF-8; "" if unknown."""
         return "GB18030" if self._gb18030 and not (self._other or self._utf8) else ""
+
+
+def arriving(stream: Any, size: int = 1 << 20) -> Iterator[list[str]]:
+    """The lines of a stream, as many at a time as have arrived (of about `size` bytes at most).
+
+    A slow stream is thus answered line by line, a fast one in large pieces. Bytes that aren't
+    UTF-8 arrive as from `Lines`.
+    """
+    rest, begin = b"", True
+    while piece := stream.read1(size):
+        if begin and piece[:2] in UTF_16:
+            raise TaskError(
+                "The input is UTF-16; convert it first, for example with iconv -f UTF-16 -t UTF-8."
+            )
+        *lines, rest = (rest + piece).split(b"\n")
+        if len(rest) > LONGEST:
+            raise TaskError(f"A line of the input is longer than {LONGEST:,} bytes.")
+        if lines:
+            text = b"\n".join(lines).removeprefix(BOM if begin else b"")
+            yield text.decode(errors="surrogateescape").split("\n")
+            begin = False
+    if rest:
+        yield [rest.removeprefix(BOM if begin else b"").decode(errors="surrogateescape")]
 
 
 def open_file(path: Path) -> Any:

@@ -29,4 +29,5 @@ def read_reviews() -> Table:
                         writer.add(lines.number, text.encode(), label)
                     else:
                         blank.append(f"line {lines.number} of {name}")
-        return writer.finish([f"blank: {', '.join(blank)}"] if blank else [])
+        notes = [f"blank: {', '.join(blank)}"] if blank else []
+        return writer.finish(notes, file=str(folder))

@@ -1,5 +1,6 @@
 """Tables of texts and labels, from any file that can be read; the texts are on disk."""
 
+import hashlib
 from array import array
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from .findings import Findings, count
 from .lines import conversion
 from .readers import read_rows
 from .spool import Spool, Texts
+from .values import accepted, as_label, as_text
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,9 @@ class Table:
     lines: np.ndarray  # (B,) int64; of a folder: the numbers of its files
     notes: list[str] = field(default_factory=list)  # for the user's eyes
     unit: str = "line"  # what `lines` counts: line, row or file
+    fingerprint: str = ""  # SHA-256 of the labels and texts in their order
     files: Sequence[str] | None = None  # of a folder: their names
+    source: dict[str, str] = field(default_factory=dict)  # where all this comes from
 
     def where(self, rows: Sequence[int]) -> str:
         """The places of some rows, in words: "lines 3, 7 and 2 more"."""
@@ -56,6 +60,7 @@ class TableWriter:
         self._texts, self._names = Spool(np.uint8), Spool(np.uint8)
         self._codes, self._lines = array("i"), array("q")
         self._labels: dict[str, int] = {}
+        self._digest = hashlib.sha256()
 
     def __enter__(self) -> "TableWriter":
         return self
@@ -71,11 +76,13 @@ class TableWriter:
         """Add a row: its line, or its file's name; its text in UTF-8; its label."""
         self._texts.append(text)
         self._codes.append(self._labels.setdefault(label, len(self._labels)))
+        name = label.encode()  # with the lengths no two tables give the same bytes
+        self._digest.update(b"%d %d %s%s" % (len(name), len(text), name, text))
         if isinstance(place, str):
             self._names.append(place.encode(errors="replace"))
         self._lines.append(place if isinstance(place, int) else len(self._codes))
 
-    def finish(self, notes: list[str], unit: str = "line") -> Table:
+    def finish(self, notes: list[str], unit: str = "line", **source: str) -> Table:
         """The table of all rows."""
         names = Texts(self._names.finish())
         return Table(
@@ -84,7 +91,9 @@ class TableWriter:
             np.array(self._lines, np.int64),
             notes,
             unit,
+            self._digest.hexdigest(),
             names if len(names) else None,
+            source,
         )
 
 
@@ -117,25 +126,23 @@ def read_table(
         raise TaskError(f"The text and the label are both column {text!r}; name two columns.")
     findings = Findings()
     with TableWriter() as writer:
-        for place, (one_text, one_label) in read_rows(path, [text, label], findings):
-            try:
-                writer.add(place, _text(one_text, text).encode(), _label(one_label, label))
-            except UnicodeEncodeError as error:
-                escaped = 0xDC80 <= ord(error.object[error.start]) <= 0xDCFF
-                findings.reject(place, "not UTF-8" if escaped else "half of a surrogate pair")
-            except _BadValueError as bad:
-                findings.reject(place, *bad.args)
+        rows = read_rows(path, [text, label], findings)
+        for place, (one_text, one_label) in accepted(
+            rows, {text: as_text, label: as_label}, findings
+        ):
+            writer.add(place, one_text.encode(), one_label)
         _judge(path, findings, len(writer), skip_bad)
         if not len(writer):
             raise TaskError(
                 f"{path}: no row has both {text!r} and {label!r}; expected at least one."
             )
-        return writer.finish(findings.notes, findings.unit)
+        columns = {} if path.is_dir() else {"text": text, "label": label}
+        return writer.finish(findings.notes, findings.unit, file=str(path), **columns)
 
 
 def _judge(path: Path, findings: Findings, good: int, skip_bad: bool) -> None:
     """Bad rows are an error or, if they may be left out, a note."""
-    if not findings.bad:
+    if not findings:
         return
     total = findings.rows(len(findings) + good)
     listed = f"{len(findings):,} of {total} can't be used"
@@ -144,32 +151,3 @@ def _judge(path: Path, findings: Findings, good: int, skip_bad: bool) -> None:
         remedy = f"{first}correct them, or leave them out with --skip-bad."
         raise TaskError(f"{path}: {listed}:\n{findings}\n{remedy[0].upper()}{remedy[1:]}")
     findings.notes.insert(0, f"{listed} and are left out:\n{findings}")
-
-
-class _BadValueError(Exception):
-    """Why a value can't be used: the reason, and what it is about this one."""
-
-
-def _text(value: Any, column: str) -> str:
-    if value is not None and not isinstance(value, str):
-        raise _BadValueError(f"{column!r} is not a string", repr(value)[:40])
-    return _filled(value, column)
-
-
-def _label(value: Any, column: str) -> str:
-    """Whole numbers and booleans are written as JSON has them."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if value is not None and not isinstance(value, str):
-        raise _BadValueError(f"{column!r} is neither a string nor a whole number", repr(value)[:40])
-    label = _filled(value, column)
-    label.encode()  # here too half characters are found
-    return label
-
-
-def _filled(value: str | None, column: str) -> str:
-    if stripped := (value or "").strip():
-        return stripped
-    raise _BadValueError(f"no {column!r}")

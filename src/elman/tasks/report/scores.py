@@ -1,4 +1,4 @@
-"""How good and how fast: scores, a baseline, and the same model on `torch.nn`."""
+"""How good and how fast: a trained model, a baseline, and the same model on `torch.nn`."""
 
 import math
 import statistics
@@ -8,12 +8,12 @@ from typing import Any
 
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, f1_score
 from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback
 
 from ..classifier import SequenceClassifier
 from ..model import layer_name
+from .evaluation import Evaluation, evaluate
 
 Rows = tuple[Sequence[str], Sequence[Any]]  # texts and their labels
 
@@ -23,22 +23,9 @@ class Run:
     """What a method scored on held-out texts, and what its training took."""
 
     name: str
-    accuracy: float
-    macro_f1: float
+    evaluation: Evaluation
     epoch_seconds: float = math.nan  # of an epoch's training steps, in the median
     first_loss: float = math.nan  # of the first step; NaN for what has no steps
-
-
-def score(labels: Sequence[Any], predicted: Any) -> tuple[float, float]:
-    """Accuracy, and the mean over all labels of the F1 score.
-
-    >>> score(["a", "a", "b", "b"], ["a", "a", "b", "a"])
-    (0.75, 0.733...)
-    """
-    return (
-        float(accuracy_score(labels, predicted)),
-        float(f1_score(labels, predicted, average="macro", zero_division=0.0)),
-    )
 
 
 def train(
@@ -52,7 +39,7 @@ def train(
     history = model.net_.history
     return Run(
         layer_name(model.cell, model.backend),
-        *score(valid_rows[1], model.predict(valid_rows[0])),
+        _score(model, valid_rows),
         epoch_seconds=statistics.median(history[:, "train_seconds"]),
         first_loss=history[0, "batches", 0, "train_loss"],
     )
@@ -65,5 +52,9 @@ def train_baseline(train_rows: Rows, valid_rows: Rows) -> Run:
         LogisticRegression(C=5.0, max_iter=1000),
     )
     baseline.fit(*train_rows)
-    predicted = baseline.predict(valid_rows[0])
-    return Run("TF-IDF + logistic regression", *score(valid_rows[1], predicted))
+    return Run("TF-IDF + logistic regression", _score(baseline, valid_rows))
+
+
+def _score(model: Any, rows: Rows) -> Evaluation:
+    texts, labels = rows
+    return evaluate(labels, model.predict_proba(texts), model.classes_.tolist())

@@ -1,0 +1,133 @@
+"""An option for every parameter of `SequenceClassifier`, and files that hold options.
+
+The parameters' types and defaults are those of the class; only what they mean to a user, and the
+bounds that typer can check, are written here.
+"""
+
+import difflib
+import inspect
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from ..classifier import SequenceClassifier
+from ..errors import TaskError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+# parameter -> its meaning, for each panel of the help
+PANELS: dict[str, dict[str, str]] = {
+    "Model": {
+        "cell": "The recurrence: rnn, lstm, gru, or another cell of elman.cells.",
+        "tokens": "What is read one after another: characters, words or bytes.",
+        "embedding_size": "Features of a token.",
+        "hidden_size": "Units of each layer and direction, or [a number for each layer].",
+        "num_layers": "Recurrent layers.",
+        "bidirectional": "Read the texts from the end, too.",
+        "recurrent": "Further arguments of elman.Recurrent, as a JSON object.",
+        "pooling": "How a text's steps become one: max, mean, max_mean or last.",
+        "dropout": "Share of the features set to zero in training.",
+        "max_length": "Tokens of a text that are read.",
+        "min_count": "Rarer tokens share the id 'unknown'.",
+        "backend": "Whose layers run: elman's or torch.nn's.",
+    },
+    "Training": {
+        "epochs": "Passes over the texts.",
+        "batch_size": "Texts a step.",
+        "lr": "The highest learning rate.",
+        "class_weight": "balanced: all labels count the same; or a JSON object of weights.",
+        "random_state": "Seed of all that is random.",
+    },
+}
+PANEL = {name: panel for panel, names in PANELS.items() for name in names}
+NAMES = {"random_state": "seed"}  # other than in Python
+# Of parameters that take several types in Python; a str is JSON or, if it isn't, itself.
+TYPES = {
+    **dict.fromkeys(("cell", "hidden_size", "recurrent", "class_weight"), str),
+    "random_state": int,
+}
+
+
+def with_parameters(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, whose `**parameters` become options."""
+    signature = inspect.signature(command, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    command.__signature__ = signature.replace(parameters=[*own, *_options()])  # type: ignore[attr-defined]
+    return command
+
+
+def _options() -> Iterator[inspect.Parameter]:
+    hints = get_type_hints(SequenceClassifier.__init__)
+    for name, parameter in inspect.signature(SequenceClassifier).parameters.items():
+        panel = PANEL[name]
+        kind = TYPES.get(name, hints[name])
+        option = typer.Option(
+            help=PANELS[panel][name],
+            rich_help_panel=panel,
+            parser=_parsed if kind is str else None,
+            metavar="<str>" if kind is str else None,
+        )
+        yield parameter.replace(name=NAMES.get(name, name), annotation=Annotated[kind, option])
+
+
+def classifier(options: Mapping[str, Any]) -> SequenceClassifier:
+    """The untrained classifier that the options describe."""
+    given = {name: options[NAMES.get(name, name)] for name in PANEL}
+    model = SequenceClassifier(**given)
+    model._check_parameters()
+    return model
+
+
+def read_config(context: typer.Context, path: Path | None) -> None:
+    """Makes the options in a TOML file the defaults of a command."""
+    if path is None:
+        return
+    try:
+        config = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise TaskError(f"{path}: can't be read ({error.strerror}).") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TaskError(f"{path}: is not TOML ({error}).") from None
+    known = [option.name for option in context.command.params if option.name]
+    for name, value in config.items():
+        if name not in known:
+            close = difflib.get_close_matches(name.replace("-", "_"), known, n=1)
+            hint = f" Did you mean {close[0]}?" if close else f" There are {', '.join(known)}."
+            raise TaskError(f"{path}: there is no option {name!r}.{hint}")
+    # As on the command line: 0.5 is no whole number there.
+    context.default_map = {
+        name: value if isinstance(value, str) else json.dumps(value, default=str)
+        for name, value in config.items()
+    }
+
+
+def write_config(path: Path, options: Mapping[str, Any]) -> None:
+    """Write options as `read_config` reads them."""
+    lines = [
+        f"{name} = {_written(value)}\n" for name, value in options.items() if value is not None
+    ]
+    try:
+        path.write_text("".join(lines), "utf-8")
+    except OSError as error:
+        raise TaskError(f"{path}: can't be written ({error.strerror}).") from None
+
+
+def _parsed(given: Any) -> Any:
+    try:
+        return json.loads(given)
+    except (ValueError, TypeError):  # no JSON, or a default
+        return given
+
+
+def _written(value: Any) -> str:
+    """A value as TOML has it: of JSON's forms only that of an object means nothing there."""
+    if isinstance(value, Mapping):
+        value = json.dumps(value)
+    return json.dumps(value, ensure_ascii=False, default=str)

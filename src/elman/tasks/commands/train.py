@@ -1,0 +1,68 @@
+"""`elman train`: from a file of one's own to a model."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..data import read_table
+from ..job import Job, run_job
+from .options import classifier, read_config, with_parameters, write_config
+from .terminal import console
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command("classify")
+@with_parameters
+def classify(
+    context: typer.Context,
+    file: Annotated[
+        Path,
+        typer.Argument(help="A .csv, .tsv, .jsonl or .parquet file, or a folder LABEL/NAME.txt."),
+    ],
+    text: Annotated[str | None, typer.Option(help="The column with the texts.")] = None,
+    label: Annotated[str | None, typer.Option(help="The column with their labels.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The model's folder; by default FILE's name with '-model'.")
+    ] = None,
+    valid: Annotated[
+        Path | None, typer.Option(help="A file of held-out texts, with the same columns as FILE.")
+    ] = None,
+    valid_fraction: Annotated[
+        float, typer.Option(help="Share of FILE's texts that is held out, without --valid.")
+    ] = 0.2,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out rows that can't be used, and say why.")
+    ] = False,
+    compare: Annotated[
+        bool, typer.Option(help="Train the same on torch.nn.RNN and show both.")
+    ] = False,
+    baseline: Annotated[
+        bool, typer.Option(help="Show TF-IDF with logistic regression, too.")
+    ] = False,
+    config: Annotated[  # noqa: ARG001: `read_config` has seen to it
+        Path | None,
+        typer.Option(
+            help="A TOML file of options; those given here override it.",
+            is_eager=True,
+            callback=read_config,
+        ),
+    ] = None,
+    save_config: Annotated[
+        Path | None, typer.Option(help="Write all options to this TOML file, and train.")
+    ] = None,
+    **parameters: Any,
+) -> None:
+    """Learn the labels of texts, and save the model."""
+    options = dict(context.params)
+    for name in ("config", "save_config"):
+        del options[name]
+    if save_config:
+        write_config(save_config, options)
+    model = classifier(parameters)
+    table = read_table(file, text, label, skip_bad=skip_bad)
+    held_out = read_table(valid, text, label, skip_bad=skip_bad) if valid else None
+    folder = output or Path(f"{file.stem}-model")
+    run_job(table, model, Job(folder, valid_fraction, held_out, compare, baseline), console())
+    write_config(folder / "options.toml", options)

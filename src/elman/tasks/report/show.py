@@ -1,0 +1,89 @@
+"""Scores on the terminal: as tables as wide as it is."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table as Grid
+
+from .evaluation import BINS, Evaluation
+from .scores import Run
+
+MOST = 20  # labels, or mistakes, that are listed; the report file holds all
+
+
+def show_evaluation(found: Evaluation, console: Console) -> None:
+    """The scores, the table of labels, what is mistaken for what, and how far to trust it."""
+    commonest, share = found.majority
+    console.print(
+        f"accuracy {found.accuracy:.1%}, macro F1 {found.macro_f1:.1%}, log loss "
+        f"{found.log_loss:.3f}, calibration error {found.calibration_error:.1%}\n"
+        f"(who always says {commonest!r}, the commonest label, has an accuracy of {share:.1%})\n"
+    )
+    _show_labels(found, console)
+    _show_confusion(found, console)
+    _show_reliability(found, console)
+
+
+def show_runs(runs: Sequence[Run], console: Console) -> None:
+    """Several methods beside one another."""
+    grid = _grid("", ("accuracy", "macro F1", "s an epoch", "first loss"))
+    for run in runs:
+        grid.add_row(
+            run.name,
+            f"{run.evaluation.accuracy:.1%}",
+            f"{run.evaluation.macro_f1:.1%}",
+            "" if math.isnan(run.epoch_seconds) else f"{run.epoch_seconds:.1f}",
+            "" if math.isnan(run.first_loss) else f"{run.first_loss:.7f}",
+        )
+    console.print(grid)
+
+
+def _show_labels(found: Evaluation, console: Console) -> None:
+    order = np.arange(len(found.labels))
+    if len(order) > MOST:
+        order = np.argsort(found.f1, kind="stable")[:MOST]
+        console.print(f"The {MOST} labels of {len(found.labels)} with the lowest F1 score:")
+    grid = _grid("label", ("precision", "recall", "F1", "texts"))
+    for number in order:
+        scores = (found.precision[number], found.recall[number], found.f1[number])
+        shown = [f"{score:.1%}" for score in scores]
+        grid.add_row(found.labels[number], *shown, f"{found.support[number]:,}")
+    console.print(grid)
+
+
+def _show_confusion(found: Evaluation, console: Console) -> None:
+    grid = _grid("label \\ prediction", found.labels)
+    for label, row in zip(found.labels, found.confusion.tolist(), strict=True):
+        grid.add_row(label, *(f"{count:,}" for count in row))
+    console.print()
+    if Measurement.get(console, console.options, grid).maximum <= console.width:
+        console.print(grid)
+        return
+    wrong = found.confusion * (1 - np.eye(len(found.labels), dtype=np.int64))
+    console.print("Most often mistaken:")
+    for pair in np.argsort(-wrong, axis=None, kind="stable")[:MOST]:
+        true, predicted = np.unravel_index(pair, wrong.shape)
+        if count := wrong[true, predicted]:
+            console.print(f"{count:7,}  {found.labels[true]} for {found.labels[predicted]}")
+
+
+def _show_reliability(found: Evaluation, console: Console) -> None:
+    grid = _grid("confidence", ("texts", "on average", "right"))
+    for number, (texts, confidence, right) in enumerate(found.reliability.tolist()):
+        if texts:
+            span = f"{number / BINS:.0%} to {(number + 1) / BINS:.0%}"
+            grid.add_row(span, f"{texts:,.0f}", f"{confidence:.1%}", f"{right:.1%}")
+    console.print()
+    console.print(grid)
+
+
+def _grid(first: str, others: Iterable[str]) -> Grid:
+    """A table without lines: names on the left, numbers on the right."""
+    grid = Grid(box=None, padding=(0, 3, 0, 0), header_style="")
+    grid.add_column(first, no_wrap=True, overflow="ellipsis")
+    for heading in others:
+        grid.add_column(heading, justify="right", no_wrap=True, overflow="ellipsis")
+    return grid
