@@ -1,9 +1,14 @@
 """A small learnable task: which of two words a text contains decides its label."""
 
+import io
 import random
+import sys
 
 import pytest
 import torch
+
+from elman import cli
+from elman.tasks import SequenceClassifier
 
 
 def make_rows(count, seed=0):
@@ -36,3 +41,39 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Runs `elman` with arguments, in a folder of its own; (status, output, errors)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, stdin=b""):
+        monkeypatch.setattr(sys, "argv", ["elman", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        try:
+            cli.main()
+            status = 0
+        except SystemExit as end:
+            status = end.code or 0
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def table(rows, tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "words.csv"
+    lines = [f"{text},{label}" for text, label in zip(*rows, strict=True)]
+    path.write_text("\n".join(["text,label", *lines, ",positive", "多余,"]), "utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def model(rows, tmp_path_factory):
+    """The folder of a small model of the task."""
+    small = SequenceClassifier(embedding_size=8, hidden_size=8, batch_size=16, epochs=6, lr=0.02)
+    folder = tmp_path_factory.mktemp("models") / "words"
+    small.fit(*rows).save(folder)
+    return folder

@@ -1,6 +1,5 @@
 """The command line: from a file to a model to answers, and a clear word on every mistake."""
 
-import io
 import json
 import re
 import subprocess
@@ -9,38 +8,10 @@ import sys
 import pytest
 
 import elman
-from elman import cli
 from elman.tasks import SequenceClassifier
 from elman.tasks.data import reviews
 
 SMALL = ["--hidden-size", "8", "--embedding-size", "8", "--batch-size", "16", "--lr", "0.02"]
-
-
-@pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """Runs `elman` with arguments, in a folder of its own; (status, output, errors)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments, stdin=b""):
-        monkeypatch.setattr(sys, "argv", ["elman", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as end:
-            status = end.code or 0
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture(scope="session")
-def table(rows, tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "words.csv"
-    lines = [f"{text},{label}" for text, label in zip(*rows, strict=True)]
-    path.write_text("\n".join(["text,label", *lines, ",positive", "多余,"]), "utf-8")
-    return path
 
 
 def columns(table):
@@ -83,6 +54,13 @@ def test_train_and_predict(run, table, tmp_path):
     assert (status, len(out.splitlines())) == (0, 2)
     assert err == "elman: 1 of the texts: only the first 20 characters are read\n"
 
+    status, out, err = run("predict", "words-model", "很好", " ", "\udcff", "很差")
+    assert (status, len(out.splitlines())) == (1, 2)
+    assert err == (
+        "elman: 2 of 4 rows can't be used:\n  1 row: no 'text' (argument 2)\n"
+        "  1 row: not UTF-8 (argument 3)\n"
+    )
+
 
 def test_training_again_replaces_the_model(run, table):
     arguments = ["train", "classify", *columns(table), *SMALL, "--epochs", 1, "--skip-bad"]
@@ -102,9 +80,8 @@ def mistakes(table):
         "output": ([*train, "--skip-bad", "--output", table], b"", "is a file; choose another"),
         "no model": (["predict", "none", "text"], b"", "none: there is no such folder"),
         "rate": ([*train, "--skip-bad", "--lr", -1], b"", "lr must be a positive number"),
-        "surrogate": (["predict", "none", "\udcff"], b"", "is not UTF-8"),
-        "blank": (["predict", "none", "-"], b"a\n\nb\n", "1 blank lines (line 2)"),
-        "bytes": (["predict", "none", "-"], b"a\n\xff\n", "Line 2 of the input is not UTF-8"),
+        "both": (["predict", "none", "text", "--file", "none.csv"], b"", "or --file, not both"),
+        "cell": ([*train, "--cell", "gro"], b"", "cell must be one of rnn, "),
     }
 
 

@@ -121,8 +121,8 @@ def _split(
                 f"{known:,} of the held-out texts are also among those to learn from: the scores "
                 "will be too good"
             )
-        whole, apart = ((each.texts, each.labels) for each in (table, job.valid))
-        return whole, apart, {"valid": describe(job.valid)}
+        whole: Rows = (table.texts, table.labels)
+        return whole, (job.valid.texts, job.valid.labels), {"valid": describe(job.valid)}
     split = split_rows(table.texts, table.labels, job.valid_fraction, model.random_state)
     if split.repeated:
         console.print(
@@ -130,10 +130,10 @@ def _split(
         )
     if split.conflicting:
         console.print(f"{split.conflicting:,} have a text that also stands with another label")
-    train_rows, held_out = (
+    parts: list[Rows] = [
         (table.texts[side], table.labels[side]) for side in (split.train, split.valid)
-    )
-    return train_rows, held_out, {"valid_fraction": job.valid_fraction}
+    ]
+    return parts[0], parts[1], {"valid_fraction": job.valid_fraction}
 
 
 def _train(model: SequenceClassifier, train_rows: Rows, valid_rows: Rows, console: Console) -> Run:

@@ -7,9 +7,7 @@ from typer.core import TyperGroup
 
 import elman
 
-from .demo import demo
-from .evaluate import evaluate
-from .predict import predict
+from . import demo, evaluate, predict
 
 # What trains and predicts is imported by the commands that do: `elman --help` should be quick.
 
@@ -37,7 +35,7 @@ app.add_typer(
     name="train",
     help="Train a model on a file of your own.",
 )
-for command in (evaluate, predict, demo):
+for command in (evaluate.evaluate, predict.predict, demo.demo):
     app.command()(command)
 
 

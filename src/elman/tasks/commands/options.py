@@ -28,7 +28,7 @@ PANELS: dict[str, dict[str, str]] = {
         "cell": "The recurrence: rnn, lstm, gru, or another cell of elman.cells.",
         "tokens": "What is read one after another: characters, words or bytes.",
         "embedding_size": "Features of a token.",
-        "hidden_size": "Units of each layer and direction, or [a number for each layer].",
+        "hidden_size": "Units of each layer and direction; a JSON list: one for each layer.",
         "num_layers": "Recurrent layers.",
         "bidirectional": "Read the texts from the end, too.",
         "recurrent": "Further arguments of elman.Recurrent, as a JSON object.",
@@ -96,7 +96,7 @@ def read_config(context: typer.Context, path: Path | None) -> None:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TaskError(f"{path}: is not TOML ({error}).") from None
     known = [option.name for option in context.command.params if option.name]
-    for name, value in config.items():
+    for name in config:
         if name not in known:
             close = difflib.get_close_matches(name.replace("-", "_"), known, n=1)
             hint = f" Did you mean {close[0]}?" if close else f" There are {', '.join(known)}."

@@ -36,12 +36,12 @@ def classify(
         bool, typer.Option("--skip-bad", help="Leave out rows that can't be used, and say why.")
     ] = False,
     compare: Annotated[
-        bool, typer.Option(help="Train the same on torch.nn.RNN and show both.")
+        bool, typer.Option("--compare", help="Train the same on torch.nn and show both.")
     ] = False,
     baseline: Annotated[
-        bool, typer.Option(help="Show TF-IDF with logistic regression, too.")
+        bool, typer.Option("--baseline", help="Show TF-IDF with logistic regression, too.")
     ] = False,
-    config: Annotated[  # noqa: ARG001: `read_config` has seen to it
+    config: Annotated[  # noqa: ARG001 (`read_config` has used it)
         Path | None,
         typer.Option(
             help="A TOML file of options; those given here override it.",

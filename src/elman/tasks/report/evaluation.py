@@ -1,6 +1,6 @@
 """What predictions are worth: as a whole, for each label, and for each degree of confidence."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,9 +71,7 @@ class Evaluation:
         }
 
 
-def evaluate(
-    truth: Sequence[str] | np.ndarray, probabilities: np.ndarray, labels: Sequence[str]
-) -> Evaluation:
+def evaluate(truth: Iterable[str], probabilities: np.ndarray, labels: Sequence[str]) -> Evaluation:
     """Compare the label of each text, (B,), with the probabilities of all labels, (B, L).
 
     >>> right = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])

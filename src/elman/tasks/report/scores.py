@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..classifier import SequenceClassifier
 from ..model import layer_name
 from .evaluation import Evaluation, evaluate
 
-Rows = tuple[Sequence[str], Sequence[Any]]  # texts and their labels
+Rows = tuple[Collection[str], Collection[Any]]  # texts and their labels
 
 
 @dataclass(frozen=True)

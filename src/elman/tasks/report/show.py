@@ -59,7 +59,8 @@ def _show_confusion(found: Evaluation, console: Console) -> None:
     for label, row in zip(found.labels, found.confusion.tolist(), strict=True):
         grid.add_row(label, *(f"{count:,}" for count in row))
     console.print()
-    if Measurement.get(console, console.options, grid).maximum <= console.width:
+    unbounded = console.options.update(max_width=1 << 16)
+    if Measurement.get(console, unbounded, grid).maximum <= console.width:
         console.print(grid)
         return
     wrong = found.confusion * (1 - np.eye(len(found.labels), dtype=np.int64))

@@ -1,0 +1,63 @@
+"""Options come from the classifier's signature, and from files."""
+
+import inspect
+
+import pytest
+
+from elman.tasks import SequenceClassifier, TaskError
+from elman.tasks.commands import options
+
+
+def test_every_parameter_has_an_option_with_its_default(run):
+    parameters = inspect.signature(SequenceClassifier).parameters
+    assert set(options.PANEL) == set(parameters)
+    given = {options.NAMES.get(name, name): p.default for name, p in parameters.items()}
+    assert options.classifier(given).get_params() == SequenceClassifier().get_params()
+
+
+def test_options_are_written_and_read_back(run, table, tmp_path):
+    train = ("train", "classify", table, "--text", "text", "--label", "label", "--skip-bad")
+    small = ("--epochs", 1, "--embedding-size", 4, "--dropout", 1e-5, "--no-bidirectional")
+    json = ("--hidden-size", "[6, 5]", "--num-layers", 2, "--cell", '{"name": "leaky", "leak": 1}')
+    status, _, err = run(*train, *small, *json, "--save-config", "my.toml", "--output", "one")
+    assert (status, err) == (0, "")
+    assert (tmp_path / "my.toml").read_text() == (tmp_path / "one/options.toml").read_text()
+
+    # The command line wins over the file.
+    assert run("train", "classify", "--config", "my.toml", "--output", "two", "--seed", 3)[0] == 0
+    one, two = (SequenceClassifier.load(tmp_path / name) for name in ("one", "two"))
+    assert one.hidden_size == [6, 5]
+    assert one.cell == {"name": "leaky", "leak": 1}
+    assert two.get_params() == {**one.get_params(), "random_state": 3}
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "message"),
+    [
+        (
+            "hiden_size = 8",
+            1,
+            "my.toml: there is no option 'hiden_size'. Did you mean hidden_size?",
+        ),
+        ("hidden-size = 8", 1, "there is no option 'hidden-size'. Did you mean hidden_size?"),
+        ("xyz = 8", 1, "there is no option 'xyz'. There are file, text, label, "),
+        ("epochs 8", 1, "my.toml: is not TOML ("),
+        ("epochs = 1.5", 2, "Invalid value for '--epochs'"),
+        ("epochs = true", 2, "Invalid value for '--epochs'"),
+        ("bidirectional = 'perhaps'", 2, "Invalid value for '--bidirectional'"),
+        ("cell = {name = 'leaky', lek = 1}", 1, "cell Leaky: "),
+        ("hidden_size = 0.5", 1, "hidden_size must be a whole number"),
+    ],
+)
+def test_a_wrong_file_of_options_is_told(run, table, tmp_path, content, status, message):
+    (tmp_path / "my.toml").write_text(f"file = '{table}'\n{content}\n")
+    found, _, err = run("train", "classify", "--config", "my.toml")
+    assert (found, "Traceback" in err) == (status, False)
+    assert message in err
+
+
+def test_files_that_cannot_be_read_or_written_are_named(tmp_path):
+    with pytest.raises(TaskError, match=r"none\.toml: can't be read \(No such file"):
+        options.read_config(None, tmp_path / "none.toml")
+    with pytest.raises(TaskError, match=r"can't be written \(Is a directory\)"):
+        options.write_config(tmp_path, {})
