@@ -23,6 +23,15 @@ class Rows(NamedTuple):
     offsets: Tensor | None = None
     reverse: bool = False
 
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """The dimensions of the input but the last."""
+        return (self.T, self.B) if self.counts is None else (self.N,)
+
+    def ways(self, directions: int) -> list[Rows]:
+        """The rows as each direction walks them; the second one runs in reverse."""
+        return [self] if directions == 1 else [self, self._replace(reverse=True)]
+
     def segments(self) -> list[tuple[int, int]]:
         """The steps in segments, first and last but one, in the order in which they run.
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import operator
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -143,6 +142,13 @@ class Step:
     projection: str
     new: tuple[Node, ...]
     name: str  # a digest of the formula, by which a compiled or exported program finds it again
+    #: The names of all tensors in the order of ``batch.Weights``, whether the step has them or not.
+    parameters: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        more = [f"weight_{name}" for name in (*self.matrices, *self.vectors)]
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", *more)
+        object.__setattr__(self, "parameters", names)
 
     @property
     def output_space(self) -> str:
@@ -151,15 +157,6 @@ class Step:
 
     def space(self, state: str) -> str:
         return self.output_space if state == self.states[0] else "H"
-
-    @functools.cached_property
-    def parameters(self) -> tuple[str, ...]:
-        """The names of all tensors in the order of :class:`elman.batch.Weights`, whether the
-        step has them or not."""
-        return (
-            *("weight_ih", "weight_hh", "bias_ih", "bias_hh"),
-            *(f"weight_{name}" for name in (*self.matrices, *self.vectors)),
-        )
 
     def shapes(self, width: int, units: int, projected: int) -> dict[str, tuple[int, ...]]:
         """The shapes of all parameters that a layer has, by name."""

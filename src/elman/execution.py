@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-import torch
-from torch import Tensor
+from torch import Tensor, empty_like
 
 from . import recompute
 from .batch import Given, Rows
@@ -14,11 +13,14 @@ from .cell import Step
 from .compiler.isa import ISA
 from .compiler.kernel import CALLS, kernel_for
 from .compiler.sizes import Sizes
+from .compiler.table import Known, Prepared
 from .paths import kernel_isa, ready_isa
+from .runtime.threads import thread_count
 
 _LIMIT = 1024  # signatures that are remembered
 
 Signature = tuple[Any, ...]
+_T = TypeVar("_T")
 
 
 def bind(
@@ -32,35 +34,40 @@ def bind(
     isa = ready_isa()
     signature: Signature = ()
     if isa is not None:
-        signature = (step, isa, recompute, *_signature(rows, tensors))
+        signature = (step, isa, recompute, *_of_rows(rows), *of_tensors(tensors))
         found: Bound | None = CALLS.get(signature)
         if found is not None:
             return found
     _check_shapes(step, rows, tensors)
     if kernel_isa(tensors) is None or isa is None or rows.N == 0:
         return None
-    return _remember(signature, rows, tensors)
+    return _bind(signature, rows, tensors)
 
 
-def _remember(signature: Signature, rows: Rows, tensors: Sequence[Tensor | None]) -> Bound:
-    step, isa, recompute, *_ = signature
-    _check_shapes(step, rows, tensors)
-    made = Bound(step, rows, isa, recompute, tensors)
+def remember(signature: Signature, value: _T) -> _T:
+    """Keeps what a call's signature has decided in ``CALLS``; when there is too much, all goes."""
     if len(CALLS) >= _LIMIT:
         CALLS.clear()
-    CALLS[signature] = made
-    return made
+    CALLS[signature] = value
+    return value
 
 
-def _signature(rows: Rows, tensors: Sequence[Tensor | None]) -> list[Any]:
-    """All that shapes, strides, and what a kernel can read depend on."""
+def _bind(signature: Signature, rows: Rows, tensors: Sequence[Tensor | None]) -> Bound:
+    step, isa, recompute, *_ = signature
+    _check_shapes(step, rows, tensors)
+    return remember(signature, Bound(step, rows, isa, recompute, tensors))
+
+
+def _of_rows(rows: Rows) -> tuple[Any, ...]:
     T, B, N, counts, _, reverse = rows
+    return T, B, N, counts is None, reverse
+
+
+def of_tensors(tensors: Sequence[Tensor | None]) -> list[Any]:
+    """All of tensors that checks and kernels depend on. RuntimeError for those without strides."""
     return [
-        *(T, B, N, counts is None, reverse),
-        *[
-            None if t is None else (type(t), t.dtype, t.is_cpu, t.is_neg(), t.shape, t.stride())
-            for t in tensors
-        ],
+        None if t is None else (type(t), t.dtype, t.is_cpu, t.is_neg(), t.shape, t.stride())
+        for t in tensors
     ]
 
 
@@ -77,39 +84,59 @@ class Bound:
     ) -> None:
         x, _, _, weights = Given.of(step, tensors)
         units, projected = weights[0].sizes(step)
-        self.step, self.isa, self.recompute, self.count = step, isa, in_segments, len(weights)
-        self.in_segments = in_segments and len(rows.segments()) > 1
-        self.size = Sizes(x.shape[-1], units, projected)
+        self.step, self.count = step, len(weights)
+        self._contiguous = [t is not None and t.is_contiguous() for t in tensors]
+        self._form, self._signature = (step, isa, in_segments), of_tensors(tensors)
+        size = Sizes(x.shape[-1], units, projected)
         self.kernel = kernel_for(step, x.dtype, isa, units, rows.B == 1)
-        lead = (rows.T, rows.B) if rows.counts is None else (rows.N,)
-        sizes = [projected, *(units for _ in step.states[1:])]
+        several = in_segments and len(rows.segments()) > 1
+        self.segments = recompute.Segments(self.kernel, size) if several else None
+        self.size, self.work, self._known = size, self.kernel.work(rows.N, size), Known()
         #: Of the output and the final states.
-        self.shapes = [(*lead, self.count * projected)]
-        self.shapes += [(self.count, rows.B, size) for size in sizes]
+        self.shapes = [(*rows.lead, self.count * projected)]
+        self.shapes += [
+            (self.count, rows.B, projected if name == step.states[0] else units)
+            for name in step.states
+        ]
         self.saved_size = self.kernel.saved_size(rows, units)
 
-    def again(self, rows: Rows, tensors: Sequence[Tensor | None]) -> Bound:
-        """The passes for the tensors that were saved, whose memory somebody may have replaced."""
-        signature = (self.step, self.isa, self.recompute, *_signature(rows, tensors))
-        return CALLS.get(signature) or _remember(signature, rows, tensors)
+    def takes(self, x: Tensor) -> bool:
+        """Whether an input has the signature of the one that the passes were bound to."""
+        return of_tensors([x])[0] == self._signature[0]
 
     def run(
         self, rows: Rows, tensors: Sequence[Tensor | None], keep: bool
     ) -> tuple[list[Tensor], list[Tensor]]:
         """The output and the final states; also what is kept for the backward pass."""
         x: Any = tensors[0]
-        results = [x.new_empty(shape) for shape in self.shapes]
+        results = [x.new_empty(*shape) for shape in self.shapes]  # a tuple takes half as long again
         kept: list[Tensor] = []
-        for d in range(self.count):
-            way = rows._replace(reverse=True) if d else rows
-            if keep and self.in_segments:
-                kept += recompute.forward(self.kernel, way, self.size, tensors, results, d)
-                continue
+        if keep and self.segments is not None:
+            for d, way in enumerate(rows.ways(self.count)):
+                kept += recompute.forward(self.segments, way, tensors, results, d)
+            return results, kept
+        threads = thread_count(self.work, rows.B)
+        every = [*tensors, *results]
+        key = (keep, threads)
+        for run in self._known.find(key) or self._forward(key, rows, tensors, results):
             saved = x.new_empty(self.saved_size) if keep else None
-            self.kernel.forward(way, self.size, tensors, results, saved, d, self.count, (self, d))
+            run(rows, every, saved)
             if saved is not None:
                 kept.append(saved)
         return results, kept
+
+    def _forward(
+        self,
+        key: tuple[bool, int],
+        rows: Rows,
+        tensors: Sequence[Tensor | None],
+        results: Sequence[Tensor],
+    ) -> list[Prepared]:
+        ready = [
+            self.kernel.forward(way, self.size, tensors, results, *key, d, self.count)
+            for d, way in enumerate(rows.ways(self.count))
+        ]
+        return self._known.keep(key, ready)
 
     def gradients(
         self,
@@ -120,37 +147,53 @@ class Bound:
         needed: Sequence[bool],
     ) -> list[Tensor | None]:
         """The gradients of the tensors; None for those not needed. ``arrived`` are those of the
-        results."""
-        goals = [_like(t) if n else None for t, n in zip(tensors, needed, strict=True)]
+        results, ``tensors`` what was saved: somebody may have replaced their memory meanwhile."""
+        now = of_tensors(tensors)
+        if now != self._signature:
+            signature = (*self._form, *_of_rows(rows), *now)
+            bound: Bound = CALLS.get(signature) or _bind(signature, rows, tensors)
+            return bound.gradients(rows, tensors, kept, arrived, needed)
+        every: Any = zip(tensors, needed, self._contiguous, strict=True)
+        # Contiguous whatever the tensor is; the first form takes half the time of the second.
+        goals = [
+            None if t is None or not wanted else empty_like(t) if plain else t.new_empty(t.shape)
+            for t, wanted, plain in every
+        ]
         if not self.kernel.plan.complete:  # the formula reads something that has no gradient
             for goal in goals:
                 if goal is not None:
                     goal.zero_()
-        strides = [None if g is None else g.stride() for g in arrived]
-        for d in range(self.count):
-            way = rows._replace(reverse=True) if d else rows
-            if self.in_segments:
-                states = len(self.step.states)
+        if self.segments is not None:
+            states = len(self.step.states)
+            for d, way in enumerate(rows.ways(self.count)):
                 before = kept[d * states : (d + 1) * states]
-                recompute.backward(self.kernel, way, self.size, tensors, before, arrived, goals, d)
-                continue
-            key = (self, d, *needed, *strides)
-            self.kernel.backward(
-                way, self.size, tensors, arrived, goals, kept[d], d, self.count, key, add=d > 0
-            )
+                recompute.backward(self.segments, way, tensors, before, arrived, goals, d)
+            return goals
+        threads = thread_count(2 * self.work, rows.B)
+        key = (threads, *needed, *[None if g is None else g.stride() for g in arrived])
+        ready = self._known.find(key) or self._backward(key, rows, tensors, arrived, goals)
+        every = (*tensors, *arrived, *goals)
+        for run, saved in zip(ready, kept, strict=True):
+            run(rows, every, saved)
         return goals
 
-
-def _like(tensor: Tensor | None) -> Tensor | None:
-    """Room for a gradient, contiguous whatever the tensor is."""
-    if tensor is None:
-        return None
-    # The first takes half the time of the second.
-    return torch.empty_like(tensor) if tensor.is_contiguous() else tensor.new_empty(tensor.shape)
+    def _backward(
+        self,
+        key: tuple[Any, ...],
+        rows: Rows,
+        tensors: Sequence[Tensor | None],
+        arrived: Sequence[Tensor | None],
+        goals: Sequence[Tensor | None],
+    ) -> list[Prepared]:
+        given = (self.size, tensors, arrived, goals, key[0])
+        ready = [
+            self.kernel.backward(way, *given, d, self.count, add=d > 0)
+            for d, way in enumerate(rows.ways(self.count))
+        ]
+        return self._known.keep(key, ready)
 
 
 def _check_shapes(step: Step, rows: Rows, tensors: Sequence[Tensor | None]) -> None:
-    lead = (rows.T, rows.B) if rows.counts is None else (rows.N,)
     x: Any
     shapes = [None if t is None else t.shape for t in tensors]
     x, initial, inputs, weights = Given.of(step, shapes)
@@ -174,8 +217,8 @@ def _check_shapes(step: Step, rows: Rows, tensors: Sequence[Tensor | None]) -> N
                     f"expected {step.parameters[i]} of shape {want}, got {got}: something has "
                     "replaced it"
                 )
-    if x != (*lead, x[-1]):
-        raise RuntimeError(f"expected x of shape {(*lead, x[-1])}, got {tuple(x)}")
+    if x != (*rows.lead, x[-1]):
+        raise RuntimeError(f"expected x of shape {(*rows.lead, x[-1])}, got {tuple(x)}")
     size = projected
     for h in initial:
         if h is not None and h != (len(weights), rows.B, size):
@@ -184,7 +227,7 @@ def _check_shapes(step: Step, rows: Rows, tensors: Sequence[Tensor | None]) -> N
             )
         size = units  # of all states but the first
     for further in inputs:
-        if further != (*lead, units):
+        if further != (*rows.lead, units):
             raise RuntimeError(
-                f"expected a further input of shape {(*lead, units)}, got {tuple(further)}"
+                f"expected a further input of shape {(*rows.lead, units)}, got {tuple(further)}"
             )

@@ -49,27 +49,49 @@ def recur(
     What is bfloat16 or float16 is converted to float32 here, and the results once, at the end,
     to its dtype. The states between steps are float32; autograd's conversions carry gradients.
     """
-    given = Given(x, initial, inputs, weights)
-    tensors = given.flat()
+    (output, *final), _ = layer(step, rows, Given(x, initial, inputs, weights).flat(), recompute)
+    return output, final
+
+
+def layer(
+    step: Step, rows: Rows, tensors: Sequence[Tensor | None], recompute: bool = False
+) -> tuple[Sequence[Tensor], Bound | None]:
+    """:func:`recur` on its tensors in the order of ``Given``: the output and the final states;
+    also what runs other tensors of the same signature, see :func:`run`, if the kernels do."""
     wider = arithmetic(tensors)
     if wider is not None:
-        wide = Given.of(step, [None if t is None else t.to(wider) for t in tensors])
-        output, final = recur(
-            step, rows, wide.x, wide.initial, wide.weights, wide.inputs, recompute
-        )
-        return output.to(x.dtype), [h.to(x.dtype) for h in final]
+        narrow = tensors[0].dtype if tensors[0] is not None else None
+        wide = [None if t is None else t.to(wider) for t in tensors]
+        return [t.to(narrow) for t in layer(step, rows, wide, recompute)[0]], None
     if torch.compiler.is_compiling():
-        if operators.suit(rows, given):
-            return operators.recur(step, given)
-        return reference.layer(step, rows, given)
+        given = Given.of(step, tensors)
+        run_here = operators.recur if operators.suit(rows, given) else None
+        output, final = run_here(step, given) if run_here else reference.layer(step, rows, given)
+        return [output, *final], None
     bound = bind(step, rows, tensors, recompute)
     if bound is None:
-        return reference.layer(step, rows, given)
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
-        output, *final = _Recurrence.apply(bound, rows, *tensors)
-    else:
-        (output, *final), _ = bound.run(rows, tensors, keep=False)
-    return output, final
+        output, final = reference.layer(step, rows, Given.of(step, tensors))
+        return [output, *final], None
+    return run(bound, rows, tensors), bound
+
+
+def run(bound: Bound, rows: Rows, tensors: Sequence[Tensor | None]) -> Sequence[Tensor]:
+    """The output and the final states, by kernels that are bound to such tensors."""
+    if not (torch.is_grad_enabled() and _requires_grad(tensors)):
+        return bound.run(rows, tensors, keep=False)[0]
+    results: Sequence[Tensor]
+    try:
+        results = _apply(bound, rows, *tensors)
+    except RuntimeError:  # a tensor without memory; if it once was functorch's, this unwraps it
+        results = _Recurrence.apply(bound, rows, *tensors)
+    return results
+
+
+def _requires_grad(tensors: Sequence[Tensor | None]) -> bool:
+    for t in tensors:  # noqa: SIM110 - a generator takes twice as long
+        if t is not None and t.requires_grad:
+            return True
+    return False
 
 
 class _Recurrence(torch.autograd.Function):
@@ -99,6 +121,9 @@ class _Recurrence(torch.autograd.Function):
             with torch.enable_grad():
                 found = reference.gradients(step, rows, given, arrived, needed, create_graph=graph)
         else:
-            bound = ctx.bound.again(rows, tensors)
-            found = bound.gradients(rows, tensors, kept, arrived, needed)
+            found = ctx.bound.gradients(rows, tensors, kept, arrived, needed)
         return None, None, *found
+
+
+#: What `Function.apply` calls once it has looked for functorch, as `bind` does too.
+_apply = super(torch.autograd.Function, _Recurrence).apply

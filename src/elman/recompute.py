@@ -18,21 +18,61 @@ from torch import Tensor
 from .batch import Rows
 from .compiler.kernel import Kernel
 from .compiler.sizes import Sizes
+from .compiler.table import Known
+from .runtime.threads import thread_count
 
 Tensors = Sequence[Tensor | None]
 _Maybe = TypeVar("_Maybe", Tensor, Tensor | None)
 
 
+class Segments:
+    """A kernel's passes over segments of time, prepared once for segments that are alike."""
+
+    def __init__(self, kernel: Kernel, size: Sizes) -> None:
+        self.kernel, self.size, self._known = kernel, size, Known()
+
+    def forward(
+        self, rows: Rows, tensors: Tensors, results: Sequence[Tensor], saved: Tensor | None = None
+    ) -> None:
+        every, training = [*tensors, *results], saved is not None
+        threads = thread_count(self.kernel.work(rows.N, self.size), rows.B)
+        key = (rows[:3], rows.reverse, training, threads, *_strides(every))
+        run = self._known.find(key) or self._known.keep(
+            key, self.kernel.forward(rows, self.size, tensors, results, training, threads)
+        )
+        run(rows, every, saved)
+
+    def backward(
+        self,
+        rows: Rows,
+        tensors: Tensors,
+        gradients: Tensors,
+        goals: Tensors,
+        saved: Tensor,
+        **adding: bool,
+    ) -> None:
+        every = [*tensors, *gradients, *goals]
+        threads = thread_count(2 * self.kernel.work(rows.N, self.size), rows.B)
+        key = (rows[:3], rows.reverse, threads, *adding.values(), *_strides(every))
+        run = self._known.find(key) or self._known.keep(
+            key,
+            self.kernel.backward(
+                rows, self.size, tensors, gradients, goals, threads, segment=True, **adding
+            ),
+        )
+        run(rows, every, saved)
+
+
+def _strides(tensors: Tensors) -> list[tuple[int, ...] | None]:
+    return [None if t is None else t.stride() for t in tensors]
+
+
 def forward(
-    kernel: Kernel,
-    rows: Rows,
-    size: Sizes,
-    tensors: Tensors,
-    results: Sequence[Tensor],
-    direction: int,
+    segments: Segments, rows: Rows, tensors: Tensors, results: Sequence[Tensor], direction: int
 ) -> list[Tensor]:
     """Writes a direction's part of the ``results``; returns for each state its values before each
     segment, ``(segments, B, H)``. The tensors are those of :meth:`Kernel.forward`."""
+    kernel, size = segments.kernel, segments.size
     states = len(kernel.plan.step.states)
     one = _one(kernel, tensors, direction)
     output, *now = _ends(results, size, direction)
@@ -44,14 +84,13 @@ def forward(
         before.append([state.clone() for state in now])
         begin = [state[:, : part.B] for state in now]  # read at a row's start, written at its end
         mine = _part(kernel, one, begin, rows, a, b)
-        kernel.forward(part, size, mine, [_steps(output, rows, a, b), *begin], None)
+        segments.forward(part, mine, [_steps(output, rows, a, b), *begin])
     return [torch.cat(values) for values in zip(*before, strict=True)]
 
 
 def backward(
-    kernel: Kernel,
+    segments: Segments,
     rows: Rows,
-    size: Sizes,
     tensors: Tensors,
     before: Sequence[Tensor],
     arrived: Tensors,
@@ -60,6 +99,7 @@ def backward(
 ) -> None:
     """Writes a direction's part of those ``goals`` that are not None, see :meth:`Kernel.backward`;
     ``arrived`` are the gradients of the results."""
+    kernel, size = segments.kernel, segments.size
     states = len(kernel.plan.step.states)
     one, wanted = _one(kernel, tensors, direction), _one(kernel, goals, direction)
     gout, *gfinal = _ends(arrived, size, direction)
@@ -67,8 +107,8 @@ def backward(
     for state, given in zip(now, gfinal, strict=True):
         if given is not None:
             state.copy_(given)
-    segments = rows.segments()
-    for index, (a, b) in reversed(list(enumerate(segments))):
+    spans = rows.segments()
+    for index, (a, b) in reversed(list(enumerate(spans))):
         part = rows.part(a, b)
         begin = [s[index : index + 1, : part.B] for s in before]
         mine = _part(kernel, one, begin, rows, a, b)
@@ -77,17 +117,15 @@ def backward(
         saved = x.new_empty(kernel.saved_size(part, size.units))
         results = [x.new_empty((*x.shape[:-1], size.projected))]
         results += [torch.empty_like(s) for s in begin]
-        kernel.forward(part, size, mine, results, saved)
-        kernel.backward(
+        segments.forward(part, mine, results, saved)
+        segments.backward(
             part,
-            size,
             mine,
             [_steps(gout, rows, a, b), *after],
             _part(kernel, wanted, after, rows, a, b),
             saved,
             add=direction > 0,
-            segment=True,
-            add_weights=index + 1 < len(segments),
+            add_weights=index + 1 < len(spans),
         )
     for state, goal in zip(now, wanted[1 : 1 + states], strict=True):
         if goal is not None:

@@ -2,13 +2,15 @@
 of time, not on threads, not on how many calls its steps are spread over."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 import elman
-from elman.compiler import kernel, sizes
+from elman import execution
+from elman.compiler import sizes
 from elman.runtime import threads
 from tests.compiler.problem import Problem
 from tests.compiler.targets import each_isa, force
@@ -127,15 +129,16 @@ def test_a_row_has_the_same_bits_in_any_batch_on_every_isa(row, H):
 def one_step_chunks(no_kernels_in_memory: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Inputs are projected for one step at a time; kernels have prepared no other size."""
     monkeypatch.setattr(sizes, "_CHUNK_BYTES", 1)
+    prepare, chunks = sizes.forward, set()
+
+    def watched(*arguments: Any) -> Any:
+        values, layout = prepare(*arguments)
+        chunks.add(values["chunk"])
+        return values, layout
+
+    monkeypatch.setattr(sizes, "forward", watched)
     yield
-    chunks = [
-        prepared.table[run.at["chunk"]]
-        for made in kernel._kernels.values()
-        for run in (made.infer, made.train)
-        for prepared in run.prepared.values()
-    ]
-    assert chunks
-    assert set(chunks) == {1}
+    assert chunks == {1}
 
 
 @pytest.fixture
@@ -166,7 +169,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return counts[-1]
 
     monkeypatch.setattr(threads, "FLOP_PER_THREAD", 1)
-    monkeypatch.setattr(kernel, "thread_count", count)
+    monkeypatch.setattr(execution, "thread_count", count)
     return counts
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import elman
-from elman.compiler import isa, jit, kernel
+from elman.compiler import isa, jit, kernel, table
 from elman.paths import set_isa
 
 COMPLEX = pytest.mark.filterwarnings("ignore:Complex modules:UserWarning")
@@ -229,10 +229,8 @@ def test_a_path_decorates_functions() -> None:
 
 def test_a_forced_reference_runs_where_a_kernel_could(monkeypatch: pytest.MonkeyPatch) -> None:
     rnn, x, calls = elman.RNN(2, 3), torch.rand(4, 2, 2), []
-    forward = kernel.Kernel.forward
-    monkeypatch.setattr(
-        kernel.Kernel, "forward", lambda *a, **k: (calls.append(1), forward(*a, **k))
-    )
+    run = table.Prepared.__call__
+    monkeypatch.setattr(table.Prepared, "__call__", lambda *a: (calls.append(1), run(*a)))
     for path, count in (("reference", 0), ("kernel", 1), ("auto", 2)):
         with elman.set_path(path):
             rnn(x)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -11,7 +10,6 @@ from torch import Tensor
 
 from ..batch import Rows
 from ..cell import Step
-from ..runtime.threads import thread_count
 from . import backward, forward, sizes
 from .frame import Target
 from .ir import Module
@@ -19,7 +17,7 @@ from .isa import ISA, chains
 from .jit import LOCK, Code, load
 from .plan import plan_of
 from .sizes import Form, Sizes
-from .table import Pass, Place
+from .table import Inner, Pass, Place, Prepared
 from .tile import Shape
 
 DTYPES = {torch.float32: "float", torch.float64: "double"}
@@ -29,9 +27,9 @@ _KERNEL_LIMIT = 128
 class Kernel:
     """The compiled passes of a step, for one dtype, instruction set and shape of tiles.
 
-    A call is given the tensors of a layer in the order of ``batch.Given``, those of all its
-    directions, ``count`` of them, and which direction runs. ``key`` is what a caller knows their
-    sizes and strides by; without it they are looked at.
+    They are prepared for the tensors of a layer in the order of ``batch.Given``, those of all its
+    directions, ``count`` of them, and one direction. Tensors of the same sizes and strides may
+    take their place in a call.
     """
 
     def __init__(self, form: Form) -> None:
@@ -58,34 +56,30 @@ class Kernel:
         """Elements of what the forward pass keeps for the backward pass."""
         return sizes.saved_size(self.form, rows, units)
 
+    def work(self, rows: int, size: Sizes) -> float:
+        """Floating-point operations of a forward pass over so many rows; the backward pass does
+        twice as many."""
+        width, units, _ = size
+        return 2.0 * rows * units * (self.columns * width + self.products * units)
+
     def forward(
         self,
         rows: Rows,
         size: Sizes,
         tensors: Sequence[Tensor | None],
         results: Sequence[Tensor],
-        saved: Tensor | None,
+        training: bool,
+        threads: int,
         direction: int = 0,
         count: int = 1,
-        key: Any = None,
-    ) -> None:
-        """Runs the forward pass; writes the ``results``, output and final states, and ``saved``."""
-        run = self.infer if saved is None else self.train
-        T, B, N, counts, _, reverse = rows
-        threads = thread_count(self._work(2.0, N, size), B)
+    ) -> Prepared:
+        """The forward pass of one direction: called with the tensors and the results, it writes
+        these, and in training what is kept."""
+        run = self.train if training else self.infer
         every = [*tensors, *results]
-        if key is None:
-            key = [None if t is None else t.stride() for t in every]
-            key = (T, B, N, counts is None, reverse, size, direction, count, *key)
-        prepared = run.prepared.get((key, threads))
-        if prepared is None:
-            made = sizes.forward(self.form, rows, size, threads, saved is not None)
-            places = self._given(every, direction, count)
-            of_results = self._ends("output", "hn", every, len(tensors), direction, count)
-            prepared = run.prepare((key, threads), every, [*places, *of_results], *made)
-        table, owner = run.start(prepared, every, rows, threads, saved)
-        run.code.call(table.buffer_info()[0])
-        del owner  # until here the code used it
+        places = [*self._given(every, direction, count)]
+        places += self._ends("output", "hn", every, len(tensors), direction, count)
+        return run.prepare(every, places, *sizes.forward(self.form, rows, size, threads, training))
 
     def backward(
         self,
@@ -94,60 +88,39 @@ class Kernel:
         tensors: Sequence[Tensor | None],
         gradients: Sequence[Tensor | None],
         goals: Sequence[Tensor | None],
-        saved: Tensor,
+        threads: int,
         direction: int = 0,
         count: int = 1,
-        key: Any = None,
         *,
         add: bool = False,
         segment: bool = False,
         add_weights: bool = False,
-    ) -> None:
-        """Runs the backward pass; writes those ``goals`` that are not None, in the order of the
-        tensors, x's and the weights' contiguous.
+    ) -> Prepared:
+        """The backward pass of one direction: called with the tensors, the gradients of the results
+        and the goals, it writes those goals that are not None, x's and the weights' contiguous.
 
         Args:
-            gradients: those of the results.
             add: x's and the inputs' are added to what is there, for the second direction.
             segment: the call is one segment of a longer one.
             add_weights: so are the weights', to those of the segments that have been done.
         """
-        run = self.back
-        T, B, N, counts, _, reverse = rows
-        threads = thread_count(self._work(4.0, N, size), B)
-        every = [*tensors, *gradients, *goals]
-        if key is None:
-            key = [None if t is None else t.stride() for t in every]
-            key = (T, B, N, counts is None, reverse, size, direction, count, segment, *key)
-        prepared = run.prepared.get((key, threads))
+        run, every, x = self.back, [*tensors, *gradients, *goals], tensors[0]
+        assert x is not None
+        states, first = len(tensors), len(tensors) + len(gradients)
         mine = self.first_weight(direction)
-        if prepared is None:
-            wanted = goals[mine : mine + len(self.plan.step.parameters)]
-            asked = [goal is not None for goal in wanted]
-            made = sizes.backward(self.form, rows, size, threads, asked)
-            x = tensors[0]
-            assert x is not None
-            jobs = sizes.jobs(self.form, asked, x.stride(-1), size)
-            segments = _segments(rows, segment) if counts is None else None
-            places = [*self._given(every, direction, count, backwards=True)]
-            places += self._ends("gout", "ghn", every, len(tensors), direction, count)
-            places += self._goals(every, len(tensors) + len(gradients), direction, count)
-            prepared = run.prepare((key, threads), every, places, *made, jobs, segments)
-        table, owner = run.start(prepared, every, rows, threads, saved)
-        at = run.at
-        table[at["dx.add"]], table[at["sums.add"]] = add, add_weights
-        assert prepared.jobs is not None
-        jobs_now = prepared.jobs.of(goals, mine)
-        table[at["jobs"]] = jobs_now.buffer_info()[0]
-        segments = prepared.segments or _segments(rows, segment)
-        table[at["segments"]], numbers = segments.buffer_info()
-        table[at["segments.n"]] = numbers // 2
-        run.code.call(table.buffer_info()[0])
-        del owner, jobs_now, segments
-
-    def _work(self, each: float, rows: int, size: Sizes) -> float:
-        width, units, _ = size
-        return each * rows * units * (self.columns * width + self.products * units)
+        asked = [g is not None for g in goals[mine : mine + len(self.plan.step.parameters)]]
+        places = [*self._given(every, direction, count, backwards=True)]
+        places += self._ends("gout", "ghn", every, states, direction, count)
+        places += self._goals(every, first, direction, count)
+        values, layout = sizes.backward(self.form, rows, size, threads, asked)
+        spans = [(0, rows.T)] if segment else [*reversed(rows.segments())]
+        values |= {"dx.add": add, "sums.add": add_weights, "segments.n": len(spans)}
+        jobs, goals_of = sizes.jobs(self.form, asked, x.stride(-1), size)
+        inner = {
+            "jobs": Inner(jobs, [(at, first + mine + n, offset) for at, n, offset in goals_of]),
+            "segments": Inner([t for span in spans for t in span]),
+        }
+        return run.prepare(every, places, values, layout, inner)
 
     def first_weight(self, direction: int) -> int:
         """The number of a direction's first parameter."""
@@ -208,12 +181,6 @@ class Kernel:
         states = len(self.plan.step.states)
         for number, name in enumerate(self.plan.step.inputs, first + 1 + states):
             yield Place(f"ginput.{name}", number)
-
-
-def _segments(rows: Rows, one: bool) -> array[int]:
-    """Where the rows of each segment begin and end, in the order of the backward pass."""
-    spans = [(0, rows.T)] if one else reversed(rows.segments())
-    return array("q", [rows.first_row(t) for span in spans for t in span])
 
 
 _kernels: dict[tuple[Any, ...], Kernel] = {}

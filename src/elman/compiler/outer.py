@@ -91,11 +91,18 @@ def _bias(frame: Frame, area: str, job: Int, z_columns: int) -> None:
 
 @contextmanager
 def _segments(frame: Frame, some: Int) -> Iterator[tuple[str, str]]:
-    """The first row and the end of every segment, the last segment first; none if not some."""
-    f, table = frame.f, frame.pointer("segments")
+    """The first row and the end of every segment of steps, the last one first; none if not some."""
+    f, table, total = frame.f, frame.pointer("segments"), frame.slot("N")
     with f.loop(0, f.mul(frame.slot("segments.n"), some)) as i:
         pair = f.gep("i64", table, f.mul(i, 2))
-        yield f.load("i64", pair), f.load("i64", pair, 1)
+        first, stop = f.load("i64", pair), f.load("i64", pair, 1)
+        end = f.either(
+            f.compare("slt", stop, frame.slot("T")),
+            "i64",
+            lambda: frame.place(stop)[1],
+            lambda: total,
+        )
+        yield frame.place(first)[1], end
 
 
 def _begun(frame: Frame, goal: str, unit: Int, units: Int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -210,14 +210,6 @@ class Jobs(NamedTuple):
 
     table: array[int]
     goals: list[tuple[int, int, int]]
-
-    def of(self, gradients: Sequence[Tensor | None], first: int) -> array[int]:
-        """The table for these gradients, contiguous, those of the parameters from ``first`` on."""
-        table = self.table[:]
-        for place, number, offset in self.goals:
-            tensor: Any = gradients[first + number]
-            table[place] = tensor.data_ptr() + offset
-        return table
 
 
 def jobs(form: Form, asked: Sequence[bool], x_stride: int, sizes: Sizes) -> Jobs:

@@ -1,14 +1,14 @@
 """How compiled passes are called: with a table of 64-bit slots.
 
-What depends on sizes and strides alone is prepared once for each set of them (:class:`Prepared`); a
-call copies it and fills in the addresses.
+What depends on sizes and strides alone is prepared once for each set of them (:class:`Prepared`,
+which the caller keeps); a call copies it and fills in the addresses.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor
 
@@ -16,9 +16,10 @@ from ..batch import Rows
 from ..runtime.memory import scratch
 from ..runtime.threads import parallel_address
 from .jit import LOCK, Code
-from .sizes import Jobs, Layout
+from .sizes import Layout
 
-_LIMIT = 256  # prepared tables a pass remembers; each is about a kilobyte
+_LIMIT = 64  # each has a table of about a kilobyte
+_T = TypeVar("_T")
 
 
 class Place(NamedTuple):
@@ -36,19 +37,73 @@ class Place(NamedTuple):
     strided: bool = True
 
 
+class Inner(NamedTuple):
+    """A table that a slot points to, and where in it the addresses of which tensors go."""
+
+    table: Sequence[int]
+    places: Sequence[tuple[int, int, int]] = ()
+
+
 class Prepared:
-    """A table in which all but addresses is filled in, and what a call needs beside it."""
+    """A pass that is ready to be called: a table in which all but the addresses is filled in.
+
+    Behind the slots may lie further tables, which ``inner`` slots point to: at which place each
+    begins. ``places`` says where the address of which tensor goes, and how many bytes beyond.
+    """
 
     def __init__(
         self,
+        run: Pass,
         table: array[int],
         places: list[tuple[int, int, int]],
+        inner: list[tuple[int, int]],
         nbytes: int,
-        jobs: Jobs | None,
-        segments: array[int] | None,
+        threads: int,
     ) -> None:
-        self.table, self.places, self.bytes = table, places, nbytes
-        self.jobs, self.segments = jobs, segments
+        self._run, self._call, self._table = run, run.code.call, table
+        self._places, self._inner, self._bytes = places, inner, nbytes
+        self._parallel = threads > 1
+
+    def __call__(
+        self, rows: Rows, tensors: Sequence[Tensor | None], saved: Tensor | None = None
+    ) -> None:
+        """Runs the pass. ``saved`` is what is kept for the backward pass."""
+        table, run = self._table[:], self._run
+        owner, table[run.scratch] = scratch(self._bytes)
+        for at, number, offset in self._places:
+            tensor: Any = tensors[number]
+            table[at] = (tensor.data_ptr() or no_memory(tensor)) + offset
+        if saved is not None:
+            address = saved.data_ptr()
+            for at in run.kept:
+                table[at] += address
+        if self._parallel:
+            table[run.at["parallel"]] = parallel_address()
+        if rows.counts is not None and rows.offsets is not None:
+            table[run.at["counts"]] = rows.counts.data_ptr()
+            table[run.at["offsets"]] = rows.offsets.data_ptr()
+        address = table.buffer_info()[0]
+        for at, begin in self._inner:
+            table[at] = address + begin * table.itemsize
+        self._call(address)
+        del owner  # until here the code used it
+
+
+class Known:
+    """Passes that are ready, by what they depend on. When there are too many, all go."""
+
+    def __init__(self) -> None:
+        self._ready: dict[Any, Any] = {}
+        self.find = self._ready.get
+
+    def keep(self, key: Any, ready: _T) -> _T:
+        if len(self._ready) >= _LIMIT:
+            self._ready.clear()
+        self._ready[key] = ready
+        return ready
+
+    def __len__(self) -> int:
+        return len(self._ready)
 
 
 class Pass:
@@ -62,10 +117,9 @@ class Pass:
     ) -> None:
         self.slots, self._load_code = slots, load_code
         self.at = {slot: i for i, slot in enumerate(slots)}
-        self._kept, self._scratch = [self.at[name] for name in kept], self.at["scratch"]
+        self.kept, self.scratch = [self.at[name] for name in kept], self.at["scratch"]
         self._code: Code | None = None
         self.origin = ""  # "disk" or "compiled", once it is loaded
-        self.prepared: dict[Any, Prepared] = {}
 
     @property
     def code(self) -> Code:
@@ -77,21 +131,20 @@ class Pass:
 
     def prepare(
         self,
-        key: Any,
         tensors: Sequence[Tensor | None],
         places: Iterable[Place],
         values: dict[str, int],
         layout: Layout,
-        jobs: Jobs | None = None,
-        segments: array[int] | None = None,
+        inner: Mapping[str, Inner] = {},
     ) -> Prepared:
-        """Remembers the table of a call with these sizes and strides.
+        """The pass for tensors of these sizes and strides, with further tables by their slots.
 
         A tensor that is None is all zeros: ``values`` has an address for it, the strides are none.
         """
+        threads = values["threads"]
         values = values | layout.offsets
         table = array("q", [values.get(slot, 0) for slot in self.slots])
-        there = []
+        there, begins = [], []
         for slot, number, offset, outside, strided in places:
             tensor, at = tensors[number], self.at[slot]
             if tensor is None:
@@ -102,35 +155,11 @@ class Pass:
                 strides = (strides[0], strides[-2], strides[-1])
             for place, stride in enumerate(strides, at + 1):
                 table[place] = stride
-        if len(self.prepared) >= _LIMIT:
-            self.prepared.clear()
-        made = self.prepared[key] = Prepared(table, there, layout.bytes, jobs, segments)
-        return made
-
-    def start(
-        self,
-        prepared: Prepared,
-        tensors: Sequence[Tensor | None],
-        rows: Rows,
-        threads: int,
-        saved: Tensor | None,
-    ) -> tuple[array[int], Any]:
-        """The table for one call, and the owner of its scratch memory."""
-        table = prepared.table[:]
-        owner, table[self._scratch] = scratch(prepared.bytes)
-        for at, number, offset in prepared.places:
-            tensor: Any = tensors[number]
-            table[at] = (tensor.data_ptr() or no_memory(tensor)) + offset
-        if saved is not None:
-            address = saved.data_ptr()
-            for at in self._kept:
-                table[at] += address
-        if threads > 1:
-            table[self.at["parallel"]] = parallel_address()
-        if rows.counts is not None and rows.offsets is not None:
-            table[self.at["counts"]] = rows.counts.data_ptr()
-            table[self.at["offsets"]] = rows.offsets.data_ptr()
-        return table, owner
+        for slot, (numbers, addresses) in inner.items():
+            begins.append((self.at[slot], len(table)))
+            there += [(len(table) + at, number, offset) for at, number, offset in addresses]
+            table.extend(numbers)
+        return Prepared(self, table, there, begins, layout.bytes, threads)
 
 
 def no_memory(tensor: Tensor) -> int:

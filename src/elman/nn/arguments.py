@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.nn.utils.rnn import PackedSequence
 
-from ..batch import Rows, Weights
+from ..batch import Rows
 from ..cell import Step
 
 
@@ -22,10 +22,20 @@ class Call(NamedTuple):
     """A call in normal form: time first, a batch dimension, rows in the order of their length."""
 
     rows: Rows
-    x: Tensor  # (T, B, I), or (N, I) if packed
     packed: PackedSequence | None
     batched: bool
     batch_first: bool
+
+    def arrange(self, x: Tensor) -> Tensor:
+        """A padded input as ``(T, B, I)``."""
+        if not self.batched:
+            return x.unsqueeze(1)
+        return x.transpose(0, 1) if self.batch_first else x
+
+    def arrange_states(self, hx: Any, count: int) -> list[Tensor | None]:
+        """The initial states of padded rows, which ``hx`` holds, each as ``(L*D, B, H)``."""
+        given = states_of(hx, count)
+        return [*given] if self.batched else [s if s is None else s.unsqueeze(1) for s in given]
 
     def restore(self, output: Tensor) -> Tensor | PackedSequence:
         """The output in the form of the input."""
@@ -55,19 +65,18 @@ class Call(NamedTuple):
                 f"shape {tuple(state.shape)}; its batch dimension is the second, with batch_first "
                 "as without"
             )
-        if not self.batched:
-            return state.unsqueeze(1)
         if self.packed is not None and self.packed.sorted_indices is not None:
             if state.shape[1] != self.rows.B:
                 return state  # the check of the size that follows says what is wrong
             return state.index_select(1, self.packed.sorted_indices)
-        return state
+        return state if self.batched else state.unsqueeze(1)
 
 
 def read(
     owner: str, input: Tensor | PackedSequence, size: int, batch_first: bool, weight: Tensor
-) -> Call:
-    """The normal form of a layer's input. ``size`` is its ``input_size``."""
+) -> tuple[Call, Tensor]:
+    """The normal form of a layer's call, and its input as ``(T, B, I)``, or ``(N, I)`` if it is
+    packed. ``size`` is the layer's ``input_size``."""
     if isinstance(input, PackedSequence):
         x = tensor(owner, "input", input.data, weight, ValueError)
         if x.dim() != 2:
@@ -76,7 +85,7 @@ def read(
                 f"shape {tuple(x.shape)}"
             )
         _check_features(owner, x, size)
-        return Call(ragged(owner, input.batch_sizes, x.shape[0]), x, input, True, batch_first)
+        return Call(ragged(owner, input.batch_sizes, x.shape[0]), input, True, batch_first), x
     x = tensor(owner, "input", input, weight, ValueError)
     dims = x.dim()
     if dims != 3 and dims != 2:
@@ -85,11 +94,9 @@ def read(
             f"{f'(B, T, {size})' if batch_first else f'(T, B, {size})'}, got {dims}-D of shape "
             f"{tuple(x.shape)}"
         )
-    if dims == 2:
-        x = x.unsqueeze(1)
-    elif batch_first:
-        x = x.transpose(0, 1)
-    T, B, features = x.shape
+    T, B = (x.shape[0], 1) if dims == 2 else x.shape[1::-1] if batch_first else x.shape[:2]
+    call = Call(Rows(T, B, T * B), None, dims == 3, batch_first)
+    features = x.shape[-1]
     if features != size:
         _check_features(owner, x, size)
     if T == 0:
@@ -97,7 +104,7 @@ def read(
             f"{owner}: expected input to have at least one time step, got shape "
             f"{tuple(input.shape)}"
         )
-    return Call(Rows(T, B, T * B), x, None, dims == 3, batch_first)
+    return call, call.arrange(x)
 
 
 def tensor(
@@ -149,6 +156,11 @@ def tensor(
     return value
 
 
+def states_of(hx: Any, count: int) -> Sequence[Tensor | None]:
+    """The initial states that a checked ``hx`` holds: none, one, or a tuple of them."""
+    return [None] * count if hx is None else [hx] if isinstance(hx, Tensor) else hx
+
+
 def states(owner: str, hx: Any, count: int) -> Sequence[tuple[str, Any]]:
     """The initial states as ``hx`` holds them, with their names: itself, or a tuple of several.
 
@@ -169,16 +181,16 @@ def states(owner: str, hx: Any, count: int) -> Sequence[tuple[str, Any]]:
     return [(f"hx[{i}]", state) for i, state in enumerate(hx)]
 
 
-def weights(
+def check_weights(
     owner: str,
     step: Step,
     names: Sequence[str | None],
     held: Sequence[Any],
     units: int,
     output: int,
-) -> Weights:
+) -> Tensor:
     """What a module holds as one layer's weights, in the order of ``step.parameters``; where it
-    has none, the name is None.
+    has none, the name is None. Returns the first of them.
 
     ``units`` and ``output`` are the sizes of the hidden state and of the first one. TypeError if
     something is no tensor, RuntimeError if there are more tensors or fewer, or if they are for
@@ -196,7 +208,7 @@ def weights(
             f"{owner}: expected {name} to be a Tensor, got {type(value).__name__}: something has "
             "replaced it"
         )
-    w_ih, w_hh, b_ih, b_hh, *more = held
+    w_ih, w_hh, _, _, *more = held
     if w_hh is not None:
         _check_weight(owner, names[1], w_hh, (len(step.u_gates) * units, output))
     else:
@@ -204,7 +216,8 @@ def weights(
     if step.projection:
         place = list(step.matrices).index(step.projection)
         _check_weight(owner, names[4 + place], more[place], (output, units))
-    return Weights(w_ih, w_hh, b_ih, b_hh, tuple(more))
+    first: Tensor = w_hh if w_ih is None else w_ih
+    return first
 
 
 def _check_weight(owner: str, name: str | None, weight: Tensor, shape: tuple[int, int]) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 from torch.nn.modules.rnn import RNNBase
 from torch.nn.utils.rnn import PackedSequence
 
-from ..batch import Weights
 from ..cell import Step
-from . import arguments, stack
+from ..execution import Bound
+from . import arguments, known, stack
 
 
 class Layer(RNNBase):
@@ -26,20 +27,57 @@ class Layer(RNNBase):
 
     def forward(self, input: Tensor | PackedSequence, hx: Any = None) -> tuple[Any, Any]:
         """All layers; the output in the form of the input, the final states in that of ``hx``."""
-        owner, step = type(self).__name__, self._step()
-        directions = 2 if self.bidirectional else 1
-        if len(self._all_weights) != self.num_layers * directions or not self.num_layers:
+        step, layers, two = self._step(), self.num_layers, self.bidirectional
+        directions = 2 if two else 1
+        held = [self._held(step, names) for names in self._all_weights]
+        every = held[0] if len(held) == 1 else [t for mine in held for t in mine]
+        sizes = (self.input_size, self.hidden_size, self.proj_size)
+        key = known.signature((step, *sizes, layers, two, self.batch_first), input, hx, every)
+        found = known.find(key)
+        if found is None:
+            call, x, initial = self._read(step, input, hx, held)
+            bounds: list[Bound | None] = [None] * layers
+        else:
+            call, bounds = found
+            x, initial = call.arrange(input), call.arrange_states(hx, len(step.states))
+        if two:
+            held = [[*a, *b] for a, b in zip(held[::2], held[1::2], strict=True)]
+        dropout = self.dropout if self.training else 0.0
+        parts = stack.split(initial, layers, directions)
+        x, finals = stack.run(step, call.rows, x, parts, held, bounds, dropout)
+        if found is None:
+            known.keep(key, call, bounds)
+        results = tuple([call.restore_state(s) for s in stack.join(finals)])
+        return call.restore(x), results if len(results) > 1 else results[0]
+
+    def _held(self, step: Step, names: Sequence[str]) -> list[Any]:
+        """The weights of a layer and direction that the module holds now, whatever put them there,
+        in the order of ``step.parameters``."""
+        plain: Any = self._parameters  # a parametrized weight is not there but an attribute
+        held = [plain[name] if name in plain else getattr(self, name) for name in names]
+        if len(names) + 2 == len(step.parameters):
+            held[2:2] = (None, None)  # there are no biases
+        return held
+
+    def _read(
+        self, step: Step, input: Any, hx: Any, held: Sequence[Sequence[Any]]
+    ) -> tuple[arguments.Call, Tensor, list[Tensor | None]]:
+        """A call in normal form, its input and its initial states, all of it checked."""
+        owner, directions = type(self).__name__, 2 if self.bidirectional else 1
+        if len(held) != self.num_layers * directions or not self.num_layers:
             raise RuntimeError(
                 f"{owner}: expected weights of {self.num_layers} layers in {directions} "
-                f"directions, got {len(self._all_weights)} sets: make a new module instead of "
-                "changing its attributes"
+                f"directions, got {len(held)} sets: make a new module instead of changing its "
+                "attributes"
             )
-        weights = [
-            [self._weights(step, layer, d) for d in range(directions)]
-            for layer in range(self.num_layers)
-        ]
-        first = next(t for t in weights[0][0].flat() if t is not None)
-        call = arguments.read(owner, input, self.input_size, self.batch_first, first)
+        output = self.proj_size if step.projection else self.hidden_size
+        for names, mine in zip(self._all_weights, held, strict=True):
+            named: list[str | None] = [*names]
+            if len(mine) == len(names) + 2:
+                named[2:2] = (None, None)
+            arguments.check_weights(owner, step, named, mine, self.hidden_size, output)
+        first = next(t for t in held[0] if t is not None)
+        call, x = arguments.read(owner, input, self.input_size, self.batch_first, first)
         initial: list[Tensor | None] = []
         for name, given in arguments.states(owner, hx, len(step.states)):
             state = None
@@ -51,23 +89,4 @@ class Layer(RNNBase):
                 meaning = f"(num_layers * directions, batch, {size})"
                 arguments.check_shape(owner, name, state, shape, meaning)
             initial.append(state)
-        dropout = self.dropout if self.training else 0.0
-        parts = stack.split(initial, self.num_layers, directions)
-        x, finals = stack.run(step, call.rows, call.x, parts, weights, dropout)
-        results = tuple(call.restore_state(s) for s in stack.join(finals))
-        return call.restore(x), results if len(results) > 1 else results[0]
-
-    def _weights(self, step: Step, layer: int, direction: int) -> Weights:
-        """The tensors that the module holds now, whatever put them there."""
-        index = layer * (2 if self.bidirectional else 1) + direction
-        plain: Any = self._parameters  # a parametrized weight is not there but an attribute
-        names: list[str | None] = [*self._all_weights[index]]
-        if len(names) + 2 == len(step.parameters):
-            names[2:2] = (None, None)  # there are no biases
-        tensors = [
-            plain[name] if name in plain else None if name is None else getattr(self, name)
-            for name in names
-        ]
-        output = self.proj_size if step.projection else self.hidden_size
-        owner = type(self).__name__
-        return arguments.weights(owner, step, names, tensors, self.hidden_size, output)
+        return call, x, initial

@@ -46,7 +46,7 @@ class Lengths(NamedTuple):
         return initial.index_copy(1, self.order, final)
 
 
-def read(owner: str, lengths: Any, call: Call) -> Lengths:
+def read(owner: str, lengths: Any, call: Call, device: torch.device) -> Lengths:
     """The checked lengths of a call on padded input."""
     if call.packed is not None or not call.batched:
         kind = "a PackedSequence, which has its own" if call.packed else "unbatched input"
@@ -81,6 +81,5 @@ def read(owner: str, lengths: Any, call: Call) -> Lengths:
         rows = ragged(owner, active.sum(1), len(steps))
     batch = order[ranks]
     places = batch * T + steps if call.batch_first else steps * B + batch
-    device = call.x.device
     lead = (B, T) if call.batch_first else (T, B)
     return Lengths(rows, order.to(device), places.to(device), lead, call.batch_first)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 from torch.nn import Parameter
 
-from ..batch import Weights
 from ..cell import Cell, Step
 from . import arguments
 
@@ -111,17 +111,23 @@ class OfCell(torch.nn.Module):
         super().__setstate__(state)
         self._keep(self.cell.trace())
 
-    def _weights(self, step: Step, index: int) -> Weights:
+    def _held(self, step: Step, index: int) -> list[Any]:
         """The tensors of a set that the module holds now, whatever put them there."""
         plain: Any = self._parameters
         full = self._names[index]
         names = [full.get(name) for name in step.parameters]
-        held = [
+        return [
             plain[name] if name in plain else None if name is None else getattr(self, name)
             for name in names
         ]
-        _, _, units, projected = self._sets[index]
-        return arguments.weights(type(self).__name__, step, names, held, units, projected)
+
+    def _check_weights(self, step: Step, held: Sequence[Sequence[Any]]) -> Tensor:
+        """Checks all sets of tensors; returns one that stands for their dtype and device."""
+        owner, first = type(self).__name__, []
+        for full, mine, (_, _, units, projected) in zip(self._names, held, self._sets, strict=True):
+            names = [full.get(name) for name in step.parameters]
+            first.append(arguments.check_weights(owner, step, names, mine, units, projected))
+        return first[0]
 
     def _shown(self, **options: tuple[Any, Any]) -> str:
         """The arguments for ``repr``: those options that differ from their defaults."""

@@ -8,15 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..batch import Rows
 from ..cell import Cell, Step
-from ..function import recur
-from . import arguments, stack
+from ..execution import Bound
+from . import arguments, known, stack
 from .inputs import read as read_inputs
 from .inputs import spread
 from .lengths import read as read_lengths
 from .ofcell import OfCell, Parameters, check_positive, check_sizes, instance
-from .single import check_state, read_row
+from .single import Checked, read_row, read_states, run_step
 
 MERGES: dict[str, Callable[[Tensor, Tensor], Tensor] | None] = {
     "concat": None,  # as they come
@@ -149,22 +148,26 @@ class Recurrent(OfCell):
         self, input: Any, hx: Any = None, *, lengths: Any = None, inputs: Any = None
     ) -> tuple[Any, Any]:
         """All layers; the output in the form of the input, the final states in that of ``hx``."""
-        owner, step, D = type(self).__name__, self._step(), self.directions
-        if len(self._sets) != self.num_layers * D:
-            raise RuntimeError(
-                f"{owner}: expected weights of {self.num_layers} layers in {D} directions, got "
-                f"{len(self._sets)} sets: make a new module instead of changing its attributes"
-            )
-        weights = [
-            [self._weights(step, layer * D + d) for d in range(D)]
-            for layer in range(self.num_layers)
-        ]
-        first = next(t for t in weights[0][0].flat() if t is not None)
-        call = arguments.read(owner, input, self.input_size, self.batch_first, first)
-        initial = self._states(step, hx, call, first)
-        some = None if lengths is None else read_lengths(owner, lengths, call)
-        further = _further(owner, step, inputs, call, first)
-        rows, x, begin = call.rows, call.x, initial
+        owner, step, L, D = type(self).__name__, self._step(), self.num_layers, self.directions
+        held = [self._held(step, i) for i in range(len(self._sets))]
+        every = held[0] if len(held) == 1 else [t for mine in held for t in mine]
+        key = None
+        if lengths is None and inputs is None and not (hx is None and self.learn_initial):
+            module = (step, self.input_size, self.hidden_size, self.proj_size, L, D)
+            options = (self.batch_first, self.recompute)
+            key = known.signature(module + options, input, hx, every)
+        found = known.find(key)
+        some, further = None, []
+        if found is None:
+            call, x, initial, first = self._read(step, input, hx, held)
+            some = None if lengths is None else read_lengths(owner, lengths, call, x.device)
+            further = _further(owner, step, inputs, call, first)
+            bounds: list[Bound | None] = [None] * L
+        else:
+            call, bounds = found
+            states = call.arrange_states(hx, len(step.states))
+            x, initial = call.arrange(input), stack.split(states, L, D)
+        rows, begin = call.rows, initial
         if some is not None:
             rows, x, further = some.rows, some.select(x), [some.select(v) for v in further]
             begin = [[None if s is None else some.select_state(s) for s in of] for of in initial]
@@ -173,7 +176,8 @@ class Recurrent(OfCell):
             rows,
             x,
             begin,
-            weights,
+            held if D == 1 else [[*a, *b] for a, b in zip(held[::2], held[1::2], strict=True)],
+            bounds,
             dropout=self.dropout if self.training else 0.0,
             inputs=spread(owner, step, further, self._units),
             merge=self._merge if self.bidirectional and MERGES[self.merge] else None,
@@ -181,12 +185,29 @@ class Recurrent(OfCell):
             recompute=self.recompute,
         )
         if some is None:
+            if found is None:
+                known.keep(key, call, bounds)
             return call.restore(x), self._results(finals, call)
         finals = [
             [some.restore_state(*pair) for pair in zip(*of, strict=True)]
             for of in zip(finals, initial, strict=True)
         ]
         return some.restore(x), self._results(finals, call)
+
+    def _read(
+        self, step: Step, input: Any, hx: Any, held: Sequence[Sequence[Any]]
+    ) -> tuple[arguments.Call, Tensor, Sequence[Sequence[Tensor | None]], Tensor]:
+        """A call in normal form, its input and its initial states by layer, all of it checked; and
+        a weight."""
+        owner, D = type(self).__name__, self.directions
+        if len(held) != self.num_layers * D:
+            raise RuntimeError(
+                f"{owner}: expected weights of {self.num_layers} layers in {D} directions, got "
+                f"{len(held)} sets: make a new module instead of changing its attributes"
+            )
+        first = self._check_weights(step, held)
+        call, x = arguments.read(owner, input, self.input_size, self.batch_first, first)
+        return call, x, self._states(step, hx, call, first), first
 
     def _merge(self, x: Tensor) -> Tensor:
         """The outputs of both directions as one."""
@@ -324,32 +345,25 @@ class RecurrentCell(OfCell):
 
     def forward(self, input: Tensor, hx: Any = None, inputs: Any = None) -> Any:
         """The new states, in the form of ``hx``."""
-        owner, step = type(self).__name__, self._step()
-        weights = self._weights(step, 0)
-        first = next(t for t in weights.flat() if t is not None)
-        x = read_row(owner, "input", input, self.input_size, first)
-        dims = x.dim()
+        step = self._step()
+        held = self._held(step, 0)
 
-        def arrange(value: Tensor) -> Tensor:
-            return value[None] if dims == 2 else value[None, None]
+        def check() -> Checked:
+            owner, first = type(self).__name__, self._check_weights(step, [held])
+            x = read_row(owner, "input", input, self.input_size, first)
+            size = {"H": self.hidden_size, "P": self.proj_size}
+            sizes = [size[step.space(name)] for name in step.states]
+            states = read_states(owner, step, hx, sizes, x, first)
+            lead = (1, x.shape[0] if x.dim() == 2 else 1)
 
-        initial: list[Tensor | None] = []
-        given = arguments.states(owner, hx, len(step.states))
-        for name, (label, value) in zip(step.states, given, strict=True):
-            state = None
-            if hx is not None:
-                size = self.proj_size if step.space(name) == "P" else self.hidden_size
-                state = read_row(owner, label, value, size, first)
-                check_state(owner, label, state, x)
-                state = arrange(state)
-            initial.append(state)
-        x = arrange(x)
-        B = x.shape[1]
-        further = read_inputs(owner, step, inputs, first, (1, B), dims, arrange)
-        (each,) = spread(owner, step, further, (self.hidden_size,))
-        _, new = recur(step, Rows(1, B, B), x, initial, [weights], each)
-        results = tuple(s[0] if dims == 2 else s[0, 0] for s in new)
-        return results if len(results) > 1 else results[0]
+            def arrange(value: Tensor) -> Tensor:
+                return value[None] if x.dim() == 2 else value[None, None]
+
+            further = read_inputs(owner, step, inputs, first, lead, x.dim(), arrange)
+            return x, states, spread(owner, step, further, (self.hidden_size,))[0]
+
+        module = (step, self.input_size, self.hidden_size, self.proj_size)
+        return run_step(module, input, hx, held, check, remember=inputs is None)
 
     def extra_repr(self) -> str:
         return self._shown(bias=(self.bias, True), proj_size=(self.proj_size, 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -9,8 +10,8 @@ from torch.nn.modules.rnn import RNNCellBase
 
 from ..batch import Rows
 from ..cell import Step
-from ..function import recur
-from . import arguments
+from ..execution import Bound
+from . import arguments, known, stack
 
 _NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 _WITHOUT_BIASES = (*_NAMES[:2], None, None)
@@ -25,27 +26,83 @@ class Single(RNNCellBase):
 
     def forward(self, input: Tensor, hx: Any = None) -> Any:
         """The new states, in the form of ``hx``."""
-        owner, step = type(self).__name__, self._step()
-        weight = self.weight_ih  # each is a search
-        held = (weight, self.weight_hh, self.bias_ih, self.bias_hh)
-        names = _NAMES if held[2] is not None or held[3] is not None else _WITHOUT_BIASES
-        weights = arguments.weights(owner, step, names, held, self.hidden_size, self.hidden_size)
-        x = read_row(owner, "input", input, self.input_size, weight)
-        batched = x.dim() == 2
-        initial: list[Tensor | None] = []
-        for name, given in arguments.states(owner, hx, len(step.states)):
-            state = None
-            if hx is not None:
-                state = read_row(owner, name, given, self.hidden_size, weight)
-                check_state(owner, name, state, x)
-                state = state[None] if batched else state[None, None]
-            initial.append(state)
-        if not batched:
-            x = x[None]
-        rows = Rows(1, x.shape[0], x.shape[0])
-        _, new = recur(step, rows, x[None], initial, [weights])
-        results = tuple(s[0] if batched else s[0, 0] for s in new)
-        return results if len(results) > 1 else results[0]
+        step, units = self._step(), self.hidden_size
+        held = [self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh]
+
+        def check() -> Checked:
+            owner = type(self).__name__
+            names = _NAMES if held[2] is not None or held[3] is not None else _WITHOUT_BIASES
+            first = arguments.check_weights(owner, step, names, held, units, units)
+            x = read_row(owner, "input", input, self.input_size, first)
+            return x, read_states(owner, step, hx, [units] * len(step.states), x, first), []
+
+        return run_step((step, self.input_size, units), input, hx, held, check)
+
+
+#: Input and states as the caller gave them, further inputs as ``(1, B, F)``; all of them checked.
+Checked = tuple[Tensor, Sequence[Tensor | None], Sequence[Tensor]]
+
+
+def run_step(
+    module: tuple[Any, ...],
+    input: Any,
+    hx: Any,
+    held: Sequence[Any],
+    check: Callable[[], Checked],
+    remember: bool = True,
+) -> Any:
+    """One step of a module: the new states, in the form of ``hx``.
+
+    Args:
+        module: what ``check`` reads of the module, its formula first.
+        held: its parameters, in the order of ``step.parameters``.
+        check: is asked where such a call is not known.
+        remember: whether it is known from then on.
+    """
+    step: Step = module[0]
+    key = known.signature(module, input, hx, held) if remember else None
+    found = known.find(key)
+    bounds: list[Bound | None] = [None]
+    states: Sequence[Tensor | None]
+    inputs: Sequence[Tensor] = ()
+    if found is None:
+        x, states, inputs = check()
+    else:
+        x, states, bounds = input, arguments.states_of(hx, len(step.states)), found.bounds
+    batched = x.dim() == 2
+    if not batched:
+        x, states = x[None], [s if s is None else s[None] for s in states]
+    rows = Rows(1, x.shape[0], x.shape[0])
+    initial = [s if s is None else s[None] for s in states]
+    _, (new,) = stack.run(step, rows, x[None], [initial], [held], bounds, inputs=[inputs])
+    if found is None:
+        known.keep(key, None, bounds)
+    results = [s[0] if batched else s[0, 0] for s in new]
+    return tuple(results) if len(results) > 1 else results[0]
+
+
+def read_states(
+    owner: str, step: Step, hx: Any, sizes: Sequence[int], x: Tensor, weight: Tensor
+) -> Sequence[Tensor | None]:
+    """The checked initial states of a step, of these sizes."""
+    given = arguments.states(owner, hx, len(step.states))
+    if hx is None:
+        return [None] * len(given)
+    found = []
+    for (name, value), size in zip(given, sizes, strict=True):
+        state = read_row(owner, name, value, size, weight)
+        if state.dim() != x.dim():
+            raise RuntimeError(
+                f"{owner}: expected {name} to be {x.dim()}-D as input is, got {state.dim()}-D of "
+                f"shape {tuple(state.shape)}"
+            )
+        if x.dim() == 2 and state.shape[0] != x.shape[0]:
+            raise RuntimeError(
+                f"{owner}: expected {name} of shape {(x.shape[0], state.shape[1])}, "
+                f"(batch, hidden_size), got {tuple(state.shape)}"
+            )
+        found.append(state)
+    return found
 
 
 def read_row(owner: str, name: str, value: Tensor, size: int, weight: Tensor) -> Tensor:
@@ -62,17 +119,3 @@ def read_row(owner: str, name: str, value: Tensor, size: int, weight: Tensor) ->
             f"{value.shape[-1]} in shape {tuple(value.shape)}"
         )
     return value
-
-
-def check_state(owner: str, name: str, state: Tensor, x: Tensor) -> None:
-    """RuntimeError if a state has other rows than the input."""
-    if state.dim() != x.dim():
-        raise RuntimeError(
-            f"{owner}: expected {name} to be {x.dim()}-D as input is, got {state.dim()}-D of "
-            f"shape {tuple(state.shape)}"
-        )
-    if x.dim() == 2 and state.shape[0] != x.shape[0]:
-        raise RuntimeError(
-            f"{owner}: expected {name} of shape {(x.shape[0], state.shape[1])}, "
-            f"(batch, hidden_size), got {tuple(state.shape)}"
-        )

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ..batch import Rows, Weights
+from .. import function
+from ..batch import Rows
 from ..cell import Step
-from ..function import recur
+from ..execution import Bound
 
 
 def run(
@@ -17,7 +18,8 @@ def run(
     rows: Rows,
     x: Tensor,
     initial: Sequence[Sequence[Tensor | None]],
-    weights: Sequence[Sequence[Weights]],
+    weights: Sequence[Sequence[Tensor | None]],
+    bounds: list[Bound | None],
     dropout: float = 0.0,
     inputs: Sequence[Sequence[Tensor]] | None = None,
     merge: Callable[[Tensor], Tensor] | None = None,
@@ -26,17 +28,22 @@ def run(
 ) -> tuple[Tensor, list[list[Tensor]]]:
     """Every layer on the output of the one below.
 
-    ``initial``, ``inputs`` and ``weights`` hold for each layer what ``recur`` takes. ``dropout``
-    is 0 in evaluation; ``recompute`` is that of ``recur``. Returns the last output, and for each
-    layer its final states.
+    ``initial``, ``inputs`` and ``weights`` hold for each layer what ``recur`` takes, the weights of
+    both directions in one row. ``bounds`` are what earlier calls with tensors of the same signature
+    have left there, and this one leaves. ``dropout`` is 0 in evaluation; ``recompute`` is that of
+    ``recur``. Returns the last output, and for each layer its final states.
     """
     finals = []
     for layer, mine in enumerate(weights):
         below = x
         if layer and dropout:
             x = torch.dropout(x, dropout, True)
-        more = inputs[layer] if inputs else ()
-        x, final = recur(step, rows, x, initial[layer], mine, more, recompute)
+        tensors = [x, *initial[layer], *(inputs[layer] if inputs else ()), *mine]
+        bound = bounds[layer]
+        if bound is not None and (not layer or bound.takes(x)):
+            x, *final = function.run(bound, rows, tensors)
+        else:
+            (x, *final), bounds[layer] = function.layer(step, rows, tensors, recompute)
         x = x if merge is None else merge(x)
         x = below + x if residual and layer else x
         finals.append(final)

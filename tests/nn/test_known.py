@@ -1,0 +1,168 @@
+"""A call that is known goes past the checks: what has changed since makes it another call."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+import elman
+from elman.nn import known
+from tests.nn.kinds import CELLS, KINDS, LAYERS, Kind, assert_same_bits, each, tensors
+
+Call = tuple[Any, Any, Any]
+
+
+@pytest.fixture(autouse=True)
+def _kernel_path():
+    with elman.set_path("kernel"):
+        yield
+
+
+def cut(module: Any, x: Any, hx: Any) -> Call:
+    module.weight_hh.data = module.weight_hh.data[:, :-1]
+    return module, x, hx
+
+
+def cut_layer(module: Any, x: Any, hx: Any) -> Call:
+    module.weight_ih_l0.data = module.weight_ih_l0.data[:, :-1]
+    return module, x, hx
+
+
+def widen(module: Any, x: Any, hx: Any) -> Call:
+    module.input_size += 1
+    return module, x, hx
+
+
+def double(module: Any, x: Any, hx: Any) -> Call:
+    return module.double(), x, hx
+
+
+def first(module: Any, x: Any, hx: Any) -> Call:
+    module.batch_first = True
+    return module, x.transpose(0, 1), hx
+
+
+def other_layout(module: Any, x: Any, hx: Any) -> Call:
+    for p in module.parameters():
+        p.data = torch.stack([p.data, p.data], -1)[..., 0]
+    return module, x, hx
+
+
+def other_values(module: Any, x: Any, hx: Any) -> Call:
+    for p in module.parameters():
+        p.data.mul_(2)
+    return module, x, hx
+
+
+BAD: dict[str, Callable[..., Call]] = {
+    "input of another dtype": lambda m, x, hx: (m, x.double(), hx),
+    "input of other features": lambda m, x, hx: (m, x[..., :-1], hx),
+    "no tensor": lambda m, x, hx: (m, x.tolist(), hx),
+    "sparse input": lambda m, x, hx: (m, x.to_sparse(), hx),
+    "state of fewer rows": lambda m, x, hx: (m, x, cut_rows(hx)),
+    "state in a list too much": lambda m, x, hx: (m, x, [hx, hx, hx]),
+    "another input_size": widen,
+    "weights of another dtype": double,
+}
+CHANGED: dict[str, Callable[..., Call]] = {
+    "other layout of the weights": other_layout,
+    "other values of the weights": other_values,
+    "no state": lambda m, x, hx: (m, x, None),
+    "another layout of the input": lambda m, x, hx: (m, torch.stack([x, x], -1)[..., 1], hx),
+    "twice the rows": lambda m, x, hx: (m, torch.cat([x, x], -2), doubled(hx)),
+}
+
+
+def cut_rows(hx: Any) -> Any:
+    return tuple(h[..., :-1, :] for h in hx) if isinstance(hx, tuple) else hx[..., :-1, :]
+
+
+def doubled(hx: Any) -> Any:
+    if isinstance(hx, tuple):
+        return tuple(map(doubled, hx))
+    return torch.cat([hx, hx], -2)
+
+
+def warm(kind: Kind) -> Call:
+    """A module that knows its call, and that call."""
+    torch.manual_seed(0)
+    module, x, hx = kind.make(elman), kind.input(), kind.state()
+    for _ in range(2):
+        module(x, hx)
+    return module, x, hx
+
+
+@pytest.fixture
+def unknown(monkeypatch: pytest.MonkeyPatch) -> Callable[[Call], Any]:
+    """Calls a module as if for the first time."""
+
+    def call(given: Call) -> Any:
+        with monkeypatch.context() as patch:
+            patch.setattr(known, "find", lambda _: None)
+            return given[0](*given[1:])
+
+    return call
+
+
+@each(KINDS)
+def test_the_second_call_is_known(kind, monkeypatch):
+    module, x, hx = warm(kind)
+    found = []
+    find = known.find
+    monkeypatch.setattr(known, "find", lambda key: found.append(find(key)) or found[-1])
+    module(x, hx)
+    assert all(found)
+
+
+@pytest.mark.parametrize("change", BAD.values(), ids=BAD.keys())
+@each(KINDS)
+def test_bad_calls_are_refused_as_at_first(kind, change, unknown):
+    given = change(*warm(kind))
+    with pytest.raises((TypeError, ValueError, RuntimeError)) as expected:
+        unknown(given)
+    with pytest.raises(type(expected.value)) as found:
+        given[0](*given[1:])
+    assert str(found.value) == str(expected.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [(k, cut) for k in CELLS] + [(k, cut_layer) for k in LAYERS],
+    ids=lambda v: str(v) if isinstance(v, Kind) else "",
+)
+def test_a_weight_that_was_cut_is_refused(kind, change):
+    given = change(*warm(kind))
+    with pytest.raises(RuntimeError, match="something has replaced it"):
+        given[0](*given[1:])
+
+
+@pytest.mark.parametrize("change", CHANGED.values(), ids=CHANGED.keys())
+@each(KINDS)
+def test_changed_calls_give_what_they_give_at_first(kind, change, unknown):
+    given = change(*warm(kind))
+    expected = tensors(unknown(given))
+    assert_same_bits(tensors(given[0](*given[1:])), expected)
+
+
+@each(LAYERS)
+def test_batch_first_may_change(kind, unknown):
+    given = first(*warm(kind))
+    expected = tensors(unknown(given))
+    assert_same_bits(tensors(given[0](*given[1:])), expected)
+
+
+def test_a_known_call_still_refuses_inference_tensors_that_want_gradients():
+    module, x, _ = warm(KINDS[0])
+    with torch.inference_mode():
+        strange = torch.rand(x.shape, requires_grad=True)
+    with pytest.raises(RuntimeError, match="Inference tensors cannot be saved"):
+        module(strange)
+
+
+def test_stacks_bind_layers_anew_where_what_is_between_them_changes_its_form():
+    net = elman.Recurrent(elman.cells.GRU, 3, 5, num_layers=2, dropout=0.5)
+    x = torch.rand(6, 4, 3)
+    expected = net.eval()(x)[0]
+    net.train()(x)[0].sum().backward()
+    assert torch.equal(net.eval()(x)[0], expected)
