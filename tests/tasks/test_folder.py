@@ -1,12 +1,15 @@
 """Model folders: what is saved is loaded, what is broken is named."""
 
+import hashlib
 import json
+import os
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
+import elman
 from elman.tasks import SequenceClassifier, TaskError
 from elman.tasks.folder import check_target, write_folder
 
@@ -28,6 +31,17 @@ def change(folder, **fields):
     config = json.loads((folder / "config.json").read_text("utf-8"))
     config.update(fields)
     (folder / "config.json").write_text(json.dumps(config), "utf-8")
+
+
+def change_parameters(folder, **parameters):
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    change(folder, parameters={**config["parameters"], **parameters})
+
+
+def rewrite(folder, weights):
+    """Other weights with a right checksum."""
+    (folder / "model.safetensors").write_bytes(weights)
+    change(folder, sha256=hashlib.sha256(weights).hexdigest())
 
 
 def message(folder):
@@ -53,7 +67,7 @@ def test_the_folder_holds_two_files_and_no_pickle(fitted, saved):
     config = json.loads((saved / "config.json").read_text("utf-8"))
     assert config["format"] == "elman sequence classifier"
     assert config["version"] == 2
-    assert config["seed"] == config["parameters"]["random_state"] == 7
+    assert config["parameters"]["random_state"] == 7
     assert config["labels"] == ["negative", "positive"]
     assert config["vocabulary"] == fitted.vocabulary_.tokens
     assert set(config["written_by"]) == {"elman", "torch", "python"}
@@ -125,14 +139,14 @@ def test_a_broken_config(saved):
         ({"labels": None}, "'labels' is 'None'; expected a list"),
         ({"labels": ["b", "a"]}, "'labels' must be in order, each once"),
         ({"labels": ["a", 1]}, "'labels' must be strings, whole numbers or booleans"),
+        ({"labels": [0.5, 1.5]}, "'labels' must be strings, whole numbers or booleans"),
+        ({"labels": [1, 10**30]}, "'labels' must be whole numbers of 64 bits"),
+        ({"labels": ["a", "a\0"]}, "'labels' must be whole numbers of 64 bits, or strings that"),
         ({"vocabulary": ["ab"]}, "'vocabulary' must list single characters"),
-        ({"vocabulary": ["a", "a"]}, "'vocabulary' lists a character twice"),
+        ({"vocabulary": [["a"]]}, "'vocabulary' must list single characters"),
+        ({"vocabulary": ["a", "a"]}, "'vocabulary' lists a token twice"),
         ({"vocabulary": ["a"]}, ", 8), expected torch.float32 (3, 8) as config.json"),
-        ({"parameters": {"hidden_size": "8"}}, "'parameters' don't describe a model: hidden_size"),
-        ({"parameters": {"colour": 1}}, "'parameters' don't describe a model: "),
-        ({"parameters": {"hidden_size": 10**15}}, "'parameters' don't describe a model: "),
-        ({"parameters": {**SMALL, "num_layers": 1}}, "unexpected rnn.bias_hh_l1, "),
-        ({"parameters": {**SMALL, "num_layers": 3}}, "missing rnn.bias_hh_l2, "),
+        ({"sha256": 5}, "'sha256' is '5'; expected a string"),
         ({"sha256": "0"}, "is not the file that config.json was written with"),
     ],
     ids=str,
@@ -142,20 +156,188 @@ def test_a_config_that_does_not_fit(saved, fields, expected):
     assert expected in message(saved)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({"hidden_size": "8"}, "hidden_size must be a whole number"),
+        ({"hidden_size": 10**15}, "hidden_size must be a whole number from 1 to 65,536"),
+        ({"hidden_size": 65_536, "num_layers": 256}, " bytes, expected 26,3"),
+        ({"num_layers": 10**9}, "num_layers must be a whole number from 1 to 256"),
+        ({"dropout": -1}, "dropout must be at least 0 and below 1. Got -1."),
+        ({"random_state": "x"}, "random_state must be "),
+        ({"colour": 1}, "'parameters' has colour, which this elman doesn't know"),
+        ({"cell": "transformer"}, "cell must be one of rnn, "),
+        ({"cell": {"name": "leaky", "leak": "x"}}, "cell Leaky: "),
+        ({"cell": {"class": "Mine()", "formula": "00"}}, "the cell Mine() is one of your own, and"),
+        ({"cell": None}, "cell must be a name, a mapping of a 'name'"),
+        ({"recurrent": {"merge": "sideways"}}, "merge must be one of"),
+        ({"recurrent": {"device": "cuda"}}, "recurrent must be None, or by name some of"),
+        ({"num_layers": 1}, "unexpected rnn.bias_hh_l1, "),
+        ({"num_layers": 3}, " bytes, expected 5,3"),
+        ({"class_weight": [["a"]]}, "'class_weight' must be null, a string, or a list of"),
+        ({"class_weight": [[["a"], 1]]}, "'class_weight' must be null, a string, or a list of"),
+        ({"tokens": "bytes"}, "'vocabulary' must list numbers below 256"),
+    ],
+    ids=str,
+)
+def test_parameters_that_do_not_fit(saved, parameters, expected):
+    change_parameters(saved, **parameters)
+    assert expected in message(saved)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"format": 1, "format": 2}', "is not JSON ('format' stands twice in an object)"),
+        ('{"format": NaN}', "is not JSON (NaN is no number)"),
+        ('{"format": -Infinity}', "is not JSON (-Infinity is no number)"),
+        ("[" * 100_000, "is not JSON ("),
+        ("1" * 10_000, "is not JSON ("),
+        ('"\ud800"', "is not JSON ("),
+        ("", "is not JSON ("),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_what_is_no_json_object(saved, text, expected):
+    (saved / "config.json").write_bytes(text.encode("utf-8", "surrogatepass"))
+    assert expected in message(saved)
+
+
+def test_other_tensors_than_the_models(saved):
+    tensors = load_file(saved / "model.safetensors")
+    one, other = "rnn.weight_hh_l0", "rnn.weight_hh_l1"
+    for wrong, expected in (
+        (
+            {**tensors, one: tensors[one].double()},
+            f"{one} is torch.float64 (8, 8), expected torch.",
+        ),
+        (
+            {**tensors, one: tensors[one].flatten()},
+            f"{one} is torch.float32 (64,), expected torch.",
+        ),
+        ({**tensors, one: tensors[one] / 0}, f"{one} holds a number that isn't finite"),
+        ({n: v for n, v in tensors.items() if n != other}, f"missing {other}; unexpected none"),
+        ({**tensors, "more": torch.zeros(1)}, "missing none; unexpected more"),
+    ):
+        rewrite(saved, save(wrong))
+        assert expected in message(saved)
+    for wrong in (b"", b"\xff" * 8 + b"{}", save(tensors) + bytes(2 << 20)):
+        rewrite(saved, wrong)
+        assert f"has {len(wrong):,} bytes, expected " in message(saved)
+    whole = save(tensors)
+    for wrong in (b"\xff" * 8 + whole[8:], whole[:8] + b"[" * 100 + whole[108:], whole + b"\0"):
+        rewrite(saved, wrong)
+        assert "is not a safetensors file (" in message(saved)
+
+
+def test_links_and_devices_are_not_followed(saved, tmp_path):
+    for name in ("config.json", "model.safetensors"):
+        path, elsewhere = saved / name, tmp_path / "elsewhere"
+        path.rename(elsewhere)
+        path.symlink_to(elsewhere)
+        assert f"{path}: is a symbolic link; put the file itself" in message(saved)
+        path.unlink()
+        os.mkfifo(path)
+        assert f"{path}: is not a plain file" in message(saved)
+        path.unlink()
+        path.mkdir()
+        assert str(path) in message(saved)
+        path.rmdir()
+        with path.open("wb") as file:
+            file.truncate(1 << 40)  # holes: nothing on the disk, much in memory
+        assert f"{path}: has 1,099,511,627,776 bytes, expected" in message(saved)
+        path.unlink()
+        elsewhere.rename(path)
+    SequenceClassifier.load(saved)
+
+
+class Own(elman.Cell):
+    gates = ("h",)
+
+    def __init__(self, leak=0.5):
+        self.leak = leak
+
+    def step(self, x, u, s):
+        return (1 - self.leak) * s.h + self.leak * elman.tanh(x.h + u.h)
+
+
+CELLS = [
+    ("gru", "gru"),
+    (elman.cells.LightGRU, {"name": "lightgru"}),
+    (elman.cells.Leaky(leak=0.25), {"name": "leaky", "leak": 0.25, "nonlinearity": "tanh"}),
+    ({"name": "gru", "reset_after": False}, {"name": "gru", "reset_after": False}),
+]
+
+
+@pytest.mark.parametrize(("cell", "written"), CELLS, ids=str)
+def test_cells_of_the_catalogue_are_kept_by_name(cell, written, tmp_path):
+    model = SequenceClassifier(**{**SMALL, "epochs": 1}, cell=cell).fit(
+        ["aa", "bb"] * 4, [0, 1] * 4
+    )
+    model.save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text("utf-8"))
+    assert config["parameters"]["cell"] == written
+    loaded = SequenceClassifier.load(tmp_path)
+    assert np.array_equal(loaded.predict_proba(["ab"]), model.predict_proba(["ab"]))
+
+
+@pytest.mark.parametrize("cell", [Own, Own(0.25), elman.cells.Elman(elman.tanh)], ids=str)
+def test_a_cell_of_ones_own_is_given_again(cell, tmp_path):
+    model = SequenceClassifier(**{**SMALL, "epochs": 1}, cell=cell).fit(
+        ["aa", "bb"] * 4, [0, 1] * 4
+    )
+    model.save(tmp_path)
+    assert "is one of your own, and a folder holds no code; give it again" in message(tmp_path)
+    loaded = SequenceClassifier.load(tmp_path, cell=cell)
+    assert np.array_equal(loaded.predict_proba(["ab"]), model.predict_proba(["ab"]))
+    with pytest.raises(TaskError, match=r"not trained with the formula of cell=Own\(leak=0.1\)"):
+        SequenceClassifier.load(tmp_path, cell=Own(0.1))
+
+
+def test_parameters_and_tokens_of_all_kinds_come_back(tmp_path):
+    texts, labels = ["Aa \ud83d", "Bb \ud83d"] * 4, [1, -1] * 4
+    for number, options in enumerate(
+        (
+            {"tokens": "bytes", "hidden_size": [np.int64(4), 8], "num_layers": 2},
+            {"tokens": "words", "class_weight": {np.int64(1): 2, -1: 0.5}, "pooling": "last"},
+            {"class_weight": "balanced", "recurrent": {"merge": "mean"}, "dropout": np.float32(0)},
+        )
+    ):
+        folder = tmp_path / str(number)
+        model = SequenceClassifier(**{**SMALL, "min_count": 1, **options}).fit(texts, labels)
+        model.save(folder)
+        loaded = SequenceClassifier.load(folder)
+        assert loaded.get_params() == model.get_params()
+        assert loaded.vocabulary_.tokens == model.vocabulary_.tokens
+        assert np.array_equal(loaded.predict_proba(texts), model.predict_proba(texts))
+
+
 def test_missing_fields_are_named(saved):
     config = json.loads((saved / "config.json").read_text("utf-8"))
-    for name in ("parameters", "labels", "vocabulary", "seed"):
+    for name in ("parameters", "labels", "vocabulary", "sha256"):
         less = {key: value for key, value in config.items() if key != name}
         (saved / "config.json").write_text(json.dumps(less), "utf-8")
         assert f"'{name}' is missing" in message(saved)
 
+    for name in ("cell", "max_length"):
+        parameters = {key: value for key, value in config["parameters"].items() if key != name}
+        (saved / "config.json").write_text(json.dumps({**config, "parameters": parameters}))
+        assert f"'parameters' has no {name}." in message(saved)
 
-def test_weights_that_are_missing_foreign_or_cut_off(saved):
+
+def test_what_may_be_missing_and_what_may_be_there(saved, unseen):
+    expected = SequenceClassifier.load(saved).predict_proba(unseen[0])
+    config = json.loads((saved / "config.json").read_text("utf-8"))
+    del config["written_by"], config["parameters"]["epochs"], config["parameters"]["lr"]
+    (saved / "config.json").write_text(json.dumps({**config, "later": {"anything": [1]}}))
+    (saved / "notes.txt").write_text("mine")
+    assert np.array_equal(SequenceClassifier.load(saved).predict_proba(unseen[0]), expected)
+
+
+def test_weights_that_are_missing_or_foreign(saved):
     weights = saved / "model.safetensors"
     content = weights.read_bytes()
-    weights.write_bytes(content[:-1])
-    assert "SHA-256 differs" in message(saved)
-    save_file({"a": torch.zeros(1)}, weights)
+    weights.write_bytes(content[:-1] + b"\1")
     assert "SHA-256 differs" in message(saved)
     weights.unlink()
     assert "model.safetensors is missing" in message(saved)

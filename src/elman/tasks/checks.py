@@ -1,6 +1,6 @@
 """Checks of what a classifier is given; the messages name the argument, and how to mend it."""
 
-import sys
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -22,14 +22,21 @@ class Rule(NamedTuple):
 
 
 def _is_number(value: Any) -> bool:
-    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    return number and abs(value) <= sys.float_info.max
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float comes near
+        return False
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def _whole(most: int = 2**31 - 1) -> Rule:
     def holds(value: Any) -> bool:
-        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-        return whole and 1 <= value <= most
+        return _is_whole(value) and 1 <= int(value) <= most
 
     return Rule(holds, f"a whole number from 1 to {most:,}")
 
@@ -90,6 +97,14 @@ RULES = {
     "epochs": _whole(),
     "batch_size": _whole(),
     "lr": Rule(lambda value: _is_number(value) and value > 0, "a positive number"),
+    "random_state": Rule(
+        lambda value: (
+            value is None
+            or isinstance(value, np.random.RandomState)
+            or (_is_whole(value) and 0 <= int(value) < 2**32)
+        ),
+        "None, a whole number from 0 to 4,294,967,295, or a numpy.random.RandomState",
+    ),
     "backend": _one_of(BACKENDS),
 }
 

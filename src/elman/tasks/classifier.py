@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from .checks import as_labels, check_labels, check_parameters, check_texts
 from .data.text import TOKENS, Ragged, Vocabulary
 from .errors import TaskError
 from .model import Backend, CellLike, TextRNN
+from .saved import read_labels, read_parameters, read_vocabulary, write_parameters
 from .training.net import TextNet, make_net
 
 #: The parameters that make the network.
@@ -166,22 +168,15 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
     def save(self, folder: str | Path) -> None:
         """Write `model.safetensors` and `config.json` into the folder.
 
-        A model that is there already is replaced. Labels must be strings, whole numbers or
-        booleans, as a JSON file can hold those.
+        A model that is there already is replaced. `docs/format.md` specifies both files.
         """
         check_is_fitted(self, "net_")
         labels = self.classes_.tolist()
-        if not all(isinstance(label, (str, int)) for label in labels):
-            raise TaskError(
-                f"Labels of type {type(labels[0]).__name__} can't be saved; train with strings, "
-                "whole numbers or booleans."
-            )
-        parameters = {**self.get_params(), "random_state": self.seed_}
+        read_labels(labels)
         config = {
-            "parameters": parameters,
+            "parameters": write_parameters({**self.get_params(), "random_state": self.seed_}),
             "labels": labels,
             "vocabulary": self.vocabulary_.tokens,
-            "seed": self.seed_,
             "written_by": {
                 "elman": elman.__version__,
                 "torch": torch.__version__,
@@ -191,39 +186,38 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         model_folder.write_folder(folder, self.net_.module_.state_dict(), config)
 
     @classmethod
-    def load(cls, folder: str | Path, backend: Backend | None = None) -> SequenceClassifier:
-        """The classifier that `save` wrote; `backend` overrides the one it was trained with."""
+    def load(
+        cls, folder: str | Path, *, backend: Backend | None = None, cell: CellLike | None = None
+    ) -> SequenceClassifier:
+        """The classifier that `save` wrote.
+
+        Args:
+            folder: its folder.
+            backend: in place of the one it was trained with.
+            cell: the cell it was trained with, if that is not from `elman.cells`: a folder holds
+                no code.
+
+        Raises:
+            TaskError: the folder holds no model, one of another version, or one that doesn't
+                hold together; whatever its files contain, nothing of it is run.
+        """
         config = model_folder.read_config(folder)
-        parameters = model_folder.field(folder, config, "parameters", dict)
-        labels = model_folder.field(folder, config, "labels", list)
-        characters = model_folder.field(folder, config, "vocabulary", list)
-        seed = model_folder.field(folder, config, "seed", int)
-        where = Path(folder) / model_folder.CONFIG
         try:
-            self = cls(**parameters)
+            field = partial(model_folder.field, config)
+            written = read_parameters(field("parameters", dict), cls._get_param_names(), cell)
+            self = cls(**written)
+            if backend is not None:
+                self.backend = backend
             self._check_parameters()
-        except (TypeError, TaskError) as error:
-            raise TaskError(f"{where}: 'parameters' don't describe a model: {error}") from None
-        if not all(isinstance(c, str) and len(c) == 1 for c in characters):
-            raise TaskError(f"{where}: 'vocabulary' must list single characters.")
-        if len(set(characters)) < len(characters):
-            raise TaskError(f"{where}: 'vocabulary' lists a character twice.")
-        kinds = {type(label) for label in labels}
-        if len(labels) < 2 or len(kinds) > 1 or not kinds <= {str, int, bool}:
-            raise TaskError(f"{where}: 'labels' must be strings, whole numbers or booleans.")
-        if labels != sorted(set(labels)):
-            raise TaskError(f"{where}: 'labels' must be in order, each once.")
-        if backend is not None:
-            self.set_params(backend=backend)._check_parameters()
-        self.classes_ = np.asarray(labels)
-        self.vocabulary_ = Vocabulary(characters)
-        self.seed_, self.truncated_ = seed, 0
-        try:
-            with torch.device("meta"):  # the sizes alone: a wrong config allocates nothing
-                expected = TextRNN(**self._model()).state_dict()
-        except RuntimeError as error:
-            raise TaskError(f"{where}: 'parameters' don't describe a model: {error}") from None
-        tensors = model_folder.read_weights(folder, config, expected)
+            self.classes_ = read_labels(field("labels", list))
+            self.vocabulary_ = read_vocabulary(field("vocabulary", list), self.tokens)
+            self.seed_, self.truncated_ = self.random_state, 0
+            sha256 = field("sha256", str)
+        except TaskError as error:
+            raise TaskError(f"{Path(folder) / model_folder.CONFIG}: {error}") from None
+        with torch.device("meta"):  # the sizes alone: a wrong config allocates nothing
+            expected = TextRNN(**self._model()).state_dict()
+        tensors = model_folder.read_weights(folder, sha256, expected)
         self.net_ = self._net(0)
         with torch.random.fork_rng(devices=[]):
             self.net_.initialize()

@@ -1,14 +1,13 @@
-"""A trained model as a folder: `model.safetensors` and `config.json`, no pickle.
+"""The two files of a model folder, `config.json` and `model.safetensors`; no pickle.
 
-`config.json` states the format and its version, the classifier's parameters, the vocabulary, the
-labels, the versions that wrote it, and the SHA-256 of `model.safetensors`, so that two files
-that don't belong together are noticed. What is read is checked before it is used.
+`docs/format.md` specifies them. What is read is checked before it is used, sizes before memory.
 """
 
 import hashlib
 import json
 import os
 import secrets
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ from .errors import TaskError
 FORMAT = "elman sequence classifier"
 VERSION = 2
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG_BYTES = 64 << 20  # of config.json, at most
+HEADER_BYTES = 1 << 20  # of model.safetensors beside its numbers, at most
 
 
 def write_folder(
@@ -39,11 +40,13 @@ def write_folder(
         **config,
         "sha256": hashlib.sha256(weights).hexdigest(),
     }
-    text = json.dumps(stated, ensure_ascii=False, indent=1) + "\n"
+    # NumPy's numbers as Python's; half of a surrogate pair as JSON's escape.
+    text = json.dumps(stated, ensure_ascii=False, indent=1, default=lambda number: number.item())
+    content = (text + "\n").encode(errors="backslashreplace")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _replace(folder / WEIGHTS, weights)
-        _replace(folder / CONFIG, text.encode())
+        _replace(folder / CONFIG, content)
     except OSError as error:
         raise TaskError(
             f"{folder}: can't be written ({error.strerror}); choose another folder."
@@ -100,41 +103,77 @@ def read_config(folder: str | Path) -> dict[str, Any]:
 
 
 def _parse(path: Path) -> dict[str, Any]:
+    content = _read(path, 0, CONFIG_BYTES)
     try:
-        config = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise TaskError(f"{path.parent}: not a model folder, {path.name} is missing.") from None
+        config = json.loads(content.decode(), object_pairs_hook=_once, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:  # not UTF-8, or not JSON
         raise TaskError(f"{path}: is not JSON ({error}); save the model again.") from None
-    except OSError as error:
-        raise TaskError(f"{path}: can't be read ({error.strerror}).") from None
     if not isinstance(config, dict):
         raise TaskError(f"{path}: holds {type(config).__name__} instead of an object.")
     return config
 
 
-def field(folder: str | Path, config: Mapping[str, Any], name: str, kind: type) -> Any:
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{max(names, key=names.count)!r} stands twice in an object")
+    return found
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+def _read(path: Path, least: int, most: int) -> bytes:
+    """A plain file of so many bytes; nothing of any other is read."""
+    try:
+        # Neither another place nor a device, which could send bytes, or keep us waiting, for ever.
+        with open(path, "rb", opener=_open) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise TaskError(f"{path}: is not a plain file; save the model again.")
+            if not least <= status.st_size <= most:
+                raise TaskError(
+                    f"{path}: has {status.st_size:,} bytes, expected {least:,} to {most:,}; "
+                    "save the model again."
+                )
+            return file.read(most)
+    except FileNotFoundError:
+        raise TaskError(f"{path.parent}: not a model folder, {path.name} is missing.") from None
+    except OSError as error:
+        if path.is_symlink():
+            raise TaskError(
+                f"{path}: is a symbolic link; put the file itself into the folder."
+            ) from None
+        raise TaskError(f"{path}: can't be read ({error.strerror}).") from None
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+
+
+def field(config: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
     """A field of the config, of the type it must have."""
     value = config.get(name)
     if not isinstance(value, kind):
         found = "is missing" if name not in config else f"is {str(value)[:40]!r}"
-        expected = {dict: "an object", list: "a list", str: "a string", int: "a number"}[kind]
-        raise TaskError(f"{Path(folder) / CONFIG}: {name!r} {found}; expected {expected}.")
+        words: dict[type[Any], str] = {dict: "an object", list: "a list", str: "a string"}
+        raise TaskError(f"{name!r} {found}; expected {words[kind]}.")
     return value
 
 
 def read_weights(
-    folder: str | Path, config: Mapping[str, Any], expected: Mapping[str, torch.Tensor]
+    folder: str | Path, sha256: str, expected: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """The tensors of the folder, with exactly the names, shapes and types of `expected`."""
+    """The tensors of the folder, with exactly the names, shapes and types of `expected`.
+
+    Those may have no memory (the device "meta"): the file is not read if its size doesn't fit them.
+    """
     path = Path(folder) / WEIGHTS
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise TaskError(f"{path.parent}: not a model folder, {path.name} is missing.") from None
-    except OSError as error:
-        raise TaskError(f"{path}: can't be read ({error.strerror}).") from None
-    if hashlib.sha256(content).hexdigest() != config.get("sha256"):
+    numbers = sum(tensor.nbytes for tensor in expected.values())
+    content = _read(path, numbers, numbers + HEADER_BYTES)
+    if hashlib.sha256(content).hexdigest() != sha256:
         raise TaskError(
             f"{path}: is not the file that {CONFIG} was written with (SHA-256 differs); "
             "save the model again, or restore both files from one copy."
@@ -156,4 +195,6 @@ def read_weights(
                 f"{path}: {name} is {found.dtype} {tuple(found.shape)}, expected "
                 f"{tensor.dtype} {tuple(tensor.shape)} as {CONFIG} describes the model."
             )
+        if not found.isfinite().all():
+            raise TaskError(f"{path}: {name} holds a number that isn't finite; train anew.")
     return tensors

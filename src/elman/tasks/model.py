@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
@@ -80,7 +81,7 @@ def make_layers(cell: CellLike, backend: Backend, *sizes: Any, **options: Any) -
     found = find_cell(cell)
     make: Callable[..., nn.Module] | None = partial(elman.Recurrent, found)
     if backend == "torch":
-        make = next((layer for like, layer in TORCH if _same(like, found)), None)
+        make = next((layer for like, layer in TORCH if same_cell(like, found)), None)
         if make is None:
             known = ", ".join(repr(like) for like, _ in TORCH)
             raise TaskError(f"torch.nn has no {found!r}, only {known}; choose backend='elman'.")
@@ -91,7 +92,8 @@ def make_layers(cell: CellLike, backend: Backend, *sizes: Any, **options: Any) -
         raise TaskError(f"The recurrent layers can't be made: {error}.") from None
 
 
-def _same(one: elman.Cell, other: elman.Cell) -> bool:
+def same_cell(one: elman.Cell, other: elman.Cell) -> bool:
+    """Whether two cells are of one class and hold the same."""
     return type(one) is type(other) and one.__getstate__() == other.__getstate__()
 
 
@@ -123,11 +125,13 @@ class TextRNN(nn.Module):
         with torch.no_grad():
             self.embedding.weight.mul_(0.1)
         options = dict(recurrent or {})
-        sizes = [hidden_size] * num_layers if isinstance(hidden_size, int) else [*hidden_size]
+        sizes = np.atleast_1d(hidden_size).tolist()  # NumPy's whole numbers as Python's
         self.rnn = make_layers(
-            *(cell, backend, embedding_size, hidden_size, num_layers),
-            dropout=dropout if len(sizes) > 1 else 0.0,
-            bidirectional=bidirectional,
+            *(cell, backend, int(embedding_size)),
+            sizes if isinstance(hidden_size, Sequence) else sizes[0],
+            int(num_layers),
+            dropout=float(dropout) if max(num_layers, len(sizes)) > 1 else 0.0,
+            bidirectional=bool(bidirectional),
             **options,
         )
         #: Features of the forward direction; those of a reverse one, if concatenated, follow.

@@ -1,0 +1,119 @@
+"""A model folder whose bytes were changed, anywhere and anyhow: a clear error, or a model."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from elman.tasks import SequenceClassifier, TaskError
+
+SETTINGS = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats()
+    | st.text(max_size=3)
+    | st.sampled_from(["gru", "bytes", "last", "balanced", "name", "formula", "merge"]),
+    lambda some: (
+        st.lists(some, max_size=3) | st.dictionaries(st.text(max_size=3), some, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A small model's files by name."""
+    folder = tmp_path_factory.mktemp("small")
+    cell = {"name": "leaky", "leak": 0.5}
+    model = SequenceClassifier(cell=cell, embedding_size=2, hidden_size=2, epochs=1)
+    model.fit(["ab", "cd"] * 4, ["x", "y"] * 4).save(folder)
+    return {name: (folder / name).read_bytes() for name in (CONFIG, WEIGHTS)}
+
+
+def load_or_refuse(folder, files):
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    refused = None
+    try:
+        model = SequenceClassifier.load(folder)
+    except TaskError as error:
+        refused = str(error)
+    if refused is not None:
+        assert str(folder) in refused
+        assert "\n" not in refused
+        return
+    probabilities = model.predict_proba(["ab", "zz"])
+    assert probabilities.shape == (2, len(model.classes_))
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
+
+
+def places(value, path=()):
+    """Every place in a JSON value, from the whole to its leaves."""
+    yield path
+    if isinstance(value, (dict, list)):
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield from places(value[key], (*path, key))
+
+
+def replaced(value, path, by):
+    if not path:
+        return by
+    changed = value.copy()
+    changed[path[0]] = replaced(value[path[0]], path[1:], by)
+    return changed
+
+
+@SETTINGS
+@given(data=st.data())
+def test_any_value_anywhere_in_the_config(data, files, tmp_path):
+    config = json.loads(files[CONFIG])
+    for _ in range(data.draw(st.integers(1, 2))):
+        path = data.draw(st.sampled_from(list(places(config))[1:]))
+        config = replaced(config, path, data.draw(JSON))
+    text = json.dumps(config).encode()
+    load_or_refuse(tmp_path, {CONFIG: text, WEIGHTS: files[WEIGHTS]})
+
+
+@SETTINGS
+@given(data=st.data())
+def test_any_bytes_anywhere_in_a_file(data, files, tmp_path):
+    name = data.draw(st.sampled_from([CONFIG, WEIGHTS]))
+    content = files[name]
+    begin, end = sorted(data.draw(st.tuples(*[st.integers(0, len(content))] * 2)))
+    end = data.draw(st.sampled_from([begin, begin + 1, end]))
+    content = content[:begin] + data.draw(st.binary(max_size=8)) + content[end:]
+    changed = {**files, name: content}
+    if name == WEIGHTS:  # the checksum of a hostile folder is right
+        config = json.loads(files[CONFIG])
+        config["sha256"] = hashlib.sha256(content).hexdigest()
+        changed[CONFIG] = json.dumps(config).encode()
+    load_or_refuse(tmp_path, changed)
+
+
+@SETTINGS
+@given(data=st.data())
+def test_any_value_anywhere_in_the_header_of_the_weights(data, files, tmp_path):
+    whole = files[WEIGHTS]
+    length = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + length])
+    path = data.draw(st.sampled_from(list(places(header))))
+    text = json.dumps(replaced(header, path, data.draw(JSON))).encode()
+    content = len(text).to_bytes(8, "little") + text + whole[8 + length :]
+    config = {**json.loads(files[CONFIG]), "sha256": hashlib.sha256(content).hexdigest()}
+    load_or_refuse(tmp_path, {CONFIG: json.dumps(config).encode(), WEIGHTS: content})
+
+
+def test_the_untouched_folder_loads(files, tmp_path):
+    """Without which the tests above would say nothing."""
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    assert SequenceClassifier.load(tmp_path).predict_proba(["ab"]).shape == (1, 2)
