@@ -10,6 +10,7 @@ Usage: elman [--help | --version] COMMAND ...
   train classify FILE --text COLUMN --label COLUMN   learn the labels of texts
   evaluate MODEL FILE                                score a model on texts with labels
   predict MODEL TEXT...                              name the label of each text
+  inspect MODEL --text TEXT                          show a model, and its states
   demo                                               both, on reviews in Chinese
 """
 

@@ -98,7 +98,9 @@ def test_without_matplotlib_the_extra_is_named(found, tmp_path, monkeypatch):
 def test_characters_that_no_font_has_are_told(tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "CHINESE", ("Noto Sans CJK SC",))
     says = pictures.save_picture(tmp_path / "a.png", lambda axes: axes.set_title("\U0010fffd"))
-    assert says.startswith("a.png: no font here has all its characters; install one")
+    assert says.startswith(
+        f"{tmp_path / 'a.png'}: no font here has all its characters; install one"
+    )
 
 
 def test_reports_that_are_none(tmp_path):

@@ -41,7 +41,8 @@ def save_picture(
         return f"Pictures need the package matplotlib: {INSTALL}"
     installed = {font.name for font in font_manager.fontManager.ttflist}
     fonts = ["DejaVu Sans", *(name for name in CHINESE if name in installed)]
-    with rc_context({"font.family": fonts[:2]}), warnings.catch_warnings(record=True) as caught:
+    settings = {"font.family": fonts[:2], "text.parse_math": False}  # labels may have dollars
+    with rc_context(settings), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         figure = Figure(size, dpi=150, layout="constrained")
         draw(figure.add_subplot())
@@ -51,8 +52,8 @@ def save_picture(
             raise TaskError(f"{path}: can't be written ({error.strerror or error}).") from None
     if any("missing from font" in str(warning.message) for warning in caught):
         return (
-            f"{path.name}: no font here has all its characters; install one, for Chinese for "
-            f"example {CHINESE[0]} (fonts-noto-cjk)"
+            f"{path}: no font here has all its characters; install one, for Chinese for example "
+            f"{CHINESE[0]} (fonts-noto-cjk)"
         )
     return ""
 

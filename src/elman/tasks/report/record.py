@@ -49,6 +49,27 @@ def read_report(folder: Path) -> dict[str, Any]:
     return report
 
 
+def facts(folder: Path) -> dict[str, str]:
+    """What the report of a model tells of its training, in words."""
+    report = read_report(folder)
+    if not report:
+        return {"training": f"unknown: there is no {REPORT}"}
+    try:
+        data, scores = report["data"], report["evaluation"]
+        losses = [f"{epoch['train_loss']:.3f}" for epoch in report["epochs"]]
+        return {
+            "data": f"{data['texts']:,} texts of {data['file']}, SHA-256 {data['sha256']}",
+            "training": f"{len(losses)} epochs, seed {report['seed']}; losses {', '.join(losses)}",
+            "scores": f"accuracy {scores['accuracy']:.1%}, macro F1 {scores['macro_f1']:.1%} on "
+            f"{scores['texts']:,} held-out texts",
+            "made by": ", ".join(f"{name} {number}" for name, number in report["made_by"].items()),
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise TaskError(
+            f"{folder / REPORT}: is not as elman writes it ({error}); remove it."
+        ) from None
+
+
 def columns_of(folder: Path) -> tuple[str | None, str | None]:
     """The columns of texts and labels that a model was trained on, as far as they are known."""
     data = read_report(folder).get("data", {})

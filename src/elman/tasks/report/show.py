@@ -1,12 +1,13 @@
 """Scores on the terminal: as tables as wide as it is."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table as Grid
+from torch import nn
 
 from .evaluation import BINS, Evaluation
 from .scores import Run
@@ -38,6 +39,27 @@ def show_runs(runs: Sequence[Run], console: Console) -> None:
             "" if math.isnan(run.epoch_seconds) else f"{run.epoch_seconds:.1f}",
             "" if math.isnan(run.first_loss) else f"{run.first_loss:.7f}",
         )
+    console.print(grid)
+
+
+def show_facts(facts: Mapping[str, str], console: Console) -> None:
+    """Names on the left, what there is to say on the right."""
+    grid = Grid(box=None, padding=(0, 3, 0, 0), show_header=False)
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, fact in facts.items():
+        grid.add_row(name, fact)
+    console.print(grid, soft_wrap=False)
+
+
+def show_parameters(network: nn.Module, console: Console) -> None:
+    """The shape and size of every parameter."""
+    grid = _grid("parameter", ("shape", "numbers"))
+    for name, parameter in network.named_parameters():
+        shape = " x ".join(map(str, parameter.shape))
+        grid.add_row(name, shape, f"{parameter.numel():,}")
+    total = sum(parameter.numel() for parameter in network.parameters())
+    grid.add_row("all", "", f"{total:,}")
     console.print(grid)
 
 

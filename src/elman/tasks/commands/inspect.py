@@ -1,0 +1,59 @@
+"""`elman inspect`: what a model is, and what it makes of a text."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import TaskError
+
+
+def inspect(
+    model: Annotated[Path, typer.Argument(help="A model's folder.")],
+    text: Annotated[
+        str | None, typer.Option(help="Show the hidden states while this text is read.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Where to draw them; by default states.png in MODEL.")
+    ] = None,
+) -> None:
+    """Show what a model is, how it was trained, what runs it, and its states over a text."""
+    import elman
+
+    from ..classifier import SequenceClassifier
+    from ..model import layer_name
+    from ..report.pictures import save_picture
+    from ..report.record import facts
+    from ..report.show import show_facts, show_parameters
+    from ..report.states import draw_states, read_states, show_states
+    from .terminal import console
+
+    if text is not None and not text.strip():
+        raise TaskError("--text is empty; expected something to read.")
+    classifier, terminal = SequenceClassifier.load(model), console()
+    states = read_states(classifier, text or "?")  # a first call: then there are kernels to explain
+    network = classifier.net_.module_
+    labels = classifier.classes_.tolist()
+    about = {
+        "model": f"{layer_name(classifier.cell, classifier.backend)} in {model}",
+        "labels": f"{len(labels)}: {', '.join(map(str, labels[:10]))}"
+        + (", ..." if len(labels) > 10 else ""),
+        "reads": f"at most {classifier.max_length} {classifier.tokens} of a text, and knows "
+        f"{len(classifier.vocabulary_.tokens):,}",
+        **facts(model),
+    }
+    show_facts(about, terminal)
+    terminal.print()
+    show_parameters(network, terminal)
+    terminal.print(f"\n{elman.explain(network)}")
+    if text is None:
+        return
+    terminal.print()
+    show_states(states, terminal)
+    terminal.print()
+    for label, chance in zip(labels, states.probabilities.tolist(), strict=True):
+        terminal.print(f"{chance:6.1%}  {label}")
+    path = picture or model / "states.png"
+    width = max(6.4, 2 + 0.2 * sum(map(len, states.tokens)))
+    note = save_picture(path, lambda axes: draw_states(axes, states), (width, 6.4))
+    terminal.print(f"\n{note or f'Picture: {path}'}")
