@@ -41,7 +41,7 @@ def save_picture(
         return f"Pictures need the package matplotlib: {INSTALL}"
     installed = {font.name for font in font_manager.fontManager.ttflist}
     fonts = ["DejaVu Sans", *(name for name in CHINESE if name in installed)]
-    settings = {"font.family": fonts[:2], "text.parse_math": False}  # labels may have dollars
+    settings: Any = {"font.family": fonts[:2], "text.parse_math": False}  # labels may have dollars
     with rc_context(settings), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         figure = Figure(size, dpi=150, layout="constrained")
