@@ -17,7 +17,7 @@ ROWS = [
     ["cli"],
     ["tasks"],
     ["__init__"],
-    ["explain"],
+    ["explain", "streaming"],
     ["nn"],
     ["function"],
     ["operators"],

@@ -50,5 +50,6 @@ from .nn import restore as restore
 from .paths import set_path as set_path
 from .reductions import layer_norm as layer_norm
 from .reductions import mean as mean
+from .streaming import Stream as Stream
 
 __version__ = "0.1.0"

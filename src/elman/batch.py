@@ -77,6 +77,10 @@ class Weights(NamedTuple):
     def flat(self) -> tuple[Tensor | None, ...]:
         return self[:4] + self.more
 
+    @staticmethod
+    def of(flat: Sequence[Any]) -> Weights:
+        return Weights(flat[0], flat[1], flat[2], flat[3], tuple(flat[4:]))
+
     def sizes(self, step: Step) -> tuple[int, int]:
         """Units of the hidden and of the projected state; the same if there is no projection."""
         rows, count = (self.w_hh, step.u_gates) if step.u_gates else (self.w_ih, step.x_gates)
@@ -105,8 +109,5 @@ class Given(NamedTuple):
     def of(step: Step, flat: Sequence[Any]) -> Given:
         states, first = 1 + len(step.states), 1 + len(step.states) + len(step.inputs)
         count = 4 + len(step.matrices) + len(step.vectors)
-        weights = [
-            Weights(flat[i], flat[i + 1], flat[i + 2], flat[i + 3], tuple(flat[i + 4 : i + count]))
-            for i in range(first, len(flat), count)
-        ]
+        weights = [Weights.of(flat[i : i + count]) for i in range(first, len(flat), count)]
         return Given(flat[0], flat[1:states], flat[states:first], weights)

@@ -25,7 +25,7 @@ def slots(plan: Plan) -> list[str]:
         *COMMON,
         *(slot for name in tensors(plan) for slot in extern(name)),
         *(slot for mine in parameters(plan.step).values() for slot in mine),
-        *("chunk", "zeros", "panels", "panels_x", "starts", "rows", "projected"),
+        *("packed", "chunk", "zeros", "panels", "panels_x", "starts", "rows", "projected"),
         *("states", "crossing", "sums", "saved"),
         *(f"saved.{s}" for s in plan.saved_states),
     ]
@@ -72,7 +72,14 @@ def matrix_of(frame: Frame, step: Step, name: str) -> tuple[str, str, str, tuple
 
 def _entry(module: Module, plan: Plan, program: Program, target: Target) -> None:
     frame = Frame(module, "elman_forward", target, slots(plan))
-    f, step = frame.f, plan.step
+    with frame.f.when(frame.f.compare("eq", frame.slot("packed"), 0)):
+        _pack(frame, plan, program)
+    frame.region("forward_rows")
+
+
+def _pack(frame: Frame, plan: Plan, program: Program) -> None:
+    """What all rows and steps read: the weights in panels, and what products start from."""
+    f, step, target = frame.f, plan.step, frame.target
     units, padded, inputs = frame.slot("H"), frame.slot("Hp"), frame.slot("I")
     for i, column in enumerate(plan.columns):
         gate = column.attr if column.op == "x" else column.attr[0]
@@ -97,7 +104,6 @@ def _entry(module: Module, plan: Plan, program: Program, target: Target) -> None
             for bias, gate in given.items():
                 total = frame.v.add(total, _bias(frame, step, bias, gate, u))
             frame.v.store(total, frame.at(row, u))
-    frame.region("forward_rows")
 
 
 def _bias(frame: Frame, step: Step, name: str, gate: str, unit: Int) -> str:

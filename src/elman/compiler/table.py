@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 from torch import Tensor
 
 from ..batch import Rows
-from ..runtime.memory import scratch
+from ..runtime.memory import new_block, scratch
 from ..runtime.threads import parallel_address
 from .jit import LOCK, Code
 from .sizes import Layout
@@ -68,8 +68,22 @@ class Prepared:
         self, rows: Rows, tensors: Sequence[Tensor | None], saved: Tensor | None = None
     ) -> None:
         """Runs the pass. ``saved`` is what is kept for the backward pass."""
-        table, run = self._table[:], self._run
-        owner, table[run.scratch] = scratch(self._bytes)
+        table = self._table[:]
+        owner, address = scratch(self._bytes)
+        self._call(self._fill(table, address, rows, tensors, saved))
+        del owner  # until here the code used it
+
+    def _fill(
+        self,
+        table: array[int],
+        scratch_address: int,
+        rows: Rows,
+        tensors: Sequence[Tensor | None],
+        saved: Tensor | None = None,
+    ) -> int:
+        """Puts all addresses into a copy of the table; returns its own."""
+        run = self._run
+        table[run.scratch] = scratch_address
         for at, number, offset in self._places:
             tensor: Any = tensors[number]
             table[at] = (tensor.data_ptr() or no_memory(tensor)) + offset
@@ -85,8 +99,42 @@ class Prepared:
         address = table.buffer_info()[0]
         for at, begin in self._inner:
             table[at] = address + begin * table.itemsize
-        self._call(address)
-        del owner  # until here the code used it
+        return address
+
+    def hold(self, rows: Rows, tensors: Sequence[Tensor | None]) -> Held:
+        """The pass for calls that keep all of their memory."""
+        return Held(self, rows, tensors)
+
+
+class Held:
+    """A forward pass that is called over and over with the same memory.
+
+    Its table stays filled in, its scratch memory is its own, and the weights that the first call
+    has packed there are what the others read.
+    """
+
+    def __init__(self, prepared: Prepared, rows: Rows, tensors: Sequence[Tensor | None]) -> None:
+        run = prepared._run
+        self._tensors, self._call = tensors, prepared._call
+        self._owner, place = new_block(prepared._bytes)
+        self._table = prepared._table[:]
+        self._address = prepared._fill(self._table, place, rows, tensors)
+        self._at, self._packed, self._parallel = run.at, run.at["packed"], prepared._parallel
+        self._run = run  # the code is alive as long as this
+
+    def point(self, slot: str, address: int, strides: tuple[int, ...]) -> None:
+        """The next call finds a tensor from outside the layer there; ``strides`` are those of time,
+        rows (left out if there is one row) and units."""
+        at, table = self._at[slot], self._table
+        table[at], table[at + 1], table[at + 2] = address, strides[0], strides[-2]
+        table[at + 3] = strides[-1]
+
+    def __call__(self) -> None:
+        table = self._table
+        if self._parallel:  # in a forked child there is no runtime any more
+            table[self._at["parallel"]] = parallel_address()
+        self._call(self._address)
+        table[self._packed] = 1
 
 
 class Known:

@@ -29,7 +29,7 @@ class Layer(RNNBase):
         """All layers; the output in the form of the input, the final states in that of ``hx``."""
         step, layers, two = self._step(), self.num_layers, self.bidirectional
         directions = 2 if two else 1
-        held = [self._held(step, names) for names in self._all_weights]
+        held = self._held(step)
         every = held[0] if len(held) == 1 else [t for mine in held for t in mine]
         sizes = (self.input_size, self.hidden_size, self.proj_size)
         key = known.signature((step, *sizes, layers, two, self.batch_first), input, hx, every)
@@ -50,14 +50,17 @@ class Layer(RNNBase):
         results = tuple([call.restore_state(s) for s in stack.join(finals)])
         return call.restore(x), results if len(results) > 1 else results[0]
 
-    def _held(self, step: Step, names: Sequence[str]) -> list[Any]:
-        """The weights of a layer and direction that the module holds now, whatever put them there,
-        in the order of ``step.parameters``."""
+    def _held(self, step: Step) -> list[list[Any]]:
+        """The weights that the module holds now, whatever put them there: for each layer and
+        direction, in the order of ``step.parameters``."""
         plain: Any = self._parameters  # a parametrized weight is not there but an attribute
-        held = [plain[name] if name in plain else getattr(self, name) for name in names]
-        if len(names) + 2 == len(step.parameters):
-            held[2:2] = (None, None)  # there are no biases
-        return held
+        every = []
+        for names in self._all_weights:
+            held = [plain[name] if name in plain else getattr(self, name) for name in names]
+            if len(names) + 2 == len(step.parameters):
+                held[2:2] = (None, None)  # there are no biases
+            every.append(held)
+        return every
 
     def _read(
         self, step: Step, input: Any, hx: Any, held: Sequence[Sequence[Any]]

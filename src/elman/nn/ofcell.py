@@ -111,15 +111,19 @@ class OfCell(torch.nn.Module):
         super().__setstate__(state)
         self._keep(self.cell.trace())
 
-    def _held(self, step: Step, index: int) -> list[Any]:
-        """The tensors of a set that the module holds now, whatever put them there."""
+    def _held(self, step: Step) -> list[list[Any]]:
+        """The tensors that the module holds now, whatever put them there: for each layer and
+        direction, in the order of ``step.parameters``."""
         plain: Any = self._parameters
-        full = self._names[index]
-        names = [full.get(name) for name in step.parameters]
-        return [
-            plain[name] if name in plain else None if name is None else getattr(self, name)
-            for name in names
-        ]
+        every = []
+        for full in self._names:
+            names = [full.get(name) for name in step.parameters]
+            held = [
+                plain[name] if name in plain else None if name is None else getattr(self, name)
+                for name in names
+            ]
+            every.append(held)
+        return every
 
     def _check_weights(self, step: Step, held: Sequence[Sequence[Any]]) -> Tensor:
         """Checks all sets of tensors; returns one that stands for their dtype and device."""

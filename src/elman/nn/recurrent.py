@@ -149,7 +149,7 @@ class Recurrent(OfCell):
     ) -> tuple[Any, Any]:
         """All layers; the output in the form of the input, the final states in that of ``hx``."""
         owner, step, L, D = type(self).__name__, self._step(), self.num_layers, self.directions
-        held = [self._held(step, i) for i in range(len(self._sets))]
+        held = self._held(step)
         every = held[0] if len(held) == 1 else [t for mine in held for t in mine]
         key = None
         if lengths is None and inputs is None and not (hx is None and self.learn_initial):
@@ -346,10 +346,10 @@ class RecurrentCell(OfCell):
     def forward(self, input: Tensor, hx: Any = None, inputs: Any = None) -> Any:
         """The new states, in the form of ``hx``."""
         step = self._step()
-        held = self._held(step, 0)
+        held = self._held(step)
 
         def check() -> Checked:
-            owner, first = type(self).__name__, self._check_weights(step, [held])
+            owner, first = type(self).__name__, self._check_weights(step, held)
             x = read_row(owner, "input", input, self.input_size, first)
             size = {"H": self.hidden_size, "P": self.proj_size}
             sizes = [size[step.space(name)] for name in step.states]
@@ -363,7 +363,7 @@ class RecurrentCell(OfCell):
             return x, states, spread(owner, step, further, (self.hidden_size,))[0]
 
         module = (step, self.input_size, self.hidden_size, self.proj_size)
-        return run_step(module, input, hx, held, check, remember=inputs is None)
+        return run_step(module, input, hx, held[0], check, remember=inputs is None)
 
     def extra_repr(self) -> str:
         return self._shown(bias=(self.bias, True), proj_size=(self.proj_size, 0))

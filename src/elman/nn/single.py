@@ -27,7 +27,7 @@ class Single(RNNCellBase):
     def forward(self, input: Tensor, hx: Any = None) -> Any:
         """The new states, in the form of ``hx``."""
         step, units = self._step(), self.hidden_size
-        held = [self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh]
+        (held,) = self._held(step)
 
         def check() -> Checked:
             owner = type(self).__name__
@@ -37,6 +37,10 @@ class Single(RNNCellBase):
             return x, read_states(owner, step, hx, [units] * len(step.states), x, first), []
 
         return run_step((step, self.input_size, units), input, hx, held, check)
+
+    def _held(self, _: Step) -> list[list[Any]]:
+        """The weights that the module holds now, in the order of ``step.parameters``."""
+        return [[self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh]]
 
 
 #: Input and states as the caller gave them, further inputs as ``(1, B, F)``; all of them checked.

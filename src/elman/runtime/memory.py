@@ -32,17 +32,21 @@ def scratch(nbytes: int) -> tuple[torch.UntypedStorage, int]:
         try:
             owner, address = _local.block
         except AttributeError:
-            owner, address = _local.block = _new(SMALL)
+            owner, address = _local.block = new_block(SMALL)
+        if _poison:
+            ctypes.memset(address, 0xFF, nbytes)
     else:
-        owner, address = _new(nbytes)
-    if _poison:
-        ctypes.memset(address, 0xFF, nbytes)
+        owner, address = new_block(nbytes)
     return owner, address
 
 
-def _new(nbytes: int) -> tuple[torch.UntypedStorage, int]:
+def new_block(nbytes: int) -> tuple[torch.UntypedStorage, int]:
+    """A block that is its owner's alone, and its address."""
     owner = torch.UntypedStorage(nbytes + ALIGNMENT - 1)
-    return owner, (owner.data_ptr() + ALIGNMENT - 1) & -ALIGNMENT
+    address = (owner.data_ptr() + ALIGNMENT - 1) & -ALIGNMENT
+    if _poison:
+        ctypes.memset(address, 0xFF, nbytes)
+    return owner, address
 
 
 def set_poison(on: bool) -> None:

@@ -1,0 +1,3 @@
+"""Sessions for sequences that arrive step by step."""
+
+from .session import Stream as Stream

@@ -1,0 +1,256 @@
+"""Sequences that arrive step by step: a session that keeps weights packed and states in place."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_map
+
+from ..batch import Weights
+from ..nn.inputs import read as read_inputs
+from ..nn.inputs import spread
+from ..nn.layer import Layer
+from ..nn.ofcell import OfCell
+from ..nn.recurrent import Recurrent
+from ..nn.single import Single
+from ..paths import unfit
+from .chunk import Chunk
+
+_LENGTHS = 4  # of chunks that a session is ready for at a time, single steps aside
+_TAKEN = "Stream: another thread is using this session; give each thread one of its own"
+
+
+class Stream:
+    """Runs a module over streams that never end, one step or one chunk of steps at a time.
+
+    What each call of the module does anew is done once: weights are copied and packed, states lie
+    where the kernel reads and writes them, the output has its place. A step is one native call a
+    layer, without PyTorch's operators, without allocation, and without Python's global lock. The
+    results have the bits of one call of the module over the whole sequence.
+
+    Args:
+        module: a layer or cell of elman in one direction (``elman.accelerate`` makes torch.nn's
+            one), of float32 or float64, on the CPU. Dropout is left out, as in evaluation.
+        batch_size: how many streams run side by side, B; None for a single one, whose tensors lack
+            the batch dimension.
+
+    Changes of the module's weights count from the next :meth:`refresh` on. A session belongs to
+    one thread at a time.
+
+    Raises:
+        TypeError: a module that is none of elman's layers and cells.
+        ValueError: a module of two directions; a batch size that is none.
+        PathError: kernels cannot run here, or not on such weights.
+
+    >>> import elman, torch
+    >>> gru = elman.GRU(2, 4)
+    >>> stream = elman.Stream(gru)
+    >>> x = torch.rand(6, 2)
+    >>> first = [stream.step(row).clone() for row in x[:4]]
+    >>> rest = stream.chunk(x[4:])
+    >>> torch.equal(torch.cat([torch.stack(first), rest]), gru(x)[0])
+    True
+    """
+
+    def __init__(self, module: torch.nn.Module, batch_size: int | None = None) -> None:
+        if not isinstance(module, (Layer, Single, OfCell)):
+            raise TypeError(
+                f"Stream: expected a layer or cell of elman, got {type(module).__name__}; "
+                "elman.accelerate turns torch.nn's into elman's"
+            )
+        if getattr(module, "bidirectional", False):
+            raise ValueError("Stream: expected one direction; the second one begins at the end")
+        valid = isinstance(batch_size, int) and not isinstance(batch_size, bool) and batch_size > 0
+        if batch_size is not None and not valid:
+            raise ValueError(
+                f"Stream: expected batch_size to be a positive int or None, got {batch_size!r}"
+            )
+        self.module: Any = module
+        self.batch_size = batch_size
+        self._lead = () if batch_size is None else (batch_size,)
+        self._busy = threading.Lock()
+        self._states: Any = None
+        self.refresh()
+        self.reset()
+
+    def step(self, input: Tensor, inputs: Mapping[str, Tensor] | None = None) -> Tensor:
+        """One step of every stream.
+
+        Args:
+            input: ``(B, I)``, or ``(I,)`` for a session without ``batch_size``.
+            inputs: the cell's further inputs by name, ``(B, H)`` or ``(B, 1)``.
+
+        Returns:
+            The output, ``(B, H)``. It is the session's memory, which the next step writes: clone
+            what is to stay.
+        """
+        if (
+            type(input) is not Tensor
+            or input.shape != self._expected
+            or input.dtype is not self._dtype
+            or not input.is_cpu
+        ):
+            self._check(input, self._expected)
+        further = self._further(inputs, 1) if inputs is not None or self._step.inputs else ()
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError(_TAKEN)
+        try:
+            self._one.run(input, (0, *input.stride()), further)
+        finally:
+            self._busy.release()
+        return self._output
+
+    def chunk(self, input: Tensor, inputs: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Several steps of every stream.
+
+        Args:
+            input: ``(T, B, I)``, also for a cell; ``(B, T, I)`` for a module with ``batch_first``;
+                ``(T, I)`` for a session without ``batch_size``.
+            inputs: the cell's further inputs by name, in the form of ``input``.
+
+        Returns:
+            The output, in the form of ``input``: a new tensor.
+        """
+        batch_first = bool(self._lead) and getattr(self.module, "batch_first", False)
+        T = input.shape[1 if batch_first else 0] if isinstance(input, Tensor) and input.dim() else 0
+        if T == 0:
+            raise RuntimeError("Stream: expected input to have at least one time step, got none")
+        shape = [T, *self._expected]
+        if batch_first:
+            shape[:2] = shape[1::-1]
+        self._check(input, shape)
+        steps = input.transpose(0, 1) if batch_first else input
+        many = inputs is not None or self._step.inputs
+        further = self._further(inputs, T, batch_first) if many else ()
+        with self._mine():
+            chunk = self._chunks.get(T) or self._prepare(T)
+            chunk.run(steps, steps.stride(), further)
+            output = chunk.output.view(T, *self._lead, -1).clone()
+        return output.transpose(0, 1) if batch_first else output
+
+    def reset(self, rows: Any = None) -> None:
+        """Sets the states of some streams to the module's initial ones, by default of all.
+
+        ``rows`` is what indexes a dimension of a tensor: a number, a list of them, a slice, a mask.
+        """
+        where = slice(None) if rows is None else rows
+        if rows is not None and self.batch_size is None:
+            raise ValueError("Stream: a session without batch_size has no rows: leave them out")
+        with self._mine(), torch.no_grad():
+            for layer, mine in enumerate(self._by_layer):
+                for name, state in zip(self._step.states, mine, strict=True):
+                    state[:, where] = self._initial.get((layer, name), 0.0)
+
+    def snapshot(self) -> Any:
+        """A copy of the states, in the form in which the module takes and returns them."""
+        with self._mine():
+            copy: Any = tree_map(Tensor.clone, self._states)
+            return copy
+
+    def restore(self, states: Any) -> None:
+        """Goes on from states that :meth:`snapshot` or the module has returned."""
+        (mine, form), (given, theirs) = tree_flatten(self._states), tree_flatten(states)
+        if form != theirs or not all(isinstance(g, Tensor) for g in given):
+            raise TypeError(f"Stream: expected states in the form of snapshot(), {form}")
+        for have, want in zip(given, mine, strict=True):
+            if have.shape != want.shape or have.dtype != want.dtype:
+                raise RuntimeError(
+                    f"Stream: expected a state of shape {tuple(want.shape)} and {want.dtype}, got "
+                    f"{tuple(have.shape)} and {have.dtype}"
+                )
+        with self._mine(), torch.no_grad():
+            for have, want in zip(given, mine, strict=True):
+                want.copy_(have)
+
+    def refresh(self) -> None:
+        """Takes over the weights that the module holds now. The states stay."""
+        module, step = self.module, self.module._step()
+        with torch.no_grad():
+            held = [[t if t is None else t.detach().clone() for t in m] for m in module._held(step)]
+            if isinstance(module, Recurrent) and module.learn_initial:
+                self._initial = {
+                    (layer, name): module._learned(layer, name, 1).detach().clone()
+                    for layer in range(module.num_layers)
+                    for name in step.states
+                }
+            else:
+                self._initial = {}
+        like = next(t for t in held[0] if t is not None)
+        self._held, self._step, self._dtype = held, step, like.dtype
+        self._expected = torch.Size((*self._lead, module.input_size))
+        if self._states is None:
+            self._make_states(like)
+        self._chunks: dict[int, Chunk] = {}
+        self._one = self._prepare(1)
+        self._output = self._one.output.view(*self._lead, -1)
+
+    def _make_states(self, like: Tensor) -> None:
+        """Memory for the states: in the form of the module's, and views of it by layer."""
+        step, module = self._step, self.module
+        by_state: list[list[Tensor]] = []
+        buffers: list[Any] = []
+        sizes = [Weights.of(mine).sizes(step) for mine in self._held]
+        for number in range(len(step.states)):
+            units = [of[1] if number == 0 else of[0] for of in sizes]
+            if isinstance(module.hidden_size, int):
+                lead = (len(units),) if isinstance(module, (Layer, Recurrent)) else ()
+                whole = like.new_zeros(*lead, *self._lead, units[0])
+                buffers.append(whole)
+                by_state.append([*whole.view(len(units), 1, -1, units[0])])
+            else:
+                parts = [like.new_zeros(1, *self._lead, size) for size in units]
+                buffers.append(parts)
+                by_state.append([p.view(1, -1, p.shape[-1]) for p in parts])
+        self._states = tuple(buffers) if len(buffers) > 1 else buffers[0]
+        self._by_layer = [[*of] for of in zip(*by_state, strict=True)]
+
+    def _prepare(self, T: int) -> Chunk:
+        """Gets ready for chunks of T steps."""
+        if len(self._chunks) > _LENGTHS:
+            del self._chunks[next(reversed(self._chunks))]  # the first is that of single steps
+        width, residual = self.module.input_size, getattr(self.module, "residual", False)
+        made = Chunk(self._step, T, width, self._held, self._by_layer, residual)
+        self._chunks[T] = made
+        return made
+
+    def _further(self, inputs: Any, T: int, batch_first: bool = False) -> list[list[Tensor]]:
+        """The cell's further inputs by layer, each ``(T, B, H)``."""
+        B = self.batch_size or 1
+
+        def arrange(value: Tensor) -> Tensor:
+            value = value if self._lead else value.unsqueeze(-2)
+            value = value if value.dim() == 3 else value[None]
+            return value.transpose(0, 1) if batch_first else value
+
+        dims = len(self._expected) + (T > 1 or batch_first)
+        like = self._by_layer[0][0]
+        found = read_inputs("Stream", self._step, inputs, like, (T, B), dims, arrange)
+        return spread("Stream", self._step, found, [mine[-1].shape[-1] for mine in self._by_layer])
+
+    def _check(self, input: Any, shape: Sequence[int]) -> None:
+        if not isinstance(input, Tensor):
+            raise TypeError(f"Stream: expected input to be a Tensor, got {type(input).__name__}")
+        if tuple(input.shape) != tuple(shape):
+            raise RuntimeError(
+                f"Stream: expected input of shape {tuple(shape)}, got {tuple(input.shape)}"
+            )
+        like = self._by_layer[0][0]
+        why = unfit([like, input])
+        if why:
+            raise RuntimeError(
+                f"Stream: expected input to be a plain tensor of {like.dtype} on the CPU: {why}"
+            )
+
+    @contextmanager
+    def _mine(self) -> Iterator[None]:
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError(_TAKEN)
+        try:
+            yield
+        finally:
+            self._busy.release()
