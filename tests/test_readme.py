@@ -19,7 +19,7 @@ def python_blocks(name: str) -> list[str]:
 @pytest.mark.parametrize("name", NAMES)
 def test_examples_run(name):
     blocks = python_blocks(name)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
         exec(compile(block, name, "exec"), {"__name__": "readme"})
 
