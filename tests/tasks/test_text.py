@@ -9,11 +9,11 @@ from elman.tasks.data.text import (
     RESERVED,
     TOKENS,
     UNKNOWN,
-    Batches,
     Ragged,
     Vocabulary,
     normalise,
 )
+from elman.tasks.training.batches import NO_LABEL, Batches
 
 
 def ragged(lengths, seed=0):
@@ -66,7 +66,7 @@ def test_every_text_comes_once_a_pass_in_batches_of_similar_length():
     lengths = np.random.default_rng(1).integers(1, 200, 103)
     data, _ = ragged(lengths)
     batches = Batches(data, 10, shuffle=True, seed=5)
-    passes = [[targets.tolist() for _, targets in batches] for _ in range(2)]
+    passes = [[targets.tolist() for _, targets in batches.epoch(n)] for n in range(2)]
     assert len(batches) == len(passes[0]) == 11
     assert passes[0] != passes[1]
     for targets in passes:
@@ -75,7 +75,20 @@ def test_every_text_comes_once_a_pass_in_batches_of_similar_length():
         spread = np.mean([np.ptp(lengths[batch]) for batch in targets])
         assert spread < 60 < np.ptp(lengths)
     again = Batches(data, 10, shuffle=True, seed=5)
-    assert [targets.tolist() for _, targets in again] == passes[0]
+    assert [targets.tolist() for _, targets in again.epoch(1, start=4)] == passes[1][4:]
+
+
+def test_ranks_share_a_batch_between_them():
+    data, _ = ragged(range(1, 8))
+    whole = [targets.tolist() for _, targets in Batches(data, 3, shuffle=True)]
+    shares = [list(Batches(data, 3, shuffle=True).epoch(rank=rank, ranks=2)) for rank in range(2)]
+    for batch, (first, mine), (second, other) in zip(whole, *shares, strict=True):
+        assert first.targets.tolist() == second.targets.tolist() == batch
+        assert mine.tolist() == batch[::2]
+        # The last batch has one text: the second rank reads it for nothing.
+        assert other.tolist() == (batch[1::2] or [NO_LABEL])
+        assert len(first) == len(batch)
+        assert [int(t.packed.batch_sizes[0]) for t in (first, second)] == [len(mine), len(other)]
 
 
 def test_without_shuffling_the_order_stays():

@@ -41,6 +41,10 @@ def _whole(most: int = 2**31 - 1) -> Rule:
     return Rule(holds, f"a whole number from 1 to {most:,}")
 
 
+def _or_none(rule: Rule) -> Rule:
+    return Rule(lambda value: value is None or rule.holds(value), f"None, or {rule.words}")
+
+
 def _one_of(names: Collection[str]) -> Rule:
     return Rule(
         lambda value: isinstance(value, str) and value in names, f"one of {', '.join(names)}"
@@ -105,6 +109,7 @@ RULES = {
         ),
         "None, a whole number from 0 to 4,294,967,295, or a numpy.random.RandomState",
     ),
+    "patience": _or_none(_whole()),
     "backend": _one_of(BACKENDS),
 }
 

@@ -20,11 +20,15 @@ import elman
 
 from . import folder as model_folder
 from .checks import as_labels, check_labels, check_parameters, check_texts
+from .data.fingerprint import fingerprint
 from .data.text import TOKENS, Ragged, Vocabulary
 from .errors import TaskError
 from .model import Backend, CellLike, TextRNN
 from .saved import read_labels, read_parameters, read_vocabulary, write_parameters
+from .training.checkpoint import Checkpoint, check_folder
 from .training.net import TextNet, make_net
+from .training.ranks import rank
+from .training.run import run_training, surroundings
 
 #: The parameters that make the network.
 NETWORK = (
@@ -60,12 +64,15 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         min_count: a token that occurs less often in training shares the id "unknown".
         epochs: passes over the training texts.
         batch_size: texts a step.
-        lr: the highest learning rate of the one-cycle schedule.
+        lr: the highest learning rate. It is reached after a fifth of all steps, and then falls to
+            nothing along a cosine; with `patience` it is halved after each epoch without progress.
+        patience: end after so many epochs without a lower loss on the held-out texts, and keep the
+            weights of the best epoch; `epochs` is then the most there may be. None: never.
         random_state: seed of everything random; None draws one. Equal seeds, equal models.
         backend: "elman", or "torch" for the same model on `torch.nn.RNN`, `LSTM` or `GRU`.
 
-    After `fit`: `classes_`, `vocabulary_`, `truncated_`, `seed_`, and `net_`, the
-    `skorch.NeuralNetClassifier` with its `history`.
+    After `fit`: `classes_`, `vocabulary_`, `truncated_`, `seed_`, `training_` (command, data and
+    epochs), and `net_`, the `skorch.NeuralNetClassifier` with its `history`.
 
     >>> texts = ["good", "so good", "good!", "bad", "too bad", "bad!"] * 4
     >>> model = SequenceClassifier(hidden_size=8, embedding_size=8, epochs=8, dropout=0.0, lr=0.05)
@@ -93,6 +100,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         epochs: int = 5,
         batch_size: int = 64,
         lr: float = 3e-3,
+        patience: int | None = None,
         random_state: Any = 0,
         backend: Backend = "elman",
     ) -> None:
@@ -111,6 +119,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         self.epochs = epochs
         self.batch_size = batch_size
         self.lr = lr
+        self.patience = patience
         self.random_state = random_state
         self.backend = backend
 
@@ -121,13 +130,25 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         *,
         valid: tuple[Iterable[str], Iterable[Any]] | None = None,
         callbacks: Iterable[tuple[str, Callback]] = (),
+        folder: str | Path | None = None,
+        resume: bool = False,
+        checkpoint_seconds: float = 30.0,
     ) -> SequenceClassifier:
         """Train on the texts `X` and their labels `y`.
 
-        With `valid`, further texts and labels, every epoch is also measured on those; they change
-        nothing in the model. `callbacks` are named skorch callbacks.
+        With `valid`, further texts and labels, every epoch is also measured on those; unless there
+        is a `patience`, they change nothing in the model. `callbacks` are named skorch callbacks.
+
+        With `folder` the model is saved there in the end, and the training's state meanwhile: every
+        `checkpoint_seconds` and after each epoch. If the process is killed, the same call with
+        `resume=True` goes on from there, and ends with the same model, bit for bit.
+        Ctrl-C ends the training after the step under way with a KeyboardInterrupt; what has been
+        learned so far can be used, is saved in the folder, and can be resumed as well.
         """
         self._check_parameters()
+        if self.patience is not None and valid is None:
+            raise TaskError("patience needs held-out texts to be measured on; give fit valid=.")
+        check_folder(folder, resume)
         texts = check_texts(X)
         labels = as_labels(y)
         check_labels(labels, len(texts))
@@ -137,15 +158,25 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         if isinstance(self.random_state, (int, np.integer)):
             self.seed_ = int(self.random_state)
         train, self.truncated_ = self._encode(texts, targets)
-        held_out = None if valid is None else self._known(*valid)
-        weights = self._class_weights(labels)
-        self.net_ = self._net(len(train), weights, held_out, callbacks)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed_)
-            self.net_.fit(train, None)
-        if "train_acc" not in self.net_.history[-1]:
-            # skorch ends the training quietly then; half a training is no result.
+        data = {"train": fingerprint(texts, labels.tolist())}
+        held_out = None
+        if valid is not None:
+            held_out, data["valid"] = self._known(*valid)
+        self.net_ = self._net(self._class_weights(labels), held_out, callbacks)
+        self.training_ = {**surroundings(), "data": data}
+        checkpoint = None
+        if folder is not None:
+            read_labels(self.classes_.tolist())  # can they be saved?
+            run = {**self._as_json(), **data}
+            checkpoint = Checkpoint(folder, run, checkpoint_seconds)
+        interrupted = run_training(self.net_, train, checkpoint)
+        self.training_["epochs"] = self.net_.summary()
+        if folder is not None and rank() == 0:
+            self.save(folder)
+        if interrupted:
             raise KeyboardInterrupt("the training was interrupted")
+        if checkpoint is not None:
+            checkpoint.remove()
         return self
 
     def predict_proba(self, X: Iterable[str]) -> np.ndarray:
@@ -174,9 +205,10 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         labels = self.classes_.tolist()
         read_labels(labels)
         config = {
-            "parameters": write_parameters({**self.get_params(), "random_state": self.seed_}),
+            "parameters": self._as_json(),
             "labels": labels,
             "vocabulary": self.vocabulary_.tokens,
+            "training": self.training_,
             "written_by": {
                 "elman": elman.__version__,
                 "torch": torch.__version__,
@@ -212,13 +244,14 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
             self.classes_ = read_labels(field("labels", list))
             self.vocabulary_ = read_vocabulary(field("vocabulary", list), self.tokens)
             self.seed_, self.truncated_ = self.random_state, 0
+            self.training_ = field("training", dict) if "training" in config else {}
             sha256 = field("sha256", str)
         except TaskError as error:
             raise TaskError(f"{Path(folder) / model_folder.CONFIG}: {error}") from None
         with torch.device("meta"):  # the sizes alone: a wrong config allocates nothing
             expected = TextRNN(**self._model()).state_dict()
         tensors = model_folder.read_weights(folder, sha256, expected)
-        self.net_ = self._net(0)
+        self.net_ = self._net()
         with torch.random.fork_rng(devices=[]):
             self.net_.initialize()
         self.net_.module_.load_state_dict(tensors)
@@ -231,6 +264,10 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.one_d_array = True
         tags.input_tags.two_d_array = False
         return tags
+
+    def _as_json(self) -> dict[str, Any]:
+        """The parameters, with the seed that was used."""
+        return write_parameters({**self.get_params(), "random_state": self.seed_})
 
     def _check_parameters(self) -> None:
         """Each for itself, and whether they go together: as sizes alone, nothing is allocated."""
@@ -258,7 +295,6 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
 
     def _net(
         self,
-        texts: int,
         class_weights: np.ndarray | None = None,
         valid: Ragged | None = None,
         callbacks: Iterable[tuple[str, Callback]] = (),
@@ -268,7 +304,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
             epochs=self.epochs,
             batch_size=self.batch_size,
             lr=self.lr,
-            steps=self.epochs * -(-texts // self.batch_size),
+            patience=self.patience,
             seed=self.seed_,
             class_weights=class_weights,
             valid=valid,
@@ -289,11 +325,12 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
 
         return Ragged(rows(), targets), truncated
 
-    def _known(self, X: Iterable[str], y: Iterable[Any]) -> Ragged:
+    def _known(self, X: Iterable[str], y: Iterable[Any]) -> tuple[Ragged, dict[str, Any]]:
         """Held-out texts, whose labels must all occur in training."""
         texts, labels = check_texts(X, "valid[0]"), as_labels(y)
         check_labels(labels, len(texts), "valid[0]", "valid[1]", fewest=1)
         unknown = sorted(set(labels.tolist()) - set(self.classes_.tolist()))
         if unknown:
             raise TaskError(f"valid[1] has labels that y has not: {unknown[:5]}.")
-        return self._encode(texts, np.searchsorted(self.classes_, labels))[0]
+        targets = np.searchsorted(self.classes_, labels)
+        return self._encode(texts, targets)[0], fingerprint(texts, labels.tolist())

@@ -6,7 +6,6 @@
 import hashlib
 import json
 import os
-import secrets
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +19,8 @@ from .errors import TaskError
 
 FORMAT = "elman sequence classifier"
 VERSION = 2
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG, WEIGHTS, CHECKPOINT = "config.json", "model.safetensors", "checkpoint.safetensors"
+DRAFT = ".draft"  # of a file that is being written
 CONFIG_BYTES = 64 << 20  # of config.json, at most
 HEADER_BYTES = 1 << 20  # of model.safetensors beside its numbers, at most
 
@@ -45,8 +45,8 @@ def write_folder(
     content = (text + "\n").encode(errors="backslashreplace")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / WEIGHTS, weights)
-        _replace(folder / CONFIG, content)
+        replace_file(folder / WEIGHTS, weights)
+        replace_file(folder / CONFIG, content)
     except OSError as error:
         raise TaskError(
             f"{folder}: can't be written ({error.strerror}); choose another folder."
@@ -56,21 +56,31 @@ def write_folder(
 def check_target(folder: str | Path) -> Path:
     """The folder, if a model may be written there; ask before training, not after."""
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise TaskError(f"{folder}: is a file; choose another folder.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / CONFIG).is_file():
+    nearest = next(path for path in (folder, *folder.parents) if os.path.exists(path))
+    if not nearest.is_dir():
+        raise TaskError(f"{nearest}: is a file; choose another folder.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise TaskError(f"{nearest}: can't be written to; change that, or choose another folder.")
+    if nearest != folder:
+        return folder
+    if (folder / CONFIG).is_file():
+        read_config(folder)
+    elif any(not _is_ours(path) for path in folder.iterdir()):
         raise TaskError(
             f"{folder}: holds files but no model ({CONFIG}); choose an empty or a new folder."
         )
-    if folder.is_dir() and (folder / CONFIG).is_file():
-        read_config(folder)
     return folder
 
 
-def _replace(path: Path, content: bytes) -> None:
+def _is_ours(path: Path) -> bool:
+    return path.name.removeprefix(".").removesuffix(DRAFT) in (CONFIG, WEIGHTS, CHECKPOINT)
+
+
+def replace_file(path: Path, content: bytes) -> None:
     """Write beside the path, flush to the disk, then take its place in one step."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    draft = path.with_name(f".{path.name}{DRAFT}")
     try:
+        draft.unlink(missing_ok=True)  # of a process that was killed
         with draft.open("xb") as file:
             file.write(content)
             file.flush()

@@ -13,12 +13,13 @@ from .data import Table, split_rows
 from .data.split import shared
 from .data.text import TOKENS
 from .errors import TaskError
-from .folder import CONFIG, check_target
+from .folder import CONFIG
 from .model import layer_name
 from .report.pictures import save_pictures
 from .report.record import describe, write_report
 from .report.scores import Rows, Run, train, train_baseline
 from .report.show import show_evaluation, show_runs
+from .training.checkpoint import check_folder
 from .training.progress import ProgressBar
 
 SAME_LOSS = 1e-5  # how far the first step's losses of both backends may lie apart
@@ -34,18 +35,24 @@ class Job:
     valid: Table | None = None  # held-out texts of their own, instead of a fraction
     compare: bool = False
     baseline: bool = False
+    resume: bool = False  # go on with the training that was interrupted in `output`
 
 
 def run_job(table: Table, model: SequenceClassifier, job: Job, console: Console) -> list[Run]:
     """Train, save, report, compare; the runs, that of the saved model first."""
-    replaces = (check_target(job.output) / CONFIG).exists()
+    check_folder(job.output, job.resume)
+    replaces = (job.output / CONFIG).exists() and not job.resume
     twin = _twin(model) if job.compare else None
     _describe(table, model, console)
     train_rows, valid_rows, split = _split(table, model, job, console)
     console.print(f"{len(train_rows[0]):,} to learn from, {len(valid_rows[0]):,} held out\n")
-    runs = [_train(model, train_rows, valid_rows, console)]
-    model.save(job.output)
-    epochs = [{k: v for k, v in epoch.items() if k != "batches"} for epoch in model.net_.history]
+    try:
+        saving = {"folder": job.output, "resume": job.resume}
+        runs = [_train(model, train_rows, valid_rows, console, **saving)]
+    except KeyboardInterrupt:
+        console.print(_what_is_left(model, job))
+        raise
+    epochs = model.training_["epochs"]
     report = {
         "data": describe(table),
         "split": split,
@@ -136,11 +143,27 @@ def _split(
     return parts[0], parts[1], {"valid_fraction": job.valid_fraction}
 
 
-def _train(model: SequenceClassifier, train_rows: Rows, valid_rows: Rows, console: Console) -> Run:
+def _what_is_left(model: SequenceClassifier, job: Job) -> str:
+    """What an interrupted training leaves behind."""
+    if "epochs" not in getattr(model, "training_", {}):
+        return "Interrupted before the first step; there is nothing to save."
+    return (
+        f"Interrupted in epoch {len(model.net_.history)}; what the model has learned so far is "
+        f"saved in {job.output}. The same command with --resume goes on."
+    )
+
+
+def _train(
+    model: SequenceClassifier,
+    train_rows: Rows,
+    valid_rows: Rows,
+    console: Console,
+    **saving: Any,
+) -> Run:
     """One training with its progress bar."""
     bar = ProgressBar(console, layer_name(model.cell, model.backend))
     try:
-        return train(model, train_rows, valid_rows, [("progress", bar)])
+        return train(model, train_rows, valid_rows, [("progress", bar)], **saving)
     finally:
         bar.stop()
 

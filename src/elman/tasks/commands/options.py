@@ -42,6 +42,7 @@ PANELS: dict[str, dict[str, str]] = {
         "epochs": "Passes over the texts.",
         "batch_size": "Texts a step.",
         "lr": "The highest learning rate.",
+        "patience": "End after so many epochs without a lower loss on the held-out texts.",
         "class_weight": "balanced: all labels count the same; or a JSON object of weights.",
         "random_state": "Seed of all that is random.",
     },

@@ -35,6 +35,10 @@ def classify(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out rows that can't be used, and say why.")
     ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with the training that was interrupted in --output."),
+    ] = False,
     compare: Annotated[
         bool, typer.Option("--compare", help="Train the same on torch.nn and show both.")
     ] = False,
@@ -56,7 +60,7 @@ def classify(
 ) -> None:
     """Learn the labels of texts, and save the model."""
     options = dict(context.params)
-    for name in ("config", "save_config"):
+    for name in ("config", "save_config", "resume"):
         del options[name]
     if save_config:
         write_config(save_config, options)
@@ -64,5 +68,6 @@ def classify(
     table = read_table(file, text, label, skip_bad=skip_bad)
     held_out = read_table(valid, text, label, skip_bad=skip_bad) if valid else None
     folder = output or Path(f"{file.stem}-model")
-    run_job(table, model, Job(folder, valid_fraction, held_out, compare, baseline), console())
+    job = Job(folder, valid_fraction, held_out, compare, baseline, resume)
+    run_job(table, model, job, console())
     write_config(folder / "options.toml", options)

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -126,42 +126,3 @@ class Ragged(Dataset[Any]):
             torch.from_numpy(order),
             torch.from_numpy(back),
         )
-
-
-class Batch:
-    """Texts of one step: what skorch asks for is their number, what the model reads `packed`."""
-
-    def __init__(self, packed: PackedSequence) -> None:
-        self.packed = packed
-
-    def __len__(self) -> int:
-        return int(self.packed.batch_sizes[0])
-
-
-class Batches:
-    """Iterates over a `Ragged` set in batches of texts of similar length.
-
-    `shuffle` draws a new order for every pass from a generator of its own, seeded once: rows are
-    sorted by length with some noise, cut into batches, and the batches shuffled. Without it rows
-    come in their order.
-    """
-
-    def __init__(
-        self, dataset: Ragged, batch_size: int, shuffle: bool = False, seed: int = 0
-    ) -> None:
-        self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
-        self._generator = np.random.default_rng(seed)
-
-    def __len__(self) -> int:
-        return (len(self.dataset) + self.batch_size - 1) // self.batch_size
-
-    def __iter__(self) -> Iterator[tuple[Batch, torch.Tensor]]:
-        order = np.arange(len(self.dataset))
-        cuts = order[:: self.batch_size]
-        if self.shuffle:
-            noise = self._generator.uniform(0.9, 1.1, len(self.dataset))
-            order = np.argsort(self.dataset.lengths * noise, kind="stable")
-            cuts = self._generator.permutation(cuts)
-        for cut in cuts:
-            rows = order[cut : cut + self.batch_size]
-            yield Batch(self.dataset.pack(rows)), torch.from_numpy(self.dataset.targets[rows])

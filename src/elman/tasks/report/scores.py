@@ -33,9 +33,10 @@ def train(
     train_rows: Rows,
     valid_rows: Rows,
     callbacks: Iterable[tuple[str, Callback]] = (),
+    **saving: Any,
 ) -> Run:
-    """Fit the model and score it on the held-out rows."""
-    model.fit(*train_rows, valid=valid_rows, callbacks=callbacks)
+    """Fit the model and score it on the held-out rows; `saving` says where `fit` saves it."""
+    model.fit(*train_rows, valid=valid_rows, callbacks=callbacks, **saving)
     history = model.net_.history
     return Run(
         layer_name(model.cell, model.backend),

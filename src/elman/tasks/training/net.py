@@ -1,83 +1,185 @@
-"""What skorch's training loop is given: the net, its callbacks, and what they record."""
+"""What trains: skorch's net over packed texts, with a loop that goes on where its history ends.
+
+All that is random in a step follows from the seed and the step's number, and so does the order of
+the texts; the learning rate and the end follow from the history. So weights, the optimizer's
+state and the history are all there is to know about a training under way.
+"""
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from skorch import NeuralNetClassifier
-from skorch.callbacks import Callback, GradientNormClipping, LRScheduler
+from skorch.callbacks import Callback, GradientNormClipping
 from skorch.helper import predefined_split
 
-from ..data.text import Batch, Batches, Ragged
+from ..data.text import Ragged
 from ..errors import TaskError
 from ..model import TextRNN
+from .batches import Batch, Batches
+from .interrupt import Interrupt
+from .ranks import add_up, rank, ranks
+from .schedule import by_progress, one_cycle, out_of_patience
 
 
 class TextNet(NeuralNetClassifier):
-    """A NeuralNetClassifier whose input is a `Batch` of packed texts."""
+    """A NeuralNetClassifier whose input is a `Batch` of packed texts.
+
+    With `patience` it stops after so many epochs without a lower loss on the held-out texts;
+    `best_weights_` are then those of the best epoch so far.
+    """
+
+    def __init__(
+        self, *args: Any, seed: int = 0, patience: int | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.seed, self.patience = seed, patience
+        self.interrupt_ = Interrupt()
+        self.best_weights_: dict[str, torch.Tensor] = {}
+
+    def get_default_callbacks(self) -> list[tuple[str, Callback]]:
+        """None of skorch's: some know things that the history doesn't."""
+        return []
+
+    # -- a step
 
     def infer(self, x: Batch, **_: Any) -> torch.Tensor:
-        """The scores of the batch, (B, labels)."""
+        """The scores of this rank's texts, (B, labels)."""
         return self.module_(x.packed)
 
+    def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Any:
+        """What this rank's texts add to the mean over all texts of the batch."""
+        weight = self.criterion_.weight
+        whole = len(X) if weight is None else weight[X.targets].sum()
+        return super().get_loss(y_pred, y_true, X=X, training=training) / whole
 
-def one_cycle(step: int, steps: int, warm_up: float = 0.2) -> float:
-    """The share of the highest learning rate: up in a straight line, down along a cosine.
+    def train_step_single(self, batch: Any, **_: Any) -> dict[str, Any]:
+        """The batch's loss and right answers; its gradients are in the parameters."""
+        return self._step(batch, training=True)
 
-    >>> [round(one_cycle(step, 10), 2) for step in range(10)]
-    [0.5, 1.0, 1.0, 0.96, 0.85, 0.69, 0.5, 0.31, 0.15, 0.04]
-    """
-    rising = max(1, round(warm_up * steps))
-    if step < rising:
-        return (step + 1) / rising
-    done = (step - rising) / max(1, steps - rising)
-    return (1 + math.cos(math.pi * min(done, 1.0))) / 2
+    def validation_step(self, batch: Any, **_: Any) -> dict[str, Any]:
+        """The batch's loss and right answers."""
+        return self._step(batch, training=False)
 
-
-class Scores(Callback):
-    """Records what each epoch gave: accuracies, and the seconds its training steps took.
-
-    skorch's own `valid_acc` would be the same number; this one also knows the accuracy in
-    training, after every step, without computing anything twice.
-    """
-
-    def on_epoch_begin(self, net: TextNet, **_: Any) -> None:
-        """Start counting anew."""
-        self.right = {True: 0, False: 0}
-        self.seen = {True: 0, False: 0}
-        self.began = time.perf_counter()
-        self.train_seconds = 0.0
-
-    def on_batch_end(
-        self,
-        net: TextNet,
-        batch: Any,
-        training: bool,
-        loss: torch.Tensor,
-        y_pred: torch.Tensor,
-        **_: Any,
-    ) -> None:
-        """Count the right answers; stop where nothing can be learned any more."""
-        if training and not math.isfinite(loss.item()):
-            raise TaskError(
-                f"The loss became {loss.item()} in epoch {len(net.history)}; "
-                f"lower the learning rate (now {net.lr})."
-            )
-        targets = batch[1]
-        self.right[training] += int((y_pred.argmax(1) == targets).sum())
-        self.seen[training] += len(targets)
+    def _step(self, batch: Any, training: bool) -> dict[str, Any]:
+        texts, labels = batch
+        self._set_training(training)
+        with torch.set_grad_enabled(training):
+            scores = self.infer(texts)
+            loss = self.get_loss(scores, labels, X=texts, training=training)
+        gradients = []
         if training:
-            self.train_seconds = time.perf_counter() - self.began
+            loss.backward()
+            gradients = [p.grad for p in self.module_.parameters() if p.grad is not None]
+        right, asked = (scores.argmax(1) == labels).sum(), self.interrupt_.asked
+        figures = torch.stack([loss.detach(), right, torch.tensor(float(asked))])
+        add_up([figures, *gradients])
+        self.interrupt_.asked = bool(figures[2])  # all ranks end after the same step
+        return {"loss": figures[0], "y_pred": scores, "right": int(figures[1])}
 
-    def on_epoch_end(self, net: TextNet, **_: Any) -> None:
-        """Put it into the history."""
-        net.history.record("train_seconds", self.train_seconds)
-        for training, name in ((True, "train_acc"), (False, "valid_acc")):
-            if self.seen[training]:
-                net.history.record(name, self.right[training] / self.seen[training])
+    # -- the loop
+
+    @property
+    def epochs(self) -> list[dict[str, Any]]:
+        """The complete epochs of the history."""
+        return [epoch for epoch in self.history if "train_loss" in epoch]
+
+    def summary(self) -> list[dict[str, Any]]:
+        """The complete epochs, without their single steps: what is a finite number."""
+
+        def is_number(value: Any) -> bool:
+            return isinstance(value, (int, float)) and math.isfinite(value)
+
+        return [{k: v for k, v in epoch.items() if is_number(v)} for epoch in self.epochs]
+
+    def fit_loop(self, X: Ragged, y: Any = None, epochs: int | None = None, **_: Any) -> "TextNet":
+        """Train until there are `max_epochs` epochs, or `epochs` more, or patience runs out."""
+        train = self.get_iterator(X, training=True)
+        held_out = self.get_split_datasets(X)[1]
+        valid = None if held_out is None else self.get_iterator(held_out, training=False)
+        datasets = {"dataset_train": X, "dataset_valid": held_out}
+        last = self.max_epochs if epochs is None else len(self.epochs) + epochs
+        self.steps_ = len(train)  # an epoch
+        while len(self.epochs) < last and not out_of_patience(self.epochs, self.patience):
+            self.notify("on_epoch_begin", **datasets)
+            done = len(self.history[-1]["batches"])
+            self._run(train.epoch(len(self.history), done, rank(), ranks()), training=True)
+            if valid is not None:
+                self._run(valid.epoch(rank=rank(), ranks=ranks()), training=False)
+            self._sum_up()
+            self.notify("on_epoch_end", **datasets)
+        return self
+
+    def on_epoch_begin(self, net: Any, **datasets: Any) -> None:
+        """Begin an epoch, or go on with one that was interrupted; its held-out texts come anew."""
+        if len(self.epochs) == len(self.history):
+            super().on_epoch_begin(net, **datasets)
+        epoch = self.history[-1]
+        epoch["batches"] = [step for step in epoch["batches"] if "train_loss" in step]
+
+    def on_batch_begin(self, net: Any, batch: Any = None, training: bool = False, **_: Any) -> None:
+        """Set what a step's number decides: the learning rate, and all that will be random."""
+        super().on_batch_begin(net, batch=batch, training=training)
+        if not training:
+            return
+        epoch, step = len(self.history), len(self.history[-1]["batches"]) - 1
+        lr = self.lr * self._share((epoch - 1) * self.steps_ + step)
+        self.history.record_batch("train_lr", lr)
+        for group in self.optimizer_.param_groups:
+            group["lr"] = lr
+        # Not `torch.manual_seed`: it keeps the seeds for devices that are not in use, each time.
+        seed = np.random.SeedSequence([self.seed, epoch, step, rank()]).generate_state(1)
+        torch.default_generator.manual_seed(int(seed[0]))
+
+    def _share(self, step: int) -> float:
+        """The share of the highest learning rate that a step takes."""
+        if self.patience is None:
+            return one_cycle(step, self.max_epochs * self.steps_)
+        return by_progress(step, self.steps_, self.epochs)
+
+    def _run(self, batches: Iterator[Any], training: bool) -> None:
+        name, take = ("train", self.train_step) if training else ("valid", self.validation_step)
+        record, since = self.history.record_batch, time.perf_counter()
+        for batch in batches:
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = take(batch)
+            loss = step["loss"].item()
+            record(f"{name}_loss", loss)
+            record(f"{name}_right", step["right"])
+            record(f"{name}_batch_size", len(batch[0]))
+            record(f"{name}_seconds", time.perf_counter() - since)
+            if training and not math.isfinite(loss):
+                raise TaskError(
+                    f"The loss became {loss} in epoch {len(self.history)}; "
+                    f"lower the learning rate (now {self.lr})."
+                )
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+            if self.interrupt_.asked:
+                raise KeyboardInterrupt
+            since = time.perf_counter()
+
+    def _sum_up(self) -> None:
+        """The epoch's figures, from those of its steps."""
+        epoch, before = self.history[-1], self.epochs
+        epoch["lr"] = epoch["batches"][self.steps_ - 1]["train_lr"]
+        for name in ("train", "valid"):
+            steps = [step for step in epoch["batches"] if f"{name}_loss" in step]
+            texts = sum(step[f"{name}_batch_size"] for step in steps)
+            if not texts:
+                continue
+            losses = (step[f"{name}_loss"] * step[f"{name}_batch_size"] for step in steps)
+            epoch[f"{name}_loss"] = sum(losses) / texts
+            epoch[f"{name}_acc"] = sum(step[f"{name}_right"] for step in steps) / texts
+            epoch[f"{name}_seconds"] = sum(step[f"{name}_seconds"] for step in steps)
+        if "valid_loss" in epoch:
+            lowest = min((e["valid_loss"] for e in before), default=math.inf)
+            epoch["valid_loss_best"] = epoch["valid_loss"] < lowest
+            if self.patience is not None and epoch["valid_loss_best"]:
+                weights = self.module_.state_dict()
+                self.best_weights_ = {name: weights[name].clone() for name in weights}
 
 
 def make_net(
@@ -86,21 +188,24 @@ def make_net(
     epochs: int,
     batch_size: int,
     lr: float,
-    steps: int,
     seed: int,
+    patience: int | None = None,
     class_weights: np.ndarray | None = None,
     valid: Ragged | None = None,
     callbacks: Iterable[tuple[str, Callback]] = (),
 ) -> TextNet:
-    """A net for `TextRNN(**model)`: Adam, one cycle of the learning rate over `steps` steps."""
+    """A net for `TextRNN(**model)`, trained by Adam."""
     return TextNet(
         TextRNN,
         **{f"module__{name}": value for name, value in model.items()},
         criterion=torch.nn.CrossEntropyLoss,
         criterion__weight=None if class_weights is None else torch.tensor(class_weights).float(),
+        criterion__reduction="sum",
         optimizer=torch.optim.Adam,
         lr=lr,
         max_epochs=epochs,
+        patience=patience,
+        seed=seed,
         batch_size=batch_size,
         iterator_train=Batches,
         iterator_train__shuffle=True,
@@ -108,20 +213,6 @@ def make_net(
         iterator_valid=Batches,
         train_split=None if valid is None else predefined_split(valid),
         classes=np.arange(model["labels"]),
-        callbacks=[
-            # Recurrent gradients have rare, huge peaks.
-            ("clipping", GradientNormClipping(1.0)),
-            (
-                "schedule",
-                LRScheduler(
-                    torch.optim.lr_scheduler.LambdaLR,
-                    lr_lambda=lambda step: one_cycle(step, steps),
-                    step_every="batch",
-                ),
-            ),
-            ("scores", Scores()),
-            *callbacks,
-        ],
-        callbacks__valid_acc=None,
-        callbacks__print_log=None,
+        # Recurrent gradients have rare, huge peaks.
+        callbacks=[("clipping", GradientNormClipping(1.0)), *callbacks],
     )

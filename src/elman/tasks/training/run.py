@@ -1,0 +1,42 @@
+"""A training from its beginning, or from where it was interrupted, to its end."""
+
+import shlex
+import sys
+from typing import Any
+
+import torch
+
+from ..data.text import Ragged
+from .checkpoint import Checkpoint
+from .interrupt import interruptible
+from .net import TextNet
+from .ranks import ranks
+
+
+def run_training(net: TextNet, texts: Ragged, checkpoint: Checkpoint | None = None) -> bool:
+    """Train a net from its first step, or from its checkpoint; whether it was interrupted.
+
+    The net then has the weights of its best epoch, if it has patience, or else its last ones.
+    """
+    with torch.random.fork_rng(devices=[]), interruptible() as net.interrupt_:
+        torch.manual_seed(net.seed)
+        net.initialize()
+        own = list(net.callbacks_)
+        if checkpoint is not None:
+            checkpoint.resume(net)
+            net.callbacks_ = [*own, ("checkpoint", checkpoint)]
+        net.partial_fit(texts, None)
+        net.callbacks_ = own
+    if net.best_weights_:
+        net.module_.load_state_dict(net.best_weights_)
+    # A callback may end the training with the end of an epoch. Elsewhere it has interrupted it.
+    return net.interrupt_.asked or len(net.epochs) < len(net.history)
+
+
+def surroundings() -> dict[str, Any]:
+    """How a training was started, as far as its data and parameters don't say."""
+    return {
+        "command": shlex.join(sys.argv),
+        "processes": ranks(),
+        "threads": torch.get_num_threads(),
+    }

@@ -1,0 +1,75 @@
+"""Trainings for processes of their own, where they can be interrupted and killed."""
+
+import os
+import signal
+import time
+
+import torch
+from skorch.callbacks import Callback
+
+from elman.tasks import SequenceClassifier
+from tests.tasks.rows import make_rows
+
+EACH = None
+
+SETTINGS = {
+    "embedding_size": 8,
+    "hidden_size": 8,
+    "num_layers": 2,
+    "dropout": 0.2,
+    "epochs": 4,
+    "batch_size": 16,
+    "lr": 0.02,
+    "class_weight": "balanced",
+}
+
+
+class At(Callback):
+    """Does something at the end of one of the steps, or of each."""
+
+    def __init__(self, step, act):
+        self.step, self.act, self.done = step, act, 0
+
+    def on_batch_end(self, net, **_):
+        self.done += 1
+        if self.step in (self.done, EACH):
+            self.act()
+
+
+def train(settings, folder=None, *, resume=False, callbacks=()):
+    """A model of the same texts each time, with checkpoints as often as possible."""
+    torch.set_num_threads(1)
+    model = SequenceClassifier(**{**SETTINGS, **settings})
+    return model.fit(
+        *make_rows(120),
+        valid=make_rows(40, seed=1),
+        callbacks=callbacks,
+        folder=folder,
+        resume=resume,
+        checkpoint_seconds=0,
+    )
+
+
+def train_on(settings, folder, steps):
+    """Resume, and be killed after so many steps."""
+    kill = At(steps, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    train(settings, folder, resume=True, callbacks=[("kill", kill)])
+
+
+def train_slowly(settings, folder):
+    """Resume, and take at least a fiftieth of a second for every step."""
+    train(settings, folder, resume=True, callbacks=[("sleep", At(EACH, lambda: time.sleep(0.02)))])
+
+
+def train_on_until_a_write_is_cut(settings, folder, writes):
+    """Resume, and be killed when half of a file is written, of so many files."""
+    left = iter(range(writes))
+
+    def fsync(file, real=os.fsync):
+        if next(left, None) is None:
+            os.ftruncate(file, os.fstat(file).st_size // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+        real(file)
+
+    os.fsync = fsync
+    train(settings, folder, resume=True)
