@@ -39,6 +39,15 @@ class Node:
     def __init__(self, op: str, args: tuple[Node, ...], attr: Any, space: str) -> None:
         self.op, self.args, self.attr, self.space = op, args, attr, space
 
+    @classmethod
+    def __torch_function__(cls, function: Any, *_: Any) -> Any:
+        """PyTorch's functions end here when a formula calls one."""
+        name = getattr(function, "__name__", str(function))
+        raise FormulaError(
+            f"torch's {name} takes tensors, and a formula has symbolic values: use elman.{name} if "
+            "there is such a function, else compose it of others"
+        )
+
     def __add__(self, other: Operand) -> Node:
         return apply("add", self, other)
 

@@ -347,6 +347,26 @@ def test_masked_weights_stay_zero_in_every_gate(owner: Callable[..., torch.nn.Mo
     assert torch.equal(gradient != 0, blocks)
 
 
+def test_a_mask_is_on_every_recurrent_weight() -> None:
+    mask = torch.rand(H, H) > 0.5
+    net = Recurrent(elman.cells.GRU, I, H, 2, bidirectional=True, mask=mask)
+    weights = [p for name, p in named_weights(net) if name.startswith("weight_hh")]
+    assert len(weights) == 4
+    assert not any(w[~mask.repeat(3, 1)].any() for w in weights)
+    plain = Recurrent(elman.cells.GRU, I, H, 2, bidirectional=True)
+    plain.load_state_dict(dict(named_weights(net)))
+    x = torch.randn(T, B, I)
+    assert_same_bits(tensors(net(x)), tensors(plain(x)))
+    cell = RecurrentCell(elman.cells.GRU, I, H, mask=mask)
+    assert not cell.weight_hh[~mask.repeat(3, 1)].any()
+    signs = Recurrent(elman.cells.Elman, I, H, mask=elman.nn.Dale([1, 1, -1, -1, 1]))
+    assert signs.weight_hh_l0.sign()[0].tolist() == [1, 1, -1, -1, 1]
+
+
+def named_weights(net: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
+    return [(name, getattr(net, name)) for each in net._names for name in each.values()]
+
+
 def test_every_unit_has_one_sign() -> None:
     signs = torch.tensor([1.0, -1, 1, 1, -1])
     net = Recurrent(elman.cells.Elman, I, H)
@@ -457,6 +477,16 @@ def test_compiled_modules_give_the_same(cell: elman.Cell, options: dict[str, Any
             gradients = torch.autograd.grad(loss_of(found), list(net.parameters()))
             results.append([*found, *gradients])
         assert_all_close(*results)
+
+
+@pytest.mark.parametrize("cell", [elman.cells.LightGRU(), elman.cells.LayerNormLSTM()], ids=repr)
+def test_exported_modules_take_any_length_and_batch(cell: elman.Cell) -> None:
+    net = Recurrent(cell, I, H, num_layers=2, bidirectional=True, merge="sum", residual=True)
+    sizes = {0: torch.export.Dim("T", min=2, max=500), 1: torch.export.Dim("B", min=2, max=500)}
+    program = torch.export.export(net, (torch.randn(T, B, I),), dynamic_shapes={"input": sizes})
+    for shape in ((T, B, I), (17, 6, I)):
+        x = torch.randn(shape)
+        assert_same_bits(tensors(program.module()(x)), tensors(net(x)))
 
 
 def test_compiled_modules_notice_a_changed_number() -> None:
@@ -591,8 +621,14 @@ def test_replaced_weights_are_named() -> None:
         (ValueError, "each 1 or -1, got", lambda: elman.nn.Dale([1, 0, 1])),
         (RuntimeError, r"blocks \(3, 3\)", lambda: elman.nn.Mask(torch.eye(3))(torch.ones(4, 3))),
         (RuntimeError, r"shape \(3, 3\)", lambda: elman.nn.Dale([1, 1])(torch.ones(3, 3))),
+        (
+            ValueError,
+            "this cell does not have",
+            lambda: Recurrent(elman.cells.IndRNN, I, H, mask=torch.eye(H)),
+        ),
+        (RuntimeError, r"blocks \(3, 3\)", lambda: Recurrent(Leaky, I, H, mask=torch.eye(3))),
     ],
-    ids=["mask", "signs", "blocks", "columns"],
+    ids=["mask", "signs", "blocks", "columns", "no weight_hh", "another size"],
 )
 def test_wrong_constraints_are_named(
     error: type[Exception], message: str, make: Callable[[], Any]

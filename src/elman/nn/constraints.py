@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.parametrize import register_parametrization
 
 
 class Mask(torch.nn.Module):
@@ -86,6 +88,18 @@ class Dale(torch.nn.Module):
 
     def right_inverse(self, weight: Tensor) -> Tensor:
         return weight
+
+
+def constrain(module: torch.nn.Module, names: Sequence[str | None], mask: Any) -> None:
+    """Registers a mask, or a parametrization, on weights of a module; there is none by None."""
+    for name in names:
+        if name is None:
+            raise ValueError(
+                f"{type(module).__name__}: a mask is for weight_hh, which this cell does not have"
+            )
+        constraint = mask if isinstance(mask, torch.nn.Module) else Mask(mask)
+        like = getattr(module, name)
+        register_parametrization(module, name, constraint.to(like.device))
 
 
 def _blocks(owner: str, name: str, weight: Tensor, rows: int, columns: int) -> Tensor:

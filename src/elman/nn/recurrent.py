@@ -11,6 +11,7 @@ from torch import Tensor
 from ..cell import Cell, Step
 from ..execution import Bound
 from . import arguments, known, stack
+from .constraints import constrain
 from .inputs import read as read_inputs
 from .inputs import spread
 from .lengths import read as read_lengths
@@ -50,6 +51,9 @@ class Recurrent(OfCell):
         residual: whether every layer but the first adds its input to its output.
         learn_initial: whether the initial states are learned (``initial_h_l0``, ..., zeros at
             first) where a call gives none.
+        mask: holds recurrent connections at zero in every layer and direction: ``(H, H)``, row i
+            column j for the connection from unit j to unit i; or any parametrization of
+            ``weight_hh``, such as :class:`elman.nn.Dale`.
         recompute: whether the kernels keep the states between segments of time only for the
             gradient, and run each segment once more: less memory for long sequences, more time.
 
@@ -94,6 +98,7 @@ class Recurrent(OfCell):
         merge: str = "concat",
         residual: bool = False,
         learn_initial: bool = False,
+        mask: Any = None,
         recompute: bool = False,
         device: Any = None,
         dtype: Any = None,
@@ -139,6 +144,8 @@ class Recurrent(OfCell):
                 )
             width = output
         self._build(cell, sets, bias, learn_initial, device, dtype)
+        if mask is not None:
+            constrain(self, [names.get("weight_hh") for names in self._names], mask)
 
     @property
     def directions(self) -> int:
@@ -306,6 +313,7 @@ class RecurrentCell(OfCell):
         hidden_size: units of the state, H.
         bias: whether there are ``bias_ih`` and ``bias_hh``.
         proj_size: units of the first state, for a cell that projects it.
+        mask: holds recurrent connections at zero, as in :class:`Recurrent`.
 
     Call ``cell(input, hx=None, inputs=None)`` with input ``(B, I)`` or ``(I,)``, the states ``hx``,
     ``(B, H)`` or ``(H,)``, one tensor or a tuple of one for each state, None for zeros, and the
@@ -332,6 +340,7 @@ class RecurrentCell(OfCell):
         bias: bool = True,
         *,
         proj_size: int = 0,
+        mask: Any = None,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
@@ -342,6 +351,8 @@ class RecurrentCell(OfCell):
         self.input_size, self.hidden_size, self.proj_size = input_size, hidden_size, proj_size
         only = Parameters("", input_size, hidden_size, projected)
         self._build(cell, [only], bias, False, device, dtype)
+        if mask is not None:
+            constrain(self, [names.get("weight_hh") for names in self._names], mask)
 
     def forward(self, input: Tensor, hx: Any = None, inputs: Any = None) -> Any:
         """The new states, in the form of ``hx``."""
