@@ -1,5 +1,8 @@
 """SequenceClassifier: it learns, it repeats itself, it keeps scikit-learn's conventions."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -127,7 +130,111 @@ def test_labels_of_any_sensible_type(labels):
     assert model.predict(["aa"]).dtype == np.asarray(labels).dtype
 
 
+# -- further passes
+
+
+def test_training_in_parts(rows, unseen):
+    model = SequenceClassifier(**SMALL)
+    for begin in [0, 100, 200] * 4:
+        part = slice(begin, begin + 100)
+        model.partial_fit(rows[0][part], rows[1][part], classes=["positive", "negative"])
+    assert model.score(*unseen) > 0.9
+    assert len(model.net_.history) == 12
+    assert set(model.net_.history[:, "lr"]) == {SMALL["lr"]}
+    vocabulary = model.vocabulary_.tokens
+    model.set_params(lr=0.001).partial_fit(["new words"], ["negative"])
+    assert model.vocabulary_.tokens == vocabulary
+    assert model.net_.history[-1, "lr"] == 0.001
+
+
+def test_training_goes_on_after_fit_and_load(rows, fitted, unseen, tmp_path):
+    model = clone(fitted).fit(*rows)
+    before = model.net_.history[-1, "train_loss"]
+    model.partial_fit(*rows)
+    assert model.net_.history[-1, "train_loss"] < 2 * before
+    fitted.save(tmp_path)
+    loaded = SequenceClassifier.load(tmp_path).partial_fit(*rows)
+    assert loaded.score(*unseen) > 0.95
+    assert not np.array_equal(loaded.predict_proba(unseen[0]), fitted.predict_proba(unseen[0]))
+
+
+def test_patience_and_epochs_do_not_count_in_a_pass(rows, unseen):
+    model = SequenceClassifier(**{**SMALL, "epochs": 1}, patience=1)
+    model.fit(*rows, valid=unseen)
+    for _ in range(3):
+        model.partial_fit(*rows)
+    assert len(model.net_.history) == 4
+
+
+@pytest.mark.parametrize(
+    ("parameters", "arguments", "message"),
+    [
+        ({}, {}, "The first partial_fit needs classes: all labels there will be."),
+        ({}, {"classes": [1]}, "classes has 1 class; there must be at least 2 different labels."),
+        ({}, {"classes": [0.5, 1.5]}, "classes must hold strings, whole numbers or booleans."),
+        (
+            {},
+            {"classes": [1, 2]},
+            "y has labels that were not there in training: 0; expected 1, 2.",
+        ),
+        ({"class_weight": "balanced"}, {"classes": [0, 1]}, "class_weight='balanced' needs all te"),
+        ({"class_weight": {2: 1.0}}, {"classes": [0, 1]}, "class_weight has labels that y has not"),
+    ],
+)
+def test_mistakes_in_a_first_pass(parameters, arguments, message):
+    with pytest.raises(TaskError) as error:
+        SequenceClassifier(**parameters).partial_fit(["a", "b"], [0, 1], **arguments)
+    assert str(error.value).startswith(message)
+
+
+def test_mistakes_in_a_later_pass(fitted):
+    with pytest.raises(TaskError, match=r"classes must be those of the first call: \['negative'"):
+        fitted.partial_fit(["a"], ["negative"], classes=["negative"])
+    with pytest.raises(TaskError, match=r"y has labels that .* 'c', 'd'; expected 'negative', 'p"):
+        fitted.partial_fit(["a", "a", "b"], ["d", "c", "negative"])
+
+
+def test_scores_of_labels_never_seen(fitted):
+    with pytest.raises(TaskError, match=r"y has labels that were not there in training: 1; expect"):
+        fitted.score(["a"], [1])
+
+
+class InterruptThePass(Callback):
+    def on_batch_end(self, net, **kwargs):
+        if net.steady:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_pass(rows, unseen):
+    model = SequenceClassifier(**SMALL).fit(*rows, callbacks=[("stop", InterruptThePass())])
+    with pytest.raises(KeyboardInterrupt):
+        model.partial_fit(*rows)
+    assert len(model.net_.history) == SMALL["epochs"]
+    assert model.score(*unseen) > 0.9
+
+
 # -- scikit-learn's conventions
+
+
+@pytest.mark.parametrize(
+    "options", [{"cell": elman.cells.Leaky(leak=0.5)}, {"cell": "gru"}], ids=str
+)
+def test_pickles_and_copies_answer_as_the_model(rows, unseen, options):
+    model = SequenceClassifier(**{**SMALL, **options}).fit(rows[0][:60], rows[1][:60])
+    expected = model.predict_proba(unseen[0])
+    for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        assert np.array_equal(other.predict_proba(unseen[0]), expected)
+
+
+def test_searching_in_processes(rows):
+    model = SequenceClassifier(**{**SMALL, "epochs": 1})
+    search = GridSearchCV(model, {"cell": ["rnn", "gru"], "lr": [0.01, 0.02]}, cv=2, n_jobs=2)
+    alone = GridSearchCV(model, {"cell": ["rnn", "gru"], "lr": [0.01, 0.02]}, cv=2)
+    scores = [
+        one.fit(rows[0][:60], rows[1][:60]).cv_results_["mean_test_score"]
+        for one in (search, alone)
+    ]
+    assert np.array_equal(*scores)
 
 
 def test_parameters_are_stored_as_given_and_cloned():
@@ -201,9 +308,17 @@ def test_wrong_parameters(parameter, value, message):
         (["a", 5], [0, 1], "X[1] must be a text. Got int: 5."),
         (["a", " ", "b", ""], [0, 1, 0, 1], "2 of the 4 texts in X are empty (numbers 1, 3)"),
         (["a", "b"], [0], "y must have one label for each text in X. Got labels of shape (1,)"),
-        (["a", "b"], [0.5, 1.5], "y must hold strings, whole numbers or booleans. Got float64."),
-        (["a", "b"], [None, "x"], "y must hold strings, whole numbers or booleans. Got object."),
-        (["a", "b"], [1, 1], "y has 1 different labels; there must be at least 2."),
+        (
+            ["a", "b"],
+            [0.5, 1.5],
+            "y must hold strings, whole numbers or booleans. Unknown label",
+        ),
+        (
+            ["a", "b"],
+            [None, "x"],
+            "y must hold strings, whole numbers or booleans. Unknown label",
+        ),
+        (["a", "b"], [1, 1], "y has 1 class; there must be at least 2 different labels."),
     ],
 )
 def test_wrong_data(texts, labels, message):
@@ -213,7 +328,7 @@ def test_wrong_data(texts, labels, message):
 
 
 def test_a_held_out_label_that_training_has_not():
-    with pytest.raises(TaskError, match=r"labels that y has not: \['c'\]"):
+    with pytest.raises(TaskError, match=r"valid\[1\] has labels that .*: 'c'; expected 'a', 'b'"):
         SequenceClassifier().fit(["a", "b"], ["a", "b"], valid=(["c"], ["c"]))
 
 

@@ -162,10 +162,12 @@ def check_labels(
     strings = labels.dtype.kind == "O" and all(isinstance(label, str) for label in labels)
     if labels.dtype.kind not in "Uiub" and not strings:
         raise TaskError(
-            f"{name_y} must hold strings, whole numbers or booleans. Got {labels.dtype}."
+            f"{name_y} must hold strings, whole numbers or booleans. Unknown label type: "
+            f"{labels.dtype}."
         )
     kinds = set(labels.tolist())
     if len(kinds) < fewest:
         raise TaskError(
-            f"{name_y} has {len(kinds)} different labels; there must be at least {fewest}."
+            f"{name_y} has {len(kinds)} class{'es' * (len(kinds) != 1)}; there must be at least "
+            f"{fewest} different labels."
         )

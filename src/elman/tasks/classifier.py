@@ -25,10 +25,13 @@ from .data.text import TOKENS, Ragged, Vocabulary
 from .errors import TaskError
 from .model import Backend, CellLike, TextRNN
 from .saved import read_labels, read_parameters, read_vocabulary, write_parameters
+from .training.batches import Batches
 from .training.checkpoint import Checkpoint, check_folder
 from .training.net import TextNet, make_net
 from .training.ranks import rank
-from .training.run import run_training, surroundings
+from .training.run import run_pass, run_training, surroundings
+
+AT_ONCE = 256  # texts that are predicted together
 
 #: The parameters that make the network.
 NETWORK = (
@@ -152,12 +155,8 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         texts = check_texts(X)
         labels = as_labels(y)
         check_labels(labels, len(texts))
-        self.classes_, targets = np.unique(labels, return_inverse=True)
-        self.vocabulary_ = Vocabulary.build(map(TOKENS[self.tokens], texts), self.min_count)
-        self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
-        if isinstance(self.random_state, (int, np.integer)):
-            self.seed_ = int(self.random_state)
-        train, self.truncated_ = self._encode(texts, targets)
+        self._begin(texts, labels)
+        train, self.truncated_ = self._encode(texts, self._targets(labels, "y"))
         data = {"train": fingerprint(texts, labels.tolist())}
         held_out = None
         if valid is not None:
@@ -179,6 +178,40 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
             checkpoint.remove()
         return self
 
+    def partial_fit(
+        self, X: Iterable[str], y: Iterable[Any], classes: Iterable[Any] | None = None
+    ) -> SequenceClassifier:
+        """Train for one pass over the texts `X` and their labels `y`, at the learning rate `lr`.
+
+        The first call needs `classes`, all labels there will be, and fixes the vocabulary: tokens
+        that its texts don't have stay unknown. After `fit` or `load` training goes on from there.
+        `epochs` and `patience` don't count here, and "balanced" class weights can't be known.
+        """
+        self._check_parameters()
+        if self.class_weight == "balanced":
+            raise TaskError(
+                "class_weight='balanced' needs all texts at once; give partial_fit a dict of "
+                "weights, or use fit."
+            )
+        texts = check_texts(X)
+        labels = as_labels(y)
+        check_labels(labels, len(texts), fewest=1)
+        if not hasattr(self, "net_"):
+            if classes is None:
+                raise TaskError("The first partial_fit needs classes: all labels there will be.")
+            every = as_labels(classes)
+            check_labels(every, len(every), "classes", "classes")
+            self._begin(texts, every)
+            self.net_ = self._net(self._class_weights(every))
+            self.training_ = surroundings()
+        elif classes is not None and set(classes) != set(self.classes_.tolist()):
+            raise TaskError(f"classes must be those of the first call: {self.classes_.tolist()}.")
+        rows, self.truncated_ = self._encode(texts, self._targets(labels, "y"))
+        self.net_.lr, self.net_.batch_size = self.lr, self.batch_size
+        run_pass(self.net_, rows)
+        self.training_["epochs"] = self.net_.summary()
+        return self
+
     def predict_proba(self, X: Iterable[str]) -> np.ndarray:
         """The probability of each label: (texts, labels), in the order of `classes_`."""
         check_is_fitted(self, "net_")
@@ -187,14 +220,25 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         # Texts of similar length side by side: long ones don't hold up short ones.
         order = np.argsort(-rows.lengths, kind="stable")
         probabilities = np.empty((len(texts), len(self.classes_)), np.float32)
-        if texts:
-            probabilities[order] = self.net_.predict_proba(rows.take(order))
+        network, done = self.net_.module_.eval(), 0
+        with torch.inference_mode():
+            for batch, _ in Batches(rows.take(order), AT_ONCE):
+                part = order[done : done + len(batch)]
+                probabilities[part] = network(batch.packed).softmax(1).numpy()
+                done += len(batch)
         return probabilities
 
     def predict(self, X: Iterable[str]) -> np.ndarray:
         """The likeliest label of each text."""
         probabilities = self.predict_proba(X)  # first: it checks that there is a model
         return self.classes_[probabilities.argmax(1)]
+
+    def score(self, X: Iterable[str], y: Iterable[Any], sample_weight: Any = None) -> float:
+        """The share of texts whose label is predicted; all labels must occur in training."""
+        check_is_fitted(self, "net_")
+        labels = as_labels(y)
+        self._targets(labels, "y")
+        return super().score(X, labels, sample_weight)
 
     def save(self, folder: str | Path) -> None:
         """Write `model.safetensors` and `config.json` into the folder.
@@ -275,6 +319,24 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         with torch.device("meta"):
             TextRNN(vocabulary=3, labels=2, **{name: getattr(self, name) for name in NETWORK})
 
+    def _begin(self, texts: Iterable[str], labels: np.ndarray) -> None:
+        """What the first texts and all labels decide."""
+        self.classes_ = np.unique(labels)
+        self.vocabulary_ = Vocabulary.build(map(TOKENS[self.tokens], texts), self.min_count)
+        self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
+        if isinstance(self.random_state, (int, np.integer)):
+            self.seed_ = int(self.random_state)
+
+    def _targets(self, labels: np.ndarray, name: str) -> np.ndarray:
+        """The labels' numbers in `classes_`, (B,) int64, if all of them are there."""
+        known = self.classes_.tolist()
+        if unknown := sorted(set(labels.tolist()) - set(known), key=str):
+            raise TaskError(
+                f"{name} has labels that were not there in training: "
+                f"{', '.join(map(repr, unknown[:5]))}; expected {', '.join(map(repr, known[:20]))}."
+            )
+        return np.searchsorted(self.classes_, labels)
+
     def _class_weights(self, labels: np.ndarray) -> np.ndarray | None:
         """What `class_weight` means for the labels: (len(classes_),)."""
         if self.class_weight is None:
@@ -329,8 +391,5 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         """Held-out texts, whose labels must all occur in training."""
         texts, labels = check_texts(X, "valid[0]"), as_labels(y)
         check_labels(labels, len(texts), "valid[0]", "valid[1]", fewest=1)
-        unknown = sorted(set(labels.tolist()) - set(self.classes_.tolist()))
-        if unknown:
-            raise TaskError(f"valid[1] has labels that y has not: {unknown[:5]}.")
-        targets = np.searchsorted(self.classes_, labels)
-        return self._encode(texts, targets)[0], fingerprint(texts, labels.tolist())
+        rows, _ = self._encode(texts, self._targets(labels, "valid[1]"))
+        return rows, fingerprint(texts, labels.tolist())

@@ -37,6 +37,7 @@ class TextNet(NeuralNetClassifier):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.seed, self.patience = seed, patience
+        self.steady = False  # whether the learning rate stays at its highest
         self.interrupt_ = Interrupt()
         self.best_weights_: dict[str, torch.Tensor] = {}
 
@@ -103,7 +104,9 @@ class TextNet(NeuralNetClassifier):
         datasets = {"dataset_train": X, "dataset_valid": held_out}
         last = self.max_epochs if epochs is None else len(self.epochs) + epochs
         self.steps_ = len(train)  # an epoch
-        while len(self.epochs) < last and not out_of_patience(self.epochs, self.patience):
+        while len(self.epochs) < last and (
+            self.steady or not out_of_patience(self.epochs, self.patience)
+        ):
             self.notify("on_epoch_begin", **datasets)
             done = len(self.history[-1]["batches"])
             self._run(train.epoch(len(self.history), done, rank(), ranks()), training=True)
@@ -136,6 +139,8 @@ class TextNet(NeuralNetClassifier):
 
     def _share(self, step: int) -> float:
         """The share of the highest learning rate that a step takes."""
+        if self.steady:
+            return 1.0
         if self.patience is None:
             return one_cycle(step, self.max_epochs * self.steps_)
         return by_progress(step, self.steps_, self.epochs)

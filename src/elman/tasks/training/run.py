@@ -33,6 +33,24 @@ def run_training(net: TextNet, texts: Ragged, checkpoint: Checkpoint | None = No
     return net.interrupt_.asked or len(net.epochs) < len(net.history)
 
 
+def run_pass(net: TextNet, texts: Ragged) -> None:
+    """Train a net for one more pass over texts, at its highest learning rate.
+
+    A KeyboardInterrupt ends it after the step under way; the net can be trained further then, too.
+    """
+    with torch.random.fork_rng(devices=[]), interruptible() as net.interrupt_:
+        if not net.initialized_:
+            torch.manual_seed(net.seed)
+            net.initialize()
+        net.steady = True
+        try:
+            net.fit_loop(texts, epochs=1)
+        finally:
+            net.steady = False
+            if len(net.epochs) < len(net.history):
+                net.history.pop()  # its texts are not those of the next pass
+
+
 def surroundings() -> dict[str, Any]:
     """How a training was started, as far as its data and parameters don't say."""
     return {

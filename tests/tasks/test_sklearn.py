@@ -1,0 +1,53 @@
+"""scikit-learn's own checks of an estimator.
+
+They feed matrices of numbers and leave alone what takes texts. So they are given a classifier that
+reads each row of numbers as a text, and is a `SequenceClassifier` in all else.
+"""
+
+import numpy as np
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from elman.tasks import SequenceClassifier
+
+
+class OnNumbers(SequenceClassifier):
+    """Each number as a word that names its column and its value, to a half."""
+
+    def fit(self, X, y):
+        X, y = validate_data(self, X, y)
+        return super().fit(texts_of(X), whole(y))
+
+    def partial_fit(self, X, y, classes=None):
+        X, y = validate_data(self, X, y, reset=not hasattr(self, "net_"))
+        return super().partial_fit(texts_of(X), whole(y), classes=classes)
+
+    def predict_proba(self, X):
+        check_is_fitted(self)
+        return super().predict_proba(texts_of(validate_data(self, X, reset=False)))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = tags.input_tags.one_d_array = False
+        tags.input_tags.two_d_array = True
+        return tags
+
+
+def texts_of(rows):
+    halves = np.clip(np.rint(2 * rows), -50, 50).astype(int)
+    return [" ".join(f"c{c}v{v + 50}" for c, v in enumerate(row)) for row in halves]
+
+
+def whole(y):
+    """Labels such as 1.0 as whole numbers; a `SequenceClassifier` refuses all fractions."""
+    return y.astype(int) if y.dtype.kind == "f" and (y == np.rint(y)).all() else y
+
+
+SMALL = OnNumbers(
+    tokens="words", embedding_size=8, hidden_size=4, min_count=1, dropout=0.0, epochs=8, lr=0.03
+)
+
+
+@parametrize_with_checks([SMALL])
+def test_checks_of_an_estimator(estimator, check):
+    check(estimator)
