@@ -15,12 +15,14 @@ from .data.text import TOKENS
 from .errors import TaskError
 from .folder import CONFIG
 from .model import layer_name
+from .report.evaluation import Evaluation
 from .report.pictures import save_pictures
 from .report.record import describe, write_report
 from .report.scores import Rows, Run, train, train_baseline
 from .report.show import show_evaluation, show_runs
 from .training.checkpoint import check_folder
 from .training.progress import ProgressBar
+from .training.ranks import process_group, rank
 
 SAME_LOSS = 1e-5  # how far the first step's losses of both backends may lie apart
 UNEVEN = 10  # times as many texts as the rarest label that the commonest has, to be remarked
@@ -39,7 +41,16 @@ class Job:
 
 
 def run_job(table: Table, model: SequenceClassifier, job: Job, console: Console) -> list[Run]:
-    """Train, save, report, compare; the runs, that of the saved model first."""
+    """Train, save, report, compare; the runs, that of the saved model first.
+
+    Of the processes that torchrun starts all train, and one does the rest; the others get no runs.
+    """
+    with process_group():
+        console.quiet = rank() > 0
+        return _run_job(table, model, job, console)
+
+
+def _run_job(table: Table, model: SequenceClassifier, job: Job, console: Console) -> list[Run]:
     check_folder(job.output, job.resume)
     replaces = (job.output / CONFIG).exists() and not job.resume
     twin = _twin(model) if job.compare else None
@@ -52,21 +63,13 @@ def run_job(table: Table, model: SequenceClassifier, job: Job, console: Console)
     except KeyboardInterrupt:
         console.print(_what_is_left(model, job))
         raise
-    epochs = model.training_["epochs"]
-    report = {
-        "data": describe(table),
-        "split": split,
-        "seed": model.seed_,
-        "threads": torch.get_num_threads(),
-        "epochs": epochs,
-        "evaluation": runs[0].evaluation.as_json(),
-    }
-    write_report(job.output, report)
-    console.print("\nOn the held-out texts:")
-    show_evaluation(runs[0].evaluation, console)
-    console.print(f"\n{save_pictures(job.output, runs[0].evaluation, epochs)}")
+    if rank() == 0:
+        report = {"data": describe(table), "split": split, "seed": model.seed_}
+        _report(report, model, runs[0].evaluation, job.output, console)
     if twin:
         runs.append(_train(twin, train_rows, valid_rows, console))
+    if rank():
+        return []
     if job.baseline:
         with console.status("TF-IDF and logistic regression"):
             runs.append(train_baseline(train_rows, valid_rows))
@@ -81,6 +84,27 @@ def run_job(table: Table, model: SequenceClassifier, job: Job, console: Console)
         f'Use it with: elman predict {job.output} "TEXT"'
     )
     return runs
+
+
+def _report(
+    report: dict[str, Any],
+    model: SequenceClassifier,
+    found: Evaluation,
+    folder: Path,
+    console: Console,
+) -> None:
+    """What the saved model is worth: in its folder, and on the console."""
+    epochs = model.training_["epochs"]
+    report = {
+        **report,
+        "threads": torch.get_num_threads(),
+        "epochs": epochs,
+        "evaluation": found.as_json(),
+    }
+    write_report(folder, report)
+    console.print("\nOn the held-out texts:")
+    show_evaluation(found, console)
+    console.print(f"\n{save_pictures(folder, found, epochs)}")
 
 
 def _twin(model: SequenceClassifier) -> SequenceClassifier:

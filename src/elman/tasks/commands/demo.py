@@ -28,7 +28,8 @@ def demo(
 
     terminal = console()
     model = SequenceClassifier(epochs=epochs, random_state=seed)
-    run_job(read_reviews(), model, Job(output, compare=compare, baseline=True), terminal)
+    if not run_job(read_reviews(), model, Job(output, compare=compare, baseline=True), terminal):
+        return
     terminal.print("\nSentences that it hasn't seen:")
     loaded = SequenceClassifier.load(output)
     for text, row in zip(SENTENCES, loaded.predict_proba(SENTENCES).tolist(), strict=True):

@@ -69,5 +69,5 @@ def classify(
     held_out = read_table(valid, text, label, skip_bad=skip_bad) if valid else None
     folder = output or Path(f"{file.stem}-model")
     job = Job(folder, valid_fraction, held_out, compare, baseline, resume)
-    run_job(table, model, job, console())
-    write_config(folder / "options.toml", options)
+    if run_job(table, model, job, console()):
+        write_config(folder / "options.toml", options)

@@ -5,25 +5,24 @@ the gradients of its own share of texts; added up over all ranks they are those 
 that all take the same step.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import distributed
 
+from ..errors import TaskError
+
 
 @contextmanager
 def process_group() -> Iterator[None]:
     """Joins the processes that torchrun started; does nothing in any other process."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ or not distributed.is_available():
+    if not (distributed.is_available() and distributed.is_torchelastic_launched()):
         yield
         return
     distributed.init_process_group("gloo")
-    try:
-        yield
-    finally:
-        distributed.destroy_process_group()
+    yield  # after an error the others may still wait: ending the process is what frees them
+    distributed.destroy_process_group()
 
 
 def together() -> bool:
@@ -47,7 +46,11 @@ def add_up(tensors: Iterable[torch.Tensor]) -> None:
         return
     tensors = list(tensors)
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-    distributed.all_reduce(flat)
+    try:
+        distributed.all_reduce(flat)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise TaskError(f"Another process of this training has ended ({reason}).") from None
     parts = flat.split([tensor.numel() for tensor in tensors])
     for tensor, part in zip(tensors, parts, strict=True):
         tensor.copy_(part.view_as(tensor))

@@ -1,0 +1,56 @@
+"""The same training in two processes: same losses, same weights, one that writes and speaks."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from safetensors.torch import load_file
+from torch.testing import assert_close
+
+from tests.tasks.rows import make_rows
+
+
+def write_table(path, rows):
+    lines = [f"{text},{label}" for text, label in zip(*rows, strict=True)]
+    path.write_text("\n".join(["text,label", *lines]), "utf-8")
+
+
+def test_two_processes_train_what_one_does(run, tmp_path):
+    write_table(tmp_path / "words.csv", make_rows(120))
+    write_table(tmp_path / "held.csv", make_rows(41, seed=1))
+    # The last batches have one text: there is nothing in them for the second process.
+    # Dropout draws other numbers in each process.
+    train = (
+        *("train", "classify", "words.csv", "--text", "text", "--label", "label"),
+        *("--valid", "held.csv", "--batch-size", "17", "--class-weight", "balanced"),
+        *("--hidden-size", "8", "--embedding-size", "8", "--epochs", "3", "--lr", "0.02"),
+        *("--dropout", "0", "--output"),
+    )
+    status, alone, _ = run(*train, "one")
+    assert status == 0
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", *torchrun, "-m", "elman.cli", *train, "two"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    assert_close(two, one, rtol=1e-4, atol=1e-5)
+    one, two = (
+        json.loads((tmp_path / name / "config.json").read_bytes())["training"]
+        for name in ("one", "two")
+    )
+    assert (one["processes"], two["processes"]) == (1, 2)
+    assert one["data"] == two["data"]
+    for first, second in zip(one["epochs"], two["epochs"], strict=True):
+        for name in ("lr", "train_loss", "train_acc", "valid_loss", "valid_acc"):
+            assert second[name] == pytest.approx(first[name], rel=1e-4)
+    assert sorted((tmp_path / "two").iterdir()) == [
+        tmp_path / "two" / path.name for path in sorted((tmp_path / "one").iterdir())
+    ]
+    assert len(done.stdout.splitlines()) == len(alone.splitlines())
