@@ -15,7 +15,7 @@ from safetensors.torch import save
 from elman.tasks import SequenceClassifier, TaskError
 from elman.tasks.training.progress import ProgressBar
 from tests.tasks import trainings
-from tests.tasks.trainings import At, train
+from tests.tasks.trainings import At, interrupt, train
 
 CONTEXT = multiprocessing.get_context("forkserver" if sys.platform != "win32" else "spawn")
 CONTEXT.set_forkserver_preload(["tests.tasks.trainings", "elman.tasks.classifier", "torch._dynamo"])
@@ -97,10 +97,6 @@ def test_killed_while_it_writes_it_ends_the_same(settings, expected, tmp_path):
     assert ".checkpoint.safetensors.draft" in os.listdir(tmp_path)
     assert outcome(train(settings, tmp_path, resume=True)) == expected
     assert sorted(os.listdir(tmp_path)) == ["config.json", "model.safetensors"]
-
-
-def interrupt():
-    os.kill(os.getpid(), signal.SIGINT)
 
 
 @pytest.mark.parametrize("step", [1, 9, 12], ids=["first", "held out", "second epoch"])

@@ -36,6 +36,11 @@ class At(Callback):
             self.act()
 
 
+def interrupt():
+    """What Ctrl-C does."""
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 def train(settings, folder=None, *, resume=False, callbacks=()):
     """A model of the same texts each time, with checkpoints as often as possible."""
     torch.set_num_threads(1)

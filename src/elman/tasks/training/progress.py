@@ -1,9 +1,8 @@
-"""A live line for a training under way: epoch, loss, accuracy, texts a second, time left."""
+"""What is seen of a training: a live line while it runs, and a line for every epoch."""
 
-import time
+from datetime import timedelta
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from skorch.callbacks import Callback
@@ -21,8 +20,8 @@ class ProgressBar(Callback):
         self.console, self.name = console, name
 
     def on_train_begin(self, net: TextNet, X: Any = None, **_: Any) -> None:
-        """Draw the bar."""
-        self.steps = -(-len(X) // net.batch_size)
+        """Draw the bar, as far along as the training is."""
+        steps = -(-len(X) // net.batch_size)
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -32,54 +31,64 @@ class ProgressBar(Callback):
             transient=True,
             disable=not self.console.is_terminal,
         )
-        self.task = self.bar.add_task(self.name, total=self.steps * net.max_epochs, figures="")
+        done = sum("train_loss" in step for epoch in net.history for step in epoch["batches"])
+        self.task = self.bar.add_task(
+            self.name, total=steps * net.max_epochs, completed=done, figures=""
+        )
         self.bar.start()
 
     def on_epoch_begin(self, net: TextNet, **_: Any) -> None:
-        """Start counting anew."""
-        self.loss, self.right, self.seen, self.began = 0.0, 0, 0, time.perf_counter()
+        """Start counting anew, or from what was done before an interruption."""
+        self.texts = self.right = 0
+        self.loss = self.seconds = 0.0
+        for step in net.history[-1]["batches"]:
+            self._count(step)
 
-    def on_batch_end(
-        self,
-        net: TextNet,
-        batch: Any,
-        training: bool,
-        loss: torch.Tensor,
-        y_pred: torch.Tensor,
-        **_: Any,
-    ) -> None:
+    def on_batch_end(self, net: TextNet, training: bool, **_: Any) -> None:
         """Move the bar."""
         if not training:
             return
-        targets = batch[1]
-        self.seen += len(targets)
-        self.loss += loss.item() * len(targets)
-        self.right += int((y_pred.argmax(1) == targets).sum())
-        rate = self.seen / (time.perf_counter() - self.began)
+        step = net.history[-1]["batches"][-1]
+        self._count(step)
         self.bar.update(
             self.task,
             advance=1,
             description=f"{self.name}, epoch {len(net.history)}/{net.max_epochs}",
-            figures=f"loss {self.loss / self.seen:.3f}  accuracy {self.right / self.seen:.1%}  "
-            f"{rate:,.0f} texts/s ",
+            figures=f"loss {self.loss / self.texts:.3f}  accuracy {self.right / self.texts:.1%}  "
+            f"lr {step['train_lr']:.1e}  {self.texts / self.seconds:,.0f} texts/s ",
         )
 
     def on_epoch_end(self, net: TextNet, **_: Any) -> None:
         """Leave a line behind."""
-        epoch = net.history[-1]
-        held_out = f"  held out {epoch['valid_acc']:.1%}" if "valid_acc" in epoch else ""
+        epoch, held_out, left = net.history[-1], "", ""
+        if "valid_acc" in epoch:
+            held_out = f"  held out {epoch['valid_acc']:.1%} (loss {epoch['valid_loss']:.3f})"
+        if len(net.history) < net.max_epochs:
+            took = sum(e["train_seconds"] + e.get("valid_seconds", 0.0) for e in net.history)
+            ahead = took / len(net.history) * (net.max_epochs - len(net.history))
+            left = f"  {timedelta(seconds=round(ahead))} left"
         self.console.print(
             f"{self.name}, epoch {epoch['epoch']}/{net.max_epochs}  "
             f"loss {epoch['train_loss']:.3f}  accuracy {epoch['train_acc']:.1%}{held_out}  "
-            f"{epoch['train_seconds']:.1f} s",
+            f"lr {epoch['lr']:.1e}  {epoch['train_seconds']:.1f} s  "
+            f"{self.texts / self.seconds:,.0f} texts/s{left}",
             highlight=False,
         )
 
     def on_train_end(self, net: TextNet, **_: Any) -> None:
         """Take the bar away; a training that an error ends gets here too late, see `stop`."""
         self.stop()
+        if net.best_weights_:
+            best = max(epoch["epoch"] for epoch in net.epochs if epoch["valid_loss_best"])
+            self.console.print(f"{self.name}: the weights are those of epoch {best}, the best")
 
     def stop(self) -> None:
         """Give the terminal back."""
         if hasattr(self, "bar"):
             self.bar.stop()
+
+    def _count(self, step: dict[str, Any]) -> None:
+        self.texts += step["train_batch_size"]
+        self.right += step["train_right"]
+        self.loss += step["train_loss"] * step["train_batch_size"]
+        self.seconds += step["train_seconds"]
