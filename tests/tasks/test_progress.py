@@ -2,12 +2,13 @@
 
 import io
 import re
+import time
 
 import pytest
 from rich.console import Console
 
 from elman.tasks.training.progress import ProgressBar
-from tests.tasks.trainings import At, interrupt, train
+from tests.tasks.trainings import EACH, At, interrupt, train
 
 LINE = (
     r"model, epoch (\d)/3  loss 0\.\d{3}  accuracy \d+\.\d%  held out \d+\.\d% \(loss 0\.\d{3}\)  "
@@ -33,7 +34,7 @@ def test_without_a_terminal_there_is_a_line_for_each_epoch():
 
 
 def test_a_terminal_shows_the_steps_too():
-    out = shown(True)
+    out = shown(True, [("sleep", At(EACH, lambda: time.sleep(0.02)))])  # it is drawn now and then
     assert re.search(
         r"model, epoch 1/3 .*loss 0\.\d{3}  accuracy \d+\.\d%  lr 2.0e-02  [\d,]+ texts/s", out
     )
