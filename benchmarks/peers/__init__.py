@@ -1,5 +1,4 @@
-"""The systems that are compared, each behind one function, each run in a process of its own.
+"""The systems that elman is compared with besides torch.nn, each behind two functions.
 
-A peer is a module with ``VARIANTS``, the names of its forms, and ``prepare(task, variant)``, which
-gives a call to be timed and what it computes: arrays by name, for the check of agreement.
+A peer is a module with ``forms`` and ``prepare``, as :mod:`elman.bench` says.
 """

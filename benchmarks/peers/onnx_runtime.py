@@ -1,0 +1,42 @@
+"""ONNX Runtime, its inputs and outputs bound to memory once, the weights constants."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from elman.bench.contestants import Call
+from elman.bench.task import Task
+
+from .graph import ORDER, memory, model
+
+
+def forms(task: Task) -> Sequence[str]:
+    """Inference only."""
+    return [""] if task.mode == "inference" and task.layer in ORDER else []
+
+
+def prepare(task: Task, form: str) -> Call:
+    """A run of the session."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = task.threads, 1
+    session = onnxruntime.InferenceSession(model(task), options, ["CPUExecutionProvider"])
+    bound = []
+    for arrays in memory(task):
+        binding = session.io_binding()
+        for bind, of in ((binding.bind_input, arrays.inputs), (binding.bind_output, arrays.outputs)):
+            for name, array in of.items():
+                bind(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+        bound.append((binding, arrays))
+    turns = itertools.cycle(bound)
+
+    def call() -> Sequence[Any]:
+        binding, arrays = next(turns)
+        session.run_with_iobinding(binding)
+        return arrays.results
+
+    return call

@@ -1,0 +1,91 @@
+"""The contestants that every user of elman has: its modules, its session, and torch.nn's modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+import elman
+
+from .task import Task
+
+Call = Callable[[], Sequence[Any]]
+BUILT_IN = ("RNN", "GRU", "LSTM")
+
+
+class Contestant(Protocol):
+    """One system, as the worker sees it."""
+
+    def forms(self, task: Task) -> Sequence[str]:
+        """In which forms it can do the task, of which the fastest counts; none if it can't."""
+
+    def prepare(self, task: Task, form: str) -> Call:
+        """The call to be timed. It gives the output and, in streaming, the new states, or in
+        training the gradients of all parameters."""
+
+
+class Modules:
+    """torch modules made by ``make(task)``, called as their users do."""
+
+    def __init__(self, make: Callable[[Task], torch.nn.Module], *names: str) -> None:
+        self._make, self._names = make, names
+
+    def forms(self, task: Task) -> Sequence[str]:
+        return [""] if task.layer in self._names else []
+
+    def prepare(self, task: Task, form: str) -> Call:
+        """The ``form`` "float64" is what the others are compared with."""
+        kind = getattr(torch, form or "float32")
+        module = self._make(task).to(kind)
+        learned = list(module.parameters())
+        x, gradient, *states = (
+            torch.from_numpy(array).to(kind)
+            for array in (task.input(), task.gradient(), *task.states())
+        )
+        with torch.no_grad():
+            for parameter, array in zip(learned, task.parameters().values(), strict=True):
+                parameter.copy_(torch.from_numpy(array))
+        if task.streaming:
+            return _steps(module, x, states)
+
+        @torch.no_grad()
+        def infer() -> Sequence[Tensor]:
+            return (module(x)[0],)
+
+        def train() -> Sequence[Any]:
+            for parameter in learned:
+                parameter.grad = None
+            output = module(x)[0]
+            output.backward(gradient)
+            return (output.detach(), *(parameter.grad for parameter in learned))
+
+        return infer if task.mode == "inference" else train
+
+
+def _steps(module: torch.nn.Module, x: Tensor, states: list[Tensor]) -> Call:
+    state: Any = tuple(states) if len(states) > 1 else states[0]
+
+    @torch.no_grad()
+    def step() -> Sequence[Tensor]:
+        nonlocal state
+        output, state = module(x, state)
+        return (output, *state) if isinstance(state, tuple) else (output, state)
+
+    return step
+
+
+def _of(namespace: Any) -> Callable[[Task], torch.nn.Module]:
+    def make(task: Task) -> torch.nn.Module:
+        options = {"num_layers": task.num_layers, "bidirectional": task.bidirectional}
+        if task.layer in BUILT_IN:
+            return getattr(namespace, task.layer)(task.I, task.H, **options)
+        return elman.Recurrent(elman.cells.by_name(task.layer), task.I, task.H, **options)
+
+    return make
+
+
+TORCH = Modules(_of(torch.nn), *BUILT_IN)
+ELMAN = Modules(_of(elman), *BUILT_IN, "Leaky", "LightGRU", "PeepholeLSTM")

@@ -1,0 +1,106 @@
+"""``python -m elman.bench.worker CONTESTANT THREADS``: a contestant's process.
+
+It answers requests, a line of JSON each, and sleeps between them.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import pkgutil
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from .contestants import Call, Contestant
+from .task import Task
+
+TOLERANCE = 2e-4  # of the largest value of an array, for float32
+
+
+class Worker:
+    """The requests: each method takes what a request says, and gives what is answered."""
+
+    def __init__(self, contestant: Contestant) -> None:
+        self._contestant = contestant
+        self._calls: dict[str, Call] = {}
+
+    def forms(self, task: list[Any]) -> list[str]:
+        """Forget the last task; the forms in which this one can be done."""
+        self._calls.clear()
+        gc.collect()
+        return list(self._contestant.forms(Task(*task)))
+
+    def results(self, task: list[Any], form: str, file: str) -> None:
+        """Save what a form computes, for the others to be compared with."""
+        found = self._contestant.prepare(Task(*task), form)()
+        np.savez(file, *(np.asarray(array) for array in found))
+
+    def prepare(self, task: list[Any], form: str, expected: str) -> None:
+        """Compile a form, and compare what it computes; ValueError if that is something else."""
+        call = self._contestant.prepare(Task(*task), form)
+        found = call()
+        with np.load(expected) as arrays:
+            if len(arrays.files) != len(found):
+                raise ValueError(f"it gives {len(found)} arrays instead of {len(arrays.files)}")
+            for name, array in zip(arrays.files, found, strict=True):
+                _agree(arrays[name], np.asarray(array))
+        self._calls[form] = call
+
+    def keep(self, form: str) -> None:
+        """Forget all other forms."""
+        self._calls = {form: self._calls[form]}
+        gc.collect()
+
+    def time(self, form: str, repeats: int) -> float:
+        """Seconds a call takes, on average."""
+        call = self._calls[form]
+        began = time.perf_counter()
+        for _ in range(repeats):
+            call()
+        seconds = time.perf_counter() - began
+        _rest()
+        return seconds / repeats
+
+
+def _agree(expected: np.ndarray, found: np.ndarray) -> None:
+    if expected.shape != found.shape:
+        raise ValueError(f"a result has shape {found.shape} instead of {expected.shape}")
+    apart = float(np.abs(expected - found).max() / (np.abs(expected).max() + 1e-30))
+    if not apart <= TOLERANCE:
+        raise ValueError(f"its results lie {apart:.1e} from torch's in float64")
+
+
+def _rest() -> None:
+    """Until the threads of this process sleep: many spin for a while when their work is done."""
+    for _ in range(500):
+        began = time.process_time()
+        time.sleep(0.001)
+        if time.process_time() - began < 2e-4:
+            return
+
+
+def main(contestant: str, threads: int) -> None:
+    """Serve until the input ends."""
+    answers = os.dup(1)
+    os.dup2(2, 1)  # what a library prints is no answer
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+    worker: Worker | None = None
+    with os.fdopen(answers, "w") as out:
+        for line in sys.stdin:
+            do, request = json.loads(line)
+            try:
+                worker = worker or Worker(pkgutil.resolve_name(contestant))
+                answer = {"answer": getattr(worker, do)(**request)}
+            except Exception as error:  # noqa: BLE001 - whatever a library raises is the answer
+                reason = " ".join(str(error).split())
+                answer = {"error": f"{type(error).__name__}: {reason[:200]}"}
+            print(json.dumps(answer), file=out, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
