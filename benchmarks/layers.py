@@ -3,27 +3,101 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
-from elman.bench.contest import Contest, figures
+from elman.bench.contest import Contest
+from elman.bench.ratios import Ratio, geometric_mean, ratio
+from elman.bench.task import MODES
 from elman.bench.workloads import WORKLOADS
 
-from .contestants import CONTESTANTS, TORCH
+from .contestants import ELMAN, LAYERS, SESSION, TORCH
+from .roofline import roof
+from .show import median, over, sizes, table, task_of, time
+
+HEADER = [
+    *("workload", "layer", "T, B, I, H", "mode", "elman", "of the roof"),
+    *("torch.nn", "times as fast", "best of all others", "times as fast"),
+]
 
 
 def measurements(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Any]]]:
     """A row for each workload, mode and number of threads."""
-    with Contest(CONTESTANTS, TORCH, options.allocator) as contest:
+    with Contest(LAYERS, TORCH, options.allocator) as contest:
         for name, workload in WORKLOADS.items():
-            if options.only and name not in options.only:
-                continue
             for mode in workload.modes:
                 for threads in options.threads:
                     task = workload.task(mode, threads)
-
-                    def measure() -> Any:
-                        results = contest.compare(task, options.rounds, options.contestants)
-                        return {**task._asdict(), "times": figures(results)}
-
+                    measure = partial(contest.row, task, options.rounds, options.contestants)
                     yield f"{name}, {mode}, {threads}", measure
+
+
+def best_of_others(row: dict[str, Any]) -> tuple[str, Ratio] | None:
+    """The fastest that is not elman, and how many times as long it takes.
+
+    In streaming, elman's session stands against it if it took part: others' weights are fixed,
+    too, while the module reads its weights anew at every call.
+    """
+    times = row["times"]
+    ours = SESSION if times.get(SESSION, {}).get("us") else ELMAN
+    others = {who: over(row, who, ours) for who in times if who not in (ELMAN, SESSION)}
+    known = {who: found for who, found in others.items() if found}
+    return min(known.items(), key=lambda pair: pair[1].median) if known else None
+
+
+def show(figures: dict[str, Any]) -> str:
+    """A table for each number of threads, geometric means below it, and who was left out."""
+    rows = figures["layers"]
+    parts = []
+    for threads in sorted({row["threads"] for row in rows.values()}):
+        mine = {key: row for key, row in rows.items() if row["threads"] == threads}
+        machine = figures.get("roofline", {}).get(str(threads))
+        lines = [_line(key.partition(",")[0], row, machine) for key, row in mine.items()]
+        parts += [f"### {threads} thread{'s' * (threads > 1)}", table(HEADER, lines)]
+        parts += [_means(mode, mine.values()) for mode in MODES]
+    failures = [
+        f"- {key}: {who}: {one['failure']}"
+        for key, row in rows.items()
+        for who, one in row["times"].items()
+        if one["failure"]
+    ]
+    return "\n\n".join([*parts, *(["Left out, and why:", "\n".join(failures)] if failures else [])])
+
+
+def _line(name: str, row: dict[str, Any], machine: dict[str, Any] | None) -> list[str]:
+    task, of_roof, (who, other) = task_of(row), "", best_of_others(row) or ("", "")
+    if machine and row["times"][ELMAN]["us"]:
+        bound, what = roof(task, machine)
+        of_roof = f"{bound / median(row, ELMAN):.0%} ({what})"
+    shown = {one: time(median(row, one)) for one, its in row["times"].items() if its["us"]}
+    return [
+        *(name, task.layer, sizes(task), task.mode, shown.get(ELMAN, ""), of_roof),
+        *(shown.get(TORCH, ""), str(over(row, TORCH, ELMAN) or "")),
+        *(f"{who} {shown.get(who, '')}", str(other)),
+    ]
+
+
+def _means(mode: str, rows: Iterable[dict[str, Any]]) -> str:
+    mine = [row for row in rows if row["mode"] == mode]
+    torchs = [found.median for row in mine if (found := over(row, TORCH, ELMAN))]
+    best = [found[1].median for row in mine if (found := best_of_others(row))]
+    if not torchs or not best:
+        return ""
+    return (
+        f"Geometric means, {mode}: {geometric_mean(torchs):.2f} times as fast as torch.nn, "
+        f"{geometric_mean(best):.2f} times as fast as the best of all others."
+    )
+
+
+def plot(figures: dict[str, Any], axes: Any) -> None:
+    """How many times as fast as torch.nn, a bar for each workload and mode, on one thread."""
+    rows = {k: r for k, r in figures["layers"].items() if r["threads"] == 1}
+    found = {key: r for key, row in rows.items() if (r := over(row, TORCH, ELMAN))}
+    names = [key.rpartition(",")[0] for key in found]
+    medians = [r.median for r in found.values()]
+    axes.barh(names, medians, color=["C0" if "inference" in n else "C1" for n in names])
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_xlabel("torch.nn's time over elman's, one thread")

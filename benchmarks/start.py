@@ -1,58 +1,69 @@
-"""How long the first calls take, each in a new process: cold, and with a warm disk cache."""
+"""How long the first calls take, each in a new process: cold, and with kernels on disk."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
 
+from .show import table
+
+PROCESSES = 5
 _SCRIPT = """
-import time
-start = time.perf_counter()
+import sys, time
+def lap(what, began):
+    print(what, time.perf_counter() - began)
 import torch
-torch_seconds = time.perf_counter() - start
-start = time.perf_counter()
+began = time.perf_counter()
 import elman
-print("import elman", time.perf_counter() - start)
-start = time.perf_counter()
+lap("import elman", began)
+began = time.perf_counter()
 from llvmlite import binding
 binding.get_host_cpu_features()
-print("load LLVM", time.perf_counter() - start)
+lap("load LLVM", began)
 rnn, x = elman.RNN(64, 64), torch.randn(100, 32, 64)
-if {inference}:
-    start = time.perf_counter()
+began = time.perf_counter()
+if sys.argv[1] == "inference":
     with torch.no_grad():
         rnn(x)
-    print("first inference", time.perf_counter() - start)
 else:
-    start = time.perf_counter()
     rnn(x)[0].sum().backward()
-    print("first forward and backward", time.perf_counter() - start)
+lap("first call, " + sys.argv[1], began)
 """
 
 
-def run(times: int = 5) -> dict[str, float]:
+def measurements(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """One row."""
+    yield "seconds", run
+
+
+def run() -> dict[str, float]:
     """Medians in seconds of everything that happens once in a process."""
     found: dict[str, list[float]] = {}
-    for inference in (True, False):
-        for _ in range(times):
+    for mode in ("inference", "training"):
+        for _ in range(PROCESSES):
             with tempfile.TemporaryDirectory() as cache:
-                for state in ("cold", "warm cache"):
-                    env = {**os.environ, "ELMAN_CACHE_DIR": os.path.join(cache, "kernels")}
-                    code = _SCRIPT.format(inference=inference)
-                    out = subprocess.run(
-                        [sys.executable, "-c", code],
-                        check=False,
-                        env=env,
-                        capture_output=True,
+                for state in (", cold", ", kernels on disk"):
+                    done = subprocess.run(
+                        [sys.executable, "-c", _SCRIPT, mode],
+                        check=True,
+                        env={**os.environ, "ELMAN_CACHE_DIR": os.path.join(cache, "kernels")},
+                        stdout=subprocess.PIPE,
                         text=True,
                     )
-                    if out.returncode:
-                        raise RuntimeError(out.stderr)
-                    for line in out.stdout.splitlines():
+                    for line in done.stdout.splitlines():
                         what, seconds = line.rsplit(" ", 1)
-                        where = f", {state}" if what.startswith("first") else ""
-                        found.setdefault(what + where, []).append(float(seconds))
+                        name = what + state * what.startswith("first")
+                        found.setdefault(name, []).append(float(seconds))
     return {what: statistics.median(seconds) for what, seconds in found.items()}
+
+
+def show(figures: dict[str, Any]) -> str:
+    """What, and how many seconds."""
+    rows = figures["start"]["seconds"].items()
+    return table(["once in a process", "seconds"], [[what, f"{s:.3f}"] for what, s in rows])

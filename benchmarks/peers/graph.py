@@ -89,13 +89,14 @@ def model(task: Task) -> bytes:
         # (T, directions, B, H) becomes (T, B, directions * H).
         last = layer == task.num_layers - 1
         turned, value = f"turned{layer}", "y" if last else f"value{layer}"
-        nodes.append(
-            helper.make_node("Transpose", [f"steps{layer}"], [turned], perm=[0, 2, 1, 3])
-        )
+        nodes.append(helper.make_node("Transpose", [f"steps{layer}"], [turned], perm=[0, 2, 1, 3]))
         nodes.append(helper.make_node("Reshape", [turned, both], [value]))
     inputs, outputs, _ = memory(task)[0]
     described = [
-        [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, a.shape) for n, a in which.items()]
+        [
+            helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, a.shape)
+            for n, a in which.items()
+        ]
         for which in (inputs, outputs)
     ]
     graph = helper.make_graph(nodes, task.layer, *described, constants)

@@ -28,7 +28,10 @@ def prepare(task: Task, form: str) -> Call:
     bound = []
     for arrays in memory(task):
         binding = session.io_binding()
-        for bind, of in ((binding.bind_input, arrays.inputs), (binding.bind_output, arrays.outputs)):
+        for bind, of in (
+            (binding.bind_input, arrays.inputs),
+            (binding.bind_output, arrays.outputs),
+        ):
             for name, array in of.items():
                 bind(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
         bound.append((binding, arrays))

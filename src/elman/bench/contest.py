@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -39,9 +38,9 @@ class ContestError(Exception):
 
 
 class Result(NamedTuple):
-    """``seconds`` of a call, a number for each round; or the ``failure`` that kept it out."""
+    """Microseconds of a call, a number for each round; or the ``failure`` that kept it out."""
 
-    seconds: list[float]
+    us: list[float]
     form: str = ""
     failure: str = ""
 
@@ -75,26 +74,30 @@ class Contest:
     def compare(
         self, task: Task, rounds: int, names: Iterable[str] | None = None
     ) -> dict[str, Result]:
-        """The contestants that can do the task, after their results have been checked."""
+        """The times of the contestants that can do the task; of each, its fastest form's."""
         results, repeats = {}, {}
         for name in names or self._contestants:
             try:
-                form, repeats[name] = self._qualify(name, task)
-                results[name] = Result([], form)
+                if self.ask(name, task.threads, "forms", task=task):
+                    form, repeats[name] = self._qualify(name, task)
+                    results[name] = Result([], form)
             except ContestError as error:
                 results[name] = Result([], failure=str(error))
-            except LookupError:
-                continue  # it has no form for this task
         for _ in range(rounds):
-            for name, count in repeats.items():
-                if results[name].failure:
-                    continue
+            for name, count in list(repeats.items()):
+                form = results[name].form
                 try:
-                    seconds = self.ask(name, task.threads, "time", form=results[name].form, repeats=count)
-                    results[name].seconds.append(seconds)
+                    us = 1e6 * self.ask(name, task.threads, "time", form=form, repeats=count)
+                    results[name].us.append(float(f"{us:.5g}"))
                 except ContestError as error:
                     results[name] = Result([], failure=str(error))
+                    del repeats[name]
         return results
+
+    def row(self, task: Task, rounds: int, names: Iterable[str] | None = None) -> dict[str, Any]:
+        """The task and the times, as JSON has them."""
+        results = self.compare(task, rounds, names)
+        return {**task._asdict(), "times": {who: one._asdict() for who, one in results.items()}}
 
     def ask(self, name: str, threads: int, do: str, **request: Any) -> Any:
         """What a contestant's process answers; see :class:`.worker.Worker`."""
@@ -106,13 +109,10 @@ class Contest:
         return self._processes[key].ask(do, **request)
 
     def _qualify(self, name: str, task: Task) -> tuple[str, int]:
-        """Checks all forms of a contestant; its fastest, and how often a round repeats it."""
-        forms = self.ask(name, task.threads, "forms", task=task)
-        if not forms:
-            raise LookupError(name)
+        """Checks the results of all forms; the fastest, and how often a round repeats it."""
         expected = self._results(task)
         best, failure = (math.inf, ""), None
-        for form in forms:
+        for form in self.ask(name, task.threads, "forms", task=task):
             try:
                 self.ask(name, task.threads, "prepare", task=task, form=form, expected=expected)
                 seconds = self.ask(name, task.threads, "time", form=form, repeats=1)
@@ -190,36 +190,3 @@ class _Process:
         if self._process is not None:
             self._process.communicate()
             self._process = None
-
-
-def interval(values: list[float]) -> tuple[float, float]:
-    """A distribution-free 95% interval of the median: two of the values, by their rank.
-
-    With fewer than six values it is all of them, and its level lower.
-
-    >>> interval([float(i) for i in range(1, 22)])
-    (6.0, 16.0)
-    """
-    n, values = len(values), sorted(values)
-    rank, chance = 0, 0.5**n
-    while chance + math.comb(n, rank + 1) * 0.5**n <= 0.025:
-        rank += 1
-        chance += math.comb(n, rank) * 0.5**n
-    return values[rank], values[n - 1 - rank]
-
-
-def figures(results: Mapping[str, Result], base: str = "elman") -> dict[str, dict[str, Any]]:
-    """By contestant: microseconds, and how many times as long as the base it takes, with the
-    interval of the ratios within a round."""
-    found: dict[str, dict[str, Any]] = {}
-    ours = results[base].seconds
-    for name, (seconds, form, failure) in results.items():
-        if failure:
-            found[name] = {"failure": failure}
-            continue
-        found[name] = {"us": 1e6 * statistics.median(seconds), "form": form}
-        if ours:
-            ratios = [theirs / mine for theirs, mine in zip(seconds, ours, strict=True)]
-            low, high = interval(ratios)
-            found[name] |= {"ratio": statistics.median(ratios), "low": low, "high": high}
-    return found

@@ -36,18 +36,23 @@ class Modules:
     def forms(self, task: Task) -> Sequence[str]:
         return [""] if task.layer in self._names else []
 
+    def module(self, task: Task) -> torch.nn.Module:
+        """With the task's parameters."""
+        made = self._make(task)
+        with torch.no_grad():
+            for parameter, array in zip(made.parameters(), task.parameters().values(), strict=True):
+                parameter.copy_(torch.from_numpy(array))
+        return made
+
     def prepare(self, task: Task, form: str) -> Call:
         """The ``form`` "float64" is what the others are compared with."""
         kind = getattr(torch, form or "float32")
-        module = self._make(task).to(kind)
+        module = self.module(task).to(kind)
         learned = list(module.parameters())
         x, gradient, *states = (
             torch.from_numpy(array).to(kind)
             for array in (task.input(), task.gradient(), *task.states())
         )
-        with torch.no_grad():
-            for parameter, array in zip(learned, task.parameters().values(), strict=True):
-                parameter.copy_(torch.from_numpy(array))
         if task.streaming:
             return _steps(module, x, states)
 

@@ -23,7 +23,7 @@ class Task(NamedTuple):
     """``T`` steps of ``B`` rows with ``I`` features through layers of ``H`` units.
 
     *Inference* is one forward pass without gradients. *Training* is a forward pass and, for a given
-    gradient of the output, the gradients of all parameters; the input needs none. A task of one
+    gradient of the output, the gradients of all parameters; the input needs none. Inference of one
     step is *streaming*: it takes the states and gives the new ones, which its next call takes.
     """
 
@@ -51,7 +51,7 @@ class Task(NamedTuple):
 
     @property
     def streaming(self) -> bool:
-        return self.T == 1
+        return self.T == 1 and self.mode == "inference"
 
     def input_size(self, layer: int) -> int:
         """Features that a layer of the stack reads."""

@@ -5,12 +5,15 @@ It answers requests, a line of JSON each, and sleeps between them.
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import itertools
 import json
 import os
 import pkgutil
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,6 +67,32 @@ class Worker:
         seconds = time.perf_counter() - began
         _rest()
         return seconds / repeats
+
+    def latencies(self, form: str, count: int) -> list[float]:
+        """Microseconds of each of so many calls."""
+        call, clock = self._calls[form], time.perf_counter_ns
+        ticks = [clock()]
+        for _ in range(count):
+            call()
+            ticks.append(clock())
+        _rest()
+        return [(b - a) / 1000 for a, b in itertools.pairwise(ticks)]
+
+    def growth(self, form: str) -> int:
+        """Bytes by which the process is larger, at the peak of a further call, than before it.
+        Linux only."""
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        before = _status("VmRSS")
+        self._calls[form]()
+        return _status("VmHWM") - before
+
+
+def _status(name: str) -> int:
+    """A line of this process's status, in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
 
 def _agree(expected: np.ndarray, found: np.ndarray) -> None:

@@ -1,0 +1,53 @@
+"""How much a process grows at the peak of its second training step, each in a new process.
+
+Freed memory goes back to the system at once (the allocator "returned"), the peak is the kernel's
+own count (``VmHWM``, set back before the step), and the step's results are dropped.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from elman.bench.contest import Contest, ContestError
+from elman.bench.task import Task
+from elman.bench.workloads import WORKLOADS
+
+from .contestants import ELMAN, LAYERS, TORCH
+from .show import table
+
+WHO = (TORCH, ELMAN, "JAX")
+REFERENCE = "reference"  # torch.nn again: its results in float64 leave no trace in the others
+
+
+def measurements(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """A row for each workload that is trained, on one thread."""
+    for name, workload in WORKLOADS.items():
+        if "training" in workload.modes and (not options.only or name in options.only):
+            yield name, partial(_measure, workload.task("training", 1))
+
+
+def _measure(task: Task) -> dict[str, Any]:
+    contestants = {who: LAYERS[who] for who in WHO} | {REFERENCE: LAYERS[TORCH]}
+    grown: dict[str, Any] = {}
+    with Contest(contestants, REFERENCE, "returned") as contest:
+        for who, one in contest.compare(task, 0, WHO).items():
+            try:
+                grown[who] = contest.ask(who, 1, "growth", form=one.form) / 1e6
+            except ContestError as error:
+                grown[who] = one.failure or str(error)
+    return {**task._asdict(), "megabytes": grown}
+
+
+def show(figures: dict[str, Any]) -> str:
+    """Megabytes of each, and elman's over torch.nn's."""
+    lines = []
+    for name, row in figures["memory"].items():
+        grown = row["megabytes"]
+        numbers = all(isinstance(grown[who], float) for who in (TORCH, ELMAN))
+        share = f"{grown[ELMAN] / grown[TORCH]:.0%}" if numbers and grown[TORCH] else ""
+        shown = (f"{x:.1f}" if isinstance(x, float) else x for x in map(grown.get, WHO))
+        lines.append([name, row["layer"], *shown, share])
+    return table(["workload", "layer", *(f"{who} (MB)" for who in WHO), "elman of torch.nn"], lines)

@@ -1,0 +1,155 @@
+"""What the machine can do: multiply-adds in registers alone, and reading each level of memory.
+
+The roof of a task is the longer of two times: of the arithmetic of its matrix products at the
+measured peak, and of reading its weights as often as no program avoids.
+"""
+
+from __future__ import annotations
+
+import argparse
+import threading
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elman.bench.task import Task
+from elman.compiler.ir import Function, Module
+from elman.compiler.jit import Code, object_code
+from elman.compiler.vector import Vector
+from elman.paths import current_isa
+
+from .show import table
+
+SECONDS = 0.1  # that a measurement takes at least; the best of five counts
+CHAINS = 12  # independent sums: enough for the latency of an addition, few enough for registers
+LEVELS = ("L1", "L2", "L3", "DRAM")
+
+
+def measurements(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """A row for each number of threads."""
+    for threads in options.threads:
+        yield str(threads), partial(measure, threads)
+
+
+def measure(threads: int) -> dict[str, Any]:
+    """GFLOP/s in float32, and by level GB/s, of so many threads together."""
+    caches = cache_sizes()
+    multiply, read = _Loop(multiply=True), _Loop(multiply=False)
+    row: dict[str, Any] = {"gflops": 2 * multiply.rate(2**16, threads) / 4 / 1e9}
+    # Half of a thread's own caches; of the third level, what no second level holds.
+    sizes = (caches["L1"] // 2, caches["L2"] // 2, 4 * caches["L2"], 8 * caches["L3"])
+    for level, size in zip(LEVELS, sizes, strict=True):
+        row[level] = read.rate(size, threads) / 1e9
+    return {**row, "caches": caches}
+
+
+def cache_sizes() -> dict[str, int]:
+    """Bytes of each level: Linux's, or usual ones."""
+    found = {"L1": 2**15, "L2": 2**20, "L3": 2**25}
+    for index in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+        kind, level, size = (index.joinpath(f).read_text() for f in ("type", "level", "size"))
+        if kind.strip() != "Instruction":
+            found[f"L{level.strip()}"] = int(size.strip().removesuffix("K")) * 1024
+    return found
+
+
+class _Loop:
+    """Adds up the vectors of a buffer, or, to ``multiply``, products of two registers."""
+
+    def __init__(self, multiply: bool) -> None:
+        isa = current_isa()
+        if isa is None:
+            raise RuntimeError("this processor has none of elman's instruction sets")
+        module = Module()
+        f = Function(module, "measured", [("ptr", "table")], public=True)
+        v = Vector(f, isa, "float")
+        self.bytes_a_round = CHAINS * v.lanes * v.size
+        repeats, rounds = (f.load("i64", f.params[0], i) for i in (0, 1))
+        data = f.load("ptr", f.params[0], 2)
+        with f.loop(0, repeats):
+            factor = v.load(data)
+            head, body, leave = f.name("head"), f.name("body"), f.name("leave")
+            i, following = "%" + f.name("i"), "%" + f.name("next")
+            sums = [("%" + f.name("s"), "%" + f.name("t")) for _ in range(CHAINS)]
+            before = f.block
+            f.do(f"br label %{head}")
+            f.label(head)
+            f.do(f"{i} = phi i64 [ 0, %{before} ], [ {following}, %{body} ]")
+            for now, after in sums:
+                f.do(f"{now} = phi {v.type} [ zeroinitializer, %{before} ], [ {after}, %{body} ]")
+            f.do(f"br i1 {f.compare('slt', i, rounds)}, label %{body}, label %{leave}")
+            f.label(body)
+            for c, (now, after) in enumerate(sums):
+                if multiply:
+                    value = v.fma(factor, factor, now)
+                else:
+                    place = f.add(f.mul(i, CHAINS * v.lanes), c * v.lanes)
+                    value = v.add(now, v.load(f.gep("float", data, place)))
+                f.do(f"{after} = bitcast {v.type} {value} to {v.type}")
+            f.do(f"{following} = add i64 {i}, 1")
+            f.do(f"br label %{head}")
+            f.label(leave)
+            for now, _ in sums:  # so that LLVM keeps them
+                v.store(now, data)
+        self._code = Code(object_code(module, isa), "measured")
+
+    def rate(self, size: int, threads: int) -> float:
+        """Bytes a second that so many threads handle, each with a buffer of this size."""
+        buffers = [np.full(size // 4, 1e-3, np.float32) for _ in range(threads)]
+        rounds, repeats = size // self.bytes_a_round, 1
+        while True:
+            arguments = [array("q", [repeats, rounds, b.ctypes.data]) for b in buffers]
+            seconds = min(self._seconds(arguments) for _ in range(5))
+            if seconds >= SECONDS:
+                return threads * repeats * rounds * self.bytes_a_round / seconds
+            repeats = max(2 * repeats, int(1.2 * repeats * SECONDS / seconds))
+
+    def _seconds(self, arguments: list[Any]) -> float:
+        calls = [
+            threading.Thread(target=self._code.call, args=[a.buffer_info()[0]]) for a in arguments
+        ]
+        began = time.perf_counter()
+        for call in calls:
+            call.start()
+        for call in calls:
+            call.join()
+        return time.perf_counter() - began
+
+
+def flops(task: Task) -> float:
+    """Of the matrix products, two for each weight, step and row. The backward pass has twice as
+    many as the forward pass, but for the gradient of the input, which nobody needs."""
+    rows = 2.0 * task.T * task.B * task.gates * task.H * task.directions
+    forward = rows * sum(task.input_size(layer) + task.H for layer in range(task.num_layers))
+    return forward if task.mode == "inference" else 3 * forward - rows * task.I
+
+
+def roof(task: Task, machine: dict[str, Any]) -> tuple[float, str]:
+    """Microseconds that no program undercuts, and what bounds them, ``"FMA"`` or a level.
+
+    Every pass reads the input weights once and the recurrent weights at every step, from the first
+    level that holds a layer's recurrent weights; streaming, from that which holds all weights.
+    """
+    arithmetic = flops(task) / machine["gflops"] / 1e3
+    recurrent = 4 * task.gates * task.H * task.H
+    inputs = sum(4 * task.gates * task.H * task.input_size(i) for i in range(task.num_layers))
+    passes = 1 if task.mode == "inference" else 2
+    read = task.directions * (task.num_layers * task.T * recurrent + inputs)
+    held = read if task.streaming else recurrent
+    level = next((lv for lv in LEVELS[:3] if held <= machine["caches"][lv]), LEVELS[3])
+    reading = passes * read / machine[level] / 1e3
+    return max((arithmetic, "FMA"), (reading, level))
+
+
+def show(figures: dict[str, Any]) -> str:
+    """The table."""
+    rows = figures["roofline"].items()
+    return table(
+        ["threads", "multiply-adds (GFLOP/s)", *(f"{level} (GB/s)" for level in LEVELS)],
+        [[n, *(f"{row[what]:.0f}" for what in ("gflops", *LEVELS))] for n, row in rows],
+    )

@@ -1,0 +1,90 @@
+"""Measures, section by section, and writes the figures to a file after every row."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from elman.bench.contest import ALLOCATORS
+from elman.bench.workloads import WORKLOADS
+
+from . import busy, custom, latency, layers, memory, roofline, scaling, start
+from .about import about
+from .contestants import LAYERS
+
+SECTIONS: dict[str, Any] = {
+    "roofline": roofline,
+    "layers": layers,
+    "latency": latency,
+    "custom": custom,
+    "memory": memory,
+    "busy": busy,
+    "scaling": scaling,
+    "start": start,
+}
+QUICK = ["roofline", "layers", "latency", "memory"]
+FIGURES = Path("docs/performance.json")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures what was chosen."""
+    options = _options(arguments)
+    figures: dict[str, Any] = {"about": {**about(), "allocator": options.allocator}}
+    if options.resume and options.json.exists():
+        known = json.loads(options.json.read_text())
+        if known["about"] != figures["about"]:
+            sys.exit(f"{options.json} is of another machine, commit or version: it can't go on")
+        figures = known
+    with tempfile.TemporaryDirectory() as cache:
+        # What XLA has compiled for one thread it need not compile again for two.
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = cache
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+        for name in options.sections or (QUICK if options.quick else SECTIONS):
+            rows = figures.setdefault(name, {})
+            for key, measure in SECTIONS[name].measurements(options):
+                if key in rows:
+                    continue
+                began = time.monotonic()
+                rows[key] = measure()
+                print(f"{name}: {key} ({time.monotonic() - began:.0f} s)", flush=True)
+                _write(options.json, figures)
+    for name in options.sections or figures:
+        if hasattr(SECTIONS.get(name), "show"):
+            print(f"\n## {name}\n\n{SECTIONS[name].show(figures)}")
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "sections", nargs="*", metavar="SECTION", help=f"any of {', '.join(SECTIONS)}; or all"
+    )
+    parser.add_argument("--rounds", type=int, default=None, help="21, or 5 with --quick")
+    parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--only", nargs="+", choices=WORKLOADS, metavar="WORKLOAD")
+    parser.add_argument("--contestants", nargs="+", choices=LAYERS, metavar="CONTESTANT")
+    parser.add_argument("--allocator", choices=ALLOCATORS, default="kept")
+    parser.add_argument("--json", type=Path, default=FIGURES, help="the file of the figures")
+    parser.add_argument("--resume", action="store_true", help="keep the rows it has, add others")
+    options = parser.parse_args(arguments)
+    unknown = set(options.sections) - set(SECTIONS)
+    if unknown:
+        parser.error(f"no such section: {', '.join(sorted(unknown))}")
+    options.rounds = options.rounds or (5 if options.quick else 21)
+    return options
+
+
+def _write(file: Path, figures: dict[str, Any]) -> None:
+    """A row a line, so that a difference can be read."""
+    parts = []
+    for name, rows in figures.items():
+        lines = ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in rows.items())
+        parts.append(f" {json.dumps(name)}: {{\n{lines}\n }}")
+    file.write_text("{\n" + ",\n".join(parts) + "\n}\n")

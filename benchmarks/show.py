@@ -1,0 +1,52 @@
+"""Figures as Markdown."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from elman.bench.ratios import Ratio, ratio
+from elman.bench.task import Task
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table, its first column to the left and the others to the right."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def task_of(row: dict[str, Any]) -> Task:
+    """The task that a row's figures are of."""
+    return Task(**{name: row[name] for name in Task._fields})
+
+
+def median(row: dict[str, Any], who: str) -> float:
+    """Microseconds of a contestant."""
+    return statistics.median(row["times"][who]["us"])
+
+
+def over(row: dict[str, Any], theirs: str, ours: str) -> Ratio | None:
+    """One contestant's time over another's, if both have one."""
+    found = [row["times"].get(who, {}).get("us") for who in (theirs, ours)]
+    return ratio(*found) if all(found) else None
+
+
+def sizes(task: Task) -> str:
+    """``T, B, I, H``, and what is more than one."""
+    found = f"{task.T}, {task.B}, {task.I}, {task.H}"
+    found += f" x{task.num_layers}" if task.num_layers > 1 else ""
+    return found + (" two ways" if task.bidirectional else "")
+
+
+def time(us: float) -> str:
+    """Three digits, with a unit.
+
+    >>> time(12.345), time(1234.5), time(1234567.0)
+    ('12.3 us', '1.23 ms', '1.23 s')
+    """
+    for unit in ("us", "ms"):
+        if us < 999.5:
+            return f"{us:.3g} {unit}"
+        us /= 1000
+    return f"{us:.3g} s"
