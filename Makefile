@@ -27,8 +27,9 @@ lint: $(VENV)/dev ## check style and formatting
 types: $(VENV)/dev ## check types
 	$(BIN)/mypy
 
-bench: $(VENV)/bench ## compare with torch.nn on the named workloads
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/bench ## compare with all peers, and fill docs/performance.md; ARGS=--quick for less
+	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks.page
 
 clean: ## remove the environment and everything built
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,11 +12,12 @@ from functools import partial
 from typing import Any
 
 from elman.bench.contest import Contest, Result
+from elman.bench.figures import duration
 from elman.bench.task import Task
 from elman.bench.workloads import WORKLOADS
 
 from .contestants import ELMAN, LAYERS, TORCH
-from .show import table, time
+from .show import table
 
 CASES = [("ptb-lm", "inference"), ("qlib", "inference"), ("deepar", "training")]
 ROUNDS, THREADS, WHO = 5, 2, (TORCH, ELMAN)
@@ -39,7 +39,7 @@ def _measure(contest: Contest, task: Task) -> dict[str, Any]:
 
 
 def _medians(results: dict[str, Result]) -> dict[str, Any]:
-    return {who: r.failure or statistics.median(r.us) for who, r in results.items()}
+    return {who: r.failure or r.median for who, r in results.items()}
 
 
 @contextlib.contextmanager
@@ -63,7 +63,7 @@ def show(figures: dict[str, Any]) -> str:
         for who in WHO:
             alone, beside = row["alone"][who], row["beside"][who]
             if isinstance(alone, float) and isinstance(beside, float):
-                line += [time(alone), time(beside), f"{beside / alone:.1f}"]
+                line += [duration(alone), duration(beside), f"{beside / alone:.1f}"]
             else:
                 line += [str(alone), str(beside), ""]
         lines.append(line)

@@ -1,4 +1,10 @@
-"""Who takes part, by name."""
+"""Who takes part, by name, and in which of the workloads."""
+
+from __future__ import annotations
+
+import argparse
+
+from elman.bench.workloads import WORKLOADS, Workload
 
 TORCH, ELMAN, SESSION, LOOP = "torch.nn", "elman", "elman.Stream", "PyTorch loop"
 
@@ -13,3 +19,8 @@ LAYERS = {
     "OpenVINO": "benchmarks.peers.open_vino",
 }
 CELLS = {ELMAN: LAYERS[ELMAN], "JAX": LAYERS["JAX"], LOOP: "benchmarks.peers.loop:LOOP"}
+
+
+def chosen(options: argparse.Namespace) -> list[tuple[str, Workload]]:
+    """The workloads that ``--only`` names, or all."""
+    return [(name, it) for name, it in WORKLOADS.items() if name in (options.only or WORKLOADS)]

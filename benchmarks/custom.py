@@ -12,10 +12,11 @@ from functools import partial
 from typing import Any
 
 from elman.bench.contest import Contest
+from elman.bench.figures import duration
 from elman.bench.task import MODES, Task
 
 from .contestants import CELLS, ELMAN, LOOP
-from .show import median, over, sizes, table, task_of, time
+from .show import median, over, table, task_of
 
 SIZES = ((100, 1, 32, 32), (100, 32, 128, 128))
 BUILT_IN = {"Leaky": "RNN", "PeepholeLSTM": "LSTM"}  # with the same products
@@ -43,12 +44,12 @@ def show(figures: dict[str, Any]) -> str:
         task = task_of(row)
         if task.layer in BUILT_IN.values():
             continue
-        shown = {who: time(median(row, who)) for who, one in row["times"].items() if one["us"]}
+        shown = {who: duration(median(row, who)) for who, one in row["times"].items() if one["us"]}
         beside = rows.get(_key(task._replace(layer=BUILT_IN.get(task.layer, ""))))
         cost = f"{median(row, ELMAN) / median(beside, ELMAN):.2f}" if beside else ""
         lines.append(
             [
-                *(task.layer, sizes(task), task.mode, shown.get(ELMAN, "")),
+                *(task.layer, task.sizes, task.mode, shown.get(ELMAN, "")),
                 f"{shown.get('JAX', '')} ({row['times']['JAX']['form']})",
                 *(str(over(row, who, ELMAN) or "") for who in ("JAX", LOOP)),
                 cost,

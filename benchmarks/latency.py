@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from elman.bench.contest import Contest
+from elman.bench.figures import duration
 from elman.bench.task import Task
-from elman.bench.workloads import WORKLOADS
 
-from .contestants import LAYERS, TORCH
-from .show import table, time
+from .contestants import LAYERS, TORCH, chosen
+from .show import table
 
 PERCENTILES = (50, 90, 99, 99.9)
 STEPS = 500  # that a contestant takes in a round
@@ -23,7 +23,7 @@ STEPS = 500  # that a contestant takes in a round
 def measurements(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Any]]]:
     """A row for each streaming workload, on one thread."""
     with Contest(LAYERS, TORCH, options.allocator) as contest:
-        for name, workload in WORKLOADS.items():
+        for name, workload in chosen(options):
             task = workload.task("inference", 1)
             if task.streaming:
                 yield name, partial(_measure, contest, task, options)
@@ -33,9 +33,9 @@ def _measure(contest: Contest, task: Task, options: argparse.Namespace) -> dict[
     entered = contest.compare(task, 0, options.contestants)
     steps: dict[str, list[float]] = {who: [] for who, one in entered.items() if not one.failure}
     for _ in range(options.rounds):
-        for who, found in steps.items():
+        for who in steps:
             form = entered[who].form
-            found += contest.ask(who, 1, "latencies", form=form, count=STEPS)
+            steps[who] += contest.ask(who, 1, "latencies", form=form, count=STEPS)
     return {
         **task._asdict(),
         "steps": STEPS * options.rounds,
@@ -46,7 +46,7 @@ def _measure(contest: Contest, task: Task, options: argparse.Namespace) -> dict[
 def show(figures: dict[str, Any]) -> str:
     """A line for each workload and contestant."""
     lines = [
-        [name, who, *map(time, percentiles)]
+        [name, who, *map(duration, percentiles)]
         for name, row in figures["latency"].items()
         for who, percentiles in row["us"].items()
     ]

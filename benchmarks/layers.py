@@ -8,13 +8,12 @@ from functools import partial
 from typing import Any
 
 from elman.bench.contest import Contest
-from elman.bench.ratios import Ratio, geometric_mean, ratio
+from elman.bench.figures import Ratio, duration, geometric_mean
 from elman.bench.task import MODES
-from elman.bench.workloads import WORKLOADS
 
-from .contestants import ELMAN, LAYERS, SESSION, TORCH
+from .contestants import ELMAN, LAYERS, SESSION, TORCH, chosen
 from .roofline import roof
-from .show import median, over, sizes, table, task_of, time
+from .show import median, over, table, task_of
 
 HEADER = [
     *("workload", "layer", "T, B, I, H", "mode", "elman", "of the roof"),
@@ -25,7 +24,7 @@ HEADER = [
 def measurements(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Any]]]:
     """A row for each workload, mode and number of threads."""
     with Contest(LAYERS, TORCH, options.allocator) as contest:
-        for name, workload in WORKLOADS.items():
+        for name, workload in chosen(options):
             for mode in workload.modes:
                 for threads in options.threads:
                     task = workload.task(mode, threads)
@@ -70,9 +69,9 @@ def _line(name: str, row: dict[str, Any], machine: dict[str, Any] | None) -> lis
     if machine and row["times"][ELMAN]["us"]:
         bound, what = roof(task, machine)
         of_roof = f"{bound / median(row, ELMAN):.0%} ({what})"
-    shown = {one: time(median(row, one)) for one, its in row["times"].items() if its["us"]}
+    shown = {one: duration(median(row, one)) for one, its in row["times"].items() if its["us"]}
     return [
-        *(name, task.layer, sizes(task), task.mode, shown.get(ELMAN, ""), of_roof),
+        *(name, task.layer, task.sizes, task.mode, shown.get(ELMAN, ""), of_roof),
         *(shown.get(TORCH, ""), str(over(row, TORCH, ELMAN) or "")),
         *(f"{who} {shown.get(who, '')}", str(other)),
     ]

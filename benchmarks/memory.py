@@ -13,9 +13,8 @@ from typing import Any
 
 from elman.bench.contest import Contest, ContestError
 from elman.bench.task import Task
-from elman.bench.workloads import WORKLOADS
 
-from .contestants import ELMAN, LAYERS, TORCH
+from .contestants import ELMAN, LAYERS, TORCH, chosen
 from .show import table
 
 WHO = (TORCH, ELMAN, "JAX")
@@ -24,8 +23,8 @@ REFERENCE = "reference"  # torch.nn again: its results in float64 leave no trace
 
 def measurements(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Any]]]:
     """A row for each workload that is trained, on one thread."""
-    for name, workload in WORKLOADS.items():
-        if "training" in workload.modes and (not options.only or name in options.only):
+    for name, workload in chosen(options):
+        if "training" in workload.modes:
             yield name, partial(_measure, workload.task("training", 1))
 
 

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from elman.bench.ratios import Ratio, ratio
+from elman.bench.figures import Ratio, ratio
 from elman.bench.task import Task
 
 
@@ -30,23 +30,3 @@ def over(row: dict[str, Any], theirs: str, ours: str) -> Ratio | None:
     """One contestant's time over another's, if both have one."""
     found = [row["times"].get(who, {}).get("us") for who in (theirs, ours)]
     return ratio(*found) if all(found) else None
-
-
-def sizes(task: Task) -> str:
-    """``T, B, I, H``, and what is more than one."""
-    found = f"{task.T}, {task.B}, {task.I}, {task.H}"
-    found += f" x{task.num_layers}" if task.num_layers > 1 else ""
-    return found + (" two ways" if task.bidirectional else "")
-
-
-def time(us: float) -> str:
-    """Three digits, with a unit.
-
-    >>> time(12.345), time(1234.5), time(1234567.0)
-    ('12.3 us', '1.23 ms', '1.23 s')
-    """
-    for unit in ("us", "ms"):
-        if us < 999.5:
-            return f"{us:.3g} {unit}"
-        us /= 1000
-    return f"{us:.3g} s"

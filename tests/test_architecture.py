@@ -16,6 +16,7 @@ LONGEST_FILE = 500
 ROWS = [
     ["cli"],
     ["tasks"],
+    ["bench"],
     ["__init__"],
     ["explain", "streaming"],
     ["nn"],

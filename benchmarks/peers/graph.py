@@ -10,30 +10,29 @@ from onnx import helper, numpy_helper
 
 from elman.bench.task import Task
 
+FLOAT = onnx.TensorProto.FLOAT
 # Of torch's gates, in the order in which ONNX wants them: LSTM i, o, f, c; GRU z, r, h.
 ORDER = {"RNN": [0], "GRU": [1, 0, 2], "LSTM": [0, 3, 1, 2]}
 
 
 class Memory(NamedTuple):
-    """Arrays by the graph's names, and the results that appear in the outputs."""
+    """Arrays by the graph's names; the output is "y"."""
 
     inputs: dict[str, np.ndarray]
     outputs: dict[str, np.ndarray]
-    results: list[np.ndarray]
 
 
 def memory(task: Task) -> list[Memory]:
     """For the calls in turn: a streaming call reads the states that the one before has written."""
     x, output = task.input(), np.empty_like(task.gradient())
     if not task.streaming:
-        return [Memory({"x": x}, {"y": output}, [output])]
+        return [Memory({"x": x}, {"y": output})]
     first = task.states()
     second = [np.empty_like(state) for state in first]
     return [
         Memory(
             {"x": x, **_by_layer(task, "state", before)},
             {"y": output, **_by_layer(task, "new", after)},
-            [output, *after],
         )
         for before, after in ((first, second), (second, first))
     ]
@@ -91,13 +90,9 @@ def model(task: Task) -> bytes:
         turned, value = f"turned{layer}", "y" if last else f"value{layer}"
         nodes.append(helper.make_node("Transpose", [f"steps{layer}"], [turned], perm=[0, 2, 1, 3]))
         nodes.append(helper.make_node("Reshape", [turned, both], [value]))
-    inputs, outputs, _ = memory(task)[0]
     described = [
-        [
-            helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, a.shape)
-            for n, a in which.items()
-        ]
-        for which in (inputs, outputs)
+        [helper.make_tensor_value_info(name, FLOAT, array.shape) for name, array in which.items()]
+        for which in memory(task)[0]
     ]
     graph = helper.make_graph(nodes, task.layer, *described, constants)
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -73,10 +73,8 @@ def prepare(task: Task, form: str) -> Call:
     def infer() -> Sequence[Any]:
         nonlocal states
         output, new = jax.block_until_ready(forward(x, states))
-        if not task.streaming:
-            return (output,)
-        states = new
-        return (output, *new)
+        states = new if task.streaming else states
+        return (output,)
 
     return infer
 

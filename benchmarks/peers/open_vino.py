@@ -42,6 +42,6 @@ def prepare(task: Task, form: str) -> Call:
     def call() -> Sequence[Any]:
         request, arrays = next(turns)
         request.infer()
-        return arrays.results
+        return (arrays.outputs["y"],)
 
     return call

@@ -12,6 +12,7 @@ Usage: elman [--help | --version] COMMAND ...
   predict MODEL TEXT...                              name the label of each text
   inspect MODEL --text TEXT                          show a model, and its states
   demo                                               both, on reviews in Chinese
+  bench                                              how much faster than torch.nn here
 """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -43,6 +44,10 @@ class Result(NamedTuple):
     us: list[float]
     form: str = ""
     failure: str = ""
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.us)
 
 
 class Contest:

@@ -1,4 +1,4 @@
-"""The contestants that every user of elman has: its modules, its session, and torch.nn's modules."""
+"""The contestants that every user has: torch.nn's modules, and elman's modules and sessions."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Contestant(Protocol):
         """In which forms it can do the task, of which the fastest counts; none if it can't."""
 
     def prepare(self, task: Task, form: str) -> Call:
-        """The call to be timed. It gives the output and, in streaming, the new states, or in
-        training the gradients of all parameters."""
+        """The call to be timed. It gives the output and, in training, the gradients of all
+        parameters."""
 
 
 class Modules:
@@ -70,27 +70,50 @@ class Modules:
         return infer if task.mode == "inference" else train
 
 
-def _steps(module: torch.nn.Module, x: Tensor, states: list[Tensor]) -> Call:
-    state: Any = tuple(states) if len(states) > 1 else states[0]
+def _steps(module: torch.nn.Module, x: Tensor, states: Sequence[Tensor]) -> Call:
+    state = _state(states)
 
     @torch.no_grad()
     def step() -> Sequence[Tensor]:
         nonlocal state
         output, state = module(x, state)
-        return (output, *state) if isinstance(state, tuple) else (output, state)
+        return (output,)
 
     return step
 
 
+def _state(states: Sequence[Tensor]) -> Any:
+    return tuple(states) if len(states) > 1 else states[0]
+
+
+class Sessions:
+    """elman's sessions, for tasks of one step."""
+
+    def __init__(self, namespace: Any) -> None:
+        self._namespace = namespace
+
+    def forms(self, task: Task) -> Sequence[str]:
+        known = hasattr(self._namespace, "Stream") and task.layer in BUILT_IN
+        return [""] if known and task.streaming else []
+
+    def prepare(self, task: Task, form: str) -> Call:
+        session = self._namespace.Stream(ELMAN.module(task), batch_size=task.B)
+        session.restore(_state([torch.from_numpy(state) for state in task.states()]))
+        (x,) = torch.from_numpy(task.input())
+        return lambda: (session.step(x)[None],)
+
+
 def _of(namespace: Any) -> Callable[[Task], torch.nn.Module]:
     def make(task: Task) -> torch.nn.Module:
-        options = {"num_layers": task.num_layers, "bidirectional": task.bidirectional}
+        sizes: Any = (task.I, task.H, task.num_layers)
         if task.layer in BUILT_IN:
-            return getattr(namespace, task.layer)(task.I, task.H, **options)
-        return elman.Recurrent(elman.cells.by_name(task.layer), task.I, task.H, **options)
+            return getattr(namespace, task.layer)(*sizes, bidirectional=task.bidirectional)
+        cell = elman.cells.by_name(task.layer)
+        return elman.Recurrent(cell, *sizes, bidirectional=task.bidirectional)
 
     return make
 
 
 TORCH = Modules(_of(torch.nn), *BUILT_IN)
 ELMAN = Modules(_of(elman), *BUILT_IN, "Leaky", "LightGRU", "PeepholeLSTM")
+SESSION = Sessions(elman)

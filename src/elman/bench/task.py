@@ -38,6 +38,17 @@ class Task(NamedTuple):
     threads: int = 1
 
     @property
+    def sizes(self) -> str:
+        """``T, B, I, H``, and how many layers and directions if there are several.
+
+        >>> Task("LSTM", 40, 50, 200, 100, 2, True).sizes
+        '40, 50, 200, 100 x2 two ways'
+        """
+        found = f"{self.T}, {self.B}, {self.I}, {self.H}"
+        found += f" x{self.num_layers}" if self.num_layers > 1 else ""
+        return found + (" two ways" if self.bidirectional else "")
+
+    @property
     def gates(self) -> int:
         return LAYERS[self.layer][0]
 

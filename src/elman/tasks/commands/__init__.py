@@ -7,7 +7,7 @@ from typer.core import TyperGroup
 
 import elman
 
-from . import demo, evaluate, inspect, predict
+for command in (evaluate.evaluate, predict.predict, inspect.inspect, demo.demo, bench.bench):
 
 # What trains and predicts is imported by the commands that do: `elman --help` should be quick.
 
@@ -35,7 +35,7 @@ app.add_typer(
     name="train",
     help="Train a model on a file of your own.",
 )
-for command in (evaluate.evaluate, predict.predict, inspect.inspect, demo.demo):
+for command in (evaluate.evaluate, predict.predict, inspect.inspect, demo.demo, bench.bench):
     app.command()(command)
 
 

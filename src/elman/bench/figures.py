@@ -1,4 +1,4 @@
-"""How much longer one contestant takes than another, and how sure that is."""
+"""Times and their ratios: how many times as long one contestant takes, and how sure that is."""
 
 from __future__ import annotations
 
@@ -47,6 +47,19 @@ def _rank(n: int) -> int:
         rank += 1
         below += math.comb(n, rank) * 0.5**n
     return rank
+
+
+def duration(us: float) -> str:
+    """Microseconds, in three digits with a unit.
+
+    >>> duration(12.345), duration(1234.5), duration(1234567.0)
+    ('12.3 us', '1.23 ms', '1.23 s')
+    """
+    for unit in ("us", "ms"):
+        if us < 999.5:
+            return f"{us:.3g} {unit}"
+        us /= 1000
+    return f"{us:.3g} s"
 
 
 def geometric_mean(values: Iterable[float]) -> float:
