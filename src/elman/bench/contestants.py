@@ -89,15 +89,11 @@ def _state(states: Sequence[Tensor]) -> Any:
 class Sessions:
     """elman's sessions, for tasks of one step."""
 
-    def __init__(self, namespace: Any) -> None:
-        self._namespace = namespace
-
     def forms(self, task: Task) -> Sequence[str]:
-        known = hasattr(self._namespace, "Stream") and task.layer in BUILT_IN
-        return [""] if known and task.streaming else []
+        return [""] if task.streaming and task.layer in BUILT_IN else []
 
     def prepare(self, task: Task, form: str) -> Call:
-        session = self._namespace.Stream(ELMAN.module(task), batch_size=task.B)
+        session = elman.Stream(ELMAN.module(task), batch_size=task.B)
         session.restore(_state([torch.from_numpy(state) for state in task.states()]))
         (x,) = torch.from_numpy(task.input())
         return lambda: (session.step(x)[None],)
@@ -105,15 +101,14 @@ class Sessions:
 
 def _of(namespace: Any) -> Callable[[Task], torch.nn.Module]:
     def make(task: Task) -> torch.nn.Module:
-        sizes: Any = (task.I, task.H, task.num_layers)
+        options: Any = {"num_layers": task.num_layers, "bidirectional": task.bidirectional}
         if task.layer in BUILT_IN:
-            return getattr(namespace, task.layer)(*sizes, bidirectional=task.bidirectional)
-        cell = elman.cells.by_name(task.layer)
-        return elman.Recurrent(cell, *sizes, bidirectional=task.bidirectional)
+            return getattr(namespace, task.layer)(task.I, task.H, **options)
+        return elman.Recurrent(elman.cells.by_name(task.layer), task.I, task.H, **options)
 
     return make
 
 
 TORCH = Modules(_of(torch.nn), *BUILT_IN)
 ELMAN = Modules(_of(elman), *BUILT_IN, "Leaky", "LightGRU", "PeepholeLSTM")
-SESSION = Sessions(elman)
+SESSION = Sessions()

@@ -7,7 +7,7 @@ from typer.core import TyperGroup
 
 import elman
 
-for command in (evaluate.evaluate, predict.predict, inspect.inspect, demo.demo, bench.bench):
+from . import bench, demo, evaluate, inspect, predict
 
 # What trains and predicts is imported by the commands that do: `elman --help` should be quick.
 
