@@ -32,14 +32,21 @@ class Rows(NamedTuple):
         """The rows as each direction walks them; the second one runs in reverse."""
         return [self] if directions == 1 else [self, self._replace(reverse=True)]
 
-    def segments(self) -> list[tuple[int, int]]:
-        """The steps in segments, first and last but one, in the order in which they run.
+    def segment(self) -> int:
+        """The steps of a segment: over one after another the weights' gradients are summed up.
 
-        The weights' gradients are summed up segment by segment, so that they have the same bits
-        whether all steps are kept for the backward pass or each segment runs once more. A segment
-        has at least 256 rows, the depth of those sums.
+        A segment has at least 256 rows, the depth of those sums.
         """
-        length = max(-(-256 // max(self.B, 1)), math.isqrt(4 * self.T))
+        return -(-256 // max(self.B, 1))
+
+    def spans(self) -> list[tuple[int, int]]:
+        """The steps in spans, first and last but one, in the order in which they run: between them
+        states are kept where the steps of each run once more for the backward pass.
+
+        A span is a few segments, so that the weights' gradients have the same bits whether all
+        steps are kept or each span runs once more.
+        """
+        length = self.segment() * -(-math.isqrt(4 * self.T) // self.segment())
         cuts = [*range(0, self.T, length), self.T]
         pairs = list(itertools.pairwise(cuts))
         return [(self.T - b, self.T - a) for a, b in pairs] if self.reverse else pairs

@@ -15,6 +15,7 @@ from .compiler.kernel import CALLS, kernel_for
 from .compiler.sizes import Sizes
 from .compiler.table import Known, Prepared
 from .paths import kernel_isa, ready_isa
+from .runtime.memory import LARGE, fresh
 from .runtime.threads import thread_count
 
 _LIMIT = 1024  # signatures that are remembered
@@ -89,8 +90,8 @@ class Bound:
         self._form, self._signature = (step, isa, in_segments), of_tensors(tensors)
         size = Sizes(x.shape[-1], units, projected)
         self.kernel = kernel_for(step, x.dtype, isa, units, rows.B == 1)
-        several = in_segments and len(rows.segments()) > 1
-        self.segments = recompute.Segments(self.kernel, size) if several else None
+        several = in_segments and len(rows.spans()) > 1
+        self.spans = recompute.Spans(self.kernel, size) if several else None
         self.size, self.work, self._known = size, self.kernel.work(rows.N, size), Known()
         #: Of the output and the final states.
         self.shapes = [(*rows.lead, self.count * projected)]
@@ -99,6 +100,8 @@ class Bound:
             for name in step.states
         ]
         self.saved_size = self.kernel.saved_size(rows, units)
+        most = max(self.saved_size, rows.N * max(self.count * projected, x.shape[-1]))
+        self._large = most * x.itemsize >= LARGE  # some of what a call writes
 
     def takes(self, x: Tensor) -> bool:
         """Whether an input has the signature of the one that the passes were bound to."""
@@ -110,16 +113,20 @@ class Bound:
         """The output and the final states; also what is kept for the backward pass."""
         x: Any = tensors[0]
         results = [x.new_empty(*shape) for shape in self.shapes]  # a tuple takes half as long again
+        if self._large:
+            fresh(results[0])
         kept: list[Tensor] = []
-        if keep and self.segments is not None:
+        if keep and self.spans is not None:
             for d, way in enumerate(rows.ways(self.count)):
-                kept += recompute.forward(self.segments, way, tensors, results, d)
+                kept += recompute.forward(self.spans, way, tensors, results, d)
             return results, kept
         threads = thread_count(self.work, rows.B)
         every = [*tensors, *results]
         key = (keep, threads)
         for run in self._known.find(key) or self._forward(key, rows, tensors, results):
             saved = x.new_empty(self.saved_size) if keep else None
+            if saved is not None and self._large:
+                fresh(saved)
             run(rows, every, saved)
             if saved is not None:
                 kept.append(saved)
@@ -159,15 +166,17 @@ class Bound:
             None if t is None or not wanted else empty_like(t) if plain else t.new_empty(t.shape)
             for t, wanted, plain in every
         ]
+        if self._large and goals[0] is not None:
+            fresh(goals[0])
         if not self.kernel.plan.complete:  # the formula reads something that has no gradient
             for goal in goals:
                 if goal is not None:
                     goal.zero_()
-        if self.segments is not None:
+        if self.spans is not None:
             states = len(self.step.states)
             for d, way in enumerate(rows.ways(self.count)):
                 before = kept[d * states : (d + 1) * states]
-                recompute.backward(self.segments, way, tensors, before, arrived, goals, d)
+                recompute.backward(self.spans, way, tensors, before, arrived, goals, d)
             return goals
         threads = thread_count(2 * self.work, rows.B)
         key = (threads, *needed, *[None if g is None else g.stride() for g in arrived])

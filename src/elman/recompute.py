@@ -1,9 +1,9 @@
-"""Less memory for long sequences: only the states between segments of time are kept.
+"""Less memory for long sequences: only the states between spans of time are kept.
 
-The forward pass runs segment after segment; the backward pass runs each once more, now keeping
-what it needs, and then back. The bits are those of a call that keeps everything: states are handed
-over as they are, and the weights' gradients are summed up in these segments anyway
-(``Rows.segments``). The idea is T. Chen, B. Xu, C. Zhang and C. Guestrin, "Training Deep Nets with
+The forward pass runs span after span; the backward pass runs each once more, now keeping what it
+needs, and then back. The bits are those of a call that keeps everything: states are handed over as
+they are, and a span is whole segments of those over which the weights' gradients are summed up
+(``Rows.spans``). The idea is T. Chen, B. Xu, C. Zhang and C. Guestrin, "Training Deep Nets with
 Sublinear Memory Cost" (2016).
 """
 
@@ -25,8 +25,8 @@ Tensors = Sequence[Tensor | None]
 _Maybe = TypeVar("_Maybe", Tensor, Tensor | None)
 
 
-class Segments:
-    """A kernel's passes over segments of time, prepared once for segments that are alike."""
+class Spans:
+    """A kernel's passes over spans of time, prepared once for spans that are alike."""
 
     def __init__(self, kernel: Kernel, size: Sizes) -> None:
         self.kernel, self.size, self._known = kernel, size, Known()
@@ -49,15 +49,21 @@ class Segments:
         gradients: Tensors,
         goals: Tensors,
         saved: Tensor,
-        **adding: bool,
+        *,
+        segment: int,
+        add: bool,
+        add_weights: bool,
     ) -> None:
         every = [*tensors, *gradients, *goals]
         threads = thread_count(2 * self.kernel.work(rows.N, self.size), rows.B)
-        key = (rows[:3], rows.reverse, threads, *adding.values(), *_strides(every))
+        key = (rows[:3], rows.reverse, threads, segment, add, add_weights, *_strides(every))
         run = self._known.find(key) or self._known.keep(
             key,
             self.kernel.backward(
-                rows, self.size, tensors, gradients, goals, threads, segment=True, **adding
+                *(rows, self.size, tensors, gradients, goals, threads),
+                segment=segment,
+                add=add,
+                add_weights=add_weights,
             ),
         )
         run(rows, every, saved)
@@ -68,28 +74,28 @@ def _strides(tensors: Tensors) -> list[tuple[int, ...] | None]:
 
 
 def forward(
-    segments: Segments, rows: Rows, tensors: Tensors, results: Sequence[Tensor], direction: int
+    spans: Spans, rows: Rows, tensors: Tensors, results: Sequence[Tensor], direction: int
 ) -> list[Tensor]:
     """Writes a direction's part of the ``results``; returns for each state its values before each
-    segment, ``(segments, B, H)``. The tensors are those of :meth:`Kernel.forward`."""
-    kernel, size = segments.kernel, segments.size
+    span, ``(spans, B, H)``. The tensors are those of :meth:`Kernel.forward`."""
+    kernel, size = spans.kernel, spans.size
     states = len(kernel.plan.step.states)
     one = _one(kernel, tensors, direction)
     output, *now = _ends(results, size, direction)
     for given, state in zip(one[1 : 1 + states], now, strict=True):
         state.zero_() if given is None else state.copy_(given)
     before: list[list[Tensor]] = []
-    for a, b in rows.segments():
+    for a, b in rows.spans():
         part = rows.part(a, b)
         before.append([state.clone() for state in now])
         begin = [state[:, : part.B] for state in now]  # read at a row's start, written at its end
         mine = _part(kernel, one, begin, rows, a, b)
-        segments.forward(part, mine, [_steps(output, rows, a, b), *begin])
+        spans.forward(part, mine, [_steps(output, rows, a, b), *begin])
     return [torch.cat(values) for values in zip(*before, strict=True)]
 
 
 def backward(
-    segments: Segments,
+    spans: Spans,
     rows: Rows,
     tensors: Tensors,
     before: Sequence[Tensor],
@@ -99,7 +105,7 @@ def backward(
 ) -> None:
     """Writes a direction's part of those ``goals`` that are not None, see :meth:`Kernel.backward`;
     ``arrived`` are the gradients of the results."""
-    kernel, size = segments.kernel, segments.size
+    kernel, size = spans.kernel, spans.size
     states = len(kernel.plan.step.states)
     one, wanted = _one(kernel, tensors, direction), _one(kernel, goals, direction)
     gout, *gfinal = _ends(arrived, size, direction)
@@ -107,8 +113,8 @@ def backward(
     for state, given in zip(now, gfinal, strict=True):
         if given is not None:
             state.copy_(given)
-    spans = rows.segments()
-    for index, (a, b) in reversed(list(enumerate(spans))):
+    every = rows.spans()
+    for index, (a, b) in reversed(list(enumerate(every))):
         part = rows.part(a, b)
         begin = [s[index : index + 1, : part.B] for s in before]
         mine = _part(kernel, one, begin, rows, a, b)
@@ -117,15 +123,16 @@ def backward(
         saved = x.new_empty(kernel.saved_size(part, size.units))
         results = [x.new_empty((*x.shape[:-1], size.projected))]
         results += [torch.empty_like(s) for s in begin]
-        segments.forward(part, mine, results, saved)
-        segments.backward(
+        spans.forward(part, mine, results, saved)
+        spans.backward(
             part,
             mine,
             [_steps(gout, rows, a, b), *after],
             _part(kernel, wanted, after, rows, a, b),
             saved,
+            segment=rows.segment(),
             add=direction > 0,
-            add_weights=index + 1 < len(spans),
+            add_weights=index + 1 < len(every),
         )
     for state, goal in zip(now, wanted[1 : 1 + states], strict=True):
         if goal is not None:

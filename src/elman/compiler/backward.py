@@ -1,21 +1,23 @@
 """The backward pass: the steps in reverse, then the inputs' and the weights' gradients.
 
-The loop over time writes the gradient at each gate and product of each step into ``z``; from
-it, three kinds of sums follow that need no order of time: ``x``'s gradient (row by row), the
-weights' (over all rows and steps) and the biases'.
+A chunk of time after another (chunks.py), the loop over time writes the gradient at each gate and
+product of each step into ``z``; from it, three kinds of sums follow that need no order of time:
+``x``'s gradient (row by row), the weights' (over all rows and steps) and the biases'.
 """
 
 from __future__ import annotations
 
 from ..expr import Node
-from . import pack, tile
-from .forward import matrix_of, read_given, walk_step
+from . import pack, tile, turned
+from .chunks import CHUNK
+from .forward import read_given, walk_step
 from .frame import COMMON, Frame, Target, define_helpers, extern, parameters
 from .graph import Store
 from .ir import Int, Module
-from .outer import emit_outer
-from .plan import Plan, products_of
-from .stage import Spot, Stages, panel_of
+from .outer import emit_outer, z_at
+from .pack import Panel, panel_x, panels_of
+from .plan import Plan
+from .stage import Spot, Stages
 
 
 def tensors(plan: Plan) -> list[str]:
@@ -31,21 +33,9 @@ def slots(plan: Plan) -> list[str]:
         *COMMON,
         *(slot for name in tensors(plan) for slot in extern(name)),
         *(slot for mine in parameters(plan.step).values() for slot in mine),
-        *(
-            "dx",
-            "dx.add",
-            "sums.add",
-            "segments",
-            "segments.n",
-            "Ip",
-            "tasks",
-            "parts",
-            "jobs",
-            "matrices",
-            "columns",
-            "depth",
-        ),
-        *("zeros", "one", "panels", "panels_x", "lists", "areas", "workers", "area"),
+        *("dx", "dx.add", "sums.add", "chunks", "chunks.n", "chunk", *CHUNK, "n", "n.end", "most"),
+        *("segments", "Ip", "tasks", "parts", "jobs", "matrices", "columns", "depth"),
+        *("zeros", "one", "panels", "panels_x", "lists", "areas", "area"),
         *("states", "crossing", "sums", "z", "saved"),
         *(f"saved.{s}" for s in plan.saved_states),
     ]
@@ -63,9 +53,12 @@ def emit(plan: Plan, target: Target) -> Module:
     pack.define_parts(module, target)
     for shape in dict.fromkeys((target.bulk, target.step)):
         tile.define(module, target.isa, target.dtype, shape)
+        if target.step.rows == 1:
+            turned.define(module, target.isa, target.dtype, shape)
         pack.define(module, target, shape)
     _rows(module, plan, target)
     _inputs(module, plan, target)
+    _list_rows(module, plan, target)
     emit_outer(module, target, slots(plan), len(plan.z))
     _entry(module, plan, target)
     return module
@@ -73,30 +66,32 @@ def emit(plan: Plan, target: Target) -> Module:
 
 def _entry(module: Module, plan: Plan, target: Target) -> None:
     frame = Frame(module, "elman_backward", target, slots(plan))
-    f, step = frame.f, plan.step
-    units = frame.slot("H")
-    for i, product in enumerate(products_of(plan.backward)):
-        matrix, down, across, spaces = matrix_of(frame, step, product.attr)
-        sizes = frame.units(spaces[1]), frame.padded(spaces[1]), frame.units(spaces[0])
-        pack.call(frame, target.step, panel_of(frame, i), matrix, (across, down), sizes)
-    frame.region("backward_rows")
+    f = frame.f
+    for panel in panels_of(frame, plan.step, plan.backward).values():
+        panel.fill()
     wanted = f.op(f"icmp ne ptr {frame.pointer('dx')}, null")
     with f.when(wanted):
-        for i, gate in enumerate(plan.z_x):
-            first = f.mul(units, step.x_gates.index(gate))
-            pack.call(
-                frame,
-                target.bulk,
-                frame.at(frame.buffer("panels_x"), (f.mul(frame.slot("Ip"), i), units)),
-                frame.at(frame.pointer("weight_ih"), (first, frame.slot("weight_ih.r"))),
-                (frame.slot("weight_ih.c"), frame.slot("weight_ih.r")),
-                (frame.slot("I"), frame.slot("Ip"), units),
-            )
-        frame.region("backward_inputs")
-    with f.when(f.compare("sgt", frame.slot("tasks"), 0)):
-        _list_rows(frame, plan)
-        f.do(f"store atomic i64 0, ptr {frame.address('workers')} monotonic, align 8")
-        frame.region("backward_weights")
+        for panel in _panels_x(frame, plan):
+            panel.fill()
+    with f.loop(0, frame.slot("chunks.n")) as chunk:
+        numbers = f.gep("i64", frame.pointer("chunks"), f.mul(chunk, len(CHUNK)))
+        for i, name in enumerate(CHUNK):
+            f.store("i64", f.load("i64", numbers, i), frame.address(name))
+        for t, n in (("t", "n"), ("t.end", "n.end")):
+            row = frame.first_row(f.load("i64", numbers, CHUNK.index(t)))
+            f.store("i64", row, frame.address(n))
+        frame.region("backward_rows")
+        with f.when(wanted):
+            frame.region("backward_inputs")
+        with f.when(f.compare("sgt", frame.slot("tasks"), 0)):
+            f.call("list_rows", ("ptr", "%args"))
+            frame.region("backward_weights")
+        f.store("i64", 1, frame.address("sums.add"))
+
+
+def _panels_x(frame: Frame, plan: Plan) -> list[Panel]:
+    """The panels of the products that give the inputs' gradient, one for each gate."""
+    return [panel_x(frame, plan.step, gate, i, turned=True) for i, gate in enumerate(plan.z_x)]
 
 
 class _Memory:
@@ -185,9 +180,8 @@ class _Memory:
         elif store.kind == "cross":
             place = self.row_of(store.value, spot.row)[0]
         else:
-            column = f.mul(f.add(self.flat, spot.row), len(self.plan.z))
-            column = f.add(column, int(store.name))
-            place = frame.at(frame.buffer("z"), (column, frame.slot("Hp")))
+            n = f.add(self.flat, spot.row)
+            place = z_at(frame, len(self.plan.z), n, int(store.name))
         frame.v.store(value, frame.at(place, spot.unit))
 
     def _write_input(self, name: str, value: str, spot: Spot) -> None:
@@ -206,17 +200,17 @@ class _Memory:
 
 
 def _rows(module: Module, plan: Plan, target: Target) -> None:
-    """The worker: a slice of the rows through all steps, the last step first."""
+    """The worker: a slice of the rows through a chunk's steps, the last step first."""
     frame = Frame(module, "backward_rows", target, slots(plan))
     f = frame.f
     memory = _Memory(frame, plan)
-    stages = Stages(frame, plan.backward, memory)
-    steps, size = frame.slot("T"), frame.slot("slice")
+    stages = Stages(frame, plan.step, plan.backward, memory)
+    begin, end, size = frame.slot("j"), frame.slot("j.end"), frame.slot("slice")
     with frame.tickets(frame.slot("slices")) as ticket:
         first = f.mul(ticket, size)
         last = f.min(f.add(first, size), frame.slot("B"))
-        with f.loop(0, steps) as i:
-            j = f.sub(f.sub(steps, 1), i)
+        with f.loop(begin, end) as i:
+            j = f.sub(f.sub(f.add(begin, end), 1), i)
             t, active, begins, ends = walk_step(frame, j, first, last)
             memory.move(j, t, begins)
             with f.loop(ends, active) as row:
@@ -251,61 +245,61 @@ def _finish(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
 
 
 def _inputs(module: Module, plan: Plan, target: Target) -> None:
-    """The worker for ``dx = sum over gates of z W_ih``, a slice of all rows of all steps."""
+    """The worker for ``dx = sum over gates of z W_ih``, a slice of all rows of a chunk."""
     frame = Frame(module, "backward_inputs", target, slots(plan))
     f, v, shape = frame.f, frame.v, target.bulk
-    units, inputs, padded = frame.slot("H"), frame.slot("I"), frame.slot("Ip")
+    padded, panels = frame.slot("Ip"), _panels_x(frame, plan)
     tile_width = shape.widths[0] * v.lanes
     acc = f.alloca(shape.rows * tile_width, v.dtype)
     pointers = f.alloca(shape.rows, "ptr")
-    total, slices = frame.slot("N"), frame.slot("slices")
-    size = f.div(f.add(total, f.sub(slices, 1)), slices)
-    width = f.mul(frame.slot("Hp"), len(plan.z))
+    begin, end, slices = frame.slot("n"), frame.slot("n.end"), frame.slot("slices")
+    size = f.div(f.add(f.sub(end, begin), f.sub(slices, 1)), slices)
 
     def block(left: Int) -> Int:
         return f.mul(shape.width(f, left, v.lanes), v.lanes)
 
     with frame.tickets(slices) as ticket:
-        first = f.mul(ticket, size)
-        last = f.min(f.add(first, size), total)
-        with f.blocks(padded, block) as (unit, count), f.loop(first, last, shape.rows) as row:
-            rows = f.min(f.sub(last, row), shape.rows)
-            for i, column in enumerate(plan.z_x.values()):
-                with f.loop(0, rows) as m:
-                    z = frame.at(
-                        frame.buffer("z"), (f.add(row, m), width), (frame.slot("Hp"), column)
-                    )
-                    f.store("ptr", z, f.gep("ptr", pointers, m))
-                panel = f.add(f.mul(padded, i), unit)
-                frame.call_tile(
-                    shape,
-                    (acc, tile_width),
-                    (acc, tile_width) if i else (frame.pointer("zeros"), 0),
-                    (pointers, 1),
-                    (frame.at(frame.buffer("panels_x"), (panel, units)), count),
-                    (units, rows, f.div(count, v.lanes)),
-                )
-            with f.loop(0, rows) as m, f.loop(0, count, v.lanes) as u:
-                goal = frame.at(frame.pointer("dx"), (f.add(row, m), inputs))
-                value = v.load(f.gep(v.dtype, acc, f.add(f.mul(m, tile_width), u)))
-                at = f.add(unit, u)
-
-                def known(goal: str = goal, at: Int = at) -> Int:
-                    return frame.load_units(goal, 1, at, inputs)
-
-                adding = f.compare("ne", frame.slot("dx.add"), 0)
-                before = f.either(adding, v.type, known, lambda: v.number(0.0))
-                frame.store_units(v.add(before, value), goal, 1, at, inputs)
+        first = f.add(begin, f.mul(ticket, size))
+        last = f.min(f.add(first, size), end)
+        with f.blocks(padded, block) as (unit, count):
+            for panel in panels:
+                panel.refill(unit, count)
+            with f.loop(first, last, shape.rows) as row:
+                rows = f.min(f.sub(last, row), shape.rows)
+                for i, column in enumerate(plan.z_x.values()):
+                    with f.loop(0, rows) as m:
+                        z = z_at(frame, len(plan.z), f.add(row, m), column)
+                        f.store("ptr", z, f.gep("ptr", pointers, m))
+                    start = (acc, tile_width) if i else (frame.pointer("zeros"), 0)
+                    panels[i].multiply((unit, count), (acc, tile_width), start, (pointers, 1), rows)
+                with f.loop(0, rows) as m, f.loop(0, count, v.lanes) as u:
+                    value = v.load(f.gep(v.dtype, acc, f.add(f.mul(m, tile_width), u)))
+                    _add_to_x(frame, f.add(row, m), f.add(unit, u), value)
 
 
-def _list_rows(frame: Frame, plan: Plan) -> None:
-    """For every row of every step, where its input and its products' operands lie."""
+def _add_to_x(frame: Frame, row: Int, unit: Int, value: str) -> None:
+    """A vector of the inputs' gradient; the second direction adds to the first."""
+    f, v, inputs = frame.f, frame.v, frame.slot("I")
+    goal = frame.at(frame.pointer("dx"), (row, inputs))
+    adding = f.compare("ne", frame.slot("dx.add"), 0)
+    before = f.either(
+        adding,
+        v.type,
+        lambda: frame.load_units(goal, 1, unit, inputs),
+        lambda: v.number(0.0),
+    )
+    frame.store_units(v.add(before, value), goal, 1, unit, inputs)
+
+
+def _list_rows(module: Module, plan: Plan, target: Target) -> None:
+    """For every row of a chunk, where its input and its products' operands lie."""
+    frame = Frame(module, "list_rows", target, slots(plan))
     f, memory = frame.f, _Memory(frame, plan)
-    with f.loop(0, frame.slot("T")) as j:
+    with f.loop(frame.slot("j"), frame.slot("j.end")) as j:
         t, active, begins, _ = walk_step(frame, j, 0, frame.slot("B"))
         memory.move(j, t, begins)
         with f.loop(0, active) as row:
-            n = f.add(memory.flat, row)
+            n = f.sub(f.add(memory.flat, row), frame.slot("n"))
             for i, operand in enumerate(lists(plan)):
                 if operand is None:
                     address = frame.extern_row("x", memory.time, row)
@@ -316,5 +310,5 @@ def _list_rows(frame: Frame, plan: Plan) -> None:
                 else:
                     name = plan.step.states[plan.step.new.index(operand)]
                     address = memory.reached(name, row)
-                index = f.add(f.mul(frame.slot("N"), i), n)
+                index = f.add(f.mul(frame.slot("most"), i), n)
                 f.store("ptr", address, f.gep("ptr", frame.buffer("lists"), index))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from ..cell import Step
 from ..expr import Node
-from . import pack, tile
+from . import pack, tile, turned
 from .frame import COMMON, Frame, Target, define_helpers, extern, parameters
 from .graph import Program, Store
 from .ir import Int, Module
+from .pack import Panel, panel_x, panels_of
 from .plan import Plan, products_of
-from .stage import Spot, Stages, panel_of
+from .stage import Spot, Stages
 
 
 def tensors(plan: Plan) -> list[str]:
@@ -39,6 +40,8 @@ def emit(plan: Plan, target: Target, training: bool) -> Module:
     pack.define_parts(module, target)
     for shape in dict.fromkeys((target.bulk, target.step)):
         tile.define(module, target.isa, target.dtype, shape)
+        if target.step.rows == 1:
+            turned.define(module, target.isa, target.dtype, shape)
         pack.define(module, target, shape)
     _rows(module, plan, program, target, training)
     _entry(module, plan, program, target)
@@ -58,18 +61,6 @@ def _biases_of(start: Node) -> dict[str, str]:
     return {"bias_ih" if start.op == "x" else "bias_hh": start.attr}
 
 
-def matrix_of(frame: Frame, step: Step, name: str) -> tuple[str, str, str, tuple[str, str]]:
-    """Of a gate or further matrix: the address of its rows, their stride and that of the columns,
-    and the spaces of rows and columns."""
-    matrix, first, spaces = f"weight_{name}", 0, step.matrices.get(name)
-    if spaces is None:
-        matrix, spaces = "weight_hh", ("H", step.output_space)
-        first = step.u_gates.index(name)
-    rows, columns = frame.slot(f"{matrix}.r"), frame.slot(f"{matrix}.c")
-    start = (frame.f.mul(frame.slot("H"), first), rows)
-    return frame.at(frame.pointer(matrix), start), rows, columns, spaces
-
-
 def _entry(module: Module, plan: Plan, program: Program, target: Target) -> None:
     frame = Frame(module, "elman_forward", target, slots(plan))
     with frame.f.when(frame.f.compare("eq", frame.slot("packed"), 0)):
@@ -79,23 +70,10 @@ def _entry(module: Module, plan: Plan, program: Program, target: Target) -> None
 
 def _pack(frame: Frame, plan: Plan, program: Program) -> None:
     """What all rows and steps read: the weights in panels, and what products start from."""
-    f, step, target = frame.f, plan.step, frame.target
-    units, padded, inputs = frame.slot("H"), frame.slot("Hp"), frame.slot("I")
-    for i, column in enumerate(plan.columns):
-        gate = column.attr if column.op == "x" else column.attr[0]
-        first = f.mul(units, step.x_gates.index(gate))
-        pack.call(
-            frame,
-            target.bulk,
-            frame.at(frame.buffer("panels_x"), (f.mul(padded, i), inputs)),
-            frame.at(frame.pointer("weight_ih"), (first, frame.slot("weight_ih.r"))),
-            (frame.slot("weight_ih.r"), frame.slot("weight_ih.c")),
-            (units, padded, inputs),
-        )
-    for i, product in enumerate(products_of(program)):
-        matrix, down, across, spaces = matrix_of(frame, step, product.attr)
-        sizes = frame.units(spaces[0]), frame.padded(spaces[0]), frame.units(spaces[1])
-        pack.call(frame, target.step, panel_of(frame, i), matrix, (down, across), sizes)
+    f, step = frame.f, plan.step
+    padded = frame.slot("Hp")
+    for panel in (*_panels_x(frame, plan), *panels_of(frame, step, program).values()):
+        panel.fill()
     for start, i in _starts(plan, program).items():
         row = frame.at(frame.buffer("starts"), f.mul(padded, i))
         given = _biases_of(start)
@@ -104,6 +82,12 @@ def _pack(frame: Frame, plan: Plan, program: Program) -> None:
             for bias, gate in given.items():
                 total = frame.v.add(total, _bias(frame, step, bias, gate, u))
             frame.v.store(total, frame.at(row, u))
+
+
+def _panels_x(frame: Frame, plan: Plan) -> list[Panel]:
+    """The panels of the projections, one for each column of projected inputs."""
+    gates = [c.attr if c.op == "x" else c.attr[0] for c in plan.columns]
+    return [panel_x(frame, plan.step, gate, i) for i, gate in enumerate(gates)]
 
 
 def _bias(frame: Frame, step: Step, name: str, gate: str, unit: Int) -> str:
@@ -220,7 +204,7 @@ def _rows(module: Module, plan: Plan, program: Program, target: Target, training
     frame = Frame(module, "forward_rows", target, slots(plan))
     f = frame.f
     memory = _Memory(frame, plan, program, training)
-    stages = Stages(frame, program, memory)
+    stages = Stages(frame, plan.step, program, memory)
     position = f.alloca(1, "i64", 8)
     steps, chunk, size = frame.slot("T"), frame.slot("chunk"), frame.slot("slice")
     with frame.tickets(frame.slot("slices")) as ticket:
@@ -272,7 +256,7 @@ def _project(
 ) -> None:
     """``W_ih x + b`` for all rows of a chunk of steps."""
     f, shape, lanes = frame.f, frame.target.bulk, frame.v.lanes
-    padded, inputs = frame.slot("Hp"), frame.slot("I")
+    padded = frame.slot("Hp")
     width = f.mul(padded, len(plan.columns))
     f.store("i64", 0, position)
     with f.loop(*steps) as j:
@@ -289,18 +273,19 @@ def _project(
     def block(left: Int) -> Int:
         return f.mul(shape.width(f, left, lanes), lanes)
 
-    with f.loop(0, len(plan.columns)) as column:
+    for column, panel in enumerate(_panels_x(frame, plan)):
         base = f.mul(padded, column)
-        with f.blocks(padded, block) as (unit, count), f.loop(0, total, shape.rows) as row:
+        with f.blocks(padded, block) as (unit, count):
             u = f.add(base, unit)
-            frame.call_tile(
-                shape,
-                (frame.at(projected, (row, width), u), width),
-                (frame.at(frame.buffer("starts"), u), 0),
-                (f.gep("ptr", pointers, row), frame.slot("x.u")),
-                (frame.at(frame.buffer("panels_x"), (u, inputs)), count),
-                (inputs, f.min(f.sub(total, row), shape.rows), f.div(count, lanes)),
-            )
+            panel.refill(unit, count)
+            with f.loop(0, total, shape.rows) as row:
+                panel.multiply(
+                    (unit, count),
+                    (frame.at(projected, (row, width), u), width),
+                    (frame.at(frame.buffer("starts"), u), 0),
+                    (f.gep("ptr", pointers, row), frame.slot("x.u")),
+                    f.min(f.sub(total, row), shape.rows),
+                )
 
 
 def _begin(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:

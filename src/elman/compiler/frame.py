@@ -18,7 +18,7 @@ from .vector import Vector
 #: the work is divided.
 COMMON = (
     *("T", "B", "I", "H", "P", "Hp", "Pp", "N", "t0", "dt", "counts", "offsets"),
-    *("slices", "slice", "ticket", "threads", "parallel", "fp", "scratch"),
+    *("slices", "slice", "fleeting", "ticket", "workers", "threads", "parallel", "fp", "scratch"),
 )
 
 
@@ -173,6 +173,11 @@ class Frame:
         )
         return f.select(plain, t, flat), flat
 
+    def first_row(self, t: Int) -> str:
+        """Where the rows of a step begin among all rows; those after the last one, how many."""
+        f, inside = self.f, self.f.compare("slt", t, self.slot("T"))
+        return f.either(inside, "i64", lambda: self.place(t)[1], lambda: self.slot("N"))
+
     def neighbour(self, t: Int, step: Int, exists: str) -> str:
         """The rows active at the step before or after ``t``; 0 if there is none."""
         f = self.f
@@ -206,10 +211,15 @@ class Frame:
     def leave(self) -> None:
         write_fp(self.f, self.target.isa, self._own)
 
+    def worker(self) -> str:
+        """The number of this thread among those of the region."""
+        return self.f.op(f"atomicrmw add ptr {self.address('workers')}, i64 1 monotonic")
+
     def region(self, worker: str) -> None:
         """Runs a worker on as many threads as the caller wants, and waits for them."""
         f = self.f
-        f.do(f"store atomic i64 0, ptr {self.address('ticket')} monotonic, align 8")
+        for counter in ("ticket", "workers"):
+            f.do(f"store atomic i64 0, ptr {self.address(counter)} monotonic, align 8")
         read_fp(f, self.target.isa, self.address("fp"))
         threads = self.slot("threads")
 
@@ -263,7 +273,7 @@ def write_fp(f: Function, isa: ISA, where: str) -> None:
 
 
 def define_helpers(module: Module, target: Target) -> None:
-    """The functions for units with a stride or a remainder, one number at a time."""
+    """The functions for units with a stride or a remainder."""
     dtype = target.dtype
     lanes = target.isa.lanes(dtype)
 
@@ -272,13 +282,23 @@ def define_helpers(module: Module, target: Target) -> None:
 
     def gather(f: Function) -> None:
         v = Vector(f, target.isa, dtype)
-        v.store(v.number(0.0), "%to")
-        with f.loop(0, f.min("%count", lanes)) as i:
-            value = f.load(dtype, f.gep(dtype, "%from", f.mul(i, "%stride")))
-            f.store(dtype, value, f.gep(dtype, "%to", i))
+        beside, alike = f.compare("eq", "%stride", 1), f.compare("eq", "%stride", 0)
+        with f.when(beside):
+            v.store(v.load_masked("%from", v.first("%count")), "%to")
+        with f.when(alike):  # an expanded tensor, such as the gradient of a sum
+            v.store(v.select(v.first("%count"), v.broadcast("%from"), v.number(0.0)), "%to")
+        with f.when(f.op(f"xor i1 {f.op(f'or i1 {beside}, {alike}')}, true")):
+            v.store(v.number(0.0), "%to")
+            with f.loop(0, f.min("%count", lanes)) as i:
+                value = f.load(dtype, f.gep(dtype, "%from", f.mul(i, "%stride")))
+                f.store(dtype, value, f.gep(dtype, "%to", i))
 
     def scatter(f: Function) -> None:
-        with f.loop(0, f.min("%count", lanes)) as i:
+        v = Vector(f, target.isa, dtype)
+        beside = f.compare("eq", "%stride", 1)
+        with f.when(beside):
+            v.store_masked(v.load("%from"), "%to", v.first("%count"))
+        with f.when(f.op(f"xor i1 {beside}, true")), f.loop(0, f.min("%count", lanes)) as i:
             value = f.load(dtype, f.gep(dtype, "%from", i))
             f.store(dtype, value, f.gep(dtype, "%to", f.mul(i, "%stride")))
 

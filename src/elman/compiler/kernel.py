@@ -11,6 +11,7 @@ from torch import Tensor
 from ..batch import Rows
 from ..cell import Step
 from . import backward, forward, sizes
+from .chunks import CHUNK, chunks_of
 from .frame import Target
 from .ir import Module
 from .isa import ISA, chains
@@ -93,7 +94,7 @@ class Kernel:
         count: int = 1,
         *,
         add: bool = False,
-        segment: bool = False,
+        segment: int = 0,
         add_weights: bool = False,
     ) -> Prepared:
         """The backward pass of one direction: called with the tensors, the gradients of the results
@@ -101,8 +102,8 @@ class Kernel:
 
         Args:
             add: x's and the inputs' are added to what is there, for the second direction.
-            segment: the call is one segment of a longer one.
-            add_weights: so are the weights', to those of the segments that have been done.
+            segment: the call is a span of a longer one, whose segments have so many steps.
+            add_weights: so are the weights', to those of the spans that have been done.
         """
         run, every, x = self.back, [*tensors, *gradients, *goals], tensors[0]
         assert x is not None
@@ -112,13 +113,15 @@ class Kernel:
         places = [*self._given(every, direction, count, backwards=True)]
         places += self._ends("gout", "ghn", every, states, direction, count)
         places += self._goals(every, first, direction, count)
-        values, layout = sizes.backward(self.form, rows, size, threads, asked)
-        spans = [(0, rows.T)] if segment else [*reversed(rows.segments())]
-        values |= {"dx.add": add, "sums.add": add_weights, "segments.n": len(spans)}
+        length = segment or rows.segment()
+        values, layout = sizes.backward(self.form, rows, size, threads, asked, length)
+        chunks, segments = chunks_of(rows, length, values["chunk"])
+        values |= {"dx.add": add, "sums.add": add_weights, "chunks.n": len(chunks) // len(CHUNK)}
         jobs, goals_of = sizes.jobs(self.form, asked, x.stride(-1), size)
         inner = {
             "jobs": Inner(jobs, [(at, first + mine + n, offset) for at, n, offset in goals_of]),
-            "segments": Inner([t for span in spans for t in span]),
+            "chunks": Inner(chunks),
+            "segments": Inner(segments),
         }
         return run.prepare(every, places, values, layout, inner)
 

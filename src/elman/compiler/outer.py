@@ -33,8 +33,7 @@ def emit_outer(module: Module, target: Target, slots: Sequence[str], z_columns: 
     _define_gather_panel(module, target)
     frame = Frame(module, "backward_weights", target, slots)
     f = frame.f
-    worker = f.op(f"atomicrmw add ptr {frame.address('workers')}, i64 1 monotonic")
-    area = frame.at(frame.buffer("areas"), (worker, frame.slot("area")))
+    area = frame.at(frame.buffer("areas"), (frame.worker(), frame.slot("area")))
     split = f.mul(frame.slot("matrices"), frame.slot("parts"))
     with frame.tickets(frame.slot("tasks")) as ticket:
         is_bias = f.compare("sge", ticket, split)
@@ -55,9 +54,12 @@ def _job(frame: Frame, job: Int) -> dict[str, str]:
     }
 
 
-def _z(frame: Frame, z_columns: int, row: Int, column: Int) -> str:
-    width = frame.f.mul(frame.slot("Hp"), z_columns)
-    return frame.at(frame.buffer("z"), (row, width), (column, frame.slot("Hp")))
+def z_at(frame: Frame, columns: int, row: Int, column: Int) -> str:
+    """Where the gradients at a gate are for a row of the chunk, counted among all rows; ``z`` has
+    so many columns."""
+    f = frame.f
+    place = f.add(f.mul(f.sub(row, frame.slot("n")), columns), column)
+    return frame.at(frame.buffer("z"), (place, frame.slot("Hp")))
 
 
 def _bias(frame: Frame, area: str, job: Int, z_columns: int) -> None:
@@ -74,8 +76,8 @@ def _bias(frame: Frame, area: str, job: Int, z_columns: int) -> None:
     with f.blocks(frame.slot("Hp"), block) as (unit, count):
         with f.loop(0, count, v.lanes) as u:
             v.store(_begun(frame, given["goal"], f.add(unit, u), units), frame.at(area, u))
-        with _segments(frame, 1) as (begin, end):
-            z = frame.at(_z(frame, z_columns, begin, given["column"]), unit)
+        with _segments(frame, 1) as (_, begin, end):
+            z = frame.at(z_at(frame, z_columns, begin, given["column"]), unit)
             frame.call_tile(
                 shape,
                 (area, 0),
@@ -89,20 +91,21 @@ def _bias(frame: Frame, area: str, job: Int, z_columns: int) -> None:
             frame.store_units(value, given["goal"], 1, f.add(unit, u), units)
 
 
+def _equal(f: Function, total: Int, most: Int) -> Int:
+    """The size of parts of a total that are as equal as can be, none larger than ``most``."""
+    parts = f.max(f.div(f.add(total, f.sub(most, 1)), most), 1)
+    return f.div(f.add(total, f.sub(parts, 1)), parts)
+
+
 @contextmanager
-def _segments(frame: Frame, some: Int) -> Iterator[tuple[str, str]]:
-    """The first row and the end of every segment of steps, the last one first; none if not some."""
-    f, table, total = frame.f, frame.pointer("segments"), frame.slot("N")
+def _segments(frame: Frame, some: Int) -> Iterator[tuple[str, str, str]]:
+    """Every segment of the chunk, the last first: its number in this order, and its rows, first and
+    last but one. None if not some."""
+    f = frame.f
+    table = f.gep("i64", frame.pointer("segments"), f.mul(frame.slot("segment"), 2))
     with f.loop(0, f.mul(frame.slot("segments.n"), some)) as i:
         pair = f.gep("i64", table, f.mul(i, 2))
-        first, stop = f.load("i64", pair), f.load("i64", pair, 1)
-        end = f.either(
-            f.compare("slt", stop, frame.slot("T")),
-            "i64",
-            lambda: frame.place(stop)[1],
-            lambda: total,
-        )
-        yield frame.place(first)[1], end
+        yield i, frame.first_row(f.load("i64", pair)), frame.first_row(f.load("i64", pair, 1))
 
 
 def _begun(frame: Frame, goal: str, unit: Int, units: Int) -> str:
@@ -114,10 +117,13 @@ def _begun(frame: Frame, goal: str, unit: Int, units: Int) -> str:
     )
 
 
-def strip_width(shape: Shape, lanes: int) -> int:
-    """Columns of z copied at once: whole vectors, of which the tile uses its rows' worth. The
-    last one reaches less than a vector beyond the end of z."""
-    return -(-shape.rows // lanes) * lanes
+def strip_length(shape: Shape, lanes: int, depth: int) -> int:
+    """Elements of a strip: a tile's rows' worth of columns of z, ``depth`` times.
+
+    They are copied by whole vectors from first to last, each over what the one before has copied
+    too much; the last reaches less than a vector beyond the end of the strip, and of z.
+    """
+    return shape.rows * depth + lanes
 
 
 def _matrix(frame: Frame, area: str, job: Int, part: Int, z_columns: int) -> None:
@@ -125,61 +131,77 @@ def _matrix(frame: Frame, area: str, job: Int, part: Int, z_columns: int) -> Non
     f, v, shape = frame.f, frame.v, frame.target.bulk
     given = _job(frame, job)
     units, padded, inputs = given["units"], given["padded"], given["rows"]
-    depth, total = frame.slot("depth"), frame.slot("N")
+    depth, most = frame.slot("depth"), frame.slot("most")
     whole = f.mul(frame.slot("parts"), shape.rows)
     size = f.mul(f.div(f.add(inputs, f.sub(whole, 1)), whole), shape.rows)
     first = f.mul(part, size)
     last = f.min(f.add(first, size), inputs)
-    sums, wide = area, strip_width(shape, v.lanes)
-    panel = frame.at(sums, (inputs, frame.slot("columns")))
+    # Rows of whole vectors are summed up where they go.
+    whole_rows = f.compare("eq", units, padded)
+    sums = f.op(f"select i1 {whole_rows}, ptr {given['goal']}, ptr {area}")
+    adding, copied = f.compare("ne", frame.slot("sums.add"), 0), f.compare("ne", units, padded)
+    panel = frame.at(area, (inputs, frame.slot("columns")))
     strips = frame.at(panel, (depth, frame.slot("columns")))
     pointers = f.alloca(shape.rows, "ptr")
 
     def strip_of(m: Int) -> str:
         """The strip for the rows of the gradient from ``m`` on."""
-        return frame.at(strips, (f.div(f.sub(m, first), shape.rows), f.mul(depth, wide)))
+        length = f.add(f.mul(depth, shape.rows), v.lanes)
+        return frame.at(strips, (f.div(f.sub(m, first), shape.rows), length))
 
     def block(left: Int) -> Int:
         return f.mul(shape.width(f, left, v.lanes), v.lanes)
 
-    with f.loop(first, last) as m, f.loop(0, padded, v.lanes) as u:
-        row = frame.at(given["goal"], (m, units))
-        v.store(_begun(frame, row, u, units), frame.at(sums, (m, padded), u))
+    with (
+        f.when(f.op(f"and i1 {adding}, {copied}")),
+        f.loop(first, last) as m,
+        f.loop(0, padded, v.lanes) as u,
+    ):
+        known = frame.load_units(frame.at(given["goal"], (m, units)), 1, u, units)
+        v.store(known, frame.at(sums, (m, padded), u))
     some = f.select(f.compare("slt", first, last), 1, 0)  # a part may be empty
     with (
-        _segments(frame, some) as (start, end),
+        _segments(frame, some) as (number, start, end),
         f.loop(0, given["terms"]) as term,
-        f.loop(start, end, depth) as begin,
+        f.loop(start, end, _equal(f, f.sub(end, start), depth)) as begin,
     ):
+        before = f.add(f.add(number, term), f.sub(begin, start))  # none, and the sums begin here
+        fresh = f.compare("eq", f.add(before, frame.slot("sums.add")), 0)
         one = f.compare("eq", term, 0)
         here = f.select(one, job, f.sub(f.add(given["more"], term), 1))
         each = _job(frame, here)
-        rows_list = f.gep("ptr", frame.buffer("lists"), f.mul(each["list"], total))
-        k = f.min(f.sub(end, begin), depth)
+        rows_list = f.gep("ptr", frame.buffer("lists"), f.mul(each["list"], most))
+        k = f.min(f.sub(end, begin), _equal(f, f.sub(end, start), depth))
         f.call(
             f"gather_panel_{shape.name}",
-            *(("ptr", panel), ("ptr", f.gep("ptr", rows_list, begin))),
+            *(("ptr", panel), ("ptr", f.gep("ptr", rows_list, f.sub(begin, frame.slot("n"))))),
             *(("i64", each["stride"]), ("i64", units), ("i64", padded), ("i64", k)),
         )
         with f.loop(0, k) as i, f.loop(first, last, shape.rows) as m:
-            z = frame.at(_z(frame, z_columns, f.add(begin, i), each["column"]), m)
-            with f.loop(0, wide, v.lanes) as u:
-                v.store(v.load(frame.at(z, u)), frame.at(strip_of(m), (i, wide), u))
+            z = frame.at(z_at(frame, z_columns, f.add(begin, i), each["column"]), m)
+            for column in range(0, shape.rows, v.lanes):
+                goal = frame.at(strip_of(m), (i, shape.rows), column)
+                v.store(v.load(frame.at(z, column)), goal)
         with f.loop(first, last, shape.rows) as m:
             rows = f.min(f.sub(last, m), shape.rows)
             with f.loop(0, rows) as r:
                 f.store("ptr", frame.at(strip_of(m), r), f.gep("ptr", pointers, r))
             with f.blocks(padded, block) as (unit, count):
                 acc = frame.at(sums, (m, padded), unit)
+                init = f.op(f"select i1 {fresh}, ptr {frame.pointer('zeros')}, ptr {acc}")
                 frame.call_tile(
                     shape,
                     (acc, padded),
-                    (acc, padded),
-                    (pointers, wide),
+                    (init, f.select(fresh, 0, padded)),
+                    (pointers, shape.rows),
                     (frame.at(panel, (unit, k)), count),
                     (k, rows, f.div(count, v.lanes)),
                 )
-    with f.loop(first, last) as m, f.loop(0, padded, v.lanes) as u:
+    with (
+        f.when(copied),
+        f.loop(first, last) as m,
+        f.loop(0, padded, v.lanes) as u,
+    ):
         value = v.load(frame.at(sums, (m, padded), u))
         frame.store_units(value, frame.at(given["goal"], (m, units)), 1, u, units)
 

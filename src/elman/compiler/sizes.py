@@ -11,8 +11,9 @@ from torch import Tensor
 
 from ..batch import Rows
 from . import backward as backward_pass
+from . import chunks
 from .frame import Target
-from .outer import strip_width
+from .outer import strip_length
 from .plan import Plan, products_of, sums_of
 
 _CHUNK_BYTES = 96 << 10  # of projected inputs of a slice: they stay in the second cache
@@ -104,6 +105,7 @@ def _common(
         "dt": -1 if rows.reverse else 1,
         "slices": -(-rows.B // piece),
         "slice": piece,
+        "fleeting": int(rows.T == 1 and piece >= rows.B),
         "threads": threads,
         "zeros": zeros,
     }
@@ -141,8 +143,10 @@ def backward(
     sizes: Sizes,
     threads: int,
     asked: Sequence[bool],
+    segment: int,
 ) -> tuple[dict[str, int], Layout]:
-    """The slots of the backward pass that depend on sizes, and its scratch memory."""
+    """The slots of the backward pass that depend on sizes, and its scratch memory. A segment has
+    so many steps."""
     plan, size, bulk = form.plan, form.dtype.itemsize, form.target.bulk
     states, (width, units, _) = plan.step.states, sizes
     values = _common(form, rows, sizes, threads, ["gout", *(f"ghn.{name}" for name in states)])
@@ -154,10 +158,16 @@ def backward(
     parts = min(threads, -(-units // bulk.rows))
     depth = max(32, min(256, _DEPTH_BYTES // (max(widest, 1) * size)))
     matrices, vectors = _counts(plan, asked)
-    strip = strip_width(bulk, lanes)
-    area = widest * (units + depth) + depth * strip * -(-units // bulk.rows)
+    strips = strip_length(bulk, lanes, depth) * -(-units // bulk.rows)
+    area = widest * (units + depth) + strips
     area = -(-area * size // 64) * 64 // size
+    row = len(plan.z) * padded * size
+    weights = units * size * (len(plan.z_x) * width + len(plan.factors) * units)
+    chunk = chunks.steps_of(rows, segment, row, weights)
+    most = min(chunk * rows.B, rows.N)  # rows of a chunk
     values |= {
+        "chunk": chunk,
+        "most": most,
         "Ip": inner,
         "matrices": matrices,
         "parts": parts,
@@ -170,12 +180,12 @@ def backward(
     layout = Layout()
     layout.add("panels", len(products_of(plan.backward)) * padded * units * size)
     layout.add("panels_x", len(plan.z_x) * inner * units * size)
-    layout.add("lists", len(backward_pass.lists(plan)) * rows.N * 8)
+    layout.add("lists", len(backward_pass.lists(plan)) * most * 8)
     layout.add("areas", threads * area * size)
     layout.add("states", 2 * len(states) * rows.B * padded * size)
     layout.add("crossing", len(plan.backward.crossing) * rows.B * padded * size)
     layout.add("sums", len(sums_of(plan.backward)) * rows.B * size)
-    layout.add("z", (rows.N * len(plan.z) * padded + strip) * size)
+    layout.add("z", most * row + (bulk.rows + lanes) * size)
     return values, layout
 
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from ..cell import Step
 from ..expr import PRIMITIVES, Node
 from .frame import Frame
 from .graph import PRODUCTS, Program, Stage, Store
 from .ir import Int
-from .plan import products_of, sums_of
+from .pack import panels_of
+from .plan import sums_of
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Memory(Protocol):
 class Stages:
     """Emits the stages of a program into a function, for the rows of one step."""
 
-    def __init__(self, frame: Frame, program: Program, memory: Memory) -> None:
+    def __init__(self, frame: Frame, step: Step, program: Program, memory: Memory) -> None:
         self.frame, self.program, self.memory = frame, program, memory
         self.shape = frame.target.step
         self.tile_width = self.shape.widths[0] * frame.v.lanes
@@ -54,7 +56,7 @@ class Stages:
         self.acc = frame.f.alloca(max(1, most) * area, frame.v.dtype)
         self.area = area
         self.pointers = frame.f.alloca(self.shape.rows, "ptr")
-        self.panels = {p: i for i, p in enumerate(products_of(program))}
+        self.panels = panels_of(frame, step, program)
         self.crossing = set(program.crossing)
         self.sums = {s: i for i, s in enumerate(sums_of(program))}
 
@@ -93,15 +95,18 @@ class Stages:
             if not part.products and not part.stores:
                 continue
             padded = self.frame.padded(space)
-            with f.blocks(padded, block) as (unit, size), f.loop(0, tiles) as tile:
-                row: Int = f.add(first, f.add(f.mul(tile, least), f.min(tile, larger)))
-                more = f.select(f.compare("slt", tile, larger), 1, 0)
-                rows: Int = 1 if shape.rows == 1 else f.add(least, more)
-                regions = self._products(part, Spot(row, unit), rows, size)
-                with f.loop(0, rows) as m, f.loop(0, size, v.lanes) as u:
-                    spot = Spot(f.add(row, m), f.add(unit, u))
-                    place = f.add(f.mul(m, self.tile_width), u)
-                    self._pointwise(level, part, spot, regions, place)
+            with f.blocks(padded, block) as (unit, size):
+                for product in part.products:
+                    self.panels[product].refill(unit, size)
+                with f.loop(0, tiles) as tile:
+                    row: Int = f.add(first, f.add(f.mul(tile, least), f.min(tile, larger)))
+                    more = f.select(f.compare("slt", tile, larger), 1, 0)
+                    rows: Int = 1 if shape.rows == 1 else f.add(least, more)
+                    regions = self._products(part, Spot(row, unit), rows, size)
+                    with f.loop(0, rows) as m, f.loop(0, size, v.lanes) as u:
+                        spot = Spot(f.add(row, m), f.add(unit, u))
+                        place = f.add(f.mul(m, self.tile_width), u)
+                        self._pointwise(level, part, spot, regions, place)
 
     def _sum(self, value: Node, row: Int) -> None:
         """The sum over the units of a row."""
@@ -137,15 +142,8 @@ class Stages:
                 init = self.memory.start_of(start[0], spot)
             else:
                 init = (self.frame.pointer("zeros"), 0)
-            length = self.frame.units(operand.space)
-            panel = panel_of(self.frame, self.panels[product])
-            self.frame.call_tile(
-                self.shape,
-                (acc, self.tile_width),
-                init,
-                (self.pointers, 1),
-                (self.frame.at(panel, (spot.unit, length)), size),
-                (length, rows, f.div(size, v.lanes)),
+            self.panels[product].multiply(
+                (spot.unit, size), (acc, self.tile_width), init, (self.pointers, 1), rows
             )
         return regions
 
@@ -182,9 +180,3 @@ class Stages:
 
         for store in stage.stores:
             self.memory.write(store, value(store.value), spot)
-
-
-def panel_of(frame: Frame, index: int) -> str:
-    """The packed panel of a product. All have the same room, whatever their spaces."""
-    size = frame.f.mul(frame.slot("Hp"), index)
-    return frame.at(frame.buffer("panels"), (size, frame.slot("H")))

@@ -118,6 +118,7 @@ class Held:
         self._tensors, self._call = tensors, prepared._call
         self._owner, place = new_block(prepared._bytes)
         self._table = prepared._table[:]
+        self._table[run.at["fleeting"]] = 0  # one step a call, but the panels stay
         self._address = prepared._fill(self._table, place, rows, tensors)
         self._at, self._packed, self._parallel = run.at, run.at["packed"], prepared._parallel
         self._run = run  # the code is alive as long as this

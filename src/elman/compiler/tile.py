@@ -50,8 +50,10 @@ class Shape:
     @staticmethod
     def many(isa: ISA, chains: int) -> Shape:
         """The shape for products of many rows: as many accumulators as the registers hold."""
-        widths = tuple(w for w in (8, 4, 2, 1) if w <= isa.vectors)
-        return Shape(max(1, isa.rows // chains), widths, chains)
+        widest = min(isa.vectors, 2) if chains == 4 else isa.vectors  # of a result, see isa.chains
+        widths = tuple(w for w in (8, 4, 2, 1) if w <= widest)
+        rows = isa.rows * isa.vectors // (chains * widest)
+        return Shape(max(1, rows), widths, chains)
 
     @staticmethod
     def single(isa: ISA, dtype: str, chains: int, units: int) -> Shape:

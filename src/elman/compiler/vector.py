@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from .ir import Function
+from .ir import Function, Int
 from .isa import ISA
 
 _COMPARE = {"lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge", "eq": "oeq", "ne": "une"}
@@ -55,6 +55,32 @@ class Vector:
 
     def store(self, value: str, pointer: str) -> None:
         self.f.store(self.type, value, pointer, align=self.size)
+
+    def first(self, count: Int) -> str:
+        """The mask of the first ``count`` lanes; all if there are not so many."""
+        number = f"i{self.size * 8}"
+        lanes = ", ".join(f"{number} {i}" for i in range(self.lanes))
+        count = count if self.size == 8 else self.f.op(f"trunc i64 {count} to {number}")
+        one = self.f.op(f"insertelement {self.int_type} poison, {number} {count}, i64 0")
+        mask = f"<{self.lanes} x i32> zeroinitializer"
+        limit = self.f.op(f"shufflevector {self.int_type} {one}, {self.int_type} poison, {mask}")
+        return self.f.op(f"icmp slt {self.int_type} <{lanes}>, {limit}")
+
+    def load_masked(self, pointer: str, mask: str) -> str:
+        """Zeros where the mask is false; nothing is read there."""
+        kinds = f"ptr, <{self.lanes} x i1>, {self.type}"
+        name = f"@llvm.masked.load.{self._suffix}.p0"
+        self.f.module.declare(f"{self.type} {name}({kinds})")
+        given = f"ptr align {self.size} {pointer}, <{self.lanes} x i1> {mask}, {self.type}"
+        return self.f.op(f"call {self.type} {name}({given} {self.number(0.0)})")
+
+    def store_masked(self, value: str, pointer: str, mask: str) -> None:
+        """Writes where the mask is true."""
+        kinds = f"{self.type}, ptr, <{self.lanes} x i1>"
+        name = f"@llvm.masked.store.{self._suffix}.p0"
+        self.f.module.declare(f"void {name}({kinds})")
+        given = f"{self.type} {value}, ptr align {self.size} {pointer}"
+        self.f.do(f"call void {name}({given}, <{self.lanes} x i1> {mask})")
 
     # -- arithmetic
 

@@ -11,12 +11,19 @@ every new tensor) has a say in it.
 from __future__ import annotations
 
 import ctypes
+import functools
+import sys
 import threading
+from collections.abc import Callable
 
 import torch
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 SMALL = 64 << 10  # bytes that a thread keeps
+LARGE = 4 << 20  # bytes from which on memory is asked for in huge pages
+
+_HUGE_PAGE = 2 << 20
+_MADV_HUGEPAGE = 14
 
 _poison = False
 _local = threading.local()
@@ -44,9 +51,41 @@ def new_block(nbytes: int) -> tuple[torch.UntypedStorage, int]:
     """A block that is its owner's alone, and its address."""
     owner = torch.UntypedStorage(nbytes + ALIGNMENT - 1)
     address = (owner.data_ptr() + ALIGNMENT - 1) & -ALIGNMENT
+    if nbytes >= LARGE:
+        _advise(address, nbytes)
     if _poison:
         ctypes.memset(address, 0xFF, nbytes)
     return owner, address
+
+
+def fresh(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor, whose memory is about to be written: in huge pages, if it is large."""
+    if tensor.nbytes >= LARGE:
+        _advise(tensor.data_ptr(), tensor.nbytes)
+    return tensor
+
+
+def _advise(address: int, nbytes: int) -> None:
+    """Asks the system for huge pages.
+
+    The system's allocator returns large blocks when they are freed, so each call touches fresh
+    memory, and every fresh page costs a fault: 0.4 nanoseconds a byte in pages of 4 KiB, a fifth of
+    that in huge ones. A kernel writes a byte that it keeps in about as much time.
+    """
+    madvise = _madvise()
+    first, end = -(-address // _HUGE_PAGE), (address + nbytes) // _HUGE_PAGE
+    if madvise is not None and end > first:
+        madvise(first * _HUGE_PAGE, (end - first) * _HUGE_PAGE, _MADV_HUGEPAGE)
+
+
+@functools.cache
+def _madvise() -> Callable[[int, int, int], int] | None:
+    """The system's function, where there are huge pages to ask for."""
+    if not sys.platform.startswith("linux"):
+        return None
+    function = ctypes.CDLL(None).madvise
+    function.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    return function
 
 
 def set_poison(on: bool) -> None:
