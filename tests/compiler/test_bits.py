@@ -10,7 +10,8 @@ from torch import Tensor
 
 import elman
 from elman import execution
-from elman.compiler import sizes
+from elman.compiler import chunks, sizes
+from elman.compiler.kernel import forget
 from elman.runtime import threads
 from tests.compiler.problem import Problem
 from tests.compiler.targets import each_isa, force
@@ -157,6 +158,33 @@ def chunked_problems() -> dict[str, Problem]:
 def test_bits_do_not_depend_on_chunks_of_time(whole_chunks, one_step_chunks):
     for name, problem in chunked_problems().items():
         same_results(problem.run(), whole_chunks[name])
+
+
+@pytest.fixture
+def small_and_large_chunks(
+    no_kernels_in_memory: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[int]:
+    """How many bytes the gradients at the gates of a chunk may take: one segment's, then all."""
+    return (_set_chunks(monkeypatch, nbytes) for nbytes in (1, 1 << 30))
+
+
+def _set_chunks(monkeypatch: pytest.MonkeyPatch, nbytes: int) -> int:
+    forget()
+    monkeypatch.setattr(chunks, "_BYTES", nbytes)
+    return nbytes
+
+
+@some_cells
+def test_bits_of_gradients_do_not_depend_on_chunks_of_the_backward_pass(
+    cell, small_and_large_chunks
+):
+    lengths = [700, 640, 500, 300, 299, 1]
+    found = [
+        (Problem(cell, T=900, B=1, H=5, D=2).run(), Problem(cell, lengths=lengths, D=2).run())
+        for _ in small_and_large_chunks
+    ]
+    for one, other in zip(*found, strict=True):
+        same_results(one, other)
 
 
 @pytest.fixture

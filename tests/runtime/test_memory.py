@@ -71,3 +71,20 @@ def test_modes_that_redirect_new_tensors_have_no_say() -> None:
         owner, address = scratch(100)
     assert owner.device.type == "cpu"
     assert address != 0
+
+
+def test_large_blocks_ask_for_the_huge_pages_that_lie_inside_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[int, int, int]] = []
+    monkeypatch.setattr(memory, "_madvise", lambda: lambda *numbers: asked.append(numbers))
+    scratch(memory.LARGE - 1)
+    assert not asked
+    _, address = scratch(5 << 20)
+    tensor = memory.fresh(torch.empty(5 << 20, dtype=torch.uint8))
+    for (first, nbytes, advice), start in zip(asked, (address, tensor.data_ptr()), strict=True):
+        assert first % (2 << 20) == nbytes % (2 << 20) == 0
+        assert start <= first
+        assert first + nbytes <= start + (5 << 20)
+        assert nbytes >= 2 << 20
+        assert advice == 14

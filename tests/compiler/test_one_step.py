@@ -1,0 +1,46 @@
+"""Calls of one step read weights as they lie, or pack blocks of them: the bits stay the same."""
+
+import pytest
+import torch
+
+import elman
+from tests.compiler.problem import Problem
+from tests.compiler.targets import each_isa, force
+from tests.compiler.test_bits import same_results
+from tests.compiler.test_layouts import inside, shifted, spread, turned
+
+
+@each_isa
+@pytest.mark.parametrize("B", [1, 3, 9])
+@pytest.mark.parametrize("H", [5, 48, 70])
+def test_bits_do_not_depend_on_how_weights_lie(row, B, H):
+    with force(row), elman.set_path("kernel"):
+        expected = Problem("LSTM", T=1, B=B, H=H, I=37, dtype=torch.float32).run()
+        for layout in (spread, shifted, inside, turned):
+            other = Problem("LSTM", T=1, B=B, H=H, I=37, dtype=torch.float32)
+            for name, tensor in other.tensors.items():
+                if "weight" in name:
+                    other.tensors[name] = layout(tensor)
+            same_results(other.run(), expected)
+
+
+@each_isa
+@pytest.mark.parametrize("cell", ["GRU", "GRUBefore", "Projected", "LayerNorm"])
+@pytest.mark.parametrize("B", [1, 4])
+def test_one_step_gives_the_bits_of_the_first_of_two(row, cell, B):
+    with force(row), elman.set_path("kernel"), torch.no_grad():
+        for H, features in ((20, 7), (50, 32)):
+            sizes = {"B": B, "H": H, "I": features, "dtype": torch.float32}
+            two, one = Problem(cell, T=2, **sizes), Problem(cell, T=1, **sizes)
+            one.tensors = {n: t[:1] if n == "x" else t for n, t in two.tensors.items()}
+            assert torch.equal(one.run()["output"], two.run()["output"][:1])
+
+
+def test_numbers_that_are_none_stay_with_their_units():
+    """A row of weights that is NaN, at the end of a matrix whose units are read in pairs."""
+    rnn = elman.RNN(20, 19)
+    with elman.set_path("kernel"), torch.no_grad():
+        rnn.weight_ih_l0[-1] = float("nan")
+        output, _ = rnn(torch.ones(1, 1, 20))
+    assert output[..., -1].isnan().all()
+    assert output[..., :-1].isfinite().all()
