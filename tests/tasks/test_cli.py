@@ -26,7 +26,7 @@ def test_train_and_predict(run, table, tmp_path):
     assert (status, err) == (0, "")
     assert "300 texts: " in out
     assert "2 of 302 rows can't be used and are left out:\n  1 row: no 'text' (line 302)\n" in out
-    assert re.search(r"\d+ are longer than 20 characters; the rest of those is not read", out)
+    assert re.search(r"\d+ texts longer than 20 characters: the rest is not read", out)
     assert re.search(r"\d+ to learn from, \d+ held out", out)
     for name in ("elman.RNN", "torch.nn.RNN"):
         assert re.search(rf"^{name}, epoch 8/8  loss 0\.\d+  accuracy .*  held out ", out, re.M)

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from .classifier import SequenceClassifier
 from .data import Table, split_rows
+from .data.findings import count
 from .data.split import shared
 from .data.text import TOKENS
 from .errors import TaskError
@@ -118,7 +119,12 @@ def _twin(model: SequenceClassifier) -> SequenceClassifier:
 def _describe(table: Table, model: SequenceClassifier, console: Console) -> None:
     """What is noteworthy about the texts."""
     counts = Counter(table.labels).most_common()
-    kinds = ", ".join(f"{count:,} {label}" for label, count in counts[:10])
+    if len(counts) < 2:
+        raise TaskError(
+            f"{table.source['file']}: every text has the label {counts[0][0]!r}; expected at least "
+            "two different labels."
+        )
+    kinds = ", ".join(f"{number:,} {label}" for label, number in counts[:10])
     more = f" and {len(counts) - 10} more labels" if len(counts) > 10 else ""
     console.print(f"{len(table.texts):,} texts: {kinds}{more}")
     (commonest, most), (rarest, fewest) = counts[0], counts[-1]
@@ -132,8 +138,8 @@ def _describe(table: Table, model: SequenceClassifier, console: Console) -> None
     long = sum(len(TOKENS[model.tokens](text)) > model.max_length for text in table.texts)
     if long:
         console.print(
-            f"{long:,} are longer than {model.max_length} {model.tokens}; the rest of those is "
-            "not read"
+            f"{count(long, 'text')} longer than {model.max_length} {model.tokens}: the rest is not "
+            "read"
         )
 
 
@@ -143,8 +149,6 @@ def _split(
     """Training and held-out rows, and what the report says on how they came about."""
     if job.valid is not None:
         job.valid.check_labels(set(table.labels), job.valid.source["file"])
-        if len(set(table.labels)) < 2:
-            raise TaskError(f"There is one label, {table.labels[0]!r}; expected at least two.")
         for note in job.valid.notes:
             console.print(f"Of the held-out texts: {note}")
         if known := shared(table.texts, job.valid.texts):

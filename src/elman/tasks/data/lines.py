@@ -23,9 +23,10 @@ class Lines:
         self._utf8 = self._gb18030 = self._other = False  # what the lines beyond ASCII were
         self._file = open_file(path)
         begin = self._file.read(3)
-        if begin[:2] in UTF_16:
+        if begin[:2] in UTF_16 or b"\0" in begin:
             self._file.close()
-            raise TaskError(f"{path}: is UTF-16; {conversion(path, 'UTF-16')}.")
+            order = "" if begin[:2] in UTF_16 else "BE" if begin[:1] == b"\0" else "LE"
+            raise TaskError(f"{path}: is UTF-16; {conversion(path, f'UTF-16{order}')}.")
         self.back(0, len(BOM) if begin == BOM else 0)
 
     def __enter__(self) -> "Lines":

@@ -74,11 +74,7 @@ def _separated_rows(
             except StopIteration:
                 break
             except csv.Error as error:
-                findings.reject(
-                    begin,
-                    "double quotes that don't match",
-                    f"{error}; quotes must close, and a double quote inside is written twice",
-                )
+                findings.reject(begin, *_wrong(str(error)))
                 # Where the row was meant to end nobody knows: its other lines are read anew.
                 lines.back(begin - 1, offset)
                 next(lines)
@@ -100,6 +96,16 @@ def _separated_rows(
     if spanning:
         several = f"{count(len(spanning), 'row')} over several lines"
         findings.notes.append(f"{several} ({places(spanning)})")
+
+
+def _wrong(error: str) -> tuple[str, str]:
+    """What the csv module means: the reason, and more on it."""
+    if "new-line" in error:
+        return "a carriage return inside a value", "put double quotes around the value"
+    if "NUL" in error:  # in Python 3.10
+        return "a NUL byte", "remove it"
+    remedy = "quotes must close, and a double quote inside is written twice"
+    return "double quotes that don't match", f"{error}; {remedy}"
 
 
 def _json_rows(path: Path, columns: Sequence[str], findings: Findings) -> Iterator[Row]:
