@@ -16,7 +16,6 @@ from .data.text import TOKENS
 from .errors import TaskError
 from .folder import CONFIG
 from .model import layer_name
-from .report.evaluation import Evaluation
 from .report.pictures import save_pictures
 from .report.record import describe, write_report
 from .report.scores import Rows, Run, train, train_baseline
@@ -65,8 +64,12 @@ def _run_job(table: Table, model: SequenceClassifier, job: Job, console: Console
         console.print(_what_is_left(model, job))
         raise
     if rank() == 0:
-        report = {"data": describe(table), "split": split, "seed": model.seed_}
-        _report(report, model, runs[0].evaluation, job.output, console)
+        found, epochs = runs[0].evaluation, model.training_["epochs"]
+        report = {"data": describe(table), "split": split, "evaluation": found.as_json()}
+        write_report(job.output, report)
+        console.print("\nOn the held-out texts:")
+        show_evaluation(found, console)
+        console.print(f"\n{save_pictures(job.output, found, epochs)}")
     if twin:
         runs.append(_train(twin, train_rows, valid_rows, console))
     if rank():
@@ -85,27 +88,6 @@ def _run_job(table: Table, model: SequenceClassifier, job: Job, console: Console
         f'Use it with: elman predict {job.output} "TEXT"'
     )
     return runs
-
-
-def _report(
-    report: dict[str, Any],
-    model: SequenceClassifier,
-    found: Evaluation,
-    folder: Path,
-    console: Console,
-) -> None:
-    """What the saved model is worth: in its folder, and on the console."""
-    epochs = model.training_["epochs"]
-    report = {
-        **report,
-        "threads": torch.get_num_threads(),
-        "epochs": epochs,
-        "evaluation": found.as_json(),
-    }
-    write_report(folder, report)
-    console.print("\nOn the held-out texts:")
-    show_evaluation(found, console)
-    console.print(f"\n{save_pictures(folder, found, epochs)}")
 
 
 def _twin(model: SequenceClassifier) -> SequenceClassifier:

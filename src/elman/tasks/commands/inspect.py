@@ -40,7 +40,7 @@ def inspect(
         + (", ..." if len(labels) > 10 else ""),
         "reads": f"at most {classifier.max_length} {classifier.tokens} of a text, and knows "
         f"{len(classifier.vocabulary_.tokens):,}",
-        **facts(model),
+        **facts(model, classifier.training_),
     }
     show_facts(about, terminal)
     terminal.print()

@@ -50,7 +50,7 @@ PANELS: dict[str, dict[str, str]] = {
 PANEL = {name: panel for panel, names in PANELS.items() for name in names}
 NAMES = {"random_state": "seed"}  # other than in Python
 # Of parameters that take several types in Python; a str is JSON or, if it isn't, itself.
-TYPES = {
+TYPES: dict[str, Any] = {
     **dict.fromkeys(("cell", "hidden_size", "recurrent", "class_weight"), str),
     "random_state": int,
 }

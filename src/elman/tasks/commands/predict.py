@@ -73,6 +73,8 @@ def predict(
                     print(f"{labels[best]}\t{chances[best]:.3f}\t{' '.join(one.split())}")
             answered += len(good)
             sys.stdout.flush()
+        if file and not answered and not findings:
+            print(f"elman: {file}: has no rows", file=sys.stderr)
     finally:
         if cut:
             limit = f"only the first {classifier.max_length} {classifier.tokens} are read"

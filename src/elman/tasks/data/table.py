@@ -1,6 +1,5 @@
 """Tables of texts and labels, from any file that can be read; the texts are on disk."""
 
-import hashlib
 from array import array
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +25,6 @@ class Table:
     lines: np.ndarray  # (B,) int64; of a folder: the numbers of its files
     notes: list[str] = field(default_factory=list)  # for the user's eyes
     unit: str = "line"  # what `lines` counts: line, row or file
-    fingerprint: str = ""  # SHA-256 of the labels and texts in their order
     files: Sequence[str] | None = None  # of a folder: their names
     source: dict[str, str] = field(default_factory=dict)  # where all this comes from
 
@@ -60,7 +58,6 @@ class TableWriter:
         self._texts, self._names = Spool(np.uint8), Spool(np.uint8)
         self._codes, self._lines = array("i"), array("q")
         self._labels: dict[str, int] = {}
-        self._digest = hashlib.sha256()
 
     def __enter__(self) -> "TableWriter":
         return self
@@ -76,8 +73,6 @@ class TableWriter:
         """Add a row: its line, or its file's name; its text in UTF-8; its label."""
         self._texts.append(text)
         self._codes.append(self._labels.setdefault(label, len(self._labels)))
-        name = label.encode()  # with the lengths no two tables give the same bytes
-        self._digest.update(b"%d %d %s%s" % (len(name), len(text), name, text))
         if isinstance(place, str):
             self._names.append(place.encode(errors="replace"))
         self._lines.append(place if isinstance(place, int) else len(self._codes))
@@ -91,7 +86,6 @@ class TableWriter:
             np.array(self._lines, np.int64),
             notes,
             unit,
-            self._digest.hexdigest(),
             names if len(names) else None,
             source,
         )

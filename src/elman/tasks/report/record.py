@@ -12,7 +12,10 @@ import numpy as np
 import elman
 
 from ..data import Table
+from ..data.findings import count
+from ..data.fingerprint import fingerprint
 from ..errors import TaskError
+from ..folder import CONFIG
 
 REPORT = "report.json"
 
@@ -49,24 +52,26 @@ def read_report(folder: Path) -> dict[str, Any]:
     return report
 
 
-def facts(folder: Path) -> dict[str, str]:
-    """What the report of a model tells of its training, in words."""
-    report = read_report(folder)
-    if not report:
-        return {"training": f"unknown: there is no {REPORT}"}
+def facts(folder: Path, training: Mapping[str, Any]) -> dict[str, str]:
+    """What a model's folder tells of its training and of its scores, in words."""
+    report, found = read_report(folder), {}
     try:
-        data, scores = report["data"], report["evaluation"]
-        losses = [f"{epoch['train_loss']:.3f}" for epoch in report["epochs"]]
-        return {
-            "data": f"{data['texts']:,} texts of {data['file']}, SHA-256 {data['sha256']}",
-            "training": f"{len(losses)} epochs, seed {report['seed']}; losses {', '.join(losses)}",
-            "scores": f"accuracy {scores['accuracy']:.1%}, macro F1 {scores['macro_f1']:.1%} on "
-            f"{scores['texts']:,} held-out texts",
-            "made by": ", ".join(f"{name} {number}" for name, number in report["made_by"].items()),
-        }
+        if data := report.get("data"):
+            found["data"] = f"{data['texts']:,} texts of {data['file']}, SHA-256 {data['sha256']}"
+        if "command" in training:
+            found["command"] = str(training["command"])
+        if losses := [f"{epoch['train_loss']:.3f}" for epoch in training.get("epochs", ())]:
+            found["losses"] = f"{', '.join(losses)} in {count(len(losses), 'epoch')}"
+        if scores := report.get("evaluation"):
+            found["scores"] = (
+                f"accuracy {scores['accuracy']:.1%}, macro F1 {scores['macro_f1']:.1%} on "
+                f"{scores['texts']:,} held-out texts"
+            )
+        made_by = report.get("made_by", {}).items()
+        return {**found, "versions": ", ".join(f"{name} {number}" for name, number in made_by)}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise TaskError(
-            f"{folder / REPORT}: is not as elman writes it ({error}); remove it."
+            f"{folder}: {REPORT} or 'training' in {CONFIG} is not as elman writes it ({error})."
         ) from None
 
 
@@ -81,7 +86,6 @@ def describe(table: Table) -> dict[str, Any]:
     labels, counts = np.unique(table.labels, return_counts=True)
     return {
         **table.source,
-        "texts": len(table.texts),
+        **fingerprint(table.texts, table.labels),
         "labels": dict(zip(labels.tolist(), counts.tolist(), strict=True)),
-        "sha256": table.fingerprint,
     }
