@@ -60,7 +60,9 @@ def table(rows, tmp_path_factory):
 @pytest.fixture(scope="session")
 def model(rows, tmp_path_factory):
     """The folder of a small model of the task."""
-    small = SequenceClassifier(embedding_size=8, hidden_size=8, batch_size=16, epochs=6, lr=0.02)
+    small = SequenceClassifier(
+        cell="rnn", embedding_size=8, hidden_size=8, batch_size=16, epochs=6, lr=0.02
+    )
     folder = tmp_path_factory.mktemp("models") / "words"
     small.fit(*rows).save(folder)
     return folder

@@ -16,6 +16,7 @@ import elman
 from elman.tasks import SequenceClassifier, TaskError
 
 SMALL = {"embedding_size": 12, "hidden_size": 12, "epochs": 6, "batch_size": 16, "lr": 0.02}
+SMALL |= {"token_dropout": 0.0, "dropout": 0.3}
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,7 @@ def test_what_is_too_long_is_cut_and_counted(rows, unseen):
 
 
 def test_layers_dropout_and_one_direction(rows, unseen):
-    model = SequenceClassifier(**SMALL, num_layers=2, dropout=0.2, bidirectional=False).fit(*rows)
+    model = SequenceClassifier(**SMALL, num_layers=2, bidirectional=False).fit(*rows)
     assert model.score(*unseen) > 0.9
     assert model.net_.module_.rnn.num_layers == 2
 
@@ -279,6 +280,7 @@ def test_an_unfitted_model_says_so():
         ("embedding_size", 0, "embedding_size must be a whole number from 1 to 65,536. Got 0."),
         ("num_layers", True, "num_layers must be a whole number from 1 to 256. Got True."),
         ("epochs", 1.5, "epochs must be a whole number from 1 to 2,147,483,647. Got 1.5."),
+        ("token_dropout", -0.1, "token_dropout must be at least 0 and below 1. Got -0.1."),
         ("dropout", 1.0, "dropout must be at least 0 and below 1. Got 1.0."),
         ("lr", -1, "lr must be a positive number. Got -1."),
         ("bidirectional", "yes", "bidirectional must be True or False. Got 'yes'."),

@@ -28,9 +28,9 @@ def test_train_and_predict(run, table, tmp_path):
     assert "2 of 302 rows can't be used and are left out:\n  1 row: no 'text' (line 302)\n" in out
     assert re.search(r"\d+ texts longer than 20 characters: the rest is not read", out)
     assert re.search(r"\d+ to learn from, \d+ held out", out)
-    for name in ("elman.RNN", "torch.nn.RNN"):
+    for name in ("elman.GRU", "torch.nn.GRU"):
         assert re.search(rf"^{name}, epoch 8/8  loss 0\.\d+  accuracy .*  held out ", out, re.M)
-        row = re.search(rf"^{name} +(\S+)% +\S+% +\S+ +0\.6\d{{6}} *$", out, re.M)
+        row = re.search(rf"^{name} +(\S+)% +\S+% +\S+ +0\.[67]\d{{6}} *$", out, re.M)
         assert float(row[1]) > 90
     assert re.search(r"^TF-IDF \+ logistic regression +\S+% +\S+% *$", out, re.M)
     assert "The first steps' losses agree (" in out

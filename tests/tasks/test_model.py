@@ -6,6 +6,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence
 
 import elman
 from elman.tasks import TaskError
+from elman.tasks.data.text import UNKNOWN
 from elman.tasks.model import CELLS, TextRNN, find_cell, make_layers
 from elman.tasks.pooling import POOLINGS, max_and_mean
 
@@ -15,7 +16,8 @@ LENGTHS = [[1], [4, 4, 4], [5, 3, 3, 1], [2, 7, 1, 7, 6]]
 def model(backend="elman", **options):
     torch.manual_seed(0)
     sizes = {"embedding_size": 5, "hidden_size": 6, "num_layers": 1, "bidirectional": True}
-    how = {"cell": "rnn", "recurrent": None, "pooling": "max_mean", "dropout": 0.5}
+    how = {"cell": "rnn", "recurrent": None, "pooling": "max_mean"}
+    how |= {"token_dropout": 0.2, "dropout": 0.5}
     options = sizes | how | {"backend": backend} | options
     return TextRNN(30, 3, **options).eval()
 
@@ -107,6 +109,18 @@ def test_both_backends_are_one_model(options, lengths):
         results.append([scores, *(p.grad for p in network.parameters())])
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
+def test_tokens_are_hidden_in_training_alone():
+    network, read = model(token_dropout=0.25), []
+    network.embedding.register_forward_pre_hook(lambda _, arguments: read.append(arguments[0]))
+    packed = pack_sequence(texts([2000]))
+    for training in (True, False):
+        network.train(training)(packed)
+    hidden = read[0] != packed.data
+    assert 0.2 < hidden.float().mean() < 0.3
+    assert (read[0][hidden] == UNKNOWN).all()
+    assert torch.equal(read[1], packed.data)
 
 
 def test_the_last_of_pooling_is_the_final_state_of_each_direction():

@@ -44,7 +44,14 @@ def whole(y):
 
 
 SMALL = OnNumbers(
-    tokens="words", embedding_size=8, hidden_size=4, min_count=1, dropout=0.0, epochs=8, lr=0.03
+    tokens="words",
+    embedding_size=8,
+    hidden_size=4,
+    min_count=1,
+    token_dropout=0.0,
+    dropout=0.0,
+    epochs=8,
+    lr=0.03,
 )
 
 

@@ -8,7 +8,14 @@ from elman.tasks import SequenceClassifier, TaskError
 from elman.tasks.data.fingerprint import fingerprint
 from elman.tasks.training.schedule import out_of_patience
 
-SMALL = {"embedding_size": 8, "hidden_size": 8, "batch_size": 16, "dropout": 0.0, "lr": 0.1}
+SMALL = {
+    "embedding_size": 8,
+    "hidden_size": 8,
+    "batch_size": 16,
+    "token_dropout": 0.0,
+    "dropout": 0.0,
+    "lr": 0.1,
+}
 
 
 @pytest.fixture(scope="module")

@@ -92,7 +92,10 @@ RULES = {
         | {"merge": str, "proj_size": int}
     ),
     "pooling": _one_of(POOLINGS),
-    "dropout": Rule(lambda value: _is_number(value) and 0 <= value < 1, "at least 0 and below 1"),
+    **dict.fromkeys(
+        ("token_dropout", "dropout"),
+        Rule(lambda value: _is_number(value) and 0 <= value < 1, "at least 0 and below 1"),
+    ),
     "class_weight": Rule(
         _is_class_weight, "None, 'balanced', or a dict of a positive number for each label"
     ),
@@ -171,3 +174,14 @@ def check_labels(
             f"{name_y} has {len(kinds)} class{'es' * (len(kinds) != 1)}; there must be at least "
             f"{fewest} different labels."
         )
+
+
+def as_targets(labels: np.ndarray, classes: np.ndarray, name: str = "y") -> np.ndarray:
+    """The labels' numbers among the classes, (B,) int64, if all of them are there."""
+    known = classes.tolist()
+    if unknown := sorted(set(labels.tolist()) - set(known), key=str):
+        raise TaskError(
+            f"{name} has labels that were not there in training: "
+            f"{', '.join(map(repr, unknown[:5]))}; expected {', '.join(map(repr, known[:20]))}."
+        )
+    return np.searchsorted(classes, labels)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,10 +15,8 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 
-import elman
-
 from . import folder as model_folder
-from .checks import as_labels, check_labels, check_parameters, check_texts
+from .checks import as_labels, as_targets, check_labels, check_parameters, check_texts
 from .data.fingerprint import fingerprint
 from .data.text import TOKENS, Ragged, Vocabulary
 from .errors import TaskError
@@ -36,7 +33,7 @@ AT_ONCE = 256  # texts that are predicted together
 #: The parameters that make the network.
 NETWORK = (
     *("cell", "embedding_size", "hidden_size", "num_layers", "bidirectional", "recurrent"),
-    *("pooling", "dropout", "backend"),
+    *("pooling", "token_dropout", "dropout", "backend"),
 )
 
 
@@ -57,6 +54,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         recurrent: further arguments of `elman.Recurrent` by name, such as `{"residual": True}`.
         pooling: how a text's steps become one: "max", "mean", "max_mean" (both, side by side), or
             "last", what each direction puts out at the end of its way.
+        token_dropout: share of the tokens that are read as unknown in training.
         dropout: share of the features set to zero in training, at the network's entrance, between
             its layers, and before its last layer.
         class_weight: how much a text of each label counts in training: None for equally much,
@@ -88,19 +86,20 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        cell: CellLike = "rnn",
+        cell: CellLike = "gru",
         tokens: str = "characters",
         embedding_size: int = 64,
-        hidden_size: int | Sequence[int] = 96,
+        hidden_size: int | Sequence[int] = 64,
         num_layers: int = 1,
         bidirectional: bool = True,
         recurrent: Mapping[str, Any] | None = None,
         pooling: str = "max_mean",
-        dropout: float = 0.3,
+        token_dropout: float = 0.3,
+        dropout: float = 0.5,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         max_length: int = 200,
         min_count: int = 2,
-        epochs: int = 5,
+        epochs: int = 8,
         batch_size: int = 64,
         lr: float = 3e-3,
         patience: int | None = None,
@@ -115,6 +114,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         self.bidirectional = bidirectional
         self.recurrent = recurrent
         self.pooling = pooling
+        self.token_dropout = token_dropout
         self.dropout = dropout
         self.class_weight = class_weight
         self.max_length = max_length
@@ -156,7 +156,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         labels = as_labels(y)
         check_labels(labels, len(texts))
         self._begin(texts, labels)
-        train, self.truncated_ = self._encode(texts, self._targets(labels, "y"))
+        train, self.truncated_ = self._encode(texts, as_targets(labels, self.classes_))
         data = {"train": fingerprint(texts, labels.tolist())}
         held_out = None
         if valid is not None:
@@ -206,7 +206,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
             self.training_ = surroundings()
         elif classes is not None and set(classes) != set(self.classes_.tolist()):
             raise TaskError(f"classes must be those of the first call: {self.classes_.tolist()}.")
-        rows, self.truncated_ = self._encode(texts, self._targets(labels, "y"))
+        rows, self.truncated_ = self._encode(texts, as_targets(labels, self.classes_))
         self.net_.lr, self.net_.batch_size = self.lr, self.batch_size
         run_pass(self.net_, rows)
         self.training_["epochs"] = self.net_.summary()
@@ -237,7 +237,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         """The share of texts whose label is predicted; all labels must occur in training."""
         check_is_fitted(self, "net_")
         labels = as_labels(y)
-        self._targets(labels, "y")
+        as_targets(labels, self.classes_)
         return super().score(X, labels, sample_weight)
 
     def save(self, folder: str | Path) -> None:
@@ -253,11 +253,6 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
             "labels": labels,
             "vocabulary": self.vocabulary_.tokens,
             "training": self.training_,
-            "written_by": {
-                "elman": elman.__version__,
-                "torch": torch.__version__,
-                "python": platform.python_version(),
-            },
         }
         model_folder.write_folder(folder, self.net_.module_.state_dict(), config)
 
@@ -327,16 +322,6 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         if isinstance(self.random_state, (int, np.integer)):
             self.seed_ = int(self.random_state)
 
-    def _targets(self, labels: np.ndarray, name: str) -> np.ndarray:
-        """The labels' numbers in `classes_`, (B,) int64, if all of them are there."""
-        known = self.classes_.tolist()
-        if unknown := sorted(set(labels.tolist()) - set(known), key=str):
-            raise TaskError(
-                f"{name} has labels that were not there in training: "
-                f"{', '.join(map(repr, unknown[:5]))}; expected {', '.join(map(repr, known[:20]))}."
-            )
-        return np.searchsorted(self.classes_, labels)
-
     def _class_weights(self, labels: np.ndarray) -> np.ndarray | None:
         """What `class_weight` means for the labels: (len(classes_),)."""
         if self.class_weight is None:
@@ -391,5 +376,5 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         """Held-out texts, whose labels must all occur in training."""
         texts, labels = check_texts(X, "valid[0]"), as_labels(y)
         check_labels(labels, len(texts), "valid[0]", "valid[1]", fewest=1)
-        rows, _ = self._encode(texts, self._targets(labels, "valid[1]"))
+        rows, _ = self._encode(texts, as_targets(labels, self.classes_, "valid[1]"))
         return rows, fingerprint(texts, labels.tolist())

@@ -6,6 +6,7 @@
 import hashlib
 import json
 import os
+import platform
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+
+import elman
 
 from .errors import TaskError
 
@@ -38,6 +41,11 @@ def write_folder(
         "format": FORMAT,
         "version": VERSION,
         **config,
+        "written_by": {
+            "elman": elman.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
         "sha256": hashlib.sha256(weights).hexdigest(),
     }
     # NumPy's numbers as Python's; half of a surrogate pair as JSON's escape.

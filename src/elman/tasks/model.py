@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 import elman
 from elman.cells import CATALOGUE, GRU, LSTM, Elman
 
-from .data.text import PADDING
+from .data.text import PADDING, UNKNOWN
 from .errors import TaskError
 from .pooling import POOLINGS
 
@@ -115,6 +115,7 @@ class TextRNN(nn.Module):
         bidirectional: bool,
         recurrent: Mapping[str, Any] | None,
         pooling: str,
+        token_dropout: float,
         dropout: float,
         backend: Backend,
     ) -> None:
@@ -140,11 +141,14 @@ class TextRNN(nn.Module):
         self.pooling = pooling
         features = POOLINGS[pooling].features * self.forward_size * (2 if both else 1)
         self.output = nn.Linear(features, labels)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout, self.token_dropout = nn.Dropout(dropout), token_dropout
 
     def forward(self, texts: PackedSequence) -> Tensor:
         """Scores (B, labels) of packed ids, in the order that the texts had before packing."""
-        embedded = self.dropout(self.embedding(texts.data))
+        ids = texts.data
+        if self.training and self.token_dropout:
+            ids = ids.masked_fill(torch.rand(ids.shape) < self.token_dropout, UNKNOWN)
+        embedded = self.dropout(self.embedding(ids))
         read, _ = self.rnn(texts._replace(data=embedded))
         pool = POOLINGS[self.pooling].pool
         pooled = pool(read.data, texts.batch_sizes, self.forward_size)

@@ -33,6 +33,7 @@ PANELS: dict[str, dict[str, str]] = {
         "bidirectional": "Read the texts from the end, too.",
         "recurrent": "Further arguments of elman.Recurrent, as a JSON object.",
         "pooling": "How a text's steps become one: max, mean, max_mean or last.",
+        "token_dropout": "Share of the tokens that are read as unknown in training.",
         "dropout": "Share of the features set to zero in training.",
         "max_length": "Tokens of a text that are read.",
         "min_count": "Rarer tokens share the id 'unknown'.",
