@@ -8,14 +8,13 @@ product of each step into ``z``; from it, three kinds of sums follow that need n
 from __future__ import annotations
 
 from ..expr import Node
-from . import pack, tile, turned
 from .chunks import CHUNK
 from .forward import read_given, walk_step
 from .frame import COMMON, Frame, Target, define_helpers, extern, parameters
 from .graph import Store
 from .ir import Int, Module
 from .outer import emit_outer, z_at
-from .pack import Panel, panel_x, panels_of
+from .panel import Panel, define_tiles, panel_x, panels_of
 from .plan import Plan
 from .stage import Spot, Stages
 
@@ -50,12 +49,7 @@ def emit(plan: Plan, target: Target) -> Module:
     """The module of the backward pass."""
     module = Module()
     define_helpers(module, target)
-    pack.define_parts(module, target)
-    for shape in dict.fromkeys((target.bulk, target.step)):
-        tile.define(module, target.isa, target.dtype, shape)
-        if target.step.rows == 1:
-            turned.define(module, target.isa, target.dtype, shape)
-        pack.define(module, target, shape)
+    define_tiles(module, target)
     _rows(module, plan, target)
     _inputs(module, plan, target)
     _list_rows(module, plan, target)

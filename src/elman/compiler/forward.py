@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from ..cell import Step
 from ..expr import Node
-from . import pack, tile, turned
 from .frame import COMMON, Frame, Target, define_helpers, extern, parameters
 from .graph import Program, Store
 from .ir import Int, Module
-from .pack import Panel, panel_x, panels_of
+from .panel import Panel, define_tiles, panel_x, panels_of
 from .plan import Plan, products_of
 from .stage import Spot, Stages
 
@@ -37,12 +36,7 @@ def emit(plan: Plan, target: Target, training: bool) -> Module:
     module = Module()
     program = plan.train if training else plan.infer
     define_helpers(module, target)
-    pack.define_parts(module, target)
-    for shape in dict.fromkeys((target.bulk, target.step)):
-        tile.define(module, target.isa, target.dtype, shape)
-        if target.step.rows == 1:
-            turned.define(module, target.isa, target.dtype, shape)
-        pack.define(module, target, shape)
+    define_tiles(module, target)
     _rows(module, plan, program, target, training)
     _entry(module, plan, program, target)
     return module

@@ -16,7 +16,7 @@ from ..expr import PRIMITIVES, Node
 from .frame import Frame
 from .graph import PRODUCTS, Program, Stage, Store
 from .ir import Int
-from .pack import panels_of
+from .panel import panels_of
 from .plan import sums_of
 
 

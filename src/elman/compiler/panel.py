@@ -1,0 +1,190 @@
+"""Matrices as tiles read them, and when they are packed.
+
+A call of many steps packs each matrix once. A call of one step reads each weight once: there the
+panel is *fleeting*. Every block of it is packed into the same memory just before it is used, and
+has not left the nearest caches by then; or a tile reads the matrix itself, and nothing is packed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..cell import Step
+from ..expr import Node
+from . import pack, tile, turned
+from .frame import Frame, Target
+from .graph import Program
+from .ir import Function, Int, Module
+from .plan import products_of
+from .tile import Shape
+
+#: A matrix from some unit on: address, strides of units and k, units that there are; the memory
+#: that its block is packed into, units of the block, length of the sum; rows of the batch.
+_MATRIX = (
+    *(("ptr", "matrix"), ("i64", "unit_stride"), ("i64", "k_stride"), ("i64", "units")),
+    *(("ptr", "panel"), ("i64", "size"), ("i64", "k"), ("i64", "B")),
+)
+_TILE = tile.PARAMS[:6]  # acc, init and a, with their strides
+
+
+def define_tiles(module: Module, target: Target) -> None:
+    """Adds the functions that multiply, and those that pack, for both shapes of a kernel."""
+    pack.define_parts(module, target)
+    for shape in dict.fromkeys((target.bulk, target.step)):
+        tile.define(module, target.isa, target.dtype, shape)
+        pack.define(module, target, shape)
+        if target.step.rows == 1:
+            turned.define(module, target.isa, target.dtype, shape)
+        _define_refill(module, target, shape)
+        _define_fleeting(module, target, shape)
+
+
+def _in_place(f: Function) -> str:
+    """Whether a tile reads the matrix itself: whole vectors of units, side by side."""
+    inside = f.compare("sle", "%size", "%units")
+    return f.op(f"and i1 {inside}, {f.compare('eq', '%unit_stride', 1)}")
+
+
+def _turned(f: Function, target: Target) -> str:
+    """Whether one row is multiplied with squares of the matrix, see ``turned``."""
+    if target.step.rows > 1:
+        return "false"
+    return f.op(f"and i1 {f.compare('eq', '%B', 1)}, {f.compare('eq', '%k_stride', 1)}")
+
+
+def _define_refill(module: Module, target: Target, shape: Shape) -> None:
+    """Packs a block of a fleeting panel, unless the matrix is read itself."""
+    f = Function(module, f"refill_{shape.name}", _MATRIX)
+    read = f.op(f"or i1 {_in_place(f)}, {_turned(f, target)}")
+    with f.when(f.op(f"xor i1 {read}, true")):
+        names = "panel", "matrix", "unit_stride", "k_stride", "units", "size", "k"
+        given = [(kind, f"%{name}") for (kind, _), name in zip(pack.PARAMS, names, strict=True)]
+        f.call(f"pack_{shape.name}", *given)
+
+
+def _define_fleeting(module: Module, target: Target, shape: Shape) -> None:
+    """A tile with a block of a fleeting panel."""
+    params = (*_TILE, *_MATRIX, ("i64", "rows"))
+    f = Function(module, f"fleeting_{shape.name}", params)
+    width = f.div("%size", target.isa.lanes(target.dtype))
+
+    def packed() -> Int:
+        there = _in_place(f)
+        b = f.op(f"select i1 {there}, ptr %matrix, ptr %panel")
+        b_k = f.select(there, "%k_stride", "%size")
+        before = [(kind, f"%{name}") for kind, name in _TILE]
+        sizes = ("i64", "%k"), ("i64", "%rows"), ("i64", width)
+        f.call(shape.name, *before, ("ptr", b), ("i64", b_k), *sizes)
+        return 0
+
+    def single() -> Int:
+        row = f.load("ptr", "%a")
+        sums = ("ptr", "%acc"), ("ptr", "%init"), ("ptr", row), ("i64", "%a_k")
+        matrix = ("ptr", "%matrix"), ("i64", "%unit_stride")
+        sizes = ("i64", "%k"), ("i64", "%units"), ("i64", width)
+        f.call(turned.name(shape), *sums, *matrix, *sizes)
+        return 0
+
+    if target.step.rows > 1:
+        packed()
+    else:
+        f.either(_turned(f, target), "i64", single, packed)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A matrix and the memory that it is packed into. Strides are those of (units, k), sizes are
+    (units, padded units, k)."""
+
+    frame: Frame
+    shape: Shape
+    panel: str
+    matrix: str
+    strides: tuple[Int, Int]
+    sizes: tuple[Int, Int, Int]
+
+    def fill(self) -> None:
+        """Packs the whole matrix, unless the panel is fleeting."""
+        numbers = [("i64", x) for x in (*self.strides, *self.sizes)]
+        f = self.frame.f
+        with f.when(f.compare("eq", self.frame.slot("fleeting"), 0)):
+            f.call(f"pack_{self.shape.name}", ("ptr", self.panel), ("ptr", self.matrix), *numbers)
+
+    def refill(self, unit: Int, size: Int) -> None:
+        """Packs a block of units, if the panel is fleeting and the matrix not read itself."""
+        f = self.frame.f
+        with f.when(self._fleeting()):
+            f.call(f"refill_{self.shape.name}", *self._from(unit, size))
+
+    def multiply(
+        self,
+        block: tuple[Int, Int],
+        acc: tuple[str, Int],
+        init: tuple[str, Int],
+        a: tuple[str, Int],
+        rows: Int,
+    ) -> None:
+        """A tile with the block of so many units from a unit on; for the rest see ``tile``."""
+        f, frame, (unit, size), k = self.frame.f, self.frame, block, self.sizes[2]
+
+        def packed() -> Int:
+            b = frame.at(self.panel, (unit, k)), size
+            frame.call_tile(self.shape, acc, init, a, b, (k, rows, f.div(size, frame.v.lanes)))
+            return 0
+
+        def fleeting() -> Int:
+            before = [x for p in (acc, init, a) for x in (("ptr", p[0]), ("i64", p[1]))]
+            given = *before, *self._from(unit, size), ("i64", rows)
+            f.call(f"fleeting_{self.shape.name}", *given)
+            return 0
+
+        f.either(self._fleeting(), "i64", fleeting, packed)
+
+    def _fleeting(self) -> str:
+        return self.frame.f.compare("ne", self.frame.slot("fleeting"), 0)
+
+    def _from(self, unit: Int, size: Int) -> list[tuple[str, Int]]:
+        """The matrix from a unit on, see ``_MATRIX``."""
+        matrix = self.frame.at(self.matrix, (unit, self.strides[0]))
+        left = self.frame.f.sub(self.sizes[0], unit)
+        values = matrix, *self.strides, left, self.panel, size, self.sizes[2], self.frame.slot("B")
+        return [(kind, value) for (kind, _), value in zip(_MATRIX, values, strict=True)]
+
+
+def panels_of(frame: Frame, step: Step, program: Program) -> dict[Node, Panel]:
+    """The panels of a program's products. All have the same room, whatever their spaces."""
+    f, found = frame.f, {}
+    for index, product in enumerate(products_of(program)):
+        room = f.mul(frame.slot("Hp"), index)
+        panel = frame.at(frame.buffer("panels"), (room, frame.slot("H")))
+        matrix, strides, spaces = _matrix_of(frame, step, product.attr)
+        if product.op == "product_t":
+            strides, spaces = strides[::-1], spaces[::-1]
+        sizes = frame.units(spaces[0]), frame.padded(spaces[0]), frame.units(spaces[1])
+        found[product] = Panel(frame, frame.target.step, panel, matrix, strides, sizes)
+    return found
+
+
+def _matrix_of(frame: Frame, step: Step, name: str) -> tuple[str, tuple[Int, Int], tuple[str, str]]:
+    """Of a gate or further matrix: the address of its rows; of rows and columns the strides, and
+    the spaces."""
+    matrix, first, spaces = f"weight_{name}", 0, step.matrices.get(name)
+    if spaces is None:
+        matrix, spaces = "weight_hh", ("H", step.output_space)
+        first = step.u_gates.index(name)
+    rows, columns = frame.slot(f"{matrix}.r"), frame.slot(f"{matrix}.c")
+    start = (frame.f.mul(frame.slot("H"), first), rows)
+    return frame.at(frame.pointer(matrix), start), (rows, columns), spaces
+
+
+def panel_x(frame: Frame, step: Step, gate: str, index: int, turned: bool = False) -> Panel:
+    """The ``index``-th panel of ``weight_ih``, the rows of a gate; turned, those of its columns."""
+    f, strides = frame.f, (frame.slot("weight_ih.r"), frame.slot("weight_ih.c"))
+    units, inputs = frame.slot("H"), frame.slot("I")
+    first = f.mul(units, step.x_gates.index(gate))
+    matrix = frame.at(frame.pointer("weight_ih"), (first, strides[0]))
+    sizes = (units, frame.slot("Hp"), inputs)
+    if turned:
+        strides, sizes = strides[::-1], (inputs, frame.slot("Ip"), units)
+    panel = frame.at(frame.buffer("panels_x"), (f.mul(sizes[1], index), sizes[2]))
+    return Panel(frame, frame.target.bulk, panel, matrix, strides, sizes)
