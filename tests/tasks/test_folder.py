@@ -169,6 +169,11 @@ def test_a_config_that_does_not_fit(saved, fields, expected):
         ({"cell": "transformer"}, "cell must be one of rnn, "),
         ({"cell": {"name": "leaky", "leak": "x"}}, "cell Leaky: "),
         ({"cell": {"class": "Mine()", "formula": "00"}}, "the cell Mine() is one of your own, and"),
+        ({"cell": {"name": "irnn", "scale": 2**70}}, "The recurrent layers can't be made: int too"),
+        (
+            {"cell": {"name": "ugrnn", "forget_bias": None}},
+            "The recurrent layers can't be made: Co",
+        ),
         ({"cell": None}, "cell must be a name, a mapping of a 'name'"),
         ({"recurrent": {"merge": "sideways"}}, "merge must be one of"),
         ({"recurrent": {"device": "cuda"}}, "recurrent must be None, or by name some of"),

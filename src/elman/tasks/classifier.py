@@ -226,6 +226,11 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
                 part = order[done : done + len(batch)]
                 probabilities[part] = network(batch.packed).softmax(1).numpy()
                 done += len(batch)
+        if beyond := int(np.isnan(probabilities).any(1).sum()):
+            raise TaskError(
+                f"The network's states grow beyond all bounds on {beyond} of the {len(texts)} "
+                "texts; train with another cell, or a lower learning rate."
+            )
         return probabilities
 
     def predict(self, X: Iterable[str]) -> np.ndarray:

@@ -88,7 +88,7 @@ def make_layers(cell: CellLike, backend: Backend, *sizes: Any, **options: Any) -
     assert make is not None
     try:
         return make(*sizes, **options)
-    except (TypeError, ValueError) as error:
+    except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:  # torch's too
         raise TaskError(f"The recurrent layers can't be made: {error}.") from None
 
 
