@@ -61,24 +61,13 @@ class Stages:
         self.sums = {s: i for i, s in enumerate(sums_of(program))}
 
     def emit(self, first: Int, last: Int) -> None:
-        """All stages, for the rows from first to last.
-
-        The rows fall into tiles of equal size, give or take one: a last tile of few rows would
-        take almost the time of a full one.
-        """
-        f, most = self.frame.f, self.shape.rows
-        count = f.sub(last, first)
-        tiles = f.div(f.add(count, most - 1), most)
-        least = f.div(count, f.max(tiles, 1))
-        larger = f.sub(count, f.mul(least, tiles))
+        """All stages, for the rows from first to last."""
         for level, stage in enumerate(self.program.stages):
-            self._stage(level, stage, first, (tiles, least, larger))
+            self._stage(level, stage, first, last)
 
-    def _stage(self, level: int, stage: Stage, first: Int, split: tuple[Int, Int, Int]) -> None:
+    def _stage(self, level: int, stage: Stage, first: Int, last: Int) -> None:
         f, v, shape = self.frame.f, self.frame.v, self.shape
-        tiles, least, larger = split
         if stage.sums:
-            last = f.add(first, f.add(f.mul(tiles, least), larger))
             with f.loop(first, last) as each:
                 for value in stage.sums:
                     self._sum(value, each)
@@ -98,10 +87,8 @@ class Stages:
             with f.blocks(padded, block) as (unit, size):
                 for product in part.products:
                     self.panels[product].refill(unit, size)
-                with f.loop(0, tiles) as tile:
-                    row: Int = f.add(first, f.add(f.mul(tile, least), f.min(tile, larger)))
-                    more = f.select(f.compare("slt", tile, larger), 1, 0)
-                    rows: Int = 1 if shape.rows == 1 else f.add(least, more)
+                with f.loop(first, last, shape.rows) as row:
+                    rows: Int = 1 if shape.rows == 1 else f.min(f.sub(last, row), shape.rows)
                     regions = self._products(part, Spot(row, unit), rows, size)
                     with f.loop(0, rows) as m, f.loop(0, size, v.lanes) as u:
                         spot = Spot(f.add(row, m), f.add(unit, u))

@@ -51,9 +51,8 @@ class Shape:
     def many(isa: ISA, chains: int) -> Shape:
         """The shape for products of many rows: as many accumulators as the registers hold."""
         widest = min(isa.vectors, 2) if chains == 4 else isa.vectors  # of a result, see isa.chains
-        widths = tuple(w for w in (8, 4, 2, 1) if w <= widest)
         rows = isa.rows * isa.vectors // (chains * widest)
-        return Shape(max(1, rows), widths, chains)
+        return Shape(max(1, rows), tuple(range(widest, 0, -1)), chains)
 
     @staticmethod
     def single(isa: ISA, dtype: str, chains: int, units: int) -> Shape:
@@ -72,12 +71,19 @@ class Shape:
         return math.ceil(units / whole) * whole
 
     def width(self, f: Function, left: Int, lanes: int) -> Int:
-        """How many vectors the next tile of a row takes if so many units are left."""
-        *wider, best = self.widths
-        chosen: Int = best
-        for w in reversed(wider):
-            chosen = f.select(f.compare("sge", left, w * lanes), w, chosen)
-        return chosen
+        """How many vectors the next tile of a row takes if so many units are left: blocks as equal
+        as can be, since a narrow one loads more than it multiplies."""
+        most, *narrower = self.widths
+        if not narrower:
+            return most
+        vectors = f.div(left, lanes)
+        blocks = f.div(f.add(vectors, most - 1), most)
+        return f.div(f.add(vectors, f.sub(blocks, 1)), blocks)
+
+    @property
+    def heights(self) -> tuple[int, ...]:
+        """For how many rows there is a loop; other numbers are added up of these."""
+        return (self.rows, *(m for m in (4, 2, 1) if m < self.rows))
 
 
 def define(module: Module, isa: ISA, dtype: str, shape: Shape) -> None:
@@ -85,22 +91,38 @@ def define(module: Module, isa: ISA, dtype: str, shape: Shape) -> None:
     f = Function(module, shape.name, PARAMS)
     v = Vector(f, isa, dtype)
     leave = f.name("leave")
-    cases = {
-        (m, w): f.name(f"case{m}x{w}_") for w in shape.widths for m in range(1, shape.rows + 1)
-    }
     for width in shape.widths:
         here, after = f.name("width"), f.name("narrower")
         f.do(f"br i1 {f.compare('eq', '%width', width)}, label %{here}, label %{after}")
         f.label(here)
-        table = " ".join(f"i64 {m}, label %{cases[m, width]}" for m in range(1, shape.rows + 1))
-        f.do(f"switch i64 %rows, label %{leave} [ {table} ]")
-        for m in range(1, shape.rows + 1):
-            f.label(cases[m, width])
+        other, cases = f.name("other"), {m: f.name(f"case{m}x{width}_") for m in shape.heights}
+        table = " ".join(f"i64 {m}, label %{cases[m]}" for m in shape.heights)
+        f.do(f"switch i64 %rows, label %{other} [ {table} ]")
+        for m, label in cases.items():
+            f.label(label)
             _sum(f, v, m, width, shape.chains)
             f.do(f"br label %{leave}")
+        f.label(other)
+        if set(shape.heights) < set(range(1, shape.rows + 1)):
+            _split(f, v, shape)
+        f.do(f"br label %{leave}")
         f.label(after)
     f.do(f"br label %{leave}")
     f.label(leave)
+
+
+def _split(f: Function, v: Vector, shape: Shape) -> None:
+    """Other numbers of rows: as many as there is a loop for, then the rest."""
+    acc, acc_row, init, init_row, a, *others, rows, width = f.params
+    part: Int = 1
+    for m in reversed(shape.heights):
+        part = f.select(f.compare("sge", rows, m), m, part)
+    for first, count in ((0, part), (part, f.sub(rows, part))):
+        sums = f.gep(v.dtype, acc, f.mul(first, acc_row)), acc_row
+        begun = f.gep(v.dtype, init, f.mul(first, init_row)), init_row
+        values = *sums, *begun, f.gep("ptr", a, first), *others, count, width
+        given = zip(PARAMS, values, strict=True)
+        f.call(shape.name, *((kind, value) for (kind, _), value in given))
 
 
 def _sum(f: Function, v: Vector, rows: int, width: int, chains: int) -> None:
