@@ -1,5 +1,9 @@
 """Calls of one step read weights as they lie, or pack blocks of them: the bits stay the same."""
 
+import ctypes
+import mmap
+import sys
+
 import pytest
 import torch
 
@@ -44,3 +48,32 @@ def test_numbers_that_are_none_stay_with_their_units():
         output, _ = rnn(torch.ones(1, 1, 20))
     assert output[..., -1].isnan().all()
     assert output[..., :-1].isfinite().all()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="protects a page with Linux's numbers")
+@pytest.mark.parametrize("B", [1, 3])
+@pytest.mark.parametrize("H", [19, 48])
+def test_nothing_is_read_beyond_a_matrix(B, H):
+    """Each weight ends where the next page must not be touched; a read there ends the process."""
+    rnn = elman.RNN(21, H)
+    for weight in (rnn.weight_ih_l0, rnn.weight_hh_l0):
+        weight.data = at_the_end_of_a_page(weight.data)
+    x = torch.randn(1, B, 21, requires_grad=True)
+    gradients = {}
+    for path in ("kernel", "reference"):
+        with elman.set_path(path):
+            rnn(x)[0].sum().backward()
+        gradients[path], x.grad = x.grad, None
+    torch.testing.assert_close(gradients["kernel"], gradients["reference"])
+
+
+def at_the_end_of_a_page(tensor: torch.Tensor) -> torch.Tensor:
+    pages = -(-tensor.nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
+    memory = mmap.mmap(-1, pages + mmap.PAGESIZE)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    protect = ctypes.CDLL(None).mprotect
+    assert protect(ctypes.c_void_p(start + pages), ctypes.c_size_t(mmap.PAGESIZE), 0) == 0
+    inside = torch.frombuffer(
+        memory, dtype=tensor.dtype, count=tensor.numel(), offset=pages - tensor.nbytes
+    )
+    return inside.view(tensor.shape).copy_(tensor)
