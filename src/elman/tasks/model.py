@@ -13,6 +13,7 @@ import elman
 from elman.cells import CATALOGUE, GRU, LSTM, Elman
 
 from .data.text import PADDING, UNKNOWN
+from .dropout import Dropout
 from .errors import TaskError
 from .pooling import POOLINGS
 
@@ -141,7 +142,7 @@ class TextRNN(nn.Module):
         self.pooling = pooling
         features = POOLINGS[pooling].features * self.forward_size * (2 if both else 1)
         self.output = nn.Linear(features, labels)
-        self.dropout, self.token_dropout = nn.Dropout(dropout), token_dropout
+        self.dropout, self.token_dropout = Dropout(dropout), token_dropout
 
     def forward(self, texts: PackedSequence) -> Tensor:
         """Scores (B, labels) of packed ids, in the order that the texts had before packing."""

@@ -40,19 +40,19 @@ class _MaxAndMean(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, batch_sizes: Tensor) -> Tensor:
-        owner, texts = owners(batch_sizes), int(batch_sizes[0])
+        sizes = batch_sizes.tolist()
+        owner, texts = owners(batch_sizes), sizes[0]
         lengths = torch.bincount(owner)[:, None]
         largest = rows[:texts].clone()
         # Which step was largest, as floating-point numbers: PyTorch has vector code for those,
         # and none for comparisons that give booleans.
         step, newer = torch.zeros_like(largest), torch.empty_like(largest)
-        begin = texts
-        for t, size in enumerate(batch_sizes.tolist()[1:], 1):
-            now, best = rows[begin : begin + size], largest[:size]
-            torch.gt(now, best, out=newer[:size])
-            step[:size].lerp_(step.new_tensor(t), newer[:size])
+        times = torch.arange(len(sizes), dtype=rows.dtype).unbind()
+        for t, now in zip(times[1:], rows.split(sizes)[1:], strict=True):
+            best, newest = largest[: len(now)], newer[: len(now)]
+            torch.gt(now, best, out=newest)
+            step[: len(now)].lerp_(t, newest)
             torch.maximum(now, best, out=best)
-            begin += size
         offsets = batch_sizes.cumsum(0) - batch_sizes
         where = offsets[step.long()] + torch.arange(texts)[:, None]
         mean = rows.new_zeros(texts, rows.shape[1]).index_add_(0, owner, rows) / lengths

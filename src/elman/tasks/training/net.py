@@ -207,6 +207,7 @@ def make_net(
         criterion__weight=None if class_weights is None else torch.tensor(class_weights).float(),
         criterion__reduction="sum",
         optimizer=torch.optim.Adam,
+        optimizer__fused=True,
         lr=lr,
         max_epochs=epochs,
         patience=patience,
