@@ -192,8 +192,9 @@ def test_the_command_can_be_interrupted_and_resumed(run, table, monkeypatch, tmp
         "elman: whole: there is nothing to resume; the training has ended.\n",
     )
     press = At(2, interrupt)
-    monkeypatch.setattr(ProgressBar, "on_batch_end", lambda bar, net, **_: press.on_batch_end(net))
-    status, out, err = run(*train, "parts")
+    with monkeypatch.context() as patch:
+        patch.setattr(ProgressBar, "on_batch_end", lambda bar, net, **_: press.on_batch_end(net))
+        status, out, err = run(*train, "parts")
     assert (status, err) == (130, "")
     said = "Interrupted in epoch 1; what the model has learned so far is saved in parts."
     assert f"{said} The same command with --resume goes on." in out
