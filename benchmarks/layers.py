@@ -89,12 +89,13 @@ def _means(mode: str, rows: Iterable[dict[str, Any]]) -> str:
     )
 
 
-def plot(figures: dict[str, Any], axes: Any) -> None:
+def plot(figures: dict[str, Any], figure: Any) -> None:
     """How many times as fast as torch.nn, a bar for each workload and mode, on one thread."""
     rows = {k: r for k, r in figures["layers"].items() if r["threads"] == 1}
     found = {key: r for key, row in rows.items() if (r := over(row, TORCH, ELMAN))}
     names = [key.rpartition(",")[0] for key in found]
     medians = [r.median for r in found.values()]
+    axes = figure.subplots()
     axes.barh(names, medians, color=["C0" if "inference" in n else "C1" for n in names])
     axes.invert_yaxis()
     axes.set_xscale("log")

@@ -17,7 +17,8 @@ from elman.bench.task import Task
 from .contestants import ELMAN, LAYERS, TORCH, chosen
 from .show import table
 
-WHO = (TORCH, ELMAN, "JAX")
+WHO = (TORCH, ELMAN)
+SMALLEST = 2.0  # megabytes; of less, the kernel's own count is too coarse
 REFERENCE = "reference"  # torch.nn again: its results in float64 leave no trace in the others
 
 
@@ -44,9 +45,11 @@ def show(figures: dict[str, Any]) -> str:
     """Megabytes of each, and elman's over torch.nn's."""
     lines = []
     for name, row in figures["memory"].items():
-        grown = row["megabytes"]
-        numbers = all(isinstance(grown[who], float) for who in (TORCH, ELMAN))
-        share = f"{grown[ELMAN] / grown[TORCH]:.0%}" if numbers and grown[TORCH] else ""
-        shown = (f"{x:.1f}" if isinstance(x, float) else x for x in map(grown.get, WHO))
-        lines.append([name, row["layer"], *shown, share])
+        grown = [row["megabytes"][who] for who in WHO]
+        if any(isinstance(one, str) for one in grown):
+            lines.append([name, row["layer"], *map(str, grown), ""])
+        else:
+            theirs, ours = grown
+            share = f"{ours / theirs:.0%}" if theirs > SMALLEST else ""
+            lines.append([name, row["layer"], f"{theirs:.1f}", f"{ours:.1f}", share])
     return table(["workload", "layer", *(f"{who} (MB)" for who in WHO), "elman of torch.nn"], lines)

@@ -14,7 +14,7 @@ from typing import Any
 from .run import FIGURES, SECTIONS
 
 PAGE = Path("docs/performance.md")
-SIZES = {"layers": (7, 6), "scaling": (9, 5.5)}  # of the plots, in inches
+SIZES = {"layers": (7, 5), "roofline": (7, 4.5), "scaling": (9, 5.5)}  # of the plots, in inches
 
 
 def filled(page: str, figures: dict[str, Any]) -> str:

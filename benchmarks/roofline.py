@@ -17,13 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from elman.bench.task import Task
+from elman.bench.task import MODES, Task
 from elman.compiler.ir import Function, Module
 from elman.compiler.jit import Code, object_code
 from elman.compiler.vector import Vector
 from elman.paths import current_isa
 
-from .show import table
+from .contestants import ELMAN
+from .show import median, table, task_of
 
 SECONDS = 0.1  # that a measurement takes at least; the best of five counts
 CHAINS = 12  # independent sums: enough for the latency of an addition, few enough for registers
@@ -129,21 +130,24 @@ def flops(task: Task) -> float:
     return forward if task.mode == "inference" else 3 * forward - rows * task.I
 
 
-def roof(task: Task, machine: dict[str, Any]) -> tuple[float, str]:
-    """Microseconds that no program undercuts, and what bounds them, ``"FMA"`` or a level.
+def traffic(task: Task, machine: dict[str, Any]) -> tuple[float, str]:
+    """Bytes of weights that are read, and from where.
 
     Every pass reads the input weights once and the recurrent weights at every step, from the first
-    level that holds a layer's recurrent weights; streaming, from that which holds all weights.
+    level that holds a layer's recurrent weights; in streaming, from that which holds all weights.
     """
-    arithmetic = flops(task) / machine["gflops"] / 1e3
     recurrent = 4 * task.gates * task.H * task.H
     inputs = sum(4 * task.gates * task.H * task.input_size(i) for i in range(task.num_layers))
-    passes = 1 if task.mode == "inference" else 2
     read = task.directions * (task.num_layers * task.T * recurrent + inputs)
     held = read if task.streaming else recurrent
     level = next((lv for lv in LEVELS[:3] if held <= machine["caches"][lv]), LEVELS[3])
-    reading = passes * read / machine[level] / 1e3
-    return max((arithmetic, "FMA"), (reading, level))
+    return read * (1 if task.mode == "inference" else 2), level
+
+
+def roof(task: Task, machine: dict[str, Any]) -> tuple[float, str]:
+    """Microseconds that no program undercuts, and what bounds them, ``"FMA"`` or a level."""
+    read, level = traffic(task, machine)
+    return max((flops(task) / machine["gflops"] / 1e3, "FMA"), (read / machine[level] / 1e3, level))
 
 
 def show(figures: dict[str, Any]) -> str:
@@ -153,3 +157,23 @@ def show(figures: dict[str, Any]) -> str:
         ["threads", "multiply-adds (GFLOP/s)", *(f"{level} (GB/s)" for level in LEVELS)],
         [[n, *(f"{row[what]:.0f}" for what in ("gflops", *LEVELS))] for n, row in rows],
     )
+
+
+def plot(figures: dict[str, Any], figure: Any) -> None:
+    """The roofs of one thread, and where the workloads lie below them."""
+    axes, machine = figure.subplots(), figures["roofline"]["1"]
+    intensity = np.geomspace(0.3, 1000, 60)
+    for level in LEVELS:
+        axes.plot(intensity, np.minimum(machine["gflops"], intensity * machine[level]), label=level)
+    for mode, marker in zip(MODES, "o^", strict=True):
+        points = []
+        for key, row in figures.get("layers", {}).items():
+            task = task_of(row)
+            if (task.mode, task.threads) == (mode, 1) and row["times"][ELMAN]["us"]:
+                done = flops(task)
+                points.append((done / traffic(task, machine)[0], done / median(row, ELMAN) / 1e3))
+                axes.annotate(key.partition(",")[0], points[-1], fontsize=6)
+        axes.scatter(*np.transpose(points or [[np.nan] * 2]), marker=marker, s=12, label=mode)
+    axes.set(xscale="log", yscale="log", xlabel="operations for a byte of weights read")
+    axes.set_ylabel("GFLOP/s")
+    axes.legend()

@@ -29,7 +29,7 @@ SECTIONS: dict[str, Any] = {
     "scaling": scaling,
     "start": start,
 }
-QUICK = ["roofline", "layers", "latency", "memory"]
+QUICK = ["roofline", "layers", "latency"]
 FIGURES = Path("docs/performance.json")
 
 
@@ -65,9 +65,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "sections", nargs="*", metavar="SECTION", help=f"any of {', '.join(SECTIONS)}; or all"
     )
-    parser.add_argument("--rounds", type=int, default=None, help="21, or 5 with --quick")
+    parser.add_argument("--rounds", type=int, help="by default 21, with --quick 6")
+    parser.add_argument("--threads", type=int, nargs="+", help="by default 1 and 2, with --quick 1")
     parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--only", nargs="+", choices=WORKLOADS, metavar="WORKLOAD")
     parser.add_argument("--contestants", nargs="+", choices=LAYERS, metavar="CONTESTANT")
     parser.add_argument("--allocator", choices=ALLOCATORS, default="kept")
@@ -77,7 +77,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     unknown = set(options.sections) - set(SECTIONS)
     if unknown:
         parser.error(f"no such section: {', '.join(sorted(unknown))}")
-    options.rounds = options.rounds or (5 if options.quick else 21)
+    options.rounds = options.rounds or (6 if options.quick else 21)
+    options.threads = options.threads or ([1] if options.quick else [1, 2])
     return options
 
 
