@@ -1,7 +1,8 @@
-"""``python -m benchmarks.page``: puts the figures into docs/performance.md, and draws its plots.
+"""``python -m benchmarks.page``: puts the figures into the documents, and draws their plots.
 
 Tables go between the marks ``<!-- SECTION -->`` and ``<!-- end -->``; the text around them is
-written by hand.
+written by hand. The mark ``<!-- summary: HEADER | OF | COLUMNS -->`` brings its own header, in the
+document's language.
 """
 
 from __future__ import annotations
@@ -11,25 +12,29 @@ import re
 from pathlib import Path
 from typing import Any
 
+from . import layers
 from .run import FIGURES, SECTIONS
+from .show import table
 
 PAGE = Path("docs/performance.md")
-SIZES = {"layers": (7, 5), "roofline": (7, 4.5), "scaling": (9, 5.5)}  # of the plots, in inches
+DOCUMENTS = (PAGE, Path("README.md"), Path("README.zh-CN.md"))
+SIZES = {"layers": (7, 5), "roofline": (7, 4.5), "scaling": (9, 5.5)}  # of plots, in inches
 
 
-def filled(page: str, figures: dict[str, Any]) -> str:
-    """The page with the tables of these figures."""
+def filled(text: str, figures: dict[str, Any]) -> str:
+    """The document with the tables of these figures."""
 
     def region(match: re.Match[str]) -> str:
-        name = match[1]
-        text = _about(figures) if name == "about" else SECTIONS[name].show(figures)
-        return f"<!-- {name} -->\n\n{text}\n\n<!-- end -->"
+        mark, name, header = match.groups()
+        if name == "about":
+            found = "\n".join(f"- {what}: {value}" for what, value in figures[name].items())
+        elif name == "summary":
+            found = table(header.split(" | "), layers.summary(figures))
+        else:
+            found = SECTIONS[name].show(figures) if name in figures else "Not measured."
+        return f"{mark}\n\n{found}\n\n<!-- end -->"
 
-    return re.sub(r"<!-- (\w+) -->\n.*?<!-- end -->", region, page, flags=re.S)
-
-
-def _about(figures: dict[str, Any]) -> str:
-    return "\n".join(f"- {name}: {value}" for name, value in figures["about"].items())
+    return re.sub(r"(<!-- (\w+)(?:: (.+?))? -->)\n.*?<!-- end -->", region, text, flags=re.S)
 
 
 def draw(figures: dict[str, Any]) -> None:
@@ -48,9 +53,11 @@ def draw(figures: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Writes page and plots."""
+    """Writes all documents and plots."""
     figures = json.loads(FIGURES.read_text(encoding="utf-8"))
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), figures), encoding="utf-8")
+    for document in DOCUMENTS:
+        text = document.read_text(encoding="utf-8")
+        document.write_text(filled(text, figures), encoding="utf-8")
     draw(figures)
 
 

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.resume and options.json.exists():
         known = json.loads(options.json.read_text())
         if known["about"] != figures["about"]:
-            sys.exit(f"{options.json} is of another machine, commit or version: it can't go on")
+            sys.exit(f"{options.json} is of another machine, commit or version; name another --json")
         figures = known
     with tempfile.TemporaryDirectory() as cache:
         # What XLA has compiled for one thread it need not compile again for two.

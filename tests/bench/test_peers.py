@@ -1,0 +1,37 @@
+"""The peers compute what torch.nn does: gates in their order, directions, stacks, states."""
+
+import pkgutil
+
+import numpy as np
+import pytest
+
+from elman.bench.contestants import TORCH
+from elman.bench.task import Task
+
+PEERS = {
+    "jax": "benchmarks.peers.jax_scan",
+    "onnxruntime": "benchmarks.peers.onnx_runtime",
+    "openvino": "benchmarks.peers.open_vino",
+}
+TASKS = [
+    Task("RNN", 6, 2, 3, 4, 2),
+    Task("GRU", 6, 2, 3, 4, 2, True),
+    Task("LSTM", 6, 2, 3, 4, 2, True),
+    Task("GRU", 1, 2, 3, 4, 3),
+    Task("LSTM", 1, 2, 3, 4, 2),
+    Task("GRU", 6, 2, 3, 4, 2, True, "training"),
+    Task("LSTM", 6, 2, 3, 4, mode="training"),
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("package", PEERS)
+def test_a_peer_computes_what_torch_does(package):
+    pytest.importorskip(package)
+    peer = pkgutil.resolve_name(PEERS[package])
+    for task in TASKS:
+        for form in peer.forms(task)[-1:]:
+            theirs, right = peer.prepare(task, form), TORCH.prepare(task, "float64")
+            for _ in range(3):
+                pairs = zip(theirs(), right(), strict=True)
+                assert all(np.allclose(a, b, rtol=1e-4, atol=1e-5) for a, b in pairs), (task, form)
