@@ -32,15 +32,25 @@ def measurements(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[]
                     yield f"{name}, {mode}, {threads}", measure
 
 
-def best_of_others(row: dict[str, Any]) -> tuple[str, Ratio] | None:
-    """The fastest that is not elman, and how many times as long it takes.
+def _everyone(rows: dict[str, Any]) -> str:
+    """Of every other contestant how many times as long it takes as elman."""
+    names = [who for who in LAYERS if who not in (ELMAN, SESSION)]
+    lines = [
+        [key.rpartition(",")[0], *(str(over(row, who, ours(row)) or "") for who in names)]
+        for key, row in rows.items()
+    ]
+    return table(["workload", *names], lines)
 
-    In streaming, elman's session stands against it if it took part: others' weights are fixed,
-    too, while the module reads its weights anew at every call.
-    """
-    times = row["times"]
-    ours = SESSION if times.get(SESSION, {}).get("us") else ELMAN
-    others = {who: over(row, who, ours) for who in times if who not in (ELMAN, SESSION)}
+
+def ours(row: dict[str, Any]) -> str:
+    """Who stands against the others: in streaming elman's session, for their weights are fixed,
+    too, while the module reads its weights anew at every call."""
+    return SESSION if row["times"].get(SESSION, {}).get("us") else ELMAN
+
+
+def best_of_others(row: dict[str, Any]) -> tuple[str, Ratio] | None:
+    """The fastest that is not elman, and how many times as long it takes."""
+    others = {who: over(row, who, ours(row)) for who in row["times"] if who not in (ELMAN, SESSION)}
     known = {who: found for who, found in others.items() if found}
     return min(known.items(), key=lambda pair: pair[1].median) if known else None
 
@@ -55,6 +65,8 @@ def show(figures: dict[str, Any]) -> str:
         lines = [_line(key.partition(",")[0], row, machine) for key, row in mine.items()]
         parts += [f"### {threads} thread{'s' * (threads > 1)}", table(HEADER, lines)]
         parts += [_means(mode, mine.values()) for mode in MODES]
+        parts += ["Each of the others, its time over elman's (in streaming, the session's):"]
+        parts += [_everyone(mine)]
     failures = [
         f"- {key}: {who}: {one['failure']}"
         for key, row in rows.items()

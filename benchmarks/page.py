@@ -31,7 +31,7 @@ def filled(text: str, figures: dict[str, Any]) -> str:
         elif name == "summary":
             found = table(header.split(" | "), layers.summary(figures))
         else:
-            found = SECTIONS[name].show(figures) if name in figures else "Not measured."
+            found = SECTIONS[name].show(figures) if figures.get(name) else "Not measured."
         return f"{mark}\n\n{found}\n\n<!-- end -->"
 
     return re.sub(r"(<!-- (\w+)(?:: (.+?))? -->)\n.*?<!-- end -->", region, text, flags=re.S)
@@ -46,7 +46,7 @@ def draw(figures: dict[str, Any]) -> None:
     from matplotlib import pyplot as plt
 
     for name, size in SIZES.items():
-        if name in figures:
+        if figures.get(name):
             figure = plt.figure(figsize=size, layout="constrained")
             SECTIONS[name].plot(figures, figure)
             figure.savefig(PAGE.parent / f"{name}.svg", metadata={"Date": None})

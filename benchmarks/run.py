@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.resume and options.json.exists():
         known = json.loads(options.json.read_text())
         if known["about"] != figures["about"]:
-            sys.exit(f"{options.json} is of another machine, commit or version; name another --json")
+            sys.exit(f"{options.json} is of another machine, commit or version: choose another")
         figures = known
     with tempfile.TemporaryDirectory() as cache:
         # What XLA has compiled for one thread it need not compile again for two.
@@ -52,12 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 if key in rows:
                     continue
                 began = time.monotonic()
-                rows[key] = measure()
+                try:
+                    rows[key] = measure()
+                except Exception as error:  # noqa: BLE001 - the rest is worth having
+                    print(f"{name}: {key}: {error!r}", file=sys.stderr)
+                    continue
                 print(f"{name}: {key} ({time.monotonic() - began:.0f} s)", flush=True)
                 _write(options.json, figures)
-    for name in options.sections or figures:
-        if hasattr(SECTIONS.get(name), "show"):
-            print(f"\n## {name}\n\n{SECTIONS[name].show(figures)}")
+    for name, section in SECTIONS.items():
+        if figures.get(name) and hasattr(section, "show"):
+            print(f"\n## {name}\n\n{section.show(figures)}")
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -7,6 +7,8 @@ from elman.bench.contest import Contest
 from elman.bench.task import Task
 from elman.bench.workloads import WORKLOADS
 
+# Each contestant's process imports torch, which takes long where other programs hold the cores.
+pytestmark = pytest.mark.timeout(400)
 OURS = {name: f"elman.bench.contestants:{name.upper()}" for name in ("torch", "elman", "session")}
 WRONG = {name: f"tests.bench.wrong:{name.upper()}" for name in ("off", "dies")}
 

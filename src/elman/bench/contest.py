@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from .task import Task
 
-ROUND_SECONDS = 0.03  # a contestant repeats its call until a round has taken about this long
+ROUND_SECONDS = 0.02  # a contestant repeats its call until a round has taken about this long
 PATIENCE = 120.0  # seconds in which a request must be answered
 
 #: By name, what the C library of Linux is told. "kept": freed memory stays with the process, so

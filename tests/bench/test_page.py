@@ -1,0 +1,66 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.page import DOCUMENTS, filled
+from benchmarks.roofline import flops, roof
+from benchmarks.run import FIGURES
+from elman.bench.task import Task
+
+ROOT = Path(__file__).parents[2]
+MACHINE = {
+    "gflops": 100.0,
+    **dict(zip(("L1", "L2", "L3", "DRAM"), (200.0, 100.0, 50.0, 10.0), strict=True)),
+    "caches": {"L1": 2**15, "L2": 2**20, "L3": 2**25},
+}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_the_documents_show_the_figures_that_are_kept(document):
+    if not (ROOT / FIGURES).exists():
+        pytest.skip("nothing was measured yet")
+    figures = json.loads((ROOT / FIGURES).read_text(encoding="utf-8"))
+    text = (ROOT / document).read_text(encoding="utf-8")
+    assert filled(text, figures) == text
+
+
+def times(*us):
+    return {"us": list(us), "form": "", "failure": ""}
+
+
+def test_a_row_becomes_lines_of_the_documents():
+    task = Task("LSTM", 10, 4, 8, 16)
+    row = {
+        **task._asdict(),
+        "times": {
+            "torch.nn": times(200.0, 210.0),
+            "elman": times(100.0, 100.0),
+            "JAX": times(150.0, 150.0),
+            "OpenVINO": {"us": [], "form": "", "failure": "its process ended"},
+        },
+    }
+    figures = {"layers": {"mine, inference, 1": row}, "roofline": {"1": MACHINE}}
+    text = filled("<!-- layers -->\n<!-- end --> <!-- latency -->\n<!-- end -->", figures)
+    assert "| mine | LSTM | 10, 4, 8, 16 | inference | 100 us |" in text
+    assert "| 205 us | 2.05 (2.00 to 2.10) | JAX 150 us | 1.50 (1.50 to 1.50) |" in text
+    assert "2.05 times as fast as torch.nn, 1.50 times as fast as the best of all others" in text
+    assert "- mine, inference, 1: OpenVINO: its process ended" in text
+    assert text.endswith("<!-- latency -->\n\nNot measured.\n\n<!-- end -->")
+    assert filled(text, figures) == text
+    summary = filled("<!-- summary: a | b | c | d | e -->\n<!-- end -->", figures)
+    assert "| a | b | c | d | e |" in summary
+    assert "| mine | LSTM | 10, 4, 8, 16 | 2.0 |  |" in summary
+
+
+def test_the_roof_is_arithmetic_or_reading():
+    # 2 T B G H (I + H), and backward twice as many but for the first layer's input.
+    task = Task("GRU", 7, 5, 3, 4, 2, True)
+    forward = 2 * 7 * 5 * 3 * 4 * 2 * ((3 + 4) + (8 + 4))
+    assert flops(task) == forward
+    assert flops(task._replace(mode="training")) == 3 * forward - 2 * 7 * 5 * 3 * 4 * 2 * 3
+    us, what = roof(Task("RNN", 100, 64, 512, 512), MACHINE)
+    assert (what, us) == ("FMA", pytest.approx(2 * 100 * 64 * 512 * 1024 / 100e3))
+    # One row: 4 bytes of each weight at 100 GB/s.
+    us, what = roof(Task("RNN", 100, 1, 128, 256), MACHINE)
+    assert (what, us) == ("L2", pytest.approx(4 * 256 * (100 * 256 + 128) / 100e3))
