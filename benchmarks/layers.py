@@ -119,9 +119,9 @@ def plot(figures: dict[str, Any], figure: Any) -> None:
     rows = {k: r for k, r in figures["layers"].items() if r["threads"] == 1}
     found = {key: r for key, row in rows.items() if (r := over(row, TORCH, ELMAN))}
     names = [key.rpartition(",")[0] for key in found]
-    medians = [r.median for r in found.values()]
+    beyond = [r.median - 1 for r in found.values()]
     axes = figure.subplots()
-    axes.barh(names, medians, color=["C0" if "inference" in n else "C1" for n in names])
+    axes.barh(names, beyond, left=1, color=["C0" if "inference" in n else "C1" for n in names])
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.axvline(1, color="black", linewidth=0.8)

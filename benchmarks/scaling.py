@@ -57,6 +57,8 @@ def plot(figures: dict[str, Any], figure: Any) -> None:
                     label = f"{layer}, {threads} thread{'s' * (threads > 1)}"
                     axis.plot(*zip(*sorted(points), strict=True), marker=".", label=label, **style)
             axis.set(xscale="log", yscale="log", xlabel=letter if mode == MODES[-1] else None)
+            axis.set_xticks(VALUES[letter], labels=map(str, VALUES[letter]))
+            axis.minorticks_off()
             axis.axhline(1, color="black", linewidth=0.5)
         line[0].set_ylabel(f"times as fast, {mode}")
     axes[0][-1].legend(fontsize=7)
