@@ -16,6 +16,7 @@ def write_table(path, rows):
     path.write_text("\n".join(["text,label", *lines]), "utf-8")
 
 
+@pytest.mark.timeout(300)  # three processes import all there is to import
 def test_two_processes_train_what_one_does(run, tmp_path):
     write_table(tmp_path / "words.csv", make_rows(120))
     write_table(tmp_path / "held.csv", make_rows(41, seed=1))
@@ -25,7 +26,7 @@ def test_two_processes_train_what_one_does(run, tmp_path):
         *("train", "classify", "words.csv", "--text", "text", "--label", "label"),
         *("--valid", "held.csv", "--batch-size", "17", "--class-weight", "balanced"),
         *("--hidden-size", "8", "--embedding-size", "8", "--epochs", "3", "--lr", "0.02"),
-        *("--dropout", "0", "--output"),
+        *("--dropout", "0", "--token-dropout", "0", "--output"),
     )
     status, alone, _ = run(*train, "one")
     assert status == 0
@@ -35,7 +36,7 @@ def test_two_processes_train_what_one_does(run, tmp_path):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
     )
     assert done.returncode == 0, done.stderr
 
