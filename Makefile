@@ -6,16 +6,19 @@ BIN    := $(VENV)/bin
 CASES  ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz lint types bench clean
+.PHONY: help demo test test-aarch64 fuzz lint types bench clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/tasks ## train a sentiment classifier on Chinese reviews, then try it
 	$(BIN)/elman demo
 
 test: $(VENV)/dev ## run the whole test suite
 	$(BIN)/pytest
+
+test-aarch64: $(VENV)/dev ## run the AArch64 kernels under qemu (CONTRIBUTING.md says what that takes)
+	ELMAN_REQUIRE_QEMU=1 $(BIN)/pytest tests/compiler -k "neon or emulated"
 
 fuzz: $(VENV)/dev ## compare with torch.nn in random scenarios; CASES=5000 makes it that many
 	FUZZ_CASES=$(CASES) $(BIN)/pytest tests/fuzz --timeout=0 --hypothesis-show-statistics

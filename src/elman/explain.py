@@ -13,7 +13,7 @@ from .nn.accelerate import refusal
 from .nn.layer import Layer
 from .nn.ofcell import OfCell
 from .nn.single import Single
-from .paths import arithmetic, current_isa, decide
+from .paths import arithmetic, current_isa, decide, isa_status
 from .runtime.threads import threads_status
 
 
@@ -61,18 +61,20 @@ class LayerReport:
 class Explanation:
     """The answer of :func:`explain`; printed, a paragraph for each layer.
 
-    ``threads`` tells how many threads a call of kernels may use, ``cache`` where their code is
-    kept on disk, or why it is not.
+    ``isa`` tells which instruction set kernels are made for and why no wider one, ``threads`` how
+    many threads a call of kernels may use, ``cache`` where their code is kept on disk, or why it
+    is not.
     """
 
     layers: tuple[LayerReport, ...]
+    isa: str
     threads: str
     cache: str
 
     def __str__(self) -> str:
         if not self.layers:
             return "no recurrent layer in this module"
-        ends = [f"threads    {self.threads}", f"cache      {self.cache}"]
+        ends = [f"isa        {self.isa}", f"threads    {self.threads}", f"cache      {self.cache}"]
         return "\n".join([*map(str, self.layers), *ends])
 
 
@@ -103,7 +105,7 @@ def explain(module: torch.nn.Module) -> Explanation:
                 else "elman.accelerate, which takes it, was not called"
             )
             rows.append(LayerReport(name, repr(layer), "torch.nn", reason))
-    return Explanation(tuple(rows), threads_status(), CACHE.status())
+    return Explanation(tuple(rows), isa_status(), threads_status(), CACHE.status())
 
 
 def _ours(name: str, layer: Layer | Single | OfCell) -> LayerReport:

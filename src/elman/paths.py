@@ -73,6 +73,28 @@ def _own_isa() -> ISA | None:
     return rows[0] if rows and not jit.obstacle() else None
 
 
+def isa_status() -> str:
+    """In words: which instruction set kernels are made for, and why no wider one, or why none."""
+    row = current_isa()
+    if row is None:
+        return f"none: {_no_isa()}"
+    if _forced_isa.get():
+        return f"{row.name}, forced by set_isa"
+    rows = isa_table.of_this_kind()
+    wider = {w.name: ", ".join(isa_table.lacking(w)) for w in rows[: rows.index(row)]}
+    here = "for which the processor or the operating system lacks"
+    return "; ".join([row.name, *(f"not {name}, {here} {what}" for name, what in wider.items())])
+
+
+def _no_isa() -> str:
+    """Why there is no instruction set to make kernels for, in words."""
+    machine, _ = isa_table.host()
+    kinds = sorted({row.machine for row in isa_table.TABLE})
+    if machine not in kinds:
+        return f"there are no kernels for {machine} processors, only for {' and '.join(kinds)}"
+    return jit.obstacle()
+
+
 def _onlooker() -> str:
     """Who else follows the operations of this thread, in words: a kernel has none to follow."""
     if torch._C._functorch.peek_interpreter_stack() is not None:
@@ -160,5 +182,5 @@ def obstacle(tensors: Sequence[Tensor | None]) -> str:
     if _path.get() == "reference":
         return "set_path('reference')"
     if current_isa() is None:
-        return jit.obstacle() or "there are no kernels for this processor"
+        return _no_isa()
     return _onlooker() or unfit(tensors)

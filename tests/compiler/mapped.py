@@ -2,6 +2,7 @@
 
 import functools
 from array import array
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from elman.compiler.ir import Function, Module
 from elman.compiler.isa import ISA
 from elman.compiler.vector import Vector
 from elman.expr import PRIMITIVES
+from tests.compiler.targets import code_of
 
 
 def module_of(primitive: str, row: ISA, dtype: str) -> Module:
@@ -25,8 +27,8 @@ def module_of(primitive: str, row: ISA, dtype: str) -> Module:
 
 
 @functools.cache
-def _compiled(primitive: str, row: ISA, dtype: str) -> jit.Code:
-    return jit.Code(jit.object_code(module_of(primitive, row, dtype), row), "elman_map")
+def _compiled(primitive: str, row: ISA, dtype: str) -> Any:
+    return code_of(row)(jit.object_code(module_of(primitive, row, dtype), row), "elman_map")
 
 
 def apply(primitive: str, row: ISA, x: np.ndarray) -> np.ndarray:

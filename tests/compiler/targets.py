@@ -1,14 +1,18 @@
-"""The instruction sets that the tests run, and those that they can only compile for."""
+"""The instruction sets that the tests run: this processor's, and AArch64's under qemu."""
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
 
 import pytest
 
 from elman import paths
-from elman.compiler import isa
+from elman.compiler import isa, jit
 from elman.compiler.isa import ISA
+from tests.compiler import emulated
 
 
 def lowered(name: str) -> ISA:
@@ -32,14 +36,32 @@ def label(row: ISA) -> str:
     return row.name if row in isa.TABLE else f"{row.name}-lowered"
 
 
+def here(row: ISA) -> bool:
+    """Whether a row is of this kind of processor."""
+    return any(row.machine == own.machine for own in isa.available())
+
+
+def code_of(row: ISA) -> Callable[[bytes, str], Any]:
+    """What makes code of objects for a row: this process runs it, or else an emulator does."""
+    return jit.Code if here(row) else emulated.emulator().code
+
+
 @contextlib.contextmanager
 def force(row: ISA) -> Iterator[None]:
     """Within the context, kernels are made for this row, which need not be in the table."""
     token = paths._forced_isa.set(row)
     try:
-        yield
+        with mock.patch.object(jit, "Code", code_of(row)):
+            yield
     finally:
         paths._forced_isa.reset(token)
 
 
-each_isa = pytest.mark.parametrize("row", runnable(), ids=label)
+_why = "" if os.environ.get("ELMAN_REQUIRE_QEMU") == "1" else emulated.missing()
+_emulated = [
+    pytest.param(row, marks=pytest.mark.skipif(bool(_why), reason=_why))
+    for row in isa.TABLE
+    if row.machine == emulated.MACHINE and not here(row)
+]
+each_isa = pytest.mark.parametrize("row", [*runnable(), *_emulated], ids=label)
+emulated_isa = pytest.mark.parametrize("row", _emulated, ids=label)

@@ -41,6 +41,26 @@ def no_executable_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     elman.paths._own_isa.cache_clear()
 
 
+@pytest.fixture
+def processor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Makes LLVM report another processor: its triple, and features that it has."""
+    from llvmlite import binding
+
+    def forget() -> None:
+        isa.host.cache_clear()
+        elman.paths._own_isa.cache_clear()
+
+    def report(triple: str, *features: str) -> None:
+        monkeypatch.setattr(binding, "get_process_triple", lambda: triple)
+        found = dict.fromkeys(isa.by_name("avx512").needs, False) | dict.fromkeys(features, True)
+        monkeypatch.setattr(binding, "get_host_cpu_features", lambda: found)
+        forget()
+
+    yield report
+    monkeypatch.undo()
+    forget()
+
+
 @COMPLEX
 @pytest.mark.usefixtures("no_kernels")
 def test_every_recurrent_layer_of_a_model_is_listed() -> None:
@@ -97,6 +117,7 @@ projected: RNN(2, 3, proj_size=1)
   path     torch.nn, because elman.accelerate leaves it: only LSTM projects its state (proj_size=1)
 base: RNNBase(2, 3)
   path     torch.nn, because elman.accelerate leaves it: elman has no RNNBase
+isa        {report.isa}
 threads    {report.threads}
 cache      {report.cache}"""
     )
@@ -190,6 +211,77 @@ def test_a_system_without_executable_memory_runs_the_reference_and_says_so() -> 
     with elman.set_path("kernel"), pytest.raises(elman.PathError) as caught:
         rnn(torch.rand(4, 1, 2))
     assert str(caught.value) == f"set_path('kernel'), but {why}"
+
+
+AVX2, AVX512 = (isa.by_name(name).needs for name in ("avx2", "avx512"))
+LACKS = "for which the processor or the operating system lacks"
+EVERY = ", ".join(AVX512)
+PROCESSORS: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "avx512": ("x86_64-unknown-linux-gnu", AVX512, "avx512"),
+    "windows": ("amd64-pc-windows-msvc", AVX512, "avx512"),
+    "knights landing": (
+        "x86_64-unknown-linux-gnu",
+        (*AVX2, "avx512f", "avx512cd", "avx512er"),
+        f"avx2; not avx512, {LACKS} avx512bw, avx512dq, avx512vl",
+    ),
+    "avx2": (
+        "x86_64-unknown-linux-gnu",
+        AVX2,
+        f"avx2; not avx512, {LACKS} avx512bw, avx512cd, avx512dq, avx512f, avx512vl",
+    ),
+    "avx2 without fma": (
+        "x86_64-apple-darwin",
+        tuple(f for f in AVX512 if f != "fma"),
+        f"sse2; not avx512, {LACKS} fma; not avx2, {LACKS} fma",
+    ),
+    "avx": (
+        "x86_64-unknown-linux-gnu",
+        ("sse2", "avx", "popcnt"),
+        f"sse2; not avx512, {LACKS} {EVERY.removesuffix(', popcnt')}; "
+        f"not avx2, {LACKS} {', '.join(AVX2[:-1])}",
+    ),
+    "nothing known": (
+        "x86_64-unknown-linux-gnu",
+        (),
+        f"sse2; not avx512, {LACKS} {EVERY}; not avx2, {LACKS} {', '.join(AVX2)}",
+    ),
+    "graviton": ("aarch64-unknown-linux-gnu", ("neon", "sve"), "neon"),
+    "apple": ("arm64-apple-darwin", (), "neon"),
+}
+
+
+@pytest.mark.parametrize(("triple", "features", "said"), PROCESSORS.values(), ids=PROCESSORS)
+def test_a_processor_gets_its_widest_instruction_set(processor, triple, features, said) -> None:
+    processor(triple, *features)
+    report = elman.explain(elman.RNN(2, 3))
+    assert report.isa == said
+    assert (report.layers[0].path, report.layers[0].isa) == ("kernel", said.partition(";")[0])
+    with set_isa(isa.available()[-1].name):
+        assert elman.explain(elman.RNN(2, 3)).isa.endswith(", forced by set_isa")
+
+
+@pytest.mark.parametrize("machine", ["riscv64", "powerpc64le", "s390x", "i686", "aarch64_be"])
+def test_a_processor_without_kernels_runs_the_reference_and_says_so(processor, machine) -> None:
+    processor(f"{machine}-unknown-linux-gnu", "sse2", "avx2", "fma")
+    rnn = elman.RNN(2, 3)
+    why = f"there are no kernels for {machine} processors, only for aarch64 and x86_64"
+    report = elman.explain(rnn)
+    assert report.isa == f"none: {why}"
+    assert (report.layers[0].path, report.layers[0].reason) == ("reference", why)
+    assert rnn(torch.rand(4, 1, 2))[0].shape == (4, 1, 3)
+    with elman.set_path("kernel"), pytest.raises(elman.PathError, match=why):
+        rnn(torch.rand(4, 1, 2))
+    with pytest.raises(elman.PathError, match="cannot run ISA 'sse2', only"), set_isa("sse2"):
+        pass
+
+
+def test_the_instruction_set_of_this_processor_runs_what_it_needs() -> None:
+    """LLVM knows every name in the table: a misspelt one would never be found."""
+    from llvmlite import binding
+
+    known = binding.get_host_cpu_features()
+    for row in isa.of_this_kind():
+        assert set(row.needs) <= set(known)
 
 
 def test_a_forced_kernel_is_named_by_what_it_lacks_in_a_call() -> None:

@@ -11,14 +11,17 @@ from dataclasses import dataclass
 class ISA:
     """One row: how wide the vectors are, how many fit, and what LLVM must be told.
 
-    ``rows`` and ``vectors`` are the tile's shape: rows x vectors accumulators, the vectors of
-    one panel row and a broadcast have to fit into the registers together.
+    ``needs`` are the features, by LLVM's names, of which LLVM makes use for such a ``cpu``;
+    ``features`` is what it is told besides. ``rows`` and ``vectors`` are the tile's shape: rows x
+    vectors accumulators, the vectors of one panel row and a broadcast have to fit into the
+    registers together.
     """
 
     name: str
     machine: str
     cpu: str
     features: str
+    needs: tuple[str, ...]
     bits: int
     rows: int
     vectors: int
@@ -30,15 +33,17 @@ class ISA:
         return self.bits // {"float": 32, "double": 64}[dtype]
 
 
-_X86 = "+avx2,+fma,+bmi,+bmi2,+f16c"
-_AVX512 = f"{_X86},+avx512f,+avx512vl,+avx512bw,+avx512dq,-prefer-256-bit"
+_V3 = ("avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "popcnt")
+_V4 = ("avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl", *_V3)
+_WIDE = "-prefer-256-bit"  # LLVM would halve the vectors otherwise
 
-#: Widest first: the first row that a processor can run is its own.
+#: Widest first: the first row that a processor can run is its own. The last of a kind of
+#: processor needs nothing: all of that kind can run it.
 TABLE: tuple[ISA, ...] = (
-    ISA("avx512", "x86_64", "x86-64-v4", _AVX512, 512, 6, 4, True, "x86"),
-    ISA("avx2", "x86_64", "x86-64-v3", _X86, 256, 6, 2, True, "x86"),
-    ISA("neon", "aarch64", "generic", "+neon", 128, 6, 4, True, "aarch64"),
-    ISA("sse2", "x86_64", "x86-64", "+sse2", 128, 4, 2, False, "x86"),
+    ISA("avx512", "x86_64", "x86-64-v4", _WIDE, _V4, 512, 6, 4, True, "x86"),
+    ISA("avx2", "x86_64", "x86-64-v3", "", _V3, 256, 6, 2, True, "x86"),
+    ISA("neon", "aarch64", "generic", "", (), 128, 6, 4, True, "aarch64"),
+    ISA("sse2", "x86_64", "x86-64", "", (), 128, 4, 2, False, "x86"),
 )
 
 
@@ -57,21 +62,30 @@ def machine_of(triple: str) -> str:
 
 
 @functools.cache
-def available() -> tuple[ISA, ...]:
-    """The rows that this processor and operating system can run, widest first."""
+def host() -> tuple[str, frozenset[str]]:
+    """The kind of this processor, and which features it has that the operating system supports."""
     from llvmlite import binding
 
+    features = binding.get_host_cpu_features()
     machine = machine_of(binding.get_process_triple())
-    has = binding.get_host_cpu_features()
-    wanted = {
-        "avx512": ("avx512f", "avx512vl", "avx512bw", "avx512dq"),
-        "avx2": ("avx2", "fma"),
-        "sse2": ("sse2",),
-        "neon": (),
-    }
-    return tuple(
-        row for row in TABLE if row.machine == machine and all(has.get(f) for f in wanted[row.name])
-    )
+    return machine, frozenset(name for name, there in features.items() if there)
+
+
+def lacking(row: ISA) -> list[str]:
+    """What this processor or its operating system lacks for a row, of its kind of processor."""
+    _, features = host()
+    return [name for name in row.needs if name not in features]
+
+
+def available() -> tuple[ISA, ...]:
+    """The rows that this processor and operating system can run, widest first."""
+    return tuple(row for row in of_this_kind() if not lacking(row))
+
+
+def of_this_kind() -> tuple[ISA, ...]:
+    """The rows of this kind of processor, widest first; none for a kind that has no kernels."""
+    machine, _ = host()
+    return tuple(row for row in TABLE if row.machine == machine)
 
 
 def chains(isa: ISA, dtype: str, width: int) -> int:
