@@ -15,7 +15,7 @@ from typing import Any
 from elman.bench.contest import ALLOCATORS
 from elman.bench.workloads import WORKLOADS
 
-from . import busy, custom, latency, layers, memory, roofline, scaling, start
+from . import busy, custom, isa, latency, layers, memory, roofline, scaling, start
 from .about import about
 from .contestants import LAYERS
 
@@ -24,6 +24,7 @@ SECTIONS: dict[str, Any] = {
     "layers": layers,
     "latency": latency,
     "custom": custom,
+    "isa": isa,
     "memory": memory,
     "busy": busy,
     "scaling": scaling,
