@@ -1,4 +1,4 @@
-"""elman on every instruction set that this machine runs, against torch.nn, which chooses its own."""
+"""elman on every instruction set that this machine runs, against torch.nn, which picks its own."""
 
 from __future__ import annotations
 

@@ -25,13 +25,11 @@ DTYPES = {torch.float32: "float", torch.float64: "double"}
 @pytest.mark.parametrize("dtype", DTYPES, ids=DTYPES.values())
 def test_sizes_around_the_vector_agree_with_the_reference(row, cell, dtype):
     lanes = row.lanes(DTYPES[dtype])
-    units = {1, lanes - 1, lanes, lanes + 1, 50}
-    if cell == "LayerNorm":
-        units -= {1}  # a unit that is normalised alone is zero, but for its rounding
+    floor = 0.1  # one number alone may be nearly zero, and its error is not
     with force(row):
-        for H in units:
-            check(Problem(cell, dtype=dtype, D=2, lengths=RAGGED, H=H))
-            check(Problem(cell, dtype=dtype, B=1, T=3, H=H))
+        for H in {1, lanes - 1, lanes, lanes + 1, 50}:
+            check(Problem(cell, dtype=dtype, D=2, lengths=RAGGED, H=H), floor=floor)
+            check(Problem(cell, dtype=dtype, B=1, T=3, H=H), floor=floor)
 
 
 def compiled(row, *instructions):
