@@ -16,20 +16,22 @@ from tests.compiler import emulated
 from tests.compiler.problem import Problem, check
 from tests.compiler.targets import code_of, emulated_isa, force
 
-RAGGED = [7, 5, 5, 2, 1, 1, 1]
+ROWS = {"one row": {"B": 1, "T": 3}, "ragged": {"D": 2, "lengths": [7, 5, 5, 2, 1, 1, 1]}}
 DTYPES = {torch.float32: "float", torch.float64: "double"}
 
 
 @emulated_isa
 @pytest.mark.parametrize("cell", ["tanh", "LSTM", "GRU", "GRUBefore", "LayerNorm", "Functions"])
 @pytest.mark.parametrize("dtype", DTYPES, ids=DTYPES.values())
-def test_sizes_around_the_vector_agree_with_the_reference(row, cell, dtype):
+@pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
+def test_sizes_around_the_vector_agree_with_the_reference(row, rows, cell, dtype):
     lanes = row.lanes(DTYPES[dtype])
-    floor = 0.1  # one number alone may be nearly zero, and its error is not
+    units = {1, lanes - 1, lanes, lanes + 1, 50}
+    if cell == "LayerNorm":
+        units -= {1}  # a unit that is normalised alone is zero, but for its rounding
     with force(row):
-        for H in {1, lanes - 1, lanes, lanes + 1, 50}:
-            check(Problem(cell, dtype=dtype, D=2, lengths=RAGGED, H=H), floor=floor)
-            check(Problem(cell, dtype=dtype, B=1, T=3, H=H), floor=floor)
+        for H in units:  # one number alone may be nearly zero, and its error is not: the floor
+            check(Problem(cell, dtype=dtype, H=H, **rows), floor=0.1)
 
 
 def compiled(row, *instructions):
