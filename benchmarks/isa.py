@@ -26,13 +26,13 @@ class Forced:
     """elman's modules with kernels for one instruction set, in a process of their own."""
 
     def __init__(self, name: str) -> None:
-        self._name, self._stack = name, ExitStack()
+        self._name, self.stack = name, ExitStack()
 
     def forms(self, task: Task) -> Sequence[str]:
         return ELMAN.forms(task)
 
     def prepare(self, task: Task, form: str) -> Call:
-        self._stack.enter_context(set_isa(self._name))  # for good
+        self.stack.enter_context(set_isa(self._name))  # for good
         return ELMAN.prepare(task, form)
 
 
