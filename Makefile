@@ -30,9 +30,9 @@ lint: $(VENV)/dev ## check style and formatting
 types: $(VENV)/dev ## check types
 	$(BIN)/mypy
 
-bench: $(VENV)/bench ## compare with all peers, and fill docs/performance.md; ARGS=--quick for less
+bench: $(VENV)/bench ## compare with all peers, for docs/performance.md; ARGS=--quick only prints, sooner
 	$(BIN)/python -m benchmarks $(ARGS)
-	$(BIN)/python -m benchmarks.page
+	$(if $(ARGS),,$(BIN)/python -m benchmarks.page)
 
 clean: ## remove the environment and everything built
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -7,6 +7,7 @@ import argparse
 from elman.bench.workloads import WORKLOADS, Workload
 
 TORCH, ELMAN, SESSION, LOOP = "torch.nn", "elman", "elman.Stream", "PyTorch loop"
+FLOOR = "autograd alone"
 
 #: In the order of a round.
 LAYERS = {
@@ -14,6 +15,7 @@ LAYERS = {
     ELMAN: "elman.bench.contestants:ELMAN",
     SESSION: "elman.bench.contestants:SESSION",
     "torch.compile": "benchmarks.peers.compiled:COMPILED",
+    FLOOR: "benchmarks.peers.floor",
     "JAX": "benchmarks.peers.jax_scan",
     "ONNX Runtime": "benchmarks.peers.onnx_runtime",
     "OpenVINO": "benchmarks.peers.open_vino",

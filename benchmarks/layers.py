@@ -11,7 +11,7 @@ from elman.bench.contest import Contest
 from elman.bench.figures import Ratio, duration, geometric_mean
 from elman.bench.task import MODES
 
-from .contestants import ELMAN, LAYERS, SESSION, TORCH, chosen
+from .contestants import ELMAN, FLOOR, LAYERS, SESSION, TORCH, chosen
 from .roofline import roof
 from .show import median, over, table, task_of
 
@@ -50,7 +50,8 @@ def ours(row: dict[str, Any]) -> str:
 
 def best_of_others(row: dict[str, Any]) -> tuple[str, Ratio] | None:
     """The fastest that is not elman, and how many times as long it takes."""
-    others = {who: over(row, who, ours(row)) for who in row["times"] if who not in (ELMAN, SESSION)}
+    apart = (ELMAN, SESSION, FLOOR)
+    others = {who: over(row, who, ours(row)) for who in row["times"] if who not in apart}
     known = {who: found for who, found in others.items() if found}
     return min(known.items(), key=lambda pair: pair[1].median) if known else None
 

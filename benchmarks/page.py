@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,8 @@ def draw(figures: dict[str, Any]) -> None:
 
 def main() -> None:
     """Writes all documents and plots."""
+    if not FIGURES.exists():
+        sys.exit(f"{FIGURES} is not there: python -m benchmarks measures it")
     figures = json.loads(FIGURES.read_text(encoding="utf-8"))
     for document in DOCUMENTS:
         text = document.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Measures, section by section, and writes the figures to a file after every row."""
+"""Measures, section by section; the file of figures is written after every row."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     print(f"{name}: {key}: {error!r}", file=sys.stderr)
                     continue
                 print(f"{name}: {key} ({time.monotonic() - began:.0f} s)", flush=True)
-                _write(options.json, figures)
+                if options.json:
+                    _write(options.json, figures)
     for name, section in SECTIONS.items():
         if figures.get(name) and hasattr(section, "show"):
             print(f"\n## {name}\n\n{section.show(figures)}")
@@ -76,12 +77,18 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=WORKLOADS, metavar="WORKLOAD")
     parser.add_argument("--contestants", nargs="+", choices=LAYERS, metavar="CONTESTANT")
     parser.add_argument("--allocator", choices=ALLOCATORS, default="kept")
-    parser.add_argument("--json", type=Path, default=FIGURES, help="the file of the figures")
+    parser.add_argument(
+        "--json", type=Path, help=f"their file; by default {FIGURES}, of a part none"
+    )
     parser.add_argument("--resume", action="store_true", help="keep the rows it has, add others")
     options = parser.parse_args(arguments)
     unknown = set(options.sections) - set(SECTIONS)
     if unknown:
         parser.error(f"no such section: {', '.join(sorted(unknown))}")
+    part = options.sections or options.quick or options.only or options.contestants
+    options.json = options.json or (None if part else FIGURES)
+    if options.resume and not options.json:
+        parser.error("--resume needs --json FILE where only a part is measured")
     options.rounds = options.rounds or (6 if options.quick else 21)
     options.threads = options.threads or ([1] if options.quick else [1, 2])
     return options
