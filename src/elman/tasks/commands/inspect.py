@@ -21,6 +21,7 @@ def inspect(
     import elman
 
     from ..classifier import SequenceClassifier
+    from ..data.values import is_utf8
     from ..model import layer_name
     from ..report.pictures import save_picture
     from ..report.record import facts
@@ -30,6 +31,8 @@ def inspect(
 
     if text is not None and not text.strip():
         raise TaskError("--text is empty; expected something to read.")
+    if not is_utf8(text or ""):
+        raise TaskError("--text is not UTF-8; set the terminal and the locale to UTF-8.")
     classifier, terminal = SequenceClassifier.load(model), console()
     states = read_states(classifier, text or "?")  # a first call: then there are kernels to explain
     network = classifier.net_.module_

@@ -50,6 +50,7 @@ PANELS: dict[str, dict[str, str]] = {
 }
 PANEL = {name: panel for panel, names in PANELS.items() for name in names}
 NAMES = {"random_state": "seed"}  # other than in Python
+BOUNDS = {"random_state": (0, 2**32 - 1)}  # checked here, as errors must use that name
 # Of parameters that take several types in Python; a str is JSON or, if it isn't, itself.
 TYPES: dict[str, Any] = {
     **dict.fromkeys(("cell", "hidden_size", "recurrent", "class_weight"), str),
@@ -70,11 +71,14 @@ def _options() -> Iterator[inspect.Parameter]:
     for name, parameter in inspect.signature(SequenceClassifier).parameters.items():
         panel = PANEL[name]
         kind = TYPES.get(name, hints[name])
+        lowest, highest = BOUNDS.get(name, (None, None))
         option = typer.Option(
             help=PANELS[panel][name],
             rich_help_panel=panel,
             parser=_parsed if kind is str else None,
             metavar="<str>" if kind is str else None,
+            min=lowest,
+            max=highest,
         )
         yield parameter.replace(name=NAMES.get(name, name), annotation=Annotated[kind, option])
 

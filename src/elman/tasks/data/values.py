@@ -33,6 +33,11 @@ def accepted(
             yield place, strings
 
 
+def is_utf8(text: str) -> bool:
+    """Whether a text came from UTF-8: other bytes arrive as half surrogate pairs."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 class _BadValueError(Exception):
     """Why a value can't be used: the reason, and what it is about this one."""
 
