@@ -1,10 +1,16 @@
 """The examples of the guides run, one after the other, and print what is printed there."""
 
 import doctest
+import itertools
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+import typer
+
+from elman.tasks.commands import app
+from elman.tasks.commands.train import app as training
 
 DOCS = Path(__file__).parents[1] / "docs"
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -19,3 +25,32 @@ def test_examples_run_and_print_what_is_printed(name: str, capsys: pytest.Captur
     runner = doctest.DocTestRunner(optionflags=FLAGS)
     runner.run(test)
     assert not runner.failures, capsys.readouterr().out
+
+
+def commands() -> list[list[str]]:
+    """Every call of `elman` in the documents' console blocks, cut into words."""
+    found = []
+    for path in [*DOCS.glob("*.md"), *DOCS.parent.glob("README*.md")]:
+        for block in re.findall(r"^```console\n(.*?)^```", path.read_text("utf-8"), re.M | re.S):
+            for call in re.findall(r"(?:^|[$|] |--no-python )elman (?!\[)(.*)", block, re.M):
+                words = shlex.split(call.partition(" | ")[0], comments=True)
+                found.append(list(itertools.takewhile(lambda word: word[0] not in "<>&", words)))
+    return found
+
+
+def test_commands_have_the_options_that_are_shown() -> None:
+    calls = commands()
+    assert len(calls) > 15
+    for words in calls:
+        command = typer.main.get_command(app)
+        while words and hasattr(command, "get_command"):
+            command = command.get_command(None, words.pop(0))
+        known = {name for parameter in command.params for name in parameter.opts}
+        known |= {name for parameter in command.params for name in parameter.secondary_opts}
+        assert {word for word in words if word.startswith("--")} <= known, words
+
+
+def test_every_option_of_training_is_explained() -> None:
+    text = (DOCS / "tasks.md").read_text("utf-8")
+    for parameter in typer.main.get_command(training).params:
+        assert any(name in text for name in [*parameter.opts, *parameter.secondary_opts]), parameter

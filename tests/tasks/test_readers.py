@@ -1,6 +1,7 @@
 """Tables of texts and labels: every row arrives or is accounted for."""
 
 import json
+import os
 import sys
 
 import pyarrow
@@ -285,3 +286,11 @@ def test_labels_never_seen_are_named_with_their_lines(tmp_path):
         f"{path}: 2 labels never seen in training: 'y' (lines 3, 5), 'z' (line 4); "
         "expected one of 'q', 'x'. Correct them, or leave those rows out."
     )
+
+
+def test_a_pipe_is_no_file(tmp_path):
+    path = tmp_path / "a.csv"
+    os.mkfifo(path)
+    writer = os.open(path, os.O_RDWR)  # so that opening it doesn't wait
+    assert error_of(path) == f"{path}: is a pipe; write what comes out of it to a file first."
+    os.close(writer)

@@ -22,6 +22,9 @@ class Lines:
         self.path, self.number, self.offset = path, 0, 0
         self._utf8 = self._gb18030 = self._other = False  # what the lines beyond ASCII were
         self._file = open_file(path)
+        if not self._file.seekable():
+            self._file.close()
+            raise TaskError(f"{path}: is a pipe; write what comes out of it to a file first.")
         begin = self._file.read(3)
         if begin[:2] in UTF_16 or b"\0" in begin:
             self._file.close()
