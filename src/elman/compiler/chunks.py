@@ -9,22 +9,28 @@ say in it.
 
 from __future__ import annotations
 
+import math
+
 from ..batch import Rows
 
 _BYTES = 512 << 10  # of gradients at the gates
+_SHARED_WORK = 4e9  # floating-point operations, of a chunk that threads share
 
 #: Of a chunk: its steps, in the order of the forward pass and in time, first and last but one; its
 #: segments, the first of the table and how many.
 CHUNK = ("j", "j.end", "t", "t.end", "segment", "segments.n")
 
 
-def steps_of(rows: Rows, length: int, row_bytes: int, weight_bytes: int) -> int:
-    """The steps of a chunk, by sizes alone: whole segments of ``length`` steps.
+def steps_of(rows: Rows, length: int, row_bytes: int, weight_bytes: int, row_work: int) -> int:
+    """The steps of a chunk: whole segments of ``length`` steps.
 
-    Large weights, whose gradients are read and written once a chunk, ask for larger ones.
+    Large weights, whose gradients are read and written once a chunk, ask for larger ones; and so do
+    threads, for which ``row_work`` operations a row are counted, 0 for a single one: they wait for
+    one another three times a chunk, some milliseconds each where another program holds a core.
     """
-    segment = max(1, length * rows.B * row_bytes)
-    return length * max(1, max(_BYTES, 2 * weight_bytes) // segment)
+    segment = max(1, length * rows.B)
+    fitting = max(_BYTES, 2 * weight_bytes) // (segment * max(1, row_bytes))
+    return length * max(1, fitting, math.ceil(_SHARED_WORK / segment / row_work) if row_work else 1)
 
 
 def chunks_of(rows: Rows, length: int, steps: int) -> tuple[list[int], list[int]]:

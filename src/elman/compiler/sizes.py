@@ -162,8 +162,9 @@ def backward(
     area = widest * (units + depth) + strips
     area = -(-area * size // 64) * 64 // size
     row = len(plan.z) * padded * size
-    weights = units * size * (len(plan.z_x) * width + len(plan.factors) * units)
-    chunk = chunks.steps_of(rows, segment, row, weights)
+    weights = units * (len(plan.z_x) * width + len(plan.factors) * units)
+    work = 4 * weights if threads > 1 else 0
+    chunk = chunks.steps_of(rows, segment, row, weights * size, work)
     most = min(chunk * rows.B, rows.N)  # rows of a chunk
     values |= {
         "chunk": chunk,
