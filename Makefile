@@ -18,7 +18,7 @@ test: $(VENV)/dev ## run the whole test suite
 	$(BIN)/pytest
 
 test-aarch64: $(VENV)/dev ## run the AArch64 kernels under qemu (CONTRIBUTING.md says what that takes)
-	ELMAN_REQUIRE_QEMU=1 $(BIN)/pytest tests/compiler -k "neon or emulated"
+	ELMAN_TEST_AARCH64=1 $(BIN)/pytest tests/compiler -k "neon or emulated"
 
 fuzz: $(VENV)/dev ## compare with torch.nn in random scenarios; CASES=5000 makes it that many
 	FUZZ_CASES=$(CASES) $(BIN)/pytest tests/fuzz --timeout=0 --hypothesis-show-statistics
