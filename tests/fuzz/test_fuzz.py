@@ -5,6 +5,7 @@ A short run is part of the suite; ``make fuzz CASES=5000`` runs that many random
 
 import os
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 from hypothesis import event, given, settings
 
 import elman
+from elman.batch import Given
 from elman.function import recur
 from elman.nn import stack
 from tests.fuzz.play import check
@@ -78,6 +80,15 @@ WRONG: dict[str, Callable[..., Any]] = {
 def test_what_is_wrong_is_seen(wrong: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     scenario = Scenario(states="plain", changed=("output",))
     check(scenario)
-    monkeypatch.setattr(stack, "recur", wrong)
+
+    def layer(step: Any, rows: Any, tensors: Any, *_: Any) -> Any:
+        given = Given.of(step, tensors)
+        output, final = wrong(step, rows, given.x, given.initial, given.weights, given.inputs)
+        return [output, *final], None
+
+    def run(bound: Any, rows: Any, tensors: Any) -> Any:
+        return layer(bound.step, rows, tensors)[0]
+
+    monkeypatch.setattr(stack, "function", SimpleNamespace(layer=layer, run=run))
     with pytest.raises(AssertionError):
         check(scenario)

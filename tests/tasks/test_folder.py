@@ -18,7 +18,7 @@ SMALL = {"embedding_size": 8, "hidden_size": 8, "epochs": 2, "batch_size": 16, "
 
 @pytest.fixture(scope="module")
 def fitted(rows):
-    return SequenceClassifier(**SMALL, num_layers=2, random_state=7).fit(*rows)
+    return SequenceClassifier(**SMALL, cell="rnn", num_layers=2, random_state=7).fit(*rows)
 
 
 @pytest.fixture

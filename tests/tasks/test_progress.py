@@ -36,7 +36,7 @@ def test_without_a_terminal_there_is_a_line_for_each_epoch():
 def test_a_terminal_shows_the_steps_too():
     out = shown(True, [("sleep", At(EACH, lambda: time.sleep(0.02)))])  # it is drawn now and then
     assert re.search(
-        r"model, epoch 1/3 .*loss 0\.\d{3}  accuracy \d+\.\d%  lr 2.0e-02  [\d,]+ texts/s", out
+        r"model, epoch 1/3 .*loss 0\.\d{3}  accuracy \d+\.\d%  lr \d\.\de-02  [\d,]+ texts/s", out
     )
     assert len(re.findall(LINE, out)) == 3
 
