@@ -11,6 +11,23 @@ from torch import Tensor
 
 from .cell import Step
 
+_PARTS = 16  # of a batch, at most: their number is a power of two
+_FEW, _MANY = 8, 12  # rows from which on there are two parts; rows of a part if there are more
+_OVER_TIME = 128  # rows of a part, over all steps: as many are worth sums of their own
+
+
+class Order(NamedTuple):
+    """The order in which the weights' gradients are summed up over rows and steps.
+
+    The batch is cut into parts of so many rows, which have sums of their own that are added up in
+    the end, so that a thread needs no other for its part. Within one, segment of time follows
+    segment, the last one first; one has 256 rows or more, the depth of a product.
+    """
+
+    parts: int
+    rows: int  # of a part; the last one may have fewer
+    segment: int  # steps
+
 
 class Rows(NamedTuple):
     """The rows of a batch over time. ``counts`` and ``offsets`` are None if all have ``T`` steps;
@@ -32,21 +49,22 @@ class Rows(NamedTuple):
         """The rows as each direction walks them; the second one runs in reverse."""
         return [self] if directions == 1 else [self, self._replace(reverse=True)]
 
-    def segment(self) -> int:
-        """The steps of a segment: over one after another the weights' gradients are summed up.
-
-        A segment has at least 256 rows, the depth of those sums.
-        """
-        return -(-256 // max(self.B, 1))
+    def order(self) -> Order:
+        """How the weights' gradients are summed up, which depends on nothing but these sizes."""
+        enough = max(self.B // _MANY, 2 if self.B >= _FEW else 1)
+        most = max(1, min(_PARTS, enough, self.N // _OVER_TIME))
+        rows = max(1, -(-self.B // (1 << most.bit_length() - 1)))
+        return Order(-(-self.B // rows), rows, -(-256 // rows))
 
     def spans(self) -> list[tuple[int, int]]:
         """The steps in spans, first and last but one, in the order in which they run: between them
         states are kept where the steps of each run once more for the backward pass.
 
-        A span is a few segments, so that the weights' gradients have the same bits whether all
-        steps are kept or each span runs once more.
+        A span is a few segments (:class:`Order`), so that the weights' gradients have the same bits
+        whether all steps are kept or each span runs once more.
         """
-        length = self.segment() * -(-math.isqrt(4 * self.T) // self.segment())
+        segment = self.order().segment
+        length = segment * -(-math.isqrt(4 * self.T) // segment)
         cuts = [*range(0, self.T, length), self.T]
         pairs = list(itertools.pairwise(cuts))
         return [(self.T - b, self.T - a) for a, b in pairs] if self.reverse else pairs

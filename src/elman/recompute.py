@@ -15,7 +15,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from .batch import Rows
+from .batch import Order, Rows
 from .compiler.kernel import Kernel
 from .compiler.sizes import Sizes
 from .compiler.table import Known
@@ -50,20 +50,22 @@ class Spans:
         goals: Tensors,
         saved: Tensor,
         *,
-        segment: int,
+        order: Order,
+        partials: Tensor,
         add: bool,
-        add_weights: bool,
+        last: bool,
     ) -> None:
-        every = [*tensors, *gradients, *goals]
+        every = [*tensors, *gradients, *goals, partials]
         threads = thread_count(2 * self.kernel.work(rows.N, self.size), rows.B)
-        key = (rows[:3], rows.reverse, threads, segment, add, add_weights, *_strides(every))
+        key = (rows[:3], rows.reverse, threads, order, add, last, *_strides(every))
         run = self._known.find(key) or self._known.keep(
             key,
             self.kernel.backward(
                 *(rows, self.size, tensors, gradients, goals, threads),
-                segment=segment,
+                order=order,
+                partials=partials,
                 add=add,
-                add_weights=add_weights,
+                last=last,
             ),
         )
         run(rows, every, saved)
@@ -113,13 +115,16 @@ def backward(
     for state, given in zip(now, gfinal, strict=True):
         if given is not None:
             state.copy_(given)
-    every = rows.spans()
+    every, order, x = rows.spans(), rows.order(), one[0]
+    assert x is not None
+    of_parameters = wanted[kernel.first_weight(0) :]
+    of_part = kernel.sums(of_parameters, x, size).size
+    partials = x.new_zeros(order.parts * of_part)
     for index, (a, b) in reversed(list(enumerate(every))):
         part = rows.part(a, b)
         begin = [s[index : index + 1, : part.B] for s in before]
         mine = _part(kernel, one, begin, rows, a, b)
-        x, after = mine[0], [state[:, : part.B] for state in now]
-        assert x is not None
+        after = [state[:, : part.B] for state in now]
         saved = x.new_empty(kernel.saved_size(part, size.units))
         results = [x.new_empty((*x.shape[:-1], size.projected))]
         results += [torch.empty_like(s) for s in begin]
@@ -130,9 +135,10 @@ def backward(
             [_steps(gout, rows, a, b), *after],
             _part(kernel, wanted, after, rows, a, b),
             saved,
-            segment=rows.segment(),
+            order=order,
+            partials=partials,
             add=direction > 0,
-            add_weights=index + 1 < len(every),
+            last=index == 0,
         )
     for state, goal in zip(now, wanted[1 : 1 + states], strict=True):
         if goal is not None:

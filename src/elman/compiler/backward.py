@@ -1,14 +1,14 @@
 """The backward pass: the steps in reverse, then the inputs' and the weights' gradients.
 
-A chunk of time after another (chunks.py), the loop over time writes the gradient at each gate and
+The batch is cut into parts (``batch.Order``), which need nothing of one another until the end. A
+chunk of time after another (chunks.py), the loop over time writes the gradient at each gate and
 product of each step into ``z``; from it, three kinds of sums follow that need no order of time:
-``x``'s gradient (row by row), the weights' (over all rows and steps) and the biases'.
+``x``'s gradient (row by row), the weights' (over the part's rows and steps) and the biases'.
 """
 
 from __future__ import annotations
 
 from ..expr import Node
-from .chunks import CHUNK
 from .forward import read_given, walk_step
 from .frame import COMMON, Frame, Target, define_helpers, extern, parameters
 from .graph import Store
@@ -17,6 +17,11 @@ from .outer import emit_outer, z_at
 from .panel import Panel, define_tiles, panel_x, panels_of
 from .plan import Plan
 from .stage import Spot, Stages
+
+_OF_THREAD = ("z", "lists", "starts", "area")  # buffers of which each thread has its own
+#: What a thread is at: a part, its rows, steps in the order of the forward pass; whether there is
+#: anything in the part's sums.
+_OF_CHUNK = ("part", "first", "last", "j", "j.end", "summed")
 
 
 def tensors(plan: Plan) -> list[str]:
@@ -32,16 +37,21 @@ def slots(plan: Plan) -> list[str]:
         *COMMON,
         *(slot for name in tensors(plan) for slot in extern(name)),
         *(slot for mine in parameters(plan.step).values() for slot in mine),
-        *("dx", "dx.add", "sums.add", "chunks", "chunks.n", "chunk", *CHUNK, "n", "n.end", "most"),
-        *("segments", "Ip", "tasks", "parts", "jobs", "matrices", "columns", "depth"),
-        *("zeros", "one", "panels", "panels_x", "lists", "areas", "area"),
-        *("states", "crossing", "sums", "z", "saved"),
+        *("dx", "dx.add", "Ip", "zeros", "one", "panels", "panels_x", "states", "crossing", "sums"),
+        *("chunk", "segment", "most", "jobs", "matrices", "tasks", "goals", "goals.n", "columns"),
+        *("depth", "parts", "partials", "partials.size", "partials.given", "partials.end"),
+        *(name for buffer in _OF_THREAD for name in (buffer, f"{buffer}.bytes")),
+        *_OF_CHUNK,
+        "saved",
         *(f"saved.{s}" for s in plan.saved_states),
     ]
 
 
 def lists(plan: Plan) -> tuple[Node | None, ...]:
-    """What the weights' gradients are products with: the input (None), then the operands."""
+    """What the weights' gradients are products with: the input (None), then the operands.
+
+    Behind their lists is one more, of the rows of the inputs' gradient.
+    """
     return None, *dict.fromkeys(operand for _, _, operand in plan.z_product)
 
 
@@ -50,10 +60,11 @@ def emit(plan: Plan, target: Target) -> Module:
     module = Module()
     define_helpers(module, target)
     define_tiles(module, target)
+    _list_rows(module, plan, target)
     _rows(module, plan, target)
     _inputs(module, plan, target)
-    _list_rows(module, plan, target)
     emit_outer(module, target, slots(plan), len(plan.z))
+    _parts(module, plan, target)
     _entry(module, plan, target)
     return module
 
@@ -63,24 +74,44 @@ def _entry(module: Module, plan: Plan, target: Target) -> None:
     f = frame.f
     for panel in panels_of(frame, plan.step, plan.backward).values():
         panel.fill()
-    wanted = f.op(f"icmp ne ptr {frame.pointer('dx')}, null")
-    with f.when(wanted):
+    with f.when(_wanted(frame)):
         for panel in _panels_x(frame, plan):
             panel.fill()
-    with f.loop(0, frame.slot("chunks.n")) as chunk:
-        numbers = f.gep("i64", frame.pointer("chunks"), f.mul(chunk, len(CHUNK)))
-        for i, name in enumerate(CHUNK):
-            f.store("i64", f.load("i64", numbers, i), frame.address(name))
-        for t, n in (("t", "n"), ("t.end", "n.end")):
-            row = frame.first_row(f.load("i64", numbers, CHUNK.index(t)))
-            f.store("i64", row, frame.address(n))
-        frame.region("backward_rows")
-        with f.when(wanted):
-            frame.region("backward_inputs")
-        with f.when(f.compare("sgt", frame.slot("tasks"), 0)):
-            f.call("list_rows", ("ptr", "%args"))
-            frame.region("backward_weights")
-        f.store("i64", 1, frame.address("sums.add"))
+    frame.region("backward_parts")
+    with f.when(f.compare("ne", frame.slot("partials.end"), 0)):
+        f.call("add_parts", ("ptr", "%args"))
+
+
+def _wanted(frame: Frame) -> str:
+    """Whether anybody asks for the input's gradient."""
+    return frame.f.op(f"icmp ne ptr {frame.pointer('dx')}, null")
+
+
+def _parts(module: Module, plan: Plan, target: Target) -> None:
+    """The worker: a part of the batch through all steps, a chunk after another, the last first."""
+    frame = Frame(module, "backward_parts", target, slots(plan))
+    f = frame.f
+    own, worker = frame.copy(), frame.worker()
+    for name in _OF_THREAD:
+        place = f.add(frame.slot(name), f.mul(worker, frame.slot(f"{name}.bytes")))
+        frame.put(own, {name: place})
+    size, length, steps = frame.slot("slice"), frame.slot("chunk"), frame.slot("T")
+    chunks = f.div(f.add(steps, f.sub(length, 1)), length)
+    with frame.tickets(frame.slot("slices")) as part:
+        first = f.mul(part, size)
+        last = f.min(f.add(first, size), frame.slot("B"))
+        given = f.op(f"icmp ne ptr {frame.pointer('partials.given')}, null")
+        frame.put(own, {"part": part, "first": first, "last": last})
+        frame.put(own, {"summed": f.select(given, 1, 0)})
+        with f.loop(0, chunks) as i:
+            j = f.mul(f.sub(f.sub(chunks, 1), i), length)
+            frame.put(own, {"j": j, "j.end": f.min(f.add(j, length), steps)})
+            f.call("list_rows", ("ptr", own))
+            f.call("backward_rows", ("ptr", own))
+            with f.when(_wanted(frame)):
+                f.call("backward_inputs", ("ptr", own))
+            with f.when(f.compare("sgt", frame.slot("tasks"), 0)):
+                f.call("add_up", ("ptr", own))
 
 
 def _panels_x(frame: Frame, plan: Plan) -> list[Panel]:
@@ -99,6 +130,7 @@ class _Memory:
         self.flat: Int = 0
         self.flat_before: Int = 0  # of the preceding step
         self.begins: Int = 0  # from this row on, the step is a row's first
+        self.place: Int = 0  # in ``z``, of the step's first row
 
     def move(self, j: Int, t: str, begins: Int) -> None:
         """To the ``j``-th step, at time ``t``."""
@@ -174,7 +206,7 @@ class _Memory:
         elif store.kind == "cross":
             place = self.row_of(store.value, spot.row)[0]
         else:
-            n = f.add(self.flat, spot.row)
+            n = f.add(self.place, f.sub(spot.row, frame.slot("first")))
             place = z_at(frame, len(self.plan.z), n, int(store.name))
         frame.v.store(value, frame.at(place, spot.unit))
 
@@ -194,24 +226,23 @@ class _Memory:
 
 
 def _rows(module: Module, plan: Plan, target: Target) -> None:
-    """The worker: a slice of the rows through a chunk's steps, the last step first."""
+    """A part's rows through a chunk's steps, the last step first."""
     frame = Frame(module, "backward_rows", target, slots(plan))
     f = frame.f
     memory = _Memory(frame, plan)
     stages = Stages(frame, plan.step, plan.backward, memory)
-    begin, end, size = frame.slot("j"), frame.slot("j.end"), frame.slot("slice")
-    with frame.tickets(frame.slot("slices")) as ticket:
-        first = f.mul(ticket, size)
-        last = f.min(f.add(first, size), frame.slot("B"))
-        with f.loop(begin, end) as i:
-            j = f.sub(f.sub(f.add(begin, end), 1), i)
-            t, active, begins, ends = walk_step(frame, j, first, last)
-            memory.move(j, t, begins)
-            with f.loop(ends, active) as row:
-                _begin(frame, plan, memory, row)
-            stages.emit(first, active)
-            with f.loop(begins, active) as row:
-                _finish(frame, plan, memory, row)
+    begin, end, first = frame.slot("j"), frame.slot("j.end"), frame.slot("first")
+    starts = frame.buffer("starts")
+    with f.loop(begin, end) as i:
+        j = f.sub(f.sub(f.add(begin, end), 1), i)
+        t, active, begins, ends = walk_step(frame, j, first, frame.slot("last"))
+        memory.move(j, t, begins)
+        memory.place = f.load("i64", f.gep("i64", starts, f.sub(j, begin)))
+        with f.loop(ends, active) as row:
+            _begin(frame, plan, memory, row)
+        stages.emit(first, active)
+        with f.loop(begins, active) as row:
+            _finish(frame, plan, memory, row)
 
 
 def _begin(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
@@ -239,42 +270,41 @@ def _finish(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
 
 
 def _inputs(module: Module, plan: Plan, target: Target) -> None:
-    """The worker for ``dx = sum over gates of z W_ih``, a slice of all rows of a chunk."""
+    """``dx = sum over gates of z W_ih`` for the rows of a chunk."""
     frame = Frame(module, "backward_inputs", target, slots(plan))
     f, v, shape = frame.f, frame.v, target.bulk
     padded, panels = frame.slot("Ip"), _panels_x(frame, plan)
     tile_width = shape.widths[0] * v.lanes
     acc = f.alloca(shape.rows * tile_width, v.dtype)
     pointers = f.alloca(shape.rows, "ptr")
-    begin, end, slices = frame.slot("n"), frame.slot("n.end"), frame.slot("slices")
-    size = f.div(f.add(f.sub(end, begin), f.sub(slices, 1)), slices)
+    steps = f.sub(frame.slot("j.end"), frame.slot("j"))
+    total = f.load("i64", f.gep("i64", frame.buffer("starts"), steps))
+    goals = f.gep("ptr", frame.buffer("lists"), f.mul(frame.slot("most"), len(lists(plan))))
 
     def block(left: Int) -> Int:
         return f.mul(shape.width(f, left, v.lanes), v.lanes)
 
-    with frame.tickets(slices) as ticket:
-        first = f.add(begin, f.mul(ticket, size))
-        last = f.min(f.add(first, size), end)
-        with f.blocks(padded, block) as (unit, count):
-            for panel in panels:
-                panel.refill(unit, count)
-            with f.loop(first, last, shape.rows) as row:
-                rows = f.min(f.sub(last, row), shape.rows)
-                for i, column in enumerate(plan.z_x.values()):
-                    with f.loop(0, rows) as m:
-                        z = z_at(frame, len(plan.z), f.add(row, m), column)
-                        f.store("ptr", z, f.gep("ptr", pointers, m))
-                    start = (acc, tile_width) if i else (frame.pointer("zeros"), 0)
-                    panels[i].multiply((unit, count), (acc, tile_width), start, (pointers, 1), rows)
-                with f.loop(0, rows) as m, f.loop(0, count, v.lanes) as u:
+    with f.blocks(padded, block) as (unit, count):
+        for panel in panels:
+            panel.refill(unit, count)
+        with f.loop(0, total, shape.rows) as row:
+            rows = f.min(f.sub(total, row), shape.rows)
+            for i, column in enumerate(plan.z_x.values()):
+                with f.loop(0, rows) as m:
+                    z = z_at(frame, len(plan.z), f.add(row, m), column)
+                    f.store("ptr", z, f.gep("ptr", pointers, m))
+                start = (acc, tile_width) if i else (frame.pointer("zeros"), 0)
+                panels[i].multiply((unit, count), (acc, tile_width), start, (pointers, 1), rows)
+            with f.loop(0, rows) as m:
+                goal = f.load("ptr", f.gep("ptr", goals, f.add(row, m)))
+                with f.loop(0, count, v.lanes) as u:
                     value = v.load(f.gep(v.dtype, acc, f.add(f.mul(m, tile_width), u)))
-                    _add_to_x(frame, f.add(row, m), f.add(unit, u), value)
+                    _add_to_x(frame, goal, f.add(unit, u), value)
 
 
-def _add_to_x(frame: Frame, row: Int, unit: Int, value: str) -> None:
+def _add_to_x(frame: Frame, goal: str, unit: Int, value: str) -> None:
     """A vector of the inputs' gradient; the second direction adds to the first."""
     f, v, inputs = frame.f, frame.v, frame.slot("I")
-    goal = frame.at(frame.pointer("dx"), (row, inputs))
     adding = f.compare("ne", frame.slot("dx.add"), 0)
     before = f.either(
         adding,
@@ -286,15 +316,23 @@ def _add_to_x(frame: Frame, row: Int, unit: Int, value: str) -> None:
 
 
 def _list_rows(module: Module, plan: Plan, target: Target) -> None:
-    """For every row of a chunk, where its input and its products' operands lie."""
+    """For every row of a chunk, step by step, where its input and its products' operands lie, and
+    its input's gradient; and how many rows there are before each step, and in all."""
     frame = Frame(module, "list_rows", target, slots(plan))
     f, memory = frame.f, _Memory(frame, plan)
-    with f.loop(frame.slot("j"), frame.slot("j.end")) as j:
-        t, active, begins, _ = walk_step(frame, j, 0, frame.slot("B"))
+    begin, first = frame.slot("j"), frame.slot("first")
+    position, starts = f.alloca(1, "i64", 8), frame.buffer("starts")
+    f.store("i64", 0, position)
+    with f.loop(begin, frame.slot("j.end")) as j:
+        t, active, begins, _ = walk_step(frame, j, first, frame.slot("last"))
         memory.move(j, t, begins)
-        with f.loop(0, active) as row:
-            n = f.sub(f.add(memory.flat, row), frame.slot("n"))
-            for i, operand in enumerate(lists(plan)):
+        done = f.load("i64", position)
+        f.store("i64", done, f.gep("i64", starts, f.sub(j, begin)))
+        with f.loop(first, active) as row:
+            n = f.add(done, f.sub(row, first))
+            flat = f.add(memory.flat, row)
+            addresses = [frame.at(frame.pointer("dx"), (flat, frame.slot("I")))]
+            for operand in reversed(lists(plan)):
                 if operand is None:
                     address = frame.extern_row("x", memory.time, row)
                 elif operand.op == "state":
@@ -304,5 +342,10 @@ def _list_rows(module: Module, plan: Plan, target: Target) -> None:
                 else:
                     name = plan.step.states[plan.step.new.index(operand)]
                     address = memory.reached(name, row)
+                addresses.append(address)
+            for i, address in enumerate(reversed(addresses)):
                 index = f.add(f.mul(frame.slot("most"), i), n)
                 f.store("ptr", address, f.gep("ptr", frame.buffer("lists"), index))
+        f.store("i64", f.add(done, f.sub(active, first)), position)
+    steps = f.sub(frame.slot("j.end"), begin)
+    f.store("i64", f.load("i64", position), f.gep("i64", starts, steps))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -80,6 +80,18 @@ class Frame:
     def address(self, name: str) -> str:
         """Where a slot lies: the ticket counter is shared by all threads."""
         return self.f.first(f"getelementptr i64, ptr %args, i64 {self._slots[name]}")
+
+    def copy(self) -> str:
+        """A copy of the whole table on this thread's stack, see :meth:`put`."""
+        own = self.f.alloca(len(self._slots), "i64", 8)
+        with self.f.loop(0, len(self._slots)) as i:
+            self.f.store("i64", self.f.load("i64", "%args", i), self.f.gep("i64", own, i))
+        return own
+
+    def put(self, table: str, values: Mapping[str, Int]) -> None:
+        """Sets slots of a copy."""
+        for name, value in values.items():
+            self.f.store("i64", value, self.f.gep("i64", table, self._slots[name]))
 
     def at(self, pointer: str, *offsets: tuple[Int, Int] | Int) -> str:
         """The address ``pointer + sum of offsets`` in elements; a pair is a product."""
@@ -172,11 +184,6 @@ class Frame:
             plain, "i64", lambda: f.mul(t, self.slot("B")), lambda: f.load("i64", table, t)
         )
         return f.select(plain, t, flat), flat
-
-    def first_row(self, t: Int) -> str:
-        """Where the rows of a step begin among all rows; those after the last one, how many."""
-        f, inside = self.f, self.f.compare("slt", t, self.slot("T"))
-        return f.either(inside, "i64", lambda: self.place(t)[1], lambda: self.slot("N"))
 
     def neighbour(self, t: Int, step: Int, exists: str) -> str:
         """The rows active at the step before or after ``t``; 0 if there is none."""

@@ -8,10 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..batch import Rows
+from ..batch import Order, Rows
 from ..cell import Step
 from . import backward, forward, sizes
-from .chunks import CHUNK, chunks_of
 from .frame import Target
 from .ir import Module
 from .isa import ISA, chains
@@ -20,6 +19,7 @@ from .plan import plan_of
 from .sizes import Form, Sizes
 from .table import Inner, Pass, Place, Prepared
 from .tile import Shape
+from .weights import Sums, sums_of_weights
 
 DTYPES = {torch.float32: "float", torch.float64: "double"}
 _KERNEL_LIMIT = 128
@@ -94,36 +94,41 @@ class Kernel:
         count: int = 1,
         *,
         add: bool = False,
-        segment: int = 0,
-        add_weights: bool = False,
+        order: Order | None = None,
+        partials: Tensor | None = None,
+        last: bool = True,
     ) -> Prepared:
         """The backward pass of one direction: called with the tensors, the gradients of the results
         and the goals, it writes those goals that are not None, x's and the weights' contiguous.
 
         Args:
             add: x's and the inputs' are added to what is there, for the second direction.
-            segment: the call is a span of a longer one, whose segments have so many steps.
-            add_weights: so are the weights', to those of the spans that have been done.
+            order: the call is a span of a longer one, whose weights' gradients have this order.
+            partials: where their sums are kept between spans, zeros at first: for each part of the
+                rows as many numbers as :meth:`sums` says. A call is given it behind all others.
+            last: no span follows, and the weights' gradients are written.
         """
-        run, every, x = self.back, [*tensors, *gradients, *goals], tensors[0]
+        run, every, x = self.back, [*tensors, *gradients, *goals, partials], tensors[0]
         assert x is not None
         states, first = len(tensors), len(tensors) + len(gradients)
-        mine = self.first_weight(direction)
-        asked = [g is not None for g in goals[mine : mine + len(self.plan.step.parameters)]]
         places = [*self._given(every, direction, count, backwards=True)]
         places += self._ends("gout", "ghn", every, states, direction, count)
         places += self._goals(every, first, direction, count)
-        length = segment or rows.segment()
-        values, layout = sizes.backward(self.form, rows, size, threads, asked, length)
-        chunks, segments = chunks_of(rows, length, values["chunk"])
-        values |= {"dx.add": add, "sums.add": add_weights, "chunks.n": len(chunks) // len(CHUNK)}
-        jobs, goals_of = sizes.jobs(self.form, asked, x.stride(-1), size)
-        inner = {
-            "jobs": Inner(jobs, [(at, first + mine + n, offset) for at, n, offset in goals_of]),
-            "chunks": Inner(chunks),
-            "segments": Inner(segments),
-        }
+        places.append(Place("partials.given", len(every) - 1, strided=False))
+        mine = self.first_weight(direction)
+        sums = self.sums(goals[mine : mine + len(self.plan.step.parameters)], x, size)
+        order = order or rows.order()
+        values, layout = sizes.backward(self.form, rows, size, threads, order, sums)
+        values |= {"dx.add": add, "partials.end": last}
+        addresses = [(at, first + mine + n, at_ * x.itemsize) for at, n, at_ in sums.places]
+        inner = {"jobs": Inner(sums.jobs), "goals": Inner(sums.goals, addresses)}
         return run.prepare(every, places, values, layout, inner)
+
+    def sums(self, goals: Sequence[Tensor | None], x: Tensor, size: Sizes) -> Sums:
+        """What a part of the batch sums up for these of a direction's parameters."""
+        asked = [goal is not None for goal in goals]
+        padded = sizes.padded_sizes(self.form, size)
+        return sums_of_weights(self.plan, asked, x.stride(-1), size, padded)
 
     def first_weight(self, direction: int) -> int:
         """The number of a direction's first parameter."""

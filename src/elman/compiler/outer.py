@@ -1,120 +1,52 @@
-"""The weights' and biases' gradients: sums over all rows of all steps.
+"""The weights' gradients: sums over rows and steps of outer products of ``z`` with what a weight
+was applied to.
 
-``dW[m][c] = sum over n of z[n][m] * row_n[c]`` is a product whose sum runs over the rows, so it
-is the tile again: a few columns of ``z``, copied into strips, times the rows ``row_n``, packed
-into a panel, ``depth`` of them at a time. The depth and the segments of time that follow one
-another depend on the sizes alone, and each element is summed by one thread from first to last: the
-bits do not depend on the number of threads, nor on whether a call does all segments or one.
+The tile again: a few columns of ``z``, copied into strips, times the rows ``row_n``, packed
+into a panel, ``depth`` of them at a time. A part of the batch has sums of its own, segment of time
+by segment; at the end, those of all parts are added up from first to last. Parts, segments and the
+depth depend on the sizes of a call alone: the bits do not depend on the number of threads, nor on
+whether a call does all segments or one.
 
-Jobs are read from a table that the caller fills (:data:`JOB`): matrices, then biases, then what is
-added to a matrix whose rows are applied to several values. A task is a part of the rows of one
-matrix, or one bias.
+Two tables come from the caller: the sums (:data:`JOB`), those with the same list of rows next to
+each other, and the gradients that they are (:data:`GOAL`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from .frame import Frame, Target
 from .ir import Function, Int, Module
 from .tile import Shape
 from .vector import Vector
 
-#: Of a matrix: where its gradient goes, how many rows it has, the column of z, the list of rows
-#: (an index), the stride between units of such a row, how many units, that number padded; how many
-#: jobs are added up in it, and where those after the first are. Of a bias or vector: goal, how many
-#: units and column only.
-JOB = ("goal", "rows", "column", "list", "stride", "units", "padded", "terms", "more")
+#: Of a sum: where it lies among the sums of a part, its rows, the column of z, the list of rows (an
+#: index), the stride between units of such a row, how many units, that number padded, whether it is
+#: the first that is added to this sum. A column alone is summed up in one row, for a bias.
+JOB = ("sum", "rows", "column", "list", "stride", "units", "padded", "first")
+#: Of a gradient: where it goes, the sum, rows, units, padded units.
+GOAL = ("goal", "sum", "rows", "units", "padded")
 
 
 def emit_outer(module: Module, target: Target, slots: Sequence[str], z_columns: int) -> None:
-    """The worker ``backward_weights``."""
+    """``add_up``: the sums of a chunk of a part; ``add_parts``: the gradients."""
     _define_gather_panel(module, target)
-    frame = Frame(module, "backward_weights", target, slots)
-    f = frame.f
-    area = frame.at(frame.buffer("areas"), (frame.worker(), frame.slot("area")))
-    split = f.mul(frame.slot("matrices"), frame.slot("parts"))
-    with frame.tickets(frame.slot("tasks")) as ticket:
-        is_bias = f.compare("sge", ticket, split)
-        with f.when(is_bias):
-            job = f.add(frame.slot("matrices"), f.sub(ticket, split))
-            _bias(frame, area, job, z_columns)
-        with f.when(f.op(f"xor i1 {is_bias}, true")):
-            part = f.op(f"urem i64 {ticket}, {frame.slot('parts')}")
-            _matrix(frame, area, f.div(ticket, frame.slot("parts")), part, z_columns)
-
-
-def _job(frame: Frame, job: Int) -> dict[str, str]:
-    f = frame.f
-    base = f.gep("i64", frame.pointer("jobs"), f.mul(job, len(JOB)))
-    kinds = {"goal": "ptr"}
-    return {
-        name: f.load(kinds.get(name, "i64"), f.gep("i64", base, i)) for i, name in enumerate(JOB)
-    }
+    _define_add_up(module, target, slots, z_columns)
+    _define_add_parts(module, target, slots)
 
 
 def z_at(frame: Frame, columns: int, row: Int, column: Int) -> str:
-    """Where the gradients at a gate are for a row of the chunk, counted among all rows; ``z`` has
-    so many columns."""
+    """Where the gradients at a gate are for a row of the chunk; ``z`` has so many columns."""
     f = frame.f
-    place = f.add(f.mul(f.sub(row, frame.slot("n")), columns), column)
+    place = f.add(f.mul(row, columns), column)
     return frame.at(frame.buffer("z"), (place, frame.slot("Hp")))
 
 
-def _bias(frame: Frame, area: str, job: Int, z_columns: int) -> None:
-    """A column of z summed over all rows: a tile of one row of ones."""
-    f, v, shape = frame.f, frame.v, frame.target.bulk
-    given = _job(frame, job)
-    one = f.alloca(1, "ptr", 8)
-    f.store("ptr", frame.pointer("one"), one)
-    units = given["rows"]
-
-    def block(left: Int) -> Int:
-        return f.mul(shape.width(f, left, v.lanes), v.lanes)
-
-    with f.blocks(frame.slot("Hp"), block) as (unit, count):
-        with f.loop(0, count, v.lanes) as u:
-            v.store(_begun(frame, given["goal"], f.add(unit, u), units), frame.at(area, u))
-        with _segments(frame, 1) as (_, begin, end):
-            z = frame.at(z_at(frame, z_columns, begin, given["column"]), unit)
-            frame.call_tile(
-                shape,
-                (area, 0),
-                (area, 0),
-                (one, 0),
-                (z, f.mul(frame.slot("Hp"), z_columns)),
-                (f.sub(end, begin), 1, f.div(count, v.lanes)),
-            )
-        with f.loop(0, count, v.lanes) as u:
-            value = v.load(frame.at(area, u))
-            frame.store_units(value, given["goal"], 1, f.add(unit, u), units)
-
-
-def _equal(f: Function, total: Int, most: Int) -> Int:
-    """The size of parts of a total that are as equal as can be, none larger than ``most``."""
-    parts = f.max(f.div(f.add(total, f.sub(most, 1)), most), 1)
-    return f.div(f.add(total, f.sub(parts, 1)), parts)
-
-
-@contextmanager
-def _segments(frame: Frame, some: Int) -> Iterator[tuple[str, str, str]]:
-    """Every segment of the chunk, the last first: its number in this order, and its rows, first and
-    last but one. None if not some."""
-    f = frame.f
-    table = f.gep("i64", frame.pointer("segments"), f.mul(frame.slot("segment"), 2))
-    with f.loop(0, f.mul(frame.slot("segments.n"), some)) as i:
-        pair = f.gep("i64", table, f.mul(i, 2))
-        yield i, frame.first_row(f.load("i64", pair)), frame.first_row(f.load("i64", pair, 1))
-
-
-def _begun(frame: Frame, goal: str, unit: Int, units: Int) -> str:
-    """What a sum starts from: zero, or what an earlier call has left at its goal."""
-    f, v = frame.f, frame.v
-    known = f.compare("ne", frame.slot("sums.add"), 0)
-    return f.either(
-        known, v.type, lambda: frame.load_units(goal, 1, unit, units), lambda: v.number(0.0)
-    )
+def sums_of_part(frame: Frame, part: Int) -> str:
+    """The sums of a part: in scratch memory, or where the caller keeps them between calls."""
+    own, given = frame.buffer("partials"), frame.pointer("partials.given")
+    base = frame.f.op(f"select i1 {frame.null(given)}, ptr {own}, ptr {given}")
+    return frame.at(base, (part, frame.slot("partials.size")))
 
 
 def strip_length(shape: Shape, lanes: int, depth: int) -> int:
@@ -126,84 +58,140 @@ def strip_length(shape: Shape, lanes: int, depth: int) -> int:
     return shape.rows * depth + lanes
 
 
-def _matrix(frame: Frame, area: str, job: Int, part: Int, z_columns: int) -> None:
-    """One part of the rows of one matrix."""
-    f, v, shape = frame.f, frame.v, frame.target.bulk
-    given = _job(frame, job)
-    units, padded, inputs = given["units"], given["padded"], given["rows"]
-    depth, most = frame.slot("depth"), frame.slot("most")
-    whole = f.mul(frame.slot("parts"), shape.rows)
-    size = f.mul(f.div(f.add(inputs, f.sub(whole, 1)), whole), shape.rows)
-    first = f.mul(part, size)
-    last = f.min(f.add(first, size), inputs)
-    # Rows of whole vectors are summed up where they go.
-    whole_rows = f.compare("eq", units, padded)
-    sums = f.op(f"select i1 {whole_rows}, ptr {given['goal']}, ptr {area}")
-    adding, copied = f.compare("ne", frame.slot("sums.add"), 0), f.compare("ne", units, padded)
-    panel = frame.at(area, (inputs, frame.slot("columns")))
-    strips = frame.at(panel, (depth, frame.slot("columns")))
-    pointers = f.alloca(shape.rows, "ptr")
+def _entry_of(frame: Frame, table: str, kinds: Sequence[str], index: Int) -> dict[str, str]:
+    f = frame.f
+    base = f.gep("i64", frame.pointer(table), f.mul(index, len(kinds)))
+    return {
+        name: f.load("ptr" if name == "goal" else "i64", f.gep("i64", base, i))
+        for i, name in enumerate(kinds)
+    }
 
-    def strip_of(m: Int) -> str:
-        """The strip for the rows of the gradient from ``m`` on."""
-        length = f.add(f.mul(depth, shape.rows), v.lanes)
-        return frame.at(strips, (f.div(f.sub(m, first), shape.rows), length))
+
+def _equal(f: Function, total: Int, most: Int) -> Int:
+    """The size of parts of a total that are as equal as can be, none larger than ``most``."""
+    parts = f.max(f.div(f.add(total, f.sub(most, 1)), most), 1)
+    return f.div(f.add(total, f.sub(parts, 1)), parts)
+
+
+def _define_add_up(module: Module, target: Target, slots: Sequence[str], z_columns: int) -> None:
+    """Adds the segments of a chunk to all sums of its part, the last segment first."""
+    frame = Frame(module, "add_up", target, slots)
+    f, v, shape = frame.f, frame.v, target.bulk
+    one = f.alloca(1, "ptr", 8)
+    f.store("ptr", frame.pointer("one"), one)
+    pointers, packed = f.alloca(shape.rows, "ptr"), f.alloca(1, "i64", 8)
+    summed = frame.address("summed")
+    sums, depth = sums_of_part(frame, frame.slot("part")), frame.slot("depth")
+    j, stop, length = frame.slot("j"), frame.slot("j.end"), frame.slot("segment")
+    segments = f.div(f.add(f.sub(stop, j), f.sub(length, 1)), length)
+    starts = frame.buffer("starts")
 
     def block(left: Int) -> Int:
         return f.mul(shape.width(f, left, v.lanes), v.lanes)
 
-    with (
-        f.when(f.op(f"and i1 {adding}, {copied}")),
-        f.loop(first, last) as m,
-        f.loop(0, padded, v.lanes) as u,
-    ):
-        known = frame.load_units(frame.at(given["goal"], (m, units)), 1, u, units)
-        v.store(known, frame.at(sums, (m, padded), u))
-    some = f.select(f.compare("slt", first, last), 1, 0)  # a part may be empty
-    with (
-        _segments(frame, some) as (number, start, end),
-        f.loop(0, given["terms"]) as term,
-        f.loop(start, end, _equal(f, f.sub(end, start), depth)) as begin,
-    ):
-        before = f.add(f.add(number, term), f.sub(begin, start))  # none, and the sums begin here
-        fresh = f.compare("eq", f.add(before, frame.slot("sums.add")), 0)
-        one = f.compare("eq", term, 0)
-        here = f.select(one, job, f.sub(f.add(given["more"], term), 1))
-        each = _job(frame, here)
-        rows_list = f.gep("ptr", frame.buffer("lists"), f.mul(each["list"], most))
-        k = f.min(f.sub(end, begin), _equal(f, f.sub(end, start), depth))
-        f.call(
-            f"gather_panel_{shape.name}",
-            *(("ptr", panel), ("ptr", f.gep("ptr", rows_list, f.sub(begin, frame.slot("n"))))),
-            *(("i64", each["stride"]), ("i64", units), ("i64", padded), ("i64", k)),
-        )
-        with f.loop(0, k) as i, f.loop(first, last, shape.rows) as m:
-            z = frame.at(z_at(frame, z_columns, f.add(begin, i), each["column"]), m)
-            for column in range(0, shape.rows, v.lanes):
-                goal = frame.at(strip_of(m), (i, shape.rows), column)
-                v.store(v.load(frame.at(z, column)), goal)
-        with f.loop(first, last, shape.rows) as m:
-            rows = f.min(f.sub(last, m), shape.rows)
-            with f.loop(0, rows) as r:
-                f.store("ptr", frame.at(strip_of(m), r), f.gep("ptr", pointers, r))
-            with f.blocks(padded, block) as (unit, count):
-                acc = frame.at(sums, (m, padded), unit)
-                init = f.op(f"select i1 {fresh}, ptr {frame.pointer('zeros')}, ptr {acc}")
-                frame.call_tile(
-                    shape,
-                    (acc, padded),
-                    (init, f.select(fresh, 0, padded)),
-                    (pointers, shape.rows),
-                    (frame.at(panel, (unit, k)), count),
-                    (k, rows, f.div(count, v.lanes)),
-                )
-    with (
-        f.when(copied),
-        f.loop(first, last) as m,
-        f.loop(0, padded, v.lanes) as u,
-    ):
-        value = v.load(frame.at(sums, (m, padded), u))
-        frame.store_units(value, frame.at(given["goal"], (m, units)), 1, u, units)
+    with f.loop(0, segments) as i:
+        step = f.mul(f.sub(f.sub(segments, 1), i), length)
+        start = f.load("i64", f.gep("i64", starts, step))
+        after = f.min(f.add(step, length), f.sub(stop, j))
+        end = f.load("i64", f.gep("i64", starts, after))
+        size = _equal(f, f.sub(end, start), depth)
+        with f.loop(start, end, size) as begin:
+            k = f.min(f.sub(end, begin), size)
+            empty = f.compare("eq", f.load("i64", summed), 0)
+            f.store("i64", -1, packed)
+            with f.loop(0, frame.slot("matrices")) as job:
+                given = _entry_of(frame, "jobs", JOB, job)
+                first_of_list = f.compare("ne", f.load("i64", packed), given["list"])
+                with f.when(first_of_list):
+                    skipped = f.mul(given["list"], frame.slot("most"))
+                    rows = f.gep("ptr", frame.buffer("lists"), f.add(skipped, begin))
+                    f.call(
+                        f"gather_panel_{shape.name}",
+                        *(("ptr", frame.buffer("area")), ("ptr", rows)),
+                        *(("i64", given[name]) for name in ("stride", "units", "padded")),
+                        ("i64", k),
+                    )
+                    f.store("i64", given["list"], packed)
+                fresh = f.op(f"and i1 {empty}, {f.compare('ne', given['first'], 0)}")
+                _matrix(frame, given, pointers, (begin, k), fresh, z_columns)
+            with f.loop(frame.slot("matrices"), frame.slot("tasks")) as job:
+                given = _entry_of(frame, "jobs", JOB, job)
+                goal = frame.at(sums, given["sum"])
+                with f.blocks(given["padded"], block) as (unit, count):
+                    z = frame.at(z_at(frame, z_columns, begin, given["column"]), unit)
+                    acc = frame.at(goal, unit)
+                    init = f.op(f"select i1 {empty}, ptr {frame.pointer('zeros')}, ptr {acc}")
+                    frame.call_tile(
+                        shape,
+                        (acc, 0),
+                        (init, 0),
+                        (one, 0),
+                        (z, f.mul(frame.slot("Hp"), z_columns)),
+                        (k, 1, f.div(count, v.lanes)),
+                    )
+            f.store("i64", 1, summed)
+
+
+def _matrix(
+    frame: Frame,
+    given: dict[str, str],
+    pointers: str,
+    rows_of_z: tuple[Int, Int],
+    fresh: str,
+    z_columns: int,
+) -> None:
+    """Adds some rows of z, from one on so many, times the panel to the sum of a matrix."""
+    f, v, shape, (begin, k) = frame.f, frame.v, frame.target.bulk, rows_of_z
+    padded, inputs, depth = given["padded"], given["rows"], frame.slot("depth")
+    goal = frame.at(sums_of_part(frame, frame.slot("part")), given["sum"])
+    panel = frame.buffer("area")
+    strips = frame.at(panel, (depth, frame.slot("columns")))
+
+    def strip_of(m: Int) -> str:
+        """The strip for the rows of the gradient from ``m`` on."""
+        length = f.add(f.mul(depth, shape.rows), v.lanes)
+        return frame.at(strips, (f.div(m, shape.rows), length))
+
+    def block(left: Int) -> Int:
+        return f.mul(shape.width(f, left, v.lanes), v.lanes)
+
+    with f.loop(0, k) as i, f.loop(0, inputs, shape.rows) as m:
+        z = frame.at(z_at(frame, z_columns, f.add(begin, i), given["column"]), m)
+        for column in range(0, shape.rows, v.lanes):
+            v.store(v.load(frame.at(z, column)), frame.at(strip_of(m), (i, shape.rows), column))
+    with f.loop(0, inputs, shape.rows) as m:
+        rows = f.min(f.sub(inputs, m), shape.rows)
+        with f.loop(0, rows) as r:
+            f.store("ptr", frame.at(strip_of(m), r), f.gep("ptr", pointers, r))
+        with f.blocks(padded, block) as (unit, count):
+            acc = frame.at(goal, (m, padded), unit)
+            init = f.op(f"select i1 {fresh}, ptr {frame.pointer('zeros')}, ptr {acc}")
+            frame.call_tile(
+                shape,
+                (acc, padded),
+                (init, f.select(fresh, 0, padded)),
+                (pointers, shape.rows),
+                (frame.at(panel, (unit, k)), count),
+                (k, rows, f.div(count, v.lanes)),
+            )
+
+
+def _define_add_parts(module: Module, target: Target, slots: Sequence[str]) -> None:
+    """The gradients: the sums of all parts, from first to last."""
+    frame = Frame(module, "add_parts", target, slots)
+    f, v = frame.f, frame.v
+    parts, size = frame.slot("parts"), frame.slot("partials.size")
+    every = sums_of_part(frame, 0)
+    with f.loop(0, frame.slot("goals.n")) as i:
+        given = _entry_of(frame, "goals", GOAL, i)
+        units, padded = given["units"], given["padded"]
+        with f.loop(0, given["rows"]) as m, f.loop(0, padded, v.lanes) as u:
+            place = frame.at(every, given["sum"], (m, padded), u)
+            total = f.alloca(v.lanes, v.dtype)
+            v.store(v.load(place), total)
+            with f.loop(1, parts) as part:
+                v.store(v.add(v.load(total), v.load(frame.at(place, (part, size)))), total)
+            frame.store_units(v.load(total), frame.at(given["goal"], (m, units)), 1, u, units)
 
 
 def _define_gather_panel(module: Module, target: Target) -> None:

@@ -1,24 +1,23 @@
-"""How large everything of a call is: slices, chunks, scratch memory, and the table of jobs."""
+"""How large everything of a call is: slices, chunks, scratch memory."""
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..batch import Rows
+from ..batch import Order, Rows
 from . import backward as backward_pass
 from . import chunks
 from .frame import Target
 from .outer import strip_length
 from .plan import Plan, products_of, sums_of
+from .weights import Sums
 
 _CHUNK_BYTES = 96 << 10  # of projected inputs of a slice: they stay in the second cache
 _DEPTH_BYTES = 128 << 10  # of packed rows in the weights' gradients
-_ROW = 9  # numbers of a job, see ``outer``
 
 
 class Form(NamedTuple):
@@ -36,9 +35,12 @@ class Layout:
         self.offsets: dict[str, int] = {}
         self.bytes = 0
 
-    def add(self, name: str, nbytes: int) -> None:
+    def add(self, name: str, nbytes: int, count: int = 1) -> int:
+        """A buffer, or several of them behind one another; how many bytes each takes."""
         self.offsets[name] = self.bytes
-        self.bytes += -(-nbytes // 64) * 64
+        nbytes = -(-nbytes // 64) * 64
+        self.bytes += nbytes * count
+        return nbytes
 
 
 def _constants(dtype: torch.dtype) -> Tensor:
@@ -63,6 +65,12 @@ class Sizes(NamedTuple):
     width: int
     units: int
     projected: int
+
+
+def padded_sizes(form: Form, sizes: Sizes) -> Sizes:
+    """The sizes rounded up to whole vectors."""
+    inner = form.target.bulk.padded(sizes.width, form.target.isa.lanes(form.target.dtype))
+    return Sizes(inner, *(padded_units(form, units) for units in sizes[1:]))
 
 
 def saved_size(form: Form, rows: Rows, units: int) -> int:
@@ -138,134 +146,51 @@ def forward(
 
 
 def backward(
-    form: Form,
-    rows: Rows,
-    sizes: Sizes,
-    threads: int,
-    asked: Sequence[bool],
-    segment: int,
+    form: Form, rows: Rows, sizes: Sizes, threads: int, order: Order, sums: Sums
 ) -> tuple[dict[str, int], Layout]:
-    """The slots of the backward pass that depend on sizes, and its scratch memory. A segment has
-    so many steps."""
+    """The slots of the backward pass that depend on sizes, and its scratch memory."""
     plan, size, bulk = form.plan, form.dtype.itemsize, form.target.bulk
-    states, (width, units, _) = plan.step.states, sizes
+    states, units = plan.step.states, sizes.units
     values = _common(form, rows, sizes, threads, ["gout", *(f"ghn.{name}" for name in states)])
-    padded = values["Hp"]
     values |= kept(form, rows, units)
-    lanes = form.target.isa.lanes(form.target.dtype)
-    inner = bulk.padded(width, lanes)
-    widest = max(inner, padded)
-    parts = min(threads, -(-units // bulk.rows))
+    inner, padded, _ = padded_sizes(form, sizes)
+    lanes, widest = form.target.isa.lanes(form.target.dtype), max(inner, padded)
     depth = max(32, min(256, _DEPTH_BYTES // (max(widest, 1) * size)))
-    matrices, vectors = _counts(plan, asked)
     strips = strip_length(bulk, lanes, depth) * -(-units // bulk.rows)
-    area = widest * (units + depth) + strips
-    area = -(-area * size // 64) * 64 // size
     row = len(plan.z) * padded * size
-    weights = units * (len(plan.z_x) * width + len(plan.factors) * units)
-    work = 4 * weights if threads > 1 else 0
-    chunk = chunks.steps_of(rows, segment, row, weights * size, work)
-    most = min(chunk * rows.B, rows.N)  # rows of a chunk
-    values |= {
-        "chunk": chunk,
-        "most": most,
-        "Ip": inner,
-        "matrices": matrices,
-        "parts": parts,
-        "tasks": matrices * parts + vectors,
-        "columns": widest,
-        "depth": depth,
-        "area": area,
-        "one": _CONSTANTS[form.dtype].data_ptr() + 256 * size,
-    }
+    chunk = min(rows.T, chunks.steps_of(order, row, sums.size * size))
+    parts, most = -(-rows.B // order.rows), min(chunk * order.rows, rows.N)  # of this call
     layout = Layout()
     layout.add("panels", len(products_of(plan.backward)) * padded * units * size)
     layout.add("panels_x", len(plan.z_x) * inner * units * size)
-    layout.add("lists", len(backward_pass.lists(plan)) * most * 8)
-    layout.add("areas", threads * area * size)
     layout.add("states", 2 * len(states) * rows.B * padded * size)
     layout.add("crossing", len(plan.backward.crossing) * rows.B * padded * size)
     layout.add("sums", len(sums_of(plan.backward)) * rows.B * size)
-    layout.add("z", most * row + (bulk.rows + lanes) * size)
+    layout.add("partials", order.parts * sums.size * size)
+    of_thread = {
+        "z": most * row + (bulk.rows + lanes) * size,
+        "lists": (len(backward_pass.lists(plan)) + 1) * most * 8,
+        "starts": (chunk + 1) * 8,
+        "area": (widest * depth + strips) * size,
+    }
+    for name, nbytes in of_thread.items():
+        values[f"{name}.bytes"] = layout.add(name, nbytes, min(threads, parts))
+    values |= {
+        "slices": parts,
+        "parts": order.parts,
+        "slice": order.rows,
+        "fleeting": int(rows.T == 1 and parts == 1),
+        "threads": min(threads, parts),
+        "chunk": chunk,
+        "segment": order.segment,
+        "most": most,
+        "Ip": inner,
+        "matrices": sums.matrices,
+        "tasks": sums.tasks,
+        "goals.n": len(sums.places),
+        "partials.size": sums.size,
+        "columns": widest,
+        "depth": depth,
+        "one": _CONSTANTS[form.dtype].data_ptr() + 256 * size,
+    }
     return values, layout
-
-
-def _goals(plan: Plan) -> tuple[list[tuple[str, int, str]], list[tuple[str, int, int]]]:
-    """What the weights' gradients consist of: for matrices the parameter, a block of its rows and
-    the gate or matrix; for biases and vectors the parameter, the block and the column of z."""
-    step = plan.step
-    matrices = [("weight_ih", step.x_gates.index(gate), gate) for gate in plan.z_x]
-    for name in plan.factors:
-        if name in step.matrices:
-            matrices.append((f"weight_{name}", 0, name))
-        else:
-            matrices.append(("weight_hh", step.u_gates.index(name), name))
-    vectors = [("bias_ih", step.x_gates.index(gate), z) for gate, z in plan.z_x.items()]
-    vectors += [("bias_hh", step.u_gates.index(gate), z) for gate, z in plan.z_bias.items()]
-    vectors += [(f"weight_{name}", 0, z) for name, z in plan.z_vector.items()]
-    return matrices, vectors
-
-
-def _counts(plan: Plan, asked: Sequence[bool]) -> tuple[int, int]:
-    """How many matrices and vectors of these are asked for."""
-    wanted = dict(zip(plan.step.parameters, asked, strict=True))
-    matrices, vectors = _goals(plan)
-    return sum(wanted[m[0]] for m in matrices), sum(wanted[v[0]] for v in vectors)
-
-
-class Jobs(NamedTuple):
-    """A table of jobs for the weights' gradients (see ``outer``) that lacks addresses.
-
-    ``goals`` are the places of those, each with the number of a parameter and an offset in bytes.
-    """
-
-    table: array[int]
-    goals: list[tuple[int, int, int]]
-
-
-def jobs(form: Form, asked: Sequence[bool], x_stride: int, sizes: Sizes) -> Jobs:
-    """The table of jobs for those of the parameters' gradients that are asked for."""
-    plan, units = form.plan, sizes.units
-    step, size = plan.step, {"H": units, "P": sizes.projected}
-    lanes = form.target.isa.lanes(form.target.dtype)
-    shapes = step.shapes(*sizes)
-    operands = backward_pass.lists(plan)
-    wanted = dict(zip(step.parameters, asked, strict=True))
-    every_matrix, every_vector = _goals(plan)
-    matrices = [m for m in every_matrix if wanted[m[0]]]
-    vectors = [v for v in every_vector if wanted[v[0]]]
-    places: list[tuple[int, int, int]] = []
-
-    def goal(name: str, block: int) -> None:
-        columns = shapes[name][1] if len(shapes[name]) > 1 else 1
-        offset = block * units * columns * form.dtype.itemsize
-        places.append((_ROW * len(places), step.parameters.index(name), offset))
-
-    terms_of: list[list[tuple[int, ...]]] = []  # for each matrix and gate what is added up
-    for name, block, factor in matrices:
-        goal(name, block)
-        if name == "weight_ih":
-            inner = form.target.bulk.padded(sizes.width, lanes)
-            mine: list[tuple[int, ...]] = [
-                (units, plan.z_x[factor], 0, x_stride, sizes.width, inner)
-            ]
-        else:
-            rows, columns = step.matrices.get(factor, ("H", step.output_space))
-            inner = padded_units(form, size[columns])
-            mine = [
-                (size[rows], z, operands.index(operand), 1, size[columns], inner)
-                for other, z, operand in plan.z_product
-                if other == factor
-            ]
-        terms_of.append(mine)
-    numbers, more = array("q"), len(terms_of) + len(vectors)
-    for terms in terms_of:
-        numbers.extend((0, *terms[0], len(terms), more))
-        more += len(terms) - 1
-    for name, block, column in vectors:
-        goal(name, block)
-        numbers.extend((0, units, column, 0, 0, 0, 0, 0, 0))
-    for terms in terms_of:
-        for term in terms[1:]:
-            numbers.extend((0, *term, 0, 0))
-    return Jobs(numbers or array("q", [0]), places)
