@@ -91,15 +91,6 @@ def test_a_region_runs_its_function_once_on_each_thread(size: int) -> None:
     assert len(seen) == len(set(seen)) == size
 
 
-@needs_runtime
-def test_team_size_is_that_of_the_region() -> None:
-    team_size = ctypes.CFUNCTYPE(ctypes.c_int)(threads.team_size_address())
-    sizes: list[int] = []
-    enter(3, lambda: sizes.append(team_size()))
-    assert sizes == [3, 3, 3]
-    assert team_size() == 1
-
-
 @linux_only
 @pytest.mark.parametrize(
     ("mode", "expected"),
@@ -140,12 +131,12 @@ def test_a_forked_child_keeps_out_of_the_runtime() -> None:
         from elman.runtime.threads import *
         from elman.runtime import threads
         torch.set_num_threads(3)
-        assert enter(3) == 3 and threads.parallel_address() and threads.team_size_address()
+        assert enter(3) == 3 and threads.parallel_address()
         sys.stdout.flush()
         child = os.fork()
         if child == 0:
             signal.alarm(20)
-            print(threads.parallel_address(), threads.team_size_address())
+            print(threads.parallel_address())
             print(threads.thread_count(1e12, 100), threads.threads_status())
             sys.stdout.flush()
             os._exit(0)
@@ -153,13 +144,13 @@ def test_a_forked_child_keeps_out_of_the_runtime() -> None:
         assert threads.thread_count(1e12, 100) == 3 == enter(3)
     """)
     zeros, words = printed.splitlines()
-    assert zeros == "0 0"
+    assert zeros == "0"
     assert words.startswith("1 one thread: this process was forked")
 
 
 @linux_only
 def test_a_team_may_be_smaller_than_asked_for() -> None:
-    """Why `team_size_address` exists: no kernel may wait for a thread that never comes."""
+    """No kernel may wait for a thread that never comes."""
     assert run("import torch; print(enter(4))", OMP_THREAD_LIMIT="2") == "2"
 
 
@@ -178,6 +169,22 @@ def test_count_grows_with_work_and_stays_within_rows() -> None:
     assert counts == [1, 1, 1, 2, 2, 3, 4, 4]
 
 
+def test_work_is_done_alone_for_a_while_after_a_thread_came_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(threads.time, "monotonic", lambda: now)
+    monkeypatch.setattr(threads, "_alone_until", 0.0)
+    assert not threads.alone(10)
+    threads.came_late(10)
+    threads.came_late(5)  # the larger one counts
+    assert threads.alone(10) and threads.alone(1) and not threads.alone(11)
+    now += 1.01 * threads.ALONE
+    assert not threads.alone(10)
+    threads.came_late(5)  # what was before is forgotten
+    assert threads.alone(5) and not threads.alone(10)
+
+
 @needs_runtime
 def test_no_region_inside_a_region() -> None:
     torch.set_num_threads(2)
@@ -191,7 +198,7 @@ def test_no_region_inside_a_region() -> None:
 def test_without_a_runtime_one_thread_and_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(4)
     monkeypatch.setattr(threads, "_runtime", lambda: None)
-    assert (parallel_address(), threads.team_size_address()) == (0, 0)
+    assert parallel_address() == 0
     assert thread_count(MUCH, 100) == 1
     assert threads_status() == "one thread: torch has no OpenMP runtime with GOMP_parallel here"
 

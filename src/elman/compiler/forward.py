@@ -105,6 +105,7 @@ class _Memory:
         self.columns = {n: i for i, n in enumerate(plan.columns)}
         self.starts = _starts(plan, program)
         self.crossing = {n: i for i, n in enumerate(program.crossing)}
+        self.states = frame.buffer("states")
         self.projected = ""  # the projected inputs of row ``first`` of the step
         self.first: Int = 0
         self.now: Int = 0  # which half of the states' buffer holds the previous ones
@@ -121,7 +122,7 @@ class _Memory:
         f, half = self.frame.f, self.now
         half = f.sub(1, half) if new else half
         index = f.add(f.mul(half, len(self.plan.step.states)), self.plan.step.states.index(name))
-        return self._row(self.frame.buffer("states"), index, row)
+        return self._row(self.states, index, row)
 
     def kept(self, name: str, row: Int) -> str:
         """A kept state; row B + n belongs to the n-th row of all steps, the first B to h0."""
@@ -194,15 +195,30 @@ def read_given(frame: Frame, leaf: Node, time: Int, spot: Spot) -> str:
 
 
 def _rows(module: Module, plan: Plan, program: Program, target: Target, training: bool) -> None:
-    """The worker: a slice of the rows through all steps."""
+    """The worker: a slice of the rows, or of their units, through all steps.
+
+    A program of one stage can be cut by units if there is only one step: each slice reads the
+    states of all units, and has them for itself.
+    """
     frame = Frame(module, "forward_rows", target, slots(plan))
     f = frame.f
     memory = _Memory(frame, plan, program, training)
     stages = Stages(frame, plan.step, program, memory)
     position = f.alloca(1, "i64", 8)
     steps, chunk, size = frame.slot("T"), frame.slot("chunk"), frame.slot("slice")
+    by_units = can_cut_units(program) and not training
     with frame.tickets(frame.slot("slices")) as ticket:
-        first = f.mul(ticket, size)
+        units: tuple[Int, Int] = 0, frame.slot("Hp")
+        row_slice: Int = ticket
+        if by_units:
+            count, most = frame.slot("unit.slices"), frame.slot("unit.slice")
+            row_slice, mine = f.div(ticket, count), f.op(f"urem i64 {ticket}, {count}")
+            units = f.mul(mine, most), f.min(f.mul(f.add(mine, 1), most), frame.slot("Hp"))
+            of_all = f.mul(frame.slot("B"), 2 * len(plan.step.states))
+            memory.states = frame.at(
+                frame.buffer("states"), (f.mul(mine, of_all), frame.slot("Hp"))
+            )
+        first = f.mul(row_slice, size)
         memory.first = first
         last = f.min(f.add(first, size), frame.slot("B"))
         area = f.mul(ticket, f.mul(chunk, size))
@@ -211,7 +227,8 @@ def _rows(module: Module, plan: Plan, program: Program, target: Target, training
         projected = frame.at(frame.buffer("projected"), (area, width))
         with f.loop(0, steps, chunk) as begin:
             end = f.min(f.add(begin, chunk), steps)
-            _project(frame, plan, (begin, end), (first, last), pointers, projected, position)
+            places = pointers, projected, position
+            _project(frame, plan, (begin, end), (first, last), units, places)
             f.store("i64", 0, position)
             with f.loop(begin, end) as j:
                 t, active, before, after = walk_step(frame, j, first, last)
@@ -221,10 +238,20 @@ def _rows(module: Module, plan: Plan, program: Program, target: Target, training
                 memory.projected = frame.at(projected, (done, width))
                 with f.loop(before, active) as row:
                     _begin(frame, plan, memory, row)
-                stages.emit(first, active)
+                stages.emit(first, active, units if by_units else None)
                 with f.loop(after, active) as row:
-                    _finish(frame, plan, memory, row)
+                    _finish(frame, plan, memory, row, units if by_units else None)
                 f.store("i64", f.add(done, f.sub(active, first)), position)
+
+
+def can_cut_units(program: Program) -> bool:
+    """Whether each unit of a step's results depends on nothing but the values before the step."""
+    stores = [store for stage in program.stages for store in stage.stores]
+    return (
+        len(program.stages) == 1
+        and not program.stages[0].sums
+        and all(store.space == "H" for store in stores)
+    )
 
 
 def walk_step(frame: Frame, j: Int, first: Int, last: Int) -> tuple[str, str, str, str]:
@@ -244,13 +271,12 @@ def _project(
     plan: Plan,
     steps: tuple[Int, Int],
     rows: tuple[Int, Int],
-    pointers: str,
-    projected: str,
-    position: str,
+    units: tuple[Int, Int],
+    places: tuple[str, str, str],
 ) -> None:
-    """``W_ih x + b`` for all rows of a chunk of steps."""
+    """``W_ih x + b`` for all rows of a chunk of steps, for some of the units."""
     f, shape, lanes = frame.f, frame.target.bulk, frame.v.lanes
-    padded = frame.slot("Hp")
+    padded, (pointers, projected, position) = frame.slot("Hp"), places
     width = f.mul(padded, len(plan.columns))
     f.store("i64", 0, position)
     with f.loop(*steps) as j:
@@ -269,7 +295,7 @@ def _project(
 
     for column, panel in enumerate(_panels_x(frame, plan)):
         base = f.mul(padded, column)
-        with f.blocks(padded, block) as (unit, count):
+        with f.blocks(units[1], block, units[0]) as (unit, count):
             u = f.add(base, unit)
             panel.refill(unit, count)
             with f.loop(0, total, shape.rows) as row:
@@ -296,12 +322,15 @@ def _begin(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
                 v.store(value, frame.at(memory.kept(name, row), u))
 
 
-def _finish(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
-    """The final states of a row, at its last step."""
+def _finish(
+    frame: Frame, plan: Plan, memory: _Memory, row: Int, units: tuple[Int, Int] | None
+) -> None:
+    """The final states of a row, at its last step; all units, or some."""
     f, v = frame.f, frame.v
     for name in plan.step.states:
         space = plan.step.space(name)
         goal = frame.at(frame.pointer(f"hn.{name}"), (row, frame.slot(f"hn.{name}.r")))
-        with f.loop(0, frame.padded(space), v.lanes) as u:
+        begin, end = units or (0, frame.padded(space))
+        with f.loop(begin, end, v.lanes) as u:
             value = v.load(frame.at(memory.state(name, row, new=True), u))
             frame.store_units(value, goal, frame.slot(f"hn.{name}.u"), u, frame.units(space))

@@ -15,10 +15,11 @@ from .vector import Vector
 #: Slots of every pass. Sizes: steps, rows, input, hidden and projected units, the last two padded,
 #: rows of all steps together. Rows of scratch memory have the padded hidden units. Then where time
 #: starts and which way it goes, the tables of a ragged batch (null: every step has B rows), and how
-#: the work is divided.
+#: the work is divided: slices of the rows, and of the units of these.
 COMMON = (
     *("T", "B", "I", "H", "P", "Hp", "Pp", "N", "t0", "dt", "counts", "offsets"),
-    *("slices", "slice", "fleeting", "ticket", "workers", "threads", "parallel", "fp", "scratch"),
+    *("slices", "slice", "unit.slices", "unit.slice"),
+    *("fleeting", "ticket", "workers", "late", "threads", "parallel", "fp", "scratch"),
 )
 
 
@@ -194,18 +195,27 @@ class Frame:
 
     @contextmanager
     def tickets(self, total: Int) -> Iterator[str]:
-        """Every number below ``total`` once, over all threads, in no order."""
+        """Every number below ``total`` once, over all threads, in no order.
+
+        A thread that comes when there is none left says so in ``late``.
+        """
         f = self.f
-        head, body, leave = f.name("next"), f.name("work"), f.name("done")
-        counter = self.address("ticket")
+        late, head, body, leave = (f.name(part) for part in ("late", "next", "work", "done"))
+        counter, following = self.address("ticket"), "%" + f.name("ticket")
+        own = "%" + f.name("ticket")
         self.enter()
+        ticket, begin = f.op(f"atomicrmw add ptr {counter}, i64 1 monotonic"), f.block
+        f.do(f"br i1 {f.compare('slt', ticket, total)}, label %{body}, label %{late}")
+        f.label(late)
+        f.do(f"store atomic i64 1, ptr {self.address('late')} monotonic, align 8")
+        f.do(f"br label %{leave}")
+        f.label(body)
+        f.do(f"{own} = phi i64 [ {ticket}, %{begin} ], [ {following}, %{head} ]")
+        yield own
         f.do(f"br label %{head}")
         f.label(head)
-        ticket = f.op(f"atomicrmw add ptr {counter}, i64 1 monotonic")
-        f.do(f"br i1 {f.compare('slt', ticket, total)}, label %{body}, label %{leave}")
-        f.label(body)
-        yield ticket
-        f.do(f"br label %{head}")
+        f.do(f"{following} = atomicrmw add ptr {counter}, i64 1 monotonic")
+        f.do(f"br i1 {f.compare('slt', following, total)}, label %{body}, label %{leave}")
         f.label(leave)
         self.leave()
 

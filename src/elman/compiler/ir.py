@@ -164,14 +164,16 @@ class Function:
         self.label(leave)
 
     @contextmanager
-    def blocks(self, stop: Int, size: Callable[[Int], Int]) -> Iterator[tuple[str, Int]]:
-        """Runs from 0 to ``stop`` in blocks; ``size`` gives a block's size from what is left."""
+    def blocks(
+        self, stop: Int, size: Callable[[Int], Int], start: Int = 0
+    ) -> Iterator[tuple[str, Int]]:
+        """Runs up to ``stop`` in blocks; ``size`` gives a block's size from what is left."""
         head, body, leave = self.name("head"), self.name("body"), self.name("leave")
         latch, index, following = self.name("latch"), "%" + self.name("i"), "%" + self.name("n")
         self.do(f"br label %{head}")
         before = self.block
         self.label(head)
-        self.do(f"{index} = phi i64 [ 0, %{before} ], [ {following}, %{latch} ]")
+        self.do(f"{index} = phi i64 [ {start}, %{before} ], [ {following}, %{latch} ]")
         self.do(f"br i1 {self.compare('slt', index, stop)}, label %{body}, label %{leave}")
         self.label(body)
         count = size(self.sub(stop, index))

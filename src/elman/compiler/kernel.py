@@ -80,7 +80,8 @@ class Kernel:
         every = [*tensors, *results]
         places = [*self._given(every, direction, count)]
         places += self._ends("output", "hn", every, len(tensors), direction, count)
-        return run.prepare(every, places, *sizes.forward(self.form, rows, size, threads, training))
+        values, layout = sizes.forward(self.form, rows, size, threads, training)
+        return run.prepare(every, places, values, layout, work=self.work(rows.N, size))
 
     def backward(
         self,
@@ -120,9 +121,16 @@ class Kernel:
         order = order or rows.order()
         values, layout = sizes.backward(self.form, rows, size, threads, order, sums)
         values |= {"dx.add": add, "partials.end": last}
-        addresses = [(at, first + mine + n, at_ * x.itemsize) for at, n, at_ in sums.places]
-        inner = {"jobs": Inner(sums.jobs), "goals": Inner(sums.goals, addresses)}
-        return run.prepare(every, places, values, layout, inner)
+        values["direct"] = order.parts == 1 and partials is None
+
+        def addresses(places: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+            return [(at, first + mine + n, offset * x.itemsize) for at, n, offset in places]
+
+        inner = {
+            "jobs": Inner(sums.jobs, addresses(sums.places_in_jobs)),
+            "goals": Inner(sums.goals, addresses(sums.places_in_goals)),
+        }
+        return run.prepare(every, places, values, layout, inner, 2 * self.work(rows.N, size))
 
     def sums(self, goals: Sequence[Tensor | None], x: Tensor, size: Sizes) -> Sums:
         """What a part of the batch sums up for these of a direction's parameters."""

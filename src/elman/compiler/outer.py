@@ -22,8 +22,9 @@ from .vector import Vector
 
 #: Of a sum: where it lies among the sums of a part, its rows, the column of z, the list of rows (an
 #: index), the stride between units of such a row, how many units, that number padded, whether it is
-#: the first that is added to this sum. A column alone is summed up in one row, for a bias.
-JOB = ("sum", "rows", "column", "list", "stride", "units", "padded", "first")
+#: the first that is added to this sum, and where the gradient goes, which it may be itself. A
+#: column alone is summed up in one row, for a bias.
+JOB = ("sum", "rows", "column", "list", "stride", "units", "padded", "first", "goal")
 #: Of a gradient: where it goes, the sum, rows, units, padded units.
 GOAL = ("goal", "sum", "rows", "units", "padded")
 
@@ -47,6 +48,15 @@ def sums_of_part(frame: Frame, part: Int) -> str:
     own, given = frame.buffer("partials"), frame.pointer("partials.given")
     base = frame.f.op(f"select i1 {frame.null(given)}, ptr {own}, ptr {given}")
     return frame.at(base, (part, frame.slot("partials.size")))
+
+
+def _is_gradient(frame: Frame, given: dict[str, str]) -> str:
+    """Whether a sum of rows is the gradient itself: it is the only part's, of whole vectors."""
+    f = frame.f
+    whole = f.compare("eq", given["units"], given["padded"])
+    matrix = f.compare("sgt", given["rows"], 1)
+    only = f.compare("ne", frame.slot("direct"), 0)
+    return f.op(f"and i1 {only}, {f.op(f'and i1 {matrix}, {whole}')}")
 
 
 def strip_length(shape: Shape, lanes: int, depth: int) -> int:
@@ -143,7 +153,8 @@ def _matrix(
     """Adds some rows of z, from one on so many, times the panel to the sum of a matrix."""
     f, v, shape, (begin, k) = frame.f, frame.v, frame.target.bulk, rows_of_z
     padded, inputs, depth = given["padded"], given["rows"], frame.slot("depth")
-    goal = frame.at(sums_of_part(frame, frame.slot("part")), given["sum"])
+    own = frame.at(sums_of_part(frame, frame.slot("part")), given["sum"])
+    goal = f.op(f"select i1 {_is_gradient(frame, given)}, ptr {given['goal']}, ptr {own}")
     panel = frame.buffer("area")
     strips = frame.at(panel, (depth, frame.slot("columns")))
 
@@ -181,13 +192,13 @@ def _define_add_parts(module: Module, target: Target, slots: Sequence[str]) -> N
     frame = Frame(module, "add_parts", target, slots)
     f, v = frame.f, frame.v
     parts, size = frame.slot("parts"), frame.slot("partials.size")
-    every = sums_of_part(frame, 0)
+    every, total = sums_of_part(frame, 0), f.alloca(v.lanes, v.dtype)
     with f.loop(0, frame.slot("goals.n")) as i:
         given = _entry_of(frame, "goals", GOAL, i)
         units, padded = given["units"], given["padded"]
-        with f.loop(0, given["rows"]) as m, f.loop(0, padded, v.lanes) as u:
+        rows = f.select(_is_gradient(frame, given), 0, given["rows"])  # then it is there
+        with f.loop(0, rows) as m, f.loop(0, padded, v.lanes) as u:
             place = frame.at(every, given["sum"], (m, padded), u)
-            total = f.alloca(v.lanes, v.dtype)
             v.store(v.load(place), total)
             with f.loop(1, parts) as part:
                 v.store(v.add(v.load(total), v.load(frame.at(place, (part, size)))), total)

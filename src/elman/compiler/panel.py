@@ -105,10 +105,17 @@ class Panel:
 
     def fill(self) -> None:
         """Packs the whole matrix, unless the panel is fleeting."""
-        numbers = [("i64", x) for x in (*self.strides, *self.sizes)]
-        f = self.frame.f
-        with f.when(f.compare("eq", self.frame.slot("fleeting"), 0)):
-            f.call(f"pack_{self.shape.name}", ("ptr", self.panel), ("ptr", self.matrix), *numbers)
+        f, frame, (units, padded, k) = self.frame.f, self.frame, self.sizes
+        slice_ = frame.slot("unit.slice")
+        with (
+            f.when(f.compare("eq", frame.slot("fleeting"), 0)),
+            f.loop(0, padded, slice_) as unit,
+        ):
+            panel = frame.at(self.panel, (unit, k))
+            matrix = frame.at(self.matrix, (unit, self.strides[0]))
+            sizes = f.sub(units, unit), f.min(f.sub(padded, unit), slice_), k
+            numbers = [("i64", x) for x in (*self.strides, *sizes)]
+            f.call(f"pack_{self.shape.name}", ("ptr", panel), ("ptr", matrix), *numbers)
 
     def refill(self, unit: Int, size: Int) -> None:
         """Packs a block of units, if the panel is fleeting and the matrix not read itself."""
@@ -146,8 +153,10 @@ class Panel:
     def _from(self, unit: Int, size: Int) -> list[tuple[str, Int]]:
         """The matrix from a unit on, see ``_MATRIX``."""
         matrix = self.frame.at(self.matrix, (unit, self.strides[0]))
-        left = self.frame.f.sub(self.sizes[0], unit)
-        values = matrix, *self.strides, left, self.panel, size, self.sizes[2], self.frame.slot("B")
+        f, slice_ = self.frame.f, self.frame.slot("unit.slice")
+        left = f.sub(self.sizes[0], unit)
+        memory = self.frame.at(self.panel, (f.mul(f.div(unit, slice_), slice_), self.sizes[2]))
+        values = matrix, *self.strides, left, memory, size, self.sizes[2], self.frame.slot("B")
         return [(kind, value) for (kind, _), value in zip(_MATRIX, values, strict=True)]
 
 

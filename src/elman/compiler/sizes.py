@@ -11,12 +11,14 @@ from torch import Tensor
 from ..batch import Order, Rows
 from . import backward as backward_pass
 from . import chunks
+from . import forward as forward_pass
 from .frame import Target
 from .outer import strip_length
 from .plan import Plan, products_of, sums_of
 from .weights import Sums
 
 _CHUNK_BYTES = 96 << 10  # of projected inputs of a slice: they stay in the second cache
+_WHOLE = 1 << 40  # more units than there are: they are not cut
 _DEPTH_BYTES = 128 << 10  # of packed rows in the weights' gradients
 
 
@@ -113,6 +115,8 @@ def _common(
         "dt": -1 if rows.reverse else 1,
         "slices": -(-rows.B // piece),
         "slice": piece,
+        "unit.slices": 1,
+        "unit.slice": _WHOLE,
         "fleeting": int(rows.T == 1 and piece >= rows.B),
         "threads": threads,
         "zeros": zeros,
@@ -128,8 +132,14 @@ def forward(
     program = plan.train if training else plan.infer
     products, columns = len(products_of(program)), len(plan.columns)
     values = _common(form, rows, sizes, threads, [f"h0.{name}" for name in plan.step.states])
-    padded = values["Hp"]
+    padded, lanes = values["Hp"], form.target.isa.lanes(form.target.dtype)
     values |= kept(form, rows, units) if training else {}
+    if rows.T == 1 and not training and forward_pass.can_cut_units(program):
+        unit_slice = -(-padded // lanes // threads) * lanes
+        count = -(-padded // unit_slice)
+        # Each weight is read once, by one thread, and packed by it if at all.
+        values |= {"slices": count, "slice": rows.B, "fleeting": 1}
+        values |= {"unit.slices": count, "unit.slice": unit_slice}
     step_bytes = max(1, values["slice"] * columns * padded * size)
     values["chunk"] = max(1, min(rows.T, _CHUNK_BYTES // step_bytes))
     area = values["slices"] * values["slice"] * values["chunk"]
@@ -139,7 +149,8 @@ def forward(
     layout.add("starts", (columns + products) * padded * size)
     layout.add("rows", area * 8)
     layout.add("projected", area * columns * padded * size)
-    layout.add("states", 2 * len(plan.step.states) * rows.B * padded * size)
+    states = values["unit.slices"] * 2 * len(plan.step.states)
+    layout.add("states", states * rows.B * padded * size)
     layout.add("crossing", len(program.crossing) * rows.B * padded * size)
     layout.add("sums", len(sums_of(program)) * rows.B * size)
     return values, layout
@@ -187,7 +198,7 @@ def backward(
         "Ip": inner,
         "matrices": sums.matrices,
         "tasks": sums.tasks,
-        "goals.n": len(sums.places),
+        "goals.n": len(sums.places_in_goals),
         "partials.size": sums.size,
         "columns": widest,
         "depth": depth,

@@ -60,12 +60,15 @@ class Stages:
         self.crossing = set(program.crossing)
         self.sums = {s: i for i, s in enumerate(sums_of(program))}
 
-    def emit(self, first: Int, last: Int) -> None:
-        """All stages, for the rows from first to last."""
+    def emit(self, first: Int, last: Int, units: tuple[Int, Int] | None = None) -> None:
+        """All stages, for the rows from first to last; of their units all, or those from one to
+        another."""
         for level, stage in enumerate(self.program.stages):
-            self._stage(level, stage, first, last)
+            self._stage(level, stage, first, last, units)
 
-    def _stage(self, level: int, stage: Stage, first: Int, last: Int) -> None:
+    def _stage(
+        self, level: int, stage: Stage, first: Int, last: Int, units: tuple[Int, Int] | None
+    ) -> None:
         f, v, shape = self.frame.f, self.frame.v, self.shape
         if stage.sums:
             with f.loop(first, last) as each:
@@ -83,8 +86,8 @@ class Stages:
             )
             if not part.products and not part.stores:
                 continue
-            padded = self.frame.padded(space)
-            with f.blocks(padded, block) as (unit, size):
+            begin, end = units or (0, self.frame.padded(space))
+            with f.blocks(end, block, begin) as (unit, size):
                 for product in part.products:
                     self.panels[product].refill(unit, size)
                 with f.loop(first, last, shape.rows) as row:

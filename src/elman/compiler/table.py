@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..batch import Rows
 from ..runtime.memory import new_block, scratch
-from ..runtime.threads import parallel_address
+from ..runtime.threads import alone, came_late, parallel_address
 from .jit import LOCK, Code
 from .sizes import Layout
 
@@ -59,10 +59,11 @@ class Prepared:
         inner: list[tuple[int, int]],
         nbytes: int,
         threads: int,
+        work: float,
     ) -> None:
         self._run, self._call, self._table = run, run.code.call, table
         self._places, self._inner, self._bytes = places, inner, nbytes
-        self._parallel = threads > 1
+        self._parallel, self._threads, self._work = threads > 1, threads, work
 
     def __call__(
         self, rows: Rows, tensors: Sequence[Tensor | None], saved: Tensor | None = None
@@ -72,6 +73,8 @@ class Prepared:
         owner, address = scratch(self._bytes)
         self._call(self._fill(table, address, rows, tensors, saved))
         del owner  # until here the code used it
+        if self._parallel:
+            self._run.note(table, self._work)
 
     def _fill(
         self,
@@ -92,7 +95,7 @@ class Prepared:
             for at in run.kept:
                 table[at] += address
         if self._parallel:
-            table[run.at["parallel"]] = parallel_address()
+            run.share(table, self._threads, self._work)
         if rows.counts is not None and rows.offsets is not None:
             table[run.at["counts"]] = rows.counts.data_ptr()
             table[run.at["offsets"]] = rows.offsets.data_ptr()
@@ -121,6 +124,7 @@ class Held:
         self._table[run.at["fleeting"]] = 0  # one step a call, but the panels stay
         self._address = prepared._fill(self._table, place, rows, tensors)
         self._at, self._packed, self._parallel = run.at, run.at["packed"], prepared._parallel
+        self._threads, self._work = prepared._threads, prepared._work
         self._run = run  # the code is alive as long as this
 
     def point(self, slot: str, address: int, strides: tuple[int, ...]) -> None:
@@ -132,10 +136,12 @@ class Held:
 
     def __call__(self) -> None:
         table = self._table
-        if self._parallel:  # in a forked child there is no runtime any more
-            table[self._at["parallel"]] = parallel_address()
+        if self._parallel:
+            self._run.share(table, self._threads, self._work)
         self._call(self._address)
         table[self._packed] = 1
+        if self._parallel:
+            self._run.note(table, self._work)
 
 
 class Known:
@@ -178,6 +184,17 @@ class Pass:
                     self._code, self.origin = self._load_code()
         return self._code
 
+    def share(self, table: array[int], threads: int, work: float) -> None:
+        """Lends a call threads: as many as it is cut for, or none but the caller's own."""
+        table[self.at["parallel"]] = address = parallel_address()  # none in a forked child
+        table[self.at["threads"]] = threads if address and not alone(work) else 1
+        table[self.at["late"]] = 0
+
+    def note(self, table: array[int], work: float) -> None:
+        """Remembers whether all threads came in time."""
+        if table[self.at["late"]]:
+            came_late(work)
+
     def prepare(
         self,
         tensors: Sequence[Tensor | None],
@@ -185,8 +202,10 @@ class Pass:
         values: dict[str, int],
         layout: Layout,
         inner: Mapping[str, Inner] = {},
+        work: float = 0.0,
     ) -> Prepared:
-        """The pass for tensors of these sizes and strides, with further tables by their slots.
+        """The pass for tensors of these sizes and strides, with further tables by their slots;
+        ``work`` is what :func:`.thread_count` was asked for.
 
         A tensor that is None is all zeros: ``values`` has an address for it, the strides are none.
         """
@@ -208,7 +227,7 @@ class Pass:
             begins.append((self.at[slot], len(table)))
             there += [(len(table) + at, number, offset) for at, number, offset in addresses]
             table.extend(numbers)
-        return Prepared(self, table, there, begins, layout.bytes, threads)
+        return Prepared(self, table, there, begins, layout.bytes, threads, work)
 
 
 def no_memory(tensor: Tensor) -> int:

@@ -14,13 +14,14 @@ from .plan import Plan
 class Sums(NamedTuple):
     """What a part of the batch sums up, see ``outer``.
 
-    The table of the gradients lacks addresses: ``places`` says where in it they go, each with the
-    number of a parameter and an offset in elements.
+    The tables lack the addresses of gradients: where in them they go, each with the number of a
+    parameter and an offset in elements.
     """
 
     jobs: array[int]
+    places_in_jobs: list[tuple[int, int, int]]
     goals: array[int]
-    places: list[tuple[int, int, int]]
+    places_in_goals: list[tuple[int, int, int]]
     matrices: int  # of the jobs
     size: int  # elements of the sums of a part
 
@@ -54,10 +55,13 @@ def sums_of_weights(
     wanted = dict(zip(step.parameters, asked, strict=True))
     jobs: list[tuple[int, ...]] = []
     goals, places, end = array("q"), list[tuple[int, int, int]](), 0
+    goal_of: dict[int, tuple[int, int]] = {}  # of a sum
 
-    def goal(name: str, offset: int, *numbers: int) -> None:
-        places.append((len(goals), step.parameters.index(name), offset))
-        goals.extend((0, *numbers))
+    def goal(name: str, offset: int, begin: int, *numbers: int) -> None:
+        number = step.parameters.index(name)
+        goal_of[begin] = number, offset
+        places.append((len(goals), number, offset))
+        goals.extend((0, begin, *numbers))
 
     for m in _matrices(plan, x_stride, sizes, padded):
         if wanted[m.name]:
@@ -73,11 +77,12 @@ def sums_of_weights(
                 jobs.append((end, 1, z, 0, 0, units, whole))
                 end += whole
             goal(name, first, begin_of[z], 1, units, whole)
-    table, begun = array("q"), set[int]()
+    table, begun, of_jobs = array("q"), set[int](), list[tuple[int, int, int]]()
     for begin, *numbers in jobs:
-        table.extend((begin, *numbers, begin not in begun))
+        table.extend((begin, *numbers, begin not in begun, 0))
+        of_jobs.append((len(table) - 1, *goal_of[begin]))
         begun.add(begin)
-    return Sums(table, goals, places, matrices, end)
+    return Sums(table, of_jobs, goals, places, matrices, end)
 
 
 def _matrices(

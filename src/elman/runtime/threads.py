@@ -12,6 +12,7 @@ import ctypes
 import functools
 import os
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,17 +22,20 @@ FLOP_PER_THREAD = 200_000
 """Less work than this for each thread, and a region costs more than it saves.
 
 At 100 GFLOP/s it's 2 microseconds. Entering a region takes 1 while its threads are awake, as a loop
-over small calls keeps them, and 8 and more once they sleep. (Where another program holds their core
-it takes milliseconds, but then so does everything that torch does on more than one thread.)
+over small calls keeps them, and 8 and more once they sleep.
 """
 
+ALONE = 0.1
+"""Seconds for which nobody waits for a thread that came late: twenty times as long as it takes to
+find out that it still does."""
+
+_late_for, _alone_until = 0.0, 0.0
 _forked = False  # this process is a child of one that had imported this module
 
 
 @dataclass(frozen=True)
 class _Runtime:
     parallel: int
-    team_size: int
     in_parallel: Callable[[], int]
 
 
@@ -46,21 +50,29 @@ def parallel_address() -> int:
     return runtime.parallel if runtime else 0
 
 
-def team_size_address() -> int:
-    """Address of `int omp_get_num_threads(void)`, 0 wherever `parallel_address()` is.
-
-    A team can be smaller than was asked for (OMP_THREAD_LIMIT, OMP_DYNAMIC): whoever waits for
-    the others in a region must count them there.
-    """
-    runtime = None if _forked else _runtime()
-    return runtime.team_size if runtime else 0
-
-
 def thread_count(work: float, rows: int) -> int:
     """Threads for `work` floating-point operations that fall into `rows` independent parts."""
     if work < 2 * FLOP_PER_THREAD or rows < 2 or _obstacle():
         return 1
     return int(min(torch.get_num_threads(), rows, work / FLOP_PER_THREAD))
+
+
+def came_late(work: float) -> None:
+    """Another thread came to so much work when nothing was left of it.
+
+    It sleeps, or another program holds its core; the caller has done the work alone, and then
+    waited, in the second case for as long as the system lets the other program run: milliseconds,
+    and again in the next region. So so much work, or less, is done :func:`alone` for a while.
+    """
+    global _late_for, _alone_until
+    now = time.monotonic()
+    _late_for = max(work, _late_for) if now < _alone_until else work
+    _alone_until = now + ALONE
+
+
+def alone(work: float) -> bool:
+    """Whether so much work is better done by its caller alone, since another came late recently."""
+    return work <= _late_for and time.monotonic() < _alone_until
 
 
 def threads_status() -> str:
@@ -101,7 +113,6 @@ def _bind(path: str | None) -> _Runtime | None:
         library = ctypes.CDLL(path, mode=os.RTLD_NOLOAD)
         runtime = _Runtime(
             parallel=_address(library, "GOMP_parallel"),
-            team_size=_address(library, "omp_get_num_threads"),
             # A PYFUNCTYPE keeps the GIL, which isn't worth releasing for so short a call.
             in_parallel=ctypes.PYFUNCTYPE(ctypes.c_int)(_address(library, "omp_in_parallel")),
         )
