@@ -1,6 +1,7 @@
 """The bits of a row's results depend on nothing but the row: not on its company, not on chunks
 of time, not on threads, not on how many calls its steps are spread over."""
 
+import ctypes
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,8 +10,8 @@ import torch
 from torch import Tensor
 
 import elman
-from elman import execution
-from elman.compiler import chunks, sizes
+from elman import batch, execution
+from elman.compiler import chunks, sizes, table
 from elman.compiler.kernel import forget
 from elman.runtime import threads
 from tests.compiler.problem import Problem
@@ -188,17 +189,22 @@ def test_bits_of_gradients_do_not_depend_on_chunks_of_the_backward_pass(
 
 
 @pytest.fixture
-def taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many threads each pass took; a multiplication is work enough for one."""
+def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """How many threads each pass took; a multiplication is work enough for one, a row for a part of
+    the batch, and who comes late is waited for."""
     counts = []
 
     def count(work: float, rows: int) -> int:
         counts.append(threads.thread_count(work, rows))
         return counts[-1]
 
+    forget()  # passes are cut for the limits at their first call
+    monkeypatch.setattr(batch, "_OVER_TIME", 1)
+    monkeypatch.setattr(table, "alone", lambda work: False)
     monkeypatch.setattr(threads, "FLOP_PER_THREAD", 1)
     monkeypatch.setattr(execution, "thread_count", count)
-    return counts
+    yield counts
+    forget()
 
 
 def with_threads(problem: Problem, count: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -236,3 +242,41 @@ def test_bits_of_any_cell_do_not_depend_on_threads(taken, cell, B):
             many, _ = with_threads(problem, count)
             assert max(taken) == min(count, B)
             same_results(one, many)
+
+
+@pytest.mark.skipif(not threads.parallel_address(), reason="no threads here")
+@pytest.mark.parametrize("cell", ["LSTM", "Projected", "GRUBefore"])
+@pytest.mark.parametrize("H", [5, 40, 100])
+def test_bits_of_one_step_do_not_depend_on_threads(taken, cell, H):
+    """Cells of one stage are cut by units there, others by rows."""
+    problem = Problem(cell, T=1, B=7, H=H)
+    _, one = with_threads(problem, 1)
+    for count in (2, 3):
+        _, many = with_threads(problem, count)
+        assert all(torch.equal(value, many[name]) for name, value in one.items())
+    assert max(taken) == 3
+
+
+def test_a_call_whose_helpers_come_late_is_right_and_the_next_one_does_without(monkeypatch):
+    """The runtime is replaced by one whose other threads begin when the caller has finished."""
+    calls = []
+
+    def run(function: Any, data: int, count: int, flags: int) -> None:
+        calls.append(count)
+        for _ in range(count):
+            function(data)
+
+    worker = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+    region = ctypes.CFUNCTYPE(None, worker, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)(run)
+    address = ctypes.cast(region, ctypes.c_void_p).value
+    monkeypatch.setattr(table, "parallel_address", lambda: address)
+    monkeypatch.setattr(execution, "thread_count", lambda work, rows: 2)
+    monkeypatch.setattr(threads, "_alone_until", 0.0)
+    problem = Problem("LSTM", T=40, B=13, H=9)
+    found = problem.run()
+    assert calls == [2, 2]  # the backward pass is more work: threads may still be in time for it
+    same_results(found, problem.run())
+    assert calls == [2, 2]
+    monkeypatch.setattr(threads, "_alone_until", 0.0)
+    problem.run()
+    assert calls == [2] * 4

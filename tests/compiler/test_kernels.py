@@ -72,6 +72,16 @@ def test_any_batch_agrees_with_the_reference(B):
     check(Problem("tanh", B=B, T=3))
 
 
+@main_cells
+@pytest.mark.parametrize(
+    "options", [{"B": 30}, {"lengths": [40, 40, 40, 38, 37, 31, 30, 21, 9, 8, 8, 2, 1]}], ids=str
+)
+def test_parts_of_a_batch_agree_with_the_reference(cell, options):
+    problem = Problem(cell, D=2, H=9, **{"T": 40, **options})
+    assert problem.rows.order().parts > 1
+    check(problem)
+
+
 @pytest.mark.parametrize("H", [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 65, 130])
 @pytest.mark.parametrize("B", [1, 8], ids=["one row", "batch"])
 def test_any_number_of_units_agrees_with_the_reference(H, B):

@@ -178,11 +178,14 @@ def test_work_is_done_alone_for_a_while_after_a_thread_came_late(
     assert not threads.alone(10)
     threads.came_late(10)
     threads.came_late(5)  # the larger one counts
-    assert threads.alone(10) and threads.alone(1) and not threads.alone(11)
+    assert threads.alone(10)
+    assert threads.alone(1)
+    assert not threads.alone(11)
     now += 1.01 * threads.ALONE
     assert not threads.alone(10)
     threads.came_late(5)  # what was before is forgotten
-    assert threads.alone(5) and not threads.alone(10)
+    assert threads.alone(5)
+    assert not threads.alone(10)
 
 
 @needs_runtime
