@@ -38,7 +38,7 @@ def emit(plan: Plan, target: Target, training: bool) -> Module:
     define_helpers(module, target)
     define_tiles(module, target)
     _rows(module, plan, program, target, training)
-    _entry(module, plan, program, target)
+    _entry(module, plan, program, target, training)
     return module
 
 
@@ -55,10 +55,15 @@ def _biases_of(start: Node) -> dict[str, str]:
     return {"bias_ih" if start.op == "x" else "bias_hh": start.attr}
 
 
-def _entry(module: Module, plan: Plan, program: Program, target: Target) -> None:
+def _entry(module: Module, plan: Plan, program: Program, target: Target, training: bool) -> None:
     frame = Frame(module, "elman_forward", target, slots(plan))
-    with frame.f.when(frame.f.compare("eq", frame.slot("packed"), 0)):
+    f = frame.f
+    with f.when(f.compare("eq", frame.slot("packed"), 0)):
         _pack(frame, plan, program)
+    if can_cut_units(program):
+        memory = _Memory(frame, plan, program, training)
+        with f.when(_cut(frame)), f.loop(0, frame.slot("B")) as row:
+            _begin(frame, plan, memory, row)
     frame.region("forward_rows")
 
 
@@ -105,7 +110,6 @@ class _Memory:
         self.columns = {n: i for i, n in enumerate(plan.columns)}
         self.starts = _starts(plan, program)
         self.crossing = {n: i for i, n in enumerate(program.crossing)}
-        self.states = frame.buffer("states")
         self.projected = ""  # the projected inputs of row ``first`` of the step
         self.first: Int = 0
         self.now: Int = 0  # which half of the states' buffer holds the previous ones
@@ -122,7 +126,7 @@ class _Memory:
         f, half = self.frame.f, self.now
         half = f.sub(1, half) if new else half
         index = f.add(f.mul(half, len(self.plan.step.states)), self.plan.step.states.index(name))
-        return self._row(self.states, index, row)
+        return self._row(self.frame.buffer("states"), index, row)
 
     def kept(self, name: str, row: Int) -> str:
         """A kept state; row B + n belongs to the n-th row of all steps, the first B to h0."""
@@ -197,8 +201,8 @@ def read_given(frame: Frame, leaf: Node, time: Int, spot: Spot) -> str:
 def _rows(module: Module, plan: Plan, program: Program, target: Target, training: bool) -> None:
     """The worker: a slice of the rows, or of their units, through all steps.
 
-    A program of one stage can be cut by units if there is only one step: each slice reads the
-    states of all units, and has them for itself.
+    A program of one stage can be cut by units if there is only one step. A slice reads the states
+    of all units, which may lie where another writes the final ones: they have been copied before.
     """
     frame = Frame(module, "forward_rows", target, slots(plan))
     f = frame.f
@@ -206,7 +210,7 @@ def _rows(module: Module, plan: Plan, program: Program, target: Target, training
     stages = Stages(frame, plan.step, program, memory)
     position = f.alloca(1, "i64", 8)
     steps, chunk, size = frame.slot("T"), frame.slot("chunk"), frame.slot("slice")
-    by_units = can_cut_units(program) and not training
+    by_units = can_cut_units(program)
     with frame.tickets(frame.slot("slices")) as ticket:
         units: tuple[Int, Int] = 0, frame.slot("Hp")
         row_slice: Int = ticket
@@ -214,10 +218,6 @@ def _rows(module: Module, plan: Plan, program: Program, target: Target, training
             count, most = frame.slot("unit.slices"), frame.slot("unit.slice")
             row_slice, mine = f.div(ticket, count), f.op(f"urem i64 {ticket}, {count}")
             units = f.mul(mine, most), f.min(f.mul(f.add(mine, 1), most), frame.slot("Hp"))
-            of_all = f.mul(frame.slot("B"), 2 * len(plan.step.states))
-            memory.states = frame.at(
-                frame.buffer("states"), (f.mul(mine, of_all), frame.slot("Hp"))
-            )
         first = f.mul(row_slice, size)
         memory.first = first
         last = f.min(f.add(first, size), frame.slot("B"))
@@ -236,12 +236,19 @@ def _rows(module: Module, plan: Plan, program: Program, target: Target, training
                 memory.now = f.op(f"and i64 {j}, 1")
                 done = f.load("i64", position)
                 memory.projected = frame.at(projected, (done, width))
+                if by_units:
+                    before = f.select(_cut(frame), active, before)
                 with f.loop(before, active) as row:
                     _begin(frame, plan, memory, row)
                 stages.emit(first, active, units if by_units else None)
                 with f.loop(after, active) as row:
                     _finish(frame, plan, memory, row, units if by_units else None)
                 f.store("i64", f.add(done, f.sub(active, first)), position)
+
+
+def _cut(frame: Frame) -> str:
+    """Whether the units are cut."""
+    return frame.f.compare("sgt", frame.slot("unit.slices"), 1)
 
 
 def can_cut_units(program: Program) -> bool:

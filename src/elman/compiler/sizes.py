@@ -134,7 +134,7 @@ def forward(
     values = _common(form, rows, sizes, threads, [f"h0.{name}" for name in plan.step.states])
     padded, lanes = values["Hp"], form.target.isa.lanes(form.target.dtype)
     values |= kept(form, rows, units) if training else {}
-    if rows.T == 1 and not training and forward_pass.can_cut_units(program):
+    if rows.T == 1 and forward_pass.can_cut_units(program):
         unit_slice = -(-padded // lanes // threads) * lanes
         count = -(-padded // unit_slice)
         # Each weight is read once, by one thread, and packed by it if at all.
@@ -149,8 +149,7 @@ def forward(
     layout.add("starts", (columns + products) * padded * size)
     layout.add("rows", area * 8)
     layout.add("projected", area * columns * padded * size)
-    states = values["unit.slices"] * 2 * len(plan.step.states)
-    layout.add("states", states * rows.B * padded * size)
+    layout.add("states", 2 * len(plan.step.states) * rows.B * padded * size)
     layout.add("crossing", len(program.crossing) * rows.B * padded * size)
     layout.add("sums", len(sums_of(program)) * rows.B * size)
     return values, layout
