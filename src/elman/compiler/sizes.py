@@ -135,8 +135,8 @@ def forward(
     padded, lanes = values["Hp"], form.target.isa.lanes(form.target.dtype)
     values |= kept(form, rows, units) if training else {}
     if rows.T == 1 and forward_pass.can_cut_units(program):
-        unit_slice = -(-padded // lanes // threads) * lanes
-        count = -(-padded // unit_slice)
+        unit_slice = max(1, -(-padded // lanes // threads)) * lanes
+        count = max(1, -(-padded // unit_slice))
         # Each weight is read once, by one thread, and packed by it if at all.
         values |= {"slices": count, "slice": rows.B, "fleeting": 1}
         values |= {"unit.slices": count, "unit.slice": unit_slice}
