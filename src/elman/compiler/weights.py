@@ -64,7 +64,7 @@ def sums_of_weights(
         goals.extend((0, begin, *numbers))
 
     for m in _matrices(plan, x_stride, sizes, padded):
-        if wanted[m.name]:
+        if wanted[m.name] and m.rows * m.padded:
             jobs += [(end, m.rows, z, rows, by, m.units, m.padded) for z, rows, by in m.terms]
             goal(m.name, m.first * m.units, end, m.rows, m.units, m.padded)
             end += m.rows * m.padded
