@@ -39,15 +39,8 @@ def slots(plan: Plan) -> list[str]:
         *(slot for mine in parameters(plan.step).values() for slot in mine),
         *("dx", "dx.add", "Ip", "zeros", "one", "panels", "panels_x", "states", "crossing", "sums"),
         *("chunk", "segment", "most", "jobs", "matrices", "tasks", "goals", "goals.n", "columns"),
-        *(
-            "depth",
-            "parts",
-            "direct",
-            "partials",
-            "partials.size",
-            "partials.given",
-            "partials.end",
-        ),
+        *("depth", "parts", "one.by.one", "direct"),
+        *("partials", "partials.size", "partials.given", "partials.end"),
         *(name for buffer in _OF_THREAD for name in (buffer, f"{buffer}.bytes")),
         *_OF_CHUNK,
         "saved",
@@ -86,8 +79,12 @@ def _entry(module: Module, plan: Plan, target: Target) -> None:
         for panel in _panels_x(frame, plan):
             panel.fill()
     frame.region("backward_parts")
-    with f.when(f.compare("ne", frame.slot("partials.end"), 0)):
-        f.call("add_parts", ("ptr", "%args"))
+    own = frame.copy()
+    parts = f.select(f.compare("eq", frame.slot("one.by.one"), 0), frame.slot("parts"), 0)
+    last = f.select(f.compare("ne", frame.slot("partials.end"), 0), parts, 0)
+    with f.loop(0, last) as part:
+        frame.put(own, {"part": part})
+        f.call("add_part", ("ptr", own))
 
 
 def _wanted(frame: Frame) -> str:
@@ -120,6 +117,8 @@ def _parts(module: Module, plan: Plan, target: Target) -> None:
                 f.call("backward_inputs", ("ptr", own))
             with f.when(f.compare("sgt", frame.slot("tasks"), 0)):
                 f.call("add_up", ("ptr", own))
+        with f.when(f.compare("ne", frame.slot("one.by.one"), 0)):
+            f.call("add_part", ("ptr", own))
 
 
 def _panels_x(frame: Frame, plan: Plan) -> list[Panel]:

@@ -119,9 +119,9 @@ class Kernel:
         mine = self.first_weight(direction)
         sums = self.sums(goals[mine : mine + len(self.plan.step.parameters)], x, size)
         order = order or rows.order()
-        values, layout = sizes.backward(self.form, rows, size, threads, order, sums)
+        spans = partials is not None
+        values, layout = sizes.backward(self.form, rows, size, threads, order, sums, spans)
         values |= {"dx.add": add, "partials.end": last}
-        values["direct"] = order.parts == 1 and partials is None
 
         def addresses(places: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
             return [(at, first + mine + n, offset * x.itemsize) for at, n, offset in places]

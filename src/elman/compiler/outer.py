@@ -3,7 +3,7 @@ was applied to.
 
 The tile again: a few columns of ``z``, copied into strips, times the rows ``row_n``, packed
 into a panel, ``depth`` of them at a time. A part of the batch has sums of its own, segment of time
-by segment; at the end, those of all parts are added up from first to last. Parts, segments and the
+by segment, and those of all parts are added up from first to last. Parts, segments and the
 depth depend on the sizes of a call alone: the bits do not depend on the number of threads, nor on
 whether a call does all segments or one.
 
@@ -30,10 +30,10 @@ GOAL = ("goal", "sum", "rows", "units", "padded")
 
 
 def emit_outer(module: Module, target: Target, slots: Sequence[str], z_columns: int) -> None:
-    """``add_up``: the sums of a chunk of a part; ``add_parts``: the gradients."""
+    """``add_up``: the sums of a chunk of a part; ``add_part``: a part to the gradients."""
     _define_gather_panel(module, target)
     _define_add_up(module, target, slots, z_columns)
-    _define_add_parts(module, target, slots)
+    _define_add_part(module, target, slots)
 
 
 def z_at(frame: Frame, columns: int, row: Int, column: Int) -> str:
@@ -43,10 +43,13 @@ def z_at(frame: Frame, columns: int, row: Int, column: Int) -> str:
     return frame.at(frame.buffer("z"), (place, frame.slot("Hp")))
 
 
-def sums_of_part(frame: Frame, part: Int) -> str:
-    """The sums of a part: in scratch memory, or where the caller keeps them between calls."""
-    own, given = frame.buffer("partials"), frame.pointer("partials.given")
-    base = frame.f.op(f"select i1 {frame.null(given)}, ptr {own}, ptr {given}")
+def _sums_of_part(frame: Frame) -> str:
+    """The sums of a part: in scratch memory, or where the caller keeps them between calls. A thread
+    that does one part after another needs memory for one."""
+    f, own, given = frame.f, frame.buffer("partials"), frame.pointer("partials.given")
+    base = f.op(f"select i1 {frame.null(given)}, ptr {own}, ptr {given}")
+    one_by_one = f.compare("ne", frame.slot("one.by.one"), 0)
+    part = f.select(one_by_one, 0, frame.slot("part"))
     return frame.at(base, (part, frame.slot("partials.size")))
 
 
@@ -91,7 +94,7 @@ def _define_add_up(module: Module, target: Target, slots: Sequence[str], z_colum
     f.store("ptr", frame.pointer("one"), one)
     pointers, packed = f.alloca(shape.rows, "ptr"), f.alloca(1, "i64", 8)
     summed = frame.address("summed")
-    sums, depth = sums_of_part(frame, frame.slot("part")), frame.slot("depth")
+    sums, depth = _sums_of_part(frame), frame.slot("depth")
     j, stop, length = frame.slot("j"), frame.slot("j.end"), frame.slot("segment")
     segments = f.div(f.add(f.sub(stop, j), f.sub(length, 1)), length)
     starts = frame.buffer("starts")
@@ -153,7 +156,7 @@ def _matrix(
     """Adds some rows of z, from one on so many, times the panel to the sum of a matrix."""
     f, v, shape, (begin, k) = frame.f, frame.v, frame.target.bulk, rows_of_z
     padded, inputs, depth = given["padded"], given["rows"], frame.slot("depth")
-    own = frame.at(sums_of_part(frame, frame.slot("part")), given["sum"])
+    own = frame.at(_sums_of_part(frame), given["sum"])
     goal = f.op(f"select i1 {_is_gradient(frame, given)}, ptr {given['goal']}, ptr {own}")
     panel = frame.buffer("area")
     strips = frame.at(panel, (depth, frame.slot("columns")))
@@ -187,22 +190,27 @@ def _matrix(
             )
 
 
-def _define_add_parts(module: Module, target: Target, slots: Sequence[str]) -> None:
-    """The gradients: the sums of all parts, from first to last."""
-    frame = Frame(module, "add_parts", target, slots)
+def _define_add_part(module: Module, target: Target, slots: Sequence[str]) -> None:
+    """Adds the sums of a part to the gradients; the first ones are these."""
+    frame = Frame(module, "add_part", target, slots)
     f, v = frame.f, frame.v
-    parts, size = frame.slot("parts"), frame.slot("partials.size")
-    every, total = sums_of_part(frame, 0), f.alloca(v.lanes, v.dtype)
+    sums, begins = _sums_of_part(frame), f.compare("eq", frame.slot("part"), 0)
     with f.loop(0, frame.slot("goals.n")) as i:
         given = _entry_of(frame, "goals", GOAL, i)
         units, padded = given["units"], given["padded"]
         rows = f.select(_is_gradient(frame, given), 0, given["rows"])  # then it is there
         with f.loop(0, rows) as m, f.loop(0, padded, v.lanes) as u:
-            place = frame.at(every, given["sum"], (m, padded), u)
-            v.store(v.load(place), total)
-            with f.loop(1, parts) as part:
-                v.store(v.add(v.load(total), v.load(frame.at(place, (part, size)))), total)
-            frame.store_units(v.load(total), frame.at(given["goal"], (m, units)), 1, u, units)
+            goal = frame.at(given["goal"], (m, units))
+            mine = v.load(frame.at(sums, given["sum"], (m, padded), u))
+
+            def alone(mine: str = mine) -> str:
+                return mine
+
+            def added(goal: str = goal, u: Int = u, units: Int = units, mine: str = mine) -> str:
+                return v.add(frame.load_units(goal, 1, u, units), mine)
+
+            value = f.either(begins, v.type, alone, added)
+            frame.store_units(value, goal, 1, u, units)
 
 
 def _define_gather_panel(module: Module, target: Target) -> None:

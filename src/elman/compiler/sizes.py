@@ -156,9 +156,10 @@ def forward(
 
 
 def backward(
-    form: Form, rows: Rows, sizes: Sizes, threads: int, order: Order, sums: Sums
+    form: Form, rows: Rows, sizes: Sizes, threads: int, order: Order, sums: Sums, spans: bool
 ) -> tuple[dict[str, int], Layout]:
-    """The slots of the backward pass that depend on sizes, and its scratch memory."""
+    """The slots of the backward pass that depend on sizes, and its scratch memory. The sums of
+    ``spans`` are kept between calls."""
     plan, size, bulk = form.plan, form.dtype.itemsize, form.target.bulk
     states, units = plan.step.states, sizes.units
     values = _common(form, rows, sizes, threads, ["gout", *(f"ghn.{name}" for name in states)])
@@ -170,13 +171,14 @@ def backward(
     row = len(plan.z) * padded * size
     chunk = min(rows.T, chunks.steps_of(order, row, sums.size * size))
     parts, most = -(-rows.B // order.rows), min(chunk * order.rows, rows.N)  # of this call
+    one_by_one = threads == 1 and not spans
     layout = Layout()
     layout.add("panels", len(products_of(plan.backward)) * padded * units * size)
     layout.add("panels_x", len(plan.z_x) * inner * units * size)
     layout.add("states", 2 * len(states) * rows.B * padded * size)
     layout.add("crossing", len(plan.backward.crossing) * rows.B * padded * size)
     layout.add("sums", len(sums_of(plan.backward)) * rows.B * size)
-    layout.add("partials", order.parts * sums.size * size)
+    layout.add("partials", (1 if one_by_one else order.parts) * sums.size * size)
     of_thread = {
         "z": most * row + (bulk.rows + lanes) * size,
         "lists": (len(backward_pass.lists(plan)) + 1) * most * 8,
@@ -188,6 +190,7 @@ def backward(
     values |= {
         "slices": parts,
         "parts": order.parts,
+        "one.by.one": one_by_one,
         "slice": order.rows,
         "fleeting": int(rows.T == 1 and parts == 1),
         "threads": min(threads, parts),
@@ -199,6 +202,7 @@ def backward(
         "tasks": sums.tasks,
         "goals.n": len(sums.places_in_goals),
         "partials.size": sums.size,
+        "direct": order.parts == 1 and not spans,
         "columns": widest,
         "depth": depth,
         "one": _CONSTANTS[form.dtype].data_ptr() + 256 * size,
