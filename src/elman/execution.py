@@ -92,6 +92,11 @@ class Bound:
         self.kernel = kernel_for(step, x.dtype, isa, units, rows.B == 1)
         several = in_segments and len(rows.spans()) > 1
         self.spans = recompute.Spans(self.kernel, size) if several else None
+        #: Whether the backward pass is given the output as it was.
+        self.reads_output = self.kernel.plan.reads_output and self.spans is None
+        self._nothing: list[Tensor | None] = [None] * self.count  # is kept for some cells
+        #: What the first state begins with where the call does not say.
+        self._zeros = x.new_zeros(1, 1, projected).expand(self.count, rows.B, projected)
         self.size, self.work, self._known = size, self.kernel.work(rows.N, size), Known()
         #: Of the output and the final states.
         self.shapes = [(*rows.lead, self.count * projected)]
@@ -110,7 +115,7 @@ class Bound:
     def run(
         self, rows: Rows, tensors: Sequence[Tensor | None], keep: bool
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """The output and the final states; also what is kept for the backward pass."""
+        """The output and the final states; also what is kept for the backward pass beside them."""
         x: Any = tensors[0]
         results = [x.new_empty(*shape) for shape in self.shapes]  # a tuple takes half as long again
         if self._large:
@@ -124,7 +129,7 @@ class Bound:
         every = [*tensors, *results]
         key = (keep, threads)
         for run in self._known.find(key) or self._forward(key, rows, tensors, results):
-            saved = x.new_empty(self.saved_size) if keep else None
+            saved = x.new_empty(self.saved_size) if keep and self.saved_size else None
             if saved is not None and self._large:
                 fresh(saved)
             run(rows, every, saved)
@@ -149,17 +154,20 @@ class Bound:
         self,
         rows: Rows,
         tensors: Sequence[Tensor | None],
+        output: Tensor | None,
         kept: Sequence[Tensor],
         arrived: Sequence[Tensor | None],
         needed: Sequence[bool],
     ) -> list[Tensor | None]:
         """The gradients of the tensors; None for those not needed. ``arrived`` are those of the
-        results, ``tensors`` what was saved: somebody may have replaced their memory meanwhile."""
+        results, ``tensors`` what was saved: somebody may have replaced their memory meanwhile.
+        ``output`` is None if it is not read, or no more what it was: then it is computed again."""
         now = of_tensors(tensors)
         if now != self._signature:
             signature = (*self._form, *_of_rows(rows), *now)
             bound: Bound = CALLS.get(signature) or _bind(signature, rows, tensors)
-            return bound.gradients(rows, tensors, kept, arrived, needed)
+            return bound.gradients(rows, tensors, output, kept, arrived, needed)
+        before = self._before(rows, tensors, output) if self.reads_output else ()
         every: Any = zip(tensors, needed, self._contiguous, strict=True)
         # Contiguous whatever the tensor is; the first form takes half the time of the second.
         goals = [
@@ -175,16 +183,29 @@ class Bound:
         if self.spans is not None:
             states = len(self.step.states)
             for d, way in enumerate(rows.ways(self.count)):
-                before = kept[d * states : (d + 1) * states]
-                recompute.backward(self.spans, way, tensors, before, arrived, goals, d)
+                began = kept[d * states : (d + 1) * states]
+                recompute.backward(self.spans, way, tensors, began, arrived, goals, d)
             return goals
         threads = thread_count(2 * self.work, rows.B)
         key = (threads, *needed, *[None if g is None else g.stride() for g in arrived])
-        ready = self._known.find(key) or self._backward(key, rows, tensors, arrived, goals)
-        every = (*tensors, *arrived, *goals)
-        for run, saved in zip(ready, kept, strict=True):
+        ready = self._known.find(key) or self._backward(key, rows, tensors, arrived, goals, before)
+        every = (*tensors, *arrived, *goals, *before)
+        for run, saved in zip(ready, kept or self._nothing, strict=True):
             run(rows, every, saved)
         return goals
+
+    def _before(
+        self, rows: Rows, tensors: Sequence[Tensor | None], output: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The output, and the first state's initial values; the units of both side by side."""
+        if output is None or not output.data_ptr():  # it was freed
+            output = self.run(rows, tensors, keep=False)[0][0]
+        first = tensors[1]
+        if first is None:
+            first = self._zeros
+        elif first.stride(-1) != 1:
+            first = first.contiguous()
+        return output.contiguous(), first
 
     def _backward(
         self,
@@ -193,8 +214,9 @@ class Bound:
         tensors: Sequence[Tensor | None],
         arrived: Sequence[Tensor | None],
         goals: Sequence[Tensor | None],
+        before: Sequence[Tensor],
     ) -> list[Prepared]:
-        given = (self.size, tensors, arrived, goals, key[0])
+        given = (self.size, tensors, arrived, goals, before, key[0])
         ready = [
             self.kernel.backward(way, *given, d, self.count, add=d > 0)
             for d, way in enumerate(rows.ways(self.count))

@@ -19,6 +19,7 @@ from .batch import Given, Rows, Weights
 from .cell import Step
 from .execution import Bound, bind
 from .paths import arithmetic, readable
+from .runtime.memory import SMALL
 
 
 def recur(
@@ -105,24 +106,46 @@ class _Recurrence(torch.autograd.Function):
     def forward(ctx: Any, bound: Bound, rows: Rows, *tensors: Tensor | None) -> Any:
         ctx.set_materialize_grads(False)
         results, kept = bound.run(rows, tensors, keep=True)
-        ctx.bound, ctx.rows, ctx.count = bound, rows, len(tensors)
+        changes = None
+        if bound.reads_output:
+            changes = _changes(results[0])
+            kept = [results[0].data, *kept]
+        ctx.call = bound, rows, len(tensors), changes
         ctx.save_for_backward(*tensors, *kept)
         return tuple(results)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        saved, rows, count = ctx.saved_tensors, ctx.rows, ctx.count
-        tensors, kept = saved[:count], saved[count:]
+        saved, (bound, rows, count, changes) = ctx.saved_tensors, ctx.call
+        tensors, output, kept = saved[:count], None, saved[count:]
+        if changes is not None:
+            output, kept = (None if changes._version else kept[0]), kept[1:]
         needed, graph = ctx.needs_input_grad[2:], torch.is_grad_enabled()
         arrived = [None if g is None else g.resolve_neg() for g in gradients]
         if any(g is not None for g in arrived) and (graph or not readable(arrived)):
-            step = ctx.bound.step
+            step = bound.step
             given = Given.of(step, tensors)
             with torch.enable_grad():
                 found = reference.gradients(step, rows, given, arrived, needed, create_graph=graph)
         else:
-            found = ctx.bound.gradients(rows, tensors, kept, arrived, needed)
+            found = bound.gradients(rows, tensors, output, kept, arrived, needed)
         return None, None, *found
+
+
+def _changes(output: Tensor) -> Tensor:
+    """A tensor whose version is that of a new output: how often it was changed.
+
+    The backward pass reads the states from the output, which callers may change in place, as they
+    may torch.nn's: what was changed is computed once more then. Autograd, which would refuse it,
+    saves the output under a version of its own.
+    """
+    changes = output.detach()
+    if output.nbytes > SMALL:  # autograd frees what it saved, this lives as long as the graph
+        changes.data = _NOTHING
+    return changes
+
+
+_NOTHING = torch.empty(0, device="cpu")
 
 
 #: What `Function.apply` calls once it has looked for functorch, as `bind` does too.

@@ -10,6 +10,7 @@ them (see ``batch.Given``) are there.
 # ruff: noqa: ARG001 - a fake kernel takes all the arguments of its operator
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from . import reference
 from .batch import Given, Rows
 from .cell import STEPS, Step
 from .compiler.kernel import DTYPES, kernel_for
+from .compiler.plan import plan_of
 from .errors import PathError
 from .execution import Bound, bind
 from .paths import current_isa, obstacle
@@ -82,15 +84,19 @@ def _given(step: Step, tensors: Sequence[Tensor], present: Sequence[bool]) -> Gi
 def _forward(
     formula: str, tensors: Sequence[Tensor], present: Sequence[bool], keep: bool
 ) -> list[Tensor]:
-    """The output, the final states, and what is kept for the backward pass if ``keep``."""
+    """The output, the final states, and what is kept for the backward pass if ``keep``: of the
+    output, if it is read then, a copy, as the results of an operator share no memory."""
     step, rows, given, bound = _unpack(formula, tensors, present)
     if bound is None:
         output, final = reference.layer(step, rows, given)
         results = [output, *final]
-        kept = [given.x.new_empty(0) for _ in given.weights] if keep else []
+        kept: list[Tensor] = []
     else:
         results, kept = bound.run(rows, given.flat(), keep)
-    return [*results, *kept]
+    if not keep:
+        return results
+    copied = [results[0].clone()] if plan_of(step).reads_output else []
+    return [*results, *copied, *(kept or [given.x.new_empty(0) for _ in given.weights])]
 
 
 @_forward.register_fake
@@ -105,6 +111,8 @@ def _(formula: str, tensors: Sequence[Tensor], present: Sequence[bool], keep: bo
     if keep and isa is not None:
         kernel = kernel_for(step, x.dtype, isa, int(units), bool(B == 1))
         size = kernel.saved_size(Rows(T, B, T * B), int(units))
+        if kernel.plan.reads_output:
+            results.append(torch.empty_like(results[0]))
         results += [x.new_empty(size) for _ in weights]
     return results
 
@@ -122,13 +130,16 @@ def _backward(
     _, rows, given, bound = _unpack(formula, tensors, present)
     if bound is None:
         return [torch.zeros_like(t) for t, n in zip(tensors, needed, strict=True) if n]
-    if [k.numel() for k in kept] != [bound.saved_size] * bound.count or [
-        tuple(g.shape) for g in gradients
-    ] != bound.shapes:
+    sizes = [bound.saved_size] * bound.count
+    if bound.reads_output:
+        sizes.insert(0, math.prod(bound.shapes[0]))
+    given_sizes, shapes = [k.numel() for k in kept], [tuple(g.shape) for g in gradients]
+    if given_sizes != sizes or shapes != bound.shapes:
         raise RuntimeError("elman::recur_backward: these tensors are not of the forward pass")
+    output, saved = (kept[0], kept[1:]) if bound.reads_output else (None, kept)
     asked = iter(needed)
     wanted = [here and next(asked) for here in present]
-    found = bound.gradients(rows, given.flat(), kept, gradients, wanted)
+    found = bound.gradients(rows, given.flat(), output, saved, gradients, wanted)
     return [g for g in found if g is not None]
 
 

@@ -48,20 +48,21 @@ class Spans:
         tensors: Tensors,
         gradients: Tensors,
         goals: Tensors,
-        saved: Tensor,
+        before: Sequence[Tensor],
+        saved: Tensor | None,
         *,
         order: Order,
         partials: Tensor,
         add: bool,
         last: bool,
     ) -> None:
-        every = [*tensors, *gradients, *goals, partials]
+        every = [*tensors, *gradients, *goals, *before, partials]
         threads = thread_count(2 * self.kernel.work(rows.N, self.size), rows.B)
         key = (rows[:3], rows.reverse, threads, order, add, last, *_strides(every))
         run = self._known.find(key) or self._known.keep(
             key,
             self.kernel.backward(
-                *(rows, self.size, tensors, gradients, goals, threads),
+                *(rows, self.size, tensors, gradients, goals, before, threads),
                 order=order,
                 partials=partials,
                 add=add,
@@ -134,6 +135,7 @@ def backward(
             mine,
             [_steps(gout, rows, a, b), *after],
             _part(kernel, wanted, after, rows, a, b),
+            (results[0], begin[0]) if kernel.plan.reads_output else (),
             saved,
             order=order,
             partials=partials,

@@ -28,17 +28,19 @@ def test_an_operand_made_within_the_step_needs_a_second_stage(cell):
     assert stages(cell)[0] == 2
 
 
-def test_an_elman_layer_keeps_its_state_and_nothing_else():
+def test_an_elman_layer_keeps_its_output_and_nothing_else():
     plan = plan_of(STEPS["tanh"])
     assert plan.saved == ()
-    assert plan.saved_states == ("h",)
+    assert plan.saved_states == ()
+    assert plan.reads_output
     assert len(plan.z) == 1  # one gradient serves the gate, both biases and the product
 
 
-def test_an_lstm_keeps_its_gates_and_states():
+def test_an_lstm_keeps_its_gates_and_cells():
     plan = plan_of(STEPS["LSTM"])
     assert sorted(n.op for n in plan.saved) == ["sigmoid", "sigmoid", "sigmoid", "tanh"]
-    assert plan.saved_states == ("h", "c")
+    assert plan.saved_states == ("c",)
+    assert plan.reads_output  # h
 
 
 def test_biases_and_projected_inputs_are_folded_into_products():

@@ -63,6 +63,18 @@ def test_an_initial_state_gets_its_gradient() -> None:
     torch.testing.assert_close(traced, eager)
 
 
+def test_outputs_of_compiled_models_may_change_in_place() -> None:
+    rnn, x = elman.RNN(3, 5, bidirectional=True), torch.randn(4, 2, 3)
+    compiled = torch.compile(rnn, fullgraph=True, backend="aot_eager")
+    found = []
+    for run in (rnn, compiled):
+        output = run(x)[0]
+        output.relu_()
+        found.append(torch.autograd.grad(output.pow(2).sum(), list(rnn.parameters())))
+    for eager, traced in zip(*found, strict=True):
+        torch.testing.assert_close(traced, eager)
+
+
 def test_other_lengths_and_batches_compile_nothing_again() -> None:
     counter = CompileCounter()
     compiled = torch.compile(Model(), fullgraph=True, backend=counter, dynamic=True)

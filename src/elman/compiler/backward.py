@@ -28,6 +28,7 @@ def tensors(plan: Plan) -> list[str]:
     """The tensors of the caller that the pass is given, beside the parameters."""
     states = plan.step.states
     names = ["x", "gout", *(f"ghn.{s}" for s in states), *(f"gh0.{s}" for s in states)]
+    names += ["output", f"h0.{states[0]}"]  # units of both side by side
     return names + [f"{kind}.{name}" for kind in ("input", "ginput") for name in plan.step.inputs]
 
 
@@ -135,7 +136,8 @@ class _Memory:
         self.now: Int = 0
         self.time: Int = 0
         self.flat: Int = 0
-        self.flat_before: Int = 0  # of the preceding step
+        self.time_before: Int = 0  # of the preceding step, if there is one
+        self.flat_before: Int = 0
         self.begins: Int = 0  # from this row on, the step is a row's first
         self.place: Int = 0  # in ``z``, of the step's first row
 
@@ -144,11 +146,8 @@ class _Memory:
         f, frame = self.frame.f, self.frame
         self.begins, self.now = begins, f.op(f"and i64 {j}, 1")
         self.time, self.flat = frame.place(t)
-
-        def before() -> Int:
-            return frame.place(f.sub(t, frame.slot("dt")))[1]
-
-        self.flat_before = f.either(f.compare("sgt", j, 0), "i64", before, lambda: 0)
+        before = f.select(f.compare("sgt", j, 0), f.sub(t, frame.slot("dt")), t)
+        self.time_before, self.flat_before = frame.place(before)
 
     def _row(self, pointer: str, index: Int, row: Int) -> str:
         f, frame = self.frame.f, self.frame
@@ -163,15 +162,24 @@ class _Memory:
 
     def previous(self, name: str, row: Int) -> str:
         """A state before this step: of the preceding step, or the initial one."""
-        f = self.frame.f
-        before = f.add(f.add(self.flat_before, row), self.frame.slot("B"))
-        index = f.select(f.compare("sge", row, self.begins), row, before)
-        return self.frame.at(self.frame.pointer(f"saved.{name}"), (index, self.frame.slot("Hp")))
+        f, frame = self.frame.f, self.frame
+        begins = f.compare("sge", row, self.begins)
+        if name == self.plan.step.states[0]:
+            first = frame.at(frame.pointer(f"h0.{name}"), (row, frame.slot(f"h0.{name}.r")))
+            before = frame.extern_row("output", self.time_before, row)
+            return f.select(begins, first, before, "ptr")
+        kept = f.add(f.add(self.flat_before, row), frame.slot("B"))
+        return self._kept(name, f.select(begins, row, kept))
 
     def reached(self, name: str, row: Int) -> str:
         """A state after this step."""
         f, frame = self.frame.f, self.frame
-        index = f.add(f.add(self.flat, row), frame.slot("B"))
+        if name == self.plan.step.states[0]:
+            return frame.extern_row("output", self.time, row)
+        return self._kept(name, f.add(f.add(self.flat, row), frame.slot("B")))
+
+    def _kept(self, name: str, index: Int) -> str:
+        frame = self.frame
         return frame.at(frame.pointer(f"saved.{name}"), (index, frame.slot("Hp")))
 
     def saved(self, index: int, row: Int) -> str:
@@ -201,6 +209,8 @@ class _Memory:
             place = self.saved(leaf.attr, spot.row)
         else:
             place = self.reached(leaf.attr, spot.row)
+        if leaf.op in ("state", "new") and leaf.attr == self.plan.step.states[0]:
+            return frame.load_row(place, spot.unit, frame.units(leaf.space))
         return frame.v.load(frame.at(place, spot.unit))
 
     def write(self, store: Store, value: str, spot: Spot) -> None:

@@ -136,6 +136,17 @@ class Frame:
 
         return f.either(easy, v.type, lambda: v.load(self.at(row, unit)), slowly)
 
+    def load_row(self, row: str, unit: Int, units: Int) -> str:
+        """The same of units that lie side by side."""
+        f, v = self.f, self.v
+        left, place = f.sub(units, unit), self.at(row, unit)
+        return f.either(
+            f.compare("sge", left, v.lanes),
+            v.type,
+            lambda: v.load(place),
+            lambda: v.load_masked(place, v.first(left)),
+        )
+
     def store_units(self, value: str, row: str, stride: Int, unit: Int, units: Int) -> None:
         """Writes one vector of units from ``unit`` on, but none beyond the last."""
         f, v = self.f, self.v

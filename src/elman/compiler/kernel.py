@@ -90,6 +90,7 @@ class Kernel:
         tensors: Sequence[Tensor | None],
         gradients: Sequence[Tensor | None],
         goals: Sequence[Tensor | None],
+        before: Sequence[Tensor],
         threads: int,
         direction: int = 0,
         count: int = 1,
@@ -99,22 +100,27 @@ class Kernel:
         partials: Tensor | None = None,
         last: bool = True,
     ) -> Prepared:
-        """The backward pass of one direction: called with the tensors, the gradients of the results
-        and the goals, it writes those goals that are not None, x's and the weights' contiguous.
+        """The backward pass of one direction: called with the tensors, the gradients of the
+        results, the goals and what was before, it writes those goals that are not None, x's and the
+        weights' contiguous.
 
         Args:
+            before: the output and the first state's initial values, if ``plan.reads_output``; the
+                units of both side by side.
             add: x's and the inputs' are added to what is there, for the second direction.
             order: the call is a span of a longer one, whose weights' gradients have this order.
             partials: where their sums are kept between spans, zeros at first: for each part of the
                 rows as many numbers as :meth:`sums` says. A call is given it behind all others.
             last: no span follows, and the weights' gradients are written.
         """
-        run, every, x = self.back, [*tensors, *gradients, *goals, partials], tensors[0]
+        every = [*tensors, *gradients, *goals, *before, partials]
+        run, x = self.back, tensors[0]
         assert x is not None
         states, first = len(tensors), len(tensors) + len(gradients)
         places = [*self._given(every, direction, count, backwards=True)]
         places += self._ends("gout", "ghn", every, states, direction, count)
         places += self._goals(every, first, direction, count)
+        places += self._before(before, first + len(goals), direction, count)
         places.append(Place("partials.given", len(every) - 1, strided=False))
         mine = self.first_weight(direction)
         sums = self.sums(goals[mine : mine + len(self.plan.step.parameters)], x, size)
@@ -186,6 +192,17 @@ class Kernel:
             offset = direction * units * tensor.stride(-1) * tensor.itemsize
         yield Place(output, first, offset)
         yield from self._states(state, every, first + 1, direction, count)
+
+    def _before(
+        self, before: Sequence[Tensor], first: int, direction: int, count: int
+    ) -> Iterator[Place]:
+        """A direction's part of the output, and of the initial values of its state."""
+        if before:
+            output, initial = before
+            units = output.shape[-1] // count
+            yield Place("output", first, direction * units * output.itemsize)
+            offset = direction * initial.stride(0) * initial.itemsize
+            yield Place(f"h0.{self.plan.step.states[0]}", first + 1, offset)
 
     def _goals(
         self, every: Sequence[Tensor | None], first: int, direction: int, count: int

@@ -27,7 +27,8 @@ class Plan:
     columns: tuple[Node, ...]  # projected inputs: leaves x and xb
     products: tuple[Node, ...]  # forward products, as in the graph before folding
     saved: tuple[Node, ...]
-    saved_states: tuple[str, ...]
+    saved_states: tuple[str, ...]  # kept for the backward pass: any but the first
+    reads_output: bool  # whether it reads the first state, which is the output
     z: tuple[Node, ...]  # gradients at gates and products, written at every step
     z_x: dict[str, int]  # by gate: the column of z for rows of weight_ih
     z_bias: dict[str, int]  # by gate: for bias_hh
@@ -61,6 +62,7 @@ class Plan:
         lines = [f"{step.x_gates} {step.u_gates} {step.states} {step.inputs} {self.saved_states}"]
         lines.append(f"{step.matrices} {step.vectors} {step.projection}")
         lines.append(f"{self.z_x} {self.z_bias} {self.z_vector} {self.inputs}")
+        lines.append(f"{self.reads_output}")
         programs = (self.infer, self.train, self.backward)
         stores = [s for p in programs for stage in p.stages for s in stage.stores]
         roots = [s.value for s in stores] + [o for _, _, o in self.z_product]
@@ -102,13 +104,14 @@ def plan_of(step: Step) -> Plan:
         done[old] = read_back[old] if old in read_back else again(old, *(done[a] for a in old.args))
     read = {(n.op, n.attr) for n in walk(done[r] for r in roots)}
     factors = set(operands.values())  # what the weights' gradients are products with
-    saved_states = tuple(
+    read_states = tuple(
         s
         for s, n in zip(step.states, step.new, strict=True)
         if ("state", s) in read
         or ("new", s) in read
         or {n, node("state", attr=s, space=step.space(s))} & factors
     )
+    saved_states = tuple(s for s in read_states if s != step.states[0])
 
     folded = fold([*step.new, *kept])
     new = [folded[n] for n in step.new]
@@ -135,6 +138,7 @@ def plan_of(step: Step) -> Plan:
         products=tuple(gradient.product),
         saved=kept,
         saved_states=saved_states,
+        reads_output=step.states[0] in read_states,
         z=z,
         z_x={gate: z.index(g) for gate, g in gradient.x.items()},
         z_bias={gate: z.index(g) for gate, g in gradient.bias.items()},
