@@ -180,12 +180,12 @@ class _Memory:
 
     def _kept(self, name: str, index: Int) -> str:
         frame = self.frame
-        return frame.at(frame.pointer(f"saved.{name}"), (index, frame.slot("Hp")))
+        return frame.at(frame.pointer(f"saved.{name}"), (index, frame.slot("H")))
 
     def saved(self, index: int, row: Int) -> str:
         f = self.frame.f
         column = f.add(f.mul(f.add(self.flat, row), len(self.plan.saved)), index)
-        return self.frame.at(self.frame.pointer("saved"), (column, self.frame.slot("Hp")))
+        return self.frame.at(self.frame.pointer("saved"), (column, self.frame.slot("H")))
 
     def row_of(self, value: Node, row: Int) -> tuple[str, Int]:
         if value.op == "carry":

@@ -130,7 +130,7 @@ class _Memory:
 
     def kept(self, name: str, row: Int) -> str:
         """A kept state; row B + n belongs to the n-th row of all steps, the first B to h0."""
-        return self.frame.at(self.frame.pointer(f"saved.{name}"), (row, self.frame.slot("Hp")))
+        return self.frame.at(self.frame.pointer(f"saved.{name}"), (row, self.frame.slot("H")))
 
     def row_of(self, value: Node, row: Int) -> tuple[str, Int]:
         if value.op == "state":
@@ -182,7 +182,9 @@ class _Memory:
                 place = self.kept(str(store.name), f.add(n, frame.slot("B")))
             else:
                 column = f.add(f.mul(n, len(self.plan.saved)), int(store.name))
-                place = frame.at(frame.pointer("saved"), (column, frame.slot("Hp")))
+                place = frame.at(frame.pointer("saved"), (column, frame.slot("H")))
+            frame.store_row(value, place, spot.unit, frame.slot("H"))
+            return
         frame.v.store(value, frame.at(place, spot.unit))
 
 
@@ -326,7 +328,7 @@ def _begin(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
             value = frame.load_units(given, frame.slot(f"h0.{name}.u"), u, units)
             v.store(value, frame.at(memory.state(name, row), u))
             if memory.training and name in plan.saved_states:
-                v.store(value, frame.at(memory.kept(name, row), u))
+                frame.store_row(value, memory.kept(name, row), u, frame.slot("H"))
 
 
 def _finish(

@@ -147,6 +147,16 @@ class Frame:
             lambda: v.load_masked(place, v.first(left)),
         )
 
+    def store_row(self, value: str, row: str, unit: Int, units: Int) -> None:
+        """Writes a vector of units that lie side by side, but none beyond the last."""
+        f, v = self.f, self.v
+        left, place = f.sub(units, unit), self.at(row, unit)
+        whole = f.compare("sge", left, v.lanes)
+        with f.when(whole):
+            v.store(value, place)
+        with f.when(f.op(f"xor i1 {whole}, true")):
+            v.store_masked(value, place, v.first(left))
+
     def store_units(self, value: str, row: str, stride: Int, unit: Int, units: Int) -> None:
         """Writes one vector of units from ``unit`` on, but none beyond the last."""
         f, v = self.f, self.v

@@ -76,14 +76,18 @@ def padded_sizes(form: Form, sizes: Sizes) -> Sizes:
 
 
 def saved_size(form: Form, rows: Rows, units: int) -> int:
-    """Elements of what the forward pass keeps for the backward pass."""
+    """Elements of what the forward pass keeps for the backward pass, which reads rows in whole
+    vectors, and so beyond the end of the last."""
     states, values = len(form.plan.saved_states), len(form.plan.saved)
-    return ((rows.N + rows.B) * states + rows.N * values) * padded_units(form, units)
+    if not states + values:
+        return 0
+    rows_kept = (rows.N + rows.B) * states + rows.N * values
+    return rows_kept * units + padded_units(form, units) - units
 
 
 def kept(form: Form, rows: Rows, units: int) -> dict[str, int]:
     """The parts of it: slot and offset in bytes of each kept state, then of all kept values."""
-    size = (rows.N + rows.B) * padded_units(form, units) * form.dtype.itemsize
+    size = (rows.N + rows.B) * units * form.dtype.itemsize
     return {slot: i * size for i, slot in enumerate(kept_slots(form.plan))}
 
 
