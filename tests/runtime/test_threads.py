@@ -175,17 +175,26 @@ def test_work_is_done_alone_for_a_while_after_a_thread_came_late(
     now = 1000.0
     monkeypatch.setattr(threads.time, "monotonic", lambda: now)
     monkeypatch.setattr(threads, "_alone_until", 0.0)
+    monkeypatch.setattr(threads, "_late", 0)
+
+    def came(*late: bool, work: float = 10) -> None:
+        for each in late:
+            threads.came(each, work)
+
+    came(True, False, True)  # once is not enough: it may have slept
     assert not threads.alone(10)
-    threads.came_late(10)
-    threads.came_late(5)  # the larger one counts
+    came(True)
     assert threads.alone(10)
     assert threads.alone(1)
     assert not threads.alone(11)
     now += 1.01 * threads.ALONE
     assert not threads.alone(10)
-    threads.came_late(5)  # what was before is forgotten
+    came(True, work=5)
     assert threads.alone(5)
-    assert not threads.alone(10)
+    assert not threads.alone(10)  # what was before is forgotten
+    now += 1.01 * threads.ALONE
+    came(False, False, True, work=5)
+    assert not threads.alone(5)
 
 
 @needs_runtime

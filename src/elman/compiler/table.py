@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..batch import Rows
 from ..runtime.memory import new_block, scratch
-from ..runtime.threads import alone, came_late, parallel_address
+from ..runtime.threads import alone, came, parallel_address
 from .jit import LOCK, Code
 from .sizes import Layout
 
@@ -191,9 +191,9 @@ class Pass:
         table[self.at["late"]] = 0
 
     def note(self, table: array[int], work: float) -> None:
-        """Remembers whether all threads came in time."""
-        if table[self.at["late"]]:
-            came_late(work)
+        """Remembers whether all threads that were called came in time."""
+        if table[self.at["threads"]] > 1:
+            came(bool(table[self.at["late"]]), work)
 
     def prepare(
         self,

@@ -29,7 +29,7 @@ ALONE = 0.1
 """Seconds for which nobody waits for a thread that came late: twenty times as long as it takes to
 find out that it still does."""
 
-_late_for, _alone_until = 0.0, 0.0
+_late, _late_for, _alone_until = 0, 0.0, 0.0
 _forked = False  # this process is a child of one that had imported this module
 
 
@@ -57,17 +57,24 @@ def thread_count(work: float, rows: int) -> int:
     return int(min(torch.get_num_threads(), rows, work / FLOP_PER_THREAD))
 
 
-def came_late(work: float) -> None:
-    """Another thread came to so much work when nothing was left of it.
+def came(late: bool, work: float) -> None:
+    """Whether another thread came to so much work when nothing was left of it.
 
     It sleeps, or another program holds its core; the caller has done the work alone, and then
     waited, in the second case for as long as the system lets the other program run: milliseconds,
-    and again in the next region. So so much work, or less, is done :func:`alone` for a while.
+    and again in the next region. So when threads have been late twice more often than in time, so
+    much work, or less, is done :func:`alone` for a while.
     """
-    global _late_for, _alone_until
+    global _late, _late_for, _alone_until
+    if not late:
+        if work <= _late_for:
+            _late = max(0, _late - 1)
+        return
     now = time.monotonic()
     _late_for = max(work, _late_for) if now < _alone_until else work
-    _alone_until = now + ALONE
+    _late = min(2, _late + 1)
+    if _late == 2:
+        _alone_until = now + ALONE
 
 
 def alone(work: float) -> bool:
