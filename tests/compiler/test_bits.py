@@ -119,10 +119,12 @@ def test_a_ragged_row_has_the_bits_of_the_row_alone(cell, dtype):
 
 
 @each_isa
-@pytest.mark.parametrize("H", [5, 20, 70])
-def test_a_row_has_the_same_bits_in_any_batch_on_every_isa(row, H):
+@pytest.mark.parametrize(
+    ("cell", "H"), [*(("tanh", H) for H in (5, 20, 70)), ("GRU", 20), ("LSTM", 70), ("Odd", 9)]
+)
+def test_a_row_has_the_same_bits_in_any_batch_on_every_isa(row, cell, H):
     with force(row):
-        whole = Problem("tanh", T=4, B=14, H=H, dtype=torch.float32)
+        whole = Problem(cell, T=4, B=14, H=H, dtype=torch.float32)
         for rows in (slice(0, 1), slice(3, 8), slice(2, 11)):
             assert_same_rows(whole, rows, of_rows(whole, rows).run())
 

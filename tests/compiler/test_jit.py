@@ -13,9 +13,7 @@ import torch
 import elman
 from elman import execution
 from elman.compiler import backward, forward, isa, jit, kernel, table
-from elman.compiler.frame import Target
 from elman.compiler.plan import plan_of
-from elman.compiler.tile import Shape
 from tests.cells import STEPS
 from tests.compiler.objects import symbols, undefined
 
@@ -63,9 +61,9 @@ def test_processes_may_compile_the_same_at_once(tmp_path):
 @pytest.mark.parametrize("dtype", ["float", "double"])
 @pytest.mark.parametrize("row", isa.TABLE, ids=lambda row: row.name)
 def test_objects_are_complete_for_every_isa(row, dtype, cell):
-    plan, bulk = plan_of(STEPS[cell]), Shape.many(row, 1)
-    for step in (bulk, Shape.single(row, dtype, 2, 33)):
-        target = Target(row, dtype, step, bulk)
+    plan = plan_of(STEPS[cell])
+    for single in (False, True):
+        target = kernel.target_of(plan, dtype, row, 33, single)
         for module, name in (
             (forward.emit(plan, target, True), "elman_forward"),
             (backward.emit(plan, target), "elman_backward"),

@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 import elman
-from elman.compiler.plan import plan_of
+from elman.compiler.plan import bundles_of, plan_of
 from elman.errors import FormulaError
 from elman.expr import constant, node
 from elman.functions import tanh
@@ -55,6 +55,20 @@ def test_the_products_of_all_gates_of_a_gradient_are_one_sum():
     *_, last = plan_of(STEPS["LSTM"]).backward.stages
     begun = [p.args[1].op for p in last.products if len(p.args) == 2]
     assert begun == ["product_t"] * 3
+
+
+@pytest.mark.parametrize(
+    ("cell", "counts"), [("tanh", [1]), ("LSTM", [4]), ("GRU", [3]), ("GRUBefore", [2, 1])]
+)
+def test_gates_that_read_the_same_row_run_together(cell, counts):
+    assert [len(bundle) for bundle in bundles_of(plan_of(STEPS[cell]).train)] == counts
+
+
+@pytest.mark.parametrize("cell", STEPS)
+def test_what_runs_together_in_training_does_so_in_inference(cell):
+    """The number of chains hangs on it, and with it the bits."""
+    plan = plan_of(STEPS[cell])
+    assert bundles_of(plan.infer) == bundles_of(plan.train)
 
 
 def test_equal_expressions_are_one_node():

@@ -60,7 +60,7 @@ def _entry(module: Module, plan: Plan, program: Program, target: Target, trainin
     f = frame.f
     with f.when(f.compare("eq", frame.slot("packed"), 0)):
         _pack(frame, plan, program)
-    if can_cut_units(program):
+    if can_cut_units(program, target):
         memory = _Memory(frame, plan, program, training)
         with f.when(_cut(frame)), f.loop(0, frame.slot("B")) as row:
             _begin(frame, plan, memory, row)
@@ -95,7 +95,7 @@ def _bias(frame: Frame, step: Step, name: str, gate: str, unit: Int) -> str:
     f, units, stride = frame.f, frame.slot("H"), frame.slot(f"{name}.u")
     pointer = frame.pointer(name)
 
-    def given() -> Int:
+    def given() -> str:
         rows = frame.at(pointer, (f.mul(units, index), stride))
         return frame.load_units(rows, stride, unit, units)
 
@@ -212,7 +212,7 @@ def _rows(module: Module, plan: Plan, program: Program, target: Target, training
     stages = Stages(frame, plan.step, program, memory)
     position = f.alloca(1, "i64", 8)
     steps, chunk, size = frame.slot("T"), frame.slot("chunk"), frame.slot("slice")
-    by_units = can_cut_units(program)
+    by_units = can_cut_units(program, target)
     with frame.tickets(frame.slot("slices")) as ticket:
         units: tuple[Int, Int] = 0, frame.slot("Hp")
         row_slice: Int = ticket
@@ -220,9 +220,8 @@ def _rows(module: Module, plan: Plan, program: Program, target: Target, training
             count, most = frame.slot("unit.slices"), frame.slot("unit.slice")
             row_slice, mine = f.div(ticket, count), f.op(f"urem i64 {ticket}, {count}")
             units = f.mul(mine, most), f.min(f.mul(f.add(mine, 1), most), frame.slot("Hp"))
-        first = f.mul(row_slice, size)
+        first, last = frame.slice_of(row_slice)
         memory.first = first
-        last = f.min(f.add(first, size), frame.slot("B"))
         area = f.mul(ticket, f.mul(chunk, size))
         pointers = f.gep("ptr", frame.buffer("rows"), area)
         width = f.mul(frame.slot("Hp"), len(plan.columns))
@@ -253,17 +252,19 @@ def _cut(frame: Frame) -> str:
     return frame.f.compare("sgt", frame.slot("unit.slices"), 1)
 
 
-def can_cut_units(program: Program) -> bool:
-    """Whether each unit of a step's results depends on nothing but the values before the step."""
+def can_cut_units(program: Program, target: Target) -> bool:
+    """Whether each unit of a step's results depends on nothing but the values before the step, and
+    tiles may have some of the units only."""
     stores = [store for stage in program.stages for store in stage.stores]
     return (
         len(program.stages) == 1
+        and not target.step.whole
         and not program.stages[0].sums
         and all(store.space == "H" for store in stores)
     )
 
 
-def walk_step(frame: Frame, j: Int, first: Int, last: Int) -> tuple[str, str, str, str]:
+def walk_step(frame: Frame, j: Int, first: Int, last: Int) -> tuple[str, Int, Int, Int]:
     """Of the ``j``-th step, for a slice of rows: its time; the end of the active rows; from
     where on rows begin here, and from where on they end here."""
     f, steps = frame.f, frame.slot("T")

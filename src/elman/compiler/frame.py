@@ -44,8 +44,25 @@ class Target:
 
     isa: ISA
     dtype: str  # "float" or "double"
+    single: bool  # for one row
     step: Shape  # of the products inside the recurrence
     bulk: Shape  # of all others, which have rows enough to need one chain only
+    chains: tuple[tuple[int, int], ...]  # of a step's products, by how many are done at once
+
+    @property
+    def known(self) -> dict[str, int]:
+        """The slots whose numbers the code is made for: they are no variables in it."""
+        if not self.single:
+            return {}
+        one_row = {"B": 1, "slice": 1, "first": 0, "last": 1}
+        if not self.step.whole:
+            return one_row
+        padded = self.step.widths[0] * self.isa.lanes(self.dtype)
+        return {**one_row, "slices": 1, "unit.slices": 1, "Hp": padded, "Pp": padded}
+
+    def chains_of(self, products: int) -> int:
+        """Into how many chains the sums of products are cut of which a stage has so many."""
+        return dict(self.chains)[products]
 
 
 class Frame:
@@ -57,18 +74,22 @@ class Frame:
         self.v = Vector(self.f, target.isa, target.dtype)
         self._slots = {slot: i for i, slot in enumerate(slots)}
         self._loaded: dict[tuple[str, str], str] = {}
+        self._known = target.known
 
     # -- arguments
 
-    def slot(self, name: str, kind: str = "i64") -> str:
-        """The value of a slot, read once at the start of the function."""
+    def slot(self, name: str) -> Int:
+        """The number in a slot: what the code is made for, or read at the start of the function."""
+        return self._known[name] if name in self._known else self._read(name, "i64")
+
+    def _read(self, name: str, kind: str) -> str:
         if (name, kind) not in self._loaded:
             at = self.f.first(f"getelementptr i64, ptr %args, i64 {self._slots[name]}")
             self._loaded[name, kind] = self.f.first(f"load {kind}, ptr {at}")
         return self._loaded[name, kind]
 
     def pointer(self, name: str) -> str:
-        return self.slot(name, "ptr")
+        return self._read(name, "ptr")
 
     def buffer(self, name: str) -> str:
         """A buffer of the call's scratch memory; its slot holds an offset in bytes."""
@@ -101,11 +122,11 @@ class Frame:
             total = self.f.add(total, self.f.mul(*offset) if isinstance(offset, tuple) else offset)
         return self.f.gep(self.v.dtype, pointer, total)
 
-    def units(self, space: str) -> str:
+    def units(self, space: str) -> Int:
         """How many units a value of a space has; all if it has one number for all."""
         return self.slot(space or "H")
 
-    def padded(self, space: str) -> str:
+    def padded(self, space: str) -> Int:
         """These units rounded up to whole tiles."""
         return self.slot(f"{space or 'H'}p")
 
@@ -128,7 +149,7 @@ class Frame:
         whole = f.compare("sge", left, v.lanes)
         easy = f.op(f"and i1 {whole}, {f.compare('eq', stride, 1)}")
 
-        def slowly() -> Int:
+        def slowly() -> str:
             stack = self._stack()
             source = self.at(row, (unit, stride))
             f.call("gather", ("ptr", stack), ("ptr", source), ("i64", stride), ("i64", left))
@@ -188,18 +209,30 @@ class Frame:
             self.pointer(name), (time, self.slot(f"{name}.t")), (row, self.slot(f"{name}.r"))
         )
 
-    # -- ragged steps
+    # -- ragged steps; a single row is there at all of them
 
-    def count(self, t: Int) -> str:
+    def slice_of(self, ticket: Int) -> tuple[Int, Int]:
+        """The rows of a slice, first and last but one."""
+        f, size = self.f, self.slot("slice")
+        if self.slot("B") == 1:
+            return 0, 1
+        first = f.mul(ticket, size)
+        return first, f.min(f.add(first, size), self.slot("B"))
+
+    def count(self, t: Int) -> Int:
         """How many rows are active at a step."""
+        if self.slot("B") == 1:
+            return 1
         table = self.pointer("counts")
         f = self.f
         return f.either(
             self.null(table), "i64", lambda: self.slot("B"), lambda: f.load("i64", table, t)
         )
 
-    def place(self, t: Int) -> tuple[str, str]:
+    def place(self, t: Int) -> tuple[Int, Int]:
         """Of a step: its index along the caller's time stride, and its first row among all."""
+        if self.slot("B") == 1:
+            return t, t
         f, table = self.f, self.pointer("offsets")
         plain = self.null(table)
         flat = f.either(
@@ -207,9 +240,11 @@ class Frame:
         )
         return f.select(plain, t, flat), flat
 
-    def neighbour(self, t: Int, step: Int, exists: str) -> str:
+    def neighbour(self, t: Int, step: Int, exists: str) -> Int:
         """The rows active at the step before or after ``t``; 0 if there is none."""
         f = self.f
+        if self.slot("B") == 1:
+            return f.op(f"zext i1 {exists} to i64")
         return f.either(exists, "i64", lambda: self.count(f.add(t, step)), lambda: 0)
 
     # -- rows handed to threads
@@ -277,17 +312,17 @@ class Frame:
 
     def call_tile(
         self,
-        shape: Shape,
+        tile: str,
         acc: tuple[str, Int],
         init: tuple[str, Int],
         a: tuple[str, Int],
         b: tuple[str, Int],
         sizes: tuple[Int, Int, Int],
     ) -> None:
-        """A tile; each operand with its stride, sizes are (k, rows, vectors)."""
+        """A tile, by its name; each operand with its stride, sizes are (k, rows, vectors)."""
         k, rows, width = sizes
         pairs = [x for p in (acc, init, a, b) for x in (("ptr", p[0]), ("i64", p[1]))]
-        self.f.call(shape.name, *pairs, ("i64", k), ("i64", rows), ("i64", width))
+        self.f.call(tile, *pairs, ("i64", k), ("i64", rows), ("i64", width))
 
 
 def read_fp(f: Function, isa: ISA, where: str) -> None:

@@ -107,6 +107,14 @@ class Stage:
     products: tuple[Node, ...]
     stores: tuple[Store, ...]
 
+    @property
+    def bundles(self) -> list[tuple[Node, ...]]:
+        """The products that may run together: as many sums of the same length."""
+        found: dict[tuple[str, str], list[Node]] = {}
+        for product in self.products:
+            found.setdefault((product.space, product.args[0].space), []).append(product)
+        return [tuple(bundle) for bundle in found.values()]
+
 
 @dataclass(frozen=True)
 class Program:

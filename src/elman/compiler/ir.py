@@ -2,15 +2,29 @@
 
 Text, because building it is several times faster than building llvmlite's objects, and a
 kernel is compiled while its user waits. Integers are ``i64``; a Python int is a constant and
-arithmetic on two constants happens here.
+arithmetic on two constants happens here. What a constant decides is decided here too: a loop of
+one turn is no loop, and of two branches only the one that is taken is written.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 Int = int | str  # a constant, or the name of an i64 value
+_Value = TypeVar("_Value", bound=Int)
+
+_KNOWN = ("true", "false")
+_COMPARE = {
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "slt": operator.lt,
+    "sle": operator.le,
+    "sgt": operator.gt,
+    "sge": operator.ge,
+}
 
 
 class Module:
@@ -113,16 +127,20 @@ class Function:
             return a // b
         return a if b == 1 else self.op(f"udiv i64 {a}, {b}")
 
-    def min(self, a: Int, b: Int) -> str:
-        return self.op(f"select i1 {self.compare('slt', a, b)}, i64 {a}, i64 {b}")
+    def min(self, a: Int, b: Int) -> Int:
+        return self.select(self.compare("slt", a, b), a, b)
 
-    def max(self, a: Int, b: Int) -> str:
-        return self.op(f"select i1 {self.compare('sgt', a, b)}, i64 {a}, i64 {b}")
+    def max(self, a: Int, b: Int) -> Int:
+        return self.select(self.compare("sgt", a, b), a, b)
 
     def compare(self, how: str, a: Int, b: Int) -> str:
+        if isinstance(a, int) and isinstance(b, int):
+            return str(_COMPARE[how](a, b)).lower()
         return self.op(f"icmp {how} i64 {a}, {b}")
 
-    def select(self, condition: str, a: Int, b: Int, kind: str = "i64") -> str:
+    def select(self, condition: str, a: _Value, b: _Value, kind: str = "i64") -> _Value | str:
+        if condition in _KNOWN:
+            return a if condition == "true" else b
         return self.op(f"select i1 {condition}, {kind} {a}, {kind} {b}")
 
     # -- memory
@@ -146,8 +164,12 @@ class Function:
     # -- control flow
 
     @contextmanager
-    def loop(self, start: Int, stop: Int, step: Int = 1) -> Iterator[str]:
+    def loop(self, start: Int, stop: Int, step: Int = 1) -> Iterator[Int]:
         """``for i in range(start, stop, step)``; the step may be a value."""
+        given = [x for x in (start, stop, step) if isinstance(x, int)]
+        if len(given) == 3 and len(range(*given)) == 1:
+            yield start
+            return
         head, body, leave = self.name("head"), self.name("body"), self.name("leave")
         latch, index, following = self.name("latch"), "%" + self.name("i"), "%" + self.name("n")
         self.do(f"br label %{head}")
@@ -166,8 +188,11 @@ class Function:
     @contextmanager
     def blocks(
         self, stop: Int, size: Callable[[Int], Int], start: Int = 0
-    ) -> Iterator[tuple[str, Int]]:
+    ) -> Iterator[tuple[Int, Int]]:
         """Runs up to ``stop`` in blocks; ``size`` gives a block's size from what is left."""
+        if start == 0 and isinstance(stop, int) and size(stop) == stop:
+            yield 0, stop
+            return
         head, body, leave = self.name("head"), self.name("body"), self.name("leave")
         latch, index, following = self.name("latch"), "%" + self.name("i"), "%" + self.name("n")
         self.do(f"br label %{head}")
@@ -195,9 +220,11 @@ class Function:
         self.label(after)
 
     def either(
-        self, condition: str, kind: str, yes: Callable[[], Int], no: Callable[[], Int]
-    ) -> str:
+        self, condition: str, kind: str, yes: Callable[[], _Value], no: Callable[[], _Value]
+    ) -> _Value | str:
         """The value of one of two pieces of code, by the condition."""
+        if condition in _KNOWN:
+            return yes() if condition == "true" else no()
         left, right, after = self.name("yes"), self.name("no"), self.name("join")
         self.do(f"br i1 {condition}, label %{left}, label %{right}")
         self.label(left)

@@ -28,6 +28,11 @@ class ISA:
     fma: bool
     fp_state: str  # how the floating-point control register is reached: "x86", "aarch64"
 
+    @property
+    def accumulators(self) -> int:
+        """How many a tile may have."""
+        return self.rows * self.vectors
+
     def lanes(self, dtype: str) -> int:
         """Elements of a vector: ``dtype`` is "float" or "double"."""
         return self.bits // {"float": 32, "double": 64}[dtype]
@@ -88,13 +93,14 @@ def of_this_kind() -> tuple[ISA, ...]:
     return tuple(row for row in TABLE if row.machine == machine)
 
 
-def chains(isa: ISA, dtype: str, width: int) -> int:
-    """Into how many independent sums each product is cut, by the width of the result alone.
+def chains(isa: ISA, dtype: str, width: int, products: int) -> int:
+    """Into how many independent sums each product is cut, by the width of the result and how many
+    products are done at once.
 
     A fused multiply-add takes about four cycles and two can start in one: below eight
     independent accumulators a row alone would wait for itself. Narrow results get their
     accumulators by cutting the sum. It is the same for every tile shape, so that a row's bits
     don't depend on its company.
     """
-    vectors = math.ceil(width / isa.lanes(dtype))
+    vectors = products * math.ceil(width / isa.lanes(dtype))
     return 1 if vectors > 6 else 2 if vectors > 2 else 4

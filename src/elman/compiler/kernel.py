@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from .frame import Target
 from .ir import Module
 from .isa import ISA, chains
 from .jit import LOCK, Code, load
-from .plan import plan_of
+from .plan import Plan, bundles_of, plan_of
 from .sizes import Form, Sizes
 from .table import Inner, Pass, Place, Prepared
 from .tile import Shape
@@ -232,17 +233,28 @@ def kernel_for(step: Step, dtype: torch.dtype, isa: ISA, units: int, single: boo
     key = (step, dtype, isa, units, single)
     kernel = _kernels.get(key)
     if kernel is None:
-        name = DTYPES[dtype]
-        cut = chains(isa, name, units)
-        shape = Shape.single(isa, name, cut, units) if single else Shape.many(isa, cut)
         with LOCK:
-            form = Form(plan_of(step), dtype, Target(isa, name, shape, Shape.many(isa, 1)))
+            plan = plan_of(step)
+            form = Form(plan, dtype, target_of(plan, DTYPES[dtype], isa, units, single))
             known = _same(form)
             while len(_kernels) >= _KERNEL_LIMIT:
                 _kernels.pop(next(iter(_kernels)))
                 CALLS.clear()
             kernel = _kernels.setdefault(key, known or Kernel(form))
     return kernel
+
+
+def target_of(plan: Plan, dtype: str, isa: ISA, units: int, single: bool) -> Target:
+    """What code for these sizes is made for: the same for as many as can share it."""
+    bundles = *bundles_of(plan.train), *bundles_of(plan.backward)
+    counts = sorted({len(b) for b in bundles}) or [1]
+    cut = tuple((n, chains(isa, dtype, units, n)) for n in counts)
+    vectors = math.ceil(units / isa.lanes(dtype))
+    if single:
+        step = Shape.single(isa, vectors, counts[-1])
+    else:
+        step = Shape.many(isa, vectors, max(c for _, c in cut))
+    return Target(isa, dtype, single, step, Shape.many(isa, isa.vectors, 1), cut)
 
 
 def _same(form: Form) -> Kernel | None:

@@ -135,7 +135,7 @@ def _define_add_up(module: Module, target: Target, slots: Sequence[str], z_colum
                     acc = frame.at(goal, unit)
                     init = f.op(f"select i1 {empty}, ptr {frame.pointer('zeros')}, ptr {acc}")
                     frame.call_tile(
-                        shape,
+                        shape.tile(1),
                         (acc, 0),
                         (init, 0),
                         (one, 0),
@@ -181,7 +181,7 @@ def _matrix(
             acc = frame.at(goal, (m, padded), unit)
             init = f.op(f"select i1 {fresh}, ptr {frame.pointer('zeros')}, ptr {acc}")
             frame.call_tile(
-                shape,
+                shape.tile(1),
                 (acc, padded),
                 (init, f.select(fresh, 0, padded)),
                 (pointers, shape.rows),

@@ -15,8 +15,8 @@ from . import pack, tile, turned
 from .frame import Frame, Target
 from .graph import Program
 from .ir import Function, Int, Module
-from .plan import products_of
-from .tile import Shape
+from .plan import bundles_of, products_of
+from .tile import Factor, Shape
 
 #: A matrix from some unit on: address, strides of units and k, units that there are; the memory
 #: that its block is packed into, units of the block, length of the sum; rows of the batch.
@@ -31,12 +31,14 @@ def define_tiles(module: Module, target: Target) -> None:
     """Adds the functions that multiply, and those that pack, for both shapes of a kernel."""
     pack.define_parts(module, target)
     for shape in dict.fromkeys((target.bulk, target.step)):
-        tile.define(module, target.isa, target.dtype, shape)
         pack.define(module, target, shape)
-        if target.step.rows == 1:
-            turned.define(module, target.isa, target.dtype, shape)
         _define_refill(module, target, shape)
-        _define_fleeting(module, target, shape)
+    steps = ((target.step, chains) for _, chains in target.chains)
+    for shape, chains in dict.fromkeys(((target.bulk, 1), *steps)):
+        tile.define(module, target.isa, target.dtype, shape, chains)
+        if target.single:
+            turned.define(module, target.isa, target.dtype, chains)
+        _define_fleeting(module, target, shape, chains)
 
 
 def _in_place(f: Function) -> str:
@@ -47,7 +49,7 @@ def _in_place(f: Function) -> str:
 
 def _turned(f: Function, target: Target) -> str:
     """Whether one row is multiplied with squares of the matrix, see ``turned``."""
-    if target.step.rows > 1:
+    if not target.single:
         return "false"
     return f.op(f"and i1 {f.compare('eq', '%B', 1)}, {f.compare('eq', '%k_stride', 1)}")
 
@@ -62,10 +64,10 @@ def _define_refill(module: Module, target: Target, shape: Shape) -> None:
         f.call(f"pack_{shape.name}", *given)
 
 
-def _define_fleeting(module: Module, target: Target, shape: Shape) -> None:
+def _define_fleeting(module: Module, target: Target, shape: Shape, chains: int) -> None:
     """A tile with a block of a fleeting panel."""
     params = (*_TILE, *_MATRIX, ("i64", "rows"))
-    f = Function(module, f"fleeting_{shape.name}", params)
+    f = Function(module, f"fleeting_{shape.tile(chains)}", params)
     width = f.div("%size", target.isa.lanes(target.dtype))
 
     def packed() -> Int:
@@ -74,7 +76,7 @@ def _define_fleeting(module: Module, target: Target, shape: Shape) -> None:
         b_k = f.select(there, "%k_stride", "%size")
         before = [(kind, f"%{name}") for kind, name in _TILE]
         sizes = ("i64", "%k"), ("i64", "%rows"), ("i64", width)
-        f.call(shape.name, *before, ("ptr", b), ("i64", b_k), *sizes)
+        f.call(shape.tile(chains), *before, ("ptr", b), ("i64", b_k), *sizes)
         return 0
 
     def single() -> Int:
@@ -82,10 +84,10 @@ def _define_fleeting(module: Module, target: Target, shape: Shape) -> None:
         sums = ("ptr", "%acc"), ("ptr", "%init"), ("ptr", row), ("i64", "%a_k")
         matrix = ("ptr", "%matrix"), ("i64", "%unit_stride")
         sizes = ("i64", "%k"), ("i64", "%units"), ("i64", width)
-        f.call(turned.name(shape), *sums, *matrix, *sizes)
+        f.call(turned.name(chains), *sums, *matrix, *sizes)
         return 0
 
-    if target.step.rows > 1:
+    if not target.single:
         packed()
     else:
         f.either(_turned(f, target), "i64", single, packed)
@@ -98,6 +100,7 @@ class Panel:
 
     frame: Frame
     shape: Shape
+    chains: int
     panel: str
     matrix: str
     strides: tuple[Int, Int]
@@ -120,7 +123,7 @@ class Panel:
     def refill(self, unit: Int, size: Int) -> None:
         """Packs a block of units, if the panel is fleeting and the matrix not read itself."""
         f = self.frame.f
-        with f.when(self._fleeting()):
+        with f.when(fleeting_in(self.frame)):
             f.call(f"refill_{self.shape.name}", *self._from(unit, size))
 
     def multiply(
@@ -136,19 +139,33 @@ class Panel:
 
         def packed() -> Int:
             b = frame.at(self.panel, (unit, k)), size
-            frame.call_tile(self.shape, acc, init, a, b, (k, rows, f.div(size, frame.v.lanes)))
+            sizes = (k, rows, f.div(size, frame.v.lanes))
+            frame.call_tile(self.shape.tile(self.chains), acc, init, a, b, sizes)
             return 0
 
         def fleeting() -> Int:
-            before = [x for p in (acc, init, a) for x in (("ptr", p[0]), ("i64", p[1]))]
-            given = *before, *self._from(unit, size), ("i64", rows)
-            f.call(f"fleeting_{self.shape.name}", *given)
+            self.multiply_fleeting(block, acc, init, a, rows)
             return 0
 
-        f.either(self._fleeting(), "i64", fleeting, packed)
+        f.either(fleeting_in(frame), "i64", fleeting, packed)
 
-    def _fleeting(self) -> str:
-        return self.frame.f.compare("ne", self.frame.slot("fleeting"), 0)
+    def multiply_fleeting(
+        self,
+        block: tuple[Int, Int],
+        acc: tuple[str, Int],
+        init: tuple[str, Int],
+        a: tuple[str, Int],
+        rows: Int,
+    ) -> None:
+        """The same where the panel is known to be fleeting."""
+        before = [x for p in (acc, init, a) for x in (("ptr", p[0]), ("i64", p[1]))]
+        given = *before, *self._from(*block), ("i64", rows)
+        self.frame.f.call(f"fleeting_{self.shape.tile(self.chains)}", *given)
+
+    def factor(self, block: tuple[Int, Int], a: str) -> Factor:
+        """One row times a block of units of the packed panel."""
+        unit, size = block
+        return Factor(a, 1, self.frame.at(self.panel, (unit, self.sizes[2])), size)
 
     def _from(self, unit: Int, size: Int) -> list[tuple[str, Int]]:
         """The matrix from a unit on, see ``_MATRIX``."""
@@ -160,9 +177,15 @@ class Panel:
         return [(kind, value) for (kind, _), value in zip(_MATRIX, values, strict=True)]
 
 
+def fleeting_in(frame: Frame) -> str:
+    """Whether panels are fleeting in this call."""
+    return frame.f.compare("ne", frame.slot("fleeting"), 0)
+
+
 def panels_of(frame: Frame, step: Step, program: Program) -> dict[Node, Panel]:
     """The panels of a program's products. All have the same room, whatever their spaces."""
     f, found = frame.f, {}
+    together = {p: len(bundle) for bundle in bundles_of(program) for p in bundle}
     for index, product in enumerate(products_of(program)):
         room = f.mul(frame.slot("Hp"), index)
         panel = frame.at(frame.buffer("panels"), (room, frame.slot("H")))
@@ -170,7 +193,8 @@ def panels_of(frame: Frame, step: Step, program: Program) -> dict[Node, Panel]:
         if product.op == "product_t":
             strides, spaces = strides[::-1], spaces[::-1]
         sizes = frame.units(spaces[0]), frame.padded(spaces[0]), frame.units(spaces[1])
-        found[product] = Panel(frame, frame.target.step, panel, matrix, strides, sizes)
+        chains = frame.target.chains_of(together[product])
+        found[product] = Panel(frame, frame.target.step, chains, panel, matrix, strides, sizes)
     return found
 
 
@@ -196,4 +220,4 @@ def panel_x(frame: Frame, step: Step, gate: str, index: int, turned: bool = Fals
     if turned:
         strides, sizes = strides[::-1], (inputs, frame.slot("Ip"), units)
     panel = frame.at(frame.buffer("panels_x"), (f.mul(sizes[1], index), sizes[2]))
-    return Panel(frame, frame.target.bulk, panel, matrix, strides, sizes)
+    return Panel(frame, frame.target.bulk, 1, panel, matrix, strides, sizes)

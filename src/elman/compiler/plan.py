@@ -165,6 +165,11 @@ def products_of(program: Program) -> tuple[Node, ...]:
     return tuple(p for stage in program.stages for p in stage.products)
 
 
+def bundles_of(program: Program) -> tuple[tuple[Node, ...], ...]:
+    """The products of a program that run together."""
+    return tuple(b for stage in program.stages for b in stage.bundles)
+
+
 def sums_of(program: Program) -> tuple[Node, ...]:
     """The sums over units of a program, stage after stage."""
     return tuple(s for stage in program.stages for s in stage.sums)

@@ -138,8 +138,9 @@ def forward(
     values = _common(form, rows, sizes, threads, [f"h0.{name}" for name in plan.step.states])
     padded, lanes = values["Hp"], form.target.isa.lanes(form.target.dtype)
     values |= kept(form, rows, units) if training else {}
-    if rows.T == 1 and forward_pass.can_cut_units(program):
-        unit_slice = max(1, -(-padded // lanes // threads)) * lanes
+    if rows.T == 1 and forward_pass.can_cut_units(program, form.target):
+        tile = form.target.step.widths[-1] * lanes
+        unit_slice = max(1, -(-padded // tile // threads)) * tile
         count = max(1, -(-padded // unit_slice))
         # Each weight is read once, by one thread, and packed by it if at all.
         values |= {"slices": count, "slice": rows.B, "fleeting": 1}

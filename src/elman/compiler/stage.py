@@ -8,6 +8,7 @@ row and sum, in a buffer of their own.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,8 +17,9 @@ from ..expr import PRIMITIVES, Node
 from .frame import Frame
 from .graph import PRODUCTS, Program, Stage, Store
 from .ir import Int
-from .panel import panels_of
+from .panel import fleeting_in, panels_of
 from .plan import sums_of
+from .tile import add_up
 
 
 @dataclass(frozen=True)
@@ -87,16 +89,25 @@ class Stages:
             if not part.products and not part.stores:
                 continue
             begin, end = units or (0, self.frame.padded(space))
+            regions = self._regions(part)
             with f.blocks(end, block, begin) as (unit, size):
-                for product in part.products:
-                    self.panels[product].refill(unit, size)
+                if not self.frame.target.single:
+                    self._refill(part, unit, size)
                 with f.loop(first, last, shape.rows) as row:
-                    rows: Int = 1 if shape.rows == 1 else f.min(f.sub(last, row), shape.rows)
-                    regions = self._products(part, Spot(row, unit), rows, size)
+                    rows = f.min(f.sub(last, row), shape.rows)
+                    if self.frame.target.single:
+                        self._one_row(part, Spot(row, unit), size, regions)
+                    else:
+                        self._products(part, Spot(row, unit), rows, size, regions)
                     with f.loop(0, rows) as m, f.loop(0, size, v.lanes) as u:
                         spot = Spot(f.add(row, m), f.add(unit, u))
                         place = f.add(f.mul(m, self.tile_width), u)
                         self._pointwise(level, part, spot, regions, place)
+
+    def _refill(self, stage: Stage, unit: Int, size: Int) -> None:
+        """Packs the blocks of units of a stage's products that are fleeting."""
+        for product in stage.products:
+            self.panels[product].refill(unit, size)
 
     def _sum(self, value: Node, row: Int) -> None:
         """The sum over the units of a row."""
@@ -109,33 +120,89 @@ class Stages:
         buffer = self.frame.buffer("sums")
         return self.frame.at(buffer, (row, len(self.sums)), self.sums[value])
 
-    def _products(self, stage: Stage, spot: Spot, rows: Int, size: Int) -> dict[Node, int]:
-        """Runs the tiles of a stage's products; where each has its accumulators."""
-        f, v = self.frame.f, self.frame.v
+    def _regions(self, stage: Stage) -> dict[Node, int]:
+        """Where each product of a stage has its accumulators: where it finds them, if it starts
+        from another."""
         regions: dict[Node, int] = {}
+        for product in stage.products:
+            start = product.args[-1]
+            own = len(set(regions.values())) * self.area
+            regions[product] = regions.get(start, own)
+        return regions
+
+    def _products(
+        self,
+        stage: Stage,
+        spot: Spot,
+        rows: Int,
+        size: Int,
+        regions: dict[Node, int],
+        fleeting: bool = False,
+    ) -> None:
+        """Runs the tiles of a stage's products, one after the other."""
+        f, v = self.frame.f, self.frame.v
         ready: Node | None = None
         for product in stage.products:
             operand, *start = product.args
-            begun = start[0] if start and start[0] in regions else None
-            region = regions[begun] if begun is not None else len(regions) * self.area
-            regions[product] = region
-            acc = f.gep(v.dtype, self.acc, region)
+            acc = f.gep(v.dtype, self.acc, regions[product])
             if operand is not ready:
                 base, stride = self.memory.row_of(operand, spot.row)
                 with f.loop(0, rows) as m:
                     pointer = f.gep(v.dtype, base, f.mul(m, stride))
                     f.store("ptr", pointer, f.gep("ptr", self.pointers, m))
                 ready = operand
-            if begun is not None:
+            if start and start[0] in regions:
                 init: tuple[str, Int] = (acc, self.tile_width)
             elif start:
                 init = self.memory.start_of(start[0], spot)
             else:
                 init = (self.frame.pointer("zeros"), 0)
-            self.panels[product].multiply(
-                (spot.unit, size), (acc, self.tile_width), init, (self.pointers, 1), rows
-            )
-        return regions
+            panel = self.panels[product]
+            run = panel.multiply_fleeting if fleeting else panel.multiply
+            run((spot.unit, size), (acc, self.tile_width), init, (self.pointers, 1), rows)
+
+    def _one_row(self, stage: Stage, spot: Spot, size: Int, regions: dict[Node, int]) -> None:
+        """A stage's products of one row: each bundle in one loop, unless panels are fleeting."""
+
+        def alone() -> Int:
+            self._refill(stage, spot.unit, size)
+            self._products(stage, spot, 1, size, regions, fleeting=True)
+            return 0
+
+        def together() -> Int:
+            self._together(stage, spot, size, regions)
+            return 0
+
+        if stage.products:
+            self.frame.f.either(fleeting_in(self.frame), "i64", alone, together)
+
+    def _together(self, stage: Stage, spot: Spot, size: Int, regions: dict[Node, int]) -> None:
+        f, v, width = self.frame.f, self.frame.v, self.shape.widths[0]
+        sums: dict[Node, list[list[str]]] = {}
+        for bundle in stage.bundles:
+            operands = dict.fromkeys(p.args[0] for p in bundle)
+            rows = {operand: self.memory.row_of(operand, spot.row)[0] for operand in operands}
+            block = spot.unit, size
+            factors = [self.panels[p].factor(block, rows[p.args[0]]) for p in bundle]
+            first = self.panels[bundle[0]]
+            found = add_up(f, v, factors, first.sizes[2], width, first.chains)
+            sums.update(zip(bundle, found, strict=True))
+        totals: dict[Node, list[str]] = {}
+        for product in stage.products:
+            begun = [v.number(0.0)] * width
+            for start in product.args[1:]:
+                if start in totals:
+                    begun = totals.pop(start)
+                else:
+                    base, _ = self.memory.start_of(start, spot)
+                    begun = [v.load(f.gep(v.dtype, base, w * v.lanes)) for w in range(width)]
+            totals[product] = [
+                functools.reduce(v.add, chains, total)
+                for chains, total in zip(sums[product], begun, strict=True)
+            ]
+        for product, vectors in totals.items():
+            for w, vector in enumerate(vectors):
+                v.store(vector, f.gep(v.dtype, self.acc, regions[product] + w * v.lanes))
 
     def _pointwise(
         self, level: int, stage: Stage, spot: Spot, regions: dict[Node, int], place: Int

@@ -6,14 +6,16 @@ one a row, so that rows can lie anywhere (another step, another tensor); the oth
 packed panel, or any matrix whose rows hold contiguous vectors.
 
 **Order of summation.** The sum over ``k`` is cut into ``chains`` contiguous blocks which run
-side by side; the first starts from ``init``, and they are added from first to last. The cut
-depends on the length of the sum alone, and not on the number of rows or vectors at hand: a
-row's result has the same bits in every tile.
+side by side, each from zero; they are added to ``init`` from first to last. The cut depends on
+the formula and the length of the sum alone, and not on the number of rows or vectors at hand: a
+row's result has the same bits in every tile, and in the one loop that does several products of
+one row (:func:`add_up`).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .ir import Function, Int, Module
@@ -38,32 +40,42 @@ PARAMS = (
 )
 
 
+#: Rows of a tile: taller ones load no less and leave more of a batch over.
+_TALLEST = 8
+
+
 @dataclass(frozen=True)
 class Shape:
-    """Up to how many rows a tile has, how many vectors it may have (widest first), and into how
-    many chains its sums are cut."""
+    """Up to how many rows a tile has, and how many vectors it may have (widest first)."""
 
     rows: int
     widths: tuple[int, ...]
-    chains: int
+    whole: bool = False  # a tile of one row has all units
 
     @staticmethod
-    def many(isa: ISA, chains: int) -> Shape:
-        """The shape for products of many rows: as many accumulators as the registers hold."""
-        widest = min(isa.vectors, 2) if chains == 4 else isa.vectors  # of a result, see isa.chains
-        rows = isa.rows * isa.vectors // (chains * widest)
-        return Shape(max(1, rows), tuple(range(widest, 0, -1)), chains)
+    def many(isa: ISA, vectors: int, chains: int) -> Shape:
+        """The shape for products of many rows, whose results have so many vectors: as many
+        accumulators as the registers hold."""
+        widest = min(isa.vectors, vectors)
+        rows = isa.accumulators // (chains * widest)
+        return Shape(max(1, min(rows, _TALLEST)), tuple(range(widest, 0, -1)))
 
     @staticmethod
-    def single(isa: ISA, dtype: str, chains: int, units: int) -> Shape:
-        """The shape for products of one row: its vectors in equal blocks of at most eight."""
-        vectors = math.ceil(units / isa.lanes(dtype))
-        blocks = math.ceil(vectors / 8)
-        return Shape(1, (math.ceil(vectors / blocks),), chains)
+    def single(isa: ISA, vectors: int, products: int) -> Shape:
+        """The shape for one row, of which so many products are done at once: the result's vectors
+        in equal blocks, with the least padding."""
+        most = max(1, min(8, isa.accumulators // products, vectors))
+        widths = range(most, most // 2, -1)
+        width = min(widths, key=lambda width: -(-vectors // width) * width)
+        return Shape(1, (width,), width >= vectors)
 
     @property
     def name(self) -> str:
-        return f"tile_{self.rows}x{'_'.join(map(str, self.widths))}_{self.chains}"
+        return f"{self.rows}x{'_'.join(map(str, self.widths))}"
+
+    def tile(self, chains: int) -> str:
+        """The name of the tile whose sums are cut into so many chains."""
+        return f"tile_{self.name}_{chains}"
 
     def padded(self, units: int, lanes: int) -> int:
         """The units rounded up to whole tiles."""
@@ -86,9 +98,9 @@ class Shape:
         return (self.rows, *(m for m in (4, 2, 1) if m < self.rows))
 
 
-def define(module: Module, isa: ISA, dtype: str, shape: Shape) -> None:
+def define(module: Module, isa: ISA, dtype: str, shape: Shape, chains: int) -> None:
     """Adds the tile to the module: one loop over ``k`` for each number of rows and vectors."""
-    f = Function(module, shape.name, PARAMS)
+    f = Function(module, shape.tile(chains), PARAMS)
     v = Vector(f, isa, dtype)
     leave = f.name("leave")
     for width in shape.widths:
@@ -100,18 +112,18 @@ def define(module: Module, isa: ISA, dtype: str, shape: Shape) -> None:
         f.do(f"switch i64 %rows, label %{other} [ {table} ]")
         for m, label in cases.items():
             f.label(label)
-            _sum(f, v, m, width, shape.chains)
+            _sum(f, v, m, width, chains)
             f.do(f"br label %{leave}")
         f.label(other)
         if set(shape.heights) < set(range(1, shape.rows + 1)):
-            _split(f, v, shape)
+            _split(f, v, shape, chains)
         f.do(f"br label %{leave}")
         f.label(after)
     f.do(f"br label %{leave}")
     f.label(leave)
 
 
-def _split(f: Function, v: Vector, shape: Shape) -> None:
+def _split(f: Function, v: Vector, shape: Shape, chains: int) -> None:
     """Other numbers of rows: as many as there is a loop for, then the rest."""
     acc, acc_row, init, init_row, a, *others, rows, width = f.params
     part: Int = 1
@@ -122,73 +134,91 @@ def _split(f: Function, v: Vector, shape: Shape) -> None:
         begun = f.gep(v.dtype, init, f.mul(first, init_row)), init_row
         values = *sums, *begun, f.gep("ptr", a, first), *others, count, width
         given = zip(PARAMS, values, strict=True)
-        f.call(shape.name, *((kind, value) for (kind, _), value in given))
+        f.call(shape.tile(chains), *((kind, value) for (kind, _), value in given))
 
 
 def _sum(f: Function, v: Vector, rows: int, width: int, chains: int) -> None:
     """The loop over ``k`` for this many rows and vectors, from init to acc."""
     acc, acc_row, init, init_row, a, a_k, b, b_k, k, _, _ = f.params
-    pointers = [f.load("ptr", a, m) for m in range(rows)]
-    places = [(m, w) for m in range(rows) for w in range(width)]
-    sums: list[dict[tuple[int, int], str]] = [
-        {(m, w): v.number(0.0) for m, w in places} for _ in range(chains)
-    ]
-    for m, w in places:
-        start = f.gep(v.dtype, init, f.add(f.mul(init_row, m), w * v.lanes))
-        sums[0][m, w] = v.load(start)
+    factors = [Factor(f.load("ptr", a, m), a_k, b, b_k) for m in range(rows)]
+    for m, sums in enumerate(add_up(f, v, factors, k, width, chains)):
+        start = f.gep(v.dtype, init, f.mul(init_row, m))
+        goal = f.gep(v.dtype, acc, f.mul(acc_row, m))
+        for w, mine in enumerate(sums):
+            total = v.load(f.gep(v.dtype, start, w * v.lanes))
+            for chain in mine:
+                total = v.add(total, chain)
+            v.store(total, f.gep(v.dtype, goal, w * v.lanes))
+
+
+@dataclass(frozen=True)
+class Factor:
+    """What is multiplied: a row, the stride of k in it; a matrix, the stride of k in it."""
+
+    a: str
+    a_k: Int
+    b: str
+    b_k: Int
+
+
+def add_up(
+    f: Function, v: Vector, factors: Sequence[Factor], k: Int, width: int, chains: int
+) -> list[list[list[str]]]:
+    """One loop over ``k`` for several products: of each factor, of each vector, the chains."""
+    zero = v.number(0.0)
+    sums = [[[zero] * chains for _ in range(width)] for _ in factors]
     block = f.div(k, chains)
-    _accumulate(f, v, sums, pointers, 0, block, block, (a_k, b, b_k), width)
+    every = range(chains)
+    _accumulate(f, v, factors, sums, every, (0, block), block)
     if chains > 1:  # the remainder of the division goes to the last block
-        rest = sums[-1:]
-        _accumulate(f, v, rest, pointers, f.mul(block, chains), k, 0, (a_k, b, b_k), width)
-        sums[-1:] = rest
-    for m, w in places:
-        total = sums[0][m, w]
-        for chain in sums[1:]:
-            total = v.add(total, chain[m, w])
-        v.store(total, f.gep(v.dtype, acc, f.add(f.mul(acc_row, m), w * v.lanes)))
+        _accumulate(f, v, factors, sums, every[-1:], (f.mul(block, chains), k), 0)
+    return sums
 
 
 def _accumulate(
     f: Function,
     v: Vector,
-    sums: list[dict[tuple[int, int], str]],
-    pointers: list[str],
-    start: Int,
-    stop: Int,
+    factors: Sequence[Factor],
+    sums: list[list[list[str]]],
+    chains: Sequence[int],
+    span: tuple[Int, Int],
     block: Int,
-    operands: tuple[str, str, str],
-    width: int,
 ) -> None:
-    """Adds ``k`` from start to stop to the sums in place; chain ``c`` is ``c`` blocks ahead."""
-    a_k, b, b_k = operands
+    """Adds ``k`` of the span to some chains of the sums in place; chain ``c`` is ``c`` blocks
+    ahead."""
     head, body, leave = f.name("khead"), f.name("kbody"), f.name("kleave")
     index, following = "%" + f.name("k"), "%" + f.name("knext")
     before = f.block
+    places = [(p, w, c) for p, mine in enumerate(sums) for w in range(len(mine)) for c in chains]
+    now = {place: "%" + f.name("s") for place in places}
+    then = {place: "%" + f.name("t") for place in places}
     f.do(f"br label %{head}")
     f.label(head)
-    f.do(f"{index} = phi i64 [ {start}, %{before} ], [ {following}, %{body} ]")
-    names: list[dict[tuple[int, int], tuple[str, str]]] = []
-    for chain in sums:
-        names.append({place: ("%" + f.name("s"), "%" + f.name("t")) for place in chain})
-        for place, (now, after) in names[-1].items():
-            f.do(f"{now} = phi {v.type} [ {chain[place]}, %{before} ], [ {after}, %{body} ]")
-    f.do(f"br i1 {f.compare('slt', index, stop)}, label %{body}, label %{leave}")
+    f.do(f"{index} = phi i64 [ {span[0]}, %{before} ], [ {following}, %{body} ]")
+    for p, w, c in places:
+        begun, name = sums[p][w][c], then[p, w, c]
+        f.do(f"{now[p, w, c]} = phi {v.type} [ {begun}, %{before} ], [ {name}, %{body} ]")
+    f.do(f"br i1 {f.compare('slt', index, span[1])}, label %{body}, label %{leave}")
     f.label(body)
-    for c in range(len(sums)):
+    for c in chains:
         position = f.add(index, f.mul(block, c))
-        row_of_b = f.gep(v.dtype, b, f.mul(position, b_k))
-        columns = [v.load(f.gep(v.dtype, row_of_b, w * v.lanes)) for w in range(width)]
-        step = f.mul(position, a_k)
-        for m, pointer in enumerate(pointers):
-            scalar = v.broadcast(f.gep(v.dtype, pointer, step))
-            for w in range(width):
-                now, after = names[c][m, w]
-                value = v.fma(scalar, columns[w], now)
-                f.do(f"{after} = bitcast {v.type} {value} to {v.type}")
+        scalars: dict[tuple[str, Int], str] = {}
+        columns: dict[tuple[str, Int], list[str]] = {}
+        for p, factor in enumerate(factors):
+            row, matrix = (factor.a, factor.a_k), (factor.b, factor.b_k)
+            if matrix not in columns:
+                start = f.gep(v.dtype, factor.b, f.mul(position, factor.b_k))
+                columns[matrix] = [
+                    v.load(f.gep(v.dtype, start, w * v.lanes)) for w in range(len(sums[p]))
+                ]
+            if row not in scalars:
+                place = f.gep(v.dtype, factor.a, f.mul(position, factor.a_k))
+                scalars[row] = v.broadcast(place)
+            for w, column in enumerate(columns[matrix]):
+                value = v.fma(scalars[row], column, now[p, w, c])
+                f.do(f"{then[p, w, c]} = bitcast {v.type} {value} to {v.type}")
     f.do(f"{following} = add i64 {index}, 1")
     f.do(f"br label %{head}")
     f.label(leave)
-    for c, chain in enumerate(sums):
-        for place in chain:
-            chain[place] = names[c][place][0]
+    for p, w, c in places:
+        sums[p][w][c] = now[p, w, c]

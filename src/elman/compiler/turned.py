@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from .ir import Function, Int, Module
 from .isa import ISA
-from .tile import Shape
 from .vector import Vector
 
 #: acc; init; the row of a, stride of k in it; the matrix, stride of its units; length of the sum;
@@ -20,34 +19,34 @@ PARAMS = (
 )
 
 
-def name(shape: Shape) -> str:
-    """The function that stands in for a tile with as many chains."""
-    return f"turned_{shape.chains}"
+def name(chains: int) -> str:
+    """The function that stands in for a tile with so many chains."""
+    return f"turned_{chains}"
 
 
-def define(module: Module, isa: ISA, dtype: str, shape: Shape) -> None:
+def define(module: Module, isa: ISA, dtype: str, chains: int) -> None:
     """Adds the function to the module, if another shape has not brought it."""
-    if module.defines(name(shape)):
+    if module.defines(name(chains)):
         return
     if not module.defines("turned_sum"):
         _define_sum(module, isa, dtype)
-    f = Function(module, name(shape), PARAMS)
+    f = Function(module, name(chains), PARAMS)
     v = Vector(f, isa, dtype)
     acc, init, a, a_k, matrix, stride, k, units, width = f.params
     rows, sums = f.alloca(v.lanes, "ptr"), f.alloca(v.lanes, dtype)
-    length = f.div(k, shape.chains)
+    length = f.div(k, chains)
     with f.loop(0, f.mul(width, v.lanes), v.lanes) as unit:
         with f.loop(0, v.lanes) as r:  # units that are not there are read as the last one is
             there = f.min(f.add(unit, r), f.sub(units, 1))
             f.store("ptr", f.gep(dtype, matrix, f.mul(there, stride)), f.gep("ptr", rows, r))
-        total = ""
-        for chain in range(shape.chains):
-            v.store(v.number(0.0) if chain else v.load(f.gep(dtype, init, unit)), sums)
-            last = chain + 1 == shape.chains
+        total = v.load(f.gep(dtype, init, unit))
+        for chain in range(chains):
+            v.store(v.number(0.0), sums)
+            last = chain + 1 == chains
             start, stop = f.mul(length, chain), k if last else f.mul(length, chain + 1)
             given = ("ptr", sums), ("ptr", rows), ("ptr", a), ("i64", a_k)
             f.call("turned_sum", *given, ("i64", start), ("i64", stop))
-            total = v.add(total, v.load(sums)) if chain else v.load(sums)
+            total = v.add(total, v.load(sums))
         v.store(total, f.gep(dtype, acc, unit))
 
 
