@@ -249,7 +249,7 @@ def target_of(plan: Plan, dtype: str, isa: ISA, units: int, single: bool) -> Tar
     bundles = *bundles_of(plan.train), *bundles_of(plan.backward)
     counts = sorted({len(b) for b in bundles}) or [1]
     cut = tuple((n, chains(isa, dtype, units, n)) for n in counts)
-    vectors = math.ceil(units / isa.lanes(dtype))
+    vectors = max(1, math.ceil(units / isa.lanes(dtype)))
     if single:
         step = Shape.single(isa, vectors, counts[-1])
     else:
