@@ -274,8 +274,8 @@ def test_a_call_whose_helpers_come_late_is_right_and_the_next_one_does_without(m
     address = ctypes.cast(region, ctypes.c_void_p).value
     monkeypatch.setattr(table, "parallel_address", lambda: address)
     monkeypatch.setattr(execution, "thread_count", lambda work, rows: 2)
-    for name in ("_late", "_alone_until"):
-        monkeypatch.setattr(threads, name, 0)
+    for name, value in {"_late": 0, "_alone_until": 0, "_pause": 60}.items():
+        monkeypatch.setattr(threads, name, value)
     problem = Problem("LSTM", T=40, B=13, H=9)
     found = problem.run()
     assert calls == [2, 2]

@@ -176,6 +176,7 @@ def test_work_is_done_alone_for_a_while_after_a_thread_came_late(
     monkeypatch.setattr(threads.time, "monotonic", lambda: now)
     monkeypatch.setattr(threads, "_alone_until", 0.0)
     monkeypatch.setattr(threads, "_late", 0)
+    monkeypatch.setattr(threads, "_pause", threads.ALONE[0])
 
     def came(*late: bool, work: float = 10) -> None:
         for each in late:
@@ -187,14 +188,20 @@ def test_work_is_done_alone_for_a_while_after_a_thread_came_late(
     assert threads.alone(10)
     assert threads.alone(1)
     assert not threads.alone(11)
-    now += 1.01 * threads.ALONE
+    now += 1.01 * threads.ALONE[0]
     assert not threads.alone(10)
     came(True, work=5)
-    assert threads.alone(5)
     assert not threads.alone(10)  # what was before is forgotten
-    now += 1.01 * threads.ALONE
+    now += 1.01 * threads.ALONE[0]
+    assert threads.alone(5)  # for longer this time
+    now += threads.ALONE[0]
     came(False, False, True, work=5)
     assert not threads.alone(5)
+    came(*20 * [True])
+    now += 0.99 * threads.ALONE[1]
+    assert threads.alone(10)
+    now += 0.02 * threads.ALONE[1]
+    assert not threads.alone(10)
 
 
 @needs_runtime

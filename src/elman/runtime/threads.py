@@ -25,11 +25,12 @@ At 100 GFLOP/s it's 2 microseconds. Entering a region takes 1 while its threads 
 over small calls keeps them, and 8 and more once they sleep.
 """
 
-ALONE = 0.1
-"""Seconds for which nobody waits for a thread that came late: twenty times as long as it takes to
-find out that it still does."""
+ALONE = (0.005, 0.1)
+"""Seconds for which nobody waits for threads that came late, at first and at most: twenty times as
+long as it takes to find out that they still do."""
 
-_late, _late_for, _alone_until = 0, 0.0, 0.0
+_late, _late_for = 0, 0.0  # how much more often late than in time; for how much work
+_pause, _alone_until = ALONE[0], 0.0
 _forked = False  # this process is a child of one that had imported this module
 
 
@@ -63,18 +64,18 @@ def came(late: bool, work: float) -> None:
     It sleeps, or another program holds its core; the caller has done the work alone, and then
     waited, in the second case for as long as the system lets the other program run: milliseconds,
     and again in the next region. So when threads have been late twice more often than in time, so
-    much work, or less, is done :func:`alone` for a while.
+    much work, or less, is done :func:`alone` for a while, and for longer if they still are.
     """
-    global _late, _late_for, _alone_until
+    global _late, _late_for, _pause, _alone_until
     if not late:
         if work <= _late_for:
-            _late = max(0, _late - 1)
+            _late, _pause = max(0, _late - 1), max(ALONE[0], _pause / 2)
         return
     now = time.monotonic()
     _late_for = max(work, _late_for) if now < _alone_until else work
     _late = min(2, _late + 1)
     if _late == 2:
-        _alone_until = now + ALONE
+        _alone_until, _pause = now + _pause, min(2 * _pause, ALONE[1])
 
 
 def alone(work: float) -> bool:
