@@ -21,6 +21,10 @@ UNITS = [1, 3, 7, 8, 9, 16, 17, 31, 33, 50, 64, 65, 100]
 each_size = pytest.mark.parametrize("H", UNITS)
 each_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["f32", "f64"])
 some_cells = pytest.mark.parametrize("cell", ["tanh", "LSTM", "GRUBefore"])
+needs_threads = pytest.mark.skipif(
+    not threads.parallel_address(),
+    reason="torch has no GOMP_parallel here: kernels have one thread",
+)
 RAGGED = [9, 9, 7, 4, 4, 4, 2, 1, 1]
 
 
@@ -217,7 +221,7 @@ def with_threads(problem: Problem, count: int) -> tuple[dict[str, Tensor], dict[
         return training, problem.run()
 
 
-@pytest.mark.skipif(not threads.parallel_address(), reason="no threads here")
+@needs_threads
 @each_size
 @each_dtype
 def test_bits_do_not_depend_on_threads(taken, H, dtype):
@@ -232,7 +236,7 @@ def test_bits_do_not_depend_on_threads(taken, H, dtype):
         assert torch.equal(inferred["output"], alone["output"])
 
 
-@pytest.mark.skipif(not threads.parallel_address(), reason="no threads here")
+@needs_threads
 @some_cells
 @pytest.mark.parametrize("B", [2, 9, 40])
 def test_bits_of_any_cell_do_not_depend_on_threads(taken, cell, B):
@@ -246,7 +250,7 @@ def test_bits_of_any_cell_do_not_depend_on_threads(taken, cell, B):
             same_results(one, many)
 
 
-@pytest.mark.skipif(not threads.parallel_address(), reason="no threads here")
+@needs_threads
 @pytest.mark.parametrize("cell", ["LSTM", "Projected", "GRUBefore"])
 @pytest.mark.parametrize("H", [5, 40, 100])
 def test_bits_of_one_step_do_not_depend_on_threads(taken, cell, H):

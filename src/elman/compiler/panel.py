@@ -133,8 +133,10 @@ class Panel:
         init: tuple[str, Int],
         a: tuple[str, Int],
         rows: Int,
+        is_fleeting: str = "",
     ) -> None:
-        """A tile with the block of so many units from a unit on; for the rest see ``tile``."""
+        """A tile with the block of so many units from a unit on; for the rest see ``tile``. Whether
+        the panel is fleeting is asked of the call, unless it is known."""
         f, frame, (unit, size), k = self.frame.f, self.frame, block, self.sizes[2]
 
         def packed() -> Int:
@@ -144,23 +146,12 @@ class Panel:
             return 0
 
         def fleeting() -> Int:
-            self.multiply_fleeting(block, acc, init, a, rows)
+            before = [x for p in (acc, init, a) for x in (("ptr", p[0]), ("i64", p[1]))]
+            given = *before, *self._from(*block), ("i64", rows)
+            f.call(f"fleeting_{self.shape.tile(self.chains)}", *given)
             return 0
 
-        f.either(fleeting_in(frame), "i64", fleeting, packed)
-
-    def multiply_fleeting(
-        self,
-        block: tuple[Int, Int],
-        acc: tuple[str, Int],
-        init: tuple[str, Int],
-        a: tuple[str, Int],
-        rows: Int,
-    ) -> None:
-        """The same where the panel is known to be fleeting."""
-        before = [x for p in (acc, init, a) for x in (("ptr", p[0]), ("i64", p[1]))]
-        given = *before, *self._from(*block), ("i64", rows)
-        self.frame.f.call(f"fleeting_{self.shape.tile(self.chains)}", *given)
+        f.either(is_fleeting or fleeting_in(frame), "i64", fleeting, packed)
 
     def factor(self, block: tuple[Int, Int], a: str) -> Factor:
         """One row times a block of units of the packed panel."""

@@ -137,7 +137,7 @@ class Stages:
         rows: Int,
         size: Int,
         regions: dict[Node, int],
-        fleeting: bool = False,
+        is_fleeting: str = "",
     ) -> None:
         """Runs the tiles of a stage's products, one after the other."""
         f, v = self.frame.f, self.frame.v
@@ -157,16 +157,15 @@ class Stages:
                 init = self.memory.start_of(start[0], spot)
             else:
                 init = (self.frame.pointer("zeros"), 0)
-            panel = self.panels[product]
-            run = panel.multiply_fleeting if fleeting else panel.multiply
-            run((spot.unit, size), (acc, self.tile_width), init, (self.pointers, 1), rows)
+            block, a = (spot.unit, size), (self.pointers, 1)
+            self.panels[product].multiply(block, (acc, self.tile_width), init, a, rows, is_fleeting)
 
     def _one_row(self, stage: Stage, spot: Spot, size: Int, regions: dict[Node, int]) -> None:
         """A stage's products of one row: each bundle in one loop, unless panels are fleeting."""
 
         def alone() -> Int:
             self._refill(stage, spot.unit, size)
-            self._products(stage, spot, 1, size, regions, fleeting=True)
+            self._products(stage, spot, 1, size, regions, is_fleeting="true")
             return 0
 
         def together() -> Int:

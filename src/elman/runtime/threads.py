@@ -26,8 +26,8 @@ over small calls keeps them, and 8 and more once they sleep.
 """
 
 ALONE = (0.005, 0.1)
-"""Seconds for which nobody waits for threads that came late, at first and at most: twenty times as
-long as it takes to find out that they still do."""
+"""Seconds for which nobody waits for threads that came late: at first, and at most, if they go on.
+The latter is some twenty times what it takes to find that out."""
 
 _late, _late_for = 0, 0.0  # how much more often late than in time; for how much work
 _pause, _alone_until = ALONE[0], 0.0
