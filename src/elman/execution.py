@@ -105,6 +105,7 @@ class Bound:
             for name in step.states
         ]
         self.saved_size = self.kernel.saved_size(rows, units)
+        self.pieces = [self.kernel.pieces(rows, units, training) for training in (False, True)]
         most = max(self.saved_size, rows.N * max(self.count * projected, x.shape[-1]))
         self._large = most * x.itemsize >= LARGE  # some of what a call writes
 
@@ -125,7 +126,7 @@ class Bound:
             for d, way in enumerate(rows.ways(self.count)):
                 kept += recompute.forward(self.spans, way, tensors, results, d)
             return results, kept
-        threads = thread_count(self.work, rows.B)
+        threads = thread_count(self.work, self.pieces[keep])
         every = [*tensors, *results]
         key = (keep, threads)
         for run in self._known.find(key) or self._forward(key, rows, tensors, results):

@@ -185,6 +185,36 @@ class Function:
         self.do(f"br label %{head}")
         self.label(leave)
 
+    def carry(
+        self,
+        span: tuple[Int, Int],
+        kind: str,
+        begun: Sequence[str],
+        turn: Callable[[Int, list[str]], Sequence[str]],
+        step: Int = 1,
+    ) -> list[str]:
+        """A loop that hands values of one kind from turn to turn: what they are behind it."""
+        head, body, leave = self.name("head"), self.name("body"), self.name("leave")
+        index, following = "%" + self.name("i"), "%" + self.name("n")
+        now, before = ["%" + self.name("c") for _ in begun], self.block
+        self.do(f"br label %{head}")
+        self.label(head)
+        place = len(self._lines)  # of the phis, which name what the body has yet to compute
+        inside = self.compare("slt", index, span[1])
+        self.do(f"br i1 {inside}, label %{body}, label %{leave}")
+        self.label(body)
+        then = turn(index, now)
+        self.do(f"{following} = add i64 {index}, {step}")
+        rows = [("i64", index, span[0], following)]
+        rows += [(kind, *values) for values in zip(now, begun, then, strict=True)]
+        self._lines[place:place] = [
+            f"  {name} = phi {kind} [ {first}, %{before} ], [ {value}, %{self.block} ]"
+            for kind, name, first, value in rows
+        ]
+        self.do(f"br label %{head}")
+        self.label(leave)
+        return now
+
     @contextmanager
     def blocks(
         self, stop: Int, size: Callable[[Int], Int], start: Int = 0

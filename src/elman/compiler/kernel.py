@@ -58,6 +58,10 @@ class Kernel:
         """Elements of what the forward pass keeps for the backward pass."""
         return sizes.saved_size(self.form, rows, units)
 
+    def pieces(self, rows: Rows, units: int, training: bool) -> int:
+        """Parts of a forward pass that threads may share."""
+        return sizes.pieces(self.form, rows, units, training)
+
     def work(self, rows: int, size: Sizes) -> float:
         """Floating-point operations of a forward pass over so many rows; the backward pass does
         twice as many."""

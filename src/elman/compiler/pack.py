@@ -65,8 +65,8 @@ def define_parts(module: Module, target: Target) -> None:
 
     f = Function(module, "pack_turn", places)
     v = Vector(f, target.isa, target.dtype)
-    rows = [v.load(f.gep(v.dtype, "%from", f.mul("%unit_stride", r))) for r in range(v.lanes)]
-    for number, column in enumerate(v.transpose(rows)):
+    rows = [f.gep(v.dtype, "%from", f.mul("%unit_stride", r)) for r in range(v.lanes)]
+    for number, column in enumerate(v.load_turned(rows)):
         v.store(column, f.gep(v.dtype, "%to", f.mul("%count", number)))
 
     f = Function(

@@ -96,6 +96,19 @@ def kept_slots(plan: Plan) -> list[str]:
     return [*(f"saved.{name}" for name in plan.saved_states), "saved"]
 
 
+def _tile_of_units(form: Form) -> int:
+    """Units of the narrowest tile."""
+    return form.target.step.widths[-1] * form.target.isa.lanes(form.target.dtype)
+
+
+def pieces(form: Form, rows: Rows, units: int, training: bool) -> int:
+    """Parts of a forward pass that threads may share: rows, in a single step tiles of units too."""
+    program = form.plan.train if training else form.plan.infer
+    if rows.T > 1 or not forward_pass.can_cut_units(program, form.target):
+        return rows.B
+    return max(rows.B, padded_units(form, units) // _tile_of_units(form))
+
+
 def _common(
     form: Form, rows: Rows, sizes: Sizes, threads: int, tensors: Sequence[str]
 ) -> dict[str, int]:
@@ -136,10 +149,10 @@ def forward(
     program = plan.train if training else plan.infer
     products, columns = len(products_of(program)), len(plan.columns)
     values = _common(form, rows, sizes, threads, [f"h0.{name}" for name in plan.step.states])
-    padded, lanes = values["Hp"], form.target.isa.lanes(form.target.dtype)
+    padded = values["Hp"]
     values |= kept(form, rows, units) if training else {}
     if rows.T == 1 and forward_pass.can_cut_units(program, form.target):
-        tile = form.target.step.widths[-1] * lanes
+        tile = _tile_of_units(form)
         unit_slice = max(1, -(-padded // tile // threads)) * tile
         count = max(1, -(-padded // unit_slice))
         # Each weight is read once, by one thread, and packed by it if at all.

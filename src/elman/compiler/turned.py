@@ -41,7 +41,6 @@ def define(module: Module, isa: ISA, dtype: str, chains: int) -> None:
             f.store("ptr", f.gep(dtype, matrix, f.mul(there, stride)), f.gep("ptr", rows, r))
         total = v.load(f.gep(dtype, init, unit))
         for chain in range(chains):
-            v.store(v.number(0.0), sums)
             last = chain + 1 == chains
             start, stop = f.mul(length, chain), k if last else f.mul(length, chain + 1)
             given = ("ptr", sums), ("ptr", rows), ("ptr", a), ("i64", a_k)
@@ -51,7 +50,7 @@ def define(module: Module, isa: ISA, dtype: str, chains: int) -> None:
 
 
 def _define_sum(module: Module, isa: ISA, dtype: str) -> None:
-    """Adds ``k`` from start to stop to the sums of a vector of units, whose rows are given."""
+    """The sums over ``k`` from start to stop of a vector of units, whose rows are given."""
     params = ("ptr", "sums"), ("ptr", "rows"), ("ptr", "a"), ("i64", "a_k")
     f = Function(module, "turned_sum", [*params, ("i64", "start"), ("i64", "stop")])
     v = Vector(f, isa, dtype)
@@ -62,12 +61,14 @@ def _define_sum(module: Module, isa: ISA, dtype: str) -> None:
     def add(k: Int, column: str, total: str) -> str:
         return v.fma(v.broadcast(f.gep(dtype, a, f.mul(k, a_k))), column, total)
 
-    with f.loop(start, whole, v.lanes) as k:
-        total = v.load(sums)
-        columns = v.transpose([v.load(f.gep(dtype, p, k)) for p in pointers])
-        for n, column in enumerate(columns):
+    def square_of(k: Int, totals: list[str]) -> list[str]:
+        (total,) = totals
+        for n, column in enumerate(v.load_turned([f.gep(dtype, p, k) for p in pointers])):
             total = add(f.add(k, n), column, total)
-        v.store(total, sums)
+        return [total]
+
+    (total,) = f.carry((start, whole), v.type, [v.number(0.0)], square_of, v.lanes)
+    v.store(total, sums)
     rest = f.sub(stop, whole)
     square, turned = (f.alloca(v.lanes * v.lanes, dtype) for _ in range(2))
     with f.when(f.compare("sgt", rest, 0)):

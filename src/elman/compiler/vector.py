@@ -137,18 +137,47 @@ class Vector:
             half //= 2
         return self.f.op(f"extractelement {self.type} {a}, i64 0")
 
-    def transpose(self, rows: Sequence[str]) -> list[str]:
-        """As many vectors as there are lanes, turned: by squares of 1, 2, 4, ... lanes."""
-        found = list(rows)
-        step = 1
-        while step < self.lanes:
-            for i in (i for i in range(self.lanes) if not i & step):
-                a, b = found[i], found[i + step]
-                lower = [j if not j & step else j - step + self.lanes for j in range(self.lanes)]
-                upper = [j + step if not j & step else j + self.lanes for j in range(self.lanes)]
-                found[i], found[i + step] = self._shuffle(a, b, lower), self._shuffle(a, b, upper)
-            step *= 2
+    def load_turned(self, rows: Sequence[str]) -> list[str]:
+        """As many vectors as there are lanes, from an address each, turned.
+
+        Pieces of 128 bits are loaded to where they belong, so that what is left to move stays
+        within its piece, which takes the cheapest instructions.
+        """
+        piece, found = 16 // self.size, []
+        kind = f"<{piece} x {self.dtype}>"
+        for begin in range(0, self.lanes, piece):
+            pieces = [
+                self.f.load(kind, self.f.gep(self.dtype, row, begin), align=self.size)
+                for row in rows
+            ]
+            found += self._turn([self._join(pieces[r::piece]) for r in range(piece)])
         return found
+
+    def _join(self, pieces: Sequence[str]) -> str:
+        """Pieces of a vector side by side."""
+        size = self.lanes // len(pieces)
+        while len(pieces) > 1:
+            lanes = ", ".join(f"i32 {i}" for i in range(2 * size))
+            kind, mask = f"<{size} x {self.dtype}>", f"<{2 * size} x i32> <{lanes}>"
+            pieces = [
+                self.f.op(f"shufflevector {kind} {a}, {kind} {b}, {mask}")
+                for a, b in zip(pieces[::2], pieces[1::2], strict=True)
+            ]
+            size *= 2
+        return pieces[0]
+
+    def _turn(self, rows: Sequence[str]) -> list[str]:
+        """The squares that pieces of 128 bits of some vectors make up, each turned: the elements of
+        one half of the vectors go between those of the other, as often as halves can be made."""
+        half, both = len(rows) // 2, (0, self.lanes)
+        lower = [
+            p + e + of for p in range(0, self.lanes, 2 * half) for e in range(half) for of in both
+        ]
+        lanes = lower, [lane + half for lane in lower]
+        for _ in range(half.bit_length()):
+            pairs = zip(rows[:half], rows[half:], strict=True)
+            rows = [self._shuffle(a, b, part) for a, b in pairs for part in lanes]
+        return list(rows)
 
     def _shuffle(self, a: str, b: str, lanes: Sequence[int]) -> str:
         """Lanes of two vectors, those of the second counted on."""

@@ -51,11 +51,11 @@ def parallel_address() -> int:
     return runtime.parallel if runtime else 0
 
 
-def thread_count(work: float, rows: int) -> int:
-    """Threads for `work` floating-point operations that fall into `rows` independent parts."""
-    if work < 2 * FLOP_PER_THREAD or rows < 2 or _obstacle():
+def thread_count(work: float, parts: int) -> int:
+    """Threads for `work` floating-point operations that fall into so many independent parts."""
+    if work < 2 * FLOP_PER_THREAD or parts < 2 or _obstacle():
         return 1
-    return int(min(torch.get_num_threads(), rows, work / FLOP_PER_THREAD))
+    return int(min(torch.get_num_threads(), parts, work / FLOP_PER_THREAD))
 
 
 def came(late: bool, work: float) -> None:

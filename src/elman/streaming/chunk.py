@@ -54,7 +54,7 @@ class Chunk:
             if bound is None:
                 raise PathError(f"Stream: kernels are not possible here: {obstacle(tensors)}")
             results = [like.new_zeros(T, B, projected), *mine]
-            threads = thread_count(bound.work, B)
+            threads = thread_count(bound.work, bound.pieces[False])
             ready = bound.kernel.forward(rows, bound.size, tensors, results, False, threads)
             self._layers.append(ready.hold(rows, [*tensors, *results]))
             x = results[0]
