@@ -1,9 +1,21 @@
 """Tests of layers and cells: memory starts as NaN, and work is split only where a test says so."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
+
+import elman
 
 
 @pytest.fixture(autouse=True)
 def _one_thread(poisoned_tensors: None, threads: None) -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def kernel_path() -> Iterator[None]:
+    """The kernel runs, or the test fails; random numbers are the same every time."""
+    torch.manual_seed(0)
+    with elman.set_path("kernel"):
+        yield

@@ -117,3 +117,40 @@ def assert_same_bits(actual: list[Tensor], expected: list[Tensor]) -> None:
 
 def assert_same(theirs: torch.nn.Module, ours: torch.nn.Module, *arguments: Any) -> None:
     assert_all_close(call(ours, *arguments), call(theirs, *arguments))
+
+
+# Of any cell
+
+STACK: dict[str, Any] = {"num_layers": 2, "bidirectional": True}
+LENGTHS = [2, 0, 6, 2]
+RAGGED = [2, 5, 6, 2]
+
+
+class Leaky(elman.Cell):
+    """A number that may be changed, and an initialisation of its own."""
+
+    gates = ("a",)
+
+    def __init__(self, leak: float = 0.1) -> None:
+        self.leak = leak
+
+    def initialise(self, parameters: Any) -> None:
+        parameters["bias_hh"].fill_(0.5)
+
+    def step(self, x: Any, u: Any, s: Any) -> Any:
+        return (1 - self.leak) * s.h + self.leak * elman.tanh(x.a + u.a)
+
+
+def further(cell: elman.Cell, *lead: int, dtype: Any = torch.float32) -> dict[str, Tensor] | None:
+    """Random further inputs, if the cell has any."""
+    names = cell.trace().inputs
+    return {n: torch.randn(*lead, 1 if n == "gap" else H, dtype=dtype) for n in names} or None
+
+
+def options_of(cell: elman.Cell) -> dict[str, Any]:
+    return {"proj_size": 2} if cell.projection else {}
+
+
+def seeded(make: Callable[..., torch.nn.Module], *args: Any, **options: Any) -> torch.nn.Module:
+    torch.manual_seed(1)
+    return make(*args, **options)
