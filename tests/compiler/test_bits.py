@@ -11,7 +11,7 @@ from torch import Tensor
 
 import elman
 from elman import batch, execution
-from elman.compiler import chunks, sizes, table
+from elman.compiler import sizes, table
 from elman.compiler.kernel import forget
 from elman.runtime import threads
 from tests.compiler.problem import Problem
@@ -177,7 +177,7 @@ def small_and_large_chunks(
 
 def _set_chunks(monkeypatch: pytest.MonkeyPatch, nbytes: int) -> int:
     forget()
-    monkeypatch.setattr(chunks, "_BYTES", nbytes)
+    monkeypatch.setattr(sizes, "_GATE_BYTES", nbytes)
     return nbytes
 
 

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ..batch import Order, Rows
 from . import backward as backward_pass
-from . import chunks
 from . import forward as forward_pass
 from .frame import Target
 from .outer import strip_length
@@ -20,6 +19,7 @@ from .weights import Sums
 _CHUNK_BYTES = 96 << 10  # of projected inputs of a slice: they stay in the second cache
 _WHOLE = 1 << 40  # more units than there are: they are not cut
 _DEPTH_BYTES = 128 << 10  # of packed rows in the weights' gradients
+_GATE_BYTES = 512 << 10  # of gradients at the gates of a chunk of the backward pass
 
 
 class Form(NamedTuple):
@@ -173,6 +173,18 @@ def forward(
     return values, layout
 
 
+def _chunk_steps(order: Order, row_bytes: int, weight_bytes: int) -> int:
+    """The steps of a chunk of the backward pass: whole segments of the order of summation.
+
+    The steps of a chunk run back, then the inputs' and the weights' gradients are summed up, so the
+    gradients at the gates are read before they have left the cache. Large weights, whose gradients
+    are read and written once a chunk, ask for larger ones.
+    """
+    segment = max(1, order.segment * order.rows)
+    fitting = max(_GATE_BYTES, 2 * weight_bytes) // (segment * max(1, row_bytes))
+    return order.segment * max(1, fitting)
+
+
 def backward(
     form: Form, rows: Rows, sizes: Sizes, threads: int, order: Order, sums: Sums, spans: bool
 ) -> tuple[dict[str, int], Layout]:
@@ -187,7 +199,7 @@ def backward(
     depth = max(32, min(256, _DEPTH_BYTES // (max(widest, 1) * size)))
     strips = strip_length(bulk, lanes, depth) * -(-units // bulk.rows)
     row = len(plan.z) * padded * size
-    chunk = min(rows.T, chunks.steps_of(order, row, sums.size * size))
+    chunk = min(rows.T, _chunk_steps(order, row, sums.size * size))
     parts, most = -(-rows.B // order.rows), min(chunk * order.rows, rows.N)  # of this call
     one_by_one = threads == 1 and not spans
     layout = Layout()
