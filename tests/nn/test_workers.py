@@ -121,19 +121,37 @@ def test_a_compilation_that_is_broken_off_is_done_by_the_next_call(
 # Worker processes
 
 
+@pytest.fixture(scope="module")
+def spawned() -> Iterator[concurrent.futures.Executor]:
+    """A process that inherits nothing. It serves all kinds, since it has to import torch anew."""
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
+        yield pool
+
+
+@pytest.fixture(params=[pytest.param("fork", marks=needs_fork), "spawn"])
+def worker(request: pytest.FixtureRequest) -> Iterator[concurrent.futures.Executor]:
+    """Another process; a forked one is a copy of this one as it is when it gets its first job."""
+    if request.param == "spawn":
+        yield request.getfixturevalue("spawned")
+        return
+    context = multiprocessing.get_context("fork")
+    with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
+        yield pool
+
+
 @may_fork
 @each(KINDS)
-@pytest.mark.parametrize("method", [pytest.param("fork", marks=needs_fork), pytest.param("spawn")])
-def test_worker_processes_compute_with_shared_weights(kind: Kind, method: str) -> None:
+def test_worker_processes_compute_with_shared_weights(
+    kind: Kind, worker: concurrent.futures.Executor
+) -> None:
     module, x = kind.make(elman).share_memory(), kind.input()
     expected = [t.detach().numpy() for t in call(module, x)]
-    context = multiprocessing.get_context(method)
-    with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
-        found = pool.submit(jobs.results, module, x).result(60)
-        pool.submit(jobs.halve, module).result(60)  # there, and so here
-        with torch.no_grad():
-            here = [t.numpy() for t in tensors(module(x))]
-        there = pool.submit(jobs.results, module, x).result(60)[: len(here)]
+    found = worker.submit(jobs.results, module, x).result(60)
+    worker.submit(jobs.halve, module).result(60)  # there, and so here
+    with torch.no_grad():
+        here = [t.numpy() for t in tensors(module(x))]
+    there = worker.submit(jobs.results, module, x).result(60)[: len(here)]
     assert all(map(jobs.equal, found, expected))
     assert all(map(jobs.equal, there, here))
     assert not jobs.equal(here[0], expected[0])
