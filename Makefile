@@ -15,7 +15,7 @@ demo: $(VENV)/tasks ## train a sentiment classifier on Chinese reviews, then try
 	$(BIN)/elman demo
 
 test: $(VENV)/dev ## run the whole test suite
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
 
 test-aarch64: $(VENV)/dev ## run the AArch64 kernels under qemu (CONTRIBUTING.md says what that takes)
 	ELMAN_TEST_AARCH64=1 $(BIN)/pytest tests/compiler -k "neon or emulated"

@@ -9,8 +9,10 @@ import torch
 from hypothesis import HealthCheck, settings
 
 # The cache is chosen when the first kernel is compiled, perhaps by a doctest: before any fixture.
-_cache = tempfile.TemporaryDirectory(prefix="elman-tests-")
-os.environ["ELMAN_CACHE_DIR"] = _cache.name
+# Processes that share the work share their parent's, so that a kernel is compiled once.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _cache = tempfile.TemporaryDirectory(prefix="elman-tests-")
+    os.environ["ELMAN_CACHE_DIR"] = _cache.name
 
 settings.register_profile(
     "elman",
