@@ -27,19 +27,25 @@ def test_examples_run_and_print_what_is_printed(name: str, capsys: pytest.Captur
     assert not runner.failures, capsys.readouterr().out
 
 
-def commands() -> list[list[str]]:
-    """Every call of `elman` in the documents' console blocks, cut into words."""
+def commands(text: str) -> list[list[str]]:
+    """Every call of `elman` in a document's console blocks, cut into words."""
     found = []
-    for path in [*DOCS.glob("*.md"), *DOCS.parent.glob("README*.md")]:
-        for block in re.findall(r"^```console\n(.*?)^```", path.read_text("utf-8"), re.M | re.S):
-            for call in re.findall(r"(?:^|[$|] |--no-python )elman (?!\[)(.*)", block, re.M):
-                words = shlex.split(call.partition(" | ")[0], comments=True)
-                found.append(list(itertools.takewhile(lambda word: word[0] not in "<>&", words)))
+    for block in re.findall(r"^```console\n(.*?)^```", text, re.M | re.S):
+        lines = block.replace("\\\n", " ")
+        for call in re.findall(r"(?:^|[$|] |--no-python )elman (?!\[)(.*)", lines, re.M):
+            words = shlex.split(call.partition(" | ")[0], comments=True)
+            found.append(list(itertools.takewhile(lambda word: word[0] not in "<>&", words)))
     return found
 
 
+def test_commands_are_found_whole() -> None:
+    text = "```console\n$ elman predict words \\\n    --json 'a b' > out  # so\nelman bench\n```\n"
+    assert commands(text) == [["predict", "words", "--json", "a b"], ["bench"]]
+
+
 def test_commands_have_the_options_that_are_shown() -> None:
-    calls = commands()
+    paths = [*DOCS.glob("*.md"), *DOCS.parent.glob("README*.md")]
+    calls = [words for path in paths for words in commands(path.read_text("utf-8"))]
     assert len(calls) > 15
     for words in calls:
         command = typer.main.get_command(app)
