@@ -286,7 +286,9 @@ def test_cells_of_the_catalogue_are_kept_by_name(cell, written, tmp_path):
     assert np.array_equal(loaded.predict_proba(["ab"]), model.predict_proba(["ab"]))
 
 
-@pytest.mark.parametrize("cell", [Own, Own(0.25), elman.cells.Elman(elman.tanh)], ids=str)
+@pytest.mark.parametrize(
+    "cell", [Own, Own(0.25), elman.cells.Elman(elman.tanh)], ids=["class", "number", "function"]
+)
 def test_a_cell_of_ones_own_is_given_again(cell, tmp_path):
     model = SequenceClassifier(**{**SMALL, "epochs": 1}, cell=cell).fit(
         ["aa", "bb"] * 4, [0, 1] * 4
