@@ -7,7 +7,7 @@ import argparse
 from elman.bench.workloads import WORKLOADS, Workload
 
 TORCH, ELMAN, SESSION, LOOP = "torch.nn", "elman", "elman.Stream", "PyTorch loop"
-FLOOR = "autograd alone"
+HALF_SESSION, FLOOR = "elman.Stream, bfloat16", "autograd alone"
 
 #: In the order of a round.
 LAYERS = {
@@ -19,6 +19,12 @@ LAYERS = {
     "JAX": "benchmarks.peers.jax_scan",
     "ONNX Runtime": "benchmarks.peers.onnx_runtime",
     "OpenVINO": "benchmarks.peers.open_vino",
+}
+#: Weights of another dtype are no match for the others': they stand in a table of latencies alone.
+STREAMING = {
+    **{who: LAYERS[who] for who in (TORCH, ELMAN, SESSION)},
+    HALF_SESSION: "elman.bench.contestants:HALF_SESSION",
+    **LAYERS,
 }
 CELLS = {ELMAN: LAYERS[ELMAN], "JAX": LAYERS["JAX"], LOOP: "benchmarks.peers.loop:LOOP"}
 

@@ -13,7 +13,7 @@ from elman.bench.contest import Contest
 from elman.bench.figures import duration
 from elman.bench.task import Task
 
-from .contestants import LAYERS, TORCH, chosen
+from .contestants import STREAMING, TORCH, chosen
 from .show import table
 
 PERCENTILES = (50, 90, 99, 99.9)
@@ -22,7 +22,7 @@ STEPS = 500  # that a contestant takes in a round
 
 def measurements(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Any]]]:
     """A row for each streaming workload, on one thread."""
-    with Contest(LAYERS, TORCH, options.allocator) as contest:
+    with Contest(STREAMING, TORCH, options.allocator) as contest:
         for name, workload in chosen(options):
             task = workload.task("inference", 1)
             if task.streaming:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, empty_like
 
 from . import recompute
@@ -25,9 +26,16 @@ _T = TypeVar("_T")
 
 
 def bind(
-    step: Step, rows: Rows, tensors: Sequence[Tensor | None], recompute: bool = False
+    step: Step,
+    rows: Rows,
+    tensors: Sequence[Tensor | None],
+    recompute: bool = False,
+    weight_dtype: torch.dtype | None = None,
 ) -> Bound | None:
     """The passes for these tensors, in the order of ``Given``; None where the reference runs.
+
+    ``weight_dtype`` is what matrices are packed in, if that is narrower than they are: their values
+    must be numbers of it.
 
     Raises RuntimeError for shapes that do not go together: tensors would be read beyond their end,
     and anyone can put them there.
@@ -35,7 +43,7 @@ def bind(
     isa = ready_isa()
     signature: Signature = ()
     if isa is not None:
-        signature = (step, isa, recompute, *_of_rows(rows), *of_tensors(tensors))
+        signature = (step, isa, recompute, weight_dtype, *_of_rows(rows), *of_tensors(tensors))
         found: Bound | None = CALLS.get(signature)
         if found is not None:
             return found
@@ -54,9 +62,9 @@ def remember(signature: Signature, value: _T) -> _T:
 
 
 def _bind(signature: Signature, rows: Rows, tensors: Sequence[Tensor | None]) -> Bound:
-    step, isa, recompute, *_ = signature
+    step, isa, recompute, weight_dtype, *_ = signature
     _check_shapes(step, rows, tensors)
-    return remember(signature, Bound(step, rows, isa, recompute, tensors))
+    return remember(signature, Bound(step, rows, isa, recompute, weight_dtype, tensors))
 
 
 def _of_rows(rows: Rows) -> tuple[Any, ...]:
@@ -81,15 +89,16 @@ class Bound:
         rows: Rows,
         isa: ISA,
         in_segments: bool,
+        weight_dtype: torch.dtype | None,
         tensors: Sequence[Tensor | None],
     ) -> None:
         x, _, _, weights = Given.of(step, tensors)
         units, projected = weights[0].sizes(step)
         self.step, self.count = step, len(weights)
         self._contiguous = [t is not None and t.is_contiguous() for t in tensors]
-        self._form, self._signature = (step, isa, in_segments), of_tensors(tensors)
+        self._form, self._signature = (step, isa, in_segments, weight_dtype), of_tensors(tensors)
         size = Sizes(x.shape[-1], units, projected)
-        self.kernel = kernel_for(step, x.dtype, isa, units, rows.B == 1)
+        self.kernel = kernel_for(step, x.dtype, isa, units, rows.B == 1, weight_dtype)
         several = in_segments and len(rows.spans()) > 1
         self.spans = recompute.Spans(self.kernel, size) if several else None
         #: Whether the backward pass is given the output as it was.

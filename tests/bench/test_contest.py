@@ -9,7 +9,10 @@ from elman.bench.workloads import WORKLOADS
 
 # Each contestant's process imports torch, which takes long where other programs hold the cores.
 pytestmark = pytest.mark.timeout(400)
-OURS = {name: f"elman.bench.contestants:{name.upper()}" for name in ("torch", "elman", "session")}
+OURS = {
+    name: f"elman.bench.contestants:{name.upper()}"
+    for name in ("torch", "elman", "session", "half_session")
+}
 WRONG = {name: f"tests.bench.wrong:{name.upper()}" for name in ("off", "dies")}
 
 
@@ -44,7 +47,7 @@ def test_what_fails_is_told_and_the_rest_goes_on(contest):
     ids=lambda task: f"{task.layer}{task.T}",
 )
 def test_elman_agrees_before_it_is_timed(contest, task):
-    names = ["elman", "session"]
+    names = ["elman", "session", "half_session"]
     found = contest.compare(task, 1, names)
     assert list(found) == (names if task.streaming else names[:1])
     assert [one.failure for one in found.values()] == [""] * len(found)

@@ -63,11 +63,15 @@ def test_processes_may_compile_the_same_at_once(tmp_path):
 def test_objects_are_complete_for_every_isa(row, dtype, cell):
     plan = plan_of(STEPS[cell])
     for single in (False, True):
-        target = kernel.target_of(plan, dtype, row, 33, single)
-        for module, name in (
+        target = kernel.target_of(plan, dtype, dtype, row, 33, single)
+        made = [
             (forward.emit(plan, target, True), "elman_forward"),
             (backward.emit(plan, target), "elman_backward"),
-        ):
+        ]
+        if dtype == "float":
+            narrow = kernel.target_of(plan, dtype, "bfloat", row, 33, single)
+            made.append((forward.emit(plan, narrow, False), "elman_forward"))
+        for module, name in made:
             code = jit.object_code(module, row)
             assert undefined(code) == []
             assert symbols(code)[name]
@@ -87,13 +91,13 @@ def test_the_key_of_object_code_covers_formula_target_and_pass(monkeypatch):
     other = dataclasses.replace(best, features=best.features + ",+aes")
     for step in (STEPS["tanh"], STEPS["relu"]):
         for row in (best, other):
-            for dtype in (torch.float32, torch.float64):
+            for dtypes in ((torch.float32,), (torch.float64,), (torch.float32, torch.bfloat16)):
                 for units in (3, 300):  # other numbers of chains
                     for single in (False, True):
-                        made = kernel.kernel_for(step, dtype, row, units, single)
+                        made = kernel.kernel_for(step, dtypes[0], row, units, single, *dtypes[1:])
                         for run_ in made.passes.values():
                             run_._load_code()
-    assert len(keys) == len(set(keys)) == 2 * 2 * 2 * 2 * 2 * 3
+    assert len(keys) == len(set(keys)) == 2 * 2 * 3 * 2 * 2 * 3
 
 
 @pytest.mark.usefixtures("no_kernels_in_memory")

@@ -14,10 +14,11 @@ from .task import Task
 
 Call = Callable[[], Sequence[Any]]
 BUILT_IN = ("RNN", "GRU", "LSTM")
+TOLERANCE = 2e-4  # of the largest value of an array, for float32
 
 
 class Contestant(Protocol):
-    """One system, as the worker sees it."""
+    """One system, as the worker sees it; it may have a ``tolerance`` of its own."""
 
     def forms(self, task: Task) -> Sequence[str]:
         """In which forms it can do the task, of which the fastest counts; none if it can't."""
@@ -87,13 +88,17 @@ def _state(states: Sequence[Tensor]) -> Any:
 
 
 class Sessions:
-    """elman's sessions, for tasks of one step."""
+    """elman's sessions, for tasks of one step, with weights of a dtype; within which ``tolerance``
+    they agree follows from that."""
+
+    def __init__(self, weight_dtype: torch.dtype | None, tolerance: float) -> None:
+        self._weight_dtype, self.tolerance = weight_dtype, tolerance
 
     def forms(self, task: Task) -> Sequence[str]:
         return [""] if task.streaming and task.layer in BUILT_IN else []
 
     def prepare(self, task: Task, form: str) -> Call:
-        session = elman.Stream(ELMAN.module(task), batch_size=task.B)
+        session = elman.Stream(ELMAN.module(task), task.B, self._weight_dtype)
         session.restore(_state([torch.from_numpy(state) for state in task.states()]))
         (x,) = torch.from_numpy(task.input())
         return lambda: (session.step(x)[None],)
@@ -111,4 +116,6 @@ def _of(namespace: Any) -> Callable[[Task], torch.nn.Module]:
 
 TORCH = Modules(_of(torch.nn), *BUILT_IN)
 ELMAN = Modules(_of(elman), *BUILT_IN, "Leaky", "LightGRU", "PeepholeLSTM")
-SESSION = Sessions()
+SESSION = Sessions(None, TOLERANCE)
+#: Rounding to 8 bits moves a weight by up to 2**-9 of it; a few steps and layers add to that.
+HALF_SESSION = Sessions(torch.bfloat16, 2**-7)

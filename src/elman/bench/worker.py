@@ -19,11 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from .contestants import Call, Contestant
+from .contestants import TOLERANCE, Call, Contestant
 from .task import Task
 
 WARM_UP = 0.01  # seconds before each measurement
-TOLERANCE = 2e-4  # of the largest value of an array, for float32
 
 
 class Worker:
@@ -48,11 +47,12 @@ class Worker:
         """Compile a form, and compare what it computes; ValueError if that is something else."""
         call = self._contestant.prepare(Task(*task), form)
         found = _run(call, Task(*task))
+        tolerance = getattr(self._contestant, "tolerance", TOLERANCE)
         with np.load(expected) as arrays:
             if len(arrays.files) != len(found):
                 raise ValueError(f"it gives {len(found)} arrays instead of {len(arrays.files)}")
             for name, array in zip(arrays.files, found, strict=True):
-                _agree(arrays[name], np.asarray(array))
+                _agree(arrays[name], np.asarray(array), tolerance)
         self._calls[form] = call
 
     def keep(self, form: str) -> None:
@@ -109,11 +109,11 @@ def _run(call: Call, task: Task) -> Sequence[Any]:
     return call()
 
 
-def _agree(expected: np.ndarray, found: np.ndarray) -> None:
+def _agree(expected: np.ndarray, found: np.ndarray, tolerance: float) -> None:
     if expected.shape != found.shape:
         raise ValueError(f"a result has shape {found.shape} instead of {expected.shape}")
     apart = float(np.abs(expected - found).max() / (np.abs(expected).max() + 1e-30))
-    if not apart <= TOLERANCE:
+    if not apart <= tolerance:
         raise ValueError(f"its results lie {apart:.1e} from torch's in float64")
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from ..expr import Node
 from .forward import read_given, walk_step
-from .frame import COMMON, Frame, Target, define_helpers, extern, parameters
+from .frame import COMMON, Frame, define_helpers, extern, parameters
 from .graph import Store
 from .ir import Int, Module
 from .outer import emit_outer, z_at
 from .panel import Panel, define_tiles, panel_x, panels_of
 from .plan import Plan
 from .stage import Spot, Stages
+from .target import Target
 
 _OF_THREAD = ("z", "lists", "starts", "area")  # buffers of which each thread has its own
 #: What a thread is at: a part, its rows, steps in the order of the forward pass; whether there is

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from ..cell import Step
 from ..expr import Node
-from .frame import COMMON, Frame, Target, define_helpers, extern, parameters
+from .frame import COMMON, Frame, define_helpers, extern, parameters
 from .graph import Program, Store
 from .ir import Int, Module
 from .panel import Panel, define_tiles, panel_x, panels_of
 from .plan import Plan, products_of
 from .stage import Spot, Stages
+from .target import Target
 
 
 def tensors(plan: Plan) -> list[str]:
@@ -25,7 +26,7 @@ def slots(plan: Plan) -> list[str]:
         *COMMON,
         *(slot for name in tensors(plan) for slot in extern(name)),
         *(slot for mine in parameters(plan.step).values() for slot in mine),
-        *("packed", "chunk", "zeros", "panels", "panels_x", "starts", "rows", "projected"),
+        *("packed", "chunk", "zeros", "panels", "panels_x", "block", "starts", "rows", "projected"),
         *("states", "crossing", "sums", "saved"),
         *(f"saved.{s}" for s in plan.saved_states),
     ]

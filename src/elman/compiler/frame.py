@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from ..cell import Step
 from .ir import Function, Int, Module
 from .isa import ISA
-from .tile import Shape
+from .target import Target
 from .vector import Vector
 
 #: Slots of every pass. Sizes: steps, rows, input, hidden and projected units, the last two padded,
@@ -36,33 +35,6 @@ def parameters(step: Step) -> dict[str, tuple[str, ...]]:
 def extern(name: str) -> tuple[str, ...]:
     """The slots of a tensor of the caller: address, strides of time, row and unit."""
     return name, f"{name}.t", f"{name}.r", f"{name}.u"
-
-
-@dataclass(frozen=True)
-class Target:
-    """For what the code is made: the tile's shapes are part of it."""
-
-    isa: ISA
-    dtype: str  # "float" or "double"
-    single: bool  # for one row
-    step: Shape  # of the products inside the recurrence
-    bulk: Shape  # of all others, which have rows enough to need one chain only
-    chains: tuple[tuple[int, int], ...]  # of a step's products, by how many are done at once
-
-    @property
-    def known(self) -> dict[str, int]:
-        """The slots whose numbers the code is made for: they are no variables in it."""
-        if not self.single:
-            return {}
-        one_row = {"B": 1, "slice": 1, "first": 0, "last": 1}
-        if not self.step.whole:
-            return one_row
-        padded = self.step.widths[0] * self.isa.lanes(self.dtype)
-        return {**one_row, "slices": 1, "unit.slices": 1, "Hp": padded, "Pp": padded}
-
-    def chains_of(self, products: int) -> int:
-        """Into how many chains the sums of products are cut of which a stage has so many."""
-        return dict(self.chains)[products]
 
 
 class Frame:

@@ -12,17 +12,18 @@ from torch import Tensor
 from ..batch import Order, Rows
 from ..cell import Step
 from . import backward, forward, sizes
-from .frame import Target
 from .ir import Module
 from .isa import ISA, chains
 from .jit import LOCK, Code, load
 from .plan import Plan, bundles_of, plan_of
 from .sizes import Form, Sizes
 from .table import Inner, Pass, Place, Prepared
+from .target import Target
 from .tile import Shape
 from .weights import Sums, sums_of_weights
 
 DTYPES = {torch.float32: "float", torch.float64: "double"}
+NARROW = {torch.bfloat16: "bfloat"}  # what panels may hold where the arithmetic is float32
 _KERNEL_LIMIT = 128
 
 
@@ -232,14 +233,26 @@ def forget() -> None:
     CALLS.clear()
 
 
-def kernel_for(step: Step, dtype: torch.dtype, isa: ISA, units: int, single: bool) -> Kernel:
-    """The kernel for a step and sizes. When there are too many, the oldest go."""
-    key = (step, dtype, isa, units, single)
+def kernel_for(
+    step: Step,
+    dtype: torch.dtype,
+    isa: ISA,
+    units: int,
+    single: bool,
+    weight_dtype: torch.dtype | None = None,
+) -> Kernel:
+    """The kernel for a step and sizes. When there are too many, the oldest go.
+
+    ``weight_dtype`` is what panels hold, if that is narrower than the arithmetic, see ``NARROW``.
+    """
+    key = (step, dtype, isa, units, single, weight_dtype)
     kernel = _kernels.get(key)
     if kernel is None:
         with LOCK:
             plan = plan_of(step)
-            form = Form(plan, dtype, target_of(plan, DTYPES[dtype], isa, units, single))
+            panel = NARROW[weight_dtype] if weight_dtype else DTYPES[dtype]
+            target = target_of(plan, DTYPES[dtype], panel, isa, units, single)
+            form = Form(plan, dtype, target)
             known = _same(form)
             while len(_kernels) >= _KERNEL_LIMIT:
                 _kernels.pop(next(iter(_kernels)))
@@ -248,7 +261,7 @@ def kernel_for(step: Step, dtype: torch.dtype, isa: ISA, units: int, single: boo
     return kernel
 
 
-def target_of(plan: Plan, dtype: str, isa: ISA, units: int, single: bool) -> Target:
+def target_of(plan: Plan, dtype: str, panel: str, isa: ISA, units: int, single: bool) -> Target:
     """What code for these sizes is made for: the same for as many as can share it."""
     bundles = *bundles_of(plan.train), *bundles_of(plan.backward)
     counts = sorted({len(b) for b in bundles}) or [1]
@@ -258,7 +271,7 @@ def target_of(plan: Plan, dtype: str, isa: ISA, units: int, single: bool) -> Tar
         step = Shape.single(isa, vectors, counts[-1])
     else:
         step = Shape.many(isa, vectors, max(c for _, c in cut))
-    return Target(isa, dtype, single, step, Shape.many(isa, isa.vectors, 1), cut)
+    return Target(isa, dtype, panel, single, step, Shape.many(isa, isa.vectors, 1), cut)
 
 
 def _same(form: Form) -> Kernel | None:
@@ -271,10 +284,12 @@ def _same(form: Form) -> Kernel | None:
 
 def compiled(step: Step, dtype: torch.dtype, isa: ISA, units: int) -> dict[str, str]:
     """By pass, where the code of these kernels came from; only of what is in memory."""
-    return {
-        name + (", one row" if key[4] else ""): run.origin
-        for key, kernel in list(_kernels.items())
-        if key[:4] == (step, dtype, isa, units)
-        for name, run in kernel.passes.items()
-        if run.origin
-    }
+    found: dict[str, str] = {}
+    for (*made_for, single, weight_dtype), kernel in list(_kernels.items()):
+        if made_for == [step, dtype, isa, units]:
+            ending = ", one row" if single else ""
+            if weight_dtype:
+                ending += f", {str(weight_dtype).removeprefix('torch.')} weights"
+            made = {name: run.origin for name, run in kernel.passes.items() if run.origin}
+            found |= {name + ending: origin for name, origin in made.items()}
+    return found

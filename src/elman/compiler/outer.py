@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .frame import Frame, Target
+from .frame import Frame
 from .ir import Function, Int, Module
+from .target import Target
 from .tile import Shape
 from .vector import Vector
 

@@ -3,8 +3,8 @@ another, padded with zeros, so that a tile reads one stream."""
 
 from __future__ import annotations
 
-from .frame import Target
 from .ir import Function, Int, Module
+from .target import Target
 from .tile import Shape
 from .vector import Vector
 

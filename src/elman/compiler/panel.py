@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from ..cell import Step
 from ..expr import Node
-from . import pack, tile, turned
-from .frame import Frame, Target
+from . import elements, pack, tile, turned
+from .frame import Frame
 from .graph import Program
 from .ir import Function, Int, Module
 from .plan import bundles_of, products_of
+from .target import Target
 from .tile import Factor, Shape
 
 #: A matrix from some unit on: address, strides of units and k, units that there are; the memory
@@ -30,15 +31,17 @@ _TILE = tile.PARAMS[:6]  # acc, init and a, with their strides
 def define_tiles(module: Module, target: Target) -> None:
     """Adds the functions that multiply, and those that pack, for both shapes of a kernel."""
     pack.define_parts(module, target)
+    if target.narrow:
+        elements.define_narrow(module, target.isa)
     for shape in dict.fromkeys((target.bulk, target.step)):
         pack.define(module, target, shape)
-        _define_refill(module, target, shape)
+        if not target.narrow:
+            _define_refill(module, target, shape)
     steps = ((target.step, chains) for _, chains in target.chains)
     for shape, chains in dict.fromkeys(((target.bulk, 1), *steps)):
-        tile.define(module, target.isa, target.dtype, shape, chains)
-        if target.single:
-            turned.define(module, target.isa, target.dtype, chains)
-        _define_fleeting(module, target, shape, chains)
+        tile.define(module, target.isa, target.dtype, target.panel, shape, chains)
+        if not target.narrow:
+            _define_fleeting(module, target, shape, chains)
 
 
 def _in_place(f: Function) -> str:
@@ -66,6 +69,8 @@ def _define_refill(module: Module, target: Target, shape: Shape) -> None:
 
 def _define_fleeting(module: Module, target: Target, shape: Shape, chains: int) -> None:
     """A tile with a block of a fleeting panel."""
+    if target.single:
+        turned.define(module, target.isa, target.dtype, chains)
     params = (*_TILE, *_MATRIX, ("i64", "rows"))
     f = Function(module, f"fleeting_{shape.tile(chains)}", params)
     width = f.div("%size", target.isa.lanes(target.dtype))
@@ -108,20 +113,42 @@ class Panel:
 
     def fill(self) -> None:
         """Packs the whole matrix, unless the panel is fleeting."""
-        f, frame, (units, padded, k) = self.frame.f, self.frame, self.sizes
+        f, frame, padded = self.frame.f, self.frame, self.sizes[1]
         slice_ = frame.slot("unit.slice")
         with (
             f.when(f.compare("eq", frame.slot("fleeting"), 0)),
             f.loop(0, padded, slice_) as unit,
         ):
-            panel = frame.at(self.panel, (unit, k))
-            matrix = frame.at(self.matrix, (unit, self.strides[0]))
-            sizes = f.sub(units, unit), f.min(f.sub(padded, unit), slice_), k
-            numbers = [("i64", x) for x in (*self.strides, *sizes)]
-            f.call(f"pack_{self.shape.name}", ("ptr", panel), ("ptr", matrix), *numbers)
+            size = f.min(f.sub(padded, unit), slice_)
+            if frame.target.narrow:
+                self._fill_narrow(unit, size)
+            else:
+                self._pack(self._block(unit), unit, size)
+
+    def _fill_narrow(self, first: Int, size: Int) -> None:
+        """Packs a slice of units block by block: as it is, then narrower."""
+        f, frame, k = self.frame.f, self.frame, self.sizes[2]
+
+        def block(left: Int) -> Int:
+            return f.mul(self.shape.width(f, left, frame.v.lanes), frame.v.lanes)
+
+        with f.blocks(f.add(first, size), block, first) as (unit, count):
+            packed = frame.buffer("block")
+            self._pack(packed, unit, count)
+            goal = self._block(unit)
+            f.call("narrow", ("ptr", goal), ("ptr", packed), ("i64", count), ("i64", k))
+
+    def _pack(self, to: str, unit: Int, size: Int) -> None:
+        """Packs so many units from one on."""
+        f, frame, (units, _, k) = self.frame.f, self.frame, self.sizes
+        matrix = frame.at(self.matrix, (unit, self.strides[0]))
+        numbers = [("i64", x) for x in (*self.strides, f.sub(units, unit), size, k)]
+        f.call(f"pack_{self.shape.name}", ("ptr", to), ("ptr", matrix), *numbers)
 
     def refill(self, unit: Int, size: Int) -> None:
         """Packs a block of units, if the panel is fleeting and the matrix not read itself."""
+        if self.frame.target.narrow:
+            return
         f = self.frame.f
         with f.when(fleeting_in(self.frame)):
             f.call(f"refill_{self.shape.name}", *self._from(unit, size))
@@ -140,7 +167,7 @@ class Panel:
         f, frame, (unit, size), k = self.frame.f, self.frame, block, self.sizes[2]
 
         def packed() -> Int:
-            b = frame.at(self.panel, (unit, k)), size
+            b = self._block(unit), size
             sizes = (k, rows, f.div(size, frame.v.lanes))
             frame.call_tile(self.shape.tile(self.chains), acc, init, a, b, sizes)
             return 0
@@ -156,16 +183,25 @@ class Panel:
     def factor(self, block: tuple[Int, Int], a: str) -> Factor:
         """One row times a block of units of the packed panel."""
         unit, size = block
-        return Factor(a, 1, self.frame.at(self.panel, (unit, self.sizes[2])), size)
+        return Factor(a, 1, self._block(unit), size, self.frame.target.panel)
+
+    def _block(self, unit: Int) -> str:
+        """Where the block of units from ``unit`` on lies."""
+        return _element(self.frame, self.panel, unit, self.sizes[2])
 
     def _from(self, unit: Int, size: Int) -> list[tuple[str, Int]]:
         """The matrix from a unit on, see ``_MATRIX``."""
         matrix = self.frame.at(self.matrix, (unit, self.strides[0]))
         f, slice_ = self.frame.f, self.frame.slot("unit.slice")
         left = f.sub(self.sizes[0], unit)
-        memory = self.frame.at(self.panel, (f.mul(f.div(unit, slice_), slice_), self.sizes[2]))
+        memory = self._block(f.mul(f.div(unit, slice_), slice_))
         values = matrix, *self.strides, left, memory, size, self.sizes[2], self.frame.slot("B")
         return [(kind, value) for (kind, _), value in zip(_MATRIX, values, strict=True)]
+
+
+def _element(frame: Frame, panel: str, units: Int, k: Int) -> str:
+    """The address behind so many units of a panel, of ``k`` numbers each."""
+    return frame.f.gep(frame.target.panel, panel, frame.f.mul(units, k))
 
 
 def fleeting_in(frame: Frame) -> str:
@@ -179,7 +215,7 @@ def panels_of(frame: Frame, step: Step, program: Program) -> dict[Node, Panel]:
     together = {p: len(bundle) for bundle in bundles_of(program) for p in bundle}
     for index, product in enumerate(products_of(program)):
         room = f.mul(frame.slot("Hp"), index)
-        panel = frame.at(frame.buffer("panels"), (room, frame.slot("H")))
+        panel = _element(frame, frame.buffer("panels"), room, frame.slot("H"))
         matrix, strides, spaces = _matrix_of(frame, step, product.attr)
         if product.op == "product_t":
             strides, spaces = strides[::-1], spaces[::-1]
@@ -210,5 +246,5 @@ def panel_x(frame: Frame, step: Step, gate: str, index: int, turned: bool = Fals
     sizes = (units, frame.slot("Hp"), inputs)
     if turned:
         strides, sizes = strides[::-1], (inputs, frame.slot("Ip"), units)
-    panel = frame.at(frame.buffer("panels_x"), (f.mul(sizes[1], index), sizes[2]))
+    panel = _element(frame, frame.buffer("panels_x"), f.mul(sizes[1], index), sizes[2])
     return Panel(frame, frame.target.bulk, 1, panel, matrix, strides, sizes)

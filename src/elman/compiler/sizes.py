@@ -10,10 +10,11 @@ from torch import Tensor
 
 from ..batch import Order, Rows
 from . import backward as backward_pass
+from . import elements
 from . import forward as forward_pass
-from .frame import Target
 from .outer import strip_length
 from .plan import Plan, products_of, sums_of
+from .target import Target
 from .weights import Sums
 
 _CHUNK_BYTES = 96 << 10  # of projected inputs of a slice: they stay in the second cache
@@ -144,7 +145,7 @@ def forward(
     form: Form, rows: Rows, sizes: Sizes, threads: int, training: bool
 ) -> tuple[dict[str, int], Layout]:
     """The slots of the forward pass that depend on sizes, and its scratch memory."""
-    plan, size = form.plan, form.dtype.itemsize
+    plan, size, held = form.plan, form.dtype.itemsize, elements.SIZE[form.target.panel]
     width, units, _ = sizes
     program = plan.train if training else plan.infer
     products, columns = len(products_of(program)), len(plan.columns)
@@ -162,8 +163,11 @@ def forward(
     values["chunk"] = max(1, min(rows.T, _CHUNK_BYTES // step_bytes))
     area = values["slices"] * values["slice"] * values["chunk"]
     layout = Layout()
-    layout.add("panels", products * padded * units * size)
-    layout.add("panels_x", columns * padded * width * size)
+    layout.add("panels", products * padded * units * held)
+    layout.add("panels_x", columns * padded * width * held)
+    if form.target.narrow:  # a block of a panel, before it is narrowed
+        most = max(form.target.step.widths[0] * units, form.target.bulk.widths[0] * width)
+        layout.add("block", most * lanes * size)
     layout.add("starts", (columns + products) * padded * size)
     layout.add("rows", area * 8)
     layout.add("projected", area * columns * padded * size)

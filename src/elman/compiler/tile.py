@@ -18,6 +18,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from . import elements
 from .ir import Function, Int, Module
 from .isa import ISA
 from .vector import Vector
@@ -98,7 +99,7 @@ class Shape:
         return (self.rows, *(m for m in (4, 2, 1) if m < self.rows))
 
 
-def define(module: Module, isa: ISA, dtype: str, shape: Shape, chains: int) -> None:
+def define(module: Module, isa: ISA, dtype: str, panel: str, shape: Shape, chains: int) -> None:
     """Adds the tile to the module: one loop over ``k`` for each number of rows and vectors."""
     f = Function(module, shape.tile(chains), PARAMS)
     v = Vector(f, isa, dtype)
@@ -112,7 +113,7 @@ def define(module: Module, isa: ISA, dtype: str, shape: Shape, chains: int) -> N
         f.do(f"switch i64 %rows, label %{other} [ {table} ]")
         for m, label in cases.items():
             f.label(label)
-            _sum(f, v, m, width, chains)
+            _sum(f, v, panel, m, width, chains)
             f.do(f"br label %{leave}")
         f.label(other)
         if set(shape.heights) < set(range(1, shape.rows + 1)):
@@ -137,10 +138,10 @@ def _split(f: Function, v: Vector, shape: Shape, chains: int) -> None:
         f.call(shape.tile(chains), *((kind, value) for (kind, _), value in given))
 
 
-def _sum(f: Function, v: Vector, rows: int, width: int, chains: int) -> None:
+def _sum(f: Function, v: Vector, panel: str, rows: int, width: int, chains: int) -> None:
     """The loop over ``k`` for this many rows and vectors, from init to acc."""
     acc, acc_row, init, init_row, a, a_k, b, b_k, k, _, _ = f.params
-    factors = [Factor(f.load("ptr", a, m), a_k, b, b_k) for m in range(rows)]
+    factors = [Factor(f.load("ptr", a, m), a_k, b, b_k, panel) for m in range(rows)]
     for m, sums in enumerate(add_up(f, v, factors, k, width, chains)):
         start = f.gep(v.dtype, init, f.mul(init_row, m))
         goal = f.gep(v.dtype, acc, f.mul(acc_row, m))
@@ -159,6 +160,7 @@ class Factor:
     a_k: Int
     b: str
     b_k: Int
+    panel: str  # what the matrix holds, see ``elements``
 
 
 def add_up(
@@ -187,6 +189,7 @@ def _accumulate(
     """Adds ``k`` of the span to some chains of the sums in place; chain ``c`` is ``c`` blocks
     ahead."""
     places = [(p, w, c) for p, mine in enumerate(sums) for w in range(len(mine)) for c in chains]
+<<<<<<< HEAD
 
     def turn(index: Int, totals: list[str]) -> list[str]:
         total = dict(zip(places, totals, strict=True))
@@ -211,3 +214,35 @@ def _accumulate(
     found = f.carry(span, v.type, [sums[p][w][c] for p, w, c in places], turn)
     for (p, w, c), total in zip(places, found, strict=True):
         sums[p][w][c] = total
+=======
+    now = {place: "%" + f.name("s") for place in places}
+    then = {place: "%" + f.name("t") for place in places}
+    f.do(f"br label %{head}")
+    f.label(head)
+    f.do(f"{index} = phi i64 [ {span[0]}, %{before} ], [ {following}, %{body} ]")
+    for p, w, c in places:
+        begun, name = sums[p][w][c], then[p, w, c]
+        f.do(f"{now[p, w, c]} = phi {v.type} [ {begun}, %{before} ], [ {name}, %{body} ]")
+    f.do(f"br i1 {f.compare('slt', index, span[1])}, label %{body}, label %{leave}")
+    f.label(body)
+    for c in chains:
+        position = f.add(index, f.mul(block, c))
+        scalars: dict[tuple[str, Int], str] = {}
+        columns: dict[tuple[str, Int], list[str]] = {}
+        for p, factor in enumerate(factors):
+            row, matrix = (factor.a, factor.a_k), (factor.b, factor.b_k)
+            if matrix not in columns:
+                start = f.gep(factor.panel, factor.b, f.mul(position, factor.b_k))
+                columns[matrix] = elements.load(v, factor.panel, start, len(sums[p]))
+            if row not in scalars:
+                place = f.gep(v.dtype, factor.a, f.mul(position, factor.a_k))
+                scalars[row] = v.broadcast(place)
+            for w, column in enumerate(columns[matrix]):
+                value = v.fma(scalars[row], column, now[p, w, c])
+                f.do(f"{then[p, w, c]} = bitcast {v.type} {value} to {v.type}")
+    f.do(f"{following} = add i64 {index}, 1")
+    f.do(f"br label %{head}")
+    f.label(leave)
+    for p, w, c in places:
+        sums[p][w][c] = now[p, w, c]
+>>>>>>> 4a4f538 (Panels may hold bfloat16: elman.Stream(weight_dtype=torch.bfloat16) reads half the bytes, with the bits of rounded matrices)

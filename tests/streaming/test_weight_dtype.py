@@ -1,0 +1,159 @@
+"""Sessions whose weights are bfloat16 give the bits of a module with rounded matrices."""
+
+import copy
+import itertools
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import elman
+from elman.batch import Rows
+from elman.compiler import sizes
+from elman.compiler.kernel import kernel_for
+from elman.compiler.sizes import Sizes
+from elman.paths import current_isa
+from tests.compiler.targets import each_isa, force
+from tests.streaming.test_stream import MODULES, B, Gap, I, T, dtype_of, same
+
+HALF = torch.bfloat16
+SINGLE = {name: make for name, make in MODULES.items() if dtype_of(make()) == torch.float32}
+each_module = pytest.mark.parametrize("make", SINGLE.values(), ids=SINGLE.keys())
+
+
+def rounded(module: Any) -> Any:
+    """A copy whose weight matrices have passed through bfloat16."""
+    twin = copy.deepcopy(module)
+    with torch.no_grad():
+        for name, weight in twin.named_parameters():
+            if name.startswith("weight") and weight.dim() == 2:
+                weight.copy_(weight.bfloat16().float())
+    return twin
+
+
+def played(stream: Any, x: Tensor) -> list[Any]:
+    """What a session gives back when all of its methods take part."""
+    found = [stream.step(x[0]).clone(), stream.chunk(x[1:4]), stream.step(x[4]).clone()]
+    kept = stream.snapshot()
+    found += [kept, stream.chunk(x[5:])]
+    stream.restore(kept)
+    found += [stream.step(x[5]).clone()]
+    stream.reset([1] if stream.batch_size else None)
+    found += [stream.chunk(x[2:5]), stream.step(x[6]).clone(), stream.snapshot()]
+    return found
+
+
+def example(rows: int | None, features: int = I) -> Tensor:
+    return torch.randn((T, features) if rows is None else (T, rows, features))
+
+
+@pytest.mark.parametrize("rows", [None, B])
+@each_module
+def test_the_bits_are_those_of_rounded_matrices(make, rows):
+    module, x = make(), example(rows)
+    stream = elman.Stream(module, rows, weight_dtype=HALF)
+    expected = played(elman.Stream(rounded(module), rows), x)
+    assert same(played(stream, x), expected)
+    assert not same(expected, played(elman.Stream(module, rows), x))  # rounding does count
+
+
+@each_isa
+@pytest.mark.parametrize("rows", [None, 3, 40])
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+def test_on_every_instruction_set_and_for_blocks_of_every_width(row, kind, rows):
+    with force(row):
+        for H, features in ((1, 1), (16, 40), (33, 7), (52, 17), (100, 70)):
+            module, x = getattr(elman, kind)(features, H), example(rows, features)
+            stream = elman.Stream(module, rows, weight_dtype=HALF)
+            twin = elman.Stream(rounded(module), rows)
+            for one in (x[0], x[1]):
+                assert torch.equal(stream.step(one), twin.step(one))
+            assert torch.equal(stream.chunk(x[2:]), twin.chunk(x[2:]))
+
+
+def test_cells_and_further_inputs():
+    cell = elman.LSTMCell(I, 20)
+    x = example(B)
+    stream, twin = elman.Stream(cell, B, HALF), elman.Stream(rounded(cell), B)
+    assert torch.equal(stream.step(x[0]), twin.step(x[0]))
+    net, gap = elman.Recurrent(Gap, I, 20, 2), torch.rand(T, B, 1)
+    stream, twin = elman.Stream(net, B, HALF), elman.Stream(rounded(net), B)
+    assert torch.equal(stream.chunk(x, {"gap": gap}), twin.chunk(x, {"gap": gap}))
+
+
+def test_refresh_rounds_the_new_weights():
+    module, x = elman.GRU(I, 20), example(None)
+    stream = elman.Stream(module, weight_dtype=HALF)
+    before = stream.step(x[0]).clone()
+    with torch.no_grad():
+        for p in module.parameters():
+            p.mul_(0.7)
+    stream.refresh()
+    stream.reset()
+    after = stream.step(x[0])
+    assert torch.equal(after, elman.Stream(rounded(module)).step(x[0]))
+    assert not torch.equal(after, before)
+
+
+def test_numbers_that_are_none_and_the_smallest_pass():
+    module, x = elman.RNN(I, 40, nonlinearity="relu"), example(None)
+    special = [float("nan"), float("inf"), -float("inf"), 1e-40, -0.0, 3.4e38]
+    with torch.no_grad():
+        for k, value in itertools.product(range(I), special):
+            module.weight_ih_l0[6 * k + special.index(value), k] = value
+    found = elman.Stream(module, weight_dtype=HALF).step(x[0])
+    expected = elman.Stream(rounded(module)).step(x[0])
+    assert found.isnan().any()
+    assert found.isinf().any()
+    torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
+
+
+def test_with_threads(threads):
+    module = elman.GRU(64, 256)
+    x = torch.randn(100, 8, 64)
+    torch.set_num_threads(2)
+    stream, twin = elman.Stream(module, 8, HALF), elman.Stream(rounded(module), 8)
+    for row in x:
+        assert torch.equal(stream.step(row), twin.step(row))
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_the_weights_take_half_the_memory(single):
+    isa, step, rows = current_isa(), elman.GRU(256, 256)._step(), 1 if single else 4
+    taken = {}
+    for weight_dtype in (None, HALF):
+        kernel = kernel_for(step, torch.float32, isa, 256, single, weight_dtype)
+        size = Sizes(256, 256, 256)
+        taken[weight_dtype] = sizes.forward(kernel.form, Rows(1, rows, rows), size, 1, False)[1]
+    assert taken[HALF].bytes < 0.6 * taken[None].bytes
+
+
+@pytest.mark.usefixtures("no_kernels_in_memory")
+def test_explain_names_their_kernels():
+    module, both = elman.GRU(I, 23), ["infer, one row", "infer, one row, bfloat16 weights"]
+    for weight_dtype, expected in ((HALF, both[1:]), (None, both)):
+        elman.Stream(module, weight_dtype=weight_dtype)
+        (layer,) = elman.explain(module).layers
+        assert sorted(layer.kernels) == expected
+
+
+@pytest.mark.parametrize(
+    ("make", "weight_dtype", "text"),
+    [
+        (elman.GRU, torch.float16, r"torch.bfloat16 or None, got torch.float16"),
+        (elman.GRU, torch.int8, "torch.bfloat16 or None, got torch.int8"),
+        (elman.GRU, "bfloat16", "torch.bfloat16 or None, got 'bfloat16'"),
+        (elman.GRU, [HALF], r"torch.bfloat16 or None, got \[torch.bfloat16\]"),
+        (
+            lambda *sizes: elman.GRU(*sizes).double(),
+            HALF,
+            r"is for modules of torch.float32, got one of torch.float64: module.float\(\) converts",
+        ),
+        (lambda *sizes: elman.GRU(*sizes).bfloat16(), HALF, "got one of torch.bfloat16"),
+    ],
+    ids=["float16", "int8", "a string", "a list", "double module", "bfloat16 module"],
+)
+def test_other_dtypes_are_refused(make, weight_dtype, text):
+    with pytest.raises(ValueError, match=text):
+        elman.Stream(make(I, 5), weight_dtype=weight_dtype)
