@@ -167,7 +167,7 @@ def forward(
     layout.add("panels_x", columns * padded * width * held)
     if form.target.narrow:  # a block of a panel, before it is narrowed
         most = max(form.target.step.widths[0] * units, form.target.bulk.widths[0] * width)
-        layout.add("block", most * lanes * size)
+        layout.add("block", most * form.target.isa.lanes(form.target.dtype) * size)
     layout.add("starts", (columns + products) * padded * size)
     layout.add("rows", area * 8)
     layout.add("projected", area * columns * padded * size)

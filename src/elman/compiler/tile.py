@@ -100,7 +100,8 @@ class Shape:
 
 
 def define(module: Module, isa: ISA, dtype: str, panel: str, shape: Shape, chains: int) -> None:
-    """Adds the tile to the module: one loop over ``k`` for each number of rows and vectors."""
+    """Adds the tile to the module: one loop over ``k`` for each number of rows and vectors. For
+    what ``b`` holds, ``panel``, see ``elements``."""
     f = Function(module, shape.tile(chains), PARAMS)
     v = Vector(f, isa, dtype)
     leave = f.name("leave")
@@ -189,7 +190,6 @@ def _accumulate(
     """Adds ``k`` of the span to some chains of the sums in place; chain ``c`` is ``c`` blocks
     ahead."""
     places = [(p, w, c) for p, mine in enumerate(sums) for w in range(len(mine)) for c in chains]
-<<<<<<< HEAD
 
     def turn(index: Int, totals: list[str]) -> list[str]:
         total = dict(zip(places, totals, strict=True))
@@ -200,10 +200,8 @@ def _accumulate(
             for p, factor in enumerate(factors):
                 row, matrix = (factor.a, factor.a_k), (factor.b, factor.b_k)
                 if matrix not in columns:
-                    start = f.gep(v.dtype, factor.b, f.mul(position, factor.b_k))
-                    columns[matrix] = [
-                        v.load(f.gep(v.dtype, start, w * v.lanes)) for w in range(len(sums[p]))
-                    ]
+                    start = f.gep(factor.panel, factor.b, f.mul(position, factor.b_k))
+                    columns[matrix] = elements.load(v, factor.panel, start, len(sums[p]))
                 if row not in scalars:
                     place = f.gep(v.dtype, factor.a, f.mul(position, factor.a_k))
                     scalars[row] = v.broadcast(place)
@@ -214,35 +212,3 @@ def _accumulate(
     found = f.carry(span, v.type, [sums[p][w][c] for p, w, c in places], turn)
     for (p, w, c), total in zip(places, found, strict=True):
         sums[p][w][c] = total
-=======
-    now = {place: "%" + f.name("s") for place in places}
-    then = {place: "%" + f.name("t") for place in places}
-    f.do(f"br label %{head}")
-    f.label(head)
-    f.do(f"{index} = phi i64 [ {span[0]}, %{before} ], [ {following}, %{body} ]")
-    for p, w, c in places:
-        begun, name = sums[p][w][c], then[p, w, c]
-        f.do(f"{now[p, w, c]} = phi {v.type} [ {begun}, %{before} ], [ {name}, %{body} ]")
-    f.do(f"br i1 {f.compare('slt', index, span[1])}, label %{body}, label %{leave}")
-    f.label(body)
-    for c in chains:
-        position = f.add(index, f.mul(block, c))
-        scalars: dict[tuple[str, Int], str] = {}
-        columns: dict[tuple[str, Int], list[str]] = {}
-        for p, factor in enumerate(factors):
-            row, matrix = (factor.a, factor.a_k), (factor.b, factor.b_k)
-            if matrix not in columns:
-                start = f.gep(factor.panel, factor.b, f.mul(position, factor.b_k))
-                columns[matrix] = elements.load(v, factor.panel, start, len(sums[p]))
-            if row not in scalars:
-                place = f.gep(v.dtype, factor.a, f.mul(position, factor.a_k))
-                scalars[row] = v.broadcast(place)
-            for w, column in enumerate(columns[matrix]):
-                value = v.fma(scalars[row], column, now[p, w, c])
-                f.do(f"{then[p, w, c]} = bitcast {v.type} {value} to {v.type}")
-    f.do(f"{following} = add i64 {index}, 1")
-    f.do(f"br label %{head}")
-    f.label(leave)
-    for p, w, c in places:
-        sums[p][w][c] = now[p, w, c]
->>>>>>> 4a4f538 (Panels may hold bfloat16: elman.Stream(weight_dtype=torch.bfloat16) reads half the bytes, with the bits of rounded matrices)
