@@ -40,10 +40,10 @@ class Stream:
         batch_size: how many streams run side by side, B; None for a single one, whose tensors lack
             the batch dimension.
         weight_dtype: ``torch.bfloat16`` keeps the weight matrices of a float32 module in half the
-            bytes, of which few streams have to read all at every step: from some 128 units on,
-            a single one takes about 0.6 of the time. Biases, states and all arithmetic stay
-            float32: the results have the bits of a module whose matrices were rounded before,
-            ``w.bfloat16().float()``. None keeps them as they are.
+            bytes, which is faster where reading them is what a step waits for: a single stream
+            and some 128 units or more (docs/performance.md has figures). Biases, states and all
+            arithmetic stay float32: the results have the bits of a module whose matrices were
+            rounded before, ``w.bfloat16().float()``. None keeps them as they are.
 
     Changes of the module's weights count from the next :meth:`refresh` on. A session belongs to
     one thread at a time.
