@@ -11,7 +11,7 @@ from rich.console import Console
 from elman.tasks.report import pictures
 from elman.tasks.report.evaluation import evaluate
 from elman.tasks.report.record import read_report
-from elman.tasks.report.show import show_evaluation
+from elman.tasks.report.show import NAME, show_evaluation
 
 
 @pytest.fixture
@@ -66,7 +66,21 @@ def test_a_confusion_matrix_is_shown_where_it_fits(found):
     assert ["a", "2", "1", "0"] in [line.split() for line in shown(found, 80)]
     narrow = shown(found, 30)
     assert "      1  a for b" in narrow
-    assert not [line for line in narrow if len(line) > 30]
+    assert not [line for line in narrow if line.startswith("label \\ prediction")]
+
+
+@pytest.mark.parametrize("width", [60, 30])
+def test_on_a_narrow_terminal_names_are_folded_and_no_number_is_cut(width):
+    labels = ["a label of so many words that they need several lines", "short"]
+    lines = shown(evaluate(labels * 600, np.tile(np.eye(2), (600, 1)), labels), width)
+    numbers = [line.split()[-4:] for line in lines]
+    assert numbers.count(["100.0%", "100.0%", "100.0%", "600"]) == 2
+    assert ["90%", "to", "100%", "1,200", "100.0%", "100.0%"] in map(str.split, lines)
+    table = lines[lines.index("") + 1 : lines.index("Most often mistaken:")]
+    assert set(labels[0].split()) <= set(" ".join(table).split())
+    assert max(map(len, table)) == max(
+        width, NAME + len("   precision   recall       F1   texts   ")
+    )
 
 
 def test_of_many_labels_the_worst_are_shown():

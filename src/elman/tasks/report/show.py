@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table as Grid
@@ -13,6 +14,7 @@ from .evaluation import BINS, Evaluation
 from .scores import Run
 
 MOST = 20  # labels, or mistakes, that are listed; the report file holds all
+NAME, GAP = 12, 3  # characters of a name, however narrow the terminal; between columns
 
 
 def show_evaluation(found: Evaluation, console: Console) -> None:
@@ -39,7 +41,7 @@ def show_runs(runs: Sequence[Run], console: Console) -> None:
             "" if math.isnan(run.epoch_seconds) else f"{run.epoch_seconds:.1f}",
             "" if math.isnan(run.first_loss) else f"{run.first_loss:.7f}",
         )
-    console.print(grid)
+    _print(grid, console)
 
 
 def show_facts(facts: Mapping[str, str], console: Console) -> None:
@@ -60,7 +62,7 @@ def show_parameters(network: nn.Module, console: Console) -> None:
         grid.add_row(name, shape, f"{parameter.numel():,}")
     total = sum(parameter.numel() for parameter in network.parameters())
     grid.add_row("all", "", f"{total:,}")
-    console.print(grid)
+    _print(grid, console)
 
 
 def _show_labels(found: Evaluation, console: Console) -> None:
@@ -73,7 +75,7 @@ def _show_labels(found: Evaluation, console: Console) -> None:
         scores = (found.precision[number], found.recall[number], found.f1[number])
         shown = [f"{score:.1%}" for score in scores]
         grid.add_row(found.labels[number], *shown, f"{found.support[number]:,}")
-    console.print(grid)
+    _print(grid, console)
 
 
 def _show_confusion(found: Evaluation, console: Console) -> None:
@@ -83,7 +85,7 @@ def _show_confusion(found: Evaluation, console: Console) -> None:
     console.print()
     unbounded = console.options.update(max_width=1 << 16)
     if Measurement.get(console, unbounded, grid).maximum <= console.width:
-        console.print(grid)
+        _print(grid, console)
         return
     wrong = found.confusion * (1 - np.eye(len(found.labels), dtype=np.int64))
     console.print("Most often mistaken:")
@@ -100,13 +102,26 @@ def _show_reliability(found: Evaluation, console: Console) -> None:
             span = f"{number / BINS:.0%} to {(number + 1) / BINS:.0%}"
             grid.add_row(span, f"{texts:,.0f}", f"{confidence:.1%}", f"{right:.1%}")
     console.print()
-    console.print(grid)
+    _print(grid, console)
 
 
 def _grid(first: str, others: Iterable[str]) -> Grid:
     """A table without lines: names on the left, numbers on the right."""
-    grid = Grid(box=None, padding=(0, 3, 0, 0), header_style="")
-    grid.add_column(first, no_wrap=True, overflow="ellipsis")
+    grid = Grid(box=None, padding=(0, GAP, 0, 0), header_style="")
+    grid.add_column(first, overflow="fold")
     for heading in others:
-        grid.add_column(heading, justify="right", no_wrap=True, overflow="ellipsis")
+        grid.add_column(heading, justify="right", no_wrap=True)
     return grid
+
+
+def _print(grid: Grid, console: Console) -> None:
+    """Long names are folded where the terminal is narrow. Numbers never are, nor cut: if there is
+    no room for them, the terminal wraps the lines."""
+    needed = 0
+    for number, column in enumerate(grid.columns):
+        widest = max(cell_len(str(cell)) for cell in (column.header, *column.cells))
+        column.min_width = widest if number else min(widest, NAME)
+        needed += column.min_width + GAP
+    if needed > console.width:
+        grid.width = needed
+    console.print(grid, crop=False)
