@@ -60,16 +60,16 @@ def test_the_bits_are_those_of_rounded_matrices(make, rows):
 
 @each_isa
 @pytest.mark.parametrize("rows", [None, 3, 40])
-@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
-def test_on_every_instruction_set_and_for_blocks_of_every_width(row, kind, rows):
+def test_on_every_instruction_set_and_for_blocks_of_every_width(row, rows):
     with force(row):
-        for H, features in ((1, 1), (16, 40), (33, 7), (52, 17), (100, 70)):
-            module, x = getattr(elman, kind)(features, H), example(rows, features)
-            stream = elman.Stream(module, rows, weight_dtype=HALF)
-            twin = elman.Stream(rounded(module), rows)
-            for one in (x[0], x[1]):
-                assert torch.equal(stream.step(one), twin.step(one))
-            assert torch.equal(stream.chunk(x[2:]), twin.chunk(x[2:]))
+        for H, features in ((1, 1), (52, 17), (192, 40)):
+            module, x = elman.GRU(features, H), example(rows, features)
+            with torch.no_grad():
+                expected, _ = rounded(module)(x)
+            for stream in (elman.Stream(module, rows, HALF), elman.Stream(rounded(module), rows)):
+                found = [stream.step(one).clone() for one in x[:2]]
+                assert torch.equal(torch.stack(found), expected[:2])
+                assert torch.equal(stream.chunk(x[2:]), expected[2:])
 
 
 def test_cells_and_further_inputs():

@@ -7,7 +7,7 @@ from ..expr import Node
 from .frame import COMMON, Frame, define_helpers, extern, parameters
 from .graph import Program, Store
 from .ir import Int, Module
-from .panel import Panel, define_tiles, panel_x, panels_of
+from .panel import Panel, define_tiles, fleeting_in, panel_x, panels_of
 from .plan import Plan, products_of
 from .stage import Spot, Stages
 from .target import Target
@@ -301,8 +301,11 @@ def _project(
         f.store("i64", f.add(done, f.sub(stop, rows[0])), position)
     total = f.load("i64", position)
 
+    packed = f.op(f"xor i1 {fleeting_in(frame)}, true")
+    alone = f.op(f"and i1 {f.compare('eq', total, 1)}, {packed}")
+
     def block(left: Int) -> Int:
-        return f.mul(shape.width(f, left, lanes), lanes)
+        return shape.block(f, left, lanes, alone)
 
     for column, panel in enumerate(_panels_x(frame, plan)):
         base = f.mul(padded, column)

@@ -271,7 +271,8 @@ def target_of(plan: Plan, dtype: str, panel: str, isa: ISA, units: int, single: 
         step = Shape.single(isa, vectors, counts[-1])
     else:
         step = Shape.many(isa, vectors, max(c for _, c in cut))
-    return Target(isa, dtype, panel, single, step, Shape.many(isa, isa.vectors, 1), cut)
+    bulk = Shape.many(isa, isa.vectors, 1, pairs=single)
+    return Target(isa, dtype, panel, single, step, bulk, cut)
 
 
 def _same(form: Form) -> Kernel | None:

@@ -162,12 +162,13 @@ class Panel:
         rows: Int,
         is_fleeting: str = "",
     ) -> None:
-        """A tile with the block of so many units from a unit on; for the rest see ``tile``. Whether
-        the panel is fleeting is asked of the call, unless it is known."""
+        """A tile with the block, or the pair of them, of so many units from a unit on; for the rest
+        see ``tile``. Whether the panel is fleeting is asked of the call, unless it is known."""
         f, frame, (unit, size), k = self.frame.f, self.frame, block, self.sizes[2]
 
         def packed() -> Int:
-            b = self._block(unit), size
+            most = self.shape.widths[0] * frame.v.lanes
+            b = self._block(unit), f.min(size, most) if self.shape.pairs else size
             sizes = (k, rows, f.div(size, frame.v.lanes))
             frame.call_tile(self.shape.tile(self.chains), acc, init, a, b, sizes)
             return 0

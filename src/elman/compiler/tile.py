@@ -52,14 +52,15 @@ class Shape:
     rows: int
     widths: tuple[int, ...]
     whole: bool = False  # a tile of one row has all units
+    pairs: bool = False  # a row that is alone may have two blocks at once: it waits less for itself
 
     @staticmethod
-    def many(isa: ISA, vectors: int, chains: int) -> Shape:
+    def many(isa: ISA, vectors: int, chains: int, pairs: bool = False) -> Shape:
         """The shape for products of many rows, whose results have so many vectors: as many
         accumulators as the registers hold."""
         widest = min(isa.vectors, vectors)
         rows = isa.accumulators // (chains * widest)
-        return Shape(max(1, min(rows, _TALLEST)), tuple(range(widest, 0, -1)))
+        return Shape(max(1, min(rows, _TALLEST)), tuple(range(widest, 0, -1)), pairs=pairs)
 
     @staticmethod
     def single(isa: ISA, vectors: int, products: int) -> Shape:
@@ -93,6 +94,17 @@ class Shape:
         blocks = f.div(f.add(vectors, most - 1), most)
         return f.div(f.add(vectors, f.sub(blocks, 1)), blocks)
 
+    def block(self, f: Function, left: Int, lanes: int, alone: str) -> Int:
+        """How many units the next tile takes if so many are left; if its row is ``alone``, perhaps
+        two of the widest blocks."""
+        widest = self.widths[0]
+        size = f.mul(self.width(f, left, lanes), lanes)
+        if not self.pairs:
+            return size
+        after = self.width(f, f.max(f.sub(left, widest * lanes), lanes), lanes)
+        both = f.compare("eq", f.add(size, f.mul(after, lanes)), 2 * widest * lanes)
+        return f.select(f.op(f"and i1 {alone}, {both}"), 2 * widest * lanes, size)
+
     @property
     def heights(self) -> tuple[int, ...]:
         """For how many rows there is a loop; other numbers are added up of these."""
@@ -121,6 +133,9 @@ def define(module: Module, isa: ISA, dtype: str, panel: str, shape: Shape, chain
             _split(f, v, shape, chains)
         f.do(f"br label %{leave}")
         f.label(after)
+    if shape.pairs:
+        with f.when(f.compare("eq", "%width", 2 * shape.widths[0])):
+            _sum(f, v, panel, 1, shape.widths[0], chains, blocks=2)
     f.do(f"br label %{leave}")
     f.label(leave)
 
@@ -139,13 +154,21 @@ def _split(f: Function, v: Vector, shape: Shape, chains: int) -> None:
         f.call(shape.tile(chains), *((kind, value) for (kind, _), value in given))
 
 
-def _sum(f: Function, v: Vector, panel: str, rows: int, width: int, chains: int) -> None:
-    """The loop over ``k`` for this many rows and vectors, from init to acc."""
+def _sum(
+    f: Function, v: Vector, panel: str, rows: int, width: int, chains: int, blocks: int = 1
+) -> None:
+    """The loop over ``k`` for this many rows and vectors, from init to acc; of so many blocks of a
+    panel that lie behind one another."""
     acc, acc_row, init, init_row, a, a_k, b, b_k, k, _, _ = f.params
-    factors = [Factor(f.load("ptr", a, m), a_k, b, b_k, panel) for m in range(rows)]
-    for m, sums in enumerate(add_up(f, v, factors, k, width, chains)):
-        start = f.gep(v.dtype, init, f.mul(init_row, m))
-        goal = f.gep(v.dtype, acc, f.mul(acc_row, m))
+    places = [(m, n * width * v.lanes) for m in range(rows) for n in range(blocks)]
+    factors = [
+        Factor(f.load("ptr", a, m), a_k, f.gep(panel, b, f.mul(k, unit)), b_k, panel)
+        for m, unit in places
+    ]
+    found = add_up(f, v, factors, k, width, chains)
+    for (m, unit), sums in zip(places, found, strict=True):
+        start = f.gep(v.dtype, init, f.add(f.mul(init_row, m), unit))
+        goal = f.gep(v.dtype, acc, f.add(f.mul(acc_row, m), unit))
         for w, mine in enumerate(sums):
             total = v.load(f.gep(v.dtype, start, w * v.lanes))
             for chain in mine:
