@@ -60,6 +60,7 @@ def lists(plan: Plan) -> tuple[Node | None, ...]:
 
 def emit(plan: Plan, target: Target) -> Module:
     """The module of the backward pass."""
+    assert not target.narrow  # its tiles read gradients and rows beside panels
     module = Module()
     define_helpers(module, target)
     define_tiles(module, target)

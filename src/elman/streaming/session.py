@@ -39,7 +39,7 @@ class Stream:
             one), of float32 or float64, on the CPU. Dropout is left out, as in evaluation.
         batch_size: how many streams run side by side, B; None for a single one, whose tensors lack
             the batch dimension.
-        weight_dtype: ``torch.bfloat16`` keeps the weight matrices of a float32 module in half the
+        weight_dtype: ``torch.bfloat16`` packs the weight matrices of a float32 module into half the
             bytes, which is faster where reading them is what a step waits for: a single stream
             and some 128 units or more (docs/performance.md has figures). Biases, states and all
             arithmetic stay float32: the results have the bits of a module whose matrices were
