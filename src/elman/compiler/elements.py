@@ -8,6 +8,8 @@ without a neighbour lies by itself, and takes two.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .ir import Function, Int, Module
 from .isa import ISA
 from .vector import Vector
@@ -17,19 +19,23 @@ SIZE = {"float": 4, "double": 8, "bfloat": 2}
 _UPPER = -(1 << 16)  # the mask of a float's upper half
 
 
-def load(v: Vector, kind: str, row: str, width: int) -> list[str]:
-    """So many vectors of a panel's row."""
-    f = v.f
-    if kind == v.dtype:
-        return [v.load(f.gep(kind, row, w * v.lanes)) for w in range(width)]
+def load(kinds: Sequence[Vector], panel: str, row: str) -> list[str]:
+    """The vectors of a panel's row."""
+    v, f = kinds[0], kinds[0].f
+    places = [f.gep(panel, row, w * v.lanes) for w in range(len(kinds))]
+    if panel == v.dtype:
+        return [kind.load(place) for kind, place in zip(kinds, places, strict=True)]
     found = []
-    for w in range(0, width - 1, 2):
-        both = f.load(v.int_type, f.gep(kind, row, w * v.lanes), align=SIZE[kind])
+    for place in places[: len(places) // 2 * 2 : 2]:
+        both = f.load(v.int_type, place, align=SIZE[panel])
         found += [_widened(v, both), v.from_bits(v.integer_op("and", both, v.integer(_UPPER)))]
-    if width % 2:
-        kinds = f"<{v.lanes} x i16>"
-        last = f.load(kinds, f.gep(kind, row, (width - 1) * v.lanes), align=SIZE[kind])
-        found.append(_widened(v, f.op(f"zext {kinds} {last} to {v.int_type}")))
+    last = kinds[-1]
+    if len(kinds) % 2:
+        bits = f"<{last.lanes} x i16>"
+        alone = f.load(bits, places[-1], align=SIZE[panel])
+        found.append(_widened(last, f.op(f"zext {bits} {alone} to {last.int_type}")))
+    elif last.lanes < v.lanes:
+        found[-1] = v.lower(found[-1])
     return found
 
 

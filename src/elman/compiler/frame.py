@@ -291,7 +291,7 @@ class Frame:
         b: tuple[str, Int],
         sizes: tuple[Int, Int, Int],
     ) -> None:
-        """A tile, by its name; each operand with its stride, sizes are (k, rows, vectors)."""
+        """A tile, by its name; each operand with its stride, sizes are (k, rows, halves)."""
         k, rows, width = sizes
         pairs = [x for p in (acc, init, a, b) for x in (("ptr", p[0]), ("i64", p[1]))]
         self.f.call(tile, *pairs, ("i64", k), ("i64", rows), ("i64", width))

@@ -188,12 +188,12 @@ class Function:
     def carry(
         self,
         span: tuple[Int, Int],
-        kind: str,
+        kinds: Sequence[str],
         begun: Sequence[str],
         turn: Callable[[Int, list[str]], Sequence[str]],
         step: Int = 1,
     ) -> list[str]:
-        """A loop that hands values of one kind from turn to turn: what they are behind it."""
+        """A loop that hands values from turn to turn: what they are behind it."""
         head, body, leave = self.name("head"), self.name("body"), self.name("leave")
         index, following = "%" + self.name("i"), "%" + self.name("n")
         now, before = ["%" + self.name("c") for _ in begun], self.block
@@ -205,8 +205,8 @@ class Function:
         self.label(body)
         then = turn(index, now)
         self.do(f"{following} = add i64 {index}, {step}")
-        rows = [("i64", index, span[0], following)]
-        rows += [(kind, *values) for values in zip(now, begun, then, strict=True)]
+        rows: list[tuple[str, str, Int, str]] = [("i64", index, span[0], following)]
+        rows += zip(kinds, now, begun, then, strict=True)
         self._lines[place:place] = [
             f"  {name} = phi {kind} [ {first}, %{before} ], [ {value}, %{self.block} ]"
             for kind, name, first, value in rows

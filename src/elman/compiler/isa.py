@@ -14,7 +14,8 @@ class ISA:
     ``needs`` are the features, by LLVM's names, of which LLVM makes use for such a ``cpu``;
     ``features`` is what it is told besides. ``rows`` and ``vectors`` are the tile's shape: rows x
     vectors accumulators, the vectors of one panel row and a broadcast have to fit into the
-    registers together.
+    registers together. With ``halves`` half a vector costs half: the processor does the work of an
+    instruction on a whole one in two.
     """
 
     name: str
@@ -26,6 +27,7 @@ class ISA:
     rows: int
     vectors: int
     fma: bool
+    halves: bool
     fp_state: str  # how the floating-point control register is reached: "x86", "aarch64"
 
     @property
@@ -45,10 +47,10 @@ _WIDE = "-prefer-256-bit"  # LLVM would halve the vectors otherwise
 #: Widest first: the first row that a processor can run is its own. The last of a kind of
 #: processor needs nothing: all of that kind can run it.
 TABLE: tuple[ISA, ...] = (
-    ISA("avx512", "x86_64", "x86-64-v4", _WIDE, _V4, 512, 6, 4, True, "x86"),
-    ISA("avx2", "x86_64", "x86-64-v3", "", _V3, 256, 6, 2, True, "x86"),
-    ISA("neon", "aarch64", "generic", "", (), 128, 6, 4, True, "aarch64"),
-    ISA("sse2", "x86_64", "x86-64", "", (), 128, 4, 2, False, "x86"),
+    ISA("avx512", "x86_64", "x86-64-v4", _WIDE, _V4, 512, 6, 4, True, True, "x86"),
+    ISA("avx2", "x86_64", "x86-64-v3", "", _V3, 256, 6, 2, True, False, "x86"),
+    ISA("neon", "aarch64", "generic", "", (), 128, 6, 4, True, False, "aarch64"),
+    ISA("sse2", "x86_64", "x86-64", "", (), 128, 4, 2, False, False, "x86"),
 )
 
 

@@ -266,12 +266,14 @@ def target_of(plan: Plan, dtype: str, panel: str, isa: ISA, units: int, single: 
     bundles = *bundles_of(plan.train), *bundles_of(plan.backward)
     counts = sorted({len(b) for b in bundles}) or [1]
     cut = tuple((n, chains(isa, dtype, units, n)) for n in counts)
-    vectors = max(1, math.ceil(units / isa.lanes(dtype)))
+    lanes = isa.lanes(dtype)
+    vectors = max(1, math.ceil(units / lanes))
+    half = isa.halves and 0 < units % lanes <= lanes // 2
     if single:
-        step = Shape.single(isa, vectors, counts[-1])
+        step = Shape.single(isa, vectors, counts[-1], half)
     else:
-        step = Shape.many(isa, vectors, max(c for _, c in cut))
-    bulk = Shape.many(isa, isa.vectors, 1, pairs=single)
+        step = Shape.many(isa, vectors, max(c for _, c in cut), half)
+    bulk = Shape.many(isa, isa.vectors, 1, half, pairs=single)
     return Target(isa, dtype, panel, single, step, bulk, cut)
 
 

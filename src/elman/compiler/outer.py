@@ -141,7 +141,7 @@ def _define_add_up(module: Module, target: Target, slots: Sequence[str], z_colum
                         (init, 0),
                         (one, 0),
                         (z, f.mul(frame.slot("Hp"), z_columns)),
-                        (k, 1, f.div(count, v.lanes)),
+                        (k, 1, f.div(count, v.lanes // 2)),
                     )
             f.store("i64", 1, summed)
 
@@ -181,13 +181,14 @@ def _matrix(
         with f.blocks(padded, block) as (unit, count):
             acc = frame.at(goal, (m, padded), unit)
             init = f.op(f"select i1 {fresh}, ptr {frame.pointer('zeros')}, ptr {acc}")
+            halves = shape.halves(f, count, f.sub(given["units"], unit), v.lanes)
             frame.call_tile(
                 shape.tile(1),
                 (acc, padded),
                 (init, f.select(fresh, 0, padded)),
                 (pointers, shape.rows),
                 (frame.at(panel, (unit, k)), count),
-                (k, rows, f.div(count, v.lanes)),
+                (k, rows, halves),
             )
 
 

@@ -73,14 +73,15 @@ def _define_fleeting(module: Module, target: Target, shape: Shape, chains: int) 
         turned.define(module, target.isa, target.dtype, chains)
     params = (*_TILE, *_MATRIX, ("i64", "rows"))
     f = Function(module, f"fleeting_{shape.tile(chains)}", params)
-    width = f.div("%size", target.isa.lanes(target.dtype))
+    lanes = target.isa.lanes(target.dtype)
 
     def packed() -> Int:
         there = _in_place(f)
         b = f.op(f"select i1 {there}, ptr %matrix, ptr %panel")
         b_k = f.select(there, "%k_stride", "%size")
         before = [(kind, f"%{name}") for kind, name in _TILE]
-        sizes = ("i64", "%k"), ("i64", "%rows"), ("i64", width)
+        halves = shape.halves(f, "%size", "%units", lanes)
+        sizes = ("i64", "%k"), ("i64", "%rows"), ("i64", halves)
         f.call(shape.tile(chains), *before, ("ptr", b), ("i64", b_k), *sizes)
         return 0
 
@@ -88,7 +89,7 @@ def _define_fleeting(module: Module, target: Target, shape: Shape, chains: int) 
         row = f.load("ptr", "%a")
         sums = ("ptr", "%acc"), ("ptr", "%init"), ("ptr", row), ("i64", "%a_k")
         matrix = ("ptr", "%matrix"), ("i64", "%unit_stride")
-        sizes = ("i64", "%k"), ("i64", "%units"), ("i64", width)
+        sizes = ("i64", "%k"), ("i64", "%units"), ("i64", f.div("%size", lanes))
         f.call(turned.name(chains), *sums, *matrix, *sizes)
         return 0
 
@@ -169,7 +170,8 @@ class Panel:
         def packed() -> Int:
             most = self.shape.widths[0] * frame.v.lanes
             b = self._block(unit), f.min(size, most) if self.shape.pairs else size
-            sizes = (k, rows, f.div(size, frame.v.lanes))
+            left = f.sub(self.sizes[0], unit)
+            sizes = (k, rows, self.shape.halves(f, size, left, frame.v.lanes))
             frame.call_tile(self.shape.tile(self.chains), acc, init, a, b, sizes)
             return 0
 

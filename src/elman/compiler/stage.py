@@ -19,7 +19,7 @@ from .graph import PRODUCTS, Program, Stage, Store
 from .ir import Int
 from .panel import fleeting_in, panels_of
 from .plan import sums_of
-from .tile import add_up
+from .tile import add_up, store_whole, vectors_of
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,8 @@ class Stages:
             self.frame.f.either(fleeting_in(self.frame), "i64", alone, together)
 
     def _together(self, stage: Stage, spot: Spot, size: Int, regions: dict[Node, int]) -> None:
-        f, v, width = self.frame.f, self.frame.v, self.shape.widths[0]
+        f, v = self.frame.f, self.frame.v
+        kinds = vectors_of(v, 2 * self.shape.widths[0] - self.shape.half)
         sums: dict[Node, list[list[str]]] = {}
         for bundle in stage.bundles:
             operands = dict.fromkeys(p.args[0] for p in bundle)
@@ -184,24 +185,26 @@ class Stages:
             block = spot.unit, size
             factors = [self.panels[p].factor(block, rows[p.args[0]]) for p in bundle]
             first = self.panels[bundle[0]]
-            found = add_up(f, v, factors, first.sizes[2], width, first.chains)
+            found = add_up(f, kinds, factors, first.sizes[2], first.chains)
             sums.update(zip(bundle, found, strict=True))
         totals: dict[Node, list[str]] = {}
         for product in stage.products:
-            begun = [v.number(0.0)] * width
+            begun = [kind.number(0.0) for kind in kinds]
             for start in product.args[1:]:
                 if start in totals:
                     begun = totals.pop(start)
                 else:
                     base, _ = self.memory.start_of(start, spot)
-                    begun = [v.load(f.gep(v.dtype, base, w * v.lanes)) for w in range(width)]
+                    places = [f.gep(v.dtype, base, w * v.lanes) for w in range(len(kinds))]
+                    begun = [kind.load(at) for kind, at in zip(kinds, places, strict=True)]
             totals[product] = [
-                functools.reduce(v.add, chains, total)
-                for chains, total in zip(sums[product], begun, strict=True)
+                functools.reduce(kind.add, chains, total)
+                for kind, chains, total in zip(kinds, sums[product], begun, strict=True)
             ]
         for product, vectors in totals.items():
-            for w, vector in enumerate(vectors):
-                v.store(vector, f.gep(v.dtype, self.acc, regions[product] + w * v.lanes))
+            for w, (kind, vector) in enumerate(zip(kinds, vectors, strict=True)):
+                place = f.gep(v.dtype, self.acc, regions[product] + w * v.lanes)
+                store_whole(v, kind, vector, place)
 
     def _pointwise(
         self, level: int, stage: Stage, spot: Spot, regions: dict[Node, int], place: Int

@@ -14,6 +14,7 @@ one row (:func:`add_up`).
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,8 +25,8 @@ from .isa import ISA
 from .vector import Vector
 
 #: acc, stride of its rows; init, stride of its rows (0: one row for all); pointers to the rows
-#: of a, stride of k in a; b, stride of k in b; length of the sum; rows; vectors. Strides count
-#: elements.
+#: of a, stride of k in a; b, stride of k in b; length of the sum; rows; halves of vectors. Strides
+#: count elements.
 PARAMS = (
     ("ptr", "acc"),
     ("i64", "acc_row"),
@@ -37,7 +38,7 @@ PARAMS = (
     ("i64", "b_k"),
     ("i64", "k"),
     ("i64", "rows"),
-    ("i64", "width"),
+    ("i64", "halves"),
 )
 
 
@@ -54,26 +55,30 @@ class Shape:
     whole: bool = False  # a tile of one row has all units
     pairs: bool = False  # a row that is alone may have two blocks at once: it waits less for itself
 
+    half: bool = False  # of a result's last vector only half may be needed, and costs half
+
     @staticmethod
-    def many(isa: ISA, vectors: int, chains: int, pairs: bool = False) -> Shape:
+    def many(isa: ISA, vectors: int, chains: int, half: bool, pairs: bool = False) -> Shape:
         """The shape for products of many rows, whose results have so many vectors: as many
         accumulators as the registers hold."""
         widest = min(isa.vectors, vectors)
         rows = isa.accumulators // (chains * widest)
-        return Shape(max(1, min(rows, _TALLEST)), tuple(range(widest, 0, -1)), pairs=pairs)
+        widths = tuple(range(widest, 0, -1))
+        return Shape(max(1, min(rows, _TALLEST)), widths, pairs=pairs, half=half)
 
     @staticmethod
-    def single(isa: ISA, vectors: int, products: int) -> Shape:
+    def single(isa: ISA, vectors: int, products: int, half: bool) -> Shape:
         """The shape for one row, of which so many products are done at once: the result's vectors
         in equal blocks, with the least padding."""
         most = max(1, min(8, isa.accumulators // products, vectors))
         widths = range(most, most // 2, -1)
         width = min(widths, key=lambda width: -(-vectors // width) * width)
-        return Shape(1, (width,), width >= vectors)
+        whole = width >= vectors
+        return Shape(1, (width,), whole, half and whole)
 
     @property
     def name(self) -> str:
-        return f"{self.rows}x{'_'.join(map(str, self.widths))}"
+        return f"{self.rows}x{'_'.join(map(str, self.widths))}{'h' * self.half}"
 
     def tile(self, chains: int) -> str:
         """The name of the tile whose sums are cut into so many chains."""
@@ -105,6 +110,18 @@ class Shape:
         both = f.compare("eq", f.add(size, f.mul(after, lanes)), 2 * widest * lanes)
         return f.select(f.op(f"and i1 {alone}, {both}"), 2 * widest * lanes, size)
 
+    def halves(self, f: Function, size: Int, left: Int, lanes: int) -> Int:
+        """What a tile calculates of a block of ``size`` units, of which ``left`` there are, in
+        halves of vectors; a pair of blocks is calculated whole."""
+        every = f.div(size, lanes // 2)
+        if not self.half:
+            return every
+        spare = f.compare("sle", left, f.sub(size, lanes // 2))
+        if self.pairs:
+            single = f.compare("sle", size, self.widths[0] * lanes)
+            spare = f.op(f"and i1 {spare}, {single}")
+        return f.select(spare, f.sub(every, 1), every)
+
     @property
     def heights(self) -> tuple[int, ...]:
         """For how many rows there is a loop; other numbers are added up of these."""
@@ -117,16 +134,16 @@ def define(module: Module, isa: ISA, dtype: str, panel: str, shape: Shape, chain
     f = Function(module, shape.tile(chains), PARAMS)
     v = Vector(f, isa, dtype)
     leave = f.name("leave")
-    for width in shape.widths:
+    for halves in (2 * width - odd for width in shape.widths for odd in range(1 + shape.half)):
         here, after = f.name("width"), f.name("narrower")
-        f.do(f"br i1 {f.compare('eq', '%width', width)}, label %{here}, label %{after}")
+        f.do(f"br i1 {f.compare('eq', '%halves', halves)}, label %{here}, label %{after}")
         f.label(here)
-        other, cases = f.name("other"), {m: f.name(f"case{m}x{width}_") for m in shape.heights}
+        other, cases = f.name("other"), {m: f.name(f"case{m}x{halves}_") for m in shape.heights}
         table = " ".join(f"i64 {m}, label %{cases[m]}" for m in shape.heights)
         f.do(f"switch i64 %rows, label %{other} [ {table} ]")
         for m, label in cases.items():
             f.label(label)
-            _sum(f, v, panel, m, width, chains)
+            _sum(f, v, panel, m, halves, chains)
             f.do(f"br label %{leave}")
         f.label(other)
         if set(shape.heights) < set(range(1, shape.rows + 1)):
@@ -134,46 +151,57 @@ def define(module: Module, isa: ISA, dtype: str, panel: str, shape: Shape, chain
         f.do(f"br label %{leave}")
         f.label(after)
     if shape.pairs:
-        with f.when(f.compare("eq", "%width", 2 * shape.widths[0])):
-            _sum(f, v, panel, 1, shape.widths[0], chains, blocks=2)
+        with f.when(f.compare("eq", "%halves", 4 * shape.widths[0])):
+            _sum(f, v, panel, 1, 2 * shape.widths[0], chains, blocks=2)
     f.do(f"br label %{leave}")
     f.label(leave)
 
 
 def _split(f: Function, v: Vector, shape: Shape, chains: int) -> None:
     """Other numbers of rows: as many as there is a loop for, then the rest."""
-    acc, acc_row, init, init_row, a, *others, rows, width = f.params
+    acc, acc_row, init, init_row, a, *others, rows, halves = f.params
     part: Int = 1
     for m in reversed(shape.heights):
         part = f.select(f.compare("sge", rows, m), m, part)
     for first, count in ((0, part), (part, f.sub(rows, part))):
         sums = f.gep(v.dtype, acc, f.mul(first, acc_row)), acc_row
         begun = f.gep(v.dtype, init, f.mul(first, init_row)), init_row
-        values = *sums, *begun, f.gep("ptr", a, first), *others, count, width
+        values = *sums, *begun, f.gep("ptr", a, first), *others, count, halves
         given = zip(PARAMS, values, strict=True)
         f.call(shape.tile(chains), *((kind, value) for (kind, _), value in given))
 
 
 def _sum(
-    f: Function, v: Vector, panel: str, rows: int, width: int, chains: int, blocks: int = 1
+    f: Function, v: Vector, panel: str, rows: int, halves: int, chains: int, blocks: int = 1
 ) -> None:
-    """The loop over ``k`` for this many rows and vectors, from init to acc; of so many blocks of a
-    panel that lie behind one another."""
+    """The loop over ``k`` for this many rows and halves of vectors, from init to acc; of so many
+    blocks of a panel that lie behind one another."""
     acc, acc_row, init, init_row, a, a_k, b, b_k, k, _, _ = f.params
-    places = [(m, n * width * v.lanes) for m in range(rows) for n in range(blocks)]
+    kinds = vectors_of(v, halves)
+    places = [(m, n * len(kinds) * v.lanes) for m in range(rows) for n in range(blocks)]
     factors = [
         Factor(f.load("ptr", a, m), a_k, f.gep(panel, b, f.mul(k, unit)), b_k, panel)
         for m, unit in places
     ]
-    found = add_up(f, v, factors, k, width, chains)
+    found = add_up(f, kinds, factors, k, chains)
     for (m, unit), sums in zip(places, found, strict=True):
         start = f.gep(v.dtype, init, f.add(f.mul(init_row, m), unit))
         goal = f.gep(v.dtype, acc, f.add(f.mul(acc_row, m), unit))
-        for w, mine in enumerate(sums):
-            total = v.load(f.gep(v.dtype, start, w * v.lanes))
-            for chain in mine:
-                total = v.add(total, chain)
-            v.store(total, f.gep(v.dtype, goal, w * v.lanes))
+        for w, (mine, kind) in enumerate(zip(sums, kinds, strict=True)):
+            begun = kind.load(f.gep(v.dtype, start, w * v.lanes))
+            total = functools.reduce(kind.add, mine, begun)
+            store_whole(v, kind, total, f.gep(v.dtype, goal, w * v.lanes))
+
+
+def vectors_of(v: Vector, halves: int) -> list[Vector]:
+    """Arithmetic on each of a row's vectors, of which the last may be half one."""
+    return [v] * (halves // 2) + [v.half()] * (halves % 2)
+
+
+def store_whole(v: Vector, kind: Vector, value: str, place: str) -> None:
+    """Writes a whole vector, zeros above half one: what is written in parts is late when it is
+    read as a whole."""
+    v.store(value if kind is v else v.widened(value), place)
 
 
 @dataclass(frozen=True)
@@ -188,22 +216,21 @@ class Factor:
 
 
 def add_up(
-    f: Function, v: Vector, factors: Sequence[Factor], k: Int, width: int, chains: int
+    f: Function, kinds: Sequence[Vector], factors: Sequence[Factor], k: Int, chains: int
 ) -> list[list[list[str]]]:
     """One loop over ``k`` for several products: of each factor, of each vector, the chains."""
-    zero = v.number(0.0)
-    sums = [[[zero] * chains for _ in range(width)] for _ in factors]
+    sums = [[[kind.number(0.0)] * chains for kind in kinds] for _ in factors]
     block = f.div(k, chains)
     every = range(chains)
-    _accumulate(f, v, factors, sums, every, (0, block), block)
+    _accumulate(f, kinds, factors, sums, every, (0, block), block)
     if chains > 1:  # the remainder of the division goes to the last block
-        _accumulate(f, v, factors, sums, every[-1:], (f.mul(block, chains), k), 0)
+        _accumulate(f, kinds, factors, sums, every[-1:], (f.mul(block, chains), k), 0)
     return sums
 
 
 def _accumulate(
     f: Function,
-    v: Vector,
+    kinds: Sequence[Vector],
     factors: Sequence[Factor],
     sums: list[list[list[str]]],
     chains: Sequence[int],
@@ -212,26 +239,30 @@ def _accumulate(
 ) -> None:
     """Adds ``k`` of the span to some chains of the sums in place; chain ``c`` is ``c`` blocks
     ahead."""
-    places = [(p, w, c) for p, mine in enumerate(sums) for w in range(len(mine)) for c in chains]
+    places = [(p, w, c) for p in range(len(factors)) for w in range(len(kinds)) for c in chains]
+    v = kinds[0]
 
     def turn(index: Int, totals: list[str]) -> list[str]:
         total = dict(zip(places, totals, strict=True))
         for c in chains:
             position = f.add(index, f.mul(block, c))
-            scalars: dict[tuple[str, Int], str] = {}
+            scalars: dict[tuple[str, Int], list[str]] = {}
             columns: dict[tuple[str, Int], list[str]] = {}
             for p, factor in enumerate(factors):
                 row, matrix = (factor.a, factor.a_k), (factor.b, factor.b_k)
                 if matrix not in columns:
                     start = f.gep(factor.panel, factor.b, f.mul(position, factor.b_k))
-                    columns[matrix] = elements.load(v, factor.panel, start, len(sums[p]))
+                    columns[matrix] = elements.load(kinds, factor.panel, start)
                 if row not in scalars:
                     place = f.gep(v.dtype, factor.a, f.mul(position, factor.a_k))
-                    scalars[row] = v.broadcast(place)
-                for w, column in enumerate(columns[matrix]):
-                    total[p, w, c] = v.fma(scalars[row], column, total[p, w, c])
+                    wide = v.broadcast(place)
+                    scalars[row] = [wide if kind is v else v.lower(wide) for kind in kinds]
+                for w, kind in enumerate(kinds):
+                    before = total[p, w, c]
+                    total[p, w, c] = kind.fma(scalars[row][w], columns[matrix][w], before)
         return [total[place] for place in places]
 
-    found = f.carry(span, v.type, [sums[p][w][c] for p, w, c in places], turn)
+    types = [kinds[w].type for _, w, _ in places]
+    found = f.carry(span, types, [sums[p][w][c] for p, w, c in places], turn)
     for (p, w, c), total in zip(places, found, strict=True):
         sums[p][w][c] = total

@@ -67,7 +67,7 @@ def _define_sum(module: Module, isa: ISA, dtype: str) -> None:
             total = add(f.add(k, n), column, total)
         return [total]
 
-    (total,) = f.carry((start, whole), v.type, [v.number(0.0)], square_of, v.lanes)
+    (total,) = f.carry((start, whole), [v.type], [v.number(0.0)], square_of, v.lanes)
     v.store(total, sums)
     rest = f.sub(stop, whole)
     square, turned = (f.alloca(v.lanes * v.lanes, dtype) for _ in range(2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 
 from .ir import Function, Int
 from .isa import ISA
@@ -30,6 +31,24 @@ class Vector:
         self.type = f"<{self.lanes} x {dtype}>"
         self.int_type = f"<{self.lanes} x i{self.size * 8}>"
         self._suffix = f"v{self.lanes}f{self.size * 8}"
+
+    # -- half a vector
+
+    def half(self) -> Vector:
+        """Arithmetic on half as many elements."""
+        return Vector(self.f, replace(self.isa, bits=self.isa.bits // 2), self.dtype)
+
+    def lower(self, a: str) -> str:
+        """The lower half of a vector."""
+        mask = ", ".join(f"i32 {i}" for i in range(self.lanes // 2))
+        pair = f"{self.type} {a}, {self.type} poison"
+        return self.f.op(f"shufflevector {pair}, <{self.lanes // 2} x i32> <{mask}>")
+
+    def widened(self, half: str) -> str:
+        """Half a vector, and zeros above it."""
+        mask, kind = ", ".join(f"i32 {i}" for i in range(self.lanes)), self.half().type
+        pair = f"{kind} {half}, {kind} zeroinitializer"
+        return self.f.op(f"shufflevector {pair}, <{self.lanes} x i32> <{mask}>")
 
     # -- constants, broadcasts, memory
 
