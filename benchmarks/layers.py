@@ -106,13 +106,18 @@ def _line(name: str, row: dict[str, Any], machine: dict[str, Any] | None) -> lis
 def _means(mode: str, rows: Iterable[dict[str, Any]], machine: dict[str, Any] | None) -> str:
     mine = [row for row in rows if row["mode"] == mode]
     torchs = [(row, found.median) for row in mine if (found := over(row, TORCH, ELMAN))]
-    best = [found[1].median for row in mine if (found := best_of_others(row))]
+    best = [(row, found[1].median) for row in mine if (found := best_of_others(row))]
     if not torchs or not best:
         return ""
     means = (
         f"Geometric means, {mode}: {geometric_mean([x for _, x in torchs]):.2f} times as fast as "
-        f"torch.nn, {geometric_mean(best):.2f} times as fast as the best of all others."
+        f"torch.nn, {geometric_mean([x for _, x in best]):.2f} times as fast as the best of all "
+        "others"
     )
+    above = [x for row, x in best if not over(row, FLOOR, ELMAN)]
+    if 0 < len(above) < len(best):
+        means += f" ({geometric_mean(above):.2f} without the step whose floor is autograd alone)"
+    means += "."
     if machine is None:
         return means
     at_roof = geometric_mean([x * _below_roof(row, machine) for row, x in torchs])
