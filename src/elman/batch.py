@@ -12,7 +12,7 @@ from torch import Tensor
 from .cell import Step
 
 _PARTS = 16  # of a batch, at most: their number is a power of two
-_FEW, _MANY = 8, 12  # rows from which on there are two parts; rows of a part if there are more
+_FEW, _MANY = 4, 12  # rows from which on there are two parts; rows of a part if there are more
 _OVER_TIME = 128  # rows of a part, over all steps: as many are worth sums of their own
 
 
