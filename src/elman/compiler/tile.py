@@ -53,9 +53,8 @@ class Shape:
     rows: int
     widths: tuple[int, ...]
     whole: bool = False  # a tile of one row has all units
-    pairs: bool = False  # a row that is alone may have two blocks at once: it waits less for itself
-
     half: bool = False  # of a result's last vector only half may be needed, and costs half
+    pairs: bool = False  # a row that is alone may have two blocks at once: it waits less for itself
 
     @staticmethod
     def many(isa: ISA, vectors: int, chains: int, half: bool, pairs: bool = False) -> Shape:
@@ -64,7 +63,7 @@ class Shape:
         widest = min(isa.vectors, vectors)
         rows = isa.accumulators // (chains * widest)
         widths = tuple(range(widest, 0, -1))
-        return Shape(max(1, min(rows, _TALLEST)), widths, pairs=pairs, half=half)
+        return Shape(max(1, min(rows, _TALLEST)), widths, half=half, pairs=pairs)
 
     @staticmethod
     def single(isa: ISA, vectors: int, products: int, half: bool) -> Shape:
@@ -74,7 +73,7 @@ class Shape:
         widths = range(most, most // 2, -1)
         width = min(widths, key=lambda width: -(-vectors // width) * width)
         whole = width >= vectors
-        return Shape(1, (width,), whole, half and whole)
+        return Shape(1, (width,), whole, half=half and whole)
 
     @property
     def name(self) -> str:
