@@ -103,7 +103,6 @@ class Bound:
         self.spans = recompute.Spans(self.kernel, size) if several else None
         #: Whether the backward pass is given the output as it was.
         self.reads_output = self.kernel.plan.reads_output and self.spans is None
-        self._nothing: list[Tensor | None] = [None] * self.count  # is kept for some cells
         #: What the first state begins with where the call does not say.
         self._zeros = x.new_zeros(1, 1, projected).expand(self.count, rows.B, projected)
         self.size, self.work, self._known = size, self.kernel.work(rows.N, size), Known()
@@ -128,23 +127,21 @@ class Bound:
         """The output and the final states; also what is kept for the backward pass beside them."""
         x: Any = tensors[0]
         results = [x.new_empty(*shape) for shape in self.shapes]  # a tuple takes half as long again
-        if self._large:
-            fresh(results[0])
         kept: list[Tensor] = []
         if keep and self.spans is not None:
             for d, way in enumerate(rows.ways(self.count)):
                 kept += recompute.forward(self.spans, way, tensors, results, d)
             return results, kept
+        if keep and self.saved_size:
+            kept = [x.new_empty(self.saved_size) for _ in range(self.count)]
+        if self._large:
+            for written in (results[0], *kept):
+                fresh(written)
         threads = thread_count(self.work, self.pieces[keep])
-        every = [*tensors, *results]
         key = (keep, threads)
-        for run in self._known.find(key) or self._forward(key, rows, tensors, results):
-            saved = x.new_empty(self.saved_size) if keep and self.saved_size else None
-            if saved is not None and self._large:
-                fresh(saved)
-            run(rows, every, saved)
-            if saved is not None:
-                kept.append(saved)
+        every = [*tensors, *results, *kept, rows.counts, rows.offsets]
+        for run in self._known.find(key) or self._forward(key, rows, tensors, results, kept):
+            run(every)
         return results, kept
 
     def _forward(
@@ -153,9 +150,10 @@ class Bound:
         rows: Rows,
         tensors: Sequence[Tensor | None],
         results: Sequence[Tensor],
+        kept: Sequence[Tensor],
     ) -> list[Prepared]:
         ready = [
-            self.kernel.forward(way, self.size, tensors, results, *key, d, self.count)
+            self.kernel.forward(way, self.size, tensors, results, kept, *key, d, self.count)
             for d, way in enumerate(rows.ways(self.count))
         ]
         return self._known.keep(key, ready)
@@ -198,10 +196,10 @@ class Bound:
             return goals
         threads = thread_count(2 * self.work, rows.B)
         key = (threads, *needed, *[None if g is None else g.stride() for g in arrived])
-        ready = self._known.find(key) or self._backward(key, rows, tensors, arrived, goals, before)
-        every = (*tensors, *arrived, *goals, *before)
-        for run, saved in zip(ready, kept or self._nothing, strict=True):
-            run(rows, every, saved)
+        given = (tensors, arrived, goals, before, kept)
+        every = [*tensors, *arrived, *goals, *before, None, *kept, rows.counts, rows.offsets]
+        for run in self._known.find(key) or self._backward(key, rows, *given):
+            run(every)
         return goals
 
     def _before(
@@ -225,8 +223,9 @@ class Bound:
         arrived: Sequence[Tensor | None],
         goals: Sequence[Tensor | None],
         before: Sequence[Tensor],
+        kept: Sequence[Tensor],
     ) -> list[Prepared]:
-        given = (self.size, tensors, arrived, goals, before, key[0])
+        given = (self.size, tensors, arrived, goals, before, kept, key[0])
         ready = [
             self.kernel.backward(way, *given, d, self.count, add=d > 0)
             for d, way in enumerate(rows.ways(self.count))

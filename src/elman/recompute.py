@@ -34,13 +34,17 @@ class Spans:
     def forward(
         self, rows: Rows, tensors: Tensors, results: Sequence[Tensor], saved: Tensor | None = None
     ) -> None:
-        every, training = [*tensors, *results], saved is not None
+        kept = [] if saved is None else [saved]
+        every = [*tensors, *results, *kept, rows.counts, rows.offsets]
         threads = thread_count(self.kernel.work(rows.N, self.size), rows.B)
-        key = (rows[:3], rows.reverse, training, threads, *_strides(every))
+        key = (rows[:3], rows.reverse, threads, *_strides(every))
         run = self._known.find(key) or self._known.keep(
-            key, self.kernel.forward(rows, self.size, tensors, results, training, threads)
+            key,
+            self.kernel.forward(
+                rows, self.size, tensors, results, kept, saved is not None, threads
+            ),
         )
-        run(rows, every, saved)
+        run(every)
 
     def backward(
         self,
@@ -56,20 +60,21 @@ class Spans:
         add: bool,
         last: bool,
     ) -> None:
-        every = [*tensors, *gradients, *goals, *before, partials]
+        kept = [] if saved is None else [saved]
+        every = [*tensors, *gradients, *goals, *before, partials, *kept, rows.counts, rows.offsets]
         threads = thread_count(2 * self.kernel.work(rows.N, self.size), rows.B)
         key = (rows[:3], rows.reverse, threads, order, add, last, *_strides(every))
         run = self._known.find(key) or self._known.keep(
             key,
             self.kernel.backward(
-                *(rows, self.size, tensors, gradients, goals, before, threads),
+                *(rows, self.size, tensors, gradients, goals, before, kept, threads),
                 order=order,
                 partials=partials,
                 add=add,
                 last=last,
             ),
         )
-        run(rows, every, saved)
+        run(every)
 
 
 def _strides(tensors: Tensors) -> list[tuple[int, ...] | None]:

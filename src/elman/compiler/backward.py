@@ -9,6 +9,7 @@ product of each step into ``z``; from it, three kinds of sums follow that need n
 from __future__ import annotations
 
 from ..expr import Node
+from .entry import define_entry
 from .forward import read_given, walk_step
 from .frame import COMMON, Frame, define_helpers, extern, parameters
 from .graph import Store
@@ -74,7 +75,7 @@ def emit(plan: Plan, target: Target) -> Module:
 
 
 def _entry(module: Module, plan: Plan, target: Target) -> None:
-    frame = Frame(module, "elman_backward", target, slots(plan))
+    frame = Frame(module, "backward", target, slots(plan))
     f = frame.f
     for panel in panels_of(frame, plan.step, plan.backward).values():
         panel.fill()
@@ -88,6 +89,7 @@ def _entry(module: Module, plan: Plan, target: Target) -> None:
     with f.loop(0, last) as part:
         frame.put(own, {"part": part})
         f.call("add_part", ("ptr", own))
+    define_entry(module, "elman_backward", "backward")
 
 
 def _wanted(frame: Frame) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..cell import Step
 from ..expr import Node
+from .entry import define_entry
 from .frame import COMMON, Frame, define_helpers, extern, parameters
 from .graph import Program, Store
 from .ir import Int, Module
@@ -57,7 +58,7 @@ def _biases_of(start: Node) -> dict[str, str]:
 
 
 def _entry(module: Module, plan: Plan, program: Program, target: Target, training: bool) -> None:
-    frame = Frame(module, "elman_forward", target, slots(plan))
+    frame = Frame(module, "forward", target, slots(plan))
     f = frame.f
     with f.when(f.compare("eq", frame.slot("packed"), 0)):
         _pack(frame, plan, program)
@@ -66,6 +67,7 @@ def _entry(module: Module, plan: Plan, program: Program, target: Target, trainin
         with f.when(_cut(frame)), f.loop(0, frame.slot("B")) as row:
             _begin(frame, plan, memory, row)
     frame.region("forward_rows")
+    define_entry(module, "elman_forward", "forward")
 
 
 def _pack(frame: Frame, plan: Plan, program: Program) -> None:

@@ -41,7 +41,7 @@ class Frame:
     """A function ``void name(ptr args)`` whose argument is a table of 64-bit slots."""
 
     def __init__(self, module: Module, name: str, target: Target, slots: Sequence[str]) -> None:
-        self.f = Function(module, name, [("ptr", "args")], public=name.startswith("elman_"))
+        self.f = Function(module, name, [("ptr", "args")])
         self.module, self.target = module, target
         self.v = Vector(self.f, target.isa, target.dtype)
         self._slots = {slot: i for i, slot in enumerate(slots)}

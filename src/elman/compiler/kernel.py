@@ -39,10 +39,9 @@ class Kernel:
         self.form, plan = form, form.plan
         self.columns, self.products = len(plan.columns), len(plan.products)
         self.plan = plan
-        ahead, kept = forward.slots(plan), sizes.kept_slots(plan)
-        self.infer = Pass(ahead, kept, self._loader("infer", "elman_forward"))
-        self.train = Pass(ahead, kept, self._loader("train", "elman_forward"))
-        self.back = Pass(backward.slots(plan), kept, self._loader("backward", "elman_backward"))
+        self.infer = Pass(forward.slots(plan), self._loader("infer", "elman_forward"))
+        self.train = Pass(forward.slots(plan), self._loader("train", "elman_forward"))
+        self.back = Pass(backward.slots(plan), self._loader("backward", "elman_backward"))
         self.passes = {"infer": self.infer, "train": self.train, "backward": self.back}
 
     def _loader(self, which: str, name: str) -> Callable[[], tuple[Code, str]]:
@@ -75,17 +74,19 @@ class Kernel:
         size: Sizes,
         tensors: Sequence[Tensor | None],
         results: Sequence[Tensor],
+        kept: Sequence[Tensor],
         training: bool,
         threads: int,
         direction: int = 0,
         count: int = 1,
     ) -> Prepared:
-        """The forward pass of one direction: called with the tensors and the results, it writes
-        these, and in training what is kept."""
+        """The forward pass of one direction: called with the tensors, the results, and in training
+        what is kept of each direction, it writes the last two."""
         run = self.train if training else self.infer
-        every = [*tensors, *results]
+        every = [*tensors, *results, *kept, rows.counts, rows.offsets]
         places = [*self._given(every, direction, count)]
         places += self._ends("output", "hn", every, len(tensors), direction, count)
+        places += self._beside(rows, size, every, len(tensors) + len(results), direction)
         values, layout = sizes.forward(self.form, rows, size, threads, training)
         return run.prepare(every, places, values, layout, work=self.work(rows.N, size))
 
@@ -97,6 +98,7 @@ class Kernel:
         gradients: Sequence[Tensor | None],
         goals: Sequence[Tensor | None],
         before: Sequence[Tensor],
+        kept: Sequence[Tensor],
         threads: int,
         direction: int = 0,
         count: int = 1,
@@ -107,8 +109,8 @@ class Kernel:
         last: bool = True,
     ) -> Prepared:
         """The backward pass of one direction: called with the tensors, the gradients of the
-        results, the goals and what was before, it writes those goals that are not None, x's and the
-        weights' contiguous.
+        results, the goals, what was before and what was kept, it writes those goals that are not
+        None, x's and the weights' contiguous.
 
         Args:
             before: the output and the first state's initial values, if ``plan.reads_output``; the
@@ -116,10 +118,10 @@ class Kernel:
             add: x's and the inputs' are added to what is there, for the second direction.
             order: the call is a span of a longer one, whose weights' gradients have this order.
             partials: where their sums are kept between spans, zeros at first: for each part of the
-                rows as many numbers as :meth:`sums` says. A call is given it behind all others.
+                rows as many numbers as :meth:`sums` says. A call is given it before what was kept.
             last: no span follows, and the weights' gradients are written.
         """
-        every = [*tensors, *gradients, *goals, *before, partials]
+        every = [*tensors, *gradients, *goals, *before, partials, *kept, rows.counts, rows.offsets]
         run, x = self.back, tensors[0]
         assert x is not None
         states, first = len(tensors), len(tensors) + len(gradients)
@@ -127,7 +129,9 @@ class Kernel:
         places += self._ends("gout", "ghn", every, states, direction, count)
         places += self._goals(every, first, direction, count)
         places += self._before(before, first + len(goals), direction, count)
-        places.append(Place("partials.given", len(every) - 1, strided=False))
+        further = first + len(goals) + len(before)
+        places.append(Place("partials.given", further, strided=False))
+        places += self._beside(rows, size, every, further + 1, direction)
         mine = self.first_weight(direction)
         sums = self.sums(goals[mine : mine + len(self.plan.step.parameters)], x, size)
         order = order or rows.order()
@@ -209,6 +213,17 @@ class Kernel:
             yield Place("output", first, direction * units * output.itemsize)
             offset = direction * initial.stride(0) * initial.itemsize
             yield Place(f"h0.{self.plan.step.states[0]}", first + 1, offset)
+
+    def _beside(
+        self, rows: Rows, size: Sizes, every: Sequence[Tensor | None], first: int, direction: int
+    ) -> Iterator[Place]:
+        """The last tensors of a call: what is kept of each direction, if anything is, then the
+        tables of ragged rows."""
+        if len(every) > first + 2:
+            for slot, offset in sizes.kept(self.form, rows, size.units).items():
+                yield Place(slot, first + direction, offset, strided=False)
+        for number, slot in enumerate(("counts", "offsets"), len(every) - 2):
+            yield Place(slot, number, strided=False)
 
     def _goals(
         self, every: Sequence[Tensor | None], first: int, direction: int, count: int

@@ -89,12 +89,8 @@ def saved_size(form: Form, rows: Rows, units: int) -> int:
 def kept(form: Form, rows: Rows, units: int) -> dict[str, int]:
     """The parts of it: slot and offset in bytes of each kept state, then of all kept values."""
     size = (rows.N + rows.B) * units * form.dtype.itemsize
-    return {slot: i * size for i, slot in enumerate(kept_slots(form.plan))}
-
-
-def kept_slots(plan: Plan) -> list[str]:
-    """The slots of what is kept."""
-    return [*(f"saved.{name}" for name in plan.saved_states), "saved"]
+    slots = [*(f"saved.{name}" for name in form.plan.saved_states), "saved"]
+    return {slot: i * size for i, slot in enumerate(slots)}
 
 
 def _tile_of_units(form: Form) -> int:
@@ -151,7 +147,6 @@ def forward(
     products, columns = len(products_of(program)), len(plan.columns)
     values = _common(form, rows, sizes, threads, [f"h0.{name}" for name in plan.step.states])
     padded = values["Hp"]
-    values |= kept(form, rows, units) if training else {}
     if rows.T == 1 and forward_pass.can_cut_units(program, form.target):
         tile = _tile_of_units(form)
         unit_slice = max(1, -(-padded // tile // threads)) * tile
@@ -197,7 +192,6 @@ def backward(
     plan, size, bulk = form.plan, form.dtype.itemsize, form.target.bulk
     states, units = plan.step.states, sizes.units
     values = _common(form, rows, sizes, threads, ["gout", *(f"ghn.{name}" for name in states)])
-    values |= kept(form, rows, units)
     inner, padded, _ = padded_sizes(form, sizes)
     lanes, widest = form.target.isa.lanes(form.target.dtype), max(inner, padded)
     depth = max(32, min(256, _DEPTH_BYTES // (max(widest, 1) * size)))

@@ -1,25 +1,29 @@
 """How compiled passes are called: with a table of 64-bit slots.
 
 What depends on sizes and strides alone is prepared once for each set of them (:class:`Prepared`,
-which the caller keeps); a call copies it and fills in the addresses.
+which the caller keeps); a call brings the addresses, and native code puts them into a copy.
 """
 
 from __future__ import annotations
 
+import ctypes
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
+from struct import Struct
 from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor
 
-from ..batch import Rows
-from ..runtime.memory import new_block, scratch
+from ..runtime.memory import ALIGNMENT, new_block, scratch
 from ..runtime.threads import alone, came, parallel_address
 from .jit import LOCK, Code
 from .sizes import Layout
 
 _LIMIT = 64  # each has a table of about a kilobyte
+_SCRATCH, _FIRST = 1, 2  # of the numbers of a call: scratch memory, the first tensor
 _T = TypeVar("_T")
+_address = Tensor.data_ptr
 
 
 class Place(NamedTuple):
@@ -47,101 +51,89 @@ class Inner(NamedTuple):
 class Prepared:
     """A pass that is ready to be called: a table in which all but the addresses is filled in.
 
-    Behind the slots may lie further tables, which ``inner`` slots point to: at which place each
-    begins. ``places`` says where the address of which tensor goes, and how many bytes beyond.
+    Behind the slots may lie further tables, which slots point to. ``places`` says which number of
+    a call is added to what: scratch memory, the tensors of ``numbers`` in this order, and then, if
+    it is called on several threads, what :meth:`Pass.share` gives.
     """
 
     def __init__(
         self,
         run: Pass,
         table: array[int],
-        places: list[tuple[int, int, int]],
-        inner: list[tuple[int, int]],
+        places: Sequence[tuple[int, int]],
+        numbers: Sequence[int],
         nbytes: int,
         threads: int,
         work: float,
     ) -> None:
-        self._run, self._call, self._table = run, run.code.call, table
-        self._places, self._inner, self._bytes = places, inner, nbytes
+        self._run, self._call, self._bytes = run, run.code.call, nbytes
         self._parallel, self._threads, self._work = threads > 1, threads, work
+        self._tensors = itemgetter(*numbers)
+        if self._parallel:
+            after = _FIRST + len(numbers)
+            places = [*places, (run.at["threads"], after), (run.at["parallel"], after + 1)]
+        self._pack = Struct(f"{_FIRST + len(numbers) + 2 * self._parallel}q").pack
+        pairs = [number for pair in places for number in pair]
+        self._table = array("q", [len(table), len(table) + len(pairs), *table, *pairs])
+        self._address, _ = self._table.buffer_info()
 
-    def __call__(
-        self, rows: Rows, tensors: Sequence[Tensor | None], saved: Tensor | None = None
-    ) -> None:
-        """Runs the pass. ``saved`` is what is kept for the backward pass."""
-        table = self._table[:]
-        owner, address = scratch(self._bytes)
-        self._call(self._fill(table, address, rows, tensors, saved))
+    def __call__(self, tensors: Sequence[Tensor | None]) -> None:
+        """Runs the pass."""
+        owner, place = scratch(self._bytes)
+        given = self._tensors(tensors)
+        addresses = [*map(_address, given)]
+        if not all(addresses):
+            check_memory(given)
+        if self._parallel:
+            addresses += self._run.share(self._threads, self._work)
+        self._call(self._pack(self._address, place, *addresses))
+        if self._parallel:
+            self._run.note(place, addresses, self._work)
         del owner  # until here the code used it
-        if self._parallel:
-            self._run.note(table, self._work)
 
-    def _fill(
-        self,
-        table: array[int],
-        scratch_address: int,
-        rows: Rows,
-        tensors: Sequence[Tensor | None],
-        saved: Tensor | None = None,
-    ) -> int:
-        """Puts all addresses into a copy of the table; returns its own."""
-        run = self._run
-        table[run.scratch] = scratch_address
-        for at, number, offset in self._places:
-            tensor: Any = tensors[number]
-            table[at] = (tensor.data_ptr() or no_memory(tensor)) + offset
-        if saved is not None:
-            address = saved.data_ptr()
-            for at in run.kept:
-                table[at] += address
-        if self._parallel:
-            run.share(table, self._threads, self._work)
-        if rows.counts is not None and rows.offsets is not None:
-            table[run.at["counts"]] = rows.counts.data_ptr()
-            table[run.at["offsets"]] = rows.offsets.data_ptr()
-        address = table.buffer_info()[0]
-        for at, begin in self._inner:
-            table[at] = address + begin * table.itemsize
-        return address
-
-    def hold(self, rows: Rows, tensors: Sequence[Tensor | None]) -> Held:
+    def hold(self, tensors: Sequence[Tensor | None]) -> Held:
         """The pass for calls that keep all of their memory."""
-        return Held(self, rows, tensors)
+        return Held(self, tensors)
 
 
 class Held:
     """A forward pass that is called over and over with the same memory.
 
-    Its table stays filled in, its scratch memory is its own, and the weights that the first call
-    has packed there are what the others read.
+    Its numbers stay, its scratch memory is its own, and the weights that the first call has packed
+    there are what the others read.
     """
 
-    def __init__(self, prepared: Prepared, rows: Rows, tensors: Sequence[Tensor | None]) -> None:
-        run = prepared._run
-        self._tensors, self._call = tensors, prepared._call
+    def __init__(self, prepared: Prepared, tensors: Sequence[Tensor | None]) -> None:
+        run = self._run = prepared._run  # the code is alive as long as this
+        self._call, self._tensors = prepared._call, prepared._tensors(tensors)
         self._owner, place = new_block(prepared._bytes)
         self._table = prepared._table[:]
-        self._table[run.at["fleeting"]] = 0  # one step a call, but the panels stay
-        self._address = prepared._fill(self._table, place, rows, tensors)
-        self._at, self._packed, self._parallel = run.at, run.at["packed"], prepared._parallel
-        self._threads, self._work = prepared._threads, prepared._work
-        self._run = run  # the code is alive as long as this
+        self._slots = memoryview(self._table)[2:]
+        self._slots[run.at["fleeting"]] = 0  # one step a call, but the panels stay
+        self._at, self._packed = run.at, run.at["packed"]
+        self._parallel, self._threads = prepared._parallel, prepared._threads
+        self._work = prepared._work
+        addresses = map(_address, self._tensors)
+        self._numbers = array("q", [self._table.buffer_info()[0], place, *addresses])
+        self._numbers.extend((0, 0))
+        places = self._table[2 + self._table[0] :]
+        self._number = dict(zip(places[::2], places[1::2], strict=True))
+        self._address, _ = self._numbers.buffer_info()
 
     def point(self, slot: str, address: int, strides: tuple[int, ...]) -> None:
         """The next call finds a tensor from outside the layer there; ``strides`` are those of time,
         rows (left out if there is one row) and units."""
-        at, table = self._at[slot], self._table
-        table[at], table[at + 1], table[at + 2] = address, strides[0], strides[-2]
-        table[at + 3] = strides[-1]
+        at, slots = self._at[slot], self._slots
+        self._numbers[self._number[at]] = address
+        slots[at + 1], slots[at + 2], slots[at + 3] = strides[0], strides[-2], strides[-1]
 
     def __call__(self) -> None:
-        table = self._table
         if self._parallel:
-            self._run.share(table, self._threads, self._work)
+            self._numbers[-2:] = array("q", self._run.share(self._threads, self._work))
         self._call(self._address)
-        table[self._packed] = 1
+        self._slots[self._packed] = 1
         if self._parallel:
-            self._run.note(table, self._work)
+            self._run.note(self._numbers[_SCRATCH], self._numbers, self._work)
 
 
 class Known:
@@ -164,15 +156,9 @@ class Known:
 class Pass:
     """One compiled pass: its slots by name, its code, the calls it has been prepared for."""
 
-    def __init__(
-        self,
-        slots: Sequence[str],
-        kept: Sequence[str],
-        load_code: Callable[[], tuple[Code, str]],
-    ) -> None:
+    def __init__(self, slots: Sequence[str], load_code: Callable[[], tuple[Code, str]]) -> None:
         self.slots, self._load_code = slots, load_code
         self.at = {slot: i for i, slot in enumerate(slots)}
-        self.kept, self.scratch = [self.at[name] for name in kept], self.at["scratch"]
         self._code: Code | None = None
         self.origin = ""  # "disk" or "compiled", once it is loaded
 
@@ -184,16 +170,18 @@ class Pass:
                     self._code, self.origin = self._load_code()
         return self._code
 
-    def share(self, table: array[int], threads: int, work: float) -> None:
-        """Lends a call threads: as many as it is cut for, or none but the caller's own."""
-        table[self.at["parallel"]] = address = parallel_address()  # none in a forked child
-        table[self.at["threads"]] = threads if address and not alone(work) else 1
-        table[self.at["late"]] = 0
+    def share(self, threads: int, work: float) -> tuple[int, int]:
+        """The last numbers of a call that is cut for threads: how many it gets, or none but the
+        caller's own, and what lends them."""
+        address = parallel_address()  # none in a forked child
+        return threads if address and not alone(work) else 1, address
 
-    def note(self, table: array[int], work: float) -> None:
-        """Remembers whether all threads that were called came in time."""
-        if table[self.at["threads"]] > 1:
-            came(bool(table[self.at["late"]]), work)
+    def note(self, place: int, numbers: Sequence[int], work: float) -> None:
+        """Remembers whether all threads that were called came in time; ``place`` is where the code
+        has left its table."""
+        if numbers[-2] > 1:
+            late = ctypes.c_int64.from_address(place + 8 * self.at["late"])
+            came(bool(late.value), work)
 
     def prepare(
         self,
@@ -209,32 +197,45 @@ class Pass:
 
         A tensor that is None is all zeros: ``values`` has an address for it, the strides are none.
         """
-        threads = values["threads"]
-        values = values | layout.offsets
+        threads, values = values["threads"], values | layout.offsets
         table = array("q", [values.get(slot, 0) for slot in self.slots])
-        there, begins = [], []
+        numbers: dict[int, int] = {}  # by those of the tensors, those of the call
+        pairs: list[tuple[int, int]] = []
+
+        def place(at: int, number: int, offset: int) -> None:
+            table[at] = offset
+            pairs.append((at, numbers.setdefault(number, _FIRST + len(numbers))))
+
         for slot, number, offset, outside, strided in places:
             tensor, at = tensors[number], self.at[slot]
             if tensor is None:
                 continue
-            there.append((at, number, offset))
+            place(at, number, offset)
             strides = tensor.stride() if strided else ()
             if strided and outside:  # (T, B, H), (N, H), (B, H) or (D, B, H)
                 strides = (strides[0], strides[-2], strides[-1])
-            for place, stride in enumerate(strides, at + 1):
-                table[place] = stride
-        for slot, (numbers, addresses) in inner.items():
-            begins.append((self.at[slot], len(table)))
-            there += [(len(table) + at, number, offset) for at, number, offset in addresses]
-            table.extend(numbers)
-        return Prepared(self, table, there, begins, layout.bytes, threads, work)
+            for i, stride in enumerate(strides, at + 1):
+                table[i] = stride
+        for slot, (further, addresses) in inner.items():
+            begin = len(table)
+            table[self.at[slot]] = begin * table.itemsize
+            pairs.append((self.at[slot], _SCRATCH))
+            table.extend(further)
+            for at, number, offset in addresses:
+                place(begin + at, number, offset)
+        used = -(-len(table) * table.itemsize // ALIGNMENT) * ALIGNMENT
+        table[self.at["scratch"]] = used  # by the copy of this table
+        pairs.append((self.at["scratch"], _SCRATCH))
+        if threads > 1:
+            table[self.at["threads"]] = table[self.at["parallel"]] = 0
+        return Prepared(self, table, pairs, [*numbers], used + layout.bytes, threads, work)
 
 
-def no_memory(tensor: Tensor) -> int:
-    """The address of a tensor without memory: null if it has no elements either."""
-    if tensor.numel():
-        raise RuntimeError(
-            f"expected a tensor of shape {tuple(tensor.shape)} to have memory, got one whose "
-            "storage has been freed, or that never had any: give it memory before the call"
-        )
-    return 0
+def check_memory(tensors: Sequence[Tensor]) -> None:
+    """RuntimeError if there are tensors that have elements, but no memory."""
+    for tensor in tensors:
+        if tensor.numel() and not tensor.data_ptr():
+            raise RuntimeError(
+                f"expected a tensor of shape {tuple(tensor.shape)} to have memory, got one whose "
+                "storage has been freed, or that never had any: give it memory before the call"
+            )
