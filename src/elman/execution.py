@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
-from torch import Tensor, empty_like
+from torch import Tensor
 
 from . import recompute
 from .batch import Given, Rows
@@ -15,8 +15,9 @@ from .compiler.isa import ISA
 from .compiler.kernel import CALLS, kernel_for
 from .compiler.sizes import Sizes
 from .compiler.table import Known, Prepared
-from .paths import kernel_isa, ready_isa
+from .paths import kernel_isa, onlooker, readable, ready_isa
 from .runtime.memory import LARGE, fresh
+from .runtime.tensors import Alike, form_of, new_tensors
 from .runtime.threads import thread_count
 
 _LIMIT = 1024  # signatures that are remembered
@@ -80,6 +81,13 @@ def of_tensors(tensors: Sequence[Tensor | None]) -> list[Any]:
     ]
 
 
+class _Back(NamedTuple):
+    """What is known of backward passes of one kind."""
+
+    alike: Alike  # to the tensors that one was given
+    runs: list[Prepared]
+
+
 class Bound:
     """The kernels' passes for tensors of one signature."""
 
@@ -95,7 +103,6 @@ class Bound:
         x, _, _, weights = Given.of(step, tensors)
         units, projected = weights[0].sizes(step)
         self.step, self.count = step, len(weights)
-        self._contiguous = [t is not None and t.is_contiguous() for t in tensors]
         self._form, self._signature = (step, isa, in_segments, weight_dtype), of_tensors(tensors)
         size = Sizes(x.shape[-1], units, projected)
         self.kernel = kernel_for(step, x.dtype, isa, units, rows.B == 1, weight_dtype)
@@ -106,15 +113,19 @@ class Bound:
         #: What the first state begins with where the call does not say.
         self._zeros = x.new_zeros(1, 1, projected).expand(self.count, rows.B, projected)
         self.size, self.work, self._known = size, self.kernel.work(rows.N, size), Known()
-        #: Of the output and the final states.
-        self.shapes = [(*rows.lead, self.count * projected)]
-        self.shapes += [
+        self._backs: dict[Any, _Back] = {}
+        shapes = [(*rows.lead, self.count * projected)]
+        shapes += [
             (self.count, rows.B, projected if name == step.states[0] else units)
             for name in step.states
         ]
-        self.saved_size = self.kernel.saved_size(rows, units)
+        saved_size = self.kernel.saved_size(rows, units)
         self.pieces = [self.kernel.pieces(rows, units, training) for training in (False, True)]
-        most = max(self.saved_size, rows.N * max(self.count * projected, x.shape[-1]))
+        #: Of the output and the final states, of what is kept, and of the gradients.
+        self.results = [form_of(shape, x.dtype) for shape in shapes]
+        self.kept = [form_of((saved_size,), x.dtype)] * (self.count if saved_size else 0)
+        self._goals = [None if t is None else form_of(t.shape, t.dtype) for t in tensors]
+        most = max(saved_size, rows.N * max(self.count * projected, x.shape[-1]))
         self._large = most * x.itemsize >= LARGE  # some of what a call writes
 
     def takes(self, x: Tensor) -> bool:
@@ -125,15 +136,13 @@ class Bound:
         self, rows: Rows, tensors: Sequence[Tensor | None], keep: bool
     ) -> tuple[list[Tensor], list[Tensor]]:
         """The output and the final states; also what is kept for the backward pass beside them."""
-        x: Any = tensors[0]
-        results = [x.new_empty(*shape) for shape in self.shapes]  # a tuple takes half as long again
-        kept: list[Tensor] = []
+        results, kept = new_tensors(self.results), list[Tensor]()
         if keep and self.spans is not None:
             for d, way in enumerate(rows.ways(self.count)):
                 kept += recompute.forward(self.spans, way, tensors, results, d)
             return results, kept
-        if keep and self.saved_size:
-            kept = [x.new_empty(self.saved_size) for _ in range(self.count)]
+        if keep and self.kept:
+            kept = new_tensors(self.kept)
         if self._large:
             for written in (results[0], *kept):
                 fresh(written)
@@ -165,23 +174,31 @@ class Bound:
         output: Tensor | None,
         kept: Sequence[Tensor],
         arrived: Sequence[Tensor | None],
-        needed: Sequence[bool],
-    ) -> list[Tensor | None]:
-        """The gradients of the tensors; None for those not needed. ``arrived`` are those of the
-        results, ``tensors`` what was saved: somebody may have replaced their memory meanwhile.
-        ``output`` is None if it is not read, or no more what it was: then it is computed again."""
-        now = of_tensors(tensors)
-        if now != self._signature:
-            signature = (*self._form, *_of_rows(rows), *now)
-            bound: Bound = CALLS.get(signature) or _bind(signature, rows, tensors)
-            return bound.gradients(rows, tensors, output, kept, arrived, needed)
+        needed: tuple[bool, ...],
+    ) -> list[Tensor | None] | None:
+        """The gradients of the tensors, None for those not needed; None if what has ``arrived``,
+        the gradients of the results, is nothing that kernels read.
+
+        ``tensors`` is what was saved: somebody may have replaced their memory meanwhile. ``output``
+        is None if it is not read, or no more what it was: then it is computed again.
+        """
+        threads = thread_count(2 * self.work, rows.B)
+        kind, every = (threads, needed), [*tensors, *arrived, output]
+        known = self._backs.get(kind)
+        runs: list[Prepared] | None = None
+        if known is not None and known.alike(every) and not onlooker():
+            runs = known.runs
+        else:
+            arrived = [None if g is None else g.resolve_neg() for g in arrived]
+            if any(g is not None for g in arrived) and not readable(arrived):
+                return None
+            now = of_tensors(tensors)
+            if now != self._signature:
+                signature = (*self._form, *_of_rows(rows), *now)
+                bound: Bound = CALLS.get(signature) or _bind(signature, rows, tensors)
+                return bound.gradients(rows, tensors, output, kept, arrived, needed)
         before = self._before(rows, tensors, output) if self.reads_output else ()
-        every: Any = zip(tensors, needed, self._contiguous, strict=True)
-        # Contiguous whatever the tensor is; the first form takes half the time of the second.
-        goals = [
-            None if t is None or not wanted else empty_like(t) if plain else t.new_empty(t.shape)
-            for t, wanted, plain in every
-        ]
+        goals = new_tensors([f if n else None for f, n in zip(self._goals, needed, strict=True)])
         if self._large and goals[0] is not None:
             fresh(goals[0])
         if not self.kernel.plan.complete:  # the formula reads something that has no gradient
@@ -194,11 +211,15 @@ class Bound:
                 began = kept[d * states : (d + 1) * states]
                 recompute.backward(self.spans, way, tensors, began, arrived, goals, d)
             return goals
-        threads = thread_count(2 * self.work, rows.B)
-        key = (threads, *needed, *[None if g is None else g.stride() for g in arrived])
-        given = (tensors, arrived, goals, before, kept)
+        if runs is None:
+            strides = [None if g is None else g.stride() for g in arrived]
+            key = (*kind, *strides)
+            runs = self._known.find(key) or self._backward(
+                key, rows, tensors, arrived, goals, before, kept
+            )
+            self._backs[kind] = _Back(Alike([*tensors, *arrived, output]), runs)
         every = [*tensors, *arrived, *goals, *before, None, *kept, rows.counts, rows.offsets]
-        for run in self._known.find(key) or self._backward(key, rows, *given):
+        for run in runs:
             run(every)
         return goals
 

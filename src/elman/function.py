@@ -18,7 +18,7 @@ from . import operators, reference
 from .batch import Given, Rows, Weights
 from .cell import Step
 from .execution import Bound, bind
-from .paths import arithmetic, readable
+from .paths import arithmetic
 from .runtime.memory import SMALL
 
 
@@ -120,15 +120,14 @@ class _Recurrence(torch.autograd.Function):
         tensors, output, kept = saved[:count], None, saved[count:]
         if changes is not None:
             output, kept = (None if changes._version else kept[0]), kept[1:]
-        needed, graph = ctx.needs_input_grad[2:], torch.is_grad_enabled()
-        arrived = [None if g is None else g.resolve_neg() for g in gradients]
-        if any(g is not None for g in arrived) and (graph or not readable(arrived)):
+        needed, graph, found = ctx.needs_input_grad[2:], torch.is_grad_enabled(), None
+        if not graph or all(g is None for g in gradients):
+            found = bound.gradients(rows, tensors, output, kept, gradients, needed)
+        if found is None:
             step = bound.step
             given = Given.of(step, tensors)
             with torch.enable_grad():
-                found = reference.gradients(step, rows, given, arrived, needed, create_graph=graph)
-        else:
-            found = bound.gradients(rows, tensors, output, kept, arrived, needed)
+                found = reference.gradients(step, rows, given, gradients, needed, graph)
         return None, None, *found
 
 

@@ -130,16 +130,19 @@ def _backward(
     _, rows, given, bound = _unpack(formula, tensors, present)
     if bound is None:
         return [torch.zeros_like(t) for t, n in zip(tensors, needed, strict=True) if n]
-    sizes = [bound.saved_size] * bound.count
+    sizes = [math.prod(form.shape) for form in bound.kept] or [0] * bound.count
     if bound.reads_output:
-        sizes.insert(0, math.prod(bound.shapes[0]))
+        sizes.insert(0, math.prod(bound.results[0].shape))
     given_sizes, shapes = [k.numel() for k in kept], [tuple(g.shape) for g in gradients]
-    if given_sizes != sizes or shapes != bound.shapes:
+    if given_sizes != sizes or shapes != [form.shape for form in bound.results]:
         raise RuntimeError("elman::recur_backward: these tensors are not of the forward pass")
     output, saved = (kept[0], kept[1:]) if bound.reads_output else (None, kept)
     asked = iter(needed)
-    wanted = [here and next(asked) for here in present]
-    found = bound.gradients(rows, given.flat(), output, saved, gradients, wanted)
+    wanted = tuple([here and next(asked) for here in present])
+    kept = saved if bound.kept else ()
+    found = bound.gradients(rows, given.flat(), output, kept, gradients, wanted)
+    if found is None:
+        raise RuntimeError("elman::recur_backward: no kernel can read these gradients")
     return [g for g in found if g is not None]
 
 

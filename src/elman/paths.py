@@ -17,6 +17,10 @@ from .compiler.isa import ISA
 from .compiler.kernel import DTYPES
 from .errors import PathError
 
+# Names of their own: in every call, each lookup counts.
+_peek_functorch = torch._C._functorch.peek_interpreter_stack
+_tracing_state = torch._C._get_tracing_state
+_count_modes = torch._C._len_torch_dispatch_stack
 _is_batched = torch._C._functorch.is_legacy_batchedtensor  # by grad(is_grads_batched=True)
 _PLAIN = (Tensor, torch.nn.Parameter)
 PATHS = ("auto", "kernel", "reference")
@@ -95,15 +99,15 @@ def _no_isa() -> str:
     return jit.obstacle()
 
 
-def _onlooker() -> str:
+def onlooker() -> str:
     """Who else follows the operations of this thread, in words: a kernel has none to follow."""
-    if torch._C._functorch.peek_interpreter_stack() is not None:
+    if _peek_functorch() is not None:
         return "a functorch transform differentiates or vectorises the reference"
     if forward_ad._current_level >= 0:
         return "forward-mode derivatives are taken of the reference"
-    if torch._C._get_tracing_state() is not None:
+    if _tracing_state() is not None:
         return "torch.jit.trace records the reference"
-    if torch._C._len_torch_dispatch_stack() > 0:
+    if _count_modes() > 0:
         return "a dispatch mode follows the operations of the reference"
     return ""
 
@@ -140,7 +144,7 @@ def arithmetic(tensors: Sequence[Tensor | None]) -> torch.dtype | None:
 
 def readable(gradients: Sequence[Tensor | None]) -> bool:
     """Whether a kernel can read gradients: plain tensors with memory, and no transform at work."""
-    if _onlooker() or unfit(gradients):
+    if onlooker() or unfit(gradients):
         return False
     for g in gradients:  # noqa: SIM110 - a generator takes twice as long
         if g is not None and (g._is_zerotensor() or _is_batched(g)):
@@ -150,7 +154,7 @@ def readable(gradients: Sequence[Tensor | None]) -> bool:
 
 def ready_isa() -> ISA | None:
     """The instruction set that kernels run with here and now, if they can read the tensors."""
-    if _path.get() == "reference" or _onlooker():
+    if _path.get() == "reference" or onlooker():
         return None
     return current_isa()
 
@@ -183,4 +187,4 @@ def obstacle(tensors: Sequence[Tensor | None]) -> str:
         return "set_path('reference')"
     if current_isa() is None:
         return _no_isa()
-    return _onlooker() or unfit(tensors)
+    return onlooker() or unfit(tensors)

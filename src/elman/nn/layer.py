@@ -32,8 +32,7 @@ class Layer(RNNBase):
         held = self._held(step)
         every = held[0] if len(held) == 1 else [t for mine in held for t in mine]
         sizes = (self.input_size, self.hidden_size, self.proj_size)
-        key = known.signature((step, *sizes, layers, two, self.batch_first), input, hx, every)
-        found = known.find(key)
+        found, key = known.find((step, *sizes, layers, two, self.batch_first), input, hx, every)
         if found is None:
             call, x, initial = self._read(step, input, hx, held)
             bounds: list[Bound | None] = [None] * layers

@@ -158,12 +158,11 @@ class Recurrent(OfCell):
         owner, step, L, D = type(self).__name__, self._step(), self.num_layers, self.directions
         held = self._held(step)
         every = held[0] if len(held) == 1 else [t for mine in held for t in mine]
-        key = None
+        found, key = None, None
         if lengths is None and inputs is None and not (hx is None and self.learn_initial):
             module = (step, self.input_size, self.hidden_size, self.proj_size, L, D)
             options = (self.batch_first, self.recompute)
-            key = known.signature(module + options, input, hx, every)
-        found = known.find(key)
+            found, key = known.find(module + options, input, hx, every)
         some, further = None, []
         if found is None:
             call, x, initial, first = self._read(step, input, hx, held)

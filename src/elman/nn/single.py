@@ -64,8 +64,7 @@ def run_step(
         remember: whether it is known from then on.
     """
     step: Step = module[0]
-    key = known.signature(module, input, hx, held) if remember else None
-    found = known.find(key)
+    found, key = known.find(module, input, hx, held) if remember else (None, None)
     bounds: list[Bound | None] = [None]
     states: Sequence[Tensor | None]
     inputs: Sequence[Tensor] = ()

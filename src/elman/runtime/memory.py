@@ -92,3 +92,8 @@ def set_poison(on: bool) -> None:
     """Fill every later block with 0xFF, NaN in every float format: what is read unset shows."""
     global _poison
     _poison = on
+
+
+def poisoned() -> bool:
+    """Whether memory that is about to be written is filled with NaN."""
+    return _poison
