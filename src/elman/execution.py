@@ -17,7 +17,7 @@ from .compiler.sizes import Sizes
 from .compiler.table import Known, Prepared
 from .paths import kernel_isa, onlooker, readable, ready_isa
 from .runtime.memory import LARGE, fresh
-from .runtime.tensors import Alike, form_of, new_tensors
+from .runtime.tensors import Alike, Form, form_of, new_tensors
 from .runtime.threads import thread_count
 
 _LIMIT = 1024  # signatures that are remembered
@@ -85,6 +85,7 @@ class _Back(NamedTuple):
     """What is known of backward passes of one kind."""
 
     alike: Alike  # to the tensors that one was given
+    goals: list[Form | None]
     runs: list[Prepared]
 
 
@@ -182,13 +183,9 @@ class Bound:
         ``tensors`` is what was saved: somebody may have replaced their memory meanwhile. ``output``
         is None if it is not read, or no more what it was: then it is computed again.
         """
-        threads = thread_count(2 * self.work, rows.B)
-        kind, every = (threads, needed), [*tensors, *arrived, output]
-        known = self._backs.get(kind)
-        runs: list[Prepared] | None = None
-        if known is not None and known.alike(every) and not onlooker():
-            runs = known.runs
-        else:
+        kind = (thread_count(2 * self.work, rows.B), needed)
+        back = self._backs.get(kind)
+        if back is None or not back.alike([*tensors, *arrived, output]) or onlooker():
             arrived = [None if g is None else g.resolve_neg() for g in arrived]
             if any(g is not None for g in arrived) and not readable(arrived):
                 return None
@@ -197,8 +194,8 @@ class Bound:
                 signature = (*self._form, *_of_rows(rows), *now)
                 bound: Bound = CALLS.get(signature) or _bind(signature, rows, tensors)
                 return bound.gradients(rows, tensors, output, kept, arrived, needed)
-        before = self._before(rows, tensors, output) if self.reads_output else ()
-        goals = new_tensors([f if n else None for f, n in zip(self._goals, needed, strict=True)])
+            back = self._backs[kind] = self._back(kind, rows, tensors, output, kept, arrived)
+        goals = new_tensors(back.goals)
         if self._large and goals[0] is not None:
             fresh(goals[0])
         if not self.kernel.plan.complete:  # the formula reads something that has no gradient
@@ -211,17 +208,36 @@ class Bound:
                 began = kept[d * states : (d + 1) * states]
                 recompute.backward(self.spans, way, tensors, began, arrived, goals, d)
             return goals
-        if runs is None:
-            strides = [None if g is None else g.stride() for g in arrived]
-            key = (*kind, *strides)
-            runs = self._known.find(key) or self._backward(
-                key, rows, tensors, arrived, goals, before, kept
-            )
-            self._backs[kind] = _Back(Alike([*tensors, *arrived, output]), runs)
+        before = self._before(rows, tensors, output) if self.reads_output else ()
         every = [*tensors, *arrived, *goals, *before, None, *kept, rows.counts, rows.offsets]
-        for run in runs:
+        for run in back.runs:
             run(every)
         return goals
+
+    def _back(
+        self,
+        kind: tuple[int, tuple[bool, ...]],
+        rows: Rows,
+        tensors: Sequence[Tensor | None],
+        output: Tensor | None,
+        kept: Sequence[Tensor],
+        arrived: Sequence[Tensor | None],
+    ) -> _Back:
+        threads, needed = kind
+        forms = [form if n else None for form, n in zip(self._goals, needed, strict=True)]
+        key = (*kind, *[None if g is None else g.stride() for g in arrived])
+        runs: list[Prepared] = []
+        if self.spans is None:
+            before = self._before(rows, tensors, output) if self.reads_output else ()
+            given = (self.size, tensors, arrived, new_tensors(forms), before, kept, threads)
+            runs = self._known.find(key) or self._known.keep(
+                key,
+                [
+                    self.kernel.backward(way, *given, d, self.count, add=d > 0)
+                    for d, way in enumerate(rows.ways(self.count))
+                ],
+            )
+        return _Back(Alike([*tensors, *arrived, output]), forms, runs)
 
     def _before(
         self, rows: Rows, tensors: Sequence[Tensor | None], output: Tensor | None
@@ -235,23 +251,6 @@ class Bound:
         elif first.stride(-1) != 1:
             first = first.contiguous()
         return output.contiguous(), first
-
-    def _backward(
-        self,
-        key: tuple[Any, ...],
-        rows: Rows,
-        tensors: Sequence[Tensor | None],
-        arrived: Sequence[Tensor | None],
-        goals: Sequence[Tensor | None],
-        before: Sequence[Tensor],
-        kept: Sequence[Tensor],
-    ) -> list[Prepared]:
-        given = (self.size, tensors, arrived, goals, before, kept, key[0])
-        ready = [
-            self.kernel.backward(way, *given, d, self.count, add=d > 0)
-            for d, way in enumerate(rows.ways(self.count))
-        ]
-        return self._known.keep(key, ready)
 
 
 def _check_shapes(step: Step, rows: Rows, tensors: Sequence[Tensor | None]) -> None:
