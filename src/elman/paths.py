@@ -156,7 +156,7 @@ def ready_isa() -> ISA | None:
     """The instruction set that kernels run with here and now, if they can read the tensors."""
     if _path.get() == "reference" or onlooker():
         return None
-    return current_isa()
+    return _forced_isa.get() or _own_isa()
 
 
 def kernel_isa(tensors: Sequence[Tensor | None]) -> ISA | None:

@@ -32,10 +32,12 @@ class Call(NamedTuple):
             return x.unsqueeze(1)
         return x.transpose(0, 1) if self.batch_first else x
 
-    def arrange_states(self, hx: Any, count: int) -> list[Tensor | None]:
+    def arrange_states(self, hx: Any, count: int) -> Sequence[Tensor | None]:
         """The initial states of padded rows, which ``hx`` holds, each as ``(L*D, B, H)``."""
+        if hx is None:
+            return [None] * count
         given = states_of(hx, count)
-        return [*given] if self.batched else [s if s is None else s.unsqueeze(1) for s in given]
+        return given if self.batched else [s if s is None else s.unsqueeze(1) for s in given]
 
     def restore(self, output: Tensor) -> Tensor | PackedSequence:
         """The output in the form of the input."""
@@ -50,11 +52,11 @@ class Call(NamedTuple):
             return output.squeeze(1)
         return output.transpose(0, 1) if self.batch_first else output
 
-    def restore_state(self, state: Tensor) -> Tensor:
-        """A final state ``(L*D, B, H)`` in the order of the caller's rows."""
+    def restore_states(self, states: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Final states ``(L*D, B, H)`` in the order of the caller's rows."""
         if self.packed is not None and self.packed.unsorted_indices is not None:
-            return state.index_select(1, self.packed.unsorted_indices)
-        return state if self.batched else state.squeeze(1)
+            return [s.index_select(1, self.packed.unsorted_indices) for s in states]
+        return states if self.batched else [s.squeeze(1) for s in states]
 
     def order_state(self, owner: str, name: str, state: Tensor) -> Tensor:
         """An initial state in the order of the rows, with a batch dimension."""

@@ -46,8 +46,8 @@ class Layer(RNNBase):
         x, finals = stack.run(step, call.rows, x, parts, held, bounds, dropout)
         if found is None:
             known.keep(key, call, bounds)
-        results = tuple([call.restore_state(s) for s in stack.join(finals)])
-        return call.restore(x), results if len(results) > 1 else results[0]
+        results = call.restore_states(stack.join(finals))
+        return call.restore(x), tuple(results) if len(results) > 1 else results[0]
 
     def _held(self, step: Step) -> list[list[Any]]:
         """The weights that the module holds now, whatever put them there: for each layer and
@@ -55,7 +55,10 @@ class Layer(RNNBase):
         plain: Any = self._parameters  # a parametrized weight is not there but an attribute
         every = []
         for names in self._all_weights:
-            held = [plain[name] if name in plain else getattr(self, name) for name in names]
+            try:
+                held = [*map(plain.__getitem__, names)]
+            except KeyError:
+                held = [getattr(self, name) for name in names]
             if len(names) + 2 == len(step.parameters):
                 held[2:2] = (None, None)  # there are no biases
             every.append(held)

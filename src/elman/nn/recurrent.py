@@ -280,13 +280,12 @@ class Recurrent(OfCell):
 
     def _results(self, finals: Sequence[Sequence[Tensor]], call: arguments.Call) -> Any:
         """The final states in the form of ``hx``."""
-        results: tuple[Any, ...]
+        results: Sequence[Any]
         if isinstance(self.hidden_size, int):
-            results = tuple([call.restore_state(s) for s in stack.join(finals)])
+            results = call.restore_states(stack.join(finals))
         else:
-            by_state = zip(*finals, strict=True)
-            results = tuple([call.restore_state(s) for s in parts] for parts in by_state)
-        return results if len(results) > 1 else results[0]
+            results = [[*call.restore_states(parts)] for parts in zip(*finals, strict=True)]
+        return tuple(results) if len(results) > 1 else results[0]
 
     def extra_repr(self) -> str:
         return self._shown(
