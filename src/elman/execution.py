@@ -151,7 +151,7 @@ class Bound:
         key = (keep, threads)
         every = [*tensors, *results, *kept, rows.counts, rows.offsets]
         for run in self._known.find(key) or self._forward(key, rows, tensors, results, kept):
-            run(every)
+            run.run(every)
         return results, kept
 
     def _forward(
@@ -185,7 +185,7 @@ class Bound:
         """
         kind = (thread_count(2 * self.work, rows.B), needed)
         back = self._backs.get(kind)
-        if back is None or not back.alike([*tensors, *arrived, output]) or onlooker():
+        if back is None or not back.alike.to([*tensors, *arrived, output]) or onlooker():
             arrived = [None if g is None else g.resolve_neg() for g in arrived]
             if any(g is not None for g in arrived) and not readable(arrived):
                 return None
@@ -211,7 +211,7 @@ class Bound:
         before = self._before(rows, tensors, output) if self.reads_output else ()
         every = [*tensors, *arrived, *goals, *before, None, *kept, rows.counts, rows.offsets]
         for run in back.runs:
-            run(every)
+            run.run(every)
         return goals
 
     def _back(

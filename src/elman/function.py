@@ -98,6 +98,11 @@ def _requires_grad(tensors: Sequence[Tensor | None]) -> bool:
 class _Recurrence(torch.autograd.Function):
     """The kernels' forward and backward pass.
 
+    The backward pass reads the states from the output, which callers may change in place, as they
+    may torch.nn's: what was changed is computed once more then. Autograd, which would refuse it, is
+    not asked: the output is kept detached, and carries the version that the caller's changes count;
+    a large one is saved under a version of its own, and what carries the caller's has no memory.
+
     The gradient is the reference's where it is differentiated itself, and where the gradient
     that arrives is nothing that a kernel can read (a batch of them, under a transform).
     """
@@ -106,20 +111,25 @@ class _Recurrence(torch.autograd.Function):
     def forward(ctx: Any, bound: Bound, rows: Rows, *tensors: Tensor | None) -> Any:
         ctx.set_materialize_grads(False)
         results, kept = bound.run(rows, tensors, keep=True)
-        changes = None
+        output, large = None, False
         if bound.reads_output:
-            changes = _changes(results[0])
-            kept = [results[0].data, *kept]
-        ctx.call = bound, rows, len(tensors), changes
+            output = results[0].detach()
+            large = output.nbytes > SMALL
+            if large:  # autograd frees what it saved, the context lives as long as the graph
+                kept, output.data = [results[0].data, *kept], _NOTHING
+        ctx.call = bound, rows, len(tensors), output, large
         ctx.save_for_backward(*tensors, *kept)
         return tuple(results)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        saved, (bound, rows, count, changes) = ctx.saved_tensors, ctx.call
-        tensors, output, kept = saved[:count], None, saved[count:]
-        if changes is not None:
-            output, kept = (None if changes._version else kept[0]), kept[1:]
+        saved, (bound, rows, count, output, large) = ctx.saved_tensors, ctx.call
+        tensors, kept = saved[:count], saved[count:]
+        changed = output is not None and output._version
+        if large:
+            output, kept = kept[0], kept[1:]
+        if changed:
+            output = None
         needed, graph, found = ctx.needs_input_grad[2:], torch.is_grad_enabled(), None
         if not graph or all(g is None for g in gradients):
             found = bound.gradients(rows, tensors, output, kept, gradients, needed)
@@ -131,21 +141,10 @@ class _Recurrence(torch.autograd.Function):
         return None, None, *found
 
 
-def _changes(output: Tensor) -> Tensor:
-    """A tensor whose version is that of a new output: how often it was changed.
-
-    The backward pass reads the states from the output, which callers may change in place, as they
-    may torch.nn's: what was changed is computed once more then. Autograd, which would refuse it,
-    saves the output under a version of its own.
-    """
-    changes = output.detach()
-    if output.nbytes > SMALL:  # autograd frees what it saved, this lives as long as the graph
-        changes.data = _NOTHING
-    return changes
-
-
 _NOTHING = torch.empty(0, device="cpu")
 
 
 #: What `Function.apply` calls once it has looked for functorch, as `bind` does too.
 _apply = super(torch.autograd.Function, _Recurrence).apply
+#: And what autograd calls, which would look for the other ways of defining a gradient first.
+_Recurrence._backward_cls.apply = _Recurrence.backward  # type: ignore[attr-defined]

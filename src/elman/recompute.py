@@ -44,7 +44,7 @@ class Spans:
                 rows, self.size, tensors, results, kept, saved is not None, threads
             ),
         )
-        run(every)
+        run.run(every)
 
     def backward(
         self,
@@ -74,7 +74,7 @@ class Spans:
                 last=last,
             ),
         )
-        run(every)
+        run.run(every)
 
 
 def _strides(tensors: Tensors) -> list[tuple[int, ...] | None]:

@@ -77,8 +77,8 @@ class Prepared:
         self._table = array("q", [len(table), len(table) + len(pairs), *table, *pairs])
         self._address, _ = self._table.buffer_info()
 
-    def __call__(self, tensors: Sequence[Tensor | None]) -> None:
-        """Runs the pass."""
+    def run(self, tensors: Sequence[Tensor | None]) -> None:
+        """Runs the pass. (As ``__call__`` it would take longer.)"""
         owner, place = scratch(self._bytes)
         given = self._tensors(tensors)
         addresses = [*map(_address, given)]

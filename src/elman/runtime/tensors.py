@@ -60,10 +60,17 @@ class Alike:
         none = {"dynamic_dims_sizes": None, "dynamic_dims_strides": None}
         self._check = _Guards(*given, **none).check
 
-    def __call__(self, tensors: Sequence[Any]) -> bool:
-        """``tensors`` are as many as those that this was made of."""
+    def to(self, tensors: Sequence[Any]) -> bool:
+        """The answer for as many tensors as those that this was made of."""
         for i in self._absent:
             if tensors[i] is not None:
                 return False
-        alike: bool = self._check(*self._there(tensors))
+        there = self._there(tensors)
+        try:
+            for tensor in there:
+                if tensor.is_nested:  # has no strides: PyTorch's check would end the process
+                    return False
+        except AttributeError:  # no tensor
+            return False
+        alike: bool = self._check(*there)
         return alike
