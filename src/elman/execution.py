@@ -114,7 +114,7 @@ class Bound:
         #: What the first state begins with where the call does not say.
         self._zeros = x.new_zeros(1, 1, projected).expand(self.count, rows.B, projected)
         self.size, self.work, self._known = size, self.kernel.work(rows.N, size), Known()
-        self._backs: dict[Any, _Back] = {}
+        self._backs = Known()
         shapes = [(*rows.lead, self.count * projected)]
         shapes += [
             (self.count, rows.B, projected if name == step.states[0] else units)
@@ -184,7 +184,7 @@ class Bound:
         is None if it is not read, or no more what it was: then it is computed again.
         """
         kind = (thread_count(2 * self.work, rows.B), needed)
-        back = self._backs.get(kind)
+        back = self._backs.find(kind)
         if back is None or not back.alike.to([*tensors, *arrived, output]) or onlooker():
             arrived = [None if g is None else g.resolve_neg() for g in arrived]
             if any(g is not None for g in arrived) and not readable(arrived):
@@ -194,7 +194,7 @@ class Bound:
                 signature = (*self._form, *_of_rows(rows), *now)
                 bound: Bound = CALLS.get(signature) or _bind(signature, rows, tensors)
                 return bound.gradients(rows, tensors, output, kept, arrived, needed)
-            back = self._backs[kind] = self._back(kind, rows, tensors, output, kept, arrived)
+            back = self._backs.keep(kind, self._back(kind, rows, tensors, output, kept, arrived))
         goals = new_tensors(back.goals)
         if self._large and goals[0] is not None:
             fresh(goals[0])

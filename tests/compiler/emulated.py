@@ -1,5 +1,6 @@
 """Kernels for AArch64 that qemu runs on this process's memory, as if this process ran them."""
 
+import ctypes
 import functools
 import itertools
 import shutil
@@ -65,9 +66,11 @@ class Code:
     def __init__(self, command: list[str]) -> None:
         self._command = command
 
-    def call(self, table: int) -> None:
-        """Runs the kernel with the address of its table. RuntimeError if it cannot go on."""
-        command = [*self._command, f"{table:x}", *_writable()]
+    def call(self, numbers: int | bytes) -> None:
+        """Runs the kernel with the address of its numbers. RuntimeError if it cannot go on."""
+        if isinstance(numbers, bytes):
+            numbers = ctypes.cast(numbers, ctypes.c_void_p).value or 0
+        command = [*self._command, f"{numbers:x}", *_writable()]
         with open("/proc/self/mem", "r+b", buffering=0) as memory:
             for _ in range(_ATTEMPTS):
                 done = subprocess.run(command, stdin=memory, capture_output=True, text=True)
