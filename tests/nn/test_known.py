@@ -60,6 +60,7 @@ BAD: dict[str, Callable[..., Call]] = {
     "input of other features": lambda m, x, hx: (m, x[..., :-1], hx),
     "no tensor": lambda m, x, hx: (m, x.tolist(), hx),
     "sparse input": lambda m, x, hx: (m, x.to_sparse(), hx),
+    "nested state": lambda m, x, hx: (m, x, nested(hx)),
     "state of fewer rows": lambda m, x, hx: (m, x, cut_rows(hx)),
     "state in a list too much": lambda m, x, hx: (m, x, [hx, hx, hx]),
     "another input_size": widen,
@@ -76,6 +77,12 @@ CHANGED: dict[str, Callable[..., Call]] = {
 
 def cut_rows(hx: Any) -> Any:
     return tuple(h[..., :-1, :] for h in hx) if isinstance(hx, tuple) else hx[..., :-1, :]
+
+
+def nested(hx: Any) -> Any:
+    if isinstance(hx, tuple):
+        return (hx[0], nested(hx[1]))
+    return torch.nested.as_nested_tensor([hx, hx])
 
 
 def doubled(hx: Any) -> Any:

@@ -49,28 +49,39 @@ class Alike:
 
     They have the same types, dtypes, devices, shapes and strides, and all else by which PyTorch
     chooses an implementation is the same: whether they are dense, negated, batched or of inference
-    mode, and which modes and transforms are at work. Where one is None, it is None; two are there
-    at least. If one tensor has two places, the answer is no.
+    mode, and which modes and transforms are at work. Where one is None, it is None, and if one has
+    two places, it has both. One at least is there.
     """
 
     def __init__(self, tensors: Sequence[Tensor | None]) -> None:
-        self._absent = [i for i, t in enumerate(tensors) if t is None]
-        self._there = itemgetter(*(i for i, t in enumerate(tensors) if t is not None))
-        given = self._there(tensors)
+        places: dict[int, list[int]] = {}
+        for i, t in enumerate(tensors):
+            if t is not None:
+                places.setdefault(id(t), []).append(i)
+        #: Where None is, and where a tensor is again, with its first place: PyTorch's check takes
+        #: each tensor once.
+        self._others: list[tuple[int, int | None]] = [
+            *((i, None) for i, t in enumerate(tensors) if t is None),
+            *((i, mine[0]) for mine in places.values() for i in mine[1:]),
+        ]
+        first = [mine[0] for mine in places.values()]
+        self._once = (
+            itemgetter(*first) if len(first) > 1 else itemgetter(slice(first[0], first[0] + 1))
+        )
         none = {"dynamic_dims_sizes": None, "dynamic_dims_strides": None}
-        self._check = _Guards(*given, **none).check
+        self._check = _Guards(*self._once(tensors), **none).check
 
     def to(self, tensors: Sequence[Any]) -> bool:
         """The answer for as many tensors as those that this was made of."""
-        for i in self._absent:
-            if tensors[i] is not None:
+        for i, first in self._others:
+            if tensors[i] is not (None if first is None else tensors[first]):
                 return False
-        there = self._there(tensors)
+        once = self._once(tensors)
         try:
-            for tensor in there:
+            for tensor in once:
                 if tensor.is_nested:  # has no strides: PyTorch's check would end the process
                     return False
         except AttributeError:  # no tensor
             return False
-        alike: bool = self._check(*there)
+        alike: bool = self._check(*once)
         return alike
