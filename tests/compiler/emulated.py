@@ -68,9 +68,10 @@ class Code:
 
     def call(self, numbers: int | bytes) -> None:
         """Runs the kernel with the address of its numbers. RuntimeError if it cannot go on."""
-        if isinstance(numbers, bytes):
-            numbers = ctypes.cast(numbers, ctypes.c_void_p).value or 0
-        command = [*self._command, f"{numbers:x}", *_writable()]
+        where = numbers  # as long as they are held
+        if isinstance(where, bytes):
+            where = ctypes.cast(where, ctypes.c_void_p).value or 0
+        command = [*self._command, f"{where:x}", *_writable()]
         with open("/proc/self/mem", "r+b", buffering=0) as memory:
             for _ in range(_ATTEMPTS):
                 done = subprocess.run(command, stdin=memory, capture_output=True, text=True)
