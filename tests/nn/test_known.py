@@ -122,6 +122,7 @@ def test_the_second_call_is_known(kind, monkeypatch):
     assert all(call is not None for call, _ in found)
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 @pytest.mark.parametrize("change", BAD.values(), ids=BAD.keys())
 @each(KINDS)
 def test_bad_calls_are_refused_as_at_first(kind, change, unknown):
