@@ -26,7 +26,7 @@ settings.load_profile("elman")
 
 @pytest.fixture(scope="session", autouse=True)
 def _poisoned_scratch() -> Iterator[None]:
-    """Scratch memory of the kernels starts as NaN."""
+    """What kernels work in and write to starts as NaN: scratch memory, results, gradients."""
     from elman.runtime.memory import set_poison
 
     set_poison(True)
@@ -36,7 +36,7 @@ def _poisoned_scratch() -> Iterator[None]:
 
 @pytest.fixture
 def poisoned_tensors() -> Iterator[None]:
-    """What torch calls uninitialised starts as NaN: results, gradients, saved values."""
+    """What torch's operators call uninitialised starts as NaN."""
     assert torch.utils.deterministic.fill_uninitialized_memory
     # The public function also imports the whole of torch.compile, which takes seconds.
     torch._C._set_deterministic_algorithms(True)
