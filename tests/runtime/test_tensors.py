@@ -107,6 +107,7 @@ def test_new_tensors_are_poisoned_as_scratch_memory_is(on: bool) -> None:
         del made[:]  # what is new then was zero
         (new,) = new_tensors([form_of((1000,), torch.float32)])
         assert bool(new.isnan().all()) == on
+        assert new._version == 0
     finally:
         set_poison(True)
 

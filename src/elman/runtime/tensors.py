@@ -39,7 +39,7 @@ def new_tensors(forms: Sequence[Form | None]) -> list[Any]:
     if memory.poisoned():
         for tensor in made:
             if tensor is not None:
-                tensor.fill_(torch.nan)
+                tensor.data.fill_(torch.nan)  # which counts as no change of the tensor
     return made
 
 
