@@ -302,10 +302,7 @@ def _inputs(module: Module, plan: Plan, target: Target) -> None:
     total = f.load("i64", f.gep("i64", frame.buffer("starts"), steps))
     goals = f.gep("ptr", frame.buffer("lists"), f.mul(frame.slot("most"), len(lists(plan))))
 
-    def block(left: Int) -> Int:
-        return f.mul(shape.width(f, left, v.lanes), v.lanes)
-
-    with f.blocks(padded, block) as (unit, count):
+    with shape.blocks(f, padded, v.lanes) as (unit, count):
         for panel in panels:
             panel.refill(unit, count)
         with f.loop(0, total, shape.rows) as row:

@@ -306,12 +306,9 @@ def _project(
     packed = f.op(f"xor i1 {fleeting_in(frame)}, true")
     alone = f.op(f"and i1 {f.compare('eq', total, 1)}, {packed}")
 
-    def block(left: Int) -> Int:
-        return shape.block(f, left, lanes, alone)
-
     for column, panel in enumerate(_panels_x(frame, plan)):
         base = f.mul(padded, column)
-        with f.blocks(units[1], block, units[0]) as (unit, count):
+        with shape.blocks(f, units[1], lanes, units[0], alone) as (unit, count):
             u = f.add(base, unit)
             panel.refill(unit, count)
             with f.loop(0, total, shape.rows) as row:

@@ -100,9 +100,6 @@ def _define_add_up(module: Module, target: Target, slots: Sequence[str], z_colum
     segments = f.div(f.add(f.sub(stop, j), f.sub(length, 1)), length)
     starts = frame.buffer("starts")
 
-    def block(left: Int) -> Int:
-        return f.mul(shape.width(f, left, v.lanes), v.lanes)
-
     with f.loop(0, segments) as i:
         step = f.mul(f.sub(f.sub(segments, 1), i), length)
         start = f.load("i64", f.gep("i64", starts, step))
@@ -131,7 +128,7 @@ def _define_add_up(module: Module, target: Target, slots: Sequence[str], z_colum
             with f.loop(frame.slot("matrices"), frame.slot("tasks")) as job:
                 given = _entry_of(frame, "jobs", JOB, job)
                 goal = frame.at(sums, given["sum"])
-                with f.blocks(given["padded"], block) as (unit, count):
+                with shape.blocks(f, given["padded"], v.lanes) as (unit, count):
                     z = frame.at(z_at(frame, z_columns, begin, given["column"]), unit)
                     acc = frame.at(goal, unit)
                     init = f.op(f"select i1 {empty}, ptr {frame.pointer('zeros')}, ptr {acc}")
@@ -167,9 +164,6 @@ def _matrix(
         length = f.add(f.mul(depth, shape.rows), v.lanes)
         return frame.at(strips, (f.div(m, shape.rows), length))
 
-    def block(left: Int) -> Int:
-        return f.mul(shape.width(f, left, v.lanes), v.lanes)
-
     with f.loop(0, k) as i, f.loop(0, inputs, shape.rows) as m:
         z = frame.at(z_at(frame, z_columns, f.add(begin, i), given["column"]), m)
         for column in range(0, shape.rows, v.lanes):
@@ -178,7 +172,7 @@ def _matrix(
         rows = f.min(f.sub(inputs, m), shape.rows)
         with f.loop(0, rows) as r:
             f.store("ptr", frame.at(strip_of(m), r), f.gep("ptr", pointers, r))
-        with f.blocks(padded, block) as (unit, count):
+        with shape.blocks(f, padded, v.lanes) as (unit, count):
             acc = frame.at(goal, (m, padded), unit)
             init = f.op(f"select i1 {fresh}, ptr {frame.pointer('zeros')}, ptr {acc}")
             halves = shape.halves(f, count, f.sub(given["units"], unit), v.lanes)
@@ -226,10 +220,7 @@ def _define_gather_panel(module: Module, target: Target) -> None:
     v = Vector(f, target.isa, target.dtype)
     panel, rows, stride, units, padded, k = f.params
 
-    def size(left: Int) -> Int:
-        return f.mul(shape.width(f, left, v.lanes), v.lanes)
-
-    with f.blocks(padded, size) as (unit, count):
+    with shape.blocks(f, padded, v.lanes) as (unit, count):
         base = f.gep(v.dtype, panel, f.mul(unit, k))
         with f.loop(0, k) as i:
             source = f.load("ptr", f.gep("ptr", rows, i))

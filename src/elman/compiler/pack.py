@@ -3,7 +3,7 @@ another, padded with zeros, so that a tile reads one stream."""
 
 from __future__ import annotations
 
-from .ir import Function, Int, Module
+from .ir import Function, Module
 from .target import Target
 from .tile import Shape
 from .vector import Vector
@@ -26,10 +26,7 @@ def define(module: Module, target: Target, shape: Shape) -> None:
     dtype, lanes = v.dtype, v.lanes
     copied, turned = (f.compare("eq", stride, 1) for stride in (unit_stride, k_stride))
 
-    def size(left: Int) -> Int:
-        return f.mul(shape.width(f, left, lanes), lanes)
-
-    with f.blocks(padded, size) as (unit, count), f.loop(0, count, lanes) as u:
+    with shape.blocks(f, padded, lanes) as (unit, count), f.loop(0, count, lanes) as u:
         first = f.add(unit, u)
         left = f.min(f.sub(units, first), lanes)
         goal = f.add(f.mul(unit, k), u)

@@ -130,10 +130,8 @@ class Panel:
         """Packs a slice of units block by block: as it is, then narrower."""
         f, frame, k = self.frame.f, self.frame, self.sizes[2]
 
-        def block(left: Int) -> Int:
-            return f.mul(self.shape.width(f, left, frame.v.lanes), frame.v.lanes)
-
-        with f.blocks(f.add(first, size), block, first) as (unit, count):
+        stop, lanes = f.add(first, size), frame.v.lanes
+        with self.shape.blocks(f, stop, lanes, first) as (unit, count):
             packed = frame.buffer("block")
             self._pack(packed, unit, count)
             goal = self._block(unit)

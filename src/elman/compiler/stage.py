@@ -77,9 +77,6 @@ class Stages:
                 for value in stage.sums:
                     self._sum(value, each)
 
-        def block(left: Int) -> Int:
-            return f.mul(shape.width(f, left, v.lanes), v.lanes)
-
         for space in ("H", "P"):
             part = Stage(
                 stage.sums,
@@ -90,7 +87,7 @@ class Stages:
                 continue
             begin, end = units or (0, self.frame.padded(space))
             regions = self._regions(part)
-            with f.blocks(end, block, begin) as (unit, size):
+            with shape.blocks(f, end, v.lanes, begin) as (unit, size):
                 if not self.frame.target.single:
                     self._refill(part, unit, size)
                 with f.loop(first, last, shape.rows) as row:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from . import elements
@@ -88,7 +89,7 @@ class Shape:
         whole = self.widths[-1] * lanes
         return math.ceil(units / whole) * whole
 
-    def width(self, f: Function, left: Int, lanes: int) -> Int:
+    def _width(self, f: Function, left: Int, lanes: int) -> Int:
         """How many vectors the next tile of a row takes if so many units are left: blocks as equal
         as can be, since a narrow one loads more than it multiplies."""
         most, *narrower = self.widths
@@ -98,14 +99,20 @@ class Shape:
         blocks = f.div(f.add(vectors, most - 1), most)
         return f.div(f.add(vectors, f.sub(blocks, 1)), blocks)
 
-    def block(self, f: Function, left: Int, lanes: int, alone: str) -> Int:
-        """How many units the next tile takes if so many are left; if its row is ``alone``, perhaps
-        two of the widest blocks."""
+    def blocks(
+        self, f: Function, stop: Int, lanes: int, start: Int = 0, alone: str = ""
+    ) -> AbstractContextManager[tuple[Int, Int]]:
+        """A loop over the units of a row by blocks, as tiles take them: the first, how many. If the
+        row is ``alone`` (a condition), two of the widest blocks may be one."""
+        return f.blocks(stop, lambda left: self._block(f, left, lanes, alone), start)
+
+    def _block(self, f: Function, left: Int, lanes: int, alone: str) -> Int:
+        """How many units the next tile takes if so many are left."""
         widest = self.widths[0]
-        size = f.mul(self.width(f, left, lanes), lanes)
-        if not self.pairs:
+        size = f.mul(self._width(f, left, lanes), lanes)
+        if not self.pairs or not alone:
             return size
-        after = self.width(f, f.max(f.sub(left, widest * lanes), lanes), lanes)
+        after = self._width(f, f.max(f.sub(left, widest * lanes), lanes), lanes)
         both = f.compare("eq", f.add(size, f.mul(after, lanes)), 2 * widest * lanes)
         return f.select(f.op(f"and i1 {alone}, {both}"), 2 * widest * lanes, size)
 
