@@ -20,10 +20,10 @@ from .target import Target
 from .tile import Factor, Shape
 
 #: A matrix from some unit on: address, strides of units and k, units that there are; the memory
-#: that its block is packed into, units of the block, length of the sum; rows of the batch.
+#: that its block is packed into, units of the block, length of the sum.
 _MATRIX = (
     *(("ptr", "matrix"), ("i64", "unit_stride"), ("i64", "k_stride"), ("i64", "units")),
-    *(("ptr", "panel"), ("i64", "size"), ("i64", "k"), ("i64", "B")),
+    *(("ptr", "panel"), ("i64", "size"), ("i64", "k")),
 )
 _TILE = tile.PARAMS[:6]  # acc, init and a, with their strides
 
@@ -54,7 +54,7 @@ def _turned(f: Function, target: Target) -> str:
     """Whether one row is multiplied with squares of the matrix, see ``turned``."""
     if not target.single:
         return "false"
-    return f.op(f"and i1 {f.compare('eq', '%B', 1)}, {f.compare('eq', '%k_stride', 1)}")
+    return f.compare("eq", "%k_stride", 1)
 
 
 def _define_refill(module: Module, target: Target, shape: Shape) -> None:
@@ -196,7 +196,7 @@ class Panel:
         f, slice_ = self.frame.f, self.frame.slot("unit.slice")
         left = f.sub(self.sizes[0], unit)
         memory = self._block(f.mul(f.div(unit, slice_), slice_))
-        values = matrix, *self.strides, left, memory, size, self.sizes[2], self.frame.slot("B")
+        values = matrix, *self.strides, left, memory, size, self.sizes[2]
         return [(kind, value) for (kind, _), value in zip(_MATRIX, values, strict=True)]
 
 
