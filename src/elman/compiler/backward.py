@@ -302,11 +302,12 @@ def _inputs(module: Module, plan: Plan, target: Target) -> None:
     total = f.load("i64", f.gep("i64", frame.buffer("starts"), steps))
     goals = f.gep("ptr", frame.buffer("lists"), f.mul(frame.slot("most"), len(lists(plan))))
 
+    tall = shape.height(f, total)
     with shape.blocks(f, padded, v.lanes) as (unit, count):
         for panel in panels:
             panel.refill(unit, count)
-        with f.loop(0, total, shape.rows) as row:
-            rows = f.min(f.sub(total, row), shape.rows)
+        with f.loop(0, total, tall) as row:
+            rows = f.min(f.sub(total, row), tall)
             for i, column in enumerate(plan.z_x.values()):
                 with f.loop(0, rows) as m:
                     z = z_at(frame, len(plan.z), f.add(row, m), column)

@@ -306,18 +306,19 @@ def _project(
     packed = f.op(f"xor i1 {fleeting_in(frame)}, true")
     alone = f.op(f"and i1 {f.compare('eq', total, 1)}, {packed}")
 
+    tall = shape.height(f, total)
     for column, panel in enumerate(_panels_x(frame, plan)):
         base = f.mul(padded, column)
         with shape.blocks(f, units[1], lanes, units[0], alone) as (unit, count):
             u = f.add(base, unit)
             panel.refill(unit, count)
-            with f.loop(0, total, shape.rows) as row:
+            with f.loop(0, total, tall) as row:
                 panel.multiply(
                     (unit, count),
                     (frame.at(projected, (row, width), u), width),
                     (frame.at(frame.buffer("starts"), u), 0),
                     (f.gep("ptr", pointers, row), frame.slot("x.u")),
-                    f.min(f.sub(total, row), shape.rows),
+                    f.min(f.sub(total, row), tall),
                 )
 
 

@@ -133,6 +133,11 @@ class Function:
     def max(self, a: Int, b: Int) -> Int:
         return self.select(self.compare("sgt", a, b), a, b)
 
+    def equal(self, total: Int, most: Int) -> Int:
+        """The size of parts of a total that are as equal as can be, none larger than ``most``."""
+        parts = self.max(self.div(self.add(total, self.sub(most, 1)), most), 1)
+        return self.div(self.add(total, self.sub(parts, 1)), parts)
+
     def compare(self, how: str, a: Int, b: Int) -> str:
         if isinstance(a, int) and isinstance(b, int):
             return str(_COMPARE[how](a, b)).lower()

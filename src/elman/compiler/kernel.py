@@ -287,8 +287,9 @@ def target_of(plan: Plan, dtype: str, panel: str, isa: ISA, units: int, single: 
     if single:
         step = Shape.single(isa, vectors, counts[-1], half)
     else:
-        step = Shape.many(isa, vectors, max(c for _, c in cut), half)
-    bulk = Shape.many(isa, isa.vectors, 1, half, pairs=single)
+        projected = plan.step.output_space != "H"
+        step = Shape.many(isa, vectors, max(c for _, c in cut), half, projected)
+    bulk = Shape.many(isa, vectors, 1, half, True, pairs=single)
     return Target(isa, dtype, panel, single, step, bulk, cut)
 
 

@@ -81,12 +81,6 @@ def _entry_of(frame: Frame, table: str, kinds: Sequence[str], index: Int) -> dic
     }
 
 
-def _equal(f: Function, total: Int, most: Int) -> Int:
-    """The size of parts of a total that are as equal as can be, none larger than ``most``."""
-    parts = f.max(f.div(f.add(total, f.sub(most, 1)), most), 1)
-    return f.div(f.add(total, f.sub(parts, 1)), parts)
-
-
 def _define_add_up(module: Module, target: Target, slots: Sequence[str], z_columns: int) -> None:
     """Adds the segments of a chunk to all sums of its part, the last segment first."""
     frame = Frame(module, "add_up", target, slots)
@@ -105,7 +99,7 @@ def _define_add_up(module: Module, target: Target, slots: Sequence[str], z_colum
         start = f.load("i64", f.gep("i64", starts, step))
         after = f.min(f.add(step, length), f.sub(stop, j))
         end = f.load("i64", f.gep("i64", starts, after))
-        size = _equal(f, f.sub(end, start), depth)
+        size = f.equal(f.sub(end, start), depth)
         with f.loop(start, end, size) as begin:
             k = f.min(f.sub(end, begin), size)
             empty = f.compare("eq", f.load("i64", summed), 0)

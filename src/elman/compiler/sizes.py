@@ -93,9 +93,10 @@ def kept(form: Form, rows: Rows, units: int) -> dict[str, int]:
     return {slot: i * size for i, slot in enumerate(slots)}
 
 
-def _tile_of_units(form: Form) -> int:
-    """Units of the narrowest tile."""
-    return form.target.step.widths[-1] * form.target.isa.lanes(form.target.dtype)
+def _slice_of_units(form: Form, units: int, slices: int) -> int:
+    """The units of a slice, if those of a row are cut into so many, or fewer."""
+    lanes = form.target.isa.lanes(form.target.dtype)
+    return form.target.step.slice_of(padded_units(form, units) // lanes, slices) * lanes
 
 
 def pieces(form: Form, rows: Rows, units: int, training: bool) -> int:
@@ -103,7 +104,8 @@ def pieces(form: Form, rows: Rows, units: int, training: bool) -> int:
     program = form.plan.train if training else form.plan.infer
     if rows.T > 1 or not forward_pass.can_cut_units(program, form.target):
         return rows.B
-    return max(rows.B, padded_units(form, units) // _tile_of_units(form))
+    padded = padded_units(form, units)
+    return max(rows.B, -(-padded // _slice_of_units(form, units, padded)))
 
 
 def _common(
@@ -148,8 +150,7 @@ def forward(
     values = _common(form, rows, sizes, threads, [f"h0.{name}" for name in plan.step.states])
     padded = values["Hp"]
     if rows.T == 1 and forward_pass.can_cut_units(program, form.target):
-        tile = _tile_of_units(form)
-        unit_slice = max(1, -(-padded // tile // threads)) * tile
+        unit_slice = _slice_of_units(form, units, threads)
         count = max(1, -(-padded // unit_slice))
         # Each weight is read once, by one thread, and packed by it if at all.
         values |= {"slices": count, "slice": rows.B, "fleeting": 1}

@@ -86,12 +86,13 @@ class Stages:
             if not part.products and not part.stores:
                 continue
             begin, end = units or (0, self.frame.padded(space))
+            tall = shape.height(f, f.sub(last, first))
             regions = self._regions(part)
             with shape.blocks(f, end, v.lanes, begin) as (unit, size):
                 if not self.frame.target.single:
                     self._refill(part, unit, size)
-                with f.loop(first, last, shape.rows) as row:
-                    rows = f.min(f.sub(last, row), shape.rows)
+                with f.loop(first, last, tall) as row:
+                    rows = f.min(f.sub(last, row), tall)
                     if self.frame.target.single:
                         self._one_row(part, Spot(row, unit), size, regions)
                     else:
@@ -174,7 +175,7 @@ class Stages:
 
     def _together(self, stage: Stage, spot: Spot, size: Int, regions: dict[Node, int]) -> None:
         f, v = self.frame.f, self.frame.v
-        kinds = vectors_of(v, 2 * self.shape.widths[0] - self.shape.half)
+        kinds = vectors_of(v, 2 * self.shape.widths[0] - bool(self.shape.half))
         sums: dict[Node, list[list[str]]] = {}
         for bundle in stage.bundles:
             operands = dict.fromkeys(p.args[0] for p in bundle)

@@ -54,17 +54,21 @@ class Shape:
     rows: int
     widths: tuple[int, ...]
     whole: bool = False  # a tile of one row has all units
-    half: bool = False  # of a result's last vector only half may be needed, and costs half
+    half: int = 0  # in a last block of so many vectors half of one may do, and costs half; 0: none
     pairs: bool = False  # a row that is alone may have two blocks at once: it waits less for itself
 
     @staticmethod
-    def many(isa: ISA, vectors: int, chains: int, half: bool, pairs: bool = False) -> Shape:
-        """The shape for products of many rows, whose results have so many vectors: as many
-        accumulators as the registers hold."""
-        widest = min(isa.vectors, vectors)
-        rows = isa.accumulators // (chains * widest)
-        widths = tuple(range(widest, 0, -1))
-        return Shape(max(1, min(rows, _TALLEST)), widths, half=half, pairs=pairs)
+    def many(
+        isa: ISA, vectors: int, chains: int, half: bool, any_width: bool, pairs: bool = False
+    ) -> Shape:
+        """The shape for products of many rows: as many accumulators as the registers hold. Their
+        results have so many vectors, of the last of which half may do, or others of any width."""
+        blocks = _blocks(vectors, isa.vectors)
+        widths = range(isa.vectors, 0, -1) if any_width else dict.fromkeys(blocks)
+        rows = isa.accumulators // (chains * max(widths))
+        return Shape(
+            max(1, min(rows, _TALLEST)), tuple(widths), half=blocks[-1] if half else 0, pairs=pairs
+        )
 
     @staticmethod
     def single(isa: ISA, vectors: int, products: int, half: bool) -> Shape:
@@ -74,20 +78,34 @@ class Shape:
         widths = range(most, most // 2, -1)
         width = min(widths, key=lambda width: -(-vectors // width) * width)
         whole = width >= vectors
-        return Shape(1, (width,), whole, half=half and whole)
+        return Shape(1, (width,), whole, half=width if half and whole else 0)
 
     @property
     def name(self) -> str:
-        return f"{self.rows}x{'_'.join(map(str, self.widths))}{'h' * self.half}"
+        return f"{self.rows}x{'_'.join(map(str, self.widths))}{f'h{self.half}' * bool(self.half)}"
 
     def tile(self, chains: int) -> str:
         """The name of the tile whose sums are cut into so many chains."""
         return f"tile_{self.name}_{chains}"
 
+    @property
+    def sizes(self) -> list[int]:
+        """What tiles may calculate of a row, in halves of vectors."""
+        return [2 * width for width in self.widths] + [2 * self.half - 1] * bool(self.half)
+
     def padded(self, units: int, lanes: int) -> int:
-        """The units rounded up to whole tiles."""
-        whole = self.widths[-1] * lanes
+        """The units rounded up to whole vectors, or whole tiles if all are alike."""
+        whole = lanes if len(self.widths) > 1 else self.widths[0] * lanes
         return math.ceil(units / whole) * whole
+
+    def slice_of(self, vectors: int, slices: int) -> int:
+        """The vectors of a slice, if so many are to be cut into so many slices that tiles can do;
+        there are fewer if they can't."""
+        for each in range(max(1, -(-vectors // slices)), vectors):
+            blocks = {w for left in (each, vectors % each) for w in _blocks(left, self.widths[0])}
+            if blocks <= set(self.widths):
+                return each
+        return max(1, vectors)
 
     def _width(self, f: Function, left: Int, lanes: int) -> Int:
         """How many vectors the next tile of a row takes if so many units are left: blocks as equal
@@ -95,9 +113,7 @@ class Shape:
         most, *narrower = self.widths
         if not narrower:
             return most
-        vectors = f.div(left, lanes)
-        blocks = f.div(f.add(vectors, most - 1), most)
-        return f.div(f.add(vectors, f.sub(blocks, 1)), blocks)
+        return f.equal(f.div(left, lanes), most)
 
     def blocks(
         self, f: Function, stop: Int, lanes: int, start: Int = 0, alone: str = ""
@@ -123,15 +139,19 @@ class Shape:
         if not self.half:
             return every
         spare = f.compare("sle", left, f.sub(size, lanes // 2))
-        if self.pairs:
-            single = f.compare("sle", size, self.widths[0] * lanes)
-            spare = f.op(f"and i1 {spare}, {single}")
-        return f.select(spare, f.sub(every, 1), every)
+        can = f.compare("eq", every, 2 * self.half)
+        return f.select(f.op(f"and i1 {spare}, {can}"), f.sub(every, 1), every)
 
-    @property
-    def heights(self) -> tuple[int, ...]:
-        """For how many rows there is a loop; other numbers are added up of these."""
-        return (self.rows, *(m for m in (4, 2, 1) if m < self.rows))
+    def height(self, f: Function, rows: Int) -> Int:
+        """How many of so many rows each tile takes: tiles as equal as can be, since a low one loads
+        more than it multiplies."""
+        return 1 if self.rows == 1 else f.equal(rows, self.rows)
+
+
+def _blocks(vectors: int, most: int) -> list[int]:
+    """A row's vectors in blocks as tiles take them, see ``Shape.blocks``."""
+    count = -(-vectors // most)
+    return [-(-(vectors - i) // count) for i in range(count)]
 
 
 def define(module: Module, isa: ISA, dtype: str, panel: str, shape: Shape, chains: int) -> None:
@@ -140,41 +160,26 @@ def define(module: Module, isa: ISA, dtype: str, panel: str, shape: Shape, chain
     f = Function(module, shape.tile(chains), PARAMS)
     v = Vector(f, isa, dtype)
     leave = f.name("leave")
-    for halves in (2 * width - odd for width in shape.widths for odd in range(1 + shape.half)):
+    for halves in (
+        *(2 * width for width in shape.widths),
+        *([2 * shape.half - 1] * bool(shape.half)),
+    ):
         here, after = f.name("width"), f.name("narrower")
         f.do(f"br i1 {f.compare('eq', '%halves', halves)}, label %{here}, label %{after}")
         f.label(here)
-        other, cases = f.name("other"), {m: f.name(f"case{m}x{halves}_") for m in shape.heights}
-        table = " ".join(f"i64 {m}, label %{cases[m]}" for m in shape.heights)
-        f.do(f"switch i64 %rows, label %{other} [ {table} ]")
+        cases = {m: f.name(f"case{m}x{halves}_") for m in range(1, shape.rows + 1)}
+        table = " ".join(f"i64 {m}, label %{label}" for m, label in cases.items())
+        f.do(f"switch i64 %rows, label %{leave} [ {table} ]")
         for m, label in cases.items():
             f.label(label)
             _sum(f, v, panel, m, halves, chains)
             f.do(f"br label %{leave}")
-        f.label(other)
-        if set(shape.heights) < set(range(1, shape.rows + 1)):
-            _split(f, v, shape, chains)
-        f.do(f"br label %{leave}")
         f.label(after)
     if shape.pairs:
         with f.when(f.compare("eq", "%halves", 4 * shape.widths[0])):
             _sum(f, v, panel, 1, 2 * shape.widths[0], chains, blocks=2)
     f.do(f"br label %{leave}")
     f.label(leave)
-
-
-def _split(f: Function, v: Vector, shape: Shape, chains: int) -> None:
-    """Other numbers of rows: as many as there is a loop for, then the rest."""
-    acc, acc_row, init, init_row, a, *others, rows, halves = f.params
-    part: Int = 1
-    for m in reversed(shape.heights):
-        part = f.select(f.compare("sge", rows, m), m, part)
-    for first, count in ((0, part), (part, f.sub(rows, part))):
-        sums = f.gep(v.dtype, acc, f.mul(first, acc_row)), acc_row
-        begun = f.gep(v.dtype, init, f.mul(first, init_row)), init_row
-        values = *sums, *begun, f.gep("ptr", a, first), *others, count, halves
-        given = zip(PARAMS, values, strict=True)
-        f.call(shape.tile(chains), *((kind, value) for (kind, _), value in given))
 
 
 def _sum(
