@@ -105,7 +105,7 @@ def pieces(form: Form, rows: Rows, units: int, training: bool) -> int:
     if rows.T > 1 or not forward_pass.can_cut_units(program, form.target):
         return rows.B
     padded = padded_units(form, units)
-    return max(rows.B, -(-padded // _slice_of_units(form, units, padded)))
+    return max(rows.B, -(-padded // _slice_of_units(form, units, max(1, padded))))
 
 
 def _common(
