@@ -136,12 +136,12 @@ def test_a_row_has_the_same_bits_in_any_batch_on_every_isa(row, cell, H):
 @pytest.fixture
 def one_step_chunks(no_kernels_in_memory: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Inputs are projected for one step at a time; kernels have prepared no other size."""
-    monkeypatch.setattr(sizes, "_CHUNK_BYTES", 1)
+    monkeypatch.setattr(sizes, "_PIECE_BYTES", 1)
     prepare, chunks = sizes.forward, set()
 
     def watched(*arguments: Any) -> Any:
         values, layout = prepare(*arguments)
-        chunks.add(values["chunk"])
+        chunks.add(values["piece"])
         return values, layout
 
     monkeypatch.setattr(sizes, "forward", watched)

@@ -21,9 +21,9 @@ from .stage import Spot, Stages
 from .target import Target
 
 _OF_THREAD = ("z", "lists", "starts", "area")  # buffers of which each thread has its own
-#: What a thread is at: a part, its rows, steps in the order of the forward pass; whether there is
-#: anything in the part's sums.
-_OF_CHUNK = ("part", "first", "last", "j", "j.end", "summed")
+#: What a thread is at: a part, its rows, the steps of a chunk and of a piece of it in the order of
+#: the forward pass; whether there is anything in the part's sums.
+_OF_CHUNK = ("part", "first", "last", "j", "j.end", "from", "to", "summed")
 
 
 def tensors(plan: Plan) -> list[str]:
@@ -40,7 +40,20 @@ def slots(plan: Plan) -> list[str]:
         *COMMON,
         *(slot for name in tensors(plan) for slot in extern(name)),
         *(slot for mine in parameters(plan.step).values() for slot in mine),
-        *("dx", "dx.add", "Ip", "zeros", "one", "panels", "panels_x", "states", "crossing", "sums"),
+        *(
+            "dx",
+            "dx.add",
+            "dx.other",
+            "dx.left",
+            "Ip",
+            "zeros",
+            "one",
+            "panels",
+            "panels_x",
+            "states",
+            "crossing",
+            "sums",
+        ),
         *("chunk", "segment", "most", "jobs", "matrices", "tasks", "goals", "goals.n", "columns"),
         *("depth", "parts", "one.by.one", "direct"),
         *("partials", "partials.size", "partials.given", "partials.end"),
@@ -117,13 +130,51 @@ def _parts(module: Module, plan: Plan, target: Target) -> None:
             j = f.mul(f.sub(f.sub(chunks, 1), i), length)
             frame.put(own, {"j": j, "j.end": f.min(f.add(j, length), steps)})
             f.call("list_rows", ("ptr", own))
-            f.call("backward_rows", ("ptr", own))
-            with f.when(_wanted(frame)):
-                f.call("backward_inputs", ("ptr", own))
+            _pieces(frame, own, j, f.min(f.add(j, length), steps))
             with f.when(f.compare("sgt", frame.slot("tasks"), 0)):
                 f.call("add_up", ("ptr", own))
         with f.when(f.compare("ne", frame.slot("one.by.one"), 0)):
             f.call("add_part", ("ptr", own))
+
+
+def _pieces(frame: Frame, own: str, j: Int, end: Int) -> None:
+    """A chunk's steps and their inputs' gradients, a piece after another, the last first."""
+    f, steps = frame.f, frame.slot("T")
+
+    def size(left: Int) -> Int:
+        return _claim(frame, own, f.min(left, frame.slot("piece")))
+
+    with f.blocks(f.sub(end, j), size) as (before, count):
+        to = f.sub(end, before)
+        begin = f.sub(steps, to)  # in the order of this pass
+        done = f.add(begin, count)
+        frame.put(own, {"from": f.sub(to, count), "to": to})
+        frame.wait(begin, done)
+        adding = f.load("i64", own, frame.index("dx.add"))
+        with f.when(f.compare("ne", adding, 0)):
+            frame.wait_for("dx.other", f.sub(steps, begin))
+        f.call("backward_rows", ("ptr", own))
+        with f.when(_wanted(frame)):
+            f.call("backward_inputs", ("ptr", own))
+        frame.tell(done)
+
+
+def _claim(frame: Frame, own: str, most: Int) -> Int:
+    """How many of the next ``most`` steps are a piece.
+
+    Two directions that run side by side begin at opposite ends of the inputs' gradient. Each claims
+    steps that neither has claimed, and writes there; where none are left, it adds to what the
+    other has written or is about to write. (A sum of two has the same bits either way.)
+    """
+    f, left = frame.f, frame.pointer("dx.left")
+
+    def claimed() -> Int:
+        free = f.op(f"atomicrmw sub ptr {left}, i64 {most} monotonic")
+        none = f.compare("sle", free, 0)
+        frame.put(own, {"dx.add": f.op(f"zext i1 {none} to i64")})
+        return f.select(none, most, f.min(free, most))
+
+    return f.either(frame.null(left), "i64", lambda: most, claimed)
 
 
 def _panels_x(frame: Frame, plan: Plan) -> list[Panel]:
@@ -247,18 +298,18 @@ class _Memory:
 
 
 def _rows(module: Module, plan: Plan, target: Target) -> None:
-    """A part's rows through a chunk's steps, the last step first."""
+    """A part's rows through the steps of a piece, the last step first."""
     frame = Frame(module, "backward_rows", target, slots(plan))
     f = frame.f
     memory = _Memory(frame, plan)
     stages = Stages(frame, plan.step, plan.backward, memory)
-    begin, end, first = frame.slot("j"), frame.slot("j.end"), frame.slot("first")
+    begin, end, first = frame.slot("from"), frame.slot("to"), frame.slot("first")
     starts = frame.buffer("starts")
     with f.loop(begin, end) as i:
         j = f.sub(f.sub(f.add(begin, end), 1), i)
         t, active, begins, ends = walk_step(frame, j, first, frame.slot("last"))
         memory.move(j, t, begins)
-        memory.place = f.load("i64", f.gep("i64", starts, f.sub(j, begin)))
+        memory.place = f.load("i64", f.gep("i64", starts, f.sub(j, frame.slot("j"))))
         with f.loop(ends, active) as row:
             _begin(frame, plan, memory, row)
         stages.emit(first, active)
@@ -291,29 +342,31 @@ def _finish(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
 
 
 def _inputs(module: Module, plan: Plan, target: Target) -> None:
-    """``dx = sum over gates of z W_ih`` for the rows of a chunk."""
+    """``dx = sum over gates of z W_ih`` for the rows of a piece."""
     frame = Frame(module, "backward_inputs", target, slots(plan))
     f, v, shape = frame.f, frame.v, target.bulk
     padded, panels = frame.slot("Ip"), _panels_x(frame, plan)
     tile_width = shape.widths[0] * v.lanes
     acc = f.alloca(shape.rows * tile_width, v.dtype)
     pointers = f.alloca(shape.rows, "ptr")
-    steps = f.sub(frame.slot("j.end"), frame.slot("j"))
-    total = f.load("i64", f.gep("i64", frame.buffer("starts"), steps))
+    start, end = (
+        f.load("i64", f.gep("i64", frame.buffer("starts"), f.sub(frame.slot(at), frame.slot("j"))))
+        for at in ("from", "to")
+    )
+    tall = shape.height(f, f.sub(end, start))
     goals = f.gep("ptr", frame.buffer("lists"), f.mul(frame.slot("most"), len(lists(plan))))
 
-    tall = shape.height(f, total)
     with shape.blocks(f, padded, v.lanes) as (unit, count):
         for panel in panels:
             panel.refill(unit, count)
-        with f.loop(0, total, tall) as row:
-            rows = f.min(f.sub(total, row), tall)
+        with f.loop(start, end, tall) as row:
+            rows = f.min(f.sub(end, row), tall)
             for i, column in enumerate(plan.z_x.values()):
                 with f.loop(0, rows) as m:
                     z = z_at(frame, len(plan.z), f.add(row, m), column)
                     f.store("ptr", z, f.gep("ptr", pointers, m))
-                start = (acc, tile_width) if i else (frame.pointer("zeros"), 0)
-                panels[i].multiply((unit, count), (acc, tile_width), start, (pointers, 1), rows)
+                init = (acc, tile_width) if i else (frame.pointer("zeros"), 0)
+                panels[i].multiply((unit, count), (acc, tile_width), init, (pointers, 1), rows)
             with f.loop(0, rows) as m:
                 goal = f.load("ptr", f.gep("ptr", goals, f.add(row, m)))
                 with f.loop(0, count, v.lanes) as u:

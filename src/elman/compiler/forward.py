@@ -1,4 +1,4 @@
-"""The forward pass: project the inputs of a chunk of steps, then run the steps."""
+"""The forward pass: project the inputs of a piece of time, then run its steps."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def slots(plan: Plan) -> list[str]:
         *COMMON,
         *(slot for name in tensors(plan) for slot in extern(name)),
         *(slot for mine in parameters(plan.step).values() for slot in mine),
-        *("packed", "chunk", "zeros", "panels", "panels_x", "block", "starts", "rows", "projected"),
+        *("packed", "zeros", "panels", "panels_x", "block", "starts", "rows", "projected"),
         *("states", "crossing", "sums", "saved"),
         *(f"saved.{s}" for s in plan.saved_states),
     ]
@@ -214,7 +214,7 @@ def _rows(module: Module, plan: Plan, program: Program, target: Target, training
     memory = _Memory(frame, plan, program, training)
     stages = Stages(frame, plan.step, program, memory)
     position = f.alloca(1, "i64", 8)
-    steps, chunk, size = frame.slot("T"), frame.slot("chunk"), frame.slot("slice")
+    steps, piece, size = frame.slot("T"), frame.slot("piece"), frame.slot("slice")
     by_units = can_cut_units(program, target)
     with frame.tickets(frame.slot("slices")) as ticket:
         units: tuple[Int, Int] = 0, frame.slot("Hp")
@@ -225,12 +225,13 @@ def _rows(module: Module, plan: Plan, program: Program, target: Target, training
             units = f.mul(mine, most), f.min(f.mul(f.add(mine, 1), most), frame.slot("Hp"))
         first, last = frame.slice_of(row_slice)
         memory.first = first
-        area = f.mul(ticket, f.mul(chunk, size))
+        area = f.mul(ticket, f.mul(piece, size))
         pointers = f.gep("ptr", frame.buffer("rows"), area)
         width = f.mul(frame.slot("Hp"), len(plan.columns))
         projected = frame.at(frame.buffer("projected"), (area, width))
-        with f.loop(0, steps, chunk) as begin:
-            end = f.min(f.add(begin, chunk), steps)
+        with f.loop(0, steps, piece) as begin:
+            end = f.min(f.add(begin, piece), steps)
+            frame.wait(begin, end)
             places = pointers, projected, position
             _project(frame, plan, (begin, end), (first, last), units, places)
             f.store("i64", 0, position)
@@ -248,6 +249,7 @@ def _rows(module: Module, plan: Plan, program: Program, target: Target, training
                 with f.loop(after, active) as row:
                     _finish(frame, plan, memory, row, units if by_units else None)
                 f.store("i64", f.add(done, f.sub(active, first)), position)
+            frame.tell(end)
 
 
 def _cut(frame: Frame) -> str:
@@ -287,7 +289,7 @@ def _project(
     units: tuple[Int, Int],
     places: tuple[str, str, str],
 ) -> None:
-    """``W_ih x + b`` for all rows of a chunk of steps, for some of the units."""
+    """``W_ih x + b`` for all rows of a piece of time, for some of the units."""
     f, shape, lanes = frame.f, frame.target.bulk, frame.v.lanes
     padded, (pointers, projected, position) = frame.slot("Hp"), places
     width = f.mul(padded, len(plan.columns))

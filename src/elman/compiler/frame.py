@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 from ..cell import Step
 from .ir import Function, Int, Module
-from .isa import ISA
+from .routine import BESIDE, SHARED, Routine
 from .target import Target
 from .vector import Vector
 
@@ -18,7 +17,7 @@ from .vector import Vector
 COMMON = (
     *("T", "B", "I", "H", "P", "Hp", "Pp", "N", "t0", "dt", "counts", "offsets"),
     *("slices", "slice", "unit.slices", "unit.slice"),
-    *("fleeting", "ticket", "workers", "late", "threads", "parallel", "fp", "scratch"),
+    *("fleeting", "scratch", *SHARED, *BESIDE),
 )
 
 
@@ -37,31 +36,15 @@ def extern(name: str) -> tuple[str, ...]:
     return name, f"{name}.t", f"{name}.r", f"{name}.u"
 
 
-class Frame:
-    """A function ``void name(ptr args)`` whose argument is a table of 64-bit slots."""
+class Frame(Routine):
+    """A function of a pass, whose argument is the pass's table."""
 
     def __init__(self, module: Module, name: str, target: Target, slots: Sequence[str]) -> None:
-        self.f = Function(module, name, [("ptr", "args")])
-        self.module, self.target = module, target
+        super().__init__(module, name, target.isa, slots, target.known)
+        self.target = target
         self.v = Vector(self.f, target.isa, target.dtype)
-        self._slots = {slot: i for i, slot in enumerate(slots)}
-        self._loaded: dict[tuple[str, str], str] = {}
-        self._known = target.known
 
-    # -- arguments
-
-    def slot(self, name: str) -> Int:
-        """The number in a slot: what the code is made for, or read at the start of the function."""
-        return self._known[name] if name in self._known else self._read(name, "i64")
-
-    def _read(self, name: str, kind: str) -> str:
-        if (name, kind) not in self._loaded:
-            at = self.f.first(f"getelementptr i64, ptr %args, i64 {self._slots[name]}")
-            self._loaded[name, kind] = self.f.first(f"load {kind}, ptr {at}")
-        return self._loaded[name, kind]
-
-    def pointer(self, name: str) -> str:
-        return self._read(name, "ptr")
+    # -- memory
 
     def buffer(self, name: str) -> str:
         """A buffer of the call's scratch memory; its slot holds an offset in bytes."""
@@ -70,22 +53,6 @@ class Frame:
             text = f"getelementptr i8, ptr {base}, i64 {offset}"
             self._loaded[name, "buffer"] = self.f.first(text)
         return self._loaded[name, "buffer"]
-
-    def address(self, name: str) -> str:
-        """Where a slot lies: the ticket counter is shared by all threads."""
-        return self.f.first(f"getelementptr i64, ptr %args, i64 {self._slots[name]}")
-
-    def copy(self) -> str:
-        """A copy of the whole table on this thread's stack, see :meth:`put`."""
-        own = self.f.alloca(len(self._slots), "i64", 8)
-        with self.f.loop(0, len(self._slots)) as i:
-            self.f.store("i64", self.f.load("i64", "%args", i), self.f.gep("i64", own, i))
-        return own
-
-    def put(self, table: str, values: Mapping[str, Int]) -> None:
-        """Sets slots of a copy."""
-        for name, value in values.items():
-            self.f.store("i64", value, self.f.gep("i64", table, self._slots[name]))
 
     def at(self, pointer: str, *offsets: tuple[Int, Int] | Int) -> str:
         """The address ``pointer + sum of offsets`` in elements; a pair is a product."""
@@ -219,67 +186,6 @@ class Frame:
             return f.op(f"zext i1 {exists} to i64")
         return f.either(exists, "i64", lambda: self.count(f.add(t, step)), lambda: 0)
 
-    # -- rows handed to threads
-
-    @contextmanager
-    def tickets(self, total: Int) -> Iterator[str]:
-        """Every number below ``total`` once, over all threads, in no order.
-
-        A thread that comes when there is none left says so in ``late``.
-        """
-        f = self.f
-        late, head, body, leave = (f.name(part) for part in ("late", "next", "work", "done"))
-        counter, following = self.address("ticket"), "%" + f.name("ticket")
-        own = "%" + f.name("ticket")
-        self.enter()
-        ticket, begin = f.op(f"atomicrmw add ptr {counter}, i64 1 monotonic"), f.block
-        f.do(f"br i1 {f.compare('slt', ticket, total)}, label %{body}, label %{late}")
-        f.label(late)
-        f.do(f"store atomic i64 1, ptr {self.address('late')} monotonic, align 8")
-        f.do(f"br label %{leave}")
-        f.label(body)
-        f.do(f"{own} = phi i64 [ {ticket}, %{begin} ], [ {following}, %{head} ]")
-        yield own
-        f.do(f"br label %{head}")
-        f.label(head)
-        f.do(f"{following} = atomicrmw add ptr {counter}, i64 1 monotonic")
-        f.do(f"br i1 {f.compare('slt', following, total)}, label %{body}, label %{leave}")
-        f.label(leave)
-        self.leave()
-
-    def enter(self) -> None:
-        """Takes over the caller's rounding and denormal modes, which threads don't inherit."""
-        self._own = self.f.alloca(1, "i64", 8)
-        read_fp(self.f, self.target.isa, self._own)
-        write_fp(self.f, self.target.isa, self.address("fp"))
-
-    def leave(self) -> None:
-        write_fp(self.f, self.target.isa, self._own)
-
-    def worker(self) -> str:
-        """The number of this thread among those of the region."""
-        return self.f.op(f"atomicrmw add ptr {self.address('workers')}, i64 1 monotonic")
-
-    def region(self, worker: str) -> None:
-        """Runs a worker on as many threads as the caller wants, and waits for them."""
-        f = self.f
-        for counter in ("ticket", "workers"):
-            f.do(f"store atomic i64 0, ptr {self.address(counter)} monotonic, align 8")
-        read_fp(f, self.target.isa, self.address("fp"))
-        threads = self.slot("threads")
-
-        def many() -> Int:
-            count = f.op(f"trunc i64 {threads} to i32")
-            run = self.pointer("parallel")
-            f.do(f"call void {run}(ptr @{worker}, ptr %args, i32 {count}, i32 0)")
-            return 0
-
-        def alone() -> Int:
-            f.call(worker, ("ptr", "%args"))
-            return 0
-
-        f.either(f.compare("sgt", threads, 1), "i64", many, alone)
-
     # -- tiles
 
     def call_tile(
@@ -295,26 +201,6 @@ class Frame:
         k, rows, width = sizes
         pairs = [x for p in (acc, init, a, b) for x in (("ptr", p[0]), ("i64", p[1]))]
         self.f.call(tile, *pairs, ("i64", k), ("i64", rows), ("i64", width))
-
-
-def read_fp(f: Function, isa: ISA, where: str) -> None:
-    """Stores the floating-point control register."""
-    if isa.fp_state == "x86":
-        f.module.declare("void @llvm.x86.sse.stmxcsr(ptr)")
-        f.do(f"call void @llvm.x86.sse.stmxcsr(ptr {where})")
-    else:
-        f.module.declare("i64 @llvm.aarch64.get.fpcr()")
-        f.store("i64", f.op("call i64 @llvm.aarch64.get.fpcr()"), where)
-
-
-def write_fp(f: Function, isa: ISA, where: str) -> None:
-    """Sets the floating-point control register from memory."""
-    if isa.fp_state == "x86":
-        f.module.declare("void @llvm.x86.sse.ldmxcsr(ptr)")
-        f.do(f"call void @llvm.x86.sse.ldmxcsr(ptr {where})")
-    else:
-        f.module.declare("void @llvm.aarch64.set.fpcr(i64)")
-        f.do(f"call void @llvm.aarch64.set.fpcr(i64 {f.load('i64', where)})")
 
 
 def define_helpers(module: Module, target: Target) -> None:

@@ -62,7 +62,8 @@ class Code:
             builder = binding.JITLibraryBuilder()
             builder.add_object_img(object_code).export_symbol(name)
             self._library = builder.link(engine, f"elman{next(_numbers)}")
-            self.call: Callable[[int | bytes], None] = _ENTRY(self._library[name])
+            self.address: int = self._library[name]
+            self.call: Callable[[int | bytes], None] = _ENTRY(self.address)
 
 
 @cache

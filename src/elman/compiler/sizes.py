@@ -17,7 +17,7 @@ from .plan import Plan, products_of, sums_of
 from .target import Target
 from .weights import Sums
 
-_CHUNK_BYTES = 96 << 10  # of projected inputs of a slice: they stay in the second cache
+_PIECE_BYTES = 96 << 10  # of projected inputs of a slice: they stay in the second cache
 _WHOLE = 1 << 40  # more units than there are: they are not cut
 _DEPTH_BYTES = 128 << 10  # of packed rows in the weights' gradients
 _GATE_BYTES = 512 << 10  # of gradients at the gates of a chunk of the backward pass
@@ -156,8 +156,8 @@ def forward(
         values |= {"slices": count, "slice": rows.B, "fleeting": 1}
         values |= {"unit.slices": count, "unit.slice": unit_slice}
     step_bytes = max(1, values["slice"] * columns * padded * size)
-    values["chunk"] = max(1, min(rows.T, _CHUNK_BYTES // step_bytes))
-    area = values["slices"] * values["slice"] * values["chunk"]
+    values["piece"] = max(1, min(rows.T, _PIECE_BYTES // step_bytes))
+    area = values["slices"] * values["slice"] * values["piece"]
     layout = Layout()
     layout.add("panels", products * padded * units * held)
     layout.add("panels_x", columns * padded * width * held)
@@ -224,6 +224,7 @@ def backward(
         "fleeting": int(rows.T == 1 and parts == 1),
         "threads": min(threads, parts),
         "chunk": chunk,
+        "piece": chunk,
         "segment": order.segment,
         "most": most,
         "Ip": inner,

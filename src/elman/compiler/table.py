@@ -21,7 +21,7 @@ from .jit import LOCK, Code
 from .sizes import Layout
 
 _LIMIT = 64  # each has a table of about a kilobyte
-_SCRATCH, _FIRST = 1, 2  # of the numbers of a call: scratch memory, the first tensor
+SCRATCH, FIRST = 1, 2  # of the numbers of a call: scratch memory, the first tensor
 _T = TypeVar("_T")
 _address = Tensor.data_ptr
 
@@ -53,7 +53,8 @@ class Prepared:
 
     Behind the slots may lie further tables, which slots point to. ``places`` says which number of
     a call is added to what: scratch memory, the tensors of ``numbers`` in this order, and then, if
-    it is called on several threads, what :meth:`Pass.share` gives.
+    it is called on several threads, what :meth:`Pass.share` gives. It is called with ``count``
+    tensors, and keeps alive the other passes that it calls.
     """
 
     def __init__(
@@ -62,20 +63,46 @@ class Prepared:
         table: array[int],
         places: Sequence[tuple[int, int]],
         numbers: Sequence[int],
+        count: int,
         nbytes: int,
         threads: int,
         work: float,
+        calls: Sequence[Prepared] = (),
     ) -> None:
         self._run, self._call, self._bytes = run, run.code.call, nbytes
+        self.numbers, self.count, self._calls = numbers, count, calls
         self._parallel, self._threads, self._work = threads > 1, threads, work
         self._tensors = itemgetter(*numbers)
         if self._parallel:
-            after = _FIRST + len(numbers)
+            after = FIRST + len(numbers)
             places = [*places, (run.at["threads"], after), (run.at["parallel"], after + 1)]
-        self._pack = Struct(f"{_FIRST + len(numbers) + 2 * self._parallel}q").pack
+        self._pack = Struct(f"{FIRST + len(numbers) + 2 * self._parallel}q").pack
         pairs = [number for pair in places for number in pair]
         self._table = array("q", [len(table), len(table) + len(pairs), *table, *pairs])
         self._address, _ = self._table.buffer_info()
+
+    @property
+    def entry(self) -> tuple[int, int, int]:
+        """What calls this pass natively: the addresses of its code and of its table, which come
+        before that of scratch memory and those of the tensors of ``numbers``; bytes of scratch."""
+        return self._run.code.address, self._address, self._bytes
+
+    def slot(self, name: str) -> int:
+        """The number in a slot."""
+        return self._table[2 + self._run.at[name]]
+
+    def changed(self, slots: Mapping[str, int], distances: Mapping[str, int]) -> Prepared:
+        """The same pass with other numbers in slots, and with addresses that lie so many bytes
+        from its scratch memory. It runs on one thread."""
+        length, at = self._table[0], self._run.at
+        table, pairs = self._table[2 : 2 + length], self._table[2 + length :]
+        for name, number in {**slots, **distances}.items():
+            table[at[name]] = number
+        places = [*zip(pairs[::2], pairs[1::2], strict=True)]
+        places += [(at[name], SCRATCH) for name in distances]
+        return Prepared(
+            self._run, table, places, self.numbers, self.count, self._bytes, 1, self._work
+        )
 
     def run(self, tensors: Sequence[Tensor | None]) -> None:
         """Runs the pass. (As ``__call__`` it would take longer.)"""
@@ -133,7 +160,7 @@ class Held:
         self._call(self._address)
         self._slots[self._packed] = 1
         if self._parallel:
-            self._run.note(self._numbers[_SCRATCH], self._numbers, self._work)
+            self._run.note(self._numbers[SCRATCH], self._numbers, self._work)
 
 
 class Known:
@@ -204,7 +231,7 @@ class Pass:
 
         def place(at: int, number: int, offset: int) -> None:
             table[at] = offset
-            pairs.append((at, numbers.setdefault(number, _FIRST + len(numbers))))
+            pairs.append((at, numbers.setdefault(number, FIRST + len(numbers))))
 
         for slot, number, offset, outside, strided in places:
             tensor, at = tensors[number], self.at[slot]
@@ -219,16 +246,17 @@ class Pass:
         for slot, (further, addresses) in inner.items():
             begin = len(table)
             table[self.at[slot]] = begin * table.itemsize
-            pairs.append((self.at[slot], _SCRATCH))
+            pairs.append((self.at[slot], SCRATCH))
             table.extend(further)
             for at, number, offset in addresses:
                 place(begin + at, number, offset)
         used = -(-len(table) * table.itemsize // ALIGNMENT) * ALIGNMENT
         table[self.at["scratch"]] = used  # by the copy of this table
-        pairs.append((self.at["scratch"], _SCRATCH))
+        pairs.append((self.at["scratch"], SCRATCH))
         if threads > 1:
             table[self.at["threads"]] = table[self.at["parallel"]] = 0
-        return Prepared(self, table, pairs, [*numbers], used + layout.bytes, threads, work)
+        nbytes = used + layout.bytes
+        return Prepared(self, table, pairs, [*numbers], len(tensors), nbytes, threads, work)
 
 
 def check_memory(tensors: Sequence[Tensor]) -> None:

@@ -51,6 +51,13 @@ def parallel_address() -> int:
     return runtime.parallel if runtime else 0
 
 
+@functools.cache
+def yield_address() -> int:
+    """Address of `int sched_yield(void)`, with which a thread that waits gives its core away; 0
+    where kernels have one thread anyway, and nobody waits."""
+    return 0 if sys.platform == "win32" else _address(ctypes.CDLL(None), "sched_yield")
+
+
 def thread_count(work: float, parts: int) -> int:
     """Threads for `work` floating-point operations that fall into so many independent parts."""
     if work < 2 * FLOP_PER_THREAD or parts < 2 or _obstacle():

@@ -1,0 +1,212 @@
+"""Functions of a table of slots, and how threads share one, or wait for one another's steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from .ir import Function, Int, Module
+from .isa import ISA
+
+#: Slots of whatever threads may share.
+SHARED = ("ticket", "workers", "late", "threads", "parallel", "fp")
+#: Slots of a pass that may run beside others, all but the first addresses, 0 if there is nothing to
+#: wait for: how many steps it does at a time, where it tells how many it has done, in its own
+#: order; where those tell it whose steps it reads, of the same order and of the opposite one; and
+#: the system's function that gives the core to another thread.
+BESIDE = ("piece", "done", "after.same", "after.other", "yield")
+
+_SPINS = 200  # looks at a counter before a thread that waits gives its core away
+
+
+class Routine:
+    """A function ``void name(ptr args)`` whose argument is a table of 64-bit slots.
+
+    ``known`` are the slots whose numbers the code is made for.
+    """
+
+    def __init__(
+        self,
+        module: Module,
+        name: str,
+        isa: ISA,
+        slots: Sequence[str],
+        known: Mapping[str, int] = {},
+    ) -> None:
+        self.f = Function(module, name, [("ptr", "args")])
+        self.module, self.isa = module, isa
+        self._slots = {slot: i for i, slot in enumerate(slots)}
+        self._loaded: dict[tuple[str, str], str] = {}
+        self._known = known
+
+    # -- arguments
+
+    def slot(self, name: str) -> Int:
+        """The number in a slot: what the code is made for, or read at the start of the function."""
+        return self._known[name] if name in self._known else self._read(name, "i64")
+
+    def _read(self, name: str, kind: str) -> str:
+        if (name, kind) not in self._loaded:
+            at = self.f.first(f"getelementptr i64, ptr %args, i64 {self.index(name)}")
+            self._loaded[name, kind] = self.f.first(f"load {kind}, ptr {at}")
+        return self._loaded[name, kind]
+
+    def pointer(self, name: str) -> str:
+        return self._read(name, "ptr")
+
+    def address(self, name: str) -> str:
+        """Where a slot lies: the ticket counter is shared by all threads."""
+        return self.f.first(f"getelementptr i64, ptr %args, i64 {self.index(name)}")
+
+    def copy(self) -> str:
+        """A copy of the whole table on this thread's stack, see :meth:`put`."""
+        own = self.f.alloca(len(self._slots), "i64", 8)
+        with self.f.loop(0, len(self._slots)) as i:
+            self.f.store("i64", self.f.load("i64", "%args", i), self.f.gep("i64", own, i))
+        return own
+
+    def index(self, name: str) -> int:
+        """The place of a slot in a table."""
+        return self._slots[name]
+
+    def put(self, table: str, values: Mapping[str, Int]) -> None:
+        """Sets slots of a copy."""
+        for name, value in values.items():
+            self.f.store("i64", value, self.f.gep("i64", table, self.index(name)))
+
+    # -- rows handed to threads
+
+    @contextmanager
+    def tickets(self, total: Int) -> Iterator[str]:
+        """Every number below ``total`` once, over all threads, in no order.
+
+        A thread that comes when there is none left says so in ``late``.
+        """
+        f = self.f
+        late, head, body, leave = (f.name(part) for part in ("late", "next", "work", "done"))
+        counter, following = self.address("ticket"), "%" + f.name("ticket")
+        own = "%" + f.name("ticket")
+        self.enter()
+        ticket, begin = f.op(f"atomicrmw add ptr {counter}, i64 1 monotonic"), f.block
+        f.do(f"br i1 {f.compare('slt', ticket, total)}, label %{body}, label %{late}")
+        f.label(late)
+        f.do(f"store atomic i64 1, ptr {self.address('late')} monotonic, align 8")
+        f.do(f"br label %{leave}")
+        f.label(body)
+        f.do(f"{own} = phi i64 [ {ticket}, %{begin} ], [ {following}, %{head} ]")
+        yield own
+        f.do(f"br label %{head}")
+        f.label(head)
+        f.do(f"{following} = atomicrmw add ptr {counter}, i64 1 monotonic")
+        f.do(f"br i1 {f.compare('slt', following, total)}, label %{body}, label %{leave}")
+        f.label(leave)
+        self.leave()
+
+    def enter(self) -> None:
+        """Takes over the caller's rounding and denormal modes, which threads don't inherit."""
+        self._own = self.f.alloca(1, "i64", 8)
+        read_fp(self.f, self.isa, self._own)
+        write_fp(self.f, self.isa, self.address("fp"))
+
+    def leave(self) -> None:
+        write_fp(self.f, self.isa, self._own)
+
+    def worker(self) -> str:
+        """The number of this thread among those of the region."""
+        return self.f.op(f"atomicrmw add ptr {self.address('workers')}, i64 1 monotonic")
+
+    def region(self, worker: str) -> None:
+        """Runs a worker on as many threads as the caller wants, and waits for them."""
+        f = self.f
+        for counter in ("ticket", "workers"):
+            f.do(f"store atomic i64 0, ptr {self.address(counter)} monotonic, align 8")
+        read_fp(f, self.isa, self.address("fp"))
+        threads = self.slot("threads")
+
+        def many() -> Int:
+            count = f.op(f"trunc i64 {threads} to i32")
+            run = self.pointer("parallel")
+            f.do(f"call void {run}(ptr @{worker}, ptr %args, i32 {count}, i32 0)")
+            return 0
+
+        def alone() -> Int:
+            f.call(worker, ("ptr", "%args"))
+            return 0
+
+        f.either(f.compare("sgt", threads, 1), "i64", many, alone)
+
+    # -- steps that other threads wait for
+
+    def wait(self, begin: Int, end: Int) -> None:
+        """Until the steps have been done that those from ``begin`` to ``end`` read: as many of a
+        pass of the same order; of the opposite one those that it does last, or first."""
+        self.wait_for("after.same", end)
+        self.wait_for("after.other", self.f.sub(self.slot("T"), begin))
+
+    def wait_for(self, slot: str, steps: Int) -> None:
+        """Until the counter that a slot points to, if it does, has reached so many steps."""
+        counter = self.pointer(slot)
+        with self.f.when(self.f.op(f"icmp ne ptr {counter}, null")):
+            if not self.module.defines("wait"):
+                _define_wait(self.module, self.isa)
+            rest = ("ptr", self.pointer("yield"))
+            self.f.call("wait", ("ptr", counter), ("i64", steps), rest)
+
+    def tell(self, end: Int) -> None:
+        """That so many steps have been done, to whoever waits for them."""
+        counter = self.pointer("done")
+        with self.f.when(self.f.op(f"icmp ne ptr {counter}, null")):
+            self.f.do(f"store atomic i64 {end}, ptr {counter} release, align 8")
+
+
+def _define_wait(module: Module, isa: ISA) -> None:
+    """``wait(counter, steps, rest)``: a thread that has waited for long lets others have its core,
+    or it might be the one that it waits for that has none."""
+    f = Function(module, "wait", [("ptr", "counter"), ("i64", "steps"), ("ptr", "rest")])
+    look, idle, give, again, leave = map(f.name, ("look", "idle", "give", "again", "leave"))
+    turn, following = "%" + f.name("turn"), "%" + f.name("turn")
+    f.do(f"br label %{look}")
+    f.label(look)
+    f.do(f"{turn} = phi i64 [ 0, %entry ], [ {following}, %{again} ]")
+    done = f.op("load atomic i64, ptr %counter acquire, align 8")
+    f.do(f"br i1 {f.compare('sge', done, '%steps')}, label %{leave}, label %{idle}")
+    f.label(idle)
+    pause(f, isa)
+    f.do(f"{following} = add i64 {turn}, 1")
+    f.do(f"br i1 {f.compare('sge', following, _SPINS)}, label %{give}, label %{again}")
+    f.label(give)
+    f.op("call i32 %rest()")
+    f.do(f"br label %{again}")
+    f.label(again)
+    f.do(f"br label %{look}")
+    f.label(leave)
+
+
+def pause(f: Function, isa: ISA) -> None:
+    """Tells the processor that a loop waits."""
+    if isa.fp_state == "x86":
+        f.module.declare("void @llvm.x86.sse2.pause()")
+        f.do("call void @llvm.x86.sse2.pause()")
+    else:
+        f.module.declare("void @llvm.aarch64.hint(i32)")
+        f.do("call void @llvm.aarch64.hint(i32 1)")  # yield
+
+
+def read_fp(f: Function, isa: ISA, where: str) -> None:
+    """Stores the floating-point control register."""
+    if isa.fp_state == "x86":
+        f.module.declare("void @llvm.x86.sse.stmxcsr(ptr)")
+        f.do(f"call void @llvm.x86.sse.stmxcsr(ptr {where})")
+    else:
+        f.module.declare("i64 @llvm.aarch64.get.fpcr()")
+        f.store("i64", f.op("call i64 @llvm.aarch64.get.fpcr()"), where)
+
+
+def write_fp(f: Function, isa: ISA, where: str) -> None:
+    """Sets the floating-point control register from memory."""
+    if isa.fp_state == "x86":
+        f.module.declare("void @llvm.x86.sse.ldmxcsr(ptr)")
+        f.do(f"call void @llvm.x86.sse.ldmxcsr(ptr {where})")
+    else:
+        f.module.declare("void @llvm.aarch64.set.fpcr(i64)")
+        f.do(f"call void @llvm.aarch64.set.fpcr(i64 {f.load('i64', where)})")
