@@ -54,7 +54,7 @@ class Prepared:
     Behind the slots may lie further tables, which slots point to. ``places`` says which number of
     a call is added to what: scratch memory, the tensors of ``numbers`` in this order, and then, if
     it is called on several threads, what :meth:`Pass.share` gives. It is called with ``count``
-    tensors, and keeps alive the other passes that it calls.
+    tensors, and keeps alive what it calls.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Prepared:
         nbytes: int,
         threads: int,
         work: float,
-        calls: Sequence[Prepared] = (),
+        calls: object = None,
     ) -> None:
         self._run, self._call, self._bytes = run, run.code.call, nbytes
         self.numbers, self.count, self._calls = numbers, count, calls
@@ -81,28 +81,26 @@ class Prepared:
         self._table = array("q", [len(table), len(table) + len(pairs), *table, *pairs])
         self._address, _ = self._table.buffer_info()
 
-    @property
-    def entry(self) -> tuple[int, int, int]:
-        """What calls this pass natively: the addresses of its code and of its table, which come
-        before that of scratch memory and those of the tensors of ``numbers``; bytes of scratch."""
-        return self._run.code.address, self._address, self._bytes
-
     def slot(self, name: str) -> int:
         """The number in a slot."""
         return self._table[2 + self._run.at[name]]
 
-    def changed(self, slots: Mapping[str, int], distances: Mapping[str, int]) -> Prepared:
-        """The same pass with other numbers in slots, and with addresses that lie so many bytes
-        from its scratch memory. It runs on one thread."""
-        length, at = self._table[0], self._run.at
-        table, pairs = self._table[2 : 2 + length], self._table[2 + length :]
-        for name, number in {**slots, **distances}.items():
-            table[at[name]] = number
-        places = [*zip(pairs[::2], pairs[1::2], strict=True)]
-        places += [(at[name], SCRATCH) for name in distances]
-        return Prepared(
-            self._run, table, places, self.numbers, self.count, self._bytes, 1, self._work
-        )
+    @property
+    def native(self) -> tuple[int, int]:
+        """The address of the code, for native callers, and how many bytes of scratch memory the
+        call takes."""
+        return self._run.code.address, self._bytes
+
+    def table(self, slots: Mapping[str, int], offsets: Mapping[str, int]) -> array[int]:
+        """The table, for native callers, with other numbers in slots, and with offsets to which
+        the call's last number is added, an address behind those of the tensors."""
+        table, at = self._table[:], self._run.at
+        for name, number in {**slots, **offsets}.items():
+            table[2 + at[name]] = number
+        for name in offsets:
+            table.extend((at[name], FIRST + len(self.numbers)))
+        table[1] += 2 * len(offsets)
+        return table
 
     def run(self, tensors: Sequence[Tensor | None]) -> None:
         """Runs the pass. (As ``__call__`` it would take longer.)"""

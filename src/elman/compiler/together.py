@@ -21,8 +21,9 @@ from .jit import Code, load
 from .routine import SHARED, Routine
 from .table import FIRST, SCRATCH, Pass, Prepared
 
-#: How many passes, for each its code and the address of its numbers, their counters, their steps.
-_SLOTS = (*SHARED, "tasks", "list", "counters", "T")
+#: How many passes, for each its code and the address of its numbers, their counters and steps; and
+#: a thread's scratch memory, each in so many bytes.
+_SLOTS = (*SHARED, "tasks", "list", "counters", "T", "scratch", "bytes")
 _LINE = 128  # bytes for a pass's counters: processors fetch two lines of 64 at once
 _LEFT = 64  # of them, where the steps are counted that neither of two directions has claimed
 _PIECES = 16  # of a pass, if it has steps enough
@@ -49,32 +50,35 @@ def together(tasks: Sequence[Task], threads: int, work: float) -> Prepared:
     It is called with the tensors of all tasks, one task's behind another's. All have the same
     number of steps, and their rows are in one slice. ``work`` is that of all of them.
     """
-    steps = tasks[0].run.slot("T")
+    steps, threads = tasks[0].run.slot("T"), min(threads, len(tasks))
     assert all((run.slot("T"), run.slot("slices")) == (steps, 1) for run, *_ in tasks)
-    begin = len(_SLOTS)
-    length = begin + sum(2 + FIRST + len(run.numbers) for run, *_ in tasks)
+    at, begin = _PASS.at, len(_SLOTS)
+    length = begin + sum(2 + FIRST + len(run.numbers) + 1 for run, *_ in tasks)
     table, places = array("q", [0] * (begin + 2 * len(tasks))), list[tuple[int, int]]()
     counters = _aligned(length * table.itemsize)
-    place = counters + _LINE * len(tasks)  # of the next task's scratch memory
-    runs, numbers, tensors = list[Prepared](), list[int](), 0
-    for i, ((run, *_), found) in enumerate(zip(tasks, _counters(tasks), strict=True)):
-        distances = {slot: counters + offset - place for slot, offset in found.items()}
-        runs.append(run.changed(_pieces(run, steps), distances))
-        code, prepared, nbytes = runs[i].entry
-        mine, entry = len(table), begin + 2 * i
-        table[entry], table[entry + 1] = code, mine * table.itemsize
-        table.extend((prepared, place, *[0] * len(run.numbers)))
-        places += [(entry + 1, SCRATCH), (mine + SCRATCH, SCRATCH)]
-        for at, number in enumerate(run.numbers, mine + FIRST):
-            places.append((at, FIRST + len(numbers)))
+    each = _aligned(max(run.native[1] for run, *_ in tasks))
+    offsets = {"list": begin * table.itemsize, "counters": counters}
+    offsets["scratch"] = counters + _LINE * len(tasks)
+    for slot, number in {"tasks": len(tasks), "T": steps, "bytes": each, **offsets}.items():
+        table[at[slot]] = number
+    places += [(at[slot], SCRATCH) for slot in offsets]
+    tables = [
+        run.table(_pieces(run, steps), points)
+        for (run, *_), points in zip(tasks, _counters(tasks), strict=True)
+    ]
+    numbers, tensors = list[int](), 0
+    for i, (run, *_) in enumerate(tasks):
+        entry, mine = begin + 2 * i, len(table)
+        table[entry], table[entry + 1] = run.native[0], mine * table.itemsize
+        table.extend((tables[i].buffer_info()[0], 0, *[0] * len(run.numbers), counters))
+        places += [(entry + 1, SCRATCH), (len(table) - 1, SCRATCH)]
+        for place, number in enumerate(run.numbers, mine + FIRST):
+            places.append((place, FIRST + len(numbers)))
             numbers.append(tensors + number)
-        tensors, place = tensors + run.count, place + _aligned(nbytes)
-    table[_PASS.at["tasks"]], table[_PASS.at["T"]] = len(tasks), steps
-    for slot, offset in (("list", begin * table.itemsize), ("counters", counters)):
-        table[_PASS.at[slot]] = offset
-        places.append((_PASS.at[slot], SCRATCH))
-    threads = min(threads, len(tasks))
-    return Prepared(_PASS, table, places, numbers, tensors, place, threads, work, runs)
+        tensors += run.count
+    nbytes = offsets["scratch"] + each * threads
+    kept = [run for run, *_ in tasks], tables
+    return Prepared(_PASS, table, places, numbers, tensors, nbytes, threads, work, kept)
 
 
 def _aligned(nbytes: int) -> int:
@@ -106,9 +110,12 @@ def emit(row: isa.ISA) -> Module:
     module = Module()
     worker = Routine(module, "run_tasks", row, _SLOTS)
     f = worker.f
+    scratch = f.gep("i8", worker.pointer("scratch"), f.mul(worker.worker(), worker.slot("bytes")))
     with worker.tickets(worker.slot("tasks")) as ticket:
         task = f.gep("ptr", worker.pointer("list"), f.mul(ticket, 2))
-        f.do(f"call void {f.load('ptr', task)}(ptr {f.load('ptr', task, 1)})")
+        run, numbers = f.load("ptr", task), f.load("ptr", task, 1)
+        f.store("ptr", scratch, f.gep("ptr", numbers, SCRATCH))
+        f.do(f"call void {run}(ptr {numbers})")
     start = Routine(module, "start", row, _SLOTS)
     f = start.f
     with f.loop(0, start.slot("tasks")) as i:
