@@ -3,10 +3,11 @@ the two directions of a layer, on any number of threads."""
 
 from __future__ import annotations
 
-import contextlib
+import ctypes
+import hashlib
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from elman.batch import Given, Rows, Weights
-from elman.compiler import isa, jit, together
+from elman.compiler import isa, jit, table, together
 from elman.compiler.kernel import kernel_for
 from elman.compiler.sizes import Sizes
 from elman.compiler.together import Task
@@ -37,9 +38,9 @@ class Layers:
         layers: int,
         D: int,
         T: int,
-        I: int,
+        I: int,  # noqa: E741
         H: int,
-        dtype: torch.dtype,  # noqa: E741
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         step, random = EVERY_STEP[cell], torch.Generator().manual_seed(0)
         self.layers, self.D, self.step = layers, D, step
@@ -135,58 +136,48 @@ class Layers:
         return [*flat, *itertools.chain(*self.kept)] if training else flat
 
 
-def one_after_another(found: tuple[list[Task], list[list[Tensor | None]]]) -> None:
-    for task, tensors in zip(*found, strict=True):
+def one_after_another(passes: tuple[list[Task], list[list[Tensor | None]]]) -> None:
+    for task, tensors in zip(*passes, strict=True):
         task.run.run(tensors)
 
 
-def at_once(layers: Layers, found: tuple[list[Task], list[list[Tensor | None]]], team: int) -> Any:
-    ready = together.together(found[0], team, layers.work)
-    every = [*itertools.chain(*found[1])]
+def at_once(
+    layers: Layers, passes: tuple[list[Task], list[list[Tensor | None]]], team: int
+) -> Callable[[], None]:
+    ready = together.together(passes[0], team, layers.work)
+    every = [*itertools.chain(*passes[1])]
     return lambda: ready.run(every)
 
 
-def clear(tensors: list[Tensor]) -> None:
-    for tensor in tensors:
-        tensor.fill_(torch.nan)
-
-
 def check(layers: Layers, team: int, times: int = 1) -> None:
-    """Outputs, states, what is kept and all gradients of both ways to run the passes."""
+    """Outputs, states, what is kept and all gradients, from both ways to run the passes."""
     for training in (False, True):
-        passes, written = layers.forward(training), layers.written(training)
-        clear(written)
-        one_after_another(passes)
-        expected = [t.clone() for t in written]
-        assert not any(t.isnan().any() for t in written[: layers.layers])
-        run = at_once(layers, passes, team)
-        for _ in range(times):
-            clear(written)
-            run()
-            same(written, expected)
+        compare(layers, layers.forward(training), layers.written(training), team, times)
     for dx in (False, True):
         goals = layers.goals(dx)
-        passes, written = layers.backward(goals), [t for g in goals for t in g if t is not None]
-        clear(written)
-        one_after_another(passes)
-        expected = [t.clone() for t in written]
-        assert not any(t.isnan().any() for t in written)
-        run = at_once(layers, passes, team)
-        for _ in range(times):
-            clear(written)
-            run()
-            same(written, expected)
+        written = [t for each in goals for t in each if t is not None]
+        compare(layers, layers.backward(goals), written, team, times)
 
 
-def same(found: list[Tensor], expected: list[Tensor]) -> None:
-    for one, other in zip(found, expected, strict=True):
-        assert torch.equal(one.nan_to_num(7), other.nan_to_num(7))
+def compare(layers: Layers, passes: Any, written: list[Tensor], team: int, times: int) -> None:
+    def results(run: Callable[[], None]) -> list[Tensor]:
+        for tensor in written:
+            tensor.fill_(torch.nan)
+        run()
+        return [tensor.nan_to_num(7) for tensor in written]  # what is kept has gaps
+
+    expected = results(lambda: one_after_another(passes))
+    assert not any(tensor.isnan().any() for tensor in written[: layers.layers])
+    run = at_once(layers, passes, team)
+    for _ in range(times):
+        for found, right in zip(results(run), expected, strict=True):
+            assert torch.equal(found, right)
 
 
 @pytest.fixture(autouse=True)
 def _never_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who comes late is waited for in the next call, too."""
-    monkeypatch.setattr("elman.compiler.table.alone", lambda work: False)
+    monkeypatch.setattr(table, "alone", lambda work: False)
 
 
 cases = pytest.mark.parametrize(
@@ -196,13 +187,15 @@ cases = pytest.mark.parametrize(
         ("tanh", 3, 2, 5, 33),
         ("LSTM", 1, 2, 18, 18),
         ("LSTM", 3, 1, 18, 18),
-        ("LSTM", 2, 2, 3, 40),
-        ("GRU", 4, 1, 7, 32),
+        ("GRU", 4, 1, 7, 65),
         ("GRU", 2, 2, 9, 65),
         ("GRUBefore", 2, 1, 4, 9),
         ("Projected", 2, 2, 4, 20),
         ("Odd", 2, 2, 3, 9),
     ],
+)
+of_some_cells = pytest.mark.parametrize(
+    ("cell", "layers", "D"), [("tanh", 3, 2), ("LSTM", 3, 1), ("GRU", 1, 2)]
 )
 
 
@@ -211,9 +204,94 @@ cases = pytest.mark.parametrize(
 @pytest.mark.parametrize("team", [1, 2, 3])
 def test_passes_at_once_have_the_bits_of_one_after_another(cell, layers, D, I, H, team):  # noqa: E741
     torch.set_num_threads(team)
-    for T, dtype in ((1, torch.float32), (2, torch.float64), (17, torch.float32)):
-        check(Layers(cell, layers, D, T, I, H, dtype), team, times=5)
-    check(Layers(cell, layers, D, 500, I, H, torch.float32), team, times=20 // layers)
+    for T, times in ((1, 3), (2, 3), (17, 5), (500, 10)):
+        check(Layers(cell, layers, D, T, I, H), team, times)
+
+
+@needs_threads
+@of_some_cells
+def test_passes_in_double_precision_have_the_bits_of_one_after_another(cell, layers, D):
+    torch.set_num_threads(2)
+    check(Layers(cell, layers, D, 300, 3, 17, torch.float64), 2, times=10)
+
+
+@pytest.fixture
+def _busy() -> Iterator[None]:
+    """Another thread of this process takes a core."""
+    stop, data = threading.Event(), bytes(1 << 20)
+
+    def work() -> None:
+        while not stop.is_set():
+            hashlib.sha256(data)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+
+
+@needs_threads
+@pytest.mark.usefixtures("_busy")
+@of_some_cells
+def test_passes_on_a_busy_machine_have_the_bits_of_one_after_another(cell, layers, D):
+    torch.set_num_threads(3)
+    check(Layers(cell, layers, D, 300, 18, 18), 3, times=10)
+
+
+@pytest.mark.parametrize("late", [0, 1, 3])
+@of_some_cells
+def test_the_caller_does_what_threads_come_too_late_for(cell, layers, D, late, monkeypatch):
+    """The runtime is replaced by one whose other threads begin when the caller has finished."""
+    calls = []
+
+    def run(function: Any, data: int, count: int, flags: int) -> None:
+        calls.append(count)
+        for _ in range(1 + late):
+            function(data)
+
+    worker = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+    region = ctypes.CFUNCTYPE(None, worker, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)(run)
+    address = ctypes.cast(region, ctypes.c_void_p).value
+    came = list[bool]()
+    monkeypatch.setattr(table, "parallel_address", lambda: address)
+    monkeypatch.setattr(table, "came", lambda late, work: came.append(late))
+    check(Layers(cell, layers, D, 40, 18, 18), 1 + late)
+    if late:
+        assert set(calls) == {min(1 + late, layers * D)}
+        assert came == [True] * len(calls)
+    else:
+        assert not calls
+
+
+@needs_threads
+def test_passes_flush_denormal_numbers_if_their_caller_does():
+    torch.set_num_threads(2)
+    check(Layers("tanh", 1, 2, 300, 5, 18), 2)  # threads that begin later take over the mode anyway
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor cannot flush denormal numbers")
+    try:
+        layers = Layers("tanh", 1, 2, 300, 5, 18)
+        for tensor in layers.given[0]:
+            tensor.mul_(torch.finfo(torch.float32).tiny ** 0.5)
+        layers.given[0][0].mul_(20)  # its products are partly denormal
+        for name in ("bias_ih", "bias_hh"):
+            at = layers.step.parameters.index(name)
+            for d in range(2):
+                layers.given[0][layers.kernel.first_weight(d) + at].zero_()
+        check(layers, 2, times=20)
+        zeros = (layers.outputs[0] == 0).float().mean()
+        assert 0.1 < zeros < 0.9
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def test_a_tensor_without_memory_is_refused():
+    layers = Layers("LSTM", 2, 1, 5, 3, 7)
+    run = at_once(layers, layers.forward(training=False), 2)
+    layers.given[1][0].untyped_storage().resize_(0)
+    with pytest.raises(RuntimeError, match="to have memory"):
+        run()
 
 
 def test_the_code_asks_for_nothing_else_on_any_processor():
