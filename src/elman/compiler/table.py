@@ -54,7 +54,7 @@ class Prepared:
     Behind the slots may lie further tables, which slots point to. ``places`` says which number of
     a call is added to what: scratch memory, the tensors of ``numbers`` in this order, and then, if
     it is called on several threads, what :meth:`Pass.share` gives. It is called with ``count``
-    tensors, and keeps alive what it calls.
+    tensors; what it needs besides is ``kept`` alive.
     """
 
     def __init__(
@@ -67,10 +67,10 @@ class Prepared:
         nbytes: int,
         threads: int,
         work: float,
-        calls: object = None,
+        kept: object = None,
     ) -> None:
         self._run, self._call, self._bytes = run, run.code.call, nbytes
-        self.numbers, self.count, self._calls = numbers, count, calls
+        self.numbers, self.count, self._kept = numbers, count, kept
         self._parallel, self._threads, self._work = threads > 1, threads, work
         self._tensors = itemgetter(*numbers)
         if self._parallel:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..runtime.memory import ALIGNMENT
 from ..runtime.threads import yield_address
@@ -50,34 +50,40 @@ def together(tasks: Sequence[Task], threads: int, work: float) -> Prepared:
     It is called with the tensors of all tasks, one task's behind another's. All have the same
     number of steps, and their rows are in one slice. ``work`` is that of all of them.
     """
-    steps, threads = tasks[0].run.slot("T"), min(threads, len(tasks))
+    steps, threads, count = tasks[0].run.slot("T"), min(threads, len(tasks)), len(tasks)
     assert all((run.slot("T"), run.slot("slices")) == (steps, 1) for run, *_ in tasks)
     at, begin = _PASS.at, len(_SLOTS)
     length = begin + sum(2 + FIRST + len(run.numbers) + 1 for run, *_ in tasks)
-    table, places = array("q", [0] * (begin + 2 * len(tasks))), list[tuple[int, int]]()
+    table, places = array("q", [0] * length), list[tuple[int, int]]()
     counters = _aligned(length * table.itemsize)
-    each = _aligned(max(run.native[1] for run, *_ in tasks))
-    offsets = {"list": begin * table.itemsize, "counters": counters}
-    offsets["scratch"] = counters + _LINE * len(tasks)
-    for slot, number in {"tasks": len(tasks), "T": steps, "bytes": each, **offsets}.items():
+    scratch, each = counters + _LINE * count, _aligned(max(run.native[1] for run, *_ in tasks))
+
+    def near(place: int, offset: int) -> None:
+        """An address that lies so many bytes from where the call's scratch memory begins."""
+        table[place] = offset
+        places.append((place, SCRATCH))
+
+    for slot, number in {"tasks": count, "T": steps, "bytes": each}.items():
         table[at[slot]] = number
-    places += [(at[slot], SCRATCH) for slot in offsets]
-    tables = [
-        run.table(_pieces(run, steps), points)
-        for (run, *_), points in zip(tasks, _counters(tasks), strict=True)
-    ]
-    numbers, tensors = list[int](), 0
-    for i, (run, *_) in enumerate(tasks):
-        entry, mine = begin + 2 * i, len(table)
-        table[entry], table[entry + 1] = run.native[0], mine * table.itemsize
-        table.extend((tables[i].buffer_info()[0], 0, *[0] * len(run.numbers), counters))
-        places += [(entry + 1, SCRATCH), (len(table) - 1, SCRATCH)]
-        for place, number in enumerate(run.numbers, mine + FIRST):
-            places.append((place, FIRST + len(numbers)))
+    near(at["list"], begin * table.itemsize)
+    near(at["counters"], counters)
+    near(at["scratch"], scratch)
+    mine = begin + 2 * count  # where a task's numbers are
+    tables, numbers, tensors = list[Any](), list[int](), 0
+    for i, ((run, *_), points) in enumerate(zip(tasks, _counters(tasks), strict=True)):
+        tables.append(run.table(_pieces(run, steps), points))
+        table[begin + 2 * i], _ = run.native
+        near(begin + 2 * i + 1, mine * table.itemsize)
+        table[mine], _ = tables[i].buffer_info()
+        mine += FIRST
+        for number in run.numbers:
+            places.append((mine, FIRST + len(numbers)))
             numbers.append(tensors + number)
-        tensors += run.count
-    nbytes = offsets["scratch"] + each * threads
+            mine += 1
+        near(mine, counters)
+        mine, tensors = mine + 1, tensors + run.count
     kept = [run for run, *_ in tasks], tables
+    nbytes = scratch + each * threads
     return Prepared(_PASS, table, places, numbers, tensors, nbytes, threads, work, kept)
 
 
