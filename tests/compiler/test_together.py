@@ -239,29 +239,41 @@ def test_passes_on_a_busy_machine_have_the_bits_of_one_after_another(cell, layer
     check(Layers(cell, layers, D, 300, 18, 18), 3, times=10)
 
 
-@pytest.mark.parametrize("late", [0, 1, 3])
-@of_some_cells
-def test_the_caller_does_what_threads_come_too_late_for(cell, layers, D, late, monkeypatch):
-    """The runtime is replaced by one whose other threads begin when the caller has finished."""
-    calls = []
+@pytest.fixture
+def regions(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, bool]]]:
+    """The runtime is replaced by one whose other threads begin when the caller has finished: of
+    each region how many threads it has, and whether some were late."""
+    found: list[tuple[int, bool]] = []
 
     def run(function: Any, data: int, count: int, flags: int) -> None:
-        calls.append(count)
-        for _ in range(1 + late):
+        found.append((count, False))
+        for _ in range(count):
             function(data)
+
+    def came(late: bool, work: float) -> None:
+        found[-1] = found[-1][0], late
 
     worker = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
     region = ctypes.CFUNCTYPE(None, worker, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)(run)
     address = ctypes.cast(region, ctypes.c_void_p).value
-    came = list[bool]()
     monkeypatch.setattr(table, "parallel_address", lambda: address)
-    monkeypatch.setattr(table, "came", lambda late, work: came.append(late))
-    check(Layers(cell, layers, D, 40, 18, 18), 1 + late)
-    if late:
-        assert set(calls) == {min(1 + late, layers * D)}
-        assert came == [True] * len(calls)
-    else:
-        assert not calls
+    monkeypatch.setattr(table, "came", came)
+    yield found
+    del region
+
+
+@of_some_cells
+@pytest.mark.parametrize("team", [2, 4])
+def test_the_caller_does_what_threads_come_too_late_for(cell, layers, D, team, regions):
+    check(Layers(cell, layers, D, 40, 18, 18), team)
+    assert set(regions) == {(min(team, layers * D), True)}
+
+
+@of_some_cells
+def test_the_caller_does_without_threads_that_came_late(cell, layers, D, regions, monkeypatch):
+    monkeypatch.setattr(table, "alone", lambda work: True)
+    check(Layers(cell, layers, D, 40, 18, 18), 2)
+    assert not regions
 
 
 @needs_threads

@@ -74,11 +74,11 @@ class Routine:
         for name, value in values.items():
             self.f.store("i64", value, self.f.gep("i64", table, self.index(name)))
 
-    # -- rows handed to threads
+    # -- work handed to threads
 
     @contextmanager
     def tickets(self, total: Int) -> Iterator[str]:
-        """Every number below ``total`` once, over all threads, in no order.
+        """Every number below ``total`` once, over all threads, which take them in ascending order.
 
         A thread that comes when there is none left says so in ``late``.
         """
@@ -138,8 +138,8 @@ class Routine:
     # -- steps that other threads wait for
 
     def wait(self, begin: Int, end: Int) -> None:
-        """Until the steps have been done that those from ``begin`` to ``end`` read: as many of a
-        pass of the same order; of the opposite one those that it does last, or first."""
+        """Until the steps from ``begin`` to ``end`` can read what other passes have written of the
+        same steps: of ``T`` steps, a pass of the opposite order does ``begin`` after this one."""
         self.wait_for("after.same", end)
         self.wait_for("after.other", self.f.sub(self.slot("T"), begin))
 
