@@ -138,8 +138,8 @@ class Routine:
     # -- steps that other threads wait for
 
     def wait(self, begin: Int, end: Int) -> None:
-        """Until the steps from ``begin`` to ``end`` can read what other passes have written of the
-        same steps: of ``T`` steps, a pass of the opposite order does ``begin`` after this one."""
+        """Until what the steps from ``begin`` to ``end`` read of other passes has been written. A
+        pass of the opposite order does the first of these steps as its ``T - begin``-th."""
         self.wait_for("after.same", end)
         self.wait_for("after.other", self.f.sub(self.slot("T"), begin))
 
