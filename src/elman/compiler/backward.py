@@ -13,9 +13,10 @@ from .entry import define_entry
 from .forward import read_given, walk_step
 from .frame import COMMON, Frame, define_helpers, extern, parameters
 from .graph import Store
+from .inputs import emit_inputs, panels_to_x, wanted
 from .ir import Int, Module
-from .outer import emit_outer, z_at
-from .panel import Panel, define_tiles, panel_x, panels_of
+from .outer import emit_outer, lists, z_at
+from .panel import define_tiles, panels_of
 from .plan import Plan
 from .stage import Spot, Stages
 from .target import Target
@@ -52,14 +53,6 @@ def slots(plan: Plan) -> list[str]:
     ]
 
 
-def lists(plan: Plan) -> tuple[Node | None, ...]:
-    """What the weights' gradients are products with: the input (None), then the operands.
-
-    Behind their lists is one more, of the rows of the inputs' gradient.
-    """
-    return None, *dict.fromkeys(operand for _, _, operand in plan.z_product)
-
-
 def emit(plan: Plan, target: Target) -> Module:
     """The module of the backward pass."""
     assert not target.narrow  # its tiles read gradients and rows beside panels
@@ -68,7 +61,7 @@ def emit(plan: Plan, target: Target) -> Module:
     define_tiles(module, target)
     _list_rows(module, plan, target)
     _rows(module, plan, target)
-    _inputs(module, plan, target)
+    emit_inputs(module, target, slots(plan), plan)
     emit_outer(module, target, slots(plan), len(plan.z))
     _parts(module, plan, target)
     _entry(module, plan, target)
@@ -80,8 +73,8 @@ def _entry(module: Module, plan: Plan, target: Target) -> None:
     f = frame.f
     for panel in panels_of(frame, plan.step, plan.backward).values():
         panel.fill()
-    with f.when(_wanted(frame)):
-        for panel in _panels_x(frame, plan):
+    with f.when(wanted(frame)):
+        for panel in panels_to_x(frame, plan):
             panel.fill()
     frame.region("backward_parts")
     own = frame.copy()
@@ -91,11 +84,6 @@ def _entry(module: Module, plan: Plan, target: Target) -> None:
         frame.put(own, {"part": part})
         f.call("add_part", ("ptr", own))
     define_entry(module, "elman_backward", "backward")
-
-
-def _wanted(frame: Frame) -> str:
-    """Whether anybody asks for the input's gradient."""
-    return frame.f.op(f"icmp ne ptr {frame.pointer('dx')}, null")
 
 
 def _parts(module: Module, plan: Plan, target: Target) -> None:
@@ -142,7 +130,7 @@ def _pieces(frame: Frame, own: str, j: Int, end: Int) -> None:
         with f.when(f.compare("ne", adding, 0)):
             frame.wait_for("dx.other", f.sub(steps, begin))
         f.call("backward_rows", ("ptr", own))
-        with f.when(_wanted(frame)):
+        with f.when(wanted(frame)):
             f.call("backward_inputs", ("ptr", own))
         frame.tell(done)
 
@@ -163,11 +151,6 @@ def _claim(frame: Frame, own: str, most: Int) -> Int:
         return f.select(none, most, f.min(free, most))
 
     return f.either(frame.null(left), "i64", lambda: most, claimed)
-
-
-def _panels_x(frame: Frame, plan: Plan) -> list[Panel]:
-    """The panels of the products that give the inputs' gradient, one for each gate."""
-    return [panel_x(frame, plan.step, gate, i, turned=True) for i, gate in enumerate(plan.z_x)]
 
 
 class _Memory:
@@ -327,52 +310,6 @@ def _finish(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
             with f.loop(0, frame.padded(space), v.lanes) as u:
                 value = v.load(frame.at(memory.carry(name, row, new=True), u))
                 frame.store_units(value, goal, frame.slot(f"gh0.{name}.u"), u, frame.units(space))
-
-
-def _inputs(module: Module, plan: Plan, target: Target) -> None:
-    """``dx = sum over gates of z W_ih`` for the rows of a piece."""
-    frame = Frame(module, "backward_inputs", target, slots(plan))
-    f, v, shape = frame.f, frame.v, target.bulk
-    padded, panels = frame.slot("Ip"), _panels_x(frame, plan)
-    tile_width = shape.widths[0] * v.lanes
-    acc = f.alloca(shape.rows * tile_width, v.dtype)
-    pointers = f.alloca(shape.rows, "ptr")
-    start, end = (
-        f.load("i64", f.gep("i64", frame.buffer("starts"), f.sub(frame.slot(at), frame.slot("j"))))
-        for at in ("from", "to")
-    )
-    tall = shape.height(f, f.sub(end, start))
-    goals = f.gep("ptr", frame.buffer("lists"), f.mul(frame.slot("most"), len(lists(plan))))
-
-    with shape.blocks(f, padded, v.lanes) as (unit, count):
-        for panel in panels:
-            panel.refill(unit, count)
-        with f.loop(start, end, tall) as row:
-            rows = f.min(f.sub(end, row), tall)
-            for i, column in enumerate(plan.z_x.values()):
-                with f.loop(0, rows) as m:
-                    z = z_at(frame, len(plan.z), f.add(row, m), column)
-                    f.store("ptr", z, f.gep("ptr", pointers, m))
-                init = (acc, tile_width) if i else (frame.pointer("zeros"), 0)
-                panels[i].multiply((unit, count), (acc, tile_width), init, (pointers, 1), rows)
-            with f.loop(0, rows) as m:
-                goal = f.load("ptr", f.gep("ptr", goals, f.add(row, m)))
-                with f.loop(0, count, v.lanes) as u:
-                    value = v.load(f.gep(v.dtype, acc, f.add(f.mul(m, tile_width), u)))
-                    _add_to_x(frame, goal, f.add(unit, u), value)
-
-
-def _add_to_x(frame: Frame, goal: str, unit: Int, value: str) -> None:
-    """A vector of the inputs' gradient; the second direction adds to the first."""
-    f, v, inputs = frame.f, frame.v, frame.slot("I")
-    adding = f.compare("ne", frame.slot("dx.add"), 0)
-    before = f.either(
-        adding,
-        v.type,
-        lambda: frame.load_units(goal, 1, unit, inputs),
-        lambda: v.number(0.0),
-    )
-    frame.store_units(v.add(before, value), goal, 1, unit, inputs)
 
 
 def _list_rows(module: Module, plan: Plan, target: Target) -> None:

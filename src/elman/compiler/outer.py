@@ -15,8 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..expr import Node
 from .frame import Frame
 from .ir import Function, Int, Module
+from .plan import Plan
 from .target import Target
 from .tile import Shape
 from .vector import Vector
@@ -28,6 +30,14 @@ from .vector import Vector
 JOB = ("sum", "rows", "column", "list", "stride", "units", "padded", "first", "goal")
 #: Of a gradient: where it goes, the sum, rows, units, padded units.
 GOAL = ("goal", "sum", "rows", "units", "padded")
+
+
+def lists(plan: Plan) -> tuple[Node | None, ...]:
+    """What the weights' gradients are products with: the input (None), then the operands.
+
+    Behind their lists is one more, of the rows of the inputs' gradient.
+    """
+    return None, *dict.fromkeys(operand for _, _, operand in plan.z_product)
 
 
 def emit_outer(module: Module, target: Target, slots: Sequence[str], z_columns: int) -> None:

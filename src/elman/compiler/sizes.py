@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from ..batch import Order, Rows
-from . import backward as backward_pass
 from . import elements
 from . import forward as forward_pass
-from .outer import strip_length
+from .outer import lists, strip_length
 from .plan import Plan, products_of, sums_of
 from .target import Target
 from .weights import Sums
@@ -210,7 +209,7 @@ def backward(
     layout.add("partials", (1 if one_by_one else order.parts) * sums.size * size)
     of_thread = {
         "z": most * row + (bulk.rows + lanes) * size,
-        "lists": (len(backward_pass.lists(plan)) + 1) * most * 8,
+        "lists": (len(lists(plan)) + 1) * most * 8,
         "starts": (chunk + 1) * 8,
         "area": (widest * depth + strips) * size,
     }

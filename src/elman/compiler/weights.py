@@ -6,8 +6,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from .backward import lists
-from .outer import JOB
+from .outer import JOB, lists
 from .plan import Plan
 
 
