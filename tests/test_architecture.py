@@ -21,7 +21,7 @@ ROWS = [
     ["explain", "streaming"],
     ["nn"],
     ["function"],
-    ["operators"],
+    ["operators", "stacked"],
     ["execution"],
     ["recompute"],
     ["paths"],

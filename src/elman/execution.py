@@ -124,7 +124,14 @@ class Bound:
         self.pieces = [self.kernel.pieces(rows, units, training) for training in (False, True)]
         #: Of the output and the final states, of what is kept, and of the gradients.
         self.results = [form_of(shape, x.dtype) for shape in shapes]
+        output = self.results[0]
+        #: Of the output, what the signature of the layer above says of its input.
+        self._above = (Tensor, x.dtype, True, False, torch.Size(output.shape), output.strides)
         self.kept = [form_of((saved_size,), x.dtype)] * (self.count if saved_size else 0)
+        self.single = rows.B == 1
+        #: How many tensors a call has, and how many it keeps.
+        self.tensors = len(tensors)
+        self.keeps = self.count * len(step.states) if self.spans else len(self.kept)
         self._goals = [None if t is None else form_of(t.shape, t.dtype) for t in tensors]
         most = max(saved_size, rows.N * max(self.count * projected, x.shape[-1]))
         self._large = most * x.itemsize >= LARGE  # some of what a call writes
@@ -133,15 +140,34 @@ class Bound:
         """Whether an input has the signature of the one that the passes were bound to."""
         return of_tensors([x])[0] == self._signature[0]
 
+    def takes_output_of(self, below: Bound) -> bool:
+        """Whether that is what another layer returns."""
+        return below._above == self._signature[0]
+
+    def by_layer(self, tensors: Sequence[Tensor | None]) -> list[Sequence[Tensor | None]]:
+        """The tensors of each layer, of which there is one."""
+        return [tensors]
+
     def run(
         self, rows: Rows, tensors: Sequence[Tensor | None], keep: bool
     ) -> tuple[list[Tensor], list[Tensor]]:
         """The output and the final states; also what is kept for the backward pass beside them."""
-        results, kept = new_tensors(self.results), list[Tensor]()
+        results, kept, runs, every = self.forward_passes(rows, tensors, keep)
+        for run in runs:
+            run.run(every)
         if keep and self.spans is not None:
             for d, way in enumerate(rows.ways(self.count)):
                 kept += recompute.forward(self.spans, way, tensors, results, d)
-            return results, kept
+        return results, kept
+
+    def forward_passes(
+        self, rows: Rows, tensors: Sequence[Tensor | None], keep: bool
+    ) -> tuple[list[Tensor], list[Tensor], list[Prepared], list[Tensor | None]]:
+        """What :meth:`run` returns, not yet written; the passes that do so, one for each direction,
+        and the tensors that each is called with. Spans are not among them."""
+        results, kept = new_tensors(self.results), list[Tensor]()
+        if keep and self.spans is not None:
+            return results, kept, [], []
         if keep and self.kept:
             kept = new_tensors(self.kept)
         if self._large:
@@ -149,10 +175,8 @@ class Bound:
                 fresh(written)
         threads = thread_count(self.work, self.pieces[keep])
         key = (keep, threads)
-        every = [*tensors, *results, *kept, rows.counts, rows.offsets]
-        for run in self._known.find(key) or self._forward(key, rows, tensors, results, kept):
-            run.run(every)
-        return results, kept
+        runs = self._known.find(key) or self._forward(key, rows, tensors, results, kept)
+        return results, kept, runs, [*tensors, *results, *kept, rows.counts, rows.offsets]
 
     def _forward(
         self,
@@ -183,6 +207,30 @@ class Bound:
         ``tensors`` is what was saved: somebody may have replaced their memory meanwhile. ``output``
         is None if it is not read, or no more what it was: then it is computed again.
         """
+        passes = self.backward_passes(rows, tensors, output, kept, arrived, needed)
+        if passes is None:
+            return None
+        goals, runs, every, spans = passes
+        for run in runs:
+            run.run(every)
+        if spans is not None:
+            states = len(self.step.states)
+            for d, way in enumerate(rows.ways(self.count)):
+                began = kept[d * states : (d + 1) * states]
+                recompute.backward(spans, way, tensors, began, arrived, goals, d)
+        return goals
+
+    def backward_passes(
+        self,
+        rows: Rows,
+        tensors: Sequence[Tensor | None],
+        output: Tensor | None,
+        kept: Sequence[Tensor],
+        arrived: Sequence[Tensor | None],
+        needed: tuple[bool, ...],
+    ) -> tuple[list[Tensor | None], list[Prepared], list[Tensor | None], Any] | None:
+        """What :meth:`gradients` returns, not yet written; the passes that do so, one for each
+        direction, and the tensors that each is called with; or the spans."""
         kind = (thread_count(2 * self.work, rows.B), needed)
         back = self._backs.find(kind)
         if back is None or not back.alike.to([*tensors, *arrived, output]) or onlooker():
@@ -193,7 +241,7 @@ class Bound:
             if now != self._signature:
                 signature = (*self._form, *_of_rows(rows), *now)
                 bound: Bound = CALLS.get(signature) or _bind(signature, rows, tensors)
-                return bound.gradients(rows, tensors, output, kept, arrived, needed)
+                return bound.backward_passes(rows, tensors, output, kept, arrived, needed)
             back = self._backs.keep(kind, self._back(kind, rows, tensors, output, kept, arrived))
         goals = new_tensors(back.goals)
         if self._large and goals[0] is not None:
@@ -202,17 +250,9 @@ class Bound:
             for goal in goals:
                 if goal is not None:
                     goal.zero_()
-        if self.spans is not None:
-            states = len(self.step.states)
-            for d, way in enumerate(rows.ways(self.count)):
-                began = kept[d * states : (d + 1) * states]
-                recompute.backward(self.spans, way, tensors, began, arrived, goals, d)
-            return goals
         before = self._before(rows, tensors, output) if self.reads_output else ()
         every = [*tensors, *arrived, *goals, *before, None, *kept, rows.counts, rows.offsets]
-        for run in back.runs:
-            run.run(every)
-        return goals
+        return goals, back.runs, every, self.spans
 
     def _back(
         self,

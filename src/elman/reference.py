@@ -100,21 +100,30 @@ def layer(step: Step, rows: Rows, given: Given) -> tuple[Tensor, list[Tensor]]:
 def gradients(
     step: Step,
     rows: Rows,
-    given: Given,
+    layers: Sequence[Sequence[Tensor | None]],
     arrived: Sequence[Tensor | None],
     needed: Sequence[bool],
     create_graph: bool,
 ) -> list[Tensor | None]:
-    """The gradients of those of the call's tensors that are ``needed``, flat; differentiable if
-    ``create_graph``.
+    """The gradients of those tensors that are ``needed``; differentiable if ``create_graph``.
+
+    ``layers`` are the tensors of each layer on the one below, in the order of ``Given``; the input
+    of all but the first is left out, which stands there as None. ``needed`` goes through the rest
+    of them in this order. ``arrived`` are the gradients of the last output, then those of the final
+    states, layer by layer.
 
     They are taken of fresh views: the tensors themselves may depend on one another, and then
     their gradients here would count what the caller's graph counts again.
     """
-    leaves = [None if t is None else t.view_as(t) for t in given.flat()]
-    output, final = layer(step, rows, Given.of(step, leaves))
-    results = [(o, g) for o, g in zip((output, *final), arrived, strict=True) if g is not None]
-    wanted = [t for t, n in zip(leaves, needed, strict=True) if n and t is not None]
+    leaves = [[None if t is None else t.view_as(t) for t in mine] for mine in layers]
+    output: Any = leaves[0][0]
+    finals: list[Tensor] = []
+    for mine in leaves:
+        output, final = layer(step, rows, Given.of(step, [output, *mine[1:]]))
+        finals += final
+    results = [(o, g) for o, g in zip((output, *finals), arrived, strict=True) if g is not None]
+    every = [t for i, mine in enumerate(leaves) for t in mine[1 if i else 0 :]]
+    wanted = [t for t, n in zip(every, needed, strict=True) if n and t is not None]
     found = iter(
         torch.autograd.grad(
             [o for o, _ in results],
@@ -125,7 +134,7 @@ def gradients(
         )
     )
     return [
-        next(found) if n and t is not None else None for t, n in zip(leaves, needed, strict=True)
+        next(found) if n and t is not None else None for t, n in zip(every, needed, strict=True)
     ]
 
 

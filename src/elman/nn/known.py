@@ -19,6 +19,7 @@ from ..compiler.kernel import CALLS
 from ..execution import Bound, of_tensors, remember
 from ..paths import ready_isa
 from ..runtime.tensors import Alike
+from ..stacked import Stacked, stacked_of
 
 
 class Known(NamedTuple):
@@ -26,6 +27,7 @@ class Known(NamedTuple):
 
     call: Any  # their normal form
     bounds: list[Bound | None]  # by layer, see ``stack.run``
+    stacked: Stacked | None
 
 
 class Key(NamedTuple):
@@ -77,5 +79,5 @@ def find(
 def keep(key: Key | None, call: Any, bounds: list[Bound | None]) -> None:
     """Remembers a call that has passed the checks, if all its layers run on kernels."""
     if key is not None and all(bounds):
-        known = remember(key.signature, Known(call, bounds))
+        known = remember(key.signature, Known(call, bounds, stacked_of(bounds)))
         remember(key.short, _Last(Alike(key.tensors), known))

@@ -36,14 +36,15 @@ class Layer(RNNBase):
         if found is None:
             call, x, initial = self._read(step, input, hx, held)
             bounds: list[Bound | None] = [None] * layers
+            stacked = None
         else:
-            call, bounds = found
+            call, bounds, stacked = found
             x, initial = call.arrange(input), call.arrange_states(hx, len(step.states))
         if two:
             held = [[*a, *b] for a, b in zip(held[::2], held[1::2], strict=True)]
         dropout = self.dropout if self.training else 0.0
         parts = stack.split(initial, layers, directions)
-        x, finals = stack.run(step, call.rows, x, parts, held, bounds, dropout)
+        x, finals = stack.run(step, call.rows, x, parts, held, bounds, stacked, dropout)
         if found is None:
             known.keep(key, call, bounds)
         results = call.restore_states(stack.join(finals))

@@ -163,14 +163,14 @@ class Recurrent(OfCell):
             module = (step, self.input_size, self.hidden_size, self.proj_size, L, D)
             options = (self.batch_first, self.recompute)
             found, key = known.find(module + options, input, hx, every)
-        some, further = None, []
+        some, further, stacked = None, [], None
         if found is None:
             call, x, initial, first = self._read(step, input, hx, held)
             some = None if lengths is None else read_lengths(owner, lengths, call, x.device)
             further = _further(owner, step, inputs, call, first)
             bounds: list[Bound | None] = [None] * L
         else:
-            call, bounds = found
+            call, bounds, stacked = found
             states = call.arrange_states(hx, len(step.states))
             x, initial = call.arrange(input), stack.split(states, L, D)
         rows, begin = call.rows, initial
@@ -184,6 +184,7 @@ class Recurrent(OfCell):
             begin,
             held if D == 1 else [[*a, *b] for a, b in zip(held[::2], held[1::2], strict=True)],
             bounds,
+            stacked,
             dropout=self.dropout if self.training else 0.0,
             inputs=spread(owner, step, further, self._units),
             merge=self._merge if self.bidirectional and MERGES[self.merge] else None,

@@ -11,6 +11,7 @@ from .. import function
 from ..batch import Rows
 from ..cell import Step
 from ..execution import Bound
+from ..stacked import Stacked
 
 
 def run(
@@ -20,19 +21,36 @@ def run(
     initial: Sequence[Sequence[Tensor | None]],
     weights: Sequence[Sequence[Tensor | None]],
     bounds: list[Bound | None],
+    stacked: Stacked | None = None,
     dropout: float = 0.0,
     inputs: Sequence[Sequence[Tensor]] | None = None,
     merge: Callable[[Tensor], Tensor] | None = None,
     residual: bool = False,
     recompute: bool = False,
-) -> tuple[Tensor, list[list[Tensor]]]:
+) -> tuple[Tensor, Sequence[Sequence[Tensor]]]:
     """Every layer on the output of the one below.
 
     ``initial``, ``inputs`` and ``weights`` hold for each layer what ``recur`` takes, the weights of
     both directions in one row. ``bounds`` are what earlier calls with tensors of the same signature
-    have left there, and this one leaves. ``dropout`` is 0 in evaluation; ``recompute`` is that of
-    ``recur``. Returns the last output, and for each layer its final states.
+    have left there, and this one leaves; ``stacked`` is theirs. ``dropout`` is 0 in evaluation;
+    ``recompute`` is that of ``recur``.
+
+    Returns the last output, and for each layer its final states.
     """
+    layers = len(weights)
+    together = layers == 1 or (not dropout and not residual and merge is None)
+    if together and (stacked is not None or bounds[0] is None):
+        every: list[Tensor | None] = [x]
+        for i, mine in enumerate(weights):
+            every += [*initial[i], *(inputs[i] if inputs else ()), *mine]
+        if bounds[0] is None:
+            stacked = function.stacked(step, rows, every, layers, recompute)
+        if stacked is not None:
+            bounds[:] = stacked.bounds
+            x, *states = function.run(stacked, rows, every)
+            x = x if merge is None else merge(x)
+            count = len(step.states)
+            return x, [states[i : i + count] for i in range(0, len(states), count)]
     finals = []
     for layer, mine in enumerate(weights):
         below = x

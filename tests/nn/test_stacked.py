@@ -1,0 +1,213 @@
+"""Layers of a stack run as one: the bits are those of layers of one's own on one another."""
+
+import pytest
+import torch
+
+import elman
+from elman import stacked
+from elman.runtime import threads as runtime
+
+KINDS = [
+    (elman.RNN, {"nonlinearity": "relu"}),
+    (elman.LSTM, {"proj_size": 3}),
+    (elman.GRU, {"bias": False}),
+]
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """The number of layers of whatever has run as one."""
+    seen, run = [], stacked.Stacked.run
+
+    def spy(self, *args, **options):
+        seen.append(len(self.bounds))
+        return run(self, *args, **options)
+
+    monkeypatch.setattr(stacked.Stacked, "run", spy)
+    return seen
+
+
+def apart(whole):
+    """Modules of one layer each, that share the parameters of a stack."""
+    layers, two = [], whole.bidirectional
+    for i in range(whole.num_layers):
+        width = getattr(whole, f"weight_ih_l{i}").shape[1]
+        options = {"bidirectional": two, "bias": whole.bias, "proj_size": whole.proj_size}
+        if isinstance(whole, elman.RNN):
+            options |= {"nonlinearity": whole.nonlinearity}
+        layer = type(whole)(width, whole.hidden_size, **options)
+        for name in list(layer._parameters):
+            setattr(layer, name, getattr(whole, name.replace("_l0", f"_l{i}")))
+        layers.append(layer)
+    return layers
+
+
+def by_hand(layers, x, states):
+    finals = []
+    for i, layer in enumerate(layers):
+        D = 2 if layer.bidirectional else 1
+        mine = tuple(s[i * D : (i + 1) * D] for s in states)
+        x, final = layer(x, mine if len(mine) > 1 else mine[0])
+        finals.append(final if isinstance(final, tuple) else (final,))
+    return x, [torch.cat(parts) for parts in zip(*finals, strict=True)]
+
+
+def whole(module, x, states):
+    output, final = module(x, tuple(states) if len(states) > 1 else states[0])
+    return output, [*final] if isinstance(final, tuple) else [final]
+
+
+def problem(kind, options, B, layers=3, two=False, T=7):
+    torch.manual_seed(1)
+    module = kind(5, 9, layers, bidirectional=two, **options)
+    D, size = 2 if two else 1, options.get("proj_size", 9)
+    sizes = [size, 9] if kind is elman.LSTM else [size]
+    states = [torch.randn(layers * D, B, n, requires_grad=True) for n in sizes]
+    return module, torch.randn(T, B, 5, requires_grad=True), states
+
+
+def gradients(results, wanted):
+    torch.manual_seed(2)
+    flat = [results[0], *results[1]]
+    every = [torch.randn_like(r) for r in flat]
+    return torch.autograd.grad(flat, wanted, every, allow_unused=True)
+
+
+@pytest.fixture
+def several(monkeypatch, request):
+    """Any work is worth a thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    monkeypatch.setattr(runtime, "FLOP_PER_THREAD", 1)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("kind", "options"), KINDS)
+@pytest.mark.parametrize("B", [1, 6])
+@pytest.mark.parametrize("two", [False, True])
+def test_a_stack_has_the_bits_of_layers_on_one_another(kind, options, B, two, runs):
+    module, x, states = problem(kind, options, B, two=two)
+    wanted = [x, *states, *module.parameters()]
+    for _ in range(2):  # the second call is known
+        mine, theirs = whole(module, x, states), by_hand(apart(module), x, states)
+        for a, b in zip([mine[0], *mine[1]], [theirs[0], *theirs[1]], strict=True):
+            assert torch.equal(a, b)
+        pairs = zip(gradients(mine, wanted), gradients(theirs, wanted), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)
+    with torch.no_grad():
+        assert torch.equal(whole(module, x, states)[0], theirs[0])
+    assert runs == [3, 3, 3]
+
+
+@pytest.mark.parametrize(("kind", "options"), KINDS)
+@pytest.mark.parametrize(("layers", "two"), [(1, True), (2, True), (3, False), (4, False)])
+@pytest.mark.parametrize("several", [2, 3], indirect=True)
+def test_layers_of_one_row_run_at_the_same_time(kind, options, layers, two, several, monkeypatch):
+    module, x, states = problem(kind, options, 1, layers, two, T=75)
+    wanted = [x, *states, *module.parameters()]
+    calls, run = [], stacked._Together.run
+
+    def spy(self):
+        calls.append(sum(map(len, self._layers)))
+        run(self)
+
+    monkeypatch.setattr(stacked._Together, "run", spy)
+    torch.set_num_threads(1)
+    expected = whole(module, x, states)
+    goals = gradients(expected, wanted)
+    assert calls == []
+    torch.set_num_threads(several)
+    for _ in range(5):
+        found = whole(module, x, states)
+        for a, b in zip([found[0], *found[1]], [expected[0], *expected[1]], strict=True):
+            assert torch.equal(a, b)
+        assert all(torch.equal(a, b) for a, b in zip(gradients(found, wanted), goals, strict=True))
+    assert calls == [layers * (2 if two else 1)] * 10
+
+
+@pytest.mark.parametrize("frozen", [(0,), (2,), (0, 1), (1, 2)])
+def test_what_is_frozen_gets_no_gradient(frozen, runs):
+    module, x, states = problem(elman.LSTM, {}, 4)
+    for i in frozen:
+        for name, p in module.named_parameters():
+            p.requires_grad_(f"_l{i}" not in name and p.requires_grad)
+    x, states = x.detach(), [s.detach() for s in states]
+    wanted = [p for p in module.parameters() if p.requires_grad]
+    mine = gradients(whole(module, x, states), wanted)
+    theirs = gradients(by_hand(apart(module), x, states), wanted)
+    assert all(torch.equal(a, b) for a, b in zip(mine, theirs, strict=True))
+    whole(module, x, states)[0].sum().backward()
+    assert all((p.grad is None) != p.requires_grad for p in module.parameters())
+    assert runs == [3, 3]
+
+
+def test_a_gradient_may_come_from_the_final_states_of_one_layer():
+    module, x, states = problem(elman.GRU, {}, 4)
+    wanted = [x, *states, *module.parameters()]
+    for i in range(3):
+        mine = torch.autograd.grad(whole(module, x, states)[1][0][i].sum(), wanted)
+        theirs = torch.autograd.grad(by_hand(apart(module), x, states)[1][0][i].sum(), wanted)
+        assert all(torch.equal(a, b) for a, b in zip(mine, theirs, strict=True))
+
+
+def test_a_layer_above_all_gradients_may_get_none():
+    cell = elman.cells.GRU()
+    module = elman.Recurrent(cell, 5, [4, 6], num_layers=2)
+    x = torch.randn(7, 3, 5)
+    for _ in range(2):
+        module.zero_grad()
+        module(x)[1][0].sum().backward()
+        below, above = [], []
+        for name, p in module.named_parameters():
+            (above if "_l1" in name else below).append(p.grad)
+        assert all(g is not None and g.abs().max() > 0 for g in below)
+        assert all(g is None or not g.any() for g in above)
+
+
+@pytest.mark.parametrize("T", [7, 700])
+def test_the_output_may_be_changed_before_the_gradient(T):
+    module = elman.RNN(5, 9, 2)
+    x = torch.randn(T, 4, 5, requires_grad=True)
+    wanted = [x, *module.parameters()]
+    output = module(x)[0]
+    expected = torch.autograd.grad(output, wanted, torch.ones_like(output))
+    output = module(x)[0]
+    output.mul_(2)
+    found = torch.autograd.grad(output, wanted, torch.full_like(output, 0.5))
+    for a, b in zip(found, expected, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_gradient_has_a_gradient():
+    torch.manual_seed(1)
+    module = elman.LSTM(2, 3, 2, proj_size=2).double()
+    x, *states = (torch.randn(2, 1, n, dtype=torch.float64, requires_grad=True) for n in (2, 2, 3))
+    weight = module.weight_hh_l1.detach().clone().requires_grad_()
+
+    def call(x, weight, *states):
+        del module._parameters["weight_hh_l1"]
+        module.weight_hh_l1 = weight
+        output, final = whole(module, x, states)
+        del module.weight_hh_l1
+        module.register_parameter("weight_hh_l1", torch.nn.Parameter(weight.detach()))
+        return output, *final
+
+    assert torch.autograd.gradcheck(call, (x, weight, *states))
+    assert torch.autograd.gradgradcheck(call, (x, weight, *states))
+
+
+def test_between_layers_with_dropout_each_runs_by_itself(runs):
+    module = elman.GRU(5, 9, 3, dropout=0.5)
+    x = torch.randn(7, 4, 5)
+    torch.manual_seed(3)
+    trained = module(x)[0]
+    assert runs == []
+    module.eval()
+    rested = module(x)[0]
+    assert runs == [3]
+    module.train()
+    torch.manual_seed(3)
+    assert torch.equal(module(x)[0], trained)
+    assert runs == [3]
+    assert torch.equal(rested, by_hand(apart(module), x, [torch.zeros(3, 4, 9)])[0])
