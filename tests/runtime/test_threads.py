@@ -190,18 +190,38 @@ def test_work_is_done_alone_for_a_while_after_a_thread_came_late(
     assert not threads.alone(11)
     now += 1.01 * threads.ALONE[0]
     assert not threads.alone(10)
-    came(True, work=5)
+    came(True, True, work=5)
     assert not threads.alone(10)  # what was before is forgotten
     now += 1.01 * threads.ALONE[0]
     assert threads.alone(5)  # for longer this time
     now += threads.ALONE[0]
     came(False, False, True, work=5)
     assert not threads.alone(5)
-    came(*20 * [True])
+    for _ in range(20):
+        now += threads.ALONE[1]
+        came(True, True)
     now += 0.99 * threads.ALONE[1]
     assert threads.alone(10)
     now += 0.02 * threads.ALONE[1]
     assert not threads.alone(10)
+
+
+def test_threads_that_were_late_may_sleep_before_each_burst_of_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(threads.time, "monotonic", lambda: now)
+    monkeypatch.setattr(threads, "_alone_until", 0.0)
+    monkeypatch.setattr(threads, "_late", 0)
+    monkeypatch.setattr(threads, "_pause", threads.ALONE[1])
+    threads.came(True, 10)
+    threads.came(True, 10)
+    assert threads.alone(10)
+    for _ in range(5):
+        now += 2 * threads.ALONE[1]
+        for late in (True, False, False):
+            assert not threads.alone(10)
+            threads.came(late, 10)
 
 
 @needs_runtime

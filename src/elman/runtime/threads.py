@@ -25,7 +25,7 @@ At 100 GFLOP/s it's 2 microseconds. Entering a region takes 1 while its threads 
 over small calls keeps them, and 8 and more once they sleep.
 """
 
-ALONE = (0.005, 0.1)
+ALONE = (0.005, 0.2)
 """Seconds for which nobody waits for threads that came late: at first, and at most, if they go on.
 The latter is some twenty times what it takes to find that out."""
 
@@ -71,7 +71,9 @@ def came(late: bool, work: float) -> None:
     It sleeps, or another program holds its core; the caller has done the work alone, and then
     waited, in the second case for as long as the system lets the other program run: milliseconds,
     and again in the next region. So when threads have been late twice more often than in time, so
-    much work, or less, is done :func:`alone` for a while, and for longer if they still are.
+    much work, or less, is done :func:`alone` for a while, and for longer if they still are. After
+    that threads are asleep, as they are in front of a caller's every burst of work, so that they
+    may be late once again.
     """
     global _late, _late_for, _pause, _alone_until
     if not late:
@@ -79,7 +81,10 @@ def came(late: bool, work: float) -> None:
             _late, _pause = max(0, _late - 1), max(ALONE[0], _pause / 2)
         return
     now = time.monotonic()
-    _late_for = max(work, _late_for) if now < _alone_until else work
+    if now < _alone_until:
+        _late_for = max(work, _late_for)
+    else:
+        _late_for, _late = work, 0 if _late == 2 else _late
     _late = min(2, _late + 1)
     if _late == 2:
         _alone_until, _pause = now + _pause, min(2 * _pause, ALONE[1])
