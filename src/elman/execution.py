@@ -228,7 +228,10 @@ class Bound:
         kept: Sequence[Tensor],
         arrived: Sequence[Tensor | None],
         needed: tuple[bool, ...],
-    ) -> tuple[list[Tensor | None], list[Prepared], list[Tensor | None], Any] | None:
+    ) -> (
+        tuple[list[Tensor | None], list[Prepared], list[Tensor | None], recompute.Spans | None]
+        | None
+    ):
         """What :meth:`gradients` returns, not yet written; the passes that do so, one for each
         direction, and the tensors that each is called with; or the spans."""
         kind = (thread_count(2 * self.work, rows.B), needed)

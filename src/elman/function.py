@@ -1,4 +1,4 @@
-"""One layer of a recurrence as a function of tensors: which path runs, and its gradient.
+"""Layers of a recurrence as a function of tensors: which path runs, and its gradient.
 
 In eager mode the kernels are entered through one ``autograd.Function`` for all directions of a
 layer, and for all layers with nothing between them; under ``torch.compile`` and ``torch.export``

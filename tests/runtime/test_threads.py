@@ -9,6 +9,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -169,14 +170,18 @@ def test_count_grows_with_work_and_stays_within_rows() -> None:
     assert counts == [1, 1, 1, 2, 2, 3, 4, 4]
 
 
-def test_work_is_done_alone_for_a_while_after_a_thread_came_late(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now = 1000.0
-    monkeypatch.setattr(threads.time, "monotonic", lambda: now)
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The time by which threads are late, none of which has been so far."""
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(threads.time, "monotonic", lambda: clock.now)
     monkeypatch.setattr(threads, "_alone_until", 0.0)
     monkeypatch.setattr(threads, "_late", 0)
     monkeypatch.setattr(threads, "_pause", threads.ALONE[0])
+    return clock
+
+
+def test_work_is_done_alone_for_a_while_after_a_thread_came_late(clock: SimpleNamespace) -> None:
 
     def came(*late: bool, work: float = 10) -> None:
         for each in late:
@@ -188,37 +193,32 @@ def test_work_is_done_alone_for_a_while_after_a_thread_came_late(
     assert threads.alone(10)
     assert threads.alone(1)
     assert not threads.alone(11)
-    now += 1.01 * threads.ALONE[0]
+    clock.now += 1.01 * threads.ALONE[0]
     assert not threads.alone(10)
     came(True, True, work=5)
     assert not threads.alone(10)  # what was before is forgotten
-    now += 1.01 * threads.ALONE[0]
+    clock.now += 1.01 * threads.ALONE[0]
     assert threads.alone(5)  # for longer this time
-    now += threads.ALONE[0]
+    clock.now += threads.ALONE[0]
     came(False, False, True, work=5)
     assert not threads.alone(5)
     for _ in range(20):
-        now += threads.ALONE[1]
+        clock.now += threads.ALONE[1]
         came(True, True)
-    now += 0.99 * threads.ALONE[1]
+    clock.now += 0.99 * threads.ALONE[1]
     assert threads.alone(10)
-    now += 0.02 * threads.ALONE[1]
+    clock.now += 0.02 * threads.ALONE[1]
     assert not threads.alone(10)
 
 
 def test_threads_that_were_late_may_sleep_before_each_burst_of_work(
-    monkeypatch: pytest.MonkeyPatch,
+    clock: SimpleNamespace,
 ) -> None:
-    now = 1000.0
-    monkeypatch.setattr(threads.time, "monotonic", lambda: now)
-    monkeypatch.setattr(threads, "_alone_until", 0.0)
-    monkeypatch.setattr(threads, "_late", 0)
-    monkeypatch.setattr(threads, "_pause", threads.ALONE[1])
     threads.came(True, 10)
     threads.came(True, 10)
     assert threads.alone(10)
     for _ in range(5):
-        now += 2 * threads.ALONE[1]
+        clock.now += 2 * threads.ALONE[1]
         for late in (True, False, False):
             assert not threads.alone(10)
             threads.came(late, 10)

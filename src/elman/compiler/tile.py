@@ -160,10 +160,7 @@ def define(module: Module, isa: ISA, dtype: str, panel: str, shape: Shape, chain
     f = Function(module, shape.tile(chains), PARAMS)
     v = Vector(f, isa, dtype)
     leave = f.name("leave")
-    for halves in (
-        *(2 * width for width in shape.widths),
-        *([2 * shape.half - 1] * bool(shape.half)),
-    ):
+    for halves in shape.sizes:
         here, after = f.name("width"), f.name("narrower")
         f.do(f"br i1 {f.compare('eq', '%halves', halves)}, label %{here}, label %{after}")
         f.label(here)

@@ -16,18 +16,17 @@ from typing import Any, NamedTuple
 import torch
 
 from ..compiler.kernel import CALLS
-from ..execution import Bound, of_tensors, remember
+from ..execution import of_tensors, remember
 from ..paths import ready_isa
 from ..runtime.tensors import Alike
-from ..stacked import Stacked, stacked_of
+from .stack import Bounds
 
 
 class Known(NamedTuple):
     """What is known of calls of one signature."""
 
     call: Any  # their normal form
-    bounds: list[Bound | None]  # by layer, see ``stack.run``
-    stacked: Stacked | None
+    bounds: Bounds
 
 
 class Key(NamedTuple):
@@ -76,8 +75,8 @@ def find(
     return known, None
 
 
-def keep(key: Key | None, call: Any, bounds: list[Bound | None]) -> None:
+def keep(key: Key | None, call: Any, bounds: Bounds) -> None:
     """Remembers a call that has passed the checks, if all its layers run on kernels."""
-    if key is not None and all(bounds):
-        known = remember(key.signature, Known(call, bounds, stacked_of(bounds)))
+    if key is not None and bounds.complete():
+        known = remember(key.signature, Known(call, bounds))
         remember(key.short, _Last(Alike(key.tensors), known))

@@ -10,7 +10,6 @@ from torch.nn.modules.rnn import RNNBase
 from torch.nn.utils.rnn import PackedSequence
 
 from ..cell import Step
-from ..execution import Bound
 from . import arguments, known, stack
 
 
@@ -35,16 +34,15 @@ class Layer(RNNBase):
         found, key = known.find((step, *sizes, layers, two, self.batch_first), input, hx, every)
         if found is None:
             call, x, initial = self._read(step, input, hx, held)
-            bounds: list[Bound | None] = [None] * layers
-            stacked = None
+            bounds = stack.Bounds(layers)
         else:
-            call, bounds, stacked = found
+            call, bounds = found
             x, initial = call.arrange(input), call.arrange_states(hx, len(step.states))
         if two:
             held = [[*a, *b] for a, b in zip(held[::2], held[1::2], strict=True)]
         dropout = self.dropout if self.training else 0.0
         parts = stack.split(initial, layers, directions)
-        x, finals = stack.run(step, call.rows, x, parts, held, bounds, stacked, dropout)
+        x, finals = stack.run(step, call.rows, x, parts, held, bounds, dropout)
         if found is None:
             known.keep(key, call, bounds)
         results = call.restore_states(stack.join(finals))

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from ..cell import Cell, Step
-from ..execution import Bound
 from . import arguments, known, stack
 from .constraints import constrain
 from .inputs import read as read_inputs
@@ -163,14 +162,14 @@ class Recurrent(OfCell):
             module = (step, self.input_size, self.hidden_size, self.proj_size, L, D)
             options = (self.batch_first, self.recompute)
             found, key = known.find(module + options, input, hx, every)
-        some, further, stacked = None, [], None
+        some, further = None, []
         if found is None:
             call, x, initial, first = self._read(step, input, hx, held)
             some = None if lengths is None else read_lengths(owner, lengths, call, x.device)
             further = _further(owner, step, inputs, call, first)
-            bounds: list[Bound | None] = [None] * L
+            bounds = stack.Bounds(L)
         else:
-            call, bounds, stacked = found
+            call, bounds = found
             states = call.arrange_states(hx, len(step.states))
             x, initial = call.arrange(input), stack.split(states, L, D)
         rows, begin = call.rows, initial
@@ -184,7 +183,6 @@ class Recurrent(OfCell):
             begin,
             held if D == 1 else [[*a, *b] for a, b in zip(held[::2], held[1::2], strict=True)],
             bounds,
-            stacked,
             dropout=self.dropout if self.training else 0.0,
             inputs=spread(owner, step, further, self._units),
             merge=self._merge if self.bidirectional and MERGES[self.merge] else None,

@@ -10,7 +10,6 @@ from torch.nn.modules.rnn import RNNCellBase
 
 from ..batch import Rows
 from ..cell import Step
-from ..execution import Bound
 from . import arguments, known, stack
 
 _NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -65,21 +64,19 @@ def run_step(
     """
     step: Step = module[0]
     found, key = known.find(module, input, hx, held) if remember else (None, None)
-    bounds: list[Bound | None] = [None]
-    stacked = None
     states: Sequence[Tensor | None]
     inputs: Sequence[Tensor] = ()
     if found is None:
         x, states, inputs = check()
+        bounds = stack.Bounds(1)
     else:
-        _, bounds, stacked = found
-        x, states = input, arguments.states_of(hx, len(step.states))
+        x, states, bounds = input, arguments.states_of(hx, len(step.states)), found.bounds
     batched = x.dim() == 2
     if not batched:
         x, states = x[None], [s if s is None else s[None] for s in states]
     rows = Rows(1, x.shape[0], x.shape[0])
     initial = [s if s is None else s[None] for s in states]
-    _, (new,) = stack.run(step, rows, x[None], [initial], [held], bounds, stacked, inputs=[inputs])
+    _, (new,) = stack.run(step, rows, x[None], [initial], [held], bounds, inputs=[inputs])
     if found is None:
         known.keep(key, None, bounds)
     results = [s[0] if batched else s[0, 0] for s in new]

@@ -11,7 +11,23 @@ from .. import function
 from ..batch import Rows
 from ..cell import Step
 from ..execution import Bound
-from ..stacked import Stacked
+from ..stacked import Stacked, stacked_of
+
+
+class Bounds:
+    """What runs the layers of a stack: each by itself, or all as one. The first call leaves it here
+    for others with tensors of the same signature."""
+
+    def __init__(self, layers: int) -> None:
+        self.each: list[Bound | None] = [None] * layers
+        self.stacked: Stacked | None = None
+
+    def complete(self) -> bool:
+        """Whether all layers run on kernels."""
+        if not all(self.each):
+            return False
+        self.stacked = self.stacked or stacked_of(self.each)
+        return True
 
 
 def run(
@@ -20,8 +36,7 @@ def run(
     x: Tensor,
     initial: Sequence[Sequence[Tensor | None]],
     weights: Sequence[Sequence[Tensor | None]],
-    bounds: list[Bound | None],
-    stacked: Stacked | None = None,
+    bounds: Bounds,
     dropout: float = 0.0,
     inputs: Sequence[Sequence[Tensor]] | None = None,
     merge: Callable[[Tensor], Tensor] | None = None,
@@ -31,23 +46,22 @@ def run(
     """Every layer on the output of the one below.
 
     ``initial``, ``inputs`` and ``weights`` hold for each layer what ``recur`` takes, the weights of
-    both directions in one row. ``bounds`` are what earlier calls with tensors of the same signature
-    have left there, and this one leaves; ``stacked`` is theirs. ``dropout`` is 0 in evaluation;
-    ``recompute`` is that of ``recur``.
+    both directions in one row. ``dropout`` is 0 in evaluation; ``recompute`` is that of ``recur``.
 
     Returns the last output, and for each layer its final states.
     """
     layers = len(weights)
     together = layers == 1 or (not dropout and not residual and merge is None)
-    if together and (stacked is not None or bounds[0] is None):
+    if together and (bounds.stacked is not None or bounds.each[0] is None):
         every: list[Tensor | None] = [x]
         for i, mine in enumerate(weights):
             every += [*initial[i], *(inputs[i] if inputs else ()), *mine]
-        if bounds[0] is None:
-            stacked = function.stacked(step, rows, every, layers, recompute)
-        if stacked is not None:
-            bounds[:] = stacked.bounds
-            x, *states = function.run(stacked, rows, every)
+        if bounds.stacked is None:
+            bounds.stacked = function.stacked(step, rows, every, layers, recompute)
+            if bounds.stacked is not None:
+                bounds.each = [*bounds.stacked.bounds]
+        if bounds.stacked is not None:
+            x, *states = function.run(bounds.stacked, rows, every)
             x = x if merge is None else merge(x)
             count = len(step.states)
             return x, [states[i : i + count] for i in range(0, len(states), count)]
@@ -57,11 +71,11 @@ def run(
         if layer and dropout:
             x = torch.dropout(x, dropout, True)
         tensors = [x, *initial[layer], *(inputs[layer] if inputs else ()), *mine]
-        bound = bounds[layer]
+        bound = bounds.each[layer]
         if bound is not None and (not layer or bound.takes(x)):
             x, *final = function.run(bound, rows, tensors)
         else:
-            (x, *final), bounds[layer] = function.layer(step, rows, tensors, recompute)
+            (x, *final), bounds.each[layer] = function.layer(step, rows, tensors, recompute)
         x = x if merge is None else merge(x)
         x = below + x if residual and layer else x
         finals.append(final)
