@@ -31,3 +31,31 @@ def test_of_two_branches_the_one_that_is_taken_is_written(f):
         assert taken == expected
     assert f.select(f.compare("eq", 1, 2), 7, 8) == f.min(9, 8) == f.max(8, 7) == 8
     assert str(f).splitlines()[2:-2] == []
+
+
+def test_what_does_not_change_in_a_loop_is_done_once_in_front_of_it(f):
+    with f.loop(0, "%n") as i:
+        row = f.mul(i, "%n")
+        with f.loop(0, "%n") as j:
+            assert f.mul(i, "%n") == f.mul(i, "%n")  # hoisted as far as to the inner loop
+            f.store("i64", f.add(f.mul("%n", 7), f.add(row, j)), f.gep("i64", "%p", f.add(row, 1)))
+    lines = [line.strip() for line in str(f).splitlines()]
+    outer, inner = [n for n, line in enumerate(lines) if line.startswith("br label %head")][:2]
+
+    def place(text: str) -> int:
+        (found,) = [n for n, line in enumerate(lines) if f"= {text}" in line]
+        return found
+
+    assert place("mul i64 %n, 7") < outer
+    assert outer < place(f"add i64 {row}, 1") < place("getelementptr") < inner
+    assert place(f"add i64 {row}, {j}") > inner
+
+
+def test_a_division_that_may_be_by_zero_stays_where_it_is(f):
+    with f.loop(0, "%n"):
+        f.do("something")
+        f.div(7, "%n")
+        f.div("%n", 7)
+    lines = [line.strip().split(" = ")[-1] for line in str(f).splitlines()]
+    assert lines.index("udiv i64 %n, 7") < lines.index("something")
+    assert lines.index("udiv i64 7, %n") > lines.index("something")

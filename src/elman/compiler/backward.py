@@ -11,7 +11,7 @@ from __future__ import annotations
 from ..expr import Node
 from .entry import define_entry
 from .forward import read_given, walk_step
-from .frame import COMMON, Frame, define_helpers, extern, parameters
+from .frame import COMMON, Frame, define_sum, extern, parameters
 from .graph import Store
 from .inputs import emit_inputs, panels_to_x, wanted
 from .ir import Int, Module
@@ -20,6 +20,7 @@ from .panel import define_tiles, panels_of
 from .plan import Plan
 from .stage import Spot, Stages
 from .target import Target
+from .units import load_beside, load_units, store_units
 
 _OF_THREAD = ("z", "lists", "starts", "area")  # buffers of which each thread has its own
 #: What a thread is at: a part, its rows, the steps of a chunk and of a piece of it in the order of
@@ -57,7 +58,7 @@ def emit(plan: Plan, target: Target) -> Module:
     """The module of the backward pass."""
     assert not target.narrow  # its tiles read gradients and rows beside panels
     module = Module()
-    define_helpers(module, target)
+    define_sum(module, target)
     define_tiles(module, target)
     _list_rows(module, plan, target)
     _rows(module, plan, target)
@@ -236,7 +237,7 @@ class _Memory:
         else:
             place = self.reached(leaf.attr, spot.row)
         if leaf.op in ("state", "new") and leaf.attr == self.plan.step.states[0]:
-            return frame.load_row(place, spot.unit, frame.units(leaf.space))
+            return load_beside(frame.v, place, spot.unit, frame.units(leaf.space))
         return frame.v.load(frame.at(place, spot.unit))
 
     def write(self, store: Store, value: str, spot: Spot) -> None:
@@ -261,11 +262,11 @@ class _Memory:
             stride = frame.slot(f"{name}.u")
 
             def known() -> str:
-                return frame.load_units(row, stride, spot.unit, units)
+                return load_units(frame.v, row, stride, spot.unit, units)
 
             adding = f.compare("ne", frame.slot("dx.add"), 0)
             before = f.either(adding, frame.v.type, known, lambda: frame.v.number(0.0))
-            frame.store_units(frame.v.add(before, value), row, stride, spot.unit, units)
+            store_units(frame.v, frame.v.add(before, value), row, stride, spot.unit, units)
 
 
 def _rows(module: Module, plan: Plan, target: Target) -> None:
@@ -295,7 +296,7 @@ def _begin(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
         space = plan.step.space(name)
         given = frame.at(frame.pointer(f"ghn.{name}"), (row, frame.slot(f"ghn.{name}.r")))
         with f.loop(0, frame.padded(space), v.lanes) as u:
-            value = frame.load_units(given, frame.slot(f"ghn.{name}.u"), u, frame.units(space))
+            value = load_units(frame.v, given, frame.slot(f"ghn.{name}.u"), u, frame.units(space))
             v.store(value, frame.at(memory.carry(name, row), u))
 
 
@@ -309,7 +310,9 @@ def _finish(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
             space = plan.step.space(name)
             with f.loop(0, frame.padded(space), v.lanes) as u:
                 value = v.load(frame.at(memory.carry(name, row, new=True), u))
-                frame.store_units(value, goal, frame.slot(f"gh0.{name}.u"), u, frame.units(space))
+                store_units(
+                    frame.v, value, goal, frame.slot(f"gh0.{name}.u"), u, frame.units(space)
+                )
 
 
 def _list_rows(module: Module, plan: Plan, target: Target) -> None:

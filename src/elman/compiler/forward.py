@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from ..cell import Step
-from ..expr import Node
+from ..expr import Node, walk
 from .entry import define_entry
-from .frame import COMMON, Frame, define_helpers, extern, parameters
+from .frame import COMMON, Frame, define_sum, extern, parameters
 from .graph import Program, Store
-from .ir import Int, Module
+from .ir import Function, Int, Module
 from .panel import Panel, define_tiles, fleeting_in, panel_x, panels_of
-from .plan import Plan, products_of
+from .plan import Plan
 from .stage import Spot, Stages
 from .target import Target
+from .units import load_units, store_beside, store_units
+from .vector import Vector
 
 
 def tensors(plan: Plan) -> list[str]:
@@ -37,16 +38,18 @@ def emit(plan: Plan, target: Target, training: bool) -> Module:
     """The module of the forward pass, with or without keeping what the backward pass reads."""
     module = Module()
     program = plan.train if training else plan.infer
-    define_helpers(module, target)
+    define_sum(module, target)
     define_tiles(module, target)
+    _define_add_bias(module, target)
     _rows(module, plan, program, target, training)
     _entry(module, plan, program, target, training)
     return module
 
 
-def _starts(plan: Plan, program: Program) -> dict[Node, int]:
-    """The vectors from which products start, one row each: of projections, then of biases."""
-    biases = {n: None for p in products_of(program) for n in p.args[1:] if n.op == "bias"}
+def starts(plan: Plan, program: Program) -> dict[Node, int]:
+    """Rows of biases: from what projections start, then what products and formulas read."""
+    values = [s.value for stage in program.stages for s in stage.stores]
+    biases = [n for n in walk(values) if n.op == "bias"]
     return {n: i for i, n in enumerate([*plan.columns, *biases])}
 
 
@@ -76,14 +79,18 @@ def _pack(frame: Frame, plan: Plan, program: Program) -> None:
     padded = frame.slot("Hp")
     for panel in (*_panels_x(frame, plan), *panels_of(frame, step, program).values()):
         panel.fill()
-    for start, i in _starts(plan, program).items():
-        row = frame.at(frame.buffer("starts"), f.mul(padded, i))
-        given = _biases_of(start)
-        with f.loop(0, padded, frame.v.lanes) as u:
-            total = frame.v.number(0.0)
-            for bias, gate in given.items():
-                total = frame.v.add(total, _bias(frame, step, bias, gate, u))
-            frame.v.store(total, frame.at(row, u))
+    rows = starts(plan, program)
+    with f.loop(0, f.mul(padded, len(rows)), frame.v.lanes) as u:
+        frame.v.store(frame.v.number(0.0), frame.at(frame.buffer("starts"), u))
+    for start, i in rows.items():
+        row = frame.at(frame.buffer("starts"), (padded, i))
+        for bias, gate in _biases_of(start).items():
+            index = (step.x_gates if bias == "bias_ih" else step.u_gates).index(gate)
+            stride, units, pointer = frame.slot(f"{bias}.u"), frame.slot("H"), frame.pointer(bias)
+            given = frame.at(pointer, (f.mul(units, index), stride))
+            with f.when(f.op(f"icmp ne ptr {pointer}, null")):
+                sizes = ("i64", stride), ("i64", units), ("i64", padded)
+                f.call("add_bias", ("ptr", row), ("ptr", given), *sizes)
 
 
 def _panels_x(frame: Frame, plan: Plan) -> list[Panel]:
@@ -92,17 +99,15 @@ def _panels_x(frame: Frame, plan: Plan) -> list[Panel]:
     return [panel_x(frame, plan.step, gate, i) for i, gate in enumerate(gates)]
 
 
-def _bias(frame: Frame, step: Step, name: str, gate: str, unit: Int) -> str:
-    """A vector of a bias; zeros where the layer has none."""
-    index = (step.x_gates if name == "bias_ih" else step.u_gates).index(gate)
-    f, units, stride = frame.f, frame.slot("H"), frame.slot(f"{name}.u")
-    pointer = frame.pointer(name)
-
-    def given() -> str:
-        rows = frame.at(pointer, (f.mul(units, index), stride))
-        return frame.load_units(rows, stride, unit, units)
-
-    return f.either(frame.null(pointer), frame.v.type, lambda: frame.v.number(0.0), given)
+def _define_add_bias(module: Module, target: Target) -> None:
+    """``row[unit] += bias[unit * stride]``."""
+    params = ("ptr", "row"), ("ptr", "bias"), ("i64", "stride"), ("i64", "units"), ("i64", "padded")
+    f = Function(module, "add_bias", params)
+    v = Vector(f, target.isa, target.dtype)
+    row, bias, stride, units, padded = f.params
+    with f.loop(0, padded, v.lanes) as u:
+        place = f.gep(v.dtype, row, u)
+        v.store(v.add(v.load(place), load_units(v, bias, stride, u, units)), place)
 
 
 class _Memory:
@@ -111,7 +116,7 @@ class _Memory:
     def __init__(self, frame: Frame, plan: Plan, program: Program, training: bool) -> None:
         self.frame, self.plan, self.training = frame, plan, training
         self.columns = {n: i for i, n in enumerate(plan.columns)}
-        self.starts = _starts(plan, program)
+        self.starts = starts(plan, program)
         self.crossing = {n: i for i, n in enumerate(program.crossing)}
         self.projected = ""  # the projected inputs of row ``first`` of the step
         self.first: Int = 0
@@ -165,7 +170,7 @@ class _Memory:
         if leaf.op == "state":
             return frame.v.load(frame.at(self.state(leaf.attr, spot.row), spot.unit))
         if leaf.op == "bias":
-            return _bias(frame, self.plan.step, "bias_hh", leaf.attr, spot.unit)
+            return frame.v.load(self.start_of(leaf, spot)[0])
         return read_given(frame, leaf, self.time, spot)
 
     def write(self, store: Store, value: str, spot: Spot) -> None:
@@ -173,7 +178,7 @@ class _Memory:
         if kind == "output":
             row = frame.extern_row("output", self.time, spot.row)
             units = frame.units(self.plan.step.output_space)
-            frame.store_units(value, row, frame.slot("output.u"), spot.unit, units)
+            store_units(frame.v, value, row, frame.slot("output.u"), spot.unit, units)
             return
         if kind == "state":
             place = self.state(str(store.name), spot.row, new=True)
@@ -186,7 +191,7 @@ class _Memory:
             else:
                 column = f.add(f.mul(n, len(self.plan.saved)), int(store.name))
                 place = frame.at(frame.pointer("saved"), (column, frame.slot("H")))
-            frame.store_row(value, place, spot.unit, frame.slot("H"))
+            store_beside(frame.v, value, place, spot.unit, frame.slot("H"))
             return
         frame.v.store(value, frame.at(place, spot.unit))
 
@@ -200,7 +205,7 @@ def read_given(frame: Frame, leaf: Node, time: Int, spot: Spot) -> str:
         name = leaf.op if leaf.op == "gout" else f"input.{leaf.attr}"
         row = frame.extern_row(name, time, spot.row)
     units = frame.units(leaf.space)
-    return frame.load_units(row, frame.slot(f"{name}.u"), spot.unit, units)
+    return load_units(frame.v, row, frame.slot(f"{name}.u"), spot.unit, units)
 
 
 def _rows(module: Module, plan: Plan, program: Program, target: Target, training: bool) -> None:
@@ -332,10 +337,10 @@ def _begin(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
         given = frame.at(frame.pointer(f"h0.{name}"), (row, frame.slot(f"h0.{name}.r")))
         with f.loop(0, frame.padded(space), v.lanes) as u:
             units = frame.units(space)
-            value = frame.load_units(given, frame.slot(f"h0.{name}.u"), u, units)
+            value = load_units(frame.v, given, frame.slot(f"h0.{name}.u"), u, units)
             v.store(value, frame.at(memory.state(name, row), u))
             if memory.training and name in plan.saved_states:
-                frame.store_row(value, memory.kept(name, row), u, frame.slot("H"))
+                store_beside(frame.v, value, memory.kept(name, row), u, frame.slot("H"))
 
 
 def _finish(
@@ -349,4 +354,4 @@ def _finish(
         begin, end = units or (0, frame.padded(space))
         with f.loop(begin, end, v.lanes) as u:
             value = v.load(frame.at(memory.state(name, row, new=True), u))
-            frame.store_units(value, goal, frame.slot(f"hn.{name}.u"), u, frame.units(space))
+            store_units(frame.v, value, goal, frame.slot(f"hn.{name}.u"), u, frame.units(space))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ..cell import Step
 from .ir import Function, Int, Module
@@ -56,10 +56,10 @@ class Frame(Routine):
 
     def at(self, pointer: str, *offsets: tuple[Int, Int] | Int) -> str:
         """The address ``pointer + sum of offsets`` in elements; a pair is a product."""
-        total: Int = 0
         for offset in offsets:
-            total = self.f.add(total, self.f.mul(*offset) if isinstance(offset, tuple) else offset)
-        return self.f.gep(self.v.dtype, pointer, total)
+            number = self.f.mul(*offset) if isinstance(offset, tuple) else offset
+            pointer = self.f.gep(self.v.dtype, pointer, number)
+        return pointer
 
     def units(self, space: str) -> Int:
         """How many units a value of a space has; all if it has one number for all."""
@@ -79,68 +79,7 @@ class Frame(Routine):
     def null(self, pointer: str) -> str:
         return self.f.op(f"icmp eq ptr {pointer}, null")
 
-    # -- units of a row in the caller's memory: any stride, any number
-
-    def load_units(self, row: str, stride: Int, unit: Int, units: Int) -> str:
-        """One vector of units from ``unit`` on; zeros beyond the last."""
-        f, v = self.f, self.v
-        left = f.sub(units, unit)
-        whole = f.compare("sge", left, v.lanes)
-        easy = f.op(f"and i1 {whole}, {f.compare('eq', stride, 1)}")
-
-        def slowly() -> str:
-            stack = self._stack()
-            source = self.at(row, (unit, stride))
-            f.call("gather", ("ptr", stack), ("ptr", source), ("i64", stride), ("i64", left))
-            return v.load(stack)
-
-        return f.either(easy, v.type, lambda: v.load(self.at(row, unit)), slowly)
-
-    def load_row(self, row: str, unit: Int, units: Int) -> str:
-        """The same of units that lie side by side."""
-        f, v = self.f, self.v
-        left, place = f.sub(units, unit), self.at(row, unit)
-        return f.either(
-            f.compare("sge", left, v.lanes),
-            v.type,
-            lambda: v.load(place),
-            lambda: v.load_masked(place, v.first(left)),
-        )
-
-    def store_row(self, value: str, row: str, unit: Int, units: Int) -> None:
-        """Writes a vector of units that lie side by side, but none beyond the last."""
-        f, v = self.f, self.v
-        left, place = f.sub(units, unit), self.at(row, unit)
-        whole = f.compare("sge", left, v.lanes)
-        with f.when(whole):
-            v.store(value, place)
-        with f.when(f.op(f"xor i1 {whole}, true")):
-            v.store_masked(value, place, v.first(left))
-
-    def store_units(self, value: str, row: str, stride: Int, unit: Int, units: Int) -> None:
-        """Writes one vector of units from ``unit`` on, but none beyond the last."""
-        f, v = self.f, self.v
-        left = f.sub(units, unit)
-        whole = f.compare("sge", left, v.lanes)
-        easy = f.op(f"and i1 {whole}, {f.compare('eq', stride, 1)}")
-
-        def quickly() -> Int:
-            v.store(value, self.at(row, unit))
-            return 0
-
-        def slowly() -> Int:
-            stack = self._stack()
-            v.store(value, stack)
-            goal = self.at(row, (unit, stride))
-            f.call("scatter", ("ptr", goal), ("ptr", stack), ("i64", stride), ("i64", left))
-            return 0
-
-        f.either(easy, "i64", quickly, slowly)
-
-    def _stack(self) -> str:
-        if ("stack", "") not in self._loaded:
-            self._loaded["stack", ""] = self.f.alloca(self.v.lanes, self.v.dtype)
-        return self._loaded["stack", ""]
+    # -- the caller's memory
 
     def extern_row(self, name: str, time: Int, row: Int) -> str:
         """Where the caller's tensor holds a row of a step."""
@@ -203,49 +142,18 @@ class Frame(Routine):
         self.f.call(tile, *pairs, ("i64", k), ("i64", rows), ("i64", width))
 
 
-def define_helpers(module: Module, target: Target) -> None:
-    """The functions for units with a stride or a remainder."""
-    dtype = target.dtype
-    lanes = target.isa.lanes(dtype)
-
-    def define(name: str, params: list[tuple[str, str]], body: Callable[[Function], None]) -> None:
-        body(Function(module, name, params))
-
-    def gather(f: Function) -> None:
-        v = Vector(f, target.isa, dtype)
-        beside, alike = f.compare("eq", "%stride", 1), f.compare("eq", "%stride", 0)
-        with f.when(beside):
-            v.store(v.load_masked("%from", v.first("%count")), "%to")
-        with f.when(alike):  # an expanded tensor, such as the gradient of a sum
-            v.store(v.select(v.first("%count"), v.broadcast("%from"), v.number(0.0)), "%to")
-        with f.when(f.op(f"xor i1 {f.op(f'or i1 {beside}, {alike}')}, true")):
-            v.store(v.number(0.0), "%to")
-            with f.loop(0, f.min("%count", lanes)) as i:
-                value = f.load(dtype, f.gep(dtype, "%from", f.mul(i, "%stride")))
-                f.store(dtype, value, f.gep(dtype, "%to", i))
-
-    def scatter(f: Function) -> None:
-        v = Vector(f, target.isa, dtype)
-        beside = f.compare("eq", "%stride", 1)
-        with f.when(beside):
-            v.store_masked(v.load("%from"), "%to", v.first("%count"))
-        with f.when(f.op(f"xor i1 {beside}, true")), f.loop(0, f.min("%count", lanes)) as i:
-            value = f.load(dtype, f.gep(dtype, "%from", i))
-            f.store(dtype, value, f.gep(dtype, "%to", f.mul(i, "%stride")))
-
-    def sum_row(f: Function) -> None:
-        v = Vector(f, target.isa, dtype)
-        total, tail = f.alloca(lanes, dtype), f.alloca(lanes, dtype)
-        v.store(v.number(0.0), total)
-        whole = f.op(f"and i64 %count, {-lanes}")
-        with f.loop(0, whole, lanes) as i:
-            v.store(v.add(v.load(total), v.load(f.gep(dtype, "%from", i))), total)
-        rest = f.gep(dtype, "%from", whole)
-        left = f.sub("%count", whole)
-        f.call("gather", ("ptr", tail), ("ptr", rest), ("i64", 1), ("i64", left))
-        f.store(dtype, v.total(v.add(v.load(total), v.load(tail))), "%to")
-
-    params = [("ptr", "to"), ("ptr", "from"), ("i64", "stride"), ("i64", "count")]
-    define("gather", params, gather)
-    define("scatter", params, scatter)
-    define("sum_row", [("ptr", "to"), ("ptr", "from"), ("i64", "count")], sum_row)
+def define_sum(module: Module, target: Target) -> None:
+    """``sum_row``: the sum over so many numbers that lie side by side."""
+    f = Function(module, "sum_row", [("ptr", "to"), ("ptr", "from"), ("i64", "count")])
+    v, dtype, lanes = (
+        Vector(f, target.isa, target.dtype),
+        target.dtype,
+        target.isa.lanes(target.dtype),
+    )
+    total = f.alloca(lanes, dtype)
+    v.store(v.number(0.0), total)
+    whole = f.op(f"and i64 %count, {-lanes}")
+    with f.loop(0, whole, lanes) as i:
+        v.store(v.add(v.load(total), v.load(f.gep(dtype, "%from", i))), total)
+    tail = v.load_masked(f.gep(dtype, "%from", whole), v.first(f.sub("%count", whole)))
+    f.store(dtype, v.total(v.add(v.load(total), tail)), "%to")

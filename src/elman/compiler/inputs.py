@@ -10,6 +10,7 @@ from .outer import lists, z_at
 from .panel import Panel, panel_x
 from .plan import Plan
 from .target import Target
+from .units import load_units, store_units
 
 
 def wanted(frame: Frame) -> str:
@@ -62,7 +63,7 @@ def _add_to_x(frame: Frame, goal: str, unit: Int, value: str) -> None:
     before = f.either(
         adding,
         v.type,
-        lambda: frame.load_units(goal, 1, unit, inputs),
+        lambda: load_units(frame.v, goal, 1, unit, inputs),
         lambda: v.number(0.0),
     )
-    frame.store_units(v.add(before, value), goal, 1, unit, inputs)
+    store_units(frame.v, v.add(before, value), goal, 1, unit, inputs)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 Int = int | str  # a constant, or the name of an i64 value
 _Value = TypeVar("_Value", bound=Int)
@@ -53,6 +53,14 @@ class Module:
         return "\n".join([*declarations, *constants, *map(str, self.functions)]) + "\n"
 
 
+class _Loop(NamedTuple):
+    """A loop that is being written: what is done in front of it, and by its text what of that has
+    which name."""
+
+    front: list[str]
+    known: dict[str, str]
+
+
 class Function:
     """One function under construction; every method appends instructions at its end."""
 
@@ -65,13 +73,21 @@ class Function:
         self.params = [f"%{n}" for _, n in params]
         self._head = f"define {linkage}void @{name}({arguments}) nounwind {{"
         self._entry: list[str] = []  # stack slots, which must stay outside of loops
-        self._lines: list[str] = []
+        self._lines: list[str | list[str]] = []
+        self._loops: list[_Loop] = []  # those that are open, outermost first
+        self._depth: dict[str, int] = {}  # of values in loops, how many are open around them
         self._count = 0
         self.block = "entry"
         module.functions.append(self)
 
     def __str__(self) -> str:
-        return "\n".join([self._head, "entry:", *self._entry, *self._lines, "  ret void", "}"])
+        lines = [self._head, "entry:", *self._entry]
+        for line in self._lines:
+            if isinstance(line, str):
+                lines.append(line)
+            else:
+                lines += line
+        return "\n".join([*lines, "  ret void", "}"])
 
     # -- names and raw instructions
 
@@ -83,9 +99,34 @@ class Function:
         self._lines.append("  " + text)
 
     def op(self, text: str) -> str:
-        result = "%" + self.name()
+        result = self._value()
         self._lines.append(f"  {result} = {text}")
         return result
+
+    def _value(self, prefix: str = "v") -> str:
+        """The name of a value that is computed here."""
+        name = "%" + self.name(prefix)
+        if self._loops:
+            self._depth[name] = len(self._loops)
+        return name
+
+    def pure(self, text: str, *operands: Int) -> str:
+        """An instruction whose result depends on its operands alone. It is done once, in front of
+        the loops in which none of them changes."""
+        depth, here = 0, len(self._loops)
+        for x in operands:
+            if depth == here:
+                return self.op(text)
+            if isinstance(x, str):
+                depth = max(depth, self._depth.get(x, 0))
+        if depth == here:
+            return self.op(text)
+        loop = self._loops[depth]
+        if text not in loop.known:
+            name = loop.known[text] = "%" + self.name()
+            loop.front.append(f"  {name} = {text}")
+            self._depth[name] = depth
+        return loop.known[text]
 
     def label(self, name: str) -> None:
         self._lines.append(f"{name}:")
@@ -107,25 +148,28 @@ class Function:
     def add(self, a: Int, b: Int) -> Int:
         if isinstance(a, int) and isinstance(b, int):
             return a + b
-        return b if a == 0 else a if b == 0 else self.op(f"add i64 {a}, {b}")
+        return b if a == 0 else a if b == 0 else self.pure(f"add i64 {a}, {b}", a, b)
 
     def sub(self, a: Int, b: Int) -> Int:
         if isinstance(a, int) and isinstance(b, int):
             return a - b
-        return a if b == 0 else self.op(f"sub i64 {a}, {b}")
+        return a if b == 0 else self.pure(f"sub i64 {a}, {b}", a, b)
 
     def mul(self, a: Int, b: Int) -> Int:
         if isinstance(a, int) and isinstance(b, int):
             return a * b
         if a == 0 or b == 0:
             return 0
-        return b if a == 1 else a if b == 1 else self.op(f"mul i64 {a}, {b}")
+        return b if a == 1 else a if b == 1 else self.pure(f"mul i64 {a}, {b}", a, b)
 
     def div(self, a: Int, b: Int) -> Int:
         """The quotient of two positive integers, rounded down."""
         if isinstance(a, int) and isinstance(b, int):
             return a // b
-        return a if b == 1 else self.op(f"udiv i64 {a}, {b}")
+        if b == 1:
+            return a
+        text = f"udiv i64 {a}, {b}"
+        return self.pure(text, a) if isinstance(b, int) else self.op(text)  # it may be zero
 
     def min(self, a: Int, b: Int) -> Int:
         return self.select(self.compare("slt", a, b), a, b)
@@ -141,19 +185,19 @@ class Function:
     def compare(self, how: str, a: Int, b: Int) -> str:
         if isinstance(a, int) and isinstance(b, int):
             return str(_COMPARE[how](a, b)).lower()
-        return self.op(f"icmp {how} i64 {a}, {b}")
+        return self.pure(f"icmp {how} i64 {a}, {b}", a, b)
 
     def select(self, condition: str, a: _Value, b: _Value, kind: str = "i64") -> _Value | str:
         if condition in _KNOWN:
             return a if condition == "true" else b
-        return self.op(f"select i1 {condition}, {kind} {a}, {kind} {b}")
+        return self.pure(f"select i1 {condition}, {kind} {a}, {kind} {b}", condition, a, b)
 
     # -- memory
 
     def gep(self, kind: str, pointer: str, index: Int) -> str:
         if index == 0:
             return pointer
-        return self.op(f"getelementptr {kind}, ptr {pointer}, i64 {index}")
+        return self.pure(f"getelementptr {kind}, ptr {pointer}, i64 {index}", pointer, index)
 
     def load(self, kind: str, pointer: str, index: Int = 0, align: int = 0) -> str:
         tail = f", align {align}" if align else ""
@@ -175,20 +219,41 @@ class Function:
         if len(given) == 3 and len(range(*given)) == 1:
             yield start
             return
+        with self._turns(start, stop, lambda index: step) as (index, _):
+            yield index
+
+    @contextmanager
+    def _turns(
+        self, start: Int, stop: Int, step: Callable[[str], Int]
+    ) -> Iterator[tuple[str, Int]]:
+        """A loop over numbers, each with its step to the next."""
         head, body, leave = self.name("head"), self.name("body"), self.name("leave")
-        latch, index, following = self.name("latch"), "%" + self.name("i"), "%" + self.name("n")
-        self.do(f"br label %{head}")
-        before = self.block
-        self.label(head)
+        latch, before = self.name("latch"), self.block
+        self._enter(head)
+        index, following = self._value("i"), "%" + self.name("n")
         self.do(f"{index} = phi i64 [ {start}, %{before} ], [ {following}, %{latch} ]")
         self.do(f"br i1 {self.compare('slt', index, stop)}, label %{body}, label %{leave}")
         self.label(body)
-        yield index
+        size = step(index)
+        yield index, size
         self.do(f"br label %{latch}")
         self.label(latch)
-        self.do(f"{following} = add i64 {index}, {step}")
+        self.do(f"{following} = add i64 {index}, {size}")
+        self._leave(head, leave)
+
+    def _enter(self, head: str) -> None:
+        """Begins a loop, at its head."""
+        loop = _Loop([], {})
+        self._lines.append(loop.front)
+        self.do(f"br label %{head}")
+        self.label(head)
+        self._loops.append(loop)
+
+    def _leave(self, head: str, leave: str) -> None:
+        """Goes back to the head of the innermost loop, behind which ``leave`` follows."""
         self.do(f"br label %{head}")
         self.label(leave)
+        self._loops.pop()
 
     def carry(
         self,
@@ -200,10 +265,10 @@ class Function:
     ) -> list[str]:
         """A loop that hands values from turn to turn: what they are behind it."""
         head, body, leave = self.name("head"), self.name("body"), self.name("leave")
-        index, following = "%" + self.name("i"), "%" + self.name("n")
-        now, before = ["%" + self.name("c") for _ in begun], self.block
-        self.do(f"br label %{head}")
-        self.label(head)
+        before = self.block
+        self._enter(head)
+        index, following = self._value("i"), "%" + self.name("n")
+        now = [self._value("c") for _ in begun]
         place = len(self._lines)  # of the phis, which name what the body has yet to compute
         inside = self.compare("slt", index, span[1])
         self.do(f"br i1 {inside}, label %{body}, label %{leave}")
@@ -216,8 +281,9 @@ class Function:
             f"  {name} = phi {kind} [ {first}, %{before} ], [ {value}, %{self.block} ]"
             for kind, name, first, value in rows
         ]
-        self.do(f"br label %{head}")
-        self.label(leave)
+        self._leave(head, leave)
+        for name in now:
+            self._depth[name] = len(self._loops)
         return now
 
     @contextmanager
@@ -228,21 +294,8 @@ class Function:
         if start == 0 and isinstance(stop, int) and size(stop) == stop:
             yield 0, stop
             return
-        head, body, leave = self.name("head"), self.name("body"), self.name("leave")
-        latch, index, following = self.name("latch"), "%" + self.name("i"), "%" + self.name("n")
-        self.do(f"br label %{head}")
-        before = self.block
-        self.label(head)
-        self.do(f"{index} = phi i64 [ {start}, %{before} ], [ {following}, %{latch} ]")
-        self.do(f"br i1 {self.compare('slt', index, stop)}, label %{body}, label %{leave}")
-        self.label(body)
-        count = size(self.sub(stop, index))
-        yield index, count
-        self.do(f"br label %{latch}")
-        self.label(latch)
-        self.do(f"{following} = add i64 {index}, {count}")
-        self.do(f"br label %{head}")
-        self.label(leave)
+        with self._turns(start, stop, lambda index: size(self.sub(stop, index))) as turn:
+            yield turn
 
     @contextmanager
     def when(self, condition: str) -> Iterator[None]:

@@ -21,6 +21,7 @@ from .ir import Function, Int, Module
 from .plan import Plan
 from .target import Target
 from .tile import Shape
+from .units import load_units, store_units
 from .vector import Vector
 
 #: Of a sum: where it lies among the sums of a part, its rows, the column of z, the list of rows (an
@@ -207,10 +208,10 @@ def _define_add_part(module: Module, target: Target, slots: Sequence[str]) -> No
                 return mine
 
             def added(goal: str = goal, u: Int = u, units: Int = units, mine: str = mine) -> str:
-                return v.add(frame.load_units(goal, 1, u, units), mine)
+                return v.add(load_units(frame.v, goal, 1, u, units), mine)
 
             value = f.either(begins, v.type, alone, added)
-            frame.store_units(value, goal, 1, u, units)
+            store_units(frame.v, value, goal, 1, u, units)
 
 
 def _define_gather_panel(module: Module, target: Target) -> None:
@@ -230,21 +231,4 @@ def _define_gather_panel(module: Module, target: Target) -> None:
             source = f.load("ptr", f.gep("ptr", rows, i))
             with f.loop(0, count, v.lanes) as u:
                 goal = f.gep(v.dtype, f.gep(v.dtype, base, f.mul(i, count)), u)
-                at = f.add(unit, u)
-                left = f.sub(units, at)
-                whole = f.compare("sge", left, v.lanes)
-                easy = f.op(f"and i1 {whole}, {f.compare('eq', stride, 1)}")
-                place = f.gep(v.dtype, source, f.mul(at, stride))
-
-                def quickly(goal: str = goal, place: str = place) -> Int:
-                    v.store(v.load(place), goal)
-                    return 0
-
-                def slowly(goal: str = goal, place: str = place, left: Int = left) -> Int:
-                    f.call(
-                        "gather",
-                        *(("ptr", goal), ("ptr", place), ("i64", stride), ("i64", left)),
-                    )
-                    return 0
-
-                f.either(easy, "i64", quickly, slowly)
+                v.store(load_units(v, source, stride, f.add(unit, u), units), goal)

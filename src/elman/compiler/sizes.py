@@ -163,7 +163,7 @@ def forward(
     if form.target.narrow:  # a block of a panel, before it is narrowed
         most = max(form.target.step.widths[0] * units, form.target.bulk.widths[0] * width)
         layout.add("block", most * form.target.isa.lanes(form.target.dtype) * size)
-    layout.add("starts", (columns + products) * padded * size)
+    layout.add("starts", len(forward_pass.starts(plan, program)) * padded * size)
     layout.add("rows", area * 8)
     layout.add("projected", area * columns * padded * size)
     layout.add("states", 2 * len(plan.step.states) * rows.B * padded * size)

@@ -75,7 +75,7 @@ def _define_sum(module: Module, isa: ISA, dtype: str) -> None:
         with f.loop(0, v.lanes) as r:
             source = f.gep(dtype, f.load("ptr", f.gep("ptr", rows, r)), whole)
             goal = f.gep(dtype, square, f.mul(r, v.lanes))
-            f.call("gather", ("ptr", goal), ("ptr", source), ("i64", 1), ("i64", rest))
+            v.store(v.load_masked(source, v.first(rest)), goal)
         of_square = ("ptr", square), ("i64", v.lanes)
         f.call("pack_turn", ("ptr", turned), ("i64", v.lanes), *of_square)
         with f.loop(0, rest) as i:
