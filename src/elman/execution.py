@@ -11,10 +11,11 @@ from torch import Tensor
 from . import recompute
 from .batch import Given, Rows
 from .cell import Step
+from .compiler.calls import Calls
 from .compiler.isa import ISA
 from .compiler.kernel import CALLS, kernel_for
 from .compiler.sizes import Sizes
-from .compiler.table import Known, Prepared
+from .compiler.table import Known
 from .paths import kernel_isa, onlooker, readable, ready_isa
 from .runtime.memory import LARGE, fresh
 from .runtime.tensors import Alike, Form, form_of, new_tensors
@@ -86,7 +87,7 @@ class _Back(NamedTuple):
 
     alike: Alike  # to the tensors that one was given
     goals: list[Form | None]
-    runs: list[Prepared]
+    calls: Calls | None  # None for spans
 
 
 class Bound:
@@ -152,22 +153,22 @@ class Bound:
         self, rows: Rows, tensors: Sequence[Tensor | None], keep: bool
     ) -> tuple[list[Tensor], list[Tensor]]:
         """The output and the final states; also what is kept for the backward pass beside them."""
-        results, kept, runs, every = self.forward_passes(rows, tensors, keep)
-        for run in runs:
-            run.run(every)
-        if keep and self.spans is not None:
+        results, kept, calls, every = self.forward_passes(rows, tensors, keep)
+        if calls is not None:
+            calls.run(every)
+        elif self.spans is not None:
             for d, way in enumerate(rows.ways(self.count)):
                 kept += recompute.forward(self.spans, way, tensors, results, d)
         return results, kept
 
     def forward_passes(
         self, rows: Rows, tensors: Sequence[Tensor | None], keep: bool
-    ) -> tuple[list[Tensor], list[Tensor], list[Prepared], list[Tensor | None]]:
+    ) -> tuple[list[Tensor], list[Tensor], Calls | None, list[Tensor | None]]:
         """What :meth:`run` returns, not yet written; the passes that do so, one for each direction,
-        and the tensors that each is called with. Spans are not among them."""
+        None for spans; and the tensors that they are called with."""
         results, kept = new_tensors(self.results), list[Tensor]()
         if keep and self.spans is not None:
-            return results, kept, [], []
+            return results, kept, None, []
         if keep and self.kept:
             kept = new_tensors(self.kept)
         if self._large:
@@ -175,8 +176,8 @@ class Bound:
                 fresh(written)
         threads = thread_count(self.work, self.pieces[keep])
         key = (keep, threads)
-        runs = self._known.find(key) or self._forward(key, rows, tensors, results, kept)
-        return results, kept, runs, [*tensors, *results, *kept, rows.counts, rows.offsets]
+        calls = self._known.find(key) or self._forward(key, rows, tensors, results, kept)
+        return results, kept, calls, [*tensors, *results, *kept, rows.counts, rows.offsets]
 
     def _forward(
         self,
@@ -185,12 +186,12 @@ class Bound:
         tensors: Sequence[Tensor | None],
         results: Sequence[Tensor],
         kept: Sequence[Tensor],
-    ) -> list[Prepared]:
-        ready = [
+    ) -> Calls:
+        runs = [
             self.kernel.forward(way, self.size, tensors, results, kept, *key, d, self.count)
             for d, way in enumerate(rows.ways(self.count))
         ]
-        return self._known.keep(key, ready)
+        return self._known.keep(key, Calls(runs))
 
     def gradients(
         self,
@@ -210,10 +211,10 @@ class Bound:
         passes = self.backward_passes(rows, tensors, output, kept, arrived, needed)
         if passes is None:
             return None
-        goals, runs, every, spans = passes
-        for run in runs:
-            run.run(every)
-        if spans is not None:
+        goals, calls, every, spans = passes
+        if calls is not None:
+            calls.run(every)
+        elif spans is not None:
             states = len(self.step.states)
             for d, way in enumerate(rows.ways(self.count)):
                 began = kept[d * states : (d + 1) * states]
@@ -229,8 +230,7 @@ class Bound:
         arrived: Sequence[Tensor | None],
         needed: tuple[bool, ...],
     ) -> (
-        tuple[list[Tensor | None], list[Prepared], list[Tensor | None], recompute.Spans | None]
-        | None
+        tuple[list[Tensor | None], Calls | None, list[Tensor | None], recompute.Spans | None] | None
     ):
         """What :meth:`gradients` returns, not yet written; the passes that do so, one for each
         direction, and the tensors that each is called with; or the spans."""
@@ -255,7 +255,7 @@ class Bound:
                     goal.zero_()
         before = self._before(rows, tensors, output) if self.reads_output else ()
         every = [*tensors, *arrived, *goals, *before, None, *kept, rows.counts, rows.offsets]
-        return goals, back.runs, every, self.spans
+        return goals, back.calls, every, self.spans
 
     def _back(
         self,
@@ -269,18 +269,20 @@ class Bound:
         threads, needed = kind
         forms = [form if n else None for form, n in zip(self._goals, needed, strict=True)]
         key = (*kind, *[None if g is None else g.stride() for g in arrived])
-        runs: list[Prepared] = []
+        calls: Calls | None = None
         if self.spans is None:
             before = self._before(rows, tensors, output) if self.reads_output else ()
             given = (self.size, tensors, arrived, new_tensors(forms), before, kept, threads)
-            runs = self._known.find(key) or self._known.keep(
+            calls = self._known.find(key) or self._known.keep(
                 key,
-                [
-                    self.kernel.backward(way, *given, d, self.count, add=d > 0)
-                    for d, way in enumerate(rows.ways(self.count))
-                ],
+                Calls(
+                    [
+                        self.kernel.backward(way, *given, d, self.count, add=d > 0)
+                        for d, way in enumerate(rows.ways(self.count))
+                    ]
+                ),
             )
-        return _Back(Alike([*tensors, *arrived, output]), forms, runs)
+        return _Back(Alike([*tensors, *arrived, output]), forms, calls)
 
     def _before(
         self, rows: Rows, tensors: Sequence[Tensor | None], output: Tensor | None

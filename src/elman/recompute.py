@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .batch import Order, Rows
+from .compiler.calls import Calls
 from .compiler.kernel import Kernel
 from .compiler.sizes import Sizes
 from .compiler.table import Known
@@ -38,13 +39,13 @@ class Spans:
         every = [*tensors, *results, *kept, rows.counts, rows.offsets]
         threads = thread_count(self.kernel.work(rows.N, self.size), rows.B)
         key = (rows[:3], rows.reverse, threads, *_strides(every))
-        run = self._known.find(key) or self._known.keep(
-            key,
-            self.kernel.forward(
+        calls = self._known.find(key)
+        if calls is None:
+            run = self.kernel.forward(
                 rows, self.size, tensors, results, kept, saved is not None, threads
-            ),
-        )
-        run.run(every)
+            )
+            calls = self._known.keep(key, Calls([run]))
+        calls.run(every)
 
     def backward(
         self,
@@ -64,17 +65,17 @@ class Spans:
         every = [*tensors, *gradients, *goals, *before, partials, *kept, rows.counts, rows.offsets]
         threads = thread_count(2 * self.kernel.work(rows.N, self.size), rows.B)
         key = (rows[:3], rows.reverse, threads, order, add, last, *_strides(every))
-        run = self._known.find(key) or self._known.keep(
-            key,
-            self.kernel.backward(
+        calls = self._known.find(key)
+        if calls is None:
+            run = self.kernel.backward(
                 *(rows, self.size, tensors, gradients, goals, before, kept, threads),
                 order=order,
                 partials=partials,
                 add=add,
                 last=last,
-            ),
-        )
-        run.run(every)
+            )
+            calls = self._known.keep(key, Calls([run]))
+        calls.run(every)
 
 
 def _strides(tensors: Tensors) -> list[tuple[int, ...] | None]:

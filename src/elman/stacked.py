@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from .batch import Rows
-from .compiler.table import Known, Prepared
+from .compiler.calls import Calls
+from .compiler.table import Known
 from .compiler.together import Task, together
 from .execution import Bound
 from .runtime import threads as team
@@ -33,8 +34,7 @@ class Stacked:
         self.reads_output = bounds[-1].reads_output
         self._work = sum(bound.count * bound.work for bound in bounds)
         self._passes = sum(bound.count for bound in bounds)
-        #: Whether passes never run at the same time.
-        self._alone = not bounds[0].single or any(bound.spans for bound in bounds)
+        self._single, self._spans = bounds[0].single, any(bound.spans for bound in bounds)
         self._known = Known()
         parts = itertools.accumulate((bound.tensors - 1 for bound in bounds), initial=1)
         kept = itertools.accumulate((bound.keeps for bound in bounds), initial=len(bounds) - 1)
@@ -58,19 +58,19 @@ class Stacked:
         it, then what each layer keeps."""
         x: Any = tensors[0]
         outputs, finals, kept = list[Tensor](), list[Tensor](), list[Tensor]()
-        together = self._together(rows, backward=False)
+        passes = self._gather(rows, backward=False)
         for bound, part, _ in self._layers:
             mine = [x, *tensors[part]]
-            if together is None:
+            if passes is None:
                 (x, *final), more = bound.run(rows, mine, keep)
             else:
-                (x, *final), more, runs, every = bound.forward_passes(rows, mine, keep)
-                together.add(runs, every)
+                (x, *final), more, calls, every = bound.forward_passes(rows, mine, keep)
+                passes.add(calls, every)
             outputs.append(x)
             finals += final
             kept += more
-        if together is not None:
-            together.run()
+        if passes is not None:
+            passes.run()
         return [x, *finals], [*outputs[:-1], *kept]
 
     def gradients(
@@ -86,70 +86,77 @@ class Stacked:
         below, states = [tensors[0], *kept], len(self.step.states)
         gradient, *final = arrived
         found = list[Tensor | None]()
-        together = self._together(rows, backward=True)
+        passes = self._gather(rows, backward=True)
         for i, (bound, part, mine) in reversed([*enumerate(self._layers)]):
             given = (
                 *(rows, [below[i], *tensors[part]], output, kept[mine]),
                 [gradient, *final[i * states : (i + 1) * states]],
                 (any(needed[: part.start]), *needed[part]),
             )
-            if together is None:
+            if passes is None:
                 made = bound.gradients(*given)
-            elif passes := bound.backward_passes(*given):
-                made, runs, every, _ = passes
-                together.add(runs, every)
+            elif found_passes := bound.backward_passes(*given):
+                made, calls, every, _ = found_passes
+                passes.add(calls, every)
             else:
                 made = None
             if made is None:
                 return None
             gradient, *more = made
             found, output = [*more, *found], below[i]
-        if together is not None:
-            together.run()
+        if passes is not None:
+            passes.run()
         return [gradient, *found]
 
-    def _together(self, rows: Rows, backward: bool) -> _Together | None:
-        """What collects the passes, if they are better run at the same time."""
-        if self._alone or rows.T == 1:
+    def _gather(self, rows: Rows, backward: bool) -> _Passes | None:
+        """What gathers the passes; None if spans of them run one after another."""
+        if self._spans:
             return None
-        work = self._work * (2 if backward else 1)
-        threads = team.thread_count(work, self._passes)
-        return _Together(self._known, threads, work, backward) if threads > 1 else None
+        threads, work = 1, self._work * (2 if backward else 1)
+        if self._single and rows.T > 1:
+            threads = team.thread_count(work, self._passes)
+        return _Passes(self._known, threads, work, backward)
 
 
-class _Together:
-    """Passes of layers on one another, or of their gradients, which run at the same time."""
+class _Passes:
+    """Passes of layers on one another, or of their gradients, that one call runs."""
 
     def __init__(self, known: Known, threads: int, work: float, backward: bool) -> None:
         self._known, self._threads, self._work, self._backward = known, threads, work, backward
-        self._layers: list[list[Prepared]] = []
-        self._tensors: list[Tensor | None] = []
+        self._layers: list[Calls] = []
+        self._tensors: list[list[Tensor | None]] = []
 
-    def add(self, runs: list[Prepared], tensors: Tensors) -> None:
-        """The passes of the next layer, one for each direction, and what each is called with."""
-        self._layers.append(runs)
-        for _ in runs:
-            self._tensors += tensors
+    def add(self, calls: Calls | None, tensors: list[Tensor | None]) -> None:
+        """The passes of the next layer, one for each direction, and what they are called with."""
+        assert calls is not None
+        self._layers.append(calls)
+        self._tensors.append(tensors)
 
     def run(self) -> None:
-        key = self._threads, *(id(run) for runs in self._layers for run in runs)
-        run = self._known.find(key) or self._known.keep(
-            key, together(self._tasks(), self._threads, self._work)
-        )
-        run.run(self._tensors)
+        key = self._threads, *self._layers
+        calls = self._known.find(key) or self._known.keep(key, self._joined())
+        calls.run(list(itertools.chain.from_iterable(self._tensors)))
 
-    def _tasks(self) -> list[Task]:
+    def _joined(self) -> Calls:
+        layers = [calls.runs for calls in self._layers]
+        starts = itertools.accumulate(map(len, self._tensors), initial=0)
+        every = [(run, start) for runs, start in zip(layers, starts, strict=False) for run in runs]
+        runs, places = zip(*every, strict=True)
+        if self._threads == 1:
+            return Calls(runs, places)
         tasks: list[Task] = []
-        for runs in self._layers:
+        for mine in layers:
             own = len(tasks)
-            before = own - len(runs) if own else None
-            if len(runs) == 1:
-                tasks.append(Task(runs[0], before))
+            before = own - len(mine) if own else None
+            if len(mine) == 1:
+                tasks.append(Task(mine[0], places[own], before))
                 continue
             after = None if before is None else before + 1
-            tasks.append(Task(runs[0], before, after))
-            tasks.append(Task(runs[1], after, before, own if self._backward else None))
-        return tasks
+            first, second = places[own : own + 2]
+            tasks.append(Task(mine[0], first, before, after))
+            beside = own if self._backward else None
+            tasks.append(Task(mine[1], second, after, before, beside))
+        return Calls([together(tasks, self._threads, self._work)])
 
 
 def stacked_of(bounds: Sequence[Bound | None]) -> Stacked | None:

@@ -65,6 +65,12 @@ class Code:
 
     def __init__(self, command: list[str]) -> None:
         self._command = command
+        self._function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self.call)
+
+    @property
+    def address(self) -> int:
+        """Of a function that does what :meth:`call` does, but that errors are reported and lost."""
+        return ctypes.cast(self._function, ctypes.c_void_p).value or 0
 
     def call(self, numbers: int | bytes) -> None:
         """Runs the kernel with the address of its numbers. RuntimeError if it cannot go on."""

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from elman.batch import Given, Rows, Weights
-from elman.compiler import isa, jit, table, together
+from elman.compiler import calls, isa, jit, together
+from elman.compiler.calls import Calls
 from elman.compiler.kernel import kernel_for
 from elman.compiler.sizes import Sizes
 from elman.compiler.together import Task
@@ -87,7 +88,7 @@ class Layers:
                     *(way, self.size[n], self.given[n], results, kept, training, 1, d, self.D)
                 )
                 same, other = self._read(n - 1, d, lambda n, d: n * self.D + d)
-                tasks.append(Task(run, same, other))
+                tasks.append(Task(run, sum(map(len, tensors)), same, other))
                 tensors.append([*self.given[n], *results, *kept, None, None])
         return tasks, tensors
 
@@ -116,7 +117,8 @@ class Layers:
                 def number(n: int, d: int) -> int:
                     return (self.layers - 1 - n) * self.D + d
 
-                tasks.append(Task(run, *self._read(n + 1, d, number), number(n, 0) if d else None))
+                start, beside = sum(map(len, tensors)), number(n, 0) if d else None
+                tasks.append(Task(run, start, *self._read(n + 1, d, number), beside))
                 every = [*self.given[n], *arrived, *goals[n], *before, None, *self.kept[n]]
                 tensors.append([*every, None, None])
         return tasks, tensors
@@ -138,13 +140,13 @@ class Layers:
 
 def one_after_another(passes: tuple[list[Task], list[list[Tensor | None]]]) -> None:
     for task, tensors in zip(*passes, strict=True):
-        task.run.run(tensors)
+        Calls([task.run]).run(tensors)
 
 
 def at_once(
     layers: Layers, passes: tuple[list[Task], list[list[Tensor | None]]], team: int
 ) -> Callable[[], None]:
-    ready = together.together(passes[0], team, layers.work)
+    ready = Calls([together.together(passes[0], team, layers.work)])
     every = [*itertools.chain(*passes[1])]
     return lambda: ready.run(every)
 
@@ -177,7 +179,7 @@ def compare(layers: Layers, passes: Any, written: list[Tensor], team: int, times
 @pytest.fixture(autouse=True)
 def _never_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who comes late is waited for in the next call, too."""
-    monkeypatch.setattr(table, "alone", lambda work: False)
+    monkeypatch.setattr(calls, "alone", lambda work: False)
 
 
 cases = pytest.mark.parametrize(
@@ -256,8 +258,8 @@ def regions(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, bool]]]
     worker = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
     region = ctypes.CFUNCTYPE(None, worker, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)(run)
     address = ctypes.cast(region, ctypes.c_void_p).value
-    monkeypatch.setattr(table, "parallel_address", lambda: address)
-    monkeypatch.setattr(table, "came", came)
+    monkeypatch.setattr(calls, "parallel_address", lambda: address)
+    monkeypatch.setattr(calls, "came", came)
     yield found
     del region
 
@@ -271,7 +273,7 @@ def test_the_caller_does_what_threads_come_too_late_for(cell, layers, D, team, r
 
 @of_some_cells
 def test_the_caller_does_without_threads_that_came_late(cell, layers, D, regions, monkeypatch):
-    monkeypatch.setattr(table, "alone", lambda work: True)
+    monkeypatch.setattr(calls, "alone", lambda work: True)
     check(Layers(cell, layers, D, 40, 18, 18), 2)
     assert not regions
 

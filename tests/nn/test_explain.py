@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import elman
-from elman.compiler import isa, jit, kernel, table
+from elman.compiler import isa, jit, kernel
+from elman.compiler.calls import Calls
 from elman.paths import set_isa
 
 COMPLEX = pytest.mark.filterwarnings("ignore:Complex modules:UserWarning")
@@ -321,8 +322,8 @@ def test_a_path_decorates_functions() -> None:
 
 def test_a_forced_reference_runs_where_a_kernel_could(monkeypatch: pytest.MonkeyPatch) -> None:
     rnn, x, calls = elman.RNN(2, 3), torch.rand(4, 2, 2), []
-    run = table.Prepared.run
-    monkeypatch.setattr(table.Prepared, "run", lambda *a: (calls.append(1), run(*a)))
+    run = Calls.run
+    monkeypatch.setattr(Calls, "run", lambda *a: (calls.append(1), run(*a)))
     for path, count in (("reference", 0), ("kernel", 1), ("auto", 2)):
         with elman.set_path(path):
             rnn(x)

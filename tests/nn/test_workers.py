@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 import elman
-from elman.compiler import forward, jit, kernel, table
+from elman.compiler import calls, forward, jit, kernel, table
 from tests.nn import jobs
 from tests.nn.kinds import KINDS, LAYERS, Kind, assert_same_bits, call, each, loss_of, tensors
 
@@ -93,7 +93,7 @@ MOMENTS: dict[str, tuple[Any, str]] = {
     "storing": (type(jit.CACHE), "store"),
     "linking": (jit, "Code"),
     "preparing": (table, "Prepared"),
-    "running": (table, "scratch"),
+    "running": (calls, "scratch"),
 }
 
 

@@ -65,13 +65,20 @@ class Function:
     """One function under construction; every method appends instructions at its end."""
 
     def __init__(
-        self, module: Module, name: str, params: Sequence[tuple[str, str]], *, public: bool = False
+        self,
+        module: Module,
+        name: str,
+        params: Sequence[tuple[str, str]],
+        *,
+        public: bool = False,
+        returns: str = "void",
     ) -> None:
         linkage = "" if public else "internal "
         arguments = ", ".join(f"{t} %{n}" for t, n in params)
         self.module, self.symbol = module, name
         self.params = [f"%{n}" for _, n in params]
-        self._head = f"define {linkage}void @{name}({arguments}) nounwind {{"
+        self._head = f"define {linkage}{returns} @{name}({arguments}) nounwind {{"
+        self._returns, self.result = returns, ""  # the name of what it returns at its end
         self._entry: list[str] = []  # stack slots, which must stay outside of loops
         self._lines: list[str | list[str]] = []
         self._loops: list[_Loop] = []  # those that are open, outermost first
@@ -87,7 +94,7 @@ class Function:
                 lines.append(line)
             else:
                 lines += line
-        return "\n".join([*lines, "  ret void", "}"])
+        return "\n".join([*lines, f"  ret {self._returns} {self.result}", "}"])
 
     # -- names and raw instructions
 

@@ -10,7 +10,7 @@ import mmap
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ctypes import CFUNCTYPE, c_void_p
 from functools import cache
 from pathlib import Path
@@ -56,11 +56,13 @@ _numbers = itertools.count()
 class Code:
     """A compiled function. The machine code lives as long as this object."""
 
-    def __init__(self, object_code: bytes, name: str) -> None:
+    def __init__(self, object_code: bytes, name: str, imports: Mapping[str, int] = {}) -> None:
         binding, engine = _engine()
         with LOCK:
             builder = binding.JITLibraryBuilder()
             builder.add_object_img(object_code).export_symbol(name)
+            for symbol, address in imports.items():
+                builder.import_symbol(symbol, address)
             self._library = builder.link(engine, f"elman{next(_numbers)}")
             self.address: int = self._library[name]
             self.call: Callable[[int | bytes], None] = _ENTRY(self.address)
@@ -122,8 +124,15 @@ def object_code(module: Module, isa: ISA) -> bytes:
         return bytes(machine.emit_object(parsed))
 
 
-def load(key: str, isa: ISA, name: str, emit: Callable[[], Module]) -> tuple[Code, str]:
-    """The code of this key: from the cache on disk, or compiled and put there.
+def load(
+    key: str,
+    isa: ISA,
+    name: str,
+    emit: Callable[[], Module],
+    imports: Mapping[str, int] = {},
+) -> tuple[Code, str]:
+    """The code of this key: from the cache on disk, or compiled and put there. ``imports`` are the
+    addresses of functions that it calls by their names.
 
     Returns the code and where it came from, "disk" or "compiled".
     """
@@ -131,10 +140,10 @@ def load(key: str, isa: ISA, name: str, emit: Callable[[], Module]) -> tuple[Cod
     known = CACHE.load(full)
     if known is not None:
         with contextlib.suppress(RuntimeError):  # what was stored is no code for this process
-            return Code(known, name), "disk"
+            return Code(known, name, imports), "disk"
     compiled = object_code(emit(), isa)
     CACHE.store(full, compiled)
-    return Code(compiled, name), "compiled"
+    return Code(compiled, name, imports), "compiled"
 
 
 def sources() -> list[Path]:

@@ -6,24 +6,19 @@ which the caller keeps); a call brings the addresses, and native code puts them 
 
 from __future__ import annotations
 
-import ctypes
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import itemgetter
-from struct import Struct
 from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor
 
-from ..runtime.memory import ALIGNMENT, new_block, scratch
-from ..runtime.threads import alone, came, parallel_address
+from ..runtime.memory import ALIGNMENT
 from .jit import LOCK, Code
 from .sizes import Layout
 
 _LIMIT = 64  # each has a table of about a kilobyte
 SCRATCH, FIRST = 1, 2  # of the numbers of a call: scratch memory, the first tensor
 _T = TypeVar("_T")
-_address = Tensor.data_ptr
 
 
 class Place(NamedTuple):
@@ -52,9 +47,9 @@ class Prepared:
     """A pass that is ready to be called: a table in which all but the addresses is filled in.
 
     Behind the slots may lie further tables, which slots point to. ``places`` says which number of
-    a call is added to what: scratch memory, the tensors of ``numbers`` in this order, and then, if
-    it is called on several threads, what :meth:`Pass.share` gives. It is called with ``count``
-    tensors; what it needs besides is ``kept`` alive.
+    a call is added to what: scratch memory, ``nbytes`` of it, the tensors of ``numbers`` in this
+    order, and then, if it is called on several threads, how many, and what lends them. What it
+    needs besides is ``kept`` alive.
     """
 
     def __init__(
@@ -63,102 +58,35 @@ class Prepared:
         table: array[int],
         places: Sequence[tuple[int, int]],
         numbers: Sequence[int],
-        count: int,
         nbytes: int,
         threads: int,
         work: float,
         kept: object = None,
     ) -> None:
-        self._run, self._call, self._bytes = run, run.code.call, nbytes
-        self.numbers, self.count, self._kept = numbers, count, kept
-        self._parallel, self._threads, self._work = threads > 1, threads, work
-        self._tensors = itemgetter(*numbers)
-        if self._parallel:
+        self.code, self.at, self._kept = run.code, run.at, kept
+        self.numbers, self.nbytes = numbers, nbytes
+        self.threads, self.work = threads, work
+        if threads > 1:
             after = FIRST + len(numbers)
             places = [*places, (run.at["threads"], after), (run.at["parallel"], after + 1)]
-        self._pack = Struct(f"{FIRST + len(numbers) + 2 * self._parallel}q").pack
         pairs = [number for pair in places for number in pair]
         self._table = array("q", [len(table), len(table) + len(pairs), *table, *pairs])
-        self._address, _ = self._table.buffer_info()
+        self.address, _ = self._table.buffer_info()
 
     def slot(self, name: str) -> int:
         """The number in a slot."""
-        return self._table[2 + self._run.at[name]]
+        return self._table[2 + self.at[name]]
 
-    @property
-    def native(self) -> tuple[int, int]:
-        """The address of the code, for native callers, and how many bytes of scratch memory the
-        call takes."""
-        return self._run.code.address, self._bytes
-
-    def table(self, slots: Mapping[str, int], offsets: Mapping[str, int]) -> array[int]:
-        """The table, for native callers, with other numbers in slots, and with offsets to which
-        the call's last number is added, an address behind those of the tensors."""
-        table, at = self._table[:], self._run.at
+    def table(self, slots: Mapping[str, int], offsets: Mapping[str, int] = {}) -> array[int]:
+        """A copy of the table with other numbers in slots, and with offsets to which the last of a
+        call's numbers is added, an address behind those of the tensors."""
+        table, at = self._table[:], self.at
         for name, number in {**slots, **offsets}.items():
             table[2 + at[name]] = number
         for name in offsets:
             table.extend((at[name], FIRST + len(self.numbers)))
         table[1] += 2 * len(offsets)
         return table
-
-    def run(self, tensors: Sequence[Tensor | None]) -> None:
-        """Runs the pass. (As ``__call__`` it would take longer.)"""
-        owner, place = scratch(self._bytes)
-        given = self._tensors(tensors)
-        addresses = [*map(_address, given)]
-        if not all(addresses):
-            check_memory(given)
-        if self._parallel:
-            addresses += self._run.share(self._threads, self._work)
-        self._call(self._pack(self._address, place, *addresses))
-        if self._parallel:
-            self._run.note(place, addresses, self._work)
-        del owner  # until here the code used it
-
-    def hold(self, tensors: Sequence[Tensor | None]) -> Held:
-        """The pass for calls that keep all of their memory."""
-        return Held(self, tensors)
-
-
-class Held:
-    """A forward pass that is called over and over with the same memory.
-
-    Its numbers stay, its scratch memory is its own, and the weights that the first call has packed
-    there are what the others read.
-    """
-
-    def __init__(self, prepared: Prepared, tensors: Sequence[Tensor | None]) -> None:
-        run = self._run = prepared._run  # the code is alive as long as this
-        self._call, self._tensors = prepared._call, prepared._tensors(tensors)
-        self._owner, place = new_block(prepared._bytes)
-        self._table = prepared._table[:]
-        self._slots = memoryview(self._table)[2:]
-        self._slots[run.at["fleeting"]] = 0  # one step a call, but the panels stay
-        self._at, self._packed = run.at, run.at["packed"]
-        self._parallel, self._threads = prepared._parallel, prepared._threads
-        self._work = prepared._work
-        addresses = map(_address, self._tensors)
-        self._numbers = array("q", [self._table.buffer_info()[0], place, *addresses])
-        self._numbers.extend((0, 0))
-        places = self._table[2 + self._table[0] :]
-        self._number = dict(zip(places[::2], places[1::2], strict=True))
-        self._address, _ = self._numbers.buffer_info()
-
-    def point(self, slot: str, address: int, strides: tuple[int, ...]) -> None:
-        """The next call finds a tensor from outside the layer there; ``strides`` are those of time,
-        rows (left out if there is one row) and units."""
-        at, slots = self._at[slot], self._slots
-        self._numbers[self._number[at]] = address
-        slots[at + 1], slots[at + 2], slots[at + 3] = strides[0], strides[-2], strides[-1]
-
-    def __call__(self) -> None:
-        if self._parallel:
-            self._numbers[-2:] = array("q", self._run.share(self._threads, self._work))
-        self._call(self._address)
-        self._slots[self._packed] = 1
-        if self._parallel:
-            self._run.note(self._numbers[SCRATCH], self._numbers, self._work)
 
 
 class Known:
@@ -194,19 +122,6 @@ class Pass:
                 if self._code is None:
                     self._code, self.origin = self._load_code()
         return self._code
-
-    def share(self, threads: int, work: float) -> tuple[int, int]:
-        """The last numbers of a call that is cut for threads: how many it gets, or none but the
-        caller's own, and what lends them."""
-        address = parallel_address()  # none in a forked child
-        return threads if address and not alone(work) else 1, address
-
-    def note(self, place: int, numbers: Sequence[int], work: float) -> None:
-        """Remembers whether all threads that were called came in time; ``place`` is where the code
-        has left its table."""
-        if numbers[-2] > 1:
-            late = ctypes.c_int64.from_address(place + 8 * self.at["late"])
-            came(bool(late.value), work)
 
     def prepare(
         self,
@@ -254,14 +169,4 @@ class Pass:
         if threads > 1:
             table[self.at["threads"]] = table[self.at["parallel"]] = 0
         nbytes = used + layout.bytes
-        return Prepared(self, table, pairs, [*numbers], len(tensors), nbytes, threads, work)
-
-
-def check_memory(tensors: Sequence[Tensor]) -> None:
-    """RuntimeError if there are tensors that have elements, but no memory."""
-    for tensor in tensors:
-        if tensor.numel() and not tensor.data_ptr():
-            raise RuntimeError(
-                f"expected a tensor of shape {tuple(tensor.shape)} to have memory, got one whose "
-                "storage has been freed, or that never had any: give it memory before the call"
-            )
+        return Prepared(self, table, pairs, [*numbers], nbytes, threads, work)

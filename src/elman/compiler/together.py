@@ -31,7 +31,8 @@ _STEPS = 8  # of a piece, at least: the rows of a tile
 
 
 class Task(NamedTuple):
-    """A pass made for one thread, and the numbers of earlier ones in its list, if there are any:
+    """A pass made for one thread, where its tensors begin among those of the call, and the numbers
+    of earlier ones in its list, if there are any:
 
     of those whose steps it reads, which run in the ``same`` order of time or in the ``other`` one,
     and in a backward pass of the other direction ``beside`` it, whose inputs' gradients lie in the
@@ -39,6 +40,7 @@ class Task(NamedTuple):
     """
 
     run: Prepared
+    start: int
     same: int | None = None
     other: int | None = None
     beside: int | None = None
@@ -47,8 +49,8 @@ class Task(NamedTuple):
 def together(tasks: Sequence[Task], threads: int, work: float) -> Prepared:
     """One call of all these passes, on several threads, with the bits of one pass after another.
 
-    It is called with the tensors of all tasks, one task's behind another's. All have the same
-    number of steps, and their rows are in one slice. ``work`` is that of all of them.
+    It is called with the tensors of all tasks, which have the same number of steps and their rows
+    in one slice. ``work`` is that of all of them.
     """
     steps, threads, count = tasks[0].run.slot("T"), min(threads, len(tasks)), len(tasks)
     assert all((run.slot("T"), run.slot("slices")) == (steps, 1) for run, *_ in tasks)
@@ -56,7 +58,7 @@ def together(tasks: Sequence[Task], threads: int, work: float) -> Prepared:
     length = begin + sum(2 + FIRST + len(run.numbers) + 1 for run, *_ in tasks)
     table, places = array("q", [0] * length), list[tuple[int, int]]()
     counters = _aligned(length * table.itemsize)
-    scratch, each = counters + _LINE * count, _aligned(max(run.native[1] for run, *_ in tasks))
+    scratch, each = counters + _LINE * count, _aligned(max(run.nbytes for run, *_ in tasks))
 
     def near(place: int, offset: int) -> None:
         """An address that lies so many bytes from where the call's scratch memory begins."""
@@ -69,22 +71,22 @@ def together(tasks: Sequence[Task], threads: int, work: float) -> Prepared:
     near(at["counters"], counters)
     near(at["scratch"], scratch)
     mine = begin + 2 * count  # where a task's numbers are
-    tables, numbers, tensors = list[Any](), list[int](), 0
-    for i, ((run, *_), points) in enumerate(zip(tasks, _counters(tasks), strict=True)):
+    tables, numbers = list[Any](), list[int]()
+    for i, ((run, start, *_), points) in enumerate(zip(tasks, _counters(tasks), strict=True)):
         tables.append(run.table(_pieces(run, steps), points))
-        table[begin + 2 * i], _ = run.native
+        table[begin + 2 * i] = run.code.address
         near(begin + 2 * i + 1, mine * table.itemsize)
         table[mine], _ = tables[i].buffer_info()
         mine += FIRST
         for number in run.numbers:
             places.append((mine, FIRST + len(numbers)))
-            numbers.append(tensors + number)
+            numbers.append(start + number)
             mine += 1
         near(mine, counters)
-        mine, tensors = mine + 1, tensors + run.count
+        mine += 1
     kept = [run for run, *_ in tasks], tables
     nbytes = scratch + each * threads
-    return Prepared(_PASS, table, places, numbers, tensors, nbytes, threads, work, kept)
+    return Prepared(_PASS, table, places, numbers, nbytes, threads, work, kept)
 
 
 def _aligned(nbytes: int) -> int:
@@ -100,7 +102,7 @@ def _pieces(run: Prepared, steps: int) -> dict[str, int]:
 def _counters(tasks: Sequence[Task]) -> list[dict[str, int]]:
     """The slots of each task that point to counters, its own or others', and where these lie."""
     found = [{"done": _LINE * i} for i in range(len(tasks))]
-    for i, (_, same, other, beside) in enumerate(tasks):
+    for i, (_, _, same, other, beside) in enumerate(tasks):
         for slot, number in (("after.same", same), ("after.other", other)):
             if number is not None:
                 found[i][slot] = _LINE * number

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..batch import Rows, Weights
 from ..cell import Step
-from ..compiler.table import Held, check_memory
+from ..compiler.calls import Held, check_memory
 from ..errors import PathError
 from ..execution import bind
 from ..paths import obstacle
@@ -59,7 +59,7 @@ class Chunk:
             results = [like.new_zeros(T, B, projected), *mine]
             threads = thread_count(bound.work, bound.pieces[False])
             ready = bound.kernel.forward(rows, bound.size, tensors, results, (), False, threads)
-            self._layers.append(ready.hold([*tensors, *results, None, None]))
+            self._layers.append(Held(ready, [*tensors, *results, None, None]))
             x = results[0]
             self._outputs.append(x)
         self.output = x
@@ -71,7 +71,7 @@ class Chunk:
         is one row) and units. ``further`` has the further inputs of each layer, ``(T, B, H)``."""
         address = x.data_ptr()
         if not address:
-            check_memory([x])
+            check_memory(x)
         self._layers[0].point("x", address, strides)
         for layer, inputs in zip(self._layers, further, strict=False):
             for name, value in zip(self._names, inputs, strict=True):
