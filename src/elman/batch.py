@@ -136,3 +136,23 @@ class Given(NamedTuple):
         count = 4 + len(step.matrices) + len(step.vectors)
         weights = [Weights.of(flat[i : i + count]) for i in range(first, len(flat), count)]
         return Given(flat[0], flat[1:states], flat[states:first], weights)
+
+
+def by_layer(step: Step, tensors: Sequence[Any], layers: int) -> list[list[Any]]:
+    """The tensors of each layer of a stack in the order of ``Given``.
+
+    Those of a stack are the lowest layer's input, for each state a ``(layers * D, B, H)`` tensor or
+    None, and then of each layer its further inputs and its weights. The input of all but the lowest
+    is what the one below puts out, which stands here as None.
+    """
+    first = 1 + len(step.states)
+    own = (len(tensors) - first) // layers
+    D = (own - len(step.inputs)) // len(step.parameters)
+    return [
+        [
+            None if layer else tensors[0],
+            *(None if t is None else t[layer * D : (layer + 1) * D] for t in tensors[1:first]),
+            *tensors[first + layer * own : first + (layer + 1) * own],
+        ]
+        for layer in range(layers)
+    ]

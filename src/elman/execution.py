@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from . import recompute
-from .batch import Given, Rows
+from .batch import Given, Rows, by_layer
 from .cell import Step
 from .compiler.calls import Calls
 from .compiler.isa import ISA
 from .compiler.kernel import CALLS, kernel_for
 from .compiler.sizes import Sizes
 from .compiler.table import Known
+from .passes import BACKWARD, INFER, TRAIN, Passes
 from .paths import kernel_isa, onlooker, readable, ready_isa
 from .runtime.memory import LARGE, fresh
-from .runtime.tensors import Alike, Form, form_of, new_tensors
-from .runtime.threads import thread_count
+from .runtime.tensors import Alike, Forms, form_of
 
 _LIMIT = 1024  # signatures that are remembered
 
@@ -33,8 +33,10 @@ def bind(
     tensors: Sequence[Tensor | None],
     recompute: bool = False,
     weight_dtype: torch.dtype | None = None,
+    layers: int = 1,
 ) -> Bound | None:
-    """The passes for these tensors, in the order of ``Given``; None where the reference runs.
+    """The passes for the tensors of a layer, in the order of ``Given``, or of so many on one
+    another, in that of ``batch.by_layer``; None where the reference runs.
 
     ``weight_dtype`` is what matrices are packed in, if that is narrower than they are: their values
     must be numbers of it.
@@ -45,11 +47,12 @@ def bind(
     isa = ready_isa()
     signature: Signature = ()
     if isa is not None:
-        signature = (step, isa, recompute, weight_dtype, *_of_rows(rows), *of_tensors(tensors))
+        signature = (step, isa, recompute, weight_dtype, layers, *_of_rows(rows))
+        signature += (*of_tensors(tensors),)
         found: Bound | None = CALLS.get(signature)
         if found is not None:
             return found
-    _check_shapes(step, rows, tensors)
+    _check_shapes(step, rows, tensors, layers)
     if kernel_isa(tensors) is None or isa is None or rows.N == 0:
         return None
     return _bind(signature, rows, tensors)
@@ -64,9 +67,9 @@ def remember(signature: Signature, value: _T) -> _T:
 
 
 def _bind(signature: Signature, rows: Rows, tensors: Sequence[Tensor | None]) -> Bound:
-    step, isa, recompute, weight_dtype, *_ = signature
-    _check_shapes(step, rows, tensors)
-    return remember(signature, Bound(step, rows, isa, recompute, weight_dtype, tensors))
+    step, isa, recompute, weight_dtype, layers, *_ = signature
+    _check_shapes(step, rows, tensors, layers)
+    return remember(signature, Bound(step, rows, isa, recompute, weight_dtype, layers, tensors))
 
 
 def _of_rows(rows: Rows) -> tuple[Any, ...]:
@@ -86,12 +89,13 @@ class _Back(NamedTuple):
     """What is known of backward passes of one kind."""
 
     alike: Alike  # to the tensors that one was given
-    goals: list[Form | None]
-    calls: Calls | None  # None for spans
+    forms: Forms
+    calls: Calls | None
 
 
 class Bound:
-    """The kernels' passes for tensors of one signature."""
+    """The kernels' passes for tensors of one signature: those of a layer, or of a stack's layers
+    with nothing between them (``batch.by_layer``)."""
 
     def __init__(
         self,
@@ -100,98 +104,69 @@ class Bound:
         isa: ISA,
         in_segments: bool,
         weight_dtype: torch.dtype | None,
+        layers: int,
         tensors: Sequence[Tensor | None],
     ) -> None:
-        x, _, _, weights = Given.of(step, tensors)
+        x, _, _, weights = Given.of(step, by_layer(step, tensors, layers)[0])
         units, projected = weights[0].sizes(step)
-        self.step, self.count = step, len(weights)
-        self._form, self._signature = (step, isa, in_segments, weight_dtype), of_tensors(tensors)
-        size = Sizes(x.shape[-1], units, projected)
+        D = self.count = len(weights)
+        self.step, self.layers = step, layers
+        self._form = step, isa, in_segments, weight_dtype, layers
+        self._signature = of_tensors(tensors)
         self.kernel = kernel_for(step, x.dtype, isa, units, rows.B == 1, weight_dtype)
+        widths = [x.shape[-1], *[D * projected] * (layers - 1)]
+        self.sizes = [Sizes(width, units, projected) for width in widths]
+        self.passes = Passes(self.kernel, rows, self.sizes, D)
         several = in_segments and len(rows.spans()) > 1
-        self.spans = recompute.Spans(self.kernel, size) if several else None
+        self._spans = [recompute.Spans(self.kernel, size) for size in self.sizes] if several else []
         #: Whether the backward pass is given the output as it was.
-        self.reads_output = self.kernel.plan.reads_output and self.spans is None
+        self.reads_output = self.kernel.plan.reads_output and not several
         #: What the first state begins with where the call does not say.
-        self._zeros = x.new_zeros(1, 1, projected).expand(self.count, rows.B, projected)
-        self.size, self.work, self._known = size, self.kernel.work(rows.N, size), Known()
-        self._backs = Known()
-        shapes = [(*rows.lead, self.count * projected)]
-        shapes += [
-            (self.count, rows.B, projected if name == step.states[0] else units)
-            for name in step.states
+        self._zeros = x.new_zeros(1, 1, projected).expand(layers * D, rows.B, projected)
+        self._known, self._backs = Known(), Known()
+        self._output = form_of((*rows.lead, D * projected), x.dtype)
+        sizes = [projected if name == step.states[0] else units for name in step.states]
+        #: Of the output and the final states.
+        self.results = [
+            self._output,
+            *(form_of((layers * D, rows.B, size), x.dtype) for size in sizes),
         ]
-        saved_size = self.kernel.saved_size(rows, units)
-        self.pieces = [self.kernel.pieces(rows, units, training) for training in (False, True)]
-        #: Of the output and the final states, of what is kept, and of the gradients.
-        self.results = [form_of(shape, x.dtype) for shape in shapes]
-        output = self.results[0]
-        #: Of the output, what the signature of the layer above says of its input.
-        self._above = (Tensor, x.dtype, True, False, torch.Size(output.shape), output.strides)
-        self.kept = [form_of((saved_size,), x.dtype)] * (self.count if saved_size else 0)
-        self.single = rows.B == 1
-        #: How many tensors a call has, and how many it keeps.
-        self.tensors = len(tensors)
-        self.keeps = self.count * len(step.states) if self.spans else len(self.kept)
+        saved = self.kernel.saved_size(rows, units)
+        #: Of what is kept beside them: the outputs between layers, and what a direction keeps.
+        self.kept = [self._output] * (layers - 1)
+        self.kept += [form_of((saved,), x.dtype)] * (layers * D if saved else 0)
         self._goals = [None if t is None else form_of(t.shape, t.dtype) for t in tensors]
-        most = max(saved_size, rows.N * max(self.count * projected, x.shape[-1]))
+        most = max(saved, rows.N * max(widths[0], D * projected))
         self._large = most * x.itemsize >= LARGE  # some of what a call writes
 
     def takes(self, x: Tensor) -> bool:
         """Whether an input has the signature of the one that the passes were bound to."""
         return of_tensors([x])[0] == self._signature[0]
 
-    def takes_output_of(self, below: Bound) -> bool:
-        """Whether that is what another layer returns."""
-        return below._above == self._signature[0]
-
-    def by_layer(self, tensors: Sequence[Tensor | None]) -> list[Sequence[Tensor | None]]:
-        """The tensors of each layer, of which there is one."""
-        return [tensors]
-
     def run(
         self, rows: Rows, tensors: Sequence[Tensor | None], keep: bool
     ) -> tuple[list[Tensor], list[Tensor]]:
         """The output and the final states; also what is kept for the backward pass beside them."""
-        results, kept, calls, every = self.forward_passes(rows, tensors, keep)
-        if calls is not None:
-            calls.run(every)
-        elif self.spans is not None:
-            for d, way in enumerate(rows.ways(self.count)):
-                kept += recompute.forward(self.spans, way, tensors, results, d)
-        return results, kept
-
-    def forward_passes(
-        self, rows: Rows, tensors: Sequence[Tensor | None], keep: bool
-    ) -> tuple[list[Tensor], list[Tensor], Calls | None, list[Tensor | None]]:
-        """What :meth:`run` returns, not yet written; the passes that do so, one for each direction,
-        None for spans; and the tensors that they are called with."""
-        results, kept = new_tensors(self.results), list[Tensor]()
-        if keep and self.spans is not None:
-            return results, kept, None, []
-        if keep and self.kept:
-            kept = new_tensors(self.kept)
+        if keep and self._spans:
+            return self._run_spans(rows, tensors)
+        mode = TRAIN if keep else INFER
+        key = mode, self.passes.threads(mode)
+        forms, calls = self._known.find(key) or self._forward(key, rows, tensors)
+        made = forms.new()
         if self._large:
-            for written in (results[0], *kept):
-                fresh(written)
-        threads = thread_count(self.work, self.pieces[keep])
-        key = (keep, threads)
-        calls = self._known.find(key) or self._forward(key, rows, tensors, results, kept)
-        return results, kept, calls, [*tensors, *results, *kept, rows.counts, rows.offsets]
+            for tensor in made:
+                fresh(tensor)
+        calls.run([*tensors, *made, rows.counts, rows.offsets])
+        results = len(self.results)
+        return made[:results], made[results:]
 
     def _forward(
-        self,
-        key: tuple[bool, int],
-        rows: Rows,
-        tensors: Sequence[Tensor | None],
-        results: Sequence[Tensor],
-        kept: Sequence[Tensor],
-    ) -> Calls:
-        runs = [
-            self.kernel.forward(way, self.size, tensors, results, kept, *key, d, self.count)
-            for d, way in enumerate(rows.ways(self.count))
-        ]
-        return self._known.keep(key, Calls(runs))
+        self, key: tuple[str, int], rows: Rows, tensors: Sequence[Tensor | None]
+    ) -> tuple[Forms, Calls]:
+        kept = self.kept if key[0] == TRAIN else [self._output] * self.passes.between(*key)
+        forms = Forms([*self.results, *kept])
+        calls = self.passes.forward(rows, tensors, forms.meta(), *key)
+        return self._known.keep(key, (forms, calls))
 
     def gradients(
         self,
@@ -208,34 +183,8 @@ class Bound:
         ``tensors`` is what was saved: somebody may have replaced their memory meanwhile. ``output``
         is None if it is not read, or no more what it was: then it is computed again.
         """
-        passes = self.backward_passes(rows, tensors, output, kept, arrived, needed)
-        if passes is None:
-            return None
-        goals, calls, every, spans = passes
-        if calls is not None:
-            calls.run(every)
-        elif spans is not None:
-            states = len(self.step.states)
-            for d, way in enumerate(rows.ways(self.count)):
-                began = kept[d * states : (d + 1) * states]
-                recompute.backward(spans, way, tensors, began, arrived, goals, d)
-        return goals
-
-    def backward_passes(
-        self,
-        rows: Rows,
-        tensors: Sequence[Tensor | None],
-        output: Tensor | None,
-        kept: Sequence[Tensor],
-        arrived: Sequence[Tensor | None],
-        needed: tuple[bool, ...],
-    ) -> (
-        tuple[list[Tensor | None], Calls | None, list[Tensor | None], recompute.Spans | None] | None
-    ):
-        """What :meth:`gradients` returns, not yet written; the passes that do so, one for each
-        direction, and the tensors that each is called with; or the spans."""
-        kind = (thread_count(2 * self.work, rows.B), needed)
-        back = self._backs.find(kind)
+        kind = self.passes.threads(BACKWARD), needed
+        back: _Back | None = self._backs.find(kind)
         if back is None or not back.alike.to([*tensors, *arrived, output]) or onlooker():
             arrived = [None if g is None else g.resolve_neg() for g in arrived]
             if any(g is not None for g in arrived) and not readable(arrived):
@@ -244,18 +193,24 @@ class Bound:
             if now != self._signature:
                 signature = (*self._form, *_of_rows(rows), *now)
                 bound: Bound = CALLS.get(signature) or _bind(signature, rows, tensors)
-                return bound.backward_passes(rows, tensors, output, kept, arrived, needed)
+                return bound.gradients(rows, tensors, output, kept, arrived, needed)
             back = self._backs.keep(kind, self._back(kind, rows, tensors, output, kept, arrived))
-        goals = new_tensors(back.goals)
-        if self._large and goals[0] is not None:
-            fresh(goals[0])
+        made = back.forms.new()
+        goals = made[: len(tensors)]
+        if self._large:
+            for tensor in made:
+                if tensor is not None:
+                    fresh(tensor)
         if not self.kernel.plan.complete:  # the formula reads something that has no gradient
             for goal in goals:
                 if goal is not None:
                     goal.zero_()
+        if back.calls is None:
+            self._span_gradients(rows, tensors, kept, arrived, made)
+            return goals
         before = self._before(rows, tensors, output) if self.reads_output else ()
-        every = [*tensors, *arrived, *goals, *before, None, *kept, rows.counts, rows.offsets]
-        return goals, back.calls, every, self.spans
+        back.calls.run([*tensors, *arrived, *made, *before, None, *kept, rows.counts, rows.offsets])
+        return goals
 
     def _back(
         self,
@@ -267,20 +222,16 @@ class Bound:
         arrived: Sequence[Tensor | None],
     ) -> _Back:
         threads, needed = kind
-        forms = [form if n else None for form, n in zip(self._goals, needed, strict=True)]
-        key = (*kind, *[None if g is None else g.stride() for g in arrived])
+        goals = [form if n else None for form, n in zip(self._goals, needed, strict=True)]
+        between = self.layers - 1 if self._spans else self.passes.between(BACKWARD, threads)
+        forms = Forms([*goals, *[self._output] * between])
         calls: Calls | None = None
-        if self.spans is None:
+        if not self._spans:
+            key = (*kind, *[None if g is None else g.stride() for g in arrived])
             before = self._before(rows, tensors, output) if self.reads_output else ()
-            given = (self.size, tensors, arrived, new_tensors(forms), before, kept, threads)
             calls = self._known.find(key) or self._known.keep(
                 key,
-                Calls(
-                    [
-                        self.kernel.backward(way, *given, d, self.count, add=d > 0)
-                        for d, way in enumerate(rows.ways(self.count))
-                    ]
-                ),
+                self.passes.backward(rows, tensors, arrived, forms.meta(), before, kept, threads),
             )
         return _Back(Alike([*tensors, *arrived, output]), forms, calls)
 
@@ -297,10 +248,70 @@ class Bound:
             first = first.contiguous()
         return output.contiguous(), first
 
+    def _run_spans(
+        self, rows: Rows, tensors: Sequence[Tensor | None]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """:meth:`run` for the backward pass, span after span; of each direction the states before
+        every span are kept."""
+        output, *finals = Forms(self.results).new()
+        outputs: list[Tensor] = [*Forms([self._output] * (self.layers - 1)).new(), output]
+        x, kept = tensors[0], list[Tensor]()
+        every = by_layer(self.step, tensors, self.layers), self._by_layer(finals)
+        for spans, mine, final, to in zip(self._spans, *every, outputs, strict=True):
+            for d, way in enumerate(rows.ways(self.count)):
+                kept += recompute.forward(spans, way, [x, *mine[1:]], [fresh(to), *final], d)
+            x = to
+        return [output, *finals], [*outputs[:-1], *kept]
 
-def _check_shapes(step: Step, rows: Rows, tensors: Sequence[Tensor | None]) -> None:
+    def _span_gradients(
+        self,
+        rows: Rows,
+        tensors: Sequence[Tensor | None],
+        kept: Sequence[Tensor],
+        arrived: Sequence[Tensor | None],
+        made: Sequence[Tensor | None],
+    ) -> None:
+        """Writes the gradients of all tensors, and those between layers behind them."""
+        states, top = len(self.step.states), self.layers - 1
+        gradient, *finals = arrived
+        parts = by_layer(self.step, tensors, self.layers), self._by_layer(finals)
+        goals = by_layer(self.step, made[: len(tensors)], self.layers)
+        for layer, mine, final, wanted in reversed(
+            [*zip(range(self.layers), *parts, goals, strict=True)]
+        ):
+            if layer:
+                x, dx = kept[layer - 1], made[len(tensors) + layer - 1]
+            else:
+                x, dx = tensors[0], made[0]
+            begin = top + layer * self.count * states
+            for d, way in enumerate(rows.ways(self.count)):
+                began = kept[begin + d * states : begin + (d + 1) * states]
+                recompute.backward(
+                    self._spans[layer],
+                    *(way, [x, *mine[1:]], began, [gradient, *final], [dx, *wanted[1:]], d),
+                )
+            gradient = dx
+
+    def _by_layer(self, states: Sequence[Any]) -> list[list[Any]]:
+        """Those of each layer."""
+        parts = [slice(i * self.count, (i + 1) * self.count) for i in range(self.layers)]
+        return [[None if s is None else s[part] for s in states] for part in parts]
+
+
+def _check_shapes(step: Step, rows: Rows, tensors: Sequence[Tensor | None], layers: int) -> None:
+    given = by_layer(step, tensors, layers)
+    D = len(Given.of(step, given[0]).weights)
+    output: Any = None
+    for mine in given:
+        shapes = [None if t is None else t.shape for t in mine]
+        if output is not None:
+            shapes[0] = torch.Size([*rows.lead, output])
+        output = D * _check_layer(step, rows, shapes, D)
+
+
+def _check_layer(step: Step, rows: Rows, shapes: Sequence[Any], D: int) -> int:
+    """Units of the layer's output."""
     x: Any
-    shapes = [None if t is None else t.shape for t in tensors]
     x, initial, inputs, weights = Given.of(step, shapes)
     first: Any = weights[0]
     of, count = (first.w_hh, step.u_gates) if step.u_gates else (first.w_ih, step.x_gates)
@@ -326,9 +337,9 @@ def _check_shapes(step: Step, rows: Rows, tensors: Sequence[Tensor | None]) -> N
         raise RuntimeError(f"expected x of shape {(*rows.lead, x[-1])}, got {tuple(x)}")
     size = projected
     for h in initial:
-        if h is not None and h != (len(weights), rows.B, size):
+        if h is not None and h != (D, rows.B, size):
             raise RuntimeError(
-                f"expected an initial state of shape {(len(weights), rows.B, size)}, got {tuple(h)}"
+                f"expected an initial state of shape {(D, rows.B, size)}, got {tuple(h)}"
             )
         size = units  # of all states but the first
     for further in inputs:
@@ -336,3 +347,4 @@ def _check_shapes(step: Step, rows: Rows, tensors: Sequence[Tensor | None]) -> N
             raise RuntimeError(
                 f"expected a further input of shape {(*rows.lead, units)}, got {tuple(further)}"
             )
+    return projected

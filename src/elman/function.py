@@ -20,8 +20,6 @@ from .cell import Step
 from .execution import Bound, bind
 from .paths import arithmetic
 from .runtime.memory import SMALL
-from .runtime.tensors import new_tensors
-from .stacked import Stacked, stacked_of
 
 
 def recur(
@@ -84,23 +82,15 @@ def stacked(
     tensors: Sequence[Tensor | None],
     layers: int,
     recompute: bool = False,
-) -> Stacked | None:
-    """What runs so many layers on one another, if the kernels run all of them and it pays;
-    ``tensors`` are those of the first, then those of each further one but its input."""
+) -> Bound | None:
+    """What runs so many layers on one another, whose tensors are in the order of
+    ``batch.by_layer``, if the kernels do."""
     if torch.compiler.is_compiling() or arithmetic(tensors) is not None:
         return None
-    x, bounds, size = tensors[0], list[Bound](), (len(tensors) - 1) // layers
-    for start in range(1, len(tensors), size):
-        if bounds:
-            (x,) = new_tensors(bounds[-1].results[:1])
-        bound = bind(step, rows, [x, *tensors[start : start + size]], recompute)
-        if bound is None:
-            return None
-        bounds.append(bound)
-    return stacked_of(bounds)
+    return bind(step, rows, tensors, recompute, layers=layers)
 
 
-def run(bound: Bound | Stacked, rows: Rows, tensors: Sequence[Tensor | None]) -> Sequence[Tensor]:
+def run(bound: Bound, rows: Rows, tensors: Sequence[Tensor | None]) -> Sequence[Tensor]:
     """The output and the final states, by kernels that are bound to such tensors."""
     if not (torch.is_grad_enabled() and _requires_grad(tensors)):
         return bound.run(rows, tensors, keep=False)[0]
@@ -120,7 +110,7 @@ def _requires_grad(tensors: Sequence[Tensor | None]) -> bool:
 
 
 class _Recurrence(torch.autograd.Function):
-    """The kernels' forward and backward pass, of a layer, or of several on one another.
+    """The kernels' forward and backward passes, of a layer, or of several on one another.
 
     The backward pass reads the states from the output, which callers may change in place, as they
     may torch.nn's: what was changed is computed once more then. Autograd, which would refuse it, is
@@ -132,7 +122,7 @@ class _Recurrence(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, bound: Bound | Stacked, rows: Rows, *tensors: Tensor | None) -> Any:
+    def forward(ctx: Any, bound: Bound, rows: Rows, *tensors: Tensor | None) -> Any:
         ctx.set_materialize_grads(False)
         results, kept = bound.run(rows, tensors, keep=True)
         output, large = None, False
@@ -158,9 +148,10 @@ class _Recurrence(torch.autograd.Function):
         if not graph or all(g is None for g in gradients):
             found = bound.gradients(rows, tensors, output, kept, gradients, needed)
         if found is None:
-            layers = bound.by_layer(tensors)
             with torch.enable_grad():
-                found = reference.gradients(bound.step, rows, layers, gradients, needed, graph)
+                found = reference.gradients(
+                    *(bound.step, rows, tensors, bound.layers, gradients, needed, graph)
+                )
         return None, None, *found
 
 

@@ -44,7 +44,7 @@ class Spans:
             run = self.kernel.forward(
                 rows, self.size, tensors, results, kept, saved is not None, threads
             )
-            calls = self._known.keep(key, Calls([run]))
+            calls = self._known.keep(key, Calls([(run, range(len(every)))]))
         calls.run(every)
 
     def backward(
@@ -74,7 +74,7 @@ class Spans:
                 add=add,
                 last=last,
             )
-            calls = self._known.keep(key, Calls([run]))
+            calls = self._known.keep(key, Calls([(run, range(len(every)))]))
         calls.run(every)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from .batch import Given, Rows, Weights
+from .batch import Given, Rows, Weights, by_layer
 from .cell import Step
 from .expr import Node, evaluate
 
@@ -97,34 +97,37 @@ def layer(step: Step, rows: Rows, given: Given) -> tuple[Tensor, list[Tensor]]:
     return (outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)), states
 
 
+def stack(step: Step, rows: Rows, tensors: Sequence[Tensor | None], layers: int) -> list[Tensor]:
+    """The last output and the final states of so many layers on one another, whose ``tensors`` are
+    in the order of ``batch.by_layer``."""
+    x, finals = tensors[0], list[list[Tensor]]()
+    for mine in by_layer(step, tensors, layers):
+        x, final = layer(step, rows, Given.of(step, [x, *mine[1:]]))
+        finals.append(final)
+    assert x is not None
+    return [x, *(torch.cat(parts) for parts in zip(*finals, strict=True))]
+
+
 def gradients(
     step: Step,
     rows: Rows,
-    layers: Sequence[Sequence[Tensor | None]],
+    tensors: Sequence[Tensor | None],
+    layers: int,
     arrived: Sequence[Tensor | None],
     needed: Sequence[bool],
     create_graph: bool,
 ) -> list[Tensor | None]:
-    """The gradients of those tensors that are ``needed``; differentiable if ``create_graph``.
-
-    ``layers`` are the tensors of each layer on the one below, in the order of ``Given``; the input
-    of all but the first is left out, which stands there as None. ``needed`` goes through the rest
-    of them in this order. ``arrived`` are the gradients of the last output, then those of the final
-    states, layer by layer.
+    """The gradients of those tensors of :func:`stack` that are ``needed``; differentiable if
+    ``create_graph``. ``arrived`` are the gradients of its results.
 
     They are taken of fresh views: the tensors themselves may depend on one another, and then
     their gradients here would count what the caller's graph counts again.
     """
-    leaves = [[None if t is None else t.view_as(t) for t in mine] for mine in layers]
-    output: Any = leaves[0][0]
-    finals: list[Tensor] = []
-    for mine in leaves:
-        output, final = layer(step, rows, Given.of(step, [output, *mine[1:]]))
-        finals += final
-    results = [(o, g) for o, g in zip((output, *finals), arrived, strict=True) if g is not None]
-    every = [t for i, mine in enumerate(leaves) for t in mine[1 if i else 0 :]]
-    wanted = [t for t, n in zip(every, needed, strict=True) if n and t is not None]
-    found = iter(
+    leaves = [None if t is None else t.view_as(t) for t in tensors]
+    found = stack(step, rows, leaves, layers)
+    results = [(o, g) for o, g in zip(found, arrived, strict=True) if g is not None]
+    wanted = [t for t, n in zip(leaves, needed, strict=True) if n and t is not None]
+    grads = iter(
         torch.autograd.grad(
             [o for o, _ in results],
             wanted,
@@ -134,7 +137,7 @@ def gradients(
         )
     )
     return [
-        next(found) if n and t is not None else None for t, n in zip(every, needed, strict=True)
+        next(grads) if n and t is not None else None for t, n in zip(leaves, needed, strict=True)
     ]
 
 

@@ -44,21 +44,20 @@ _LAST = 2  # of a pass's numbers: how many threads it gets, and what lends them
 class Calls:
     """Passes that one call runs one after another, all in the same scratch memory.
 
-    ``starts`` says where the tensors of each begin among those of the call: at the first, if it
-    says nothing.
+    Each comes with the places of its tensors among those of the call.
     """
 
-    def __init__(self, runs: Sequence[Prepared], starts: Sequence[int] = ()) -> None:
-        self.runs = runs
+    def __init__(self, passes: Sequence[tuple[Prepared, Sequence[int]]]) -> None:
+        runs = self._runs = [run for run, _ in passes]  # which keep what their tables point to
         self._bytes = max(run.nbytes for run in runs)
         self._parallel = any(run.threads > 1 for run in runs)
         self._work = sum(run.work for run in runs)
         numbers = sum(FIRST + len(run.numbers) + _LAST for run in runs)
         own = array("q", [id(_data_ptr), id(check_memory), len(runs), numbers])
-        for run, start in zip(runs, starts or [0] * len(runs), strict=True):
+        for run, places in passes:
             late, count = 8 * run.at["late"], len(run.numbers)
             own.extend((run.code.address, run.address, run.threads, late, count))
-            own.extend(start + number for number in run.numbers)
+            own.extend(places[number] for number in run.numbers)
         self._call = _function(own)
 
     def run(self, tensors: list[Tensor | None]) -> None:

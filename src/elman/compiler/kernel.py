@@ -31,8 +31,8 @@ class Kernel:
     """The compiled passes of a step, for one dtype, instruction set and shape of tiles.
 
     They are prepared for the tensors of a layer in the order of ``batch.Given``, those of all its
-    directions, ``count`` of them, and one direction. Tensors of the same sizes and strides may
-    take their place in a call.
+    directions, ``count`` of them, and one direction; states are those of all layers of a stack.
+    Tensors of the same sizes and strides may take their place in a call.
     """
 
     def __init__(self, form: Form) -> None:
@@ -79,13 +79,14 @@ class Kernel:
         threads: int,
         direction: int = 0,
         count: int = 1,
+        layer: int = 0,
     ) -> Prepared:
         """The forward pass of one direction: called with the tensors, the results, and in training
         what is kept of each direction, it writes the last two."""
-        run = self.train if training else self.infer
+        run, row = self.train if training else self.infer, layer * count + direction
         every = [*tensors, *results, *kept, rows.counts, rows.offsets]
-        places = [*self._given(every, direction, count)]
-        places += self._ends("output", "hn", every, len(tensors), direction, count)
+        places = [*self._given(every, direction), *self._states("h0", every, 1, row)]
+        places += self._ends("output", "hn", every, len(tensors), direction, count, row)
         places += self._beside(rows, size, every, len(tensors) + len(results), direction)
         values, layout = sizes.forward(self.form, rows, size, threads, training)
         return run.prepare(every, places, values, layout, work=self.work(rows.N, size))
@@ -102,6 +103,7 @@ class Kernel:
         threads: int,
         direction: int = 0,
         count: int = 1,
+        layer: int = 0,
         *,
         add: bool = False,
         order: Order | None = None,
@@ -125,10 +127,11 @@ class Kernel:
         run, x = self.back, tensors[0]
         assert x is not None
         states, first = len(tensors), len(tensors) + len(gradients)
-        places = [*self._given(every, direction, count, backwards=True)]
-        places += self._ends("gout", "ghn", every, states, direction, count)
-        places += self._goals(every, first, direction, count)
-        places += self._before(before, first + len(goals), direction, count)
+        row = layer * count + direction
+        places = [*self._given(every, direction)]
+        places += self._ends("gout", "ghn", every, states, direction, count, row)
+        places += self._goals(every, first, row)
+        places += self._before(before, first + len(goals), direction, count, row)
         further = first + len(goals) + len(before)
         places.append(Place("partials.given", further, strided=False))
         places += self._beside(rows, size, every, further + 1, direction)
@@ -159,31 +162,23 @@ class Kernel:
         step = self.plan.step
         return 1 + len(step.states) + len(step.inputs) + direction * len(step.parameters)
 
-    def _given(
-        self,
-        every: Sequence[Tensor | None],
-        direction: int,
-        count: int,
-        backwards: bool = False,
-    ) -> Iterator[Place]:
-        """The tensors of the layer; the backward pass does not read the initial states."""
+    def _given(self, every: Sequence[Tensor | None], direction: int) -> Iterator[Place]:
+        """The tensors of the layer but the initial states."""
         step = self.plan.step
         yield Place("x", 0)
-        if not backwards:
-            yield from self._states("h0", every, 1, direction, count)
         for number, name in enumerate(step.inputs, 1 + len(step.states)):
             yield Place(f"input.{name}", number)
         for number, name in enumerate(step.parameters, self.first_weight(direction)):
             yield Place(name, number, outside=False)
 
     def _states(
-        self, slot: str, every: Sequence[Tensor | None], first: int, direction: int, count: int
+        self, slot: str, every: Sequence[Tensor | None], first: int, row: int
     ) -> Iterator[Place]:
-        """A direction's part of tensors ``(count, B, H)``, one for each state."""
+        """A direction's row of tensors ``(layers * count, B, H)``, one for each state."""
         for number, name in enumerate(self.plan.step.states, first):
             tensor, offset = every[number], 0
-            if tensor is not None and count > 1:
-                offset = direction * tensor.stride(0) * tensor.itemsize
+            if tensor is not None and row:
+                offset = row * tensor.stride(0) * tensor.itemsize
             yield Place(f"{slot}.{name}", number, offset)
 
     def _ends(
@@ -194,6 +189,7 @@ class Kernel:
         first: int,
         direction: int,
         count: int,
+        row: int,
     ) -> Iterator[Place]:
         """A direction's part of the units of the output, and of the final states after it."""
         tensor, offset = every[first], 0
@@ -201,17 +197,17 @@ class Kernel:
             units = tensor.shape[-1] // count
             offset = direction * units * tensor.stride(-1) * tensor.itemsize
         yield Place(output, first, offset)
-        yield from self._states(state, every, first + 1, direction, count)
+        yield from self._states(state, every, first + 1, row)
 
     def _before(
-        self, before: Sequence[Tensor], first: int, direction: int, count: int
+        self, before: Sequence[Tensor], first: int, direction: int, count: int, row: int
     ) -> Iterator[Place]:
         """A direction's part of the output, and of the initial values of its state."""
         if before:
             output, initial = before
             units = output.shape[-1] // count
             yield Place("output", first, direction * units * output.itemsize)
-            offset = direction * initial.stride(0) * initial.itemsize
+            offset = row * initial.stride(0) * initial.itemsize
             yield Place(f"h0.{self.plan.step.states[0]}", first + 1, offset)
 
     def _beside(
@@ -225,13 +221,11 @@ class Kernel:
         for number, slot in enumerate(("counts", "offsets"), len(every) - 2):
             yield Place(slot, number, strided=False)
 
-    def _goals(
-        self, every: Sequence[Tensor | None], first: int, direction: int, count: int
-    ) -> Iterator[Place]:
+    def _goals(self, every: Sequence[Tensor | None], first: int, row: int) -> Iterator[Place]:
         """The gradients but those of the weights, which are the jobs'."""
         if self.plan.z_x:
             yield Place("dx", first, strided=False)
-        yield from self._states("gh0", every, first + 1, direction, count)
+        yield from self._states("gh0", every, first + 1, row)
         states = len(self.plan.step.states)
         for number, name in enumerate(self.plan.step.inputs, first + 1 + states):
             yield Place(f"ginput.{name}", number)

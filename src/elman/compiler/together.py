@@ -31,8 +31,8 @@ _STEPS = 8  # of a piece, at least: the rows of a tile
 
 
 class Task(NamedTuple):
-    """A pass made for one thread, where its tensors begin among those of the call, and the numbers
-    of earlier ones in its list, if there are any:
+    """A pass made for one thread, with the places of its tensors among those of the call, and the
+    numbers of earlier ones in its list, if there are any:
 
     of those whose steps it reads, which run in the ``same`` order of time or in the ``other`` one,
     and in a backward pass of the other direction ``beside`` it, whose inputs' gradients lie in the
@@ -40,7 +40,7 @@ class Task(NamedTuple):
     """
 
     run: Prepared
-    start: int
+    places: Sequence[int]
     same: int | None = None
     other: int | None = None
     beside: int | None = None
@@ -71,22 +71,21 @@ def together(tasks: Sequence[Task], threads: int, work: float) -> Prepared:
     near(at["counters"], counters)
     near(at["scratch"], scratch)
     mine = begin + 2 * count  # where a task's numbers are
-    tables, numbers = list[Any](), list[int]()
-    for i, ((run, start, *_), points) in enumerate(zip(tasks, _counters(tasks), strict=True)):
+    tables, numbers = list[Any](), dict[int, int]()  # a tensor's place, and its number
+    for i, ((run, where, *_), points) in enumerate(zip(tasks, _counters(tasks), strict=True)):
         tables.append(run.table(_pieces(run, steps), points))
         table[begin + 2 * i] = run.code.address
         near(begin + 2 * i + 1, mine * table.itemsize)
         table[mine], _ = tables[i].buffer_info()
         mine += FIRST
         for number in run.numbers:
-            places.append((mine, FIRST + len(numbers)))
-            numbers.append(start + number)
+            places.append((mine, numbers.setdefault(where[number], FIRST + len(numbers))))
             mine += 1
         near(mine, counters)
         mine += 1
     kept = [run for run, *_ in tasks], tables
     nbytes = scratch + each * threads
-    return Prepared(_PASS, table, places, numbers, nbytes, threads, work, kept)
+    return Prepared(_PASS, table, places, [*numbers], nbytes, threads, work, kept)
 
 
 def _aligned(nbytes: int) -> int:

@@ -6,7 +6,7 @@ expected, what came, and how to mend it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -39,24 +39,18 @@ class Call(NamedTuple):
         given = states_of(hx, count)
         return given if self.batched else [s if s is None else s.unsqueeze(1) for s in given]
 
-    def restore(self, output: Tensor) -> Tensor | PackedSequence:
-        """The output in the form of the input."""
+    def restore(self, output: Tensor, states: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
+        """The output in the form of the input, the final states in the order of the caller's rows;
+        a state is one tensor for all layers, or a list of one for each."""
         if self.packed is not None:
-            return PackedSequence(
-                output,
-                self.packed.batch_sizes,
-                self.packed.sorted_indices,
-                self.packed.unsorted_indices,
-            )
+            order = self.packed.unsorted_indices
+            if order is not None:
+                states = [of_state(lambda s: s.index_select(1, order), s) for s in states]
+            rest = self.packed.batch_sizes, self.packed.sorted_indices, order
+            return PackedSequence(output, *rest), states
         if not self.batched:
-            return output.squeeze(1)
-        return output.transpose(0, 1) if self.batch_first else output
-
-    def restore_states(self, states: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Final states ``(L*D, B, H)`` in the order of the caller's rows."""
-        if self.packed is not None and self.packed.unsorted_indices is not None:
-            return [s.index_select(1, self.packed.unsorted_indices) for s in states]
-        return states if self.batched else [s.squeeze(1) for s in states]
+            return output.squeeze(1), [of_state(lambda s: s.squeeze(1), s) for s in states]
+        return output.transpose(0, 1) if self.batch_first else output, states
 
     def order_state(self, owner: str, name: str, state: Tensor) -> Tensor:
         """An initial state in the order of the rows, with a batch dimension."""
@@ -72,6 +66,13 @@ class Call(NamedTuple):
                 return state  # the check of the size that follows says what is wrong
             return state.index_select(1, self.packed.sorted_indices)
         return state if self.batched else state.unsqueeze(1)
+
+
+def of_state(change: Callable[..., Any], *states: Any) -> Any:
+    """What becomes of a state, which is one tensor for all layers, or a list of one for each."""
+    if isinstance(states[0], list):
+        return [change(*parts) for parts in zip(*states, strict=True)]
+    return change(*states)
 
 
 def read(

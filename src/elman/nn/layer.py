@@ -26,27 +26,25 @@ class Layer(RNNBase):
 
     def forward(self, input: Tensor | PackedSequence, hx: Any = None) -> tuple[Any, Any]:
         """All layers; the output in the form of the input, the final states in that of ``hx``."""
-        step, layers, two = self._step(), self.num_layers, self.bidirectional
-        directions = 2 if two else 1
+        step, two = self._step(), self.bidirectional
         held = self._held(step)
         every = held[0] if len(held) == 1 else [t for mine in held for t in mine]
-        sizes = (self.input_size, self.hidden_size, self.proj_size)
-        found, key = known.find((step, *sizes, layers, two, self.batch_first), input, hx, every)
+        sizes = self.input_size, self.hidden_size, self.proj_size, self.num_layers
+        found, key = known.find((step, *sizes, two, self.batch_first), input, hx, every)
         if found is None:
             call, x, initial = self._read(step, input, hx, held)
-            bounds = stack.Bounds(layers)
+            bounds = stack.Bounds(self.num_layers)
         else:
             call, bounds = found
             x, initial = call.arrange(input), call.arrange_states(hx, len(step.states))
         if two:
             held = [[*a, *b] for a, b in zip(held[::2], held[1::2], strict=True)]
         dropout = self.dropout if self.training else 0.0
-        parts = stack.split(initial, layers, directions)
-        x, finals = stack.run(step, call.rows, x, parts, held, bounds, dropout)
+        x, finals = stack.run(step, call.rows, x, initial, held, bounds, dropout)
         if found is None:
             known.keep(key, call, bounds)
-        results = call.restore_states(stack.join(finals))
-        return call.restore(x), tuple(results) if len(results) > 1 else results[0]
+        x, finals = call.restore(x, finals)
+        return x, tuple(finals) if len(finals) > 1 else finals[0]
 
     def _held(self, step: Step) -> list[list[Any]]:
         """The weights that the module holds now, whatever put them there: for each layer and

@@ -34,9 +34,9 @@ class Lengths(NamedTuple):
         filled = flat.index_copy(0, self.places, output.flatten(0, -2))
         return filled.unflatten(0, self.lead)
 
-    def select_state(self, state: Tensor) -> Tensor:
-        """The rows of ``(D, B, H)`` that take part."""
-        return state.index_select(1, self.order)
+    def select_state(self, state: Tensor | None) -> Tensor | None:
+        """The rows of ``(D, B, H)`` that take part; None stands for zeros."""
+        return None if state is None else state.index_select(1, self.order)
 
     def restore_state(self, final: Tensor, initial: Tensor | None) -> Tensor:
         """All rows; those that took no part keep their initial state."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..cell import Cell, Step
 from . import arguments, known, stack
+from .arguments import of_state
 from .constraints import constrain
 from .inputs import read as read_inputs
 from .inputs import spread
@@ -170,12 +171,13 @@ class Recurrent(OfCell):
             bounds = stack.Bounds(L)
         else:
             call, bounds = found
-            states = call.arrange_states(hx, len(step.states))
-            x, initial = call.arrange(input), stack.split(states, L, D)
+            x, initial = call.arrange(input), call.arrange_states(hx, len(step.states))
+            if hx is None and not isinstance(self.hidden_size, int):
+                initial = [[None] * L for _ in step.states]
         rows, begin = call.rows, initial
         if some is not None:
             rows, x, further = some.rows, some.select(x), [some.select(v) for v in further]
-            begin = [[None if s is None else some.select_state(s) for s in of] for of in initial]
+            begin = [of_state(some.select_state, s) for s in initial]
         x, finals = stack.run(
             step,
             rows,
@@ -192,18 +194,17 @@ class Recurrent(OfCell):
         if some is None:
             if found is None:
                 known.keep(key, call, bounds)
-            return call.restore(x), self._results(finals, call)
-        finals = [
-            [some.restore_state(*pair) for pair in zip(*of, strict=True)]
-            for of in zip(finals, initial, strict=True)
-        ]
-        return some.restore(x), self._results(finals, call)
+            x, finals = call.restore(x, finals)
+        else:
+            pairs = zip(finals, initial, strict=True)
+            x, finals = some.restore(x), [of_state(some.restore_state, *pair) for pair in pairs]
+        return x, tuple(finals) if len(finals) > 1 else finals[0]
 
     def _read(
         self, step: Step, input: Any, hx: Any, held: Sequence[Sequence[Any]]
-    ) -> tuple[arguments.Call, Tensor, Sequence[Sequence[Tensor | None]], Tensor]:
-        """A call in normal form, its input and its initial states by layer, all of it checked; and
-        a weight."""
+    ) -> tuple[arguments.Call, Tensor, Sequence[stack.State], Tensor]:
+        """A call in normal form, its input and its initial states, all of it checked; and a
+        weight."""
         owner, D = type(self).__name__, self.directions
         if len(held) != self.num_layers * D:
             raise RuntimeError(
@@ -222,9 +223,10 @@ class Recurrent(OfCell):
 
     def _states(
         self, step: Step, hx: Any, call: arguments.Call, first: Tensor
-    ) -> Sequence[Sequence[Tensor | None]]:
-        """The initial states by layer: given, learned, or None for zeros."""
+    ) -> Sequence[stack.State]:
+        """The initial states: given, learned, or None for zeros."""
         owner, D, B = type(self).__name__, self.directions, call.rows.B
+        alike = isinstance(self.hidden_size, int)
 
         def read(name: str, value: Any, shape: tuple[int, int, int], meaning: str) -> Tensor:
             state = arguments.tensor(owner, name, value, first)
@@ -233,21 +235,18 @@ class Recurrent(OfCell):
             return state
 
         if hx is None and not self.learn_initial:
-            return [[None] * len(step.states)] * self.num_layers
+            return [None if alike else [None] * self.num_layers for _ in step.states]
         if hx is None:
-            return [
-                [self._learned(layer, state, B) for state in step.states]
-                for layer in range(self.num_layers)
-            ]
+            learned = [self._learned(state, B) for state in step.states]
+            return [torch.cat(parts) for parts in learned] if alike else learned
         given = arguments.states(owner, hx, len(step.states))
         sizes = [self._state_sizes(step, state) for state in step.states]
-        if isinstance(self.hidden_size, int):
+        if alike:
             lead, meaning = self.num_layers * D, "(num_layers * directions, batch, size)"
-            read_all = [
+            return [
                 read(name, value, (lead, B, mine[0]), meaning)
                 for (name, value), mine in zip(given, sizes, strict=True)
             ]
-            return stack.split(read_all, self.num_layers, D)
         by_state = []
         for (name, value), mine in zip(given, sizes, strict=True):
             if not isinstance(value, (tuple, list)):
@@ -266,25 +265,17 @@ class Recurrent(OfCell):
                     for i, (part, size) in enumerate(zip(value, mine, strict=True))
                 ]
             )
-        return list(zip(*by_state, strict=True))
+        return by_state
 
     def _state_sizes(self, step: Step, state: str) -> tuple[int, ...]:
         """The units of a state in every layer."""
         return (self.proj_size,) * self.num_layers if step.space(state) == "P" else self._units
 
-    def _learned(self, layer: int, state: str, B: int) -> Tensor:
-        names = self._initial[layer * self.directions :][: self.directions]
-        one = torch.stack([getattr(self, of[state]) for of in names])
-        return one[:, None].expand(-1, B, -1)
-
-    def _results(self, finals: Sequence[Sequence[Tensor]], call: arguments.Call) -> Any:
-        """The final states in the form of ``hx``."""
-        results: Sequence[Any]
-        if isinstance(self.hidden_size, int):
-            results = call.restore_states(stack.join(finals))
-        else:
-            results = [[*call.restore_states(parts)] for parts in zip(*finals, strict=True)]
-        return tuple(results) if len(results) > 1 else results[0]
+    def _learned(self, state: str, B: int) -> list[Tensor]:
+        """A state of every layer."""
+        every = [getattr(self, of[state]) for of in self._initial]
+        ways = [every[i : i + self.directions] for i in range(0, len(every), self.directions)]
+        return [torch.stack(mine)[:, None].expand(-1, B, -1) for mine in ways]
 
     def extra_repr(self) -> str:
         return self._shown(

@@ -76,7 +76,7 @@ def run_step(
         x, states = x[None], [s if s is None else s[None] for s in states]
     rows = Rows(1, x.shape[0], x.shape[0])
     initial = [s if s is None else s[None] for s in states]
-    _, (new,) = stack.run(step, rows, x[None], [initial], [held], bounds, inputs=[inputs])
+    _, new = stack.run(step, rows, x[None], initial, [held], bounds, inputs=[inputs])
     if found is None:
         known.keep(key, None, bounds)
     results = [s[0] if batched else s[0, 0] for s in new]

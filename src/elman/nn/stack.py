@@ -1,8 +1,9 @@
-"""The loop over the layers of a stack, for every module that has one."""
+"""The layers of a stack, for every module that has one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,30 +12,30 @@ from .. import function
 from ..batch import Rows
 from ..cell import Step
 from ..execution import Bound
-from ..stacked import Stacked, stacked_of
+
+#: A state of all layers: a tensor ``(L*D, B, H)``, or where the layers' sizes differ a list of one
+#: ``(D, B, H)`` for each. None stands for zeros.
+State = Any
 
 
 class Bounds:
-    """What runs the layers of a stack: each by itself, or all as one. The first call leaves it here
+    """What runs the layers of a stack: all as one, or each by itself. The first call leaves it here
     for others with tensors of the same signature."""
 
     def __init__(self, layers: int) -> None:
+        self.whole: Bound | None = None
         self.each: list[Bound | None] = [None] * layers
-        self.stacked: Stacked | None = None
 
     def complete(self) -> bool:
         """Whether all layers run on kernels."""
-        if not all(self.each):
-            return False
-        self.stacked = self.stacked or stacked_of(self.each)
-        return True
+        return self.whole is not None or all(self.each)
 
 
 def run(
     step: Step,
     rows: Rows,
     x: Tensor,
-    initial: Sequence[Sequence[Tensor | None]],
+    initial: Sequence[State],
     weights: Sequence[Sequence[Tensor | None]],
     bounds: Bounds,
     dropout: float = 0.0,
@@ -42,35 +43,39 @@ def run(
     merge: Callable[[Tensor], Tensor] | None = None,
     residual: bool = False,
     recompute: bool = False,
-) -> tuple[Tensor, Sequence[Sequence[Tensor]]]:
+) -> tuple[Tensor, Sequence[State]]:
     """Every layer on the output of the one below.
 
-    ``initial``, ``inputs`` and ``weights`` hold for each layer what ``recur`` takes, the weights of
-    both directions in one row. ``dropout`` is 0 in evaluation; ``recompute`` is that of ``recur``.
+    ``inputs`` and ``weights`` hold for each layer what ``recur`` takes, the weights of both
+    directions in one row. ``dropout`` is 0 in evaluation; ``recompute`` is that of ``recur``.
 
-    Returns the last output, and for each layer its final states.
+    Returns the last output, and the final states in the form of the initial ones.
     """
-    layers = len(weights)
-    together = layers == 1 or (not dropout and not residual and merge is None)
-    if together and (bounds.stacked is not None or bounds.each[0] is None):
-        every: list[Tensor | None] = [x]
+    layers, of_each = len(weights), any(isinstance(s, list) for s in initial)
+    if not of_each and (layers == 1 or not (dropout or residual or merge is not None)):
+        tensors = [x, *initial]
         for i, mine in enumerate(weights):
-            every += [*initial[i], *(inputs[i] if inputs else ()), *mine]
-        if bounds.stacked is None:
-            bounds.stacked = function.stacked(step, rows, every, layers, recompute)
-            if bounds.stacked is not None:
-                bounds.each = [*bounds.stacked.bounds]
-        if bounds.stacked is not None:
-            x, *states = function.run(bounds.stacked, rows, every)
-            x = x if merge is None else merge(x)
-            count = len(step.states)
-            return x, [states[i : i + count] for i in range(0, len(states), count)]
-    finals = []
+            tensors += [*inputs[i], *mine] if inputs else mine
+        results: Sequence[Tensor] | None = None
+        if bounds.whole is not None:
+            results = function.run(bounds.whole, rows, tensors)
+        elif layers == 1:
+            results, bounds.whole = function.layer(step, rows, tensors, recompute)
+        elif bounds.each[0] is None:
+            bounds.whole = function.stacked(step, rows, tensors, layers, recompute)
+            if bounds.whole is not None:
+                results = function.run(bounds.whole, rows, tensors)
+        if results is not None:
+            x, *final = results
+            return x if merge is None else merge(x), final
+    finals, directions = [], len(weights[0]) // len(step.parameters)
     for layer, mine in enumerate(weights):
         below = x
         if layer and dropout:
             x = torch.dropout(x, dropout, True)
-        tensors = [x, *initial[layer], *(inputs[layer] if inputs else ()), *mine]
+        part = slice(layer * directions, (layer + 1) * directions)
+        begin = [s if s is None else s[layer] if of_each else s[part] for s in initial]
+        tensors = [x, *begin, *(inputs[layer] if inputs else ()), *mine]
         bound = bounds.each[layer]
         if bound is not None and (not layer or bound.takes(x)):
             x, *final = function.run(bound, rows, tensors)
@@ -79,21 +84,5 @@ def run(
         x = x if merge is None else merge(x)
         x = below + x if residual and layer else x
         finals.append(final)
-    return x, finals
-
-
-def split(
-    states: Sequence[Tensor | None], layers: int, directions: int
-) -> Sequence[Sequence[Tensor | None]]:
-    """States ``(L*D, B, H)`` by layer."""
-    if layers == 1:
-        return [states]
-    parts = [slice(i * directions, (i + 1) * directions) for i in range(layers)]
-    return [[None if s is None else s[part] for s in states] for part in parts]
-
-
-def join(finals: Sequence[Sequence[Tensor]]) -> Sequence[Tensor]:
-    """States by layer as one tensor ``(L*D, B, H)`` each."""
-    if len(finals) == 1:
-        return finals[0]
-    return [torch.cat(parts) for parts in zip(*finals, strict=True)]
+    by_state = [[*parts] for parts in zip(*finals, strict=True)]
+    return x, by_state if of_each else [torch.cat(parts) for parts in by_state]

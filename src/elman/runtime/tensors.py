@@ -33,14 +33,30 @@ def form_of(shape: Sequence[int], dtype: torch.dtype) -> Form:
     return Form(tuple(shape), strides, dtype)
 
 
-def new_tensors(forms: Sequence[Form | None]) -> list[Any]:
-    """Tensors on the CPU, all of which a kernel is about to write; None for None."""
-    made = [None if form is None else _new(*form) for form in forms]
-    if memory.poisoned():
-        for tensor in made:
-            if tensor is not None:
+class Forms:
+    """Those of tensors that are made together; None stands for None."""
+
+    def __init__(self, forms: Sequence[Form | None]) -> None:
+        self._forms = forms
+        self._each = [*zip(*(form for form in forms if form is not None), strict=True)]
+        self._count, self._places = len(forms), [i for i, f in enumerate(forms) if f is not None]
+
+    def new(self) -> list[Any]:
+        """Tensors on the CPU, all of which a kernel is about to write."""
+        made = list(map(_new, *self._each)) if self._each else []
+        if memory.poisoned():
+            for tensor in made:
                 tensor.data.fill_(torch.nan)  # which counts as no change of the tensor
-    return made
+        if len(made) == self._count:
+            return made
+        found: list[Any] = [None] * self._count
+        for place, tensor in zip(self._places, made, strict=True):
+            found[place] = tensor
+        return found
+
+    def meta(self) -> list[Any]:
+        """Tensors without memory, for what depends on sizes and strides alone."""
+        return [f and torch.empty_strided(*f[:2], dtype=f[2], device="meta") for f in self._forms]
 
 
 class Alike:

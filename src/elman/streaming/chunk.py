@@ -12,8 +12,8 @@ from ..cell import Step
 from ..compiler.calls import Held, check_memory
 from ..errors import PathError
 from ..execution import bind
+from ..passes import INFER
 from ..paths import obstacle
-from ..runtime.threads import thread_count
 
 
 class Chunk:
@@ -57,8 +57,8 @@ class Chunk:
             if bound is None:
                 raise PathError(f"Stream: kernels are not possible here: {obstacle(tensors)}")
             results = [like.new_zeros(T, B, projected), *mine]
-            threads = thread_count(bound.work, bound.pieces[False])
-            ready = bound.kernel.forward(rows, bound.size, tensors, results, (), False, threads)
+            threads = bound.passes.threads(INFER)
+            ready = bound.kernel.forward(rows, bound.sizes[0], tensors, results, (), False, threads)
             self._layers.append(Held(ready, [*tensors, *results, None, None]))
             x = results[0]
             self._outputs.append(x)

@@ -193,9 +193,9 @@ class Stream:
             held = [[t if t is None else self._own(t) for t in m] for m in module._held(step)]
             if isinstance(module, Recurrent) and module.learn_initial:
                 self._initial = {
-                    (layer, name): module._learned(layer, name, 1).detach().clone()
-                    for layer in range(module.num_layers)
+                    (layer, name): state.detach().clone()
                     for name in step.states
+                    for layer, state in enumerate(module._learned(name, 1))
                 }
             else:
                 self._initial = {}

@@ -1,0 +1,178 @@
+"""The passes of a stack's layers, forward or backward, as one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate, chain
+from typing import Any
+
+from torch import Tensor
+
+from .batch import Rows
+from .compiler.calls import Calls
+from .compiler.kernel import Kernel
+from .compiler.sizes import Sizes
+from .compiler.table import Prepared
+from .compiler.together import Task, together
+from .runtime.threads import thread_count
+
+Tensors = Sequence[Tensor | None]
+_Pass = tuple[Prepared, Sequence[int]]  # with the places of its tensors among those of the call
+INFER, TRAIN, BACKWARD = "infer", "train", "backward"
+
+
+class Passes:
+    """Prepares the passes of layers on one another, each in ``count`` directions.
+
+    The tensors of a call are the stack's (``batch.by_layer``), and then what :meth:`forward` and
+    :meth:`backward` say. What lies between two layers takes the memory of what lies between two
+    others where layers run one after another and nothing is kept.
+
+    Layers of a single row run at the same time if there are threads, some steps behind one another
+    (``compiler.together``): one row is nothing that threads may share.
+    """
+
+    def __init__(self, kernel: Kernel, rows: Rows, sizes: Sequence[Sizes], count: int) -> None:
+        step, units = kernel.plan.step, sizes[0].units
+        self._kernel, self._sizes, self._count = kernel, sizes, count
+        self._states = len(step.states)
+        self._own = len(step.inputs) + count * len(step.parameters)  # tensors of a layer
+        self._many = count * len(sizes)
+        self._wave = rows.B == 1 and rows.T > 1 and self._many > 1
+        self._work = [kernel.work(rows.N, size) for size in sizes]
+        self._parts = {
+            INFER: kernel.pieces(rows, units, False),
+            TRAIN: kernel.pieces(rows, units, True),
+            BACKWARD: rows.B,
+        }
+        self._most = (sum(self._work) if self._wave else max(self._work)), self._many
+
+    def threads(self, mode: str) -> int:
+        """How many threads a call gets here and now: what its passes depend on besides sizes."""
+        work, parts = self._most
+        if not self._wave:
+            parts = self._parts[mode]
+        return thread_count(2 * work if mode == BACKWARD else work, parts)
+
+    def between(self, mode: str, threads: int) -> int:
+        """How many outputs, or gradients of them, lie between layers."""
+        at_once = mode == TRAIN or (self._wave and threads > 1)
+        return len(self._sizes) - 1 if at_once else min(2, len(self._sizes) - 1)
+
+    def forward(
+        self, rows: Rows, tensors: Tensors, made: Sequence[Tensor], mode: str, threads: int
+    ) -> Calls:
+        """The forward passes. They write what was ``made``: the output, the final states, the
+        outputs between layers, and in training what is kept of each direction of each layer."""
+        groups = [tensors, made, [rows.counts, rows.offsets]]
+        every, (_, first, tables, end) = _behind_one_another(groups)
+        top, between, ways = len(self._sizes) - 1, self.between(mode, threads), self._ways(rows)
+        finals = range(first + 1, first + 1 + self._states)
+        kept = range(finals.stop + between, tables)
+        layers, x = list[list[_Pass]](), 0
+        for layer, size in enumerate(self._sizes):
+            output = first if layer == top else finals.stop + layer % between
+            mine = kept[layer * self._count :][: self._count]
+            parts = [[x, *self._tensors(layer)], [output, *finals], mine]
+            given, results, saved = ([every[i] for i in part] for part in parts)
+            few, places = self._few(layer, mode, threads), [*chain(*parts), *range(tables, end)]
+            runs = [
+                self._kernel.forward(
+                    *(way, size, given, results, saved, mode == TRAIN, few),
+                    *(d, self._count, layer),
+                )
+                for d, way in ways
+            ]
+            layers.append([(run, places) for run in runs])
+            x = output
+        return self._calls(layers, mode, threads)
+
+    def backward(
+        self,
+        rows: Rows,
+        tensors: Tensors,
+        arrived: Tensors,
+        made: Tensors,
+        before: Sequence[Tensor],
+        kept: Sequence[Tensor],
+        threads: int,
+    ) -> Calls:
+        """The backward passes of those layers whose tensors, or those of a layer below, have a
+        goal. They get the gradients that have ``arrived``, of the output and of the final states,
+        and write what was ``made``: the gradients of the tensors, None for those that nobody needs,
+        and those between layers. ``before`` is that of :meth:`Kernel.backward`, for the last
+        layer; ``kept`` are the outputs between layers, and what was kept of each direction."""
+        groups = [tensors, arrived, made, before, [None], kept, [rows.counts, rows.offsets]]
+        every, starts = _behind_one_another(groups)
+        _, first, goals, last, none, outputs, tables, end = starts
+        top, ways = len(self._sizes) - 1, self._ways(rows)
+        between, ends = self.between(BACKWARD, threads), range(outputs + top, tables)
+        layers, gradient = list[list[_Pass]](), first
+        for layer, size in reversed([*enumerate(self._sizes)]):
+            mine = self._tensors(layer)
+            below = any(goal is not None for goal in made[: mine[-1] + 1 - self._own])
+            if not below and all(made[i] is None for i in mine):
+                break
+            x, dx = (outputs + layer - 1, none) if layer else (0, goals)
+            if layer and below:
+                dx = goals + len(tensors) + (layer - 1) % between
+            output = last if layer == top else outputs + layer
+            parts = [
+                [x, *mine],
+                [gradient, *range(first + 1, goals)],
+                [dx, *(goals + i for i in mine)],
+                [output, last + 1] if before else [],
+                ends[layer * self._count :][: self._count],
+            ]
+            given, above, wanted, output_before, saved = ([every[i] for i in p] for p in parts)
+            few = self._few(layer, BACKWARD, threads)
+            places = [*chain(*parts[:-1]), none, *parts[-1], *range(tables, end)]
+            runs = [
+                self._kernel.backward(
+                    *(way, size, given, above, wanted, output_before, saved, few),
+                    *(d, self._count, layer),
+                    add=d > 0,
+                )
+                for d, way in ways
+            ]
+            layers.append([(run, places) for run in runs])
+            gradient = dx
+        return self._calls(layers, BACKWARD, threads)
+
+    def _ways(self, rows: Rows) -> list[tuple[int, Rows]]:
+        return [*enumerate(rows.ways(self._count))]
+
+    def _tensors(self, layer: int) -> list[int]:
+        """The places of a layer's tensors but its input: all states, its further inputs, its
+        weights."""
+        own = 1 + self._states + layer * self._own
+        return [*range(1, 1 + self._states), *range(own, own + self._own)]
+
+    def _few(self, layer: int, mode: str, threads: int) -> int:
+        """How many threads each pass of a layer gets."""
+        work = self._work[layer] * (2 if mode == BACKWARD else 1)
+        return 1 if self._wave else min(threads, thread_count(work, self._parts[mode]))
+
+    def _calls(self, layers: Sequence[Sequence[_Pass]], mode: str, threads: int) -> Calls:
+        """All passes as one call: of each layer those of both directions, which take what those of
+        the layer before them in this list write."""
+        if not self._wave or threads == 1:
+            return Calls([*chain(*layers)])
+        tasks: list[Task] = []
+        for mine in layers:
+            own = len(tasks)
+            same = own - len(mine) if own else None
+            if len(mine) == 1:
+                tasks.append(Task(*mine[0], same))
+                continue
+            other = None if same is None else same + 1
+            tasks.append(Task(*mine[0], same, other))
+            tasks.append(Task(*mine[1], other, same, own if mode == BACKWARD else None))
+        work = sum(self._work) * (2 if mode == BACKWARD else 1)
+        run = together(tasks, threads, work)
+        return Calls([(run, range(1 + max(run.numbers)))])
+
+
+def _behind_one_another(groups: Sequence[Tensors]) -> tuple[list[Any], list[int]]:
+    """All tensors of a call, and where each group begins among them; also where they end."""
+    return [*chain(*groups)], [*accumulate(map(len, groups), initial=0)]
