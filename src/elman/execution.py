@@ -185,7 +185,8 @@ class Bound:
         """
         kind = self.passes.threads(BACKWARD), needed
         back: _Back | None = self._backs.find(kind)
-        if back is None or not back.alike.to([*tensors, *arrived, output]) or onlooker():
+        if back is None or not back.alike.to([*tensors, *arrived, output, *kept]) or onlooker():
+            kept = [t.contiguous() for t in kept]
             arrived = [None if g is None else g.resolve_neg() for g in arrived]
             if any(g is not None for g in arrived) and not readable(arrived):
                 return None
@@ -197,14 +198,11 @@ class Bound:
             back = self._backs.keep(kind, self._back(kind, rows, tensors, output, kept, arrived))
         made = back.forms.new()
         goals = made[: len(tensors)]
-        if self._large:
-            for tensor in made:
-                if tensor is not None:
-                    fresh(tensor)
-        if not self.kernel.plan.complete:  # the formula reads something that has no gradient
-            for goal in goals:
-                if goal is not None:
-                    goal.zero_()
+        for tensor in made if self._large or not self.kernel.plan.complete else ():
+            if tensor is not None:
+                fresh(tensor)
+                if not self.kernel.plan.complete:  # the formula reads what has no gradient
+                    tensor.zero_()
         if back.calls is None:
             self._span_gradients(rows, tensors, kept, arrived, made)
             return goals
@@ -233,7 +231,7 @@ class Bound:
                 key,
                 self.passes.backward(rows, tensors, arrived, forms.meta(), before, kept, threads),
             )
-        return _Back(Alike([*tensors, *arrived, output]), forms, calls)
+        return _Back(Alike([*tensors, *arrived, output, *kept]), forms, calls)
 
     def _before(
         self, rows: Rows, tensors: Sequence[Tensor | None], output: Tensor | None

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import elman
-from elman import batch, execution
+from elman import batch, passes
 from elman.compiler import sizes, table
 from elman.compiler.kernel import forget
 from elman.runtime import threads
@@ -208,7 +208,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     monkeypatch.setattr(batch, "_OVER_TIME", 1)
     monkeypatch.setattr(table, "alone", lambda work: False)
     monkeypatch.setattr(threads, "FLOP_PER_THREAD", 1)
-    monkeypatch.setattr(execution, "thread_count", count)
+    monkeypatch.setattr(passes, "thread_count", count)
     yield counts
     forget()
 
@@ -277,7 +277,7 @@ def test_a_call_whose_helpers_come_late_is_right_and_the_next_one_does_without(m
     region = ctypes.CFUNCTYPE(None, worker, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)(run)
     address = ctypes.cast(region, ctypes.c_void_p).value
     monkeypatch.setattr(table, "parallel_address", lambda: address)
-    monkeypatch.setattr(execution, "thread_count", lambda work, rows: 2)
+    monkeypatch.setattr(passes, "thread_count", lambda work, rows: 2)
     for name, value in {"_late": 0, "_alone_until": 0, "_pause": 60}.items():
         monkeypatch.setattr(threads, name, value)
     problem = Problem("LSTM", T=40, B=13, H=9)

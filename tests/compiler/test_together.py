@@ -88,8 +88,8 @@ class Layers:
                     *(way, self.size[n], self.given[n], results, kept, training, 1, d, self.D)
                 )
                 same, other = self._read(n - 1, d, lambda n, d: n * self.D + d)
-                tasks.append(Task(run, sum(map(len, tensors)), same, other))
                 tensors.append([*self.given[n], *results, *kept, None, None])
+                tasks.append(Task(run, places(tensors), same, other))
         return tasks, tensors
 
     def _read(self, n: int, d: int, number: Any) -> tuple[int | None, int | None]:
@@ -117,10 +117,10 @@ class Layers:
                 def number(n: int, d: int) -> int:
                     return (self.layers - 1 - n) * self.D + d
 
-                start, beside = sum(map(len, tensors)), number(n, 0) if d else None
-                tasks.append(Task(run, start, *self._read(n + 1, d, number), beside))
                 every = [*self.given[n], *arrived, *goals[n], *before, None, *self.kept[n]]
                 tensors.append([*every, None, None])
+                beside = number(n, 0) if d else None
+                tasks.append(Task(run, places(tensors), *self._read(n + 1, d, number), beside))
         return tasks, tensors
 
     def goals(self, dx: bool) -> list[list[Tensor | None]]:
@@ -138,16 +138,22 @@ class Layers:
         return [*flat, *itertools.chain(*self.kept)] if training else flat
 
 
+def places(tensors: list[list[Tensor | None]]) -> range:
+    """Of the last pass's tensors among those of all."""
+    end = sum(map(len, tensors))
+    return range(end - len(tensors[-1]), end)
+
+
 def one_after_another(passes: tuple[list[Task], list[list[Tensor | None]]]) -> None:
     for task, tensors in zip(*passes, strict=True):
-        Calls([task.run]).run(tensors)
+        Calls([(task.run, range(len(tensors)))]).run(tensors)
 
 
 def at_once(
     layers: Layers, passes: tuple[list[Task], list[list[Tensor | None]]], team: int
 ) -> Callable[[], None]:
-    ready = Calls([together.together(passes[0], team, layers.work)])
-    every = [*itertools.chain(*passes[1])]
+    run, every = together.together(passes[0], team, layers.work), [*itertools.chain(*passes[1])]
+    ready = Calls([(run, range(len(every)))])
     return lambda: ready.run(every)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import elman
-from elman import execution
+from elman import passes
 from elman.runtime import threads as runtime
 from tests.nn.jobs import resident
 
@@ -48,7 +48,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return found[-1]
 
     monkeypatch.setattr(runtime, "FLOP_PER_THREAD", 1)
-    monkeypatch.setattr(execution, "thread_count", count)
+    monkeypatch.setattr(passes, "thread_count", count)
     return found
 
 

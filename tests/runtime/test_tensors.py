@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from elman.runtime.memory import set_poison
-from elman.runtime.tensors import Alike, form_of, new_tensors
+from elman.runtime.tensors import Alike, Forms, form_of
 
 Tensors = list[Any]
 
@@ -92,7 +92,7 @@ def test_others_who_follow_operations_are_noticed() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_new_tensors_are_torchs_contiguous_ones(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     expected = torch.empty(shape, dtype=dtype)
-    nothing, found = new_tensors([None, form_of(shape, dtype)])
+    nothing, found = Forms([None, form_of(shape, dtype)]).new()
     assert nothing is None
     assert (found.shape, found.stride(), found.dtype) == (shape, expected.stride(), dtype)
     assert type(found) is Tensor
@@ -103,9 +103,9 @@ def test_new_tensors_are_torchs_contiguous_ones(shape: tuple[int, ...], dtype: t
 def test_new_tensors_are_poisoned_as_scratch_memory_is(on: bool) -> None:
     set_poison(on)
     try:
-        made = [new_tensors([form_of((1000,), torch.float32)])[0].zero_() for _ in range(2)]
+        made = [Forms([form_of((1000,), torch.float32)]).new()[0].zero_() for _ in range(2)]
         del made[:]  # what is new then was zero
-        (new,) = new_tensors([form_of((1000,), torch.float32)])
+        (new,) = Forms([form_of((1000,), torch.float32)]).new()
         assert bool(new.isnan().all()) == on
         assert new._version == 0
     finally:
@@ -114,5 +114,5 @@ def test_new_tensors_are_poisoned_as_scratch_memory_is(on: bool) -> None:
 
 def test_new_tensors_of_inference_mode_are_its_own() -> None:
     with torch.inference_mode():
-        (new,) = new_tensors([form_of((2,), torch.float32)])
+        (new,) = Forms([form_of((2,), torch.float32)]).new()
     assert new.is_inference()

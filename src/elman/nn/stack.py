@@ -61,7 +61,7 @@ def run(
             results = function.run(bounds.whole, rows, tensors)
         elif layers == 1:
             results, bounds.whole = function.layer(step, rows, tensors, recompute)
-        elif bounds.each[0] is None:
+        else:
             bounds.whole = function.stacked(step, rows, tensors, layers, recompute)
             if bounds.whole is not None:
                 results = function.run(bounds.whole, rows, tensors)
