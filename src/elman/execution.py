@@ -131,6 +131,7 @@ class Bound:
             self._output,
             *(form_of((layers * D, rows.B, size), x.dtype) for size in sizes),
         ]
+        self._count = len(self.results)
         saved = self.kernel.saved_size(rows, units)
         #: Of what is kept beside them: the outputs between layers, and what a direction keeps.
         self.kept = [self._output] * (layers - 1)
@@ -157,8 +158,7 @@ class Bound:
             for tensor in made:
                 fresh(tensor)
         calls.run([*tensors, *made, rows.counts, rows.offsets])
-        results = len(self.results)
-        return made[:results], made[results:]
+        return made[: self._count], made[self._count :]
 
     def _forward(
         self, key: tuple[str, int], rows: Rows, tensors: Sequence[Tensor | None]

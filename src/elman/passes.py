@@ -45,14 +45,16 @@ class Passes:
             TRAIN: kernel.pieces(rows, units, True),
             BACKWARD: rows.B,
         }
-        self._most = (sum(self._work) if self._wave else max(self._work)), self._many
+        most = sum(self._work) if self._wave else max(self._work)
+        #: For each mode, the work and the parts that threads may share.
+        self._shared = {
+            mode: (2 * most if mode == BACKWARD else most, self._many if self._wave else parts)
+            for mode, parts in self._parts.items()
+        }
 
     def threads(self, mode: str) -> int:
         """How many threads a call gets here and now: what its passes depend on besides sizes."""
-        work, parts = self._most
-        if not self._wave:
-            parts = self._parts[mode]
-        return thread_count(2 * work if mode == BACKWARD else work, parts)
+        return thread_count(*self._shared[mode])
 
     def between(self, mode: str, threads: int) -> int:
         """How many outputs, or gradients of them, lie between layers."""

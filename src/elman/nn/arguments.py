@@ -26,6 +26,11 @@ class Call(NamedTuple):
     batched: bool
     batch_first: bool
 
+    @property
+    def plain(self) -> bool:
+        """Whether the caller's form is the normal one."""
+        return self.batched and not self.batch_first and self.packed is None
+
     def arrange(self, x: Tensor) -> Tensor:
         """A padded input as ``(T, B, I)``."""
         if not self.batched:

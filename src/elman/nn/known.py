@@ -27,6 +27,7 @@ class Known(NamedTuple):
 
     call: Any  # their normal form
     bounds: Bounds
+    plain: bool  # the tensors of a call are those that its layers take, and return
 
 
 class Key(NamedTuple):
@@ -46,37 +47,42 @@ class _Last(NamedTuple):
 
 def find(
     module: tuple[Any, ...], input: Any, hx: Any, held: Sequence[Any]
-) -> tuple[Known | None, Key | None]:
-    """What is known of a call on padded rows; if nothing is, how it may be remembered.
+) -> tuple[Known | None, Key | None, list[Any]]:
+    """What is known of a call on padded rows; if nothing is, how it may be remembered; and its
+    tensors, None for states that it has not.
 
     ``module`` is what the checks read of the module, its formula first, ``held`` its parameters.
     """
+    kind = type(hx)
+    if hx is None:
+        states: Any = [None] * len(module[0].states)
+    else:
+        states = hx if kind is tuple or kind is list else [hx]
+    tensors = [input, *states, *held]
     isa = None if torch.compiler.is_compiling() else ready_isa()
     if isa is None:
-        return None, None
-    states = () if hx is None else hx if type(hx) in (tuple, list) else (hx,)
-    tensors = [input, *states, *held]
+        return None, None, tensors
     try:
-        short = (module, isa, type(hx), len(tensors), input.shape)
+        short = (module, isa, kind, len(tensors), input.shape)
         last: _Last | None = CALLS.get(short)
         if last is not None and last.alike.to(tensors):
-            return last.known, None
-        for given in (input, *states):
+            return last.known, None, tensors
+        for given in (input, *(states if hx is not None else ())):
             if given.requires_grad and given.is_inference():
-                return None, None
-        signature = (module, isa, type(hx), *of_tensors(tensors))
+                return None, None, tensors
+        signature = (module, isa, kind, *of_tensors(tensors))
     except (AttributeError, RuntimeError):  # no tensors, or such as have no strides
-        return None, None
+        return None, None, tensors
     key = Key(short, signature, tensors)
     known: Known | None = CALLS.get(signature)
     if known is None:
-        return None, key
+        return None, key, tensors
     remember(short, _Last(Alike(tensors), known))
-    return known, None
+    return known, None, tensors
 
 
-def keep(key: Key | None, call: Any, bounds: Bounds) -> None:
+def keep(key: Key | None, call: Any, bounds: Bounds, plain: bool = False) -> None:
     """Remembers a call that has passed the checks, if all its layers run on kernels."""
     if key is not None and bounds.complete():
-        known = remember(key.signature, Known(call, bounds))
+        known = remember(key.signature, Known(call, bounds, plain))
         remember(key.short, _Last(Alike(key.tensors), known))

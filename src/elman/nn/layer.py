@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.modules.rnn import RNNBase
 from torch.nn.utils.rnn import PackedSequence
 
+from .. import function
 from ..cell import Step
 from . import arguments, known, stack
 
@@ -30,19 +31,23 @@ class Layer(RNNBase):
         held = self._held(step)
         every = held[0] if len(held) == 1 else [t for mine in held for t in mine]
         sizes = self.input_size, self.hidden_size, self.proj_size, self.num_layers
-        found, key = known.find((step, *sizes, two, self.batch_first), input, hx, every)
+        module = step, *sizes, two, self.batch_first
+        found, key, tensors = known.find(module, input, hx, every)
+        dropout = self.dropout if self.training else 0.0
+        if found is not None and found.plain and not dropout and found.bounds.whole is not None:
+            output, *final = function.run(found.bounds.whole, found.call.rows, tensors)
+            return output, tuple(final) if len(final) > 1 else final[0]
         if found is None:
             call, x, initial = self._read(step, input, hx, held)
             bounds = stack.Bounds(self.num_layers)
         else:
-            call, bounds = found
+            call, bounds, _ = found
             x, initial = call.arrange(input), call.arrange_states(hx, len(step.states))
         if two:
             held = [[*a, *b] for a, b in zip(held[::2], held[1::2], strict=True)]
-        dropout = self.dropout if self.training else 0.0
         x, finals = stack.run(step, call.rows, x, initial, held, bounds, dropout)
         if found is None:
-            known.keep(key, call, bounds)
+            known.keep(key, call, bounds, call.plain)
         x, finals = call.restore(x, finals)
         return x, tuple(finals) if len(finals) > 1 else finals[0]
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import function
 from ..cell import Cell, Step
 from . import arguments, known, stack
 from .arguments import of_state
@@ -158,11 +159,16 @@ class Recurrent(OfCell):
         owner, step, L, D = type(self).__name__, self._step(), self.num_layers, self.directions
         held = self._held(step)
         every = held[0] if len(held) == 1 else [t for mine in held for t in mine]
+        merge = self._merge if self.bidirectional and MERGES[self.merge] else None
+        dropout = self.dropout if self.training else 0.0
         found, key = None, None
         if lengths is None and inputs is None and not (hx is None and self.learn_initial):
             module = (step, self.input_size, self.hidden_size, self.proj_size, L, D)
-            options = (self.batch_first, self.recompute)
-            found, key = known.find(module + options, input, hx, every)
+            options = (self.batch_first, self.recompute, merge is None)
+            found, key, tensors = known.find(module + options, input, hx, every)
+            if found is not None and found.plain and not dropout and found.bounds.whole is not None:
+                output, *final = function.run(found.bounds.whole, found.call.rows, tensors)
+                return output, tuple(final) if len(final) > 1 else final[0]
         some, further = None, []
         if found is None:
             call, x, initial, first = self._read(step, input, hx, held)
@@ -170,7 +176,7 @@ class Recurrent(OfCell):
             further = _further(owner, step, inputs, call, first)
             bounds = stack.Bounds(L)
         else:
-            call, bounds = found
+            call, bounds, _ = found
             x, initial = call.arrange(input), call.arrange_states(hx, len(step.states))
             if hx is None and not isinstance(self.hidden_size, int):
                 initial = [[None] * L for _ in step.states]
@@ -185,15 +191,15 @@ class Recurrent(OfCell):
             begin,
             held if D == 1 else [[*a, *b] for a, b in zip(held[::2], held[1::2], strict=True)],
             bounds,
-            dropout=self.dropout if self.training else 0.0,
+            dropout,
             inputs=spread(owner, step, further, self._units),
-            merge=self._merge if self.bidirectional and MERGES[self.merge] else None,
+            merge=merge,
             residual=self.residual,
             recompute=self.recompute,
         )
         if some is None:
             if found is None:
-                known.keep(key, call, bounds)
+                known.keep(key, call, bounds, call.plain and merge is None)
             x, finals = call.restore(x, finals)
         else:
             pairs = zip(finals, initial, strict=True)

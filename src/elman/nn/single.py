@@ -63,7 +63,7 @@ def run_step(
         remember: whether it is known from then on.
     """
     step: Step = module[0]
-    found, key = known.find(module, input, hx, held) if remember else (None, None)
+    found, key, _ = known.find(module, input, hx, held) if remember else (None, None, None)
     states: Sequence[Tensor | None]
     inputs: Sequence[Tensor] = ()
     if found is None:

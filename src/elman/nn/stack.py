@@ -51,7 +51,7 @@ def run(
 
     Returns the last output, and the final states in the form of the initial ones.
     """
-    layers, of_each = len(weights), any(isinstance(s, list) for s in initial)
+    layers, of_each = len(weights), type(initial[0]) is list
     if not of_each and (layers == 1 or not (dropout or residual or merge is not None)):
         tensors = [x, *initial]
         for i, mine in enumerate(weights):
