@@ -11,7 +11,8 @@ from torch import Tensor
 
 import elman
 from elman import batch, passes
-from elman.compiler import sizes, table
+from elman.compiler import calls as native
+from elman.compiler import sizes
 from elman.compiler.kernel import forget
 from elman.runtime import threads
 from tests.compiler.problem import Problem
@@ -206,7 +207,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
     forget()  # passes are cut for the limits at their first call
     monkeypatch.setattr(batch, "_OVER_TIME", 1)
-    monkeypatch.setattr(table, "alone", lambda work: False)
+    monkeypatch.setattr(native, "alone", lambda work: False)
     monkeypatch.setattr(threads, "FLOP_PER_THREAD", 1)
     monkeypatch.setattr(passes, "thread_count", count)
     yield counts
@@ -231,7 +232,7 @@ def test_bits_do_not_depend_on_threads(taken, H, dtype):
     for count in (2, 3):
         taken.clear()
         many, inferred = with_threads(problem, count)
-        assert taken == [count] * 3
+        assert set(taken) == {count}
         same_results(one, many)
         assert torch.equal(inferred["output"], alone["output"])
 
@@ -276,7 +277,7 @@ def test_a_call_whose_helpers_come_late_is_right_and_the_next_one_does_without(m
     worker = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
     region = ctypes.CFUNCTYPE(None, worker, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)(run)
     address = ctypes.cast(region, ctypes.c_void_p).value
-    monkeypatch.setattr(table, "parallel_address", lambda: address)
+    monkeypatch.setattr(native, "parallel_address", lambda: address)
     monkeypatch.setattr(passes, "thread_count", lambda work, rows: 2)
     for name, value in {"_late": 0, "_alone_until": 0, "_pause": 60}.items():
         monkeypatch.setattr(threads, name, value)
