@@ -11,7 +11,7 @@ from elman.compiler.ir import Function, Module
 from elman.compiler.isa import ISA
 from elman.compiler.vector import Vector
 from elman.expr import PRIMITIVES
-from tests.compiler.targets import code_of
+from tests.compiler.targets import code_of, enter
 
 
 def module_of(primitive: str, row: ISA, dtype: str) -> Module:
@@ -37,5 +37,5 @@ def apply(primitive: str, row: ISA, x: np.ndarray) -> np.ndarray:
     padded = np.concatenate([x, np.zeros(-len(x) % row.lanes(dtype), x.dtype)])
     result = np.full_like(padded, np.nan)
     slots = array("q", [padded.ctypes.data, result.ctypes.data, len(padded)])
-    _compiled(primitive, row, dtype).call(slots.buffer_info()[0])
+    enter(_compiled(primitive, row, dtype), slots.buffer_info()[0])
     return result[: len(x)]

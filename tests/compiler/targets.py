@@ -1,9 +1,10 @@
 """The instruction sets that the tests run: this processor's, and AArch64's under qemu."""
 
 import contextlib
+import ctypes
 import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from unittest import mock
 
@@ -46,12 +47,24 @@ def code_of(row: ISA) -> Callable[[bytes, str], Any]:
     return jit.Code if here(row) else emulated.emulator().code
 
 
+def enter(code: Any, address: int) -> None:
+    """Calls a function of an object with the address of its argument."""
+    call = getattr(code, "call", None) or ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address)
+    call(address)
+
+
 @contextlib.contextmanager
 def force(row: ISA) -> Iterator[None]:
     """Within the context, kernels are made for this row, which need not be in the table."""
+    own, theirs = jit.Code, code_of(row)
+
+    def code(object_code: bytes, name: str, imports: Mapping[str, int] = {}) -> Any:
+        """What calls functions of Python runs in this process in any case."""
+        return own(object_code, name, imports) if imports else theirs(object_code, name)
+
     token = paths._forced_isa.set(row)
     try:
-        with mock.patch.object(jit, "Code", code_of(row)):
+        with mock.patch.object(jit, "Code", code):
             yield
     finally:
         paths._forced_isa.reset(token)

@@ -8,7 +8,7 @@ from elman.compiler import elements, jit
 from elman.compiler.ir import Function, Module
 from elman.compiler.tile import vectors_of
 from elman.compiler.vector import Vector
-from tests.compiler.targets import code_of, each_isa
+from tests.compiler.targets import code_of, each_isa, enter
 
 SPECIAL = [0.0, -0.0, float("inf"), -float("inf"), float("nan"), 1e-40, -3e-39, 3.3e38, 1.0]
 ROWS = 3
@@ -51,7 +51,7 @@ def check(row, halves):
     goal = torch.empty(count)
     table = array("q", [t.data_ptr() for t in (given, panel, goal)])
     code = narrowed_and_loaded(row, halves)  # it lives as long as this object
-    code.call(table.buffer_info()[0])
+    enter(code, table.buffer_info()[0])
     found, expected = (t.view(torch.int32).view(ROWS, units)[:, :loaded] for t in (goal, given))
     assert torch.equal(found, expected)
     assert panel[-1] == 7

@@ -10,11 +10,10 @@ import ctypes
 from array import array
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
 
 from torch import Tensor
 
-from ..runtime.memory import new_block, scratch
+from ..runtime.memory import scratch
 from ..runtime.threads import alone, came, parallel_address
 from . import isa
 from .ir import Function, Int, Module
@@ -35,28 +34,29 @@ _INTERFACE = {
 }
 #: What a function owns: two functions of Python, how many passes there are and numbers for all;
 _OWN = ("data_ptr", "check_memory", "passes", "numbers")
-#: then of each pass its code, its table, its threads, where its table says that one came late, and
-#: how many tensors it takes, followed by their places in the list of tensors.
-_EACH = ("code", "table", "threads", "late", "count")
+#: then of each pass its code, its table, its own scratch memory or 0, its threads, where its table
+#: says that one came late, and how many tensors it takes, then their places in the list of tensors.
+_EACH = ("code", "table", "scratch", "threads", "late", "count")
 _LAST = 2  # of a pass's numbers: how many threads it gets, and what lends them
 
 
 class Calls:
-    """Passes that one call runs one after another, all in the same scratch memory.
+    """Passes that one call runs one after another, those without scratch memory of their own all
+    in the same.
 
     Each comes with the places of its tensors among those of the call.
     """
 
     def __init__(self, passes: Sequence[tuple[Prepared, Sequence[int]]]) -> None:
         runs = self._runs = [run for run, _ in passes]  # which keep what their tables point to
-        self._bytes = max(run.nbytes for run in runs)
+        self._bytes = max(0 if run.scratch else run.nbytes for run in runs)
         self._parallel = any(run.threads > 1 for run in runs)
         self._work = sum(run.work for run in runs)
         numbers = sum(FIRST + len(run.numbers) + _LAST for run in runs)
         own = array("q", [id(_data_ptr), id(check_memory), len(runs), numbers])
         for run, places in passes:
             late, count = 8 * run.at["late"], len(run.numbers)
-            own.extend((run.code.address, run.address, run.threads, late, count))
+            own.extend((run.code.address, run.address, run.scratch, run.threads, late, count))
             own.extend(places[number] for number in run.numbers)
         self._call = _function(own)
 
@@ -72,44 +72,6 @@ class Calls:
         else:
             self._call(tensors, place, 0)
         del owner  # until here the code used it
-
-
-class Held:
-    """A forward pass that is called over and over with the same memory.
-
-    Its numbers stay, its scratch memory is its own, and the weights that the first call has packed
-    there are what the others read.
-    """
-
-    def __init__(self, run: Prepared, tensors: Sequence[Any]) -> None:
-        self._run, self._tensors = run, [tensors[number] for number in run.numbers]
-        self._owner, place = new_block(run.nbytes)
-        self._table = run.table({"fleeting": 0})  # one step a call, but the panels stay
-        self._slots = memoryview(self._table)[2:]
-        addresses = map(_data_ptr, self._tensors)
-        self._numbers = array("q", [self._table.buffer_info()[0], place, *addresses, 1, 0])
-        places = self._table[2 + self._table[0] :]
-        self._number = dict(zip(places[::2], places[1::2], strict=True))
-        self._address, _ = self._numbers.buffer_info()
-        self._call, self._packed = run.code.call, run.at["packed"]
-        self._late = ctypes.c_int64.from_address(place + 8 * run.at["late"])
-
-    def point(self, slot: str, address: int, strides: tuple[int, ...]) -> None:
-        """The next call finds a tensor from outside the layer there; ``strides`` are those of time,
-        rows (left out if there is one row) and units."""
-        at, slots = self._run.at[slot], self._slots
-        self._numbers[self._number[at]] = address
-        slots[at + 1], slots[at + 2], slots[at + 3] = strides[0], strides[-2], strides[-1]
-
-    def __call__(self) -> None:
-        threads, work, parallel = self._run.threads, self._run.work, 0
-        if threads > 1:
-            parallel = _lender(work)
-            self._numbers[-2], self._numbers[-1] = threads if parallel else 1, parallel
-        self._call(self._address)
-        self._slots[self._packed] = 1
-        if parallel:
-            came(bool(self._late.value), work)
 
 
 def _lender(work: float) -> int:
@@ -214,9 +176,10 @@ def _emit() -> Module:
         return f.carry((0, passes), ["ptr", "ptr", "i64"], begun, turn_in)[-1]
 
     def gather(mine: str, given: str, _: str) -> str:
-        _, table, threads, _, count = (f.load("i64", mine, i) for i in range(len(_EACH)))
+        _, table, own, threads, _, count = (f.load("i64", mine, i) for i in range(len(_EACH)))
         f.store("i64", table, given)
-        f.store("i64", place, f.gep("i64", given, SCRATCH))
+        own = f.select(f.compare("eq", own, 0), place, own)
+        f.store("i64", own, f.gep("i64", given, SCRATCH))
         behind = f.gep("i64", given, FIRST)
         with f.loop(0, count) as i:
             index = f.load("i64", f.gep("i64", mine, len(_EACH)), i)
@@ -237,11 +200,11 @@ def _emit() -> Module:
 
     def run(mine: str, given: str, before: str) -> str:
         f.do(f"call void {f.load('ptr', mine, _EACH.index('code'))}(ptr {given})")
+        table = f.load("ptr", given, SCRATCH)  # where the pass has left it
         late = f.gep("i8", table, f.load("i64", mine, _EACH.index("late")))
         return f.op(f"or i64 {before}, {f.load('i64', late)}")
 
     each(gather)
-    table = f.op(f"inttoptr i64 {place} to ptr")  # where a pass leaves its own
     thread = call("PyEval_SaveThread")
     late = each(run)
     f.do(f"call void @PyEval_RestoreThread(ptr {thread})")

@@ -11,7 +11,6 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from ctypes import CFUNCTYPE, c_void_p
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -49,7 +48,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
     )
-_ENTRY = CFUNCTYPE(None, c_void_p)  # releases the GIL while the code runs
 _numbers = itertools.count()
 
 
@@ -65,7 +63,6 @@ class Code:
                 builder.import_symbol(symbol, address)
             self._library = builder.link(engine, f"elman{next(_numbers)}")
             self.address: int = self._library[name]
-            self.call: Callable[[int | bytes], None] = _ENTRY(self.address)
 
 
 @cache

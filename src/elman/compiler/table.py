@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from torch import Tensor
 
-from ..runtime.memory import ALIGNMENT
+from ..runtime.memory import ALIGNMENT, new_block
 from .jit import LOCK, Code
 from .sizes import Layout
 
@@ -49,7 +49,7 @@ class Prepared:
     Behind the slots may lie further tables, which slots point to. ``places`` says which number of
     a call is added to what: scratch memory, ``nbytes`` of it, the tensors of ``numbers`` in this
     order, and then, if it is called on several threads, how many, and what lends them. What it
-    needs besides is ``kept`` alive.
+    needs besides is ``kept`` alive; ``scratch`` is where its memory is, 0 if a call brings it.
     """
 
     def __init__(
@@ -62,8 +62,10 @@ class Prepared:
         threads: int,
         work: float,
         kept: object = None,
+        scratch: int = 0,
     ) -> None:
-        self.code, self.at, self._kept = run.code, run.at, kept
+        self._run, self._kept, self.scratch = run, kept, scratch
+        self.code, self.at = run.code, run.at
         self.numbers, self.nbytes = numbers, nbytes
         self.threads, self.work = threads, work
         if threads > 1:
@@ -87,6 +89,40 @@ class Prepared:
             table.extend((at[name], FIRST + len(self.numbers)))
         table[1] += 2 * len(offsets)
         return table
+
+    def hold(self, tensors: Sequence[Tensor | None], free: Sequence[int]) -> Prepared:
+        """The same for calls that bring no tensors but the ``free`` ones, in this order: it keeps
+        the others, with scratch memory of its own, where the weights that the first call packs are
+        what others read, once they are told that it :meth:`has_packed`."""
+        owner, scratch = new_block(self.nbytes)
+        length = self._table[0]
+        table, pairs = self._table[2 : 2 + length], self._table[2 + length :]
+        table[self.at["fleeting"]] = 0  # one step a call, but the panels stay
+        held, places = {SCRATCH: scratch}, list[tuple[int, int]]()
+        for number, n in enumerate(self.numbers, FIRST):
+            if n not in free:
+                held[number] = cast(Tensor, tensors[n]).data_ptr()
+        count = 2 * len(pairs[::2]) - (4 if self.threads > 1 else 0)
+        for slot, number in zip(pairs[:count:2], pairs[1:count:2], strict=True):
+            if number in held:
+                table[slot] += held[number]
+            else:
+                places.append((slot, FIRST + free.index(self.numbers[number - FIRST])))
+        kept = self._kept, owner, tensors
+        call = self.nbytes, self.threads, self.work, kept, scratch
+        return Prepared(self._run, table, places, range(len(free)), *call)
+
+    def point(self, slot: str, strides: tuple[int, ...]) -> None:
+        """The next call brings a tensor from outside the layer there, with these strides of time,
+        rows (left out if there is one row) and units."""
+        at = 2 + self.at[slot]
+        self._table[at + 1], self._table[at + 2], self._table[at + 3] = (
+            *(strides[0], strides[-2], strides[-1]),
+        )
+
+    def has_packed(self) -> None:
+        """The weights are in its own scratch memory."""
+        self._table[2 + self.at["packed"]] = 1
 
 
 class Known:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ..batch import Rows, Weights
 from ..cell import Step
-from ..compiler.calls import Held, check_memory
+from ..compiler.calls import Calls
+from ..compiler.table import Prepared
 from ..errors import PathError
 from ..execution import bind
 from ..passes import INFER
@@ -43,12 +44,16 @@ class Chunk:
         weight_dtype: torch.dtype | None,
     ) -> None:
         self._names, self._residual = step.inputs, residual
+        self._strides: tuple[int, ...] = ()
         like = states[0][0]
         B = like.shape[1]
         rows = Rows(T, B, T * B)
         x = like.new_zeros(T, B, width)
-        self._layers: list[Held] = []
+        self._layers: list[Prepared] = []
         self._outputs: list[Tensor] = []
+        first = 1 + len(step.states)
+        inputs = range(first, first + len(step.inputs))
+        passes, brought = list[tuple[Prepared, range]](), 0
         for held, mine in zip(weights, states, strict=True):
             units, projected = Weights.of(held).sizes(step)
             further = [like.new_zeros(T, B, units) for _ in step.inputs]
@@ -59,24 +64,33 @@ class Chunk:
             results = [like.new_zeros(T, B, projected), *mine]
             threads = bound.passes.threads(INFER)
             ready = bound.kernel.forward(rows, bound.sizes[0], tensors, results, (), False, threads)
-            self._layers.append(Held(ready, [*tensors, *results, None, None]))
-            x = results[0]
+            free = [*inputs] if self._layers else [0, *inputs]
+            self._layers.append(ready.hold([*tensors, *results, None, None], free))
+            passes.append((self._layers[-1], range(brought, brought + len(free))))
+            x, brought = results[0], brought + len(free)
             self._outputs.append(x)
         self.output = x
+        groups = [[one] for one in passes] if residual else [passes]
+        self._calls, self._packed = [Calls(group) for group in groups], False
 
     def run(
         self, x: Tensor, strides: tuple[int, ...], further: Sequence[Sequence[Tensor]] = ()
     ) -> None:
         """All layers, from ``x`` to ``output``; ``strides`` are those of time, rows (not if there
         is one row) and units. ``further`` has the further inputs of each layer, ``(T, B, H)``."""
-        address = x.data_ptr()
-        if not address:
-            check_memory(x)
-        self._layers[0].point("x", address, strides)
+        tensors: list[Tensor | None] = [x]
+        if strides != self._strides:
+            self._layers[0].point("x", strides)
+            self._strides = strides
         for layer, inputs in zip(self._layers, further, strict=False):
+            tensors += inputs
             for name, value in zip(self._names, inputs, strict=True):
-                layer.point(f"input.{name}", value.data_ptr(), value.stride())
-        for number, layer in enumerate(self._layers):
-            layer()
+                layer.point(f"input.{name}", value.stride())
+        for number, calls in enumerate(self._calls):
+            calls.run(tensors)
             if self._residual and number:
                 self._outputs[number] += self._outputs[number - 1]
+        if not self._packed:
+            for layer in self._layers:
+                layer.has_packed()
+            self._packed = True
