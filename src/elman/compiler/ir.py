@@ -318,15 +318,28 @@ class Function:
         self, condition: str, kind: str, yes: Callable[[], _Value], no: Callable[[], _Value]
     ) -> _Value | str:
         """The value of one of two pieces of code, by the condition."""
+        return self.choose(condition, [kind], lambda: [yes()], lambda: [no()])[0]
+
+    def choose(
+        self,
+        condition: str,
+        kinds: Sequence[str],
+        yes: Callable[[], Sequence[_Value]],
+        no: Callable[[], Sequence[_Value]],
+    ) -> list[_Value | str]:
+        """The values of one of two pieces of code, by the condition."""
         if condition in _KNOWN:
-            return yes() if condition == "true" else no()
+            return list(yes() if condition == "true" else no())
         left, right, after = self.name("yes"), self.name("no"), self.name("join")
         self.do(f"br i1 {condition}, label %{left}, label %{right}")
         self.label(left)
-        a, from_a = yes(), self.block
+        values_a, from_a = yes(), self.block
         self.do(f"br label %{after}")
         self.label(right)
-        b, from_b = no(), self.block
+        values_b, from_b = no(), self.block
         self.do(f"br label %{after}")
         self.label(after)
-        return self.op(f"phi {kind} [ {a}, %{from_a} ], [ {b}, %{from_b} ]")
+        return [
+            self.op(f"phi {kind} [ {a}, %{from_a} ], [ {b}, %{from_b} ]")
+            for kind, a, b in zip(kinds, values_a, values_b, strict=True)
+        ]

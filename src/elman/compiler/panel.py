@@ -101,13 +101,14 @@ def _define_fleeting(module: Module, target: Target, shape: Shape, chains: int) 
 
 @dataclass(frozen=True)
 class Panel:
-    """A matrix and the memory that it is packed into. Strides are those of (units, k), sizes are
-    (units, padded units, k)."""
+    """A matrix and where it is packed: from an element on of a memory that all panels share.
+    Strides are those of (units, k), sizes are (units, padded units, k)."""
 
     frame: Frame
     shape: Shape
     chains: int
-    panel: str
+    memory: str
+    begin: Int
     matrix: str
     strides: tuple[Int, Int]
     sizes: tuple[Int, Int, Int]
@@ -184,11 +185,15 @@ class Panel:
     def factor(self, block: tuple[Int, Int], a: str) -> Factor:
         """One row times a block of units of the packed panel."""
         unit, size = block
-        return Factor(a, 1, self._block(unit), size, self.frame.target.panel)
+        start = self._element(self.frame.f.mul(unit, self.sizes[2]))
+        return Factor(a, 1, start, size, self.frame.target.panel, self.begin)
 
     def _block(self, unit: Int) -> str:
         """Where the block of units from ``unit`` on lies."""
-        return _element(self.frame, self.panel, unit, self.sizes[2])
+        return self._element(self.frame.f.add(self.frame.f.mul(unit, self.sizes[2]), self.begin))
+
+    def _element(self, index: Int) -> str:
+        return self.frame.f.gep(self.frame.target.panel, self.memory, index)
 
     def _from(self, unit: Int, size: Int) -> list[tuple[str, Int]]:
         """The matrix from a unit on, see ``_MATRIX``."""
@@ -200,29 +205,26 @@ class Panel:
         return [(kind, value) for (kind, _), value in zip(_MATRIX, values, strict=True)]
 
 
-def _element(frame: Frame, panel: str, units: Int, k: Int) -> str:
-    """The address behind so many units of a panel, of ``k`` numbers each."""
-    return frame.f.gep(frame.target.panel, panel, frame.f.mul(units, k))
-
-
 def fleeting_in(frame: Frame) -> str:
     """Whether panels are fleeting in this call."""
     return frame.f.compare("ne", frame.slot("fleeting"), 0)
 
 
 def panels_of(frame: Frame, step: Step, program: Program) -> dict[Node, Panel]:
-    """The panels of a program's products. All have the same room, whatever their spaces."""
+    """The panels of a program's products. All have the same room, whatever their spaces: where all
+    units are one block, it is a number, and one pointer leads to all panels."""
     f, found = frame.f, {}
     together = {p: len(bundle) for bundle in bundles_of(program) for p in bundle}
     for index, product in enumerate(products_of(program)):
-        room = f.mul(frame.slot("Hp"), index)
-        panel = _element(frame, frame.buffer("panels"), room, frame.slot("H"))
+        begin = f.mul(f.mul(frame.slot("Hp"), frame.slot("Hp")), index)
         matrix, strides, spaces = _matrix_of(frame, step, product.attr)
         if product.op == "product_t":
             strides, spaces = strides[::-1], spaces[::-1]
         sizes = frame.units(spaces[0]), frame.padded(spaces[0]), frame.units(spaces[1])
         chains = frame.target.chains_of(together[product])
-        found[product] = Panel(frame, frame.target.step, chains, panel, matrix, strides, sizes)
+        found[product] = Panel(
+            frame, frame.target.step, chains, frame.buffer("panels"), begin, matrix, strides, sizes
+        )
     return found
 
 
@@ -247,5 +249,6 @@ def panel_x(frame: Frame, step: Step, gate: str, index: int, turned: bool = Fals
     sizes = (units, frame.slot("Hp"), inputs)
     if turned:
         strides, sizes = strides[::-1], (inputs, frame.slot("Ip"), units)
-    panel = _element(frame, frame.buffer("panels_x"), f.mul(sizes[1], index), sizes[2])
-    return Panel(frame, frame.target.bulk, 1, panel, matrix, strides, sizes)
+    begin = f.mul(f.mul(sizes[1], index), sizes[2])
+    memory = frame.buffer("panels_x")
+    return Panel(frame, frame.target.bulk, 1, memory, begin, matrix, strides, sizes)

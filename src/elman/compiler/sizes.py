@@ -158,7 +158,7 @@ def forward(
     values["piece"] = max(1, min(rows.T, _PIECE_BYTES // step_bytes))
     area = values["slices"] * values["slice"] * values["piece"]
     layout = Layout()
-    layout.add("panels", products * padded * units * held)
+    layout.add("panels", products * padded * padded * held)
     layout.add("panels_x", columns * padded * width * held)
     if form.target.narrow:  # a block of a panel, before it is narrowed
         most = max(form.target.step.widths[0] * units, form.target.bulk.widths[0] * width)
@@ -201,7 +201,7 @@ def backward(
     parts, most = -(-rows.B // order.rows), min(chunk * order.rows, rows.N)  # of this call
     one_by_one = threads == 1 and not spans
     layout = Layout()
-    layout.add("panels", len(products_of(plan.backward)) * padded * units * size)
+    layout.add("panels", len(products_of(plan.backward)) * padded * padded * size)
     layout.add("panels_x", len(plan.z_x) * inner * units * size)
     layout.add("states", 2 * len(states) * rows.B * padded * size)
     layout.add("crossing", len(plan.backward.crossing) * rows.B * padded * size)

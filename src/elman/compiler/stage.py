@@ -9,17 +9,19 @@ row and sum, in a buffer of their own.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from ..cell import Step
-from ..expr import PRIMITIVES, Node
+from ..expr import PRIMITIVES, Node, walk
 from .frame import Frame
 from .graph import PRODUCTS, Program, Stage, Store
 from .ir import Int
 from .panel import fleeting_in, panels_of
 from .plan import sums_of
 from .tile import add_up, store_whole, vectors_of
+from .vector import Vector
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,17 @@ class Memory(Protocol):
         """Writes a vector where the store says."""
 
 
+def _lengths(program: Program) -> dict[Node, int]:
+    """How many costly functions follow one another up to a value. What the rest waits for longest
+    is written first: no processor looks far enough ahead to begin with it by itself."""
+    found: dict[Node, int] = {}
+    for n in walk(store.value for stage in program.stages for store in stage.stores):
+        known = n.op in PRIMITIVES and PRIMITIVES[n.op].costly
+        before = () if n.op in PRODUCTS else n.args
+        found[n] = known + max((found[a] for a in before), default=0)
+    return found
+
+
 class Stages:
     """Emits the stages of a program into a function, for the rows of one step."""
 
@@ -61,6 +74,7 @@ class Stages:
         self.panels = panels_of(frame, step, program)
         self.crossing = set(program.crossing)
         self.sums = {s: i for i, s in enumerate(sums_of(program))}
+        self.length = _lengths(program)
 
     def emit(self, first: Int, last: Int, units: tuple[Int, Int] | None = None) -> None:
         """All stages, for the rows from first to last; of their units all, or those from one to
@@ -93,14 +107,39 @@ class Stages:
                     self._refill(part, unit, size)
                 with f.loop(first, last, tall) as row:
                     rows = f.min(f.sub(last, row), tall)
+                    held: dict[Node, list[str]] = {}
                     if self.frame.target.single:
-                        self._one_row(part, Spot(row, unit), size, regions)
+                        held = self._one_row(part, Spot(row, unit), size, regions)
                     else:
                         self._products(part, Spot(row, unit), rows, size, regions)
-                    with f.loop(0, rows) as m, f.loop(0, size, v.lanes) as u:
-                        spot = Spot(f.add(row, m), f.add(unit, u))
-                        place = f.add(f.mul(m, self.tile_width), u)
-                        self._pointwise(level, part, spot, regions, place)
+                    with f.loop(0, rows) as m:
+                        for kinds, span in self._groups(size):
+                            with f.loop(*span, len(kinds) * v.lanes) as u:
+                                spot = Spot(f.add(row, m), f.add(unit, u))
+                                place = f.add(f.mul(m, self.tile_width), u)
+                                self._pointwise(level, part, kinds, spot, regions, place, held)
+
+    def _groups(self, size: Int) -> list[tuple[list[Vector], tuple[Int, Int]]]:
+        """The vectors of a block that the pointwise work takes at once, and the loop over them.
+
+        Those of one row go in pairs: a vector's instructions wait for one another, and no processor
+        looks so far ahead that it would find those of the next.
+        """
+        v = self.frame.v
+        if not self.frame.target.single:
+            return [([v], (0, size))]
+        kinds = self._kinds()
+        pairs = len(kinds) // 2 - (kinds[-1] is not v and len(kinds) % 2 == 0)
+        groups: list[tuple[list[Vector], tuple[Int, Int]]] = []
+        if pairs:
+            groups.append(([v, v], (0, 2 * pairs * v.lanes)))
+        if kinds[2 * pairs :]:
+            groups.append((kinds[2 * pairs :], (2 * pairs * v.lanes, len(kinds) * v.lanes)))
+        return groups
+
+    def _kinds(self) -> list[Vector]:
+        """Arithmetic on each vector of one row's block."""
+        return vectors_of(self.frame.v, 2 * self.shape.widths[0] - bool(self.shape.half))
 
     def _refill(self, stage: Stage, unit: Int, size: Int) -> None:
         """Packs the blocks of units of a stage's products that are fleeting."""
@@ -158,24 +197,44 @@ class Stages:
             block, a = (spot.unit, size), (self.pointers, 1)
             self.panels[product].multiply(block, (acc, self.tile_width), init, a, rows, is_fleeting)
 
-    def _one_row(self, stage: Stage, spot: Spot, size: Int, regions: dict[Node, int]) -> None:
-        """A stage's products of one row: each bundle in one loop, unless panels are fleeting."""
+    def _one_row(
+        self, stage: Stage, spot: Spot, size: Int, regions: dict[Node, int]
+    ) -> dict[Node, list[str]]:
+        """A stage's products of one row: each bundle in one loop, unless panels are fleeting. Their
+        results, if the pointwise work takes all vectors at once; otherwise they are in memory."""
+        f, kinds = self.frame.f, self._kinds()
+        at_once = len(kinds) <= 2
+        last = [p for p in stage.products if not any(p in q.args for q in stage.products)]
+        places = [(p, w, kind) for p in last for w, kind in enumerate(kinds)]
 
-        def alone() -> Int:
+        def alone() -> list[str]:
             self._refill(stage, spot.unit, size)
             self._products(stage, spot, 1, size, regions, is_fleeting="true")
-            return 0
+            return [kind.load(self._at(regions[p], w)) for p, w, kind in places if at_once]
 
-        def together() -> Int:
-            self._together(stage, spot, size, regions)
-            return 0
+        def together() -> list[str]:
+            totals = self._together(stage, spot, size)
+            if at_once:
+                return [totals[p][w] for p, w, _ in places]
+            for p, w, kind in places:
+                store_whole(self.frame.v, kind, totals[p][w], self._at(regions[p], w))
+            return []
 
-        if stage.products:
-            self.frame.f.either(fleeting_in(self.frame), "i64", alone, together)
+        if not stage.products:
+            return {}
+        types = [kind.type for _, _, kind in places if at_once]
+        found = iter(f.choose(fleeting_in(self.frame), types, alone, together))
+        return {p: [next(found) for _ in kinds] for p in last if at_once}
 
-    def _together(self, stage: Stage, spot: Spot, size: Int, regions: dict[Node, int]) -> None:
+    def _at(self, region: Int, w: int) -> str:
+        """Where a region's accumulators lie, from a vector on."""
         f, v = self.frame.f, self.frame.v
-        kinds = vectors_of(v, 2 * self.shape.widths[0] - bool(self.shape.half))
+        return f.gep(v.dtype, self.acc, f.add(region, w * v.lanes))
+
+    def _together(self, stage: Stage, spot: Spot, size: Int) -> dict[Node, list[str]]:
+        """The sums of a stage's products, each bundle in one loop."""
+        f, v = self.frame.f, self.frame.v
+        kinds = self._kinds()
         sums: dict[Node, list[list[str]]] = {}
         for bundle in stage.bundles:
             operands = dict.fromkeys(p.args[0] for p in bundle)
@@ -199,41 +258,57 @@ class Stages:
                 functools.reduce(kind.add, chains, total)
                 for kind, chains, total in zip(kinds, sums[product], begun, strict=True)
             ]
-        for product, vectors in totals.items():
-            for w, (kind, vector) in enumerate(zip(kinds, vectors, strict=True)):
-                place = f.gep(v.dtype, self.acc, regions[product] + w * v.lanes)
-                store_whole(v, kind, vector, place)
+        return totals
 
     def _pointwise(
-        self, level: int, stage: Stage, spot: Spot, regions: dict[Node, int], place: Int
+        self,
+        level: int,
+        stage: Stage,
+        kinds: Sequence[Vector],
+        spot: Spot,
+        regions: dict[Node, int],
+        place: Int,
+        held: dict[Node, list[str]],
     ) -> None:
-        """The pointwise program of a stage, for one vector of units; its accumulators lie at
-        ``place`` of their regions."""
+        """The pointwise program of a stage, for some neighbouring vectors of units. The results of
+        products are ``held``, or lie from ``place`` on in their regions."""
         f, v, levels = self.frame.f, self.frame.v, self.program.levels
-        values: dict[Node, str] = {}
+        spots = [Spot(spot.row, f.add(spot.unit, w * v.lanes)) for w in range(len(kinds))]
+        values = dict(held)
 
-        def value(current: Node) -> str:
+        def value(current: Node) -> list[str]:
             if current not in values:
                 values[current] = compute(current)
             return values[current]
 
-        def compute(current: Node) -> str:
+        def compute(current: Node) -> list[str]:
+            primitive = PRIMITIVES.get(current.op)
             if current.op == "const":
-                return v.number(float.fromhex(current.attr))
+                return [kind.number(float.fromhex(current.attr)) for kind in kinds]
+            if primitive is None or is_stored(current):
+                whole = [read(current, w) for w in range(len(kinds))]
+                return [x if k is v else v.lower(x) for k, x in zip(kinds, whole, strict=True)]
+            for a in sorted(current.args, key=self.length.__getitem__, reverse=True):
+                value(a)
+            operands = zip(*(values[a] for a in current.args), strict=True)
+            return [primitive.emit(k, *given) for k, given in zip(kinds, operands, strict=True)]
+
+        def is_stored(current: Node) -> bool:
+            return levels[current] < level and current in self.crossing
+
+        def read(current: Node, w: int) -> str:
             if current.op == "units":
                 return self.frame.count_of_units(current.attr)
             if current.op == "sum":
                 return v.broadcast(self._sum_at(current, spot.row))
             if not current.args:
-                return self.memory.read(current, spot)
-            primitive = PRIMITIVES.get(current.op)
-            if levels[current] < level and current in self.crossing:
+                return self.memory.read(current, spots[w])
+            if is_stored(current):
                 base, _ = self.memory.row_of(current, spot.row)
-                return v.load(self.frame.at(base, spot.unit))
-            if current.op in PRODUCTS:
-                return v.load(f.gep(v.dtype, self.acc, f.add(regions[current], place)))
-            assert primitive is not None
-            return primitive.emit(v, *(value(a) for a in current.args))
+                return v.load(self.frame.at(base, spots[w].unit))
+            return v.load(self._at(f.add(regions[current], place), w))
 
-        for store in stage.stores:
-            self.memory.write(store, value(store.value), spot)
+        found = [value(store.value) for store in stage.stores]
+        for store, vectors in zip(stage.stores, found, strict=True):
+            for kind, vector, at in zip(kinds, vectors, spots, strict=True):
+                self.memory.write(store, vector if kind is v else v.widened(vector), at)

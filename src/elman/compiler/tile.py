@@ -221,6 +221,7 @@ class Factor:
     b: str
     b_k: Int
     panel: str  # what the matrix holds, see ``elements``
+    begin: Int = 0  # the matrix begins so many elements behind ``b``
 
 
 def add_up(
@@ -255,15 +256,18 @@ def _accumulate(
         for c in chains:
             position = f.add(index, f.mul(block, c))
             scalars: dict[tuple[str, Int], list[str]] = {}
-            columns: dict[tuple[str, Int], list[str]] = {}
+            columns: dict[tuple[str, Int, Int], list[str]] = {}
             for p, factor in enumerate(factors):
-                row, matrix = (factor.a, factor.a_k), (factor.b, factor.b_k)
+                row, matrix = (factor.a, factor.a_k), (factor.b, factor.b_k, factor.begin)
                 if matrix not in columns:
                     start = f.gep(factor.panel, factor.b, f.mul(position, factor.b_k))
+                    start = f.gep(factor.panel, start, factor.begin)
                     columns[matrix] = elements.load(kinds, factor.panel, start)
                 if row not in scalars:
                     place = f.gep(v.dtype, factor.a, f.mul(position, factor.a_k))
                     wide = v.broadcast(place)
+                    if kinds[-1] is not v:
+                        wide = v.opaque(wide)
                     scalars[row] = [wide if kind is v else v.lower(wide) for kind in kinds]
                 for w, kind in enumerate(kinds):
                     before = total[p, w, c]

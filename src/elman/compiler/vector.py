@@ -44,6 +44,12 @@ class Vector:
         pair = f"{self.type} {a}, {self.type} poison"
         return self.f.op(f"shufflevector {pair}, <{self.lanes // 2} x i32> <{mask}>")
 
+    def opaque(self, a: str) -> str:
+        """The same vector, of whose origin LLVM knows nothing: it would take the lower half of a
+        broadcast by another broadcast, where to name half a register costs nothing."""
+        register = {"x86": "v", "aarch64": "w"}[self.isa.fp_state]
+        return self.f.op(f'call {self.type} asm "", "={register},0"({self.type} {a})')
+
     def widened(self, half: str) -> str:
         """Half a vector, and zeros above it."""
         mask, kind = ", ".join(f"i32 {i}" for i in range(self.lanes)), self.half().type
