@@ -21,13 +21,13 @@ from .jit import LOCK, Code, load
 from .table import FIRST, SCRATCH, Prepared
 
 _FASTCALL = 0x80  # METH_FASTCALL: the arguments come as an array
-#: What is used of Python's C interface.
+#: What is used of Python's C interface, of which all versions have these.
 _INTERFACE = {
     "PyBytes_AsString": "ptr @PyBytes_AsString(ptr)",
     "PyBool_FromLong": "ptr @PyBool_FromLong(i64)",
     "PyList_GetItem": "ptr @PyList_GetItem(ptr, i64)",
     "PyLong_AsLongLong": "i64 @PyLong_AsLongLong(ptr)",
-    "PyObject_Vectorcall": "ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)",
+    "PyObject_CallFunctionObjArgs": "ptr @PyObject_CallFunctionObjArgs(ptr, ...)",
     "Py_DecRef": "void @Py_DecRef(ptr)",
     "PyEval_SaveThread": "ptr @PyEval_SaveThread()",
     "PyEval_RestoreThread": "void @PyEval_RestoreThread(ptr)",
@@ -89,7 +89,7 @@ def check_memory(tensor: Tensor) -> None:
         )
 
 
-_data_ptr = Tensor.data_ptr
+_data_ptr = Tensor.data_ptr  # one object, whose address functions own
 
 
 class _Definition(ctypes.Structure):
@@ -120,10 +120,8 @@ def _function(own: array[int]) -> Callable[[list[Tensor | None], int, int], bool
     says whether a thread came late. ``parallel`` lends threads; 0 if there is the caller's only."""
     definition, _ = _definition()
     new = ctypes.pythonapi.PyCFunction_NewEx
-    new.restype, new.argtypes = (
-        ctypes.py_object,
-        (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p),
-    )
+    new.argtypes = ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p
+    new.restype = ctypes.py_object
     made: Callable[[list[Tensor | None], int, int], bool] = new(
         ctypes.addressof(definition), own.tobytes(), None
     )
@@ -156,10 +154,11 @@ def _emit() -> Module:
     place, parallel = (
         call("PyLong_AsLongLong", f"ptr {f.load('ptr', '%arguments', i)}") for i in (1, 2)
     )
-    numbers, asked = f.op(f"alloca i64, i64 {most}"), f.alloca(1, "ptr", 8)
+    numbers = f.op(f"alloca i64, i64 {most}")
 
-    def ask(function: str) -> str:
-        answer = call("PyObject_Vectorcall", f"ptr {function}", f"ptr {asked}", "i64 1", "ptr null")
+    def ask(function: str, tensor: str) -> str:
+        given = f"ptr {function}, ptr {tensor}, ptr null"
+        answer = f.op(f"call ptr (ptr, ...) @PyObject_CallFunctionObjArgs({given})")
         stop_if(f.op(f"icmp eq ptr {answer}, null"))
         return answer
 
@@ -185,14 +184,13 @@ def _emit() -> Module:
             index = f.load("i64", f.gep("i64", mine, len(_EACH)), i)
             tensor = call("PyList_GetItem", f"ptr {tensors}", f"i64 {index}")
             stop_if(f.op(f"icmp eq ptr {tensor}, null"))
-            f.do(f"store ptr {tensor}, ptr {asked}")
-            answer = ask(data_ptr)
+            answer = ask(data_ptr, tensor)
             address = call("PyLong_AsLongLong", f"ptr {answer}")
             f.do(f"call void @Py_DecRef(ptr {answer})")
             f.store("i64", address, f.gep("i64", behind, i))
             stop_if(f.compare("eq", address, -1))
             with f.when(f.compare("eq", address, 0)):
-                f.do(f"call void @Py_DecRef(ptr {ask(check)})")
+                f.do(f"call void @Py_DecRef(ptr {ask(check, tensor)})")
         behind = f.gep("i64", behind, count)
         f.store("i64", f.select(f.compare("eq", parallel, 0), 1, threads), behind)
         f.store("i64", parallel, f.gep("i64", behind, 1))
