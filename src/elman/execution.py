@@ -187,6 +187,7 @@ class Bound:
         back: _Back | None = self._backs.find(kind)
         if back is None or not back.alike.to([*tensors, *arrived, output, *kept]) or onlooker():
             kept = [t.contiguous() for t in kept]
+            self._check_kept(kept)
             arrived = [None if g is None else g.resolve_neg() for g in arrived]
             if any(g is not None for g in arrived) and not readable(arrived):
                 return None
@@ -245,6 +246,16 @@ class Bound:
         elif first.stride(-1) != 1:
             first = first.contiguous()
         return output.contiguous(), first
+
+    def _check_kept(self, kept: Sequence[Tensor]) -> None:
+        """RuntimeError if what was kept is not what the backward pass would read."""
+        for have, want in zip(kept, self.kept, strict=True) if not self._spans else ():
+            if (have.shape, have.dtype, have.is_cpu) != (want.shape, want.dtype, True):
+                raise RuntimeError(
+                    f"expected the forward pass to have kept {want.dtype} of shape {want.shape} on "
+                    f"the CPU, got {have.dtype} of shape {tuple(have.shape)} on {have.device}: a "
+                    "hook of saved tensors has changed it"
+                )
 
     def _run_spans(
         self, rows: Rows, tensors: Sequence[Tensor | None]

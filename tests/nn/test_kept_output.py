@@ -119,6 +119,15 @@ def test_it_may_change_when_it_was_saved_in_ways_of_the_callers(context: Any) ->
         assert_same_bits(one, expected)
 
 
+@pytest.mark.parametrize("change", [Tensor.double, lambda t: t[:-1]], ids=["dtype", "size"])
+def test_what_a_hook_has_changed_is_refused(change: Any) -> None:
+    module = elman.LSTM(3, 5, num_layers=2, bias=False)
+    with saved_tensors_hooks(lambda t: t, lambda t: change(t) if t.dim() == 1 else t):
+        output, _ = module(torch.randn(4, 2, 3))
+        with pytest.raises(RuntimeError, match="a hook of saved tensors has changed it"):
+            output.sum().backward()
+
+
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_it_may_change_after_a_checkpoint(reentrant: bool) -> None:
     module, x = elman.LSTM(3, 5), torch.randn(4, 2, 3, requires_grad=True)
