@@ -6,7 +6,9 @@ import pickle
 import pytest
 
 import elman
+from elman.compiler.outer import JOB
 from elman.compiler.plan import bundles_of, plan_of
+from elman.compiler.weights import Sums, sums_of_weights
 from elman.errors import FormulaError
 from elman.expr import constant, node
 from elman.functions import tanh
@@ -158,3 +160,35 @@ def test_a_formula_is_traced_once_and_anew_when_a_number_has_changed():
 def test_a_cell_without_a_step_says_so():
     with pytest.raises(NotImplementedError, match=r"_Cell must define step\(self, x, u, s\)"):
         _Cell().trace()
+
+
+def sums(cell: str, width: int, units: int, direct: bool = False) -> Sums:
+    plan = plan_of(STEPS[cell])
+    asked = [True] * len(plan.step.parameters)
+    return sums_of_weights(plan, asked, 1, (width, units, units), -(-units // 16) * 16, 16, direct)
+
+
+def jobs(found: Sums) -> list[tuple[int, int]]:
+    """Of each product its first unit of the panel, and how many it has, padded."""
+    at, padded = JOB.index("at"), JOB.index("padded")
+    rows = [found.jobs[i : i + len(JOB)] for i in range(0, len(found.jobs), len(JOB))]
+    return [(row[at], row[padded]) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("cell", "width", "expected"),
+    [
+        ("tanh", 3, [(0, 64)]),  # 50 + 3 + 1 units of the state, the input and a one
+        ("tanh", 14, [(0, 64), (0, 64)]),  # no room for the one: the biases are a sum of their own
+        ("LSTM", 31, [(0, 96)] * 4),  # 50 + 31 + 1
+        ("GRU", 3, [(0, 64)] * 4 + [(48, 16)]),  # the new gate: the input; the state, and its bias
+    ],
+)
+def test_one_product_gives_all_gradients_of_a_gate(cell, width, expected):
+    assert sorted(jobs(sums(cell, width, 50))) == expected
+
+
+def test_a_sum_that_may_be_a_gradient_is_one():
+    found = sums("tanh", 32, 32, direct=True)
+    assert jobs(found)[:2] == [(32, 32), (0, 32)]
+    assert [place for _, *place in found.places_in_jobs] == [[0, 0], [1, 0]]

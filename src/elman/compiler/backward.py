@@ -44,8 +44,8 @@ def slots(plan: Plan) -> list[str]:
         *(slot for mine in parameters(plan.step).values() for slot in mine),
         *("dx", "dx.add", "dx.other", "dx.left", "Ip", "zeros", "one"),
         *("panels", "panels_x", "states", "crossing", "sums"),
-        *("chunk", "segment", "most", "jobs", "matrices", "tasks", "goals", "goals.n", "columns"),
-        *("depth", "parts", "one.by.one", "direct"),
+        *("chunk", "segment", "most", "jobs", "matrices", "tasks", "goals", "goals.n"),
+        *("operands", "operands.n", "width", "depth", "Zp", "ahead", "parts", "one.by.one"),
         *("partials", "partials.size", "partials.given", "partials.end"),
         *(name for buffer in _OF_THREAD for name in (buffer, f"{buffer}.bytes")),
         *_OF_CHUNK,
@@ -63,7 +63,7 @@ def emit(plan: Plan, target: Target) -> Module:
     _list_rows(module, plan, target)
     _rows(module, plan, target)
     emit_inputs(module, target, slots(plan), plan)
-    emit_outer(module, target, slots(plan), len(plan.z))
+    emit_outer(module, target, slots(plan))
     _parts(module, plan, target)
     _entry(module, plan, target)
     return module
@@ -167,6 +167,7 @@ class _Memory:
         self.flat_before: Int = 0
         self.begins: Int = 0  # from this row on, the step is a row's first
         self.place: Int = 0  # in ``z``, of the step's first row
+        self._next: list[str] = []  # where the next step will read
 
     def move(self, j: Int, t: str, begins: Int) -> None:
         """To the ``j``-th step, at time ``t``."""
@@ -225,20 +226,42 @@ class _Memory:
         return self.frame.at(base, spot.unit), stride
 
     def read(self, leaf: Node, spot: Spot) -> str:
-        frame = self.frame
+        f, frame = self.frame.f, self.frame
         if leaf.op in ("gout", "input", "vector"):
+            if leaf.op != "vector":
+                name = leaf.op if leaf.op == "gout" else f"input.{leaf.attr}"
+                row = frame.extern_row(name, self.time_before, spot.row)
+                self._next.append(frame.at(row, (spot.unit, frame.slot(f"{name}.u"))))
             return read_given(frame, leaf, self.time, spot)
         if leaf.op == "carry":
-            place = self.carry(leaf.attr, spot.row)
-        elif leaf.op == "state":
-            place = self.previous(leaf.attr, spot.row)
-        elif leaf.op == "saved":
+            return frame.v.load(frame.at(self.carry(leaf.attr, spot.row), spot.unit))
+        flat = f.sub(self.flat_before, self.flat)
+        first = leaf.op in ("state", "new") and leaf.attr == self.plan.step.states[0]
+        if leaf.op == "saved":
             place = self.saved(leaf.attr, spot.row)
+            ahead = f.mul(f.mul(flat, len(self.plan.saved)), frame.slot("H"))
         else:
-            place = self.reached(leaf.attr, spot.row)
-        if leaf.op in ("state", "new") and leaf.attr == self.plan.step.states[0]:
+            of = self.previous if leaf.op == "state" else self.reached
+            place = of(leaf.attr, spot.row)
+            if first:
+                time = f.sub(self.time_before, self.time)
+                ahead = f.mul(time, frame.slot("output.t"))
+            else:
+                ahead = f.mul(flat, frame.slot("H"))
+        self._next.append(frame.at(place, ahead, spot.unit))
+        if first:
             return load_beside(frame.v, place, spot.unit, frame.units(leaf.space))
         return frame.v.load(frame.at(place, spot.unit))
+
+    def look_ahead(self) -> None:
+        """Has the second cache fetch what the next step reads where this one has read: rows lie
+        backwards and in pieces, which the processor does not foresee."""
+        f, frame, places = self.frame.f, self.frame, self._next
+        self._next = []
+        if places:
+            with f.when(f.compare("ne", frame.slot("ahead"), 0)):
+                for place in places:
+                    frame.v.prefetch(place)
 
     def write(self, store: Store, value: str, spot: Spot) -> None:
         f, frame = self.frame.f, self.frame
@@ -251,7 +274,7 @@ class _Memory:
             place = self.row_of(store.value, spot.row)[0]
         else:
             n = f.add(self.place, f.sub(spot.row, frame.slot("first")))
-            place = z_at(frame, len(self.plan.z), n, int(store.name))
+            place = z_at(frame, n, int(store.name))
         frame.v.store(value, frame.at(place, spot.unit))
 
     def _write_input(self, name: str, value: str, spot: Spot) -> None:

@@ -195,6 +195,9 @@ class _Memory:
             return
         frame.v.store(value, frame.at(place, spot.unit))
 
+    def look_ahead(self) -> None:
+        """What a step reads, the one before has written."""
+
 
 def read_given(frame: Frame, leaf: Node, time: Int, spot: Spot) -> str:
     """What both passes read where the caller has it: a further input, a learned vector."""

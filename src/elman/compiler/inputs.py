@@ -45,7 +45,7 @@ def emit_inputs(module: Module, target: Target, slots: Sequence[str], plan: Plan
             rows = f.min(f.sub(end, row), tall)
             for i, column in enumerate(plan.z_x.values()):
                 with f.loop(0, rows) as m:
-                    z = z_at(frame, len(plan.z), f.add(row, m), column)
+                    z = z_at(frame, f.add(row, m), column)
                     f.store("ptr", z, f.gep("ptr", pointers, m))
                 init = (acc, tile_width) if i else (frame.pointer("zeros"), 0)
                 panels[i].multiply((unit, count), (acc, tile_width), init, (pointers, 1), rows)

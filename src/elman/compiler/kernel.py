@@ -136,9 +136,10 @@ class Kernel:
         places.append(Place("partials.given", further, strided=False))
         places += self._beside(rows, size, every, further + 1, direction)
         mine = self.first_weight(direction)
-        sums = self.sums(goals[mine : mine + len(self.plan.step.parameters)], x, size)
         order = order or rows.order()
         spans = partials is not None
+        of_parameters = goals[mine : mine + len(self.plan.step.parameters)]
+        sums = self.sums(of_parameters, x, size, direct=order.parts == 1 and not spans)
         values, layout = sizes.backward(self.form, rows, size, threads, order, sums, spans)
         values |= {"dx.add": add, "partials.end": last}
 
@@ -146,16 +147,21 @@ class Kernel:
             return [(at, first + mine + n, offset * x.itemsize) for at, n, offset in places]
 
         inner = {
+            "operands": Inner(sums.operands),
             "jobs": Inner(sums.jobs, addresses(sums.places_in_jobs)),
             "goals": Inner(sums.goals, addresses(sums.places_in_goals)),
         }
         return run.prepare(every, places, values, layout, inner, 2 * self.work(rows.N, size))
 
-    def sums(self, goals: Sequence[Tensor | None], x: Tensor, size: Sizes) -> Sums:
-        """What a part of the batch sums up for these of a direction's parameters."""
+    def sums(
+        self, goals: Sequence[Tensor | None], x: Tensor, size: Sizes, direct: bool = False
+    ) -> Sums:
+        """What a part of the batch sums up for these of a direction's parameters: the gradients
+        themselves, if ``direct``."""
         asked = [goal is not None for goal in goals]
-        padded = sizes.padded_sizes(self.form, size)
-        return sums_of_weights(self.plan, asked, x.stride(-1), size, padded)
+        padded = sizes.padded_units(self.form, size.units)
+        lanes = self.form.target.isa.lanes(self.form.target.dtype)
+        return sums_of_weights(self.plan, asked, x.stride(-1), size, padded, lanes, direct)
 
     def first_weight(self, direction: int) -> int:
         """The number of a direction's first parameter."""

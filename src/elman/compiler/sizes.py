@@ -11,14 +11,16 @@ from torch import Tensor
 from ..batch import Order, Rows
 from . import elements
 from . import forward as forward_pass
-from .outer import lists, strip_length
+from .outer import OPERAND, lists
 from .plan import Plan, products_of, sums_of
 from .target import Target
+from .tile import odd
 from .weights import Sums
 
 _PIECE_BYTES = 96 << 10  # of projected inputs of a slice: they stay in the second cache
 _WHOLE = 1 << 40  # more units than there are: they are not cut
 _DEPTH_BYTES = 128 << 10  # of packed rows in the weights' gradients
+_FAR_BYTES = 4 << 20  # that a backward pass reads: they have left the second cache
 _GATE_BYTES = 512 << 10  # of gradients at the gates of a chunk of the backward pass
 
 
@@ -189,14 +191,14 @@ def backward(
 ) -> tuple[dict[str, int], Layout]:
     """The slots of the backward pass that depend on sizes, and its scratch memory. The sums of
     ``spans`` are kept between calls."""
-    plan, size, bulk = form.plan, form.dtype.itemsize, form.target.bulk
+    plan, size = form.plan, form.dtype.itemsize
     states, units = plan.step.states, sizes.units
     values = _common(form, rows, sizes, threads, ["gout", *(f"ghn.{name}" for name in states)])
     inner, padded, _ = padded_sizes(form, sizes)
     lanes, widest = form.target.isa.lanes(form.target.dtype), max(inner, padded)
     depth = max(32, min(256, _DEPTH_BYTES // (max(widest, 1) * size)))
-    strips = strip_length(bulk, lanes, depth) * -(-units // bulk.rows)
-    row = len(plan.z) * padded * size
+    z_row = odd(padded, lanes)
+    row = len(plan.z) * z_row * size
     chunk = min(rows.T, _chunk_steps(order, row, sums.size * size))
     parts, most = -(-rows.B // order.rows), min(chunk * order.rows, rows.N)  # of this call
     one_by_one = threads == 1 and not spans
@@ -208,10 +210,10 @@ def backward(
     layout.add("sums", len(sums_of(plan.backward)) * rows.B * size)
     layout.add("partials", (1 if one_by_one else order.parts) * sums.size * size)
     of_thread = {
-        "z": most * row + (bulk.rows + lanes) * size,
+        "z": most * row,
         "lists": (len(lists(plan)) + 1) * most * 8,
         "starts": (chunk + 1) * 8,
-        "area": (widest * depth + strips) * size,
+        "area": sums.width * depth * size,
     }
     for name, nbytes in of_thread.items():
         values[f"{name}.bytes"] = layout.add(name, nbytes, min(threads, parts))
@@ -231,9 +233,11 @@ def backward(
         "tasks": sums.tasks,
         "goals.n": len(sums.places_in_goals),
         "partials.size": sums.size,
-        "direct": order.parts == 1 and not spans,
-        "columns": widest,
+        "operands.n": len(sums.operands) // len(OPERAND),
+        "width": sums.width,
         "depth": depth,
+        "Zp": z_row,
+        "ahead": int(rows.N * units * (len(states) + len(plan.saved) + 1) * size >= _FAR_BYTES),
         "one": _CONSTANTS[form.dtype].data_ptr() + 256 * size,
     }
     return values, layout

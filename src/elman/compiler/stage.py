@@ -47,6 +47,9 @@ class Memory(Protocol):
     def write(self, store: Store, value: str, spot: Spot) -> None:
         """Writes a vector where the store says."""
 
+    def look_ahead(self) -> None:
+        """Behind all that is read and written of a spot."""
+
 
 def _lengths(program: Program) -> dict[Node, int]:
     """How many costly functions follow one another up to a value. What the rest waits for longest
@@ -312,3 +315,4 @@ class Stages:
         for store, vectors in zip(stage.stores, found, strict=True):
             for kind, vector, at in zip(kinds, vectors, spots, strict=True):
                 self.memory.write(store, vector if kind is v else v.widened(vector), at)
+        self.memory.look_ahead()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .isa import ISA
-from .tile import Shape
+from .tile import Shape, odd
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Target:
             if self.step.whole:
                 padded = self.step.widths[0] * self.isa.lanes(self.dtype)
                 found |= {"slices": 1, "unit.slices": 1, "Hp": padded, "Pp": padded}
+                found["Zp"] = odd(padded, self.isa.lanes(self.dtype))
         return found
 
     def chains_of(self, products: int) -> int:

@@ -148,6 +148,12 @@ class Shape:
         return 1 if self.rows == 1 else f.equal(rows, self.rows)
 
 
+def odd(units: int, lanes: int) -> int:
+    """Units rounded up to an odd number of vectors: rows that lie so far apart, caches take to
+    different places."""
+    return (-(-units // lanes) | 1) * lanes
+
+
 def _blocks(vectors: int, most: int) -> list[int]:
     """A row's vectors in blocks as tiles take them, see ``Shape.blocks``."""
     count = -(-vectors // most)

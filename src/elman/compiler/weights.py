@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from .outer import JOB, lists
 from .plan import Plan
+from .tile import odd
 
 
 class Sums(NamedTuple):
@@ -17,12 +18,14 @@ class Sums(NamedTuple):
     parameter and an offset in elements.
     """
 
+    operands: array[int]
     jobs: array[int]
     places_in_jobs: list[tuple[int, int, int]]
     goals: array[int]
     places_in_goals: list[tuple[int, int, int]]
     matrices: int  # of the jobs
     size: int  # elements of the sums of a part
+    width: int  # elements of a row of the panel
 
     @property
     def tasks(self) -> int:
@@ -37,8 +40,81 @@ class _Matrix(NamedTuple):
     first: int  # the first of its rows
     rows: int
     units: int  # of a row
-    padded: int
-    terms: list[tuple[int, int, int]]  # products in it: column of z, list of rows, their stride
+    terms: list[tuple[int, int]]  # products in it: column of z, list of rows
+
+
+class _Panel:
+    """Lists of rows side by side, so that one product does several of them: a list begins where
+    the one before has ended, if that makes vectors fewer."""
+
+    def __init__(self, lanes: int, lists: dict[int, tuple[int, int]]) -> None:
+        self.lanes, self.lists = lanes, lists  # of each list stride and units
+        #: The input comes second: what else a gate may be applied to is next to it.
+        self.order = sorted(lists, key=lambda n: n or 1.5)
+        self.at: dict[int, int] = {}
+        self.end = 0
+
+    def place(self, sets: Sequence[set[int]], apart: set[int]) -> None:
+        """Finds a place for each list, those ``apart`` in vectors of their own; each of the sets is
+        multiplied with the same column of z."""
+        for n in self.order:
+            aligned = self.up(self.end)
+            starts = [aligned] if n in apart else [aligned, self.end]
+
+            def vectors(start: int, n: int = n) -> int:
+                self.at[n] = start
+                return sum(self.span(run)[1] for mine in sets for run in self.runs(mine))
+
+            self.at[n] = min(starts, key=vectors)
+            self.end = self.at[n] + self.lists[n][1]
+
+    def runs(self, lists: set[int]) -> list[list[int]]:
+        """Those of the lists that have a place, cut where they are not neighbours."""
+        found, before = list[list[int]](), -1
+        for i, n in enumerate(self.order):
+            if n in lists and n in self.at:
+                if before < 0 or before + 1 < i:
+                    found.append([])
+                found[-1].append(n)
+                before = i
+        return found
+
+    def span(self, run: list[int], more: int = 0) -> tuple[int, int, int]:
+        """Of lists that are neighbours, and so many units ``more``, in whole vectors: the first
+        unit, how many, and how many of these there are."""
+        first = self.at[run[0]] // self.lanes * self.lanes
+        units = self.at[run[-1]] + self.lists[run[-1]][1] + more - first
+        return first, self.up(units), units
+
+    def up(self, units: int) -> int:
+        return -(-units // self.lanes) * self.lanes
+
+    @property
+    def has_room(self) -> bool:
+        """Whether there is room for one unit more."""
+        return self.end % self.lanes > 0
+
+    @property
+    def width(self) -> int:
+        """Of a row, in elements; the last vector is no list's."""
+        return odd(self.end + 1 + self.lanes, self.lanes)
+
+
+class _Tables:
+    """The tables under construction."""
+
+    def __init__(self, parameters: Sequence[str]) -> None:
+        self.parameters = list(parameters)
+        self.jobs: list[tuple[tuple[int, ...], tuple[str, int] | None]] = []
+        self.goals, self.places = array("q"), list[tuple[int, int, int]]()
+        self.end = 0
+
+    def job(self, *numbers: int, goal: tuple[str, int] | None = None) -> None:
+        self.jobs.append((numbers, goal))
+
+    def goal(self, name: str, offset: int, *numbers: int) -> None:
+        self.places.append((len(self.goals), self.parameters.index(name), offset))
+        self.goals.extend((0, *numbers))
 
 
 def sums_of_weights(
@@ -46,61 +122,88 @@ def sums_of_weights(
     asked: Sequence[bool],
     x_stride: int,
     sizes: tuple[int, int, int],
-    padded: tuple[int, int, int],
+    padded: int,
+    lanes: int,
+    direct: bool,
 ) -> Sums:
     """The sums for those of the parameters that are asked for. ``sizes`` are features of the input,
-    units and projected units; then the same, padded."""
-    step, units, whole = plan.step, sizes[1], padded[1]
+    units and projected units; then the units, padded. With ``direct`` sums may be gradients."""
+    step, units = plan.step, sizes[1]
     wanted = dict(zip(step.parameters, asked, strict=True))
-    jobs: list[tuple[int, ...]] = []
-    goals, places, end = array("q"), list[tuple[int, int, int]](), 0
-    goal_of: dict[int, tuple[int, int]] = {}  # of a sum
-
-    def goal(name: str, offset: int, begin: int, *numbers: int) -> None:
-        number = step.parameters.index(name)
-        goal_of[begin] = number, offset
-        places.append((len(goals), number, offset))
-        goals.extend((0, begin, *numbers))
-
-    for m in _matrices(plan, x_stride, sizes, padded):
-        if wanted[m.name] and m.rows * m.padded:
-            jobs += [(end, m.rows, z, rows, by, m.units, m.padded) for z, rows, by in m.terms]
-            goal(m.name, m.first * m.units, end, m.rows, m.units, m.padded)
-            end += m.rows * m.padded
-    jobs.sort(key=lambda job: job[JOB.index("list")])  # products with the same rows together
-    matrices, begin_of = len(jobs), dict[int, int]()
+    matrices = [m for m in _matrices(plan, sizes) if wanted[m.name] and m.rows * m.units]
+    used = {n: (1 if n else x_stride, m.units) for m in matrices for _, n in m.terms}
+    alone = [m for m in matrices if direct or len(m.terms) > 1]
+    columns: dict[int, dict[int, list[_Matrix]]] = {}  # of z, by list
+    for m in matrices:
+        if m not in alone:
+            column, n = m.terms[0]
+            columns.setdefault(column, {}).setdefault(n, []).append(m)
+    panel, tables = _Panel(lanes, used), _Tables(step.parameters)
+    panel.place([set(mine) for mine in columns.values()], {n for m in alone for _, n in m.terms})
+    vectors: dict[int, list[tuple[str, int]]] = {}  # by column of z
     for name, first, z in _vectors(plan, units):
         if wanted[name]:
-            if z not in begin_of:  # both biases may be the same sum
-                begin_of[z] = end
-                jobs.append((end, 1, z, 0, 0, units, whole))
-                end += whole
-            goal(name, first, begin_of[z], 1, units, whole)
-    table, begun, of_jobs = array("q"), set[int](), list[tuple[int, int, int]]()
-    for begin, *numbers in jobs:
-        table.extend((begin, *numbers, begin not in begun, 0))
-        of_jobs.append((len(table) - 1, *goal_of[begin]))
-        begun.add(begin)
-    return Sums(table, of_jobs, goals, places, matrices, end)
+            vectors.setdefault(z, []).append((name, first))
+
+    for m in alone:
+        first, whole, _ = panel.span([m.terms[0][1]])
+        itself = (m.name, m.first * m.units) if direct and whole == m.units else None
+        for column, n in m.terms:
+            at = panel.at[n]
+            tables.job(tables.end, m.rows, column, at, m.units, whole, goal=itself)
+        if itself is None:
+            tables.goal(m.name, m.first * m.units, tables.end, m.rows, m.units, whole)
+            tables.end += m.rows * whole
+    summed = not direct and panel.has_room  # vectors, in a column of ones behind the lists
+    for column, mine in columns.items():
+        for run in panel.runs(set(mine)):
+            of_one = vectors.pop(column, []) if summed and run[-1] == panel.order[-1] else []
+            first, whole, there = panel.span(run, bool(of_one))
+            rows = mine[run[0]][0].rows
+            tables.job(tables.end, rows, column, first, there, whole)
+            for m in (m for n in run for m in mine[n]):
+                begin = tables.end + panel.at[m.terms[0][1]] - first
+                tables.goal(m.name, m.first * m.units, begin, rows, m.units, whole)
+            for name, offset in of_one:
+                tables.goal(name, offset, tables.end + panel.end - first, rows, 1, whole)
+            tables.end += rows * whole
+    tables.jobs.sort(key=lambda job: job[0][JOB.index("column")])
+    count = len(tables.jobs)
+    for column, mine_too in vectors.items():
+        tables.job(tables.end, 1, column, 0, units, padded)
+        for name, offset in mine_too:  # both biases may be the same sum
+            tables.goal(name, offset, tables.end, 1, units, padded)
+        tables.end += padded
+    table, begun, of_jobs = array("q"), set[object](), list[tuple[int, int, int]]()
+    for numbers, goal in tables.jobs:
+        table.extend((*numbers, (numbers[0], goal) not in begun, 0))
+        begun.add((numbers[0], goal))
+        if goal is not None:
+            of_jobs.append((len(table) - 1, tables.parameters.index(goal[0]), goal[1]))
+    operands = array("q")
+    for n in panel.order:
+        begin = panel.at[n]
+        operands.extend((n, *used[n], begin, panel.up(begin + used[n][1]) - begin))
+    if summed:
+        operands.extend((-1, 1, 1, panel.end, 1))
+    size = tables.end + lanes  # whole vectors are read of the last row
+    return Sums(operands, table, of_jobs, tables.goals, tables.places, count, size, panel.width)
 
 
-def _matrices(
-    plan: Plan, x_stride: int, sizes: tuple[int, int, int], padded: tuple[int, int, int]
-) -> Iterator[_Matrix]:
+def _matrices(plan: Plan, sizes: tuple[int, int, int]) -> Iterator[_Matrix]:
     step, (width, units, projected) = plan.step, sizes
     operands = lists(plan)
-    size = {"H": (units, padded[1]), "P": (projected, padded[2])}
+    size = {"H": units, "P": projected}
     for gate, z in plan.z_x.items():
-        first = step.x_gates.index(gate) * units
-        yield _Matrix("weight_ih", first, units, width, padded[0], [(z, 0, x_stride)])
+        yield _Matrix("weight_ih", step.x_gates.index(gate) * units, units, width, [(z, 0)])
     for factor in plan.factors:
-        terms = [(z, operands.index(o), 1) for name, z, o in plan.z_product if name == factor]
+        terms = [(z, operands.index(o)) for name, z, o in plan.z_product if name == factor]
         if factor in step.matrices:
             rows, columns = step.matrices[factor]
-            yield _Matrix(f"weight_{factor}", 0, size[rows][0], *size[columns], terms)
+            yield _Matrix(f"weight_{factor}", 0, size[rows], size[columns], terms)
         else:
             first = step.u_gates.index(factor) * units
-            yield _Matrix("weight_hh", first, units, *size[step.output_space], terms)
+            yield _Matrix("weight_hh", first, units, size[step.output_space], terms)
 
 
 def _vectors(plan: Plan, units: int) -> Iterator[tuple[str, int, int]]:
