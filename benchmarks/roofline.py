@@ -7,6 +7,7 @@ measured peak, and of reading its weights as often as no program avoids.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import threading
 import time
 from array import array
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from elman.bench.task import MODES, Task
-from elman.compiler.ir import Function, Module
+from elman.compiler.ir import Function, Int, Module
 from elman.compiler.jit import Code, object_code
 from elman.compiler.vector import Vector
 from elman.paths import current_isa
@@ -74,30 +75,20 @@ class _Loop:
         data = f.load("ptr", f.params[0], 2)
         with f.loop(0, repeats):
             factor = v.load(data)
-            head, body, leave = f.name("head"), f.name("body"), f.name("leave")
-            i, following = "%" + f.name("i"), "%" + f.name("next")
-            sums = [("%" + f.name("s"), "%" + f.name("t")) for _ in range(CHAINS)]
-            before = f.block
-            f.do(f"br label %{head}")
-            f.label(head)
-            f.do(f"{i} = phi i64 [ 0, %{before} ], [ {following}, %{body} ]")
-            for now, after in sums:
-                f.do(f"{now} = phi {v.type} [ zeroinitializer, %{before} ], [ {after}, %{body} ]")
-            f.do(f"br i1 {f.compare('slt', i, rounds)}, label %{body}, label %{leave}")
-            f.label(body)
-            for c, (now, after) in enumerate(sums):
+
+            def turn(i: Int, sums: list[str], factor: str = factor) -> list[str]:
                 if multiply:
-                    value = v.fma(factor, factor, now)
-                else:
-                    place = f.add(f.mul(i, CHAINS * v.lanes), c * v.lanes)
-                    value = v.add(now, v.load(f.gep("float", data, place)))
-                f.do(f"{after} = bitcast {v.type} {value} to {v.type}")
-            f.do(f"{following} = add i64 {i}, 1")
-            f.do(f"br label %{head}")
-            f.label(leave)
-            for now, _ in sums:  # so that LLVM keeps them
+                    return [v.fma(factor, factor, now) for now in sums]
+                places = [f.add(f.mul(i, CHAINS * v.lanes), c * v.lanes) for c in range(CHAINS)]
+                read = [v.load(f.gep("float", data, place)) for place in places]
+                return [v.add(now, value) for now, value in zip(sums, read, strict=True)]
+
+            zeros = [v.number(0.0)] * CHAINS
+            sums = f.carry((0, rounds), [v.type] * CHAINS, zeros, turn)
+            for now in sums:  # so that LLVM keeps them
                 v.store(now, data)
         self._code = Code(object_code(module, isa), "measured")
+        self._call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self._code.address)
 
     def rate(self, size: int, threads: int) -> float:
         """Bytes a second that so many threads handle, each with a buffer of this size."""
@@ -111,9 +102,7 @@ class _Loop:
             repeats = max(2 * repeats, int(1.2 * repeats * SECONDS / seconds))
 
     def _seconds(self, arguments: list[Any]) -> float:
-        calls = [
-            threading.Thread(target=self._code.call, args=[a.buffer_info()[0]]) for a in arguments
-        ]
+        calls = [threading.Thread(target=self._call, args=[a.buffer_info()[0]]) for a in arguments]
         began = time.perf_counter()
         for call in calls:
             call.start()
