@@ -15,6 +15,7 @@ from hypothesis import event, given, settings
 import elman
 from elman.batch import Given
 from elman.function import recur
+from elman.nn import layer as layers
 from elman.nn import stack
 from tests.fuzz.play import check
 from tests.fuzz.scenario import Scenario, scenarios
@@ -89,6 +90,7 @@ def test_what_is_wrong_is_seen(wrong: Callable[..., Any], monkeypatch: pytest.Mo
     def run(bound: Any, rows: Any, tensors: Any) -> Any:
         return layer(bound.step, rows, tensors)[0]
 
-    monkeypatch.setattr(stack, "function", SimpleNamespace(layer=layer, run=run))
+    for place in (layers, stack):
+        monkeypatch.setattr(place, "function", SimpleNamespace(layer=layer, run=run))
     with pytest.raises(AssertionError):
         check(scenario)
