@@ -30,9 +30,10 @@ class Stream:
     """Runs a module over streams that never end, one step or one chunk of steps at a time.
 
     What each call of the module does anew is done once: weights are copied and packed, states lie
-    where the kernel reads and writes them, the output has its place. A step is one native call a
-    layer, without PyTorch's operators, without allocation, and without Python's global lock. The
-    results have the bits of one call of the module over the whole sequence.
+    where the kernel reads and writes them, the output has its place. A step is one native call (one
+    a layer if the module adds residuals), without PyTorch's operators, without allocation, and
+    without Python's global lock. The results have the bits of one call of the module over the whole
+    sequence.
 
     Args:
         module: a layer or cell of elman in one direction (``elman.accelerate`` makes torch.nn's
