@@ -187,15 +187,17 @@ class Bound:
         back: _Back | None = self._backs.find(kind)
         if back is None or not back.alike.to([*tensors, *arrived, output, *kept]) or onlooker():
             kept = [t.contiguous() for t in kept]
-            self._check_kept(kept)
             arrived = [None if g is None else g.resolve_neg() for g in arrived]
             if any(g is not None for g in arrived) and not readable(arrived):
                 return None
             now = of_tensors(tensors)
             if now != self._signature:
+                if kernel_isa(tensors) is None:
+                    return None
                 signature = (*self._form, *_of_rows(rows), *now)
                 bound: Bound = CALLS.get(signature) or _bind(signature, rows, tensors)
                 return bound.gradients(rows, tensors, output, kept, arrived, needed)
+            self._check_saved(rows, output, kept, arrived)
             back = self._backs.keep(kind, self._back(kind, rows, tensors, output, kept, arrived))
         made = back.forms.new()
         goals = made[: len(tensors)]
@@ -247,14 +249,28 @@ class Bound:
             first = first.contiguous()
         return output.contiguous(), first
 
-    def _check_kept(self, kept: Sequence[Tensor]) -> None:
-        """RuntimeError if what was kept is not what the backward pass would read."""
-        for have, want in zip(kept, self.kept, strict=True) if not self._spans else ():
-            if (have.shape, have.dtype, have.is_cpu) != (want.shape, want.dtype, True):
+    def _check_saved(
+        self,
+        rows: Rows,
+        output: Tensor | None,
+        kept: Sequence[Tensor],
+        arrived: Sequence[Tensor | None],
+    ) -> None:
+        """RuntimeError if what the backward pass would read is not of the forward pass."""
+        expected = self.kept
+        if self._spans:
+            count = len(rows.spans())
+            states = [form_of((count, *f.shape[1:]), f.dtype) for f in self.results[1:]]
+            expected = self.kept[: self.layers - 1] + states * (self.layers * self.count)
+        found = [output, *arrived, *kept]
+        for have, want in zip(found, [self._output, *self.results, *expected], strict=True):
+            if have is None:
+                continue
+            if (tuple(have.shape), have.dtype, have.is_cpu) != (want.shape, want.dtype, True):
                 raise RuntimeError(
-                    f"expected the forward pass to have kept {want.dtype} of shape {want.shape} on "
-                    f"the CPU, got {have.dtype} of shape {tuple(have.shape)} on {have.device}: a "
-                    "hook of saved tensors has changed it"
+                    f"expected {want.dtype} of shape {want.shape} from the forward pass, got "
+                    f"{have.dtype} of shape {tuple(have.shape)} on {have.device}: a hook of saved "
+                    "tensors has changed it, or a weight's size"
                 )
 
     def _run_spans(

@@ -119,12 +119,30 @@ def test_it_may_change_when_it_was_saved_in_ways_of_the_callers(context: Any) ->
         assert_same_bits(one, expected)
 
 
-@pytest.mark.parametrize("change", [Tensor.double, lambda t: t[:-1]], ids=["dtype", "size"])
-def test_what_a_hook_has_changed_is_refused(change: Any) -> None:
-    module = elman.LSTM(3, 5, num_layers=2, bias=False)
-    with saved_tensors_hooks(lambda t: t, lambda t: change(t) if t.dim() == 1 else t):
-        output, _ = module(torch.randn(4, 2, 3))
-        with pytest.raises(RuntimeError, match="a hook of saved tensors has changed it"):
+def one_dimension(saved: Tensor) -> bool:
+    return saved.dim() == 1
+
+
+@pytest.mark.parametrize("change", [Tensor.half, lambda t: t[:1].clone()], ids=["dtype", "size"])
+@pytest.mark.parametrize(
+    ("T", "options", "which"),
+    [
+        (10, {"bias": False}, one_dimension),
+        (400, {}, lambda t: t.shape == (400, 3, 32)),
+        (2000, {"recompute": True}, lambda t: t.dim() == 3 and t.shape[-1] == 32),
+        (10, {}, lambda t: t.shape == (96, 32)),
+        (10, {}, lambda t: t.dim() > 1),
+    ],
+    ids=["what is kept", "a large output", "states between spans", "a weight", "much"],
+)
+def test_what_a_hook_has_changed_is_refused(
+    T: int, options: dict[str, Any], which: Callable[[Tensor], bool], change: Any
+) -> None:
+    module = elman.Recurrent(elman.cells.GRU, 4, 32, num_layers=2, **options)
+    x = torch.randn(T, 3, 4, requires_grad=True)
+    with saved_tensors_hooks(lambda t: t, lambda t: change(t.detach()) if which(t) else t):
+        output, _ = module(x)
+        with pytest.raises(RuntimeError, match="expected"):
             output.sum().backward()
 
 

@@ -174,3 +174,32 @@ def test_stacks_bind_layers_anew_where_what_is_between_them_changes_its_form():
     expected = net.eval()(x)[0]
     net.train()(x)[0].sum().backward()
     assert torch.equal(net.eval()(x)[0], expected)
+
+
+def test_what_adds_residuals_is_no_call_of_what_does_not():
+    x, options = torch.randn(5, 3, 4), {"num_layers": 2}
+    elman.Recurrent(elman.cells.GRU, 4, 4, **options)(x)
+    module = elman.Recurrent(elman.cells.GRU, 4, 4, residual=True, **options)
+    found = module(x)[0]
+    with elman.set_path("reference"):
+        torch.testing.assert_close(found, module(x)[0])
+
+
+@pytest.mark.parametrize("sizes", [[5], [5, 5], [3, 5]])
+def test_states_of_layers_of_different_sizes_come_in_lists_again(sizes):
+    module, x = elman.Recurrent(elman.cells.GRU, 4, sizes), torch.randn(5, 3, 4)
+    first, *others = (module(x, [torch.ones(1, 3, size) for size in sizes]) for _ in range(3))
+    for again in others:
+        torch.testing.assert_close(again, first)
+
+
+@each(KINDS)
+def test_what_autocast_has_converted_is_converted_again(kind):
+    module, x = kind.make(elman), kind.input()
+    narrow = x.to(torch.bfloat16)
+    expected = module(narrow.to(x.dtype))
+    for _ in range(2):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            torch.testing.assert_close(module(narrow), expected)
+    with pytest.raises((ValueError, RuntimeError), match="dtype"):
+        module(narrow)

@@ -53,7 +53,8 @@ class Calls:
         self._parallel = any(run.threads > 1 for run in runs)
         self._work = sum(run.work for run in runs)
         numbers = sum(FIRST + len(run.numbers) + _LAST for run in runs)
-        own = array("q", [id(_data_ptr), id(check_memory), len(runs), numbers])
+        self._functions = Tensor.data_ptr, check_memory  # native code has their addresses
+        own = array("q", [*map(id, self._functions), len(runs), numbers])
         for run, places in passes:
             late, count = 8 * run.at["late"], len(run.numbers)
             own.extend((run.code.address, run.address, run.scratch, run.threads, late, count))
@@ -89,7 +90,7 @@ def check_memory(tensor: Tensor) -> None:
         )
 
 
-_data_ptr = Tensor.data_ptr  # one object, whose address functions own
+_NEW = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
 
 
 class _Definition(ctypes.Structure):
@@ -119,9 +120,7 @@ def _function(own: array[int]) -> Callable[[list[Tensor | None], int, int], bool
     """A function ``run(tensors, scratch, parallel)`` that owns these numbers: runs the passes, and
     says whether a thread came late. ``parallel`` lends threads; 0 if there is the caller's only."""
     definition, _ = _definition()
-    new = ctypes.pythonapi.PyCFunction_NewEx
-    new.argtypes = ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p
-    new.restype = ctypes.py_object
+    new = _NEW(("PyCFunction_NewEx", ctypes.pythonapi))
     made: Callable[[list[Tensor | None], int, int], bool] = new(
         ctypes.addressof(definition), own.tobytes(), None
     )

@@ -82,7 +82,10 @@ def find(
 
 
 def keep(key: Key | None, call: Any, bounds: Bounds, plain: bool = False) -> None:
-    """Remembers a call that has passed the checks, if all its layers run on kernels."""
-    if key is not None and bounds.complete():
+    """Remembers a call that has passed the checks, if all its layers run on kernels, and on its
+    tensors themselves: under autocast some are converted first."""
+    if key is None or not bounds.complete():
+        return
+    if len({t.dtype for t in key.tensors if t is not None}) == 1:
         known = remember(key.signature, Known(call, bounds, plain))
         remember(key.short, _Last(Alike(key.tensors), known))

@@ -162,9 +162,11 @@ class Recurrent(OfCell):
         merge = self._merge if self.bidirectional and MERGES[self.merge] else None
         dropout = self.dropout if self.training else 0.0
         found, key = None, None
-        if lengths is None and inputs is None and not (hx is None and self.learn_initial):
+        several = isinstance(hx, (tuple, list)) and not isinstance(self.hidden_size, int)
+        learned = hx is None and self.learn_initial
+        if lengths is None and inputs is None and not learned and not several:
             module = (step, self.input_size, self.hidden_size, self.proj_size, L, D)
-            options = (self.batch_first, self.recompute, merge is None)
+            options = (self.batch_first, self.recompute, self.residual, merge is None)
             found, key, tensors = known.find(module + options, input, hx, every)
             if found is not None and found.plain and not dropout and found.bounds.whole is not None:
                 output, *final = function.run(found.bounds.whole, found.call.rows, tensors)

@@ -114,6 +114,7 @@ class Stream:
             or input.shape != self._expected
             or input.dtype is not self._dtype
             or not input.is_cpu
+            or input.is_neg()
         ):
             self._check(input, self._expected)
         further = self._further(inputs, 1) if inputs is not None or self._step.inputs else ()
