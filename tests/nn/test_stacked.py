@@ -1,10 +1,13 @@
 """Layers of a stack run as one: the bits are those of layers of one's own on one another."""
 
+import ctypes
+
 import pytest
 import torch
 
 import elman
 from elman import execution, passes
+from elman.compiler import calls
 from elman.compiler.kernel import CALLS
 from elman.runtime import threads as runtime
 
@@ -127,6 +130,30 @@ def test_layers_of_one_row_run_at_the_same_time(kind, options, layers, two, seve
             assert torch.equal(a, b)
         assert all(torch.equal(a, b) for a, b in zip(gradients(found, wanted), goals, strict=True))
     assert made == [layers * (2 if two else 1)] * 2  # forward and back, once and for all
+
+
+def test_after_a_layer_whose_threads_came_late_the_others_do_without(monkeypatch):
+    """The runtime is replaced by one whose other threads begin when the caller has finished."""
+    module, x, states = problem(elman.LSTM, {}, 13)
+    expected, regions = whole(module, x, states), []
+
+    def run(function, data, count, flags):
+        regions.append(count)
+        for _ in range(count):
+            function(data)
+
+    worker = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+    region = ctypes.CFUNCTYPE(None, worker, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)(run)
+    address = ctypes.cast(region, ctypes.c_void_p).value
+    monkeypatch.setattr(calls, "parallel_address", lambda: address)
+    monkeypatch.setattr(calls, "alone", lambda work: False)
+    monkeypatch.setattr(passes, "thread_count", lambda work, parts: 2)
+    CALLS.clear()
+    found = whole(module, x, states)
+    assert regions == [2]
+    for a, b in zip([found[0], *found[1]], [expected[0], *expected[1]], strict=True):
+        assert torch.equal(a, b)
+    CALLS.clear()
 
 
 @pytest.mark.parametrize("frozen", [(0,), (2,), (0, 1), (1, 2)])

@@ -196,6 +196,9 @@ def _emit() -> Module:
         return "0"
 
     def run(mine: str, given: str, before: str) -> str:
+        last = f.gep("i64", f.gep("i64", given, FIRST), f.load("i64", mine, _EACH.index("count")))
+        with f.when(f.compare("ne", before, 0)):  # who was late in one pass would be in the next
+            f.store("i64", 1, last)
         f.do(f"call void {f.load('ptr', mine, _EACH.index('code'))}(ptr {given})")
         table = f.load("ptr", given, SCRATCH)  # where the pass has left it
         late = f.gep("i8", table, f.load("i64", mine, _EACH.index("late")))
