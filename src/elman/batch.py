@@ -138,6 +138,11 @@ class Given(NamedTuple):
         return Given(flat[0], flat[1:states], flat[states:first], weights)
 
 
+def part_of(state: Any, layer: int, D: int) -> Any:
+    """A layer's part of a state ``(layers * D, B, H)``, which may be None."""
+    return None if state is None else state[layer * D : (layer + 1) * D]
+
+
 def by_layer(step: Step, tensors: Sequence[Any], layers: int) -> list[list[Any]]:
     """The tensors of each layer of a stack in the order of ``Given``.
 
@@ -151,7 +156,7 @@ def by_layer(step: Step, tensors: Sequence[Any], layers: int) -> list[list[Any]]
     return [
         [
             None if layer else tensors[0],
-            *(None if t is None else t[layer * D : (layer + 1) * D] for t in tensors[1:first]),
+            *(part_of(t, layer, D) for t in tensors[1:first]),
             *tensors[first + layer * own : first + (layer + 1) * own],
         ]
         for layer in range(layers)

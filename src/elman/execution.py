@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from . import recompute
-from .batch import Given, Rows, by_layer
+from .batch import Given, Rows, by_layer, part_of
 from .cell import Step
 from .compiler.calls import Calls
 from .compiler.isa import ISA
@@ -319,8 +319,7 @@ class Bound:
 
     def _by_layer(self, states: Sequence[Any]) -> list[list[Any]]:
         """Those of each layer."""
-        parts = [slice(i * self.count, (i + 1) * self.count) for i in range(self.layers)]
-        return [[None if s is None else s[part] for s in states] for part in parts]
+        return [[part_of(s, i, self.count) for s in states] for i in range(self.layers)]
 
 
 def _check_shapes(step: Step, rows: Rows, tensors: Sequence[Tensor | None], layers: int) -> None:

@@ -77,10 +77,11 @@ class Passes:
             mine = kept[layer * self._count :][: self._count]
             parts = [[x, *self._tensors(layer)], [output, *finals], mine]
             given, results, saved = ([every[i] for i in part] for part in parts)
-            few, places = self._few(layer, mode, threads), [*chain(*parts), *range(tables, end)]
+            own = self._threads_of(layer, mode, threads)
+            places = [*chain(*parts), *range(tables, end)]
             runs = [
                 self._kernel.forward(
-                    *(way, size, given, results, saved, mode == TRAIN, few),
+                    *(way, size, given, results, saved, mode == TRAIN, own),
                     *(d, self._count, layer),
                 )
                 for d, way in ways
@@ -127,11 +128,11 @@ class Passes:
                 ends[layer * self._count :][: self._count],
             ]
             given, above, wanted, output_before, saved = ([every[i] for i in p] for p in parts)
-            few = self._few(layer, BACKWARD, threads)
+            own = self._threads_of(layer, BACKWARD, threads)
             places = [*chain(*parts[:-1]), none, *parts[-1], *range(tables, end)]
             runs = [
                 self._kernel.backward(
-                    *(way, size, given, above, wanted, output_before, saved, few),
+                    *(way, size, given, above, wanted, output_before, saved, own),
                     *(d, self._count, layer),
                     add=d > 0,
                 )
@@ -150,7 +151,7 @@ class Passes:
         own = 1 + self._states + layer * self._own
         return [*range(1, 1 + self._states), *range(own, own + self._own)]
 
-    def _few(self, layer: int, mode: str, threads: int) -> int:
+    def _threads_of(self, layer: int, mode: str, threads: int) -> int:
         """How many threads each pass of a layer gets."""
         work = self._work[layer] * (2 if mode == BACKWARD else 1)
         return 1 if self._wave else min(threads, thread_count(work, self._parts[mode]))

@@ -76,3 +76,7 @@ def test_it_keeps_no_references(call):
             calls.run(broken)
     after = [sys.getrefcount(t) for t in (*tensors, True, False, calls)]
     assert all(abs(a - b) < 50 for a, b in zip(after, before, strict=True))
+    blocks = sys.getallocatedblocks()
+    for _ in range(1000):
+        calls.run(tensors)
+    assert sys.getallocatedblocks() - blocks < 100  # the addresses are numbers of Python, too

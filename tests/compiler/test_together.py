@@ -3,7 +3,6 @@ the two directions of a layer, on any number of threads."""
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import itertools
 import threading
@@ -23,6 +22,7 @@ from elman.compiler.together import Task
 from elman.runtime import threads
 from tests.cells import EVERY_STEP
 from tests.compiler.objects import undefined
+from tests.late import come_late
 
 needs_threads = pytest.mark.skipif(
     not threads.parallel_address(),
@@ -248,40 +248,25 @@ def test_passes_on_a_busy_machine_have_the_bits_of_one_after_another(cell, layer
 
 
 @pytest.fixture
-def regions(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, bool]]]:
-    """The runtime is replaced by one whose other threads begin when the caller has finished: of
-    each region how many threads it has, and whether some were late."""
-    found: list[tuple[int, bool]] = []
-
-    def run(function: Any, data: int, count: int, flags: int) -> None:
-        found.append((count, False))
-        for _ in range(count):
-            function(data)
-
-    def came(late: bool, work: float) -> None:
-        found[-1] = found[-1][0], late
-
-    worker = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-    region = ctypes.CFUNCTYPE(None, worker, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)(run)
-    address = ctypes.cast(region, ctypes.c_void_p).value
-    monkeypatch.setattr(calls, "parallel_address", lambda: address)
-    monkeypatch.setattr(calls, "came", came)
-    yield found
-    del region
+def regions(monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], list[bool]]:
+    """Of each region how many threads it has, which come too late, and whether it says so."""
+    late: list[bool] = []
+    monkeypatch.setattr(calls, "came", lambda was_late, work: late.append(was_late))
+    return come_late(monkeypatch), late
 
 
 @of_some_cells
 @pytest.mark.parametrize("team", [2, 4])
 def test_the_caller_does_what_threads_come_too_late_for(cell, layers, D, team, regions):
     check(Layers(cell, layers, D, 40, 18, 18), team)
-    assert set(regions) == {(min(team, layers * D), True)}
+    assert set(zip(*regions, strict=True)) == {(min(team, layers * D), True)}
 
 
 @of_some_cells
 def test_the_caller_does_without_threads_that_came_late(cell, layers, D, regions, monkeypatch):
     monkeypatch.setattr(calls, "alone", lambda work: True)
     check(Layers(cell, layers, D, 40, 18, 18), 2)
-    assert not regions
+    assert regions == ([], [])
 
 
 @needs_threads

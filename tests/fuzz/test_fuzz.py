@@ -15,8 +15,7 @@ from hypothesis import event, given, settings
 import elman
 from elman.batch import Given
 from elman.function import recur
-from elman.nn import layer as layers
-from elman.nn import stack
+from elman.nn import known, stack
 from tests.fuzz.play import check
 from tests.fuzz.scenario import Scenario, scenarios
 
@@ -90,7 +89,7 @@ def test_what_is_wrong_is_seen(wrong: Callable[..., Any], monkeypatch: pytest.Mo
     def run(bound: Any, rows: Any, tensors: Any) -> Any:
         return layer(bound.step, rows, tensors)[0]
 
-    for place in (layers, stack):
+    for place in (known, stack):
         monkeypatch.setattr(place, "function", SimpleNamespace(layer=layer, run=run))
     with pytest.raises(AssertionError):
         check(scenario)

@@ -1,7 +1,5 @@
 """Layers of a stack run as one: the bits are those of layers of one's own on one another."""
 
-import ctypes
-
 import pytest
 import torch
 
@@ -10,6 +8,7 @@ from elman import execution, passes
 from elman.compiler import calls
 from elman.compiler.kernel import CALLS
 from elman.runtime import threads as runtime
+from tests.late import come_late
 
 KINDS = [
     (elman.RNN, {"nonlinearity": "relu"}),
@@ -133,19 +132,8 @@ def test_layers_of_one_row_run_at_the_same_time(kind, options, layers, two, seve
 
 
 def test_after_a_layer_whose_threads_came_late_the_others_do_without(monkeypatch):
-    """The runtime is replaced by one whose other threads begin when the caller has finished."""
     module, x, states = problem(elman.LSTM, {}, 13)
-    expected, regions = whole(module, x, states), []
-
-    def run(function, data, count, flags):
-        regions.append(count)
-        for _ in range(count):
-            function(data)
-
-    worker = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-    region = ctypes.CFUNCTYPE(None, worker, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)(run)
-    address = ctypes.cast(region, ctypes.c_void_p).value
-    monkeypatch.setattr(calls, "parallel_address", lambda: address)
+    expected, regions = whole(module, x, states), come_late(monkeypatch)
     monkeypatch.setattr(calls, "alone", lambda work: False)
     monkeypatch.setattr(passes, "thread_count", lambda work, parts: 2)
     CALLS.clear()

@@ -174,10 +174,10 @@ def _emit() -> Module:
         return f.carry((0, passes), ["ptr", "ptr", "i64"], begun, turn_in)[-1]
 
     def gather(mine: str, given: str, _: str) -> str:
-        _, table, own, threads, _, count = (f.load("i64", mine, i) for i in range(len(_EACH)))
+        _, table, kept, threads, _, count = (f.load("i64", mine, i) for i in range(len(_EACH)))
         f.store("i64", table, given)
-        own = f.select(f.compare("eq", own, 0), place, own)
-        f.store("i64", own, f.gep("i64", given, SCRATCH))
+        memory = f.select(f.compare("eq", kept, 0), place, kept)
+        f.store("i64", memory, f.gep("i64", given, SCRATCH))
         behind = f.gep("i64", given, FIRST)
         with f.loop(0, count) as i:
             index = f.load("i64", f.gep("i64", mine, len(_EACH)), i)

@@ -145,12 +145,8 @@ class Frame(Routine):
 def define_sum(module: Module, target: Target) -> None:
     """``sum_row``: the sum over so many numbers that lie side by side."""
     f = Function(module, "sum_row", [("ptr", "to"), ("ptr", "from"), ("i64", "count")])
-    v, dtype, lanes = (
-        Vector(f, target.isa, target.dtype),
-        target.dtype,
-        target.isa.lanes(target.dtype),
-    )
-    total = f.alloca(lanes, dtype)
+    dtype, lanes = target.dtype, target.isa.lanes(target.dtype)
+    v, total = Vector(f, target.isa, dtype), f.alloca(lanes, dtype)
     v.store(v.number(0.0), total)
     whole = f.op(f"and i64 %count, {-lanes}")
     with f.loop(0, whole, lanes) as i:

@@ -102,8 +102,9 @@ class Prepared:
         for number, n in enumerate(self.numbers, FIRST):
             if n not in free:
                 held[number] = cast(Tensor, tensors[n]).data_ptr()
-        count = 2 * len(pairs[::2]) - (4 if self.threads > 1 else 0)
-        for slot, number in zip(pairs[:count:2], pairs[1:count:2], strict=True):
+        if self.threads > 1:
+            pairs = pairs[:-4]  # what lends threads is a call's in any case
+        for slot, number in zip(pairs[::2], pairs[1::2], strict=True):
             if number in held:
                 table[slot] += held[number]
             else:
@@ -115,10 +116,8 @@ class Prepared:
     def point(self, slot: str, strides: tuple[int, ...]) -> None:
         """The next call brings a tensor from outside the layer there, with these strides of time,
         rows (left out if there is one row) and units."""
-        at = 2 + self.at[slot]
-        self._table[at + 1], self._table[at + 2], self._table[at + 3] = (
-            *(strides[0], strides[-2], strides[-1]),
-        )
+        at = 3 + self.at[slot]
+        self._table[at : at + 3] = array("q", (strides[0], strides[-2], strides[-1]))
 
     def has_packed(self) -> None:
         """The weights are in its own scratch memory."""

@@ -99,6 +99,16 @@ class _Panel:
         """Of a row, in elements; the last vector is no list's."""
         return odd(self.end + 1 + self.lanes, self.lanes)
 
+    def operands(self, ones: bool) -> array[int]:
+        """What lies side by side in it; also ones behind the lists."""
+        found = array("q")
+        for n in self.order:
+            (stride, units), at = self.lists[n], self.at[n]
+            found.extend((n, stride, units, at, self.up(at + units) - at))
+        if ones:
+            found.extend((-1, 1, 1, self.end, 1))
+        return found
+
 
 class _Tables:
     """The tables under construction."""
@@ -115,6 +125,17 @@ class _Tables:
     def goal(self, name: str, offset: int, *numbers: int) -> None:
         self.places.append((len(self.goals), self.parameters.index(name), offset))
         self.goals.extend((0, *numbers))
+
+    def of_jobs(self) -> tuple[array[int], list[tuple[int, int, int]]]:
+        """The table of the jobs, each told whether it is the first of its sum, and the places of
+        the gradients that are sums themselves."""
+        table, begun, places = array("q"), set[object](), list[tuple[int, int, int]]()
+        for numbers, goal in self.jobs:
+            table.extend((*numbers, (numbers[0], goal) not in begun, 0))
+            begun.add((numbers[0], goal))
+            if goal is not None:
+                places.append((len(table) - 1, self.parameters.index(goal[0]), goal[1]))
+        return table, places
 
 
 def sums_of_weights(
@@ -169,25 +190,14 @@ def sums_of_weights(
             tables.end += rows * whole
     tables.jobs.sort(key=lambda job: job[0][JOB.index("column")])
     count = len(tables.jobs)
-    for column, mine_too in vectors.items():
+    for column, named in vectors.items():
         tables.job(tables.end, 1, column, 0, units, padded)
-        for name, offset in mine_too:  # both biases may be the same sum
+        for name, offset in named:  # both biases may be the same sum
             tables.goal(name, offset, tables.end, 1, units, padded)
         tables.end += padded
-    table, begun, of_jobs = array("q"), set[object](), list[tuple[int, int, int]]()
-    for numbers, goal in tables.jobs:
-        table.extend((*numbers, (numbers[0], goal) not in begun, 0))
-        begun.add((numbers[0], goal))
-        if goal is not None:
-            of_jobs.append((len(table) - 1, tables.parameters.index(goal[0]), goal[1]))
-    operands = array("q")
-    for n in panel.order:
-        begin = panel.at[n]
-        operands.extend((n, *used[n], begin, panel.up(begin + used[n][1]) - begin))
-    if summed:
-        operands.extend((-1, 1, 1, panel.end, 1))
     size = tables.end + lanes  # whole vectors are read of the last row
-    return Sums(operands, table, of_jobs, tables.goals, tables.places, count, size, panel.width)
+    goals = tables.goals, tables.places
+    return Sums(panel.operands(summed), *tables.of_jobs(), *goals, count, size, panel.width)
 
 
 def _matrices(plan: Plan, sizes: tuple[int, int, int]) -> Iterator[_Matrix]:

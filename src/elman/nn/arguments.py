@@ -169,6 +169,11 @@ def states_of(hx: Any, count: int) -> Sequence[Tensor | None]:
     return [None] * count if hx is None else [hx] if isinstance(hx, Tensor) else hx
 
 
+def hx_of(states: Sequence[Any]) -> Any:
+    """States in the form of ``hx``: one itself, or a tuple of several."""
+    return tuple(states) if len(states) > 1 else states[0]
+
+
 def states(owner: str, hx: Any, count: int) -> Sequence[tuple[str, Any]]:
     """The initial states as ``hx`` holds them, with their names: itself, or a tuple of several.
 

@@ -15,10 +15,12 @@ from typing import Any, NamedTuple
 
 import torch
 
+from .. import function
 from ..compiler.kernel import CALLS
 from ..execution import of_tensors, remember
 from ..paths import ready_isa
 from ..runtime.tensors import Alike
+from .arguments import hx_of
 from .stack import Bounds
 
 
@@ -28,6 +30,15 @@ class Known(NamedTuple):
     call: Any  # their normal form
     bounds: Bounds
     plain: bool  # the tensors of a call are those that its layers take, and return
+
+    def run(self, tensors: list[Any], dropout: float) -> tuple[Any, Any] | None:
+        """The results for the tensors that :func:`find` gave, where no more is to be done than to
+        run all layers as one."""
+        whole = self.bounds.whole
+        if not self.plain or dropout or whole is None:
+            return None
+        output, *final = function.run(whole, self.call.rows, tensors)
+        return output, hx_of(final)
 
 
 class Key(NamedTuple):

@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn.modules.rnn import RNNBase
 from torch.nn.utils.rnn import PackedSequence
 
-from .. import function
 from ..cell import Step
 from . import arguments, known, stack
 
@@ -34,9 +33,8 @@ class Layer(RNNBase):
         module = step, *sizes, two, self.batch_first
         found, key, tensors = known.find(module, input, hx, every)
         dropout = self.dropout if self.training else 0.0
-        if found is not None and found.plain and not dropout and found.bounds.whole is not None:
-            output, *final = function.run(found.bounds.whole, found.call.rows, tensors)
-            return output, tuple(final) if len(final) > 1 else final[0]
+        if found is not None and (results := found.run(tensors, dropout)) is not None:
+            return results
         if found is None:
             call, x, initial = self._read(step, input, hx, held)
             bounds = stack.Bounds(self.num_layers)
@@ -49,7 +47,7 @@ class Layer(RNNBase):
         if found is None:
             known.keep(key, call, bounds, call.plain)
         x, finals = call.restore(x, finals)
-        return x, tuple(finals) if len(finals) > 1 else finals[0]
+        return x, arguments.hx_of(finals)
 
     def _held(self, step: Step) -> list[list[Any]]:
         """The weights that the module holds now, whatever put them there: for each layer and

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import function
 from ..cell import Cell, Step
 from . import arguments, known, stack
 from .arguments import of_state
@@ -168,9 +167,8 @@ class Recurrent(OfCell):
             module = (step, self.input_size, self.hidden_size, self.proj_size, L, D)
             options = (self.batch_first, self.recompute, self.residual, merge is None)
             found, key, tensors = known.find(module + options, input, hx, every)
-            if found is not None and found.plain and not dropout and found.bounds.whole is not None:
-                output, *final = function.run(found.bounds.whole, found.call.rows, tensors)
-                return output, tuple(final) if len(final) > 1 else final[0]
+            if found is not None and (results := found.run(tensors, dropout)) is not None:
+                return results
         some, further = None, []
         if found is None:
             call, x, initial, first = self._read(step, input, hx, held)
@@ -206,7 +204,7 @@ class Recurrent(OfCell):
         else:
             pairs = zip(finals, initial, strict=True)
             x, finals = some.restore(x), [of_state(some.restore_state, *pair) for pair in pairs]
-        return x, tuple(finals) if len(finals) > 1 else finals[0]
+        return x, arguments.hx_of(finals)
 
     def _read(
         self, step: Step, input: Any, hx: Any, held: Sequence[Sequence[Any]]

@@ -80,7 +80,7 @@ def run_step(
     if found is None:
         known.keep(key, None, bounds)
     results = [s[0] if batched else s[0, 0] for s in new]
-    return tuple(results) if len(results) > 1 else results[0]
+    return arguments.hx_of(results)
 
 
 def read_states(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import function
-from ..batch import Rows
+from ..batch import Rows, part_of
 from ..cell import Step
 from ..execution import Bound
 
@@ -56,15 +56,13 @@ def run(
         tensors = [x, *initial]
         for i, mine in enumerate(weights):
             tensors += [*inputs[i], *mine] if inputs else mine
+        if bounds.whole is None and layers > 1:
+            bounds.whole = function.stacked(step, rows, tensors, layers, recompute)
         results: Sequence[Tensor] | None = None
         if bounds.whole is not None:
             results = function.run(bounds.whole, rows, tensors)
         elif layers == 1:
             results, bounds.whole = function.layer(step, rows, tensors, recompute)
-        else:
-            bounds.whole = function.stacked(step, rows, tensors, layers, recompute)
-            if bounds.whole is not None:
-                results = function.run(bounds.whole, rows, tensors)
         if results is not None:
             x, *final = results
             return x if merge is None else merge(x), final
@@ -73,8 +71,7 @@ def run(
         below = x
         if layer and dropout:
             x = torch.dropout(x, dropout, True)
-        part = slice(layer * directions, (layer + 1) * directions)
-        begin = [s if s is None else s[layer] if of_each else s[part] for s in initial]
+        begin = [s[layer] if of_each else part_of(s, layer, directions) for s in initial]
         tensors = [x, *begin, *(inputs[layer] if inputs else ()), *mine]
         bound = bounds.each[layer]
         if bound is not None and (not layer or bound.takes(x)):
