@@ -16,7 +16,7 @@ from .compiler.isa import ISA
 from .compiler.kernel import CALLS, kernel_for
 from .compiler.sizes import Sizes
 from .compiler.table import Known
-from .passes import BACKWARD, INFER, TRAIN, Passes
+from .passes import BACKWARD, INFER, TRAIN, Passes, Tensors
 from .paths import kernel_isa, onlooker, readable, ready_isa
 from .runtime.memory import LARGE, fresh
 from .runtime.tensors import Alike, Forms, form_of
@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 def bind(
     step: Step,
     rows: Rows,
-    tensors: Sequence[Tensor | None],
+    tensors: Tensors,
     recompute: bool = False,
     weight_dtype: torch.dtype | None = None,
     layers: int = 1,
@@ -66,7 +66,7 @@ def remember(signature: Signature, value: _T) -> _T:
     return value
 
 
-def _bind(signature: Signature, rows: Rows, tensors: Sequence[Tensor | None]) -> Bound:
+def _bind(signature: Signature, rows: Rows, tensors: Tensors) -> Bound:
     step, isa, recompute, weight_dtype, layers, *_ = signature
     _check_shapes(step, rows, tensors, layers)
     return remember(signature, Bound(step, rows, isa, recompute, weight_dtype, layers, tensors))
@@ -77,7 +77,7 @@ def _of_rows(rows: Rows) -> tuple[Any, ...]:
     return T, B, N, counts is None, reverse
 
 
-def of_tensors(tensors: Sequence[Tensor | None]) -> list[Any]:
+def of_tensors(tensors: Tensors) -> list[Any]:
     """All of tensors that checks and kernels depend on. RuntimeError for those without strides."""
     return [
         None if t is None else (type(t), t.dtype, t.is_cpu, t.is_neg(), t.shape, t.stride())
@@ -105,7 +105,7 @@ class Bound:
         in_segments: bool,
         weight_dtype: torch.dtype | None,
         layers: int,
-        tensors: Sequence[Tensor | None],
+        tensors: Tensors,
     ) -> None:
         x, _, _, weights = Given.of(step, by_layer(step, tensors, layers)[0])
         units, projected = weights[0].sizes(step)
@@ -123,6 +123,7 @@ class Bound:
         self.reads_output = self.kernel.plan.reads_output and not several
         #: What the first state begins with where the call does not say.
         self._zeros = x.new_zeros(1, 1, projected).expand(layers * D, rows.B, projected)
+        self._ones = x.new_ones(()).expand(*rows.lead, D * projected)
         self._known, self._backs = Known(), Known()
         self._output = form_of((*rows.lead, D * projected), x.dtype)
         sizes = [projected if name == step.states[0] else units for name in step.states]
@@ -145,45 +146,56 @@ class Bound:
         return of_tensors([x])[0] == self._signature[0]
 
     def run(
-        self, rows: Rows, tensors: Sequence[Tensor | None], keep: bool
+        self, rows: Rows, tensors: Tensors, keep: bool, factors: Sequence[Tensor] = ()
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """The output and the final states; also what is kept for the backward pass beside them."""
+        """The output and the final states; also what is kept for the backward pass beside them.
+        The ``factors`` are those of :meth:`dropout`, or none."""
         if keep and self._spans:
-            return self._run_spans(rows, tensors)
+            return self._run_spans(rows, tensors, factors)
         mode = TRAIN if keep else INFER
-        key = mode, self.passes.threads(mode)
-        forms, calls = self._known.find(key) or self._forward(key, rows, tensors)
+        key = mode, self.passes.threads(mode), len(factors)
+        forms, calls = self._known.find(key) or self._forward(key, rows, tensors, factors)
         made = forms.new()
         if self._large:
             for tensor in made:
                 fresh(tensor)
-        calls.run([*tensors, *made, rows.counts, rows.offsets])
-        return made[: self._count], made[self._count :]
+        calls.run([*tensors, *factors, *made, rows.counts, rows.offsets])
+        return made[: self._count], [*factors, *made[self._count :]]
 
     def _forward(
-        self, key: tuple[str, int], rows: Rows, tensors: Sequence[Tensor | None]
+        self, key: tuple[str, int, int], rows: Rows, tensors: Tensors, factors: Sequence[Tensor]
     ) -> tuple[Forms, Calls]:
-        kept = self.kept if key[0] == TRAIN else [self._output] * self.passes.between(*key)
+        mode, threads, dropped = key
+        if mode == TRAIN:
+            kept = [self._output] * dropped + self.kept
+        else:
+            kept = [self._output] * self.passes.between(mode, threads)
         forms = Forms([*self.results, *kept])
-        calls = self.passes.forward(rows, tensors, forms.meta(), *key)
+        calls = self.passes.forward(rows, tensors, factors, forms.meta(), mode, threads)
         return self._known.keep(key, (forms, calls))
+
+    def dropout(self, p: float) -> list[Tensor]:
+        """What each output below another layer is multiplied by: torch.nn's random numbers."""
+        return [torch.dropout(self._ones, p, True) for _ in range(self.layers - 1)]
 
     def gradients(
         self,
         rows: Rows,
-        tensors: Sequence[Tensor | None],
+        tensors: Tensors,
         output: Tensor | None,
         kept: Sequence[Tensor],
-        arrived: Sequence[Tensor | None],
+        arrived: Tensors,
         needed: tuple[bool, ...],
+        links: int = 0,
     ) -> list[Tensor | None] | None:
         """The gradients of the tensors, None for those not needed; None if what has ``arrived``,
         the gradients of the results, is nothing that kernels read.
 
         ``tensors`` is what was saved: somebody may have replaced their memory meanwhile. ``output``
-        is None if it is not read, or no more what it was: then it is computed again.
+        is None if it is not read, or no more what it was: then it is computed again. So many of
+        what was ``kept``, the first, are the factors of dropout.
         """
-        kind = self.passes.threads(BACKWARD), needed
+        kind = self.passes.threads(BACKWARD), needed, links
         back: _Back | None = self._backs.find(kind)
         if back is None or not back.alike.to([*tensors, *arrived, output, *kept]) or onlooker():
             kept = [t.contiguous() for t in kept]
@@ -196,8 +208,8 @@ class Bound:
                     return None
                 signature = (*self._form, *_of_rows(rows), *now)
                 bound: Bound = CALLS.get(signature) or _bind(signature, rows, tensors)
-                return bound.gradients(rows, tensors, output, kept, arrived, needed)
-            self._check_saved(rows, output, kept, arrived)
+                return bound.gradients(rows, tensors, output, kept, arrived, needed, links)
+            self._check_saved(rows, output, kept, arrived, links)
             back = self._backs.keep(kind, self._back(kind, rows, tensors, output, kept, arrived))
         made = back.forms.new()
         goals = made[: len(tensors)]
@@ -207,41 +219,41 @@ class Bound:
                 if not self.kernel.plan.complete:  # the formula reads what has no gradient
                     tensor.zero_()
         if back.calls is None:
-            self._span_gradients(rows, tensors, kept, arrived, made)
+            self._span_gradients(rows, tensors, kept, arrived, made, links)
             return goals
-        before = self._before(rows, tensors, output) if self.reads_output else ()
+        before = self._before(rows, tensors, output, kept[:links]) if self.reads_output else ()
         back.calls.run([*tensors, *arrived, *made, *before, None, *kept, rows.counts, rows.offsets])
         return goals
 
     def _back(
         self,
-        kind: tuple[int, tuple[bool, ...]],
+        kind: tuple[int, tuple[bool, ...], int],
         rows: Rows,
-        tensors: Sequence[Tensor | None],
+        tensors: Tensors,
         output: Tensor | None,
         kept: Sequence[Tensor],
-        arrived: Sequence[Tensor | None],
+        arrived: Tensors,
     ) -> _Back:
-        threads, needed = kind
+        threads, needed, links = kind
         goals = [form if n else None for form, n in zip(self._goals, needed, strict=True)]
         between = self.layers - 1 if self._spans else self.passes.between(BACKWARD, threads)
         forms = Forms([*goals, *[self._output] * between])
         calls: Calls | None = None
         if not self._spans:
             key = (*kind, *[None if g is None else g.stride() for g in arrived])
-            before = self._before(rows, tensors, output) if self.reads_output else ()
+            before = self._before(rows, tensors, output, kept[:links]) if self.reads_output else ()
+            given = tensors, arrived, forms.meta(), before, kept
             calls = self._known.find(key) or self._known.keep(
-                key,
-                self.passes.backward(rows, tensors, arrived, forms.meta(), before, kept, threads),
+                key, self.passes.backward(rows, *given, threads, links)
             )
         return _Back(Alike([*tensors, *arrived, output, *kept]), forms, calls)
 
     def _before(
-        self, rows: Rows, tensors: Sequence[Tensor | None], output: Tensor | None
+        self, rows: Rows, tensors: Tensors, output: Tensor | None, factors: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
         """The output, and the first state's initial values; the units of both side by side."""
         if output is None or not output.data_ptr():  # it was freed
-            output = self.run(rows, tensors, keep=False)[0][0]
+            output = self.run(rows, tensors, False, factors)[0][0]
         first = tensors[1]
         if first is None:
             first = self._zeros
@@ -254,7 +266,8 @@ class Bound:
         rows: Rows,
         output: Tensor | None,
         kept: Sequence[Tensor],
-        arrived: Sequence[Tensor | None],
+        arrived: Tensors,
+        links: int,
     ) -> None:
         """RuntimeError if what the backward pass would read is not of the forward pass."""
         expected = self.kept
@@ -262,8 +275,10 @@ class Bound:
             count = len(rows.spans())
             states = [form_of((count, *f.shape[1:]), f.dtype) for f in self.results[1:]]
             expected = self.kept[: self.layers - 1] + states * (self.layers * self.count)
+        factors = [self._output] * 2 * links  # and what they have made of outputs
         found = [output, *arrived, *kept]
-        for have, want in zip(found, [self._output, *self.results, *expected], strict=True):
+        forms = [self._output, *self.results, *factors, *expected]
+        for have, want in zip(found, forms, strict=True):
             if have is None:
                 continue
             if (tuple(have.shape), have.dtype, have.is_cpu) != (want.shape, want.dtype, True):
@@ -274,29 +289,35 @@ class Bound:
                 )
 
     def _run_spans(
-        self, rows: Rows, tensors: Sequence[Tensor | None]
+        self, rows: Rows, tensors: Tensors, factors: Sequence[Tensor]
     ) -> tuple[list[Tensor], list[Tensor]]:
         """:meth:`run` for the backward pass, span after span; of each direction the states before
         every span are kept."""
         output, *finals = Forms(self.results).new()
         outputs: list[Tensor] = [*Forms([self._output] * (self.layers - 1)).new(), output]
-        x, kept = tensors[0], list[Tensor]()
+        x, dropped, kept = tensors[0], list[Tensor](), list[Tensor]()
         every = by_layer(self.step, tensors, self.layers), self._by_layer(finals)
-        for spans, mine, final, to in zip(self._spans, *every, outputs, strict=True):
+        each = zip(self._spans, *every, outputs, strict=True)
+        for layer, (spans, mine, final, to) in enumerate(each):
             for d, way in enumerate(rows.ways(self.count)):
                 kept += recompute.forward(spans, way, [x, *mine[1:]], [fresh(to), *final], d)
             x = to
-        return [output, *finals], [*outputs[:-1], *kept]
+            if layer < len(factors):
+                x = to * factors[layer]
+                dropped.append(x)
+        return [output, *finals], [*factors, *outputs[:-1], *dropped, *kept]
 
     def _span_gradients(
         self,
         rows: Rows,
-        tensors: Sequence[Tensor | None],
+        tensors: Tensors,
         kept: Sequence[Tensor],
-        arrived: Sequence[Tensor | None],
-        made: Sequence[Tensor | None],
+        arrived: Tensors,
+        made: Tensors,
+        links: int,
     ) -> None:
         """Writes the gradients of all tensors, and those between layers behind them."""
+        factors, kept = kept[:links], kept[2 * links :]  # from what the layers above were given on
         states, top = len(self.step.states), self.layers - 1
         gradient, *finals = arrived
         parts = by_layer(self.step, tensors, self.layers), self._by_layer(finals)
@@ -315,14 +336,14 @@ class Bound:
                     self._spans[layer],
                     *(way, [x, *mine[1:]], began, [gradient, *final], [dx, *wanted[1:]], d),
                 )
-            gradient = dx
+            gradient = dx.mul_(factors[layer - 1]) if factors and layer else dx
 
     def _by_layer(self, states: Sequence[Any]) -> list[list[Any]]:
         """Those of each layer."""
         return [[part_of(s, i, self.count) for s in states] for i in range(self.layers)]
 
 
-def _check_shapes(step: Step, rows: Rows, tensors: Sequence[Tensor | None], layers: int) -> None:
+def _check_shapes(step: Step, rows: Rows, tensors: Tensors, layers: int) -> None:
     given = by_layer(step, tensors, layers)
     D = len(Given.of(step, given[0]).weights)
     output: Any = None

@@ -90,15 +90,19 @@ def stacked(
     return bind(step, rows, tensors, recompute, layers=layers)
 
 
-def run(bound: Bound, rows: Rows, tensors: Sequence[Tensor | None]) -> Sequence[Tensor]:
-    """The output and the final states, by kernels that are bound to such tensors."""
+def run(
+    bound: Bound, rows: Rows, tensors: Sequence[Tensor | None], dropout: float = 0.0
+) -> Sequence[Tensor]:
+    """The output and the final states, by kernels that are bound to such tensors, with dropout
+    between layers."""
+    factors = bound.dropout(dropout) if dropout else ()
     if not (torch.is_grad_enabled() and _requires_grad(tensors)):
-        return bound.run(rows, tensors, keep=False)[0]
+        return bound.run(rows, tensors, False, factors)[0]
     results: Sequence[Tensor]
     try:
-        results = _apply(bound, rows, *tensors)
+        results = _apply(bound, rows, factors, *tensors)
     except RuntimeError:  # a tensor without memory; if it once was functorch's, this unwraps it
-        results = _Recurrence.apply(bound, rows, *tensors)
+        results = _Recurrence.apply(bound, rows, factors, *tensors)
     return results
 
 
@@ -122,37 +126,40 @@ class _Recurrence(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, bound: Bound, rows: Rows, *tensors: Tensor | None) -> Any:
+    def forward(
+        ctx: Any, bound: Bound, rows: Rows, factors: Sequence[Tensor], *tensors: Tensor | None
+    ) -> Any:
         ctx.set_materialize_grads(False)
-        results, kept = bound.run(rows, tensors, keep=True)
+        results, kept = bound.run(rows, tensors, True, factors)
         output, large = None, False
         if bound.reads_output:
             output = results[0].detach()
             large = output.nbytes > SMALL
             if large:  # autograd frees what it saved, the context lives as long as the graph
                 kept, output.data = [results[0].data, *kept], _NOTHING
-        ctx.call = bound, rows, len(tensors), output, large
+        ctx.call = bound, rows, len(tensors), len(factors), output, large
         ctx.save_for_backward(*tensors, *kept)
         return tuple(results)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        saved, (bound, rows, count, output, large) = ctx.saved_tensors, ctx.call
+        saved, (bound, rows, count, links, output, large) = ctx.saved_tensors, ctx.call
         tensors, kept = saved[:count], saved[count:]
         changed = output is not None and output._version
         if large:
             output, kept = kept[0], kept[1:]
         if changed:
             output = None
-        needed, graph, found = ctx.needs_input_grad[2:], torch.is_grad_enabled(), None
+        needed, graph, found = ctx.needs_input_grad[3:], torch.is_grad_enabled(), None
         if not graph or all(g is None for g in gradients):
-            found = bound.gradients(rows, tensors, output, kept, gradients, needed)
+            found = bound.gradients(rows, tensors, output, kept, gradients, needed, links)
         if found is None:
             with torch.enable_grad():
                 found = reference.gradients(
-                    *(bound.step, rows, tensors, bound.layers, gradients, needed, graph)
+                    *(bound.step, rows, tensors, bound.layers, gradients, needed, graph),
+                    kept[:links],
                 )
-        return None, None, *found
+        return None, None, None, *found
 
 
 _NOTHING = torch.empty(0, device="cpu")

@@ -11,6 +11,7 @@ from torch import Tensor
 from .batch import Rows
 from .compiler.calls import Calls
 from .compiler.kernel import Kernel
+from .compiler.link import link
 from .compiler.sizes import Sizes
 from .compiler.table import Prepared
 from .compiler.together import Task, together
@@ -26,7 +27,8 @@ class Passes:
 
     The tensors of a call are the stack's (``batch.by_layer``), and then what :meth:`forward` and
     :meth:`backward` say. What lies between two layers takes the memory of what lies between two
-    others where layers run one after another and nothing is kept.
+    others where layers run one after another and nothing is kept. With dropout it is multiplied by
+    ``factors``, of which there is one tensor between two layers each (``compiler.link``).
 
     Layers of a single row run at the same time if there are threads, some steps behind one another
     (``compiler.together``): one row is nothing that threads may share.
@@ -62,18 +64,28 @@ class Passes:
         return len(self._sizes) - 1 if at_once else min(2, len(self._sizes) - 1)
 
     def forward(
-        self, rows: Rows, tensors: Tensors, made: Sequence[Tensor], mode: str, threads: int
+        self,
+        rows: Rows,
+        tensors: Tensors,
+        factors: Sequence[Tensor],
+        made: Sequence[Tensor],
+        mode: str,
+        threads: int,
     ) -> Calls:
         """The forward passes. They write what was ``made``: the output, the final states, the
-        outputs between layers, and in training what is kept of each direction of each layer."""
-        groups = [tensors, made, [rows.counts, rows.offsets]]
-        every, (_, first, tables, end) = _behind_one_another(groups)
+        outputs between layers, and in training these times the ``factors``, if there are any, and
+        what is kept of each direction of each layer."""
+        groups = [tensors, factors, made, [rows.counts, rows.offsets]]
+        every, (_, factor, first, tables, end) = _behind_one_another(groups)
         top, between, ways = len(self._sizes) - 1, self.between(mode, threads), self._ways(rows)
         finals = range(first + 1, first + 1 + self._states)
-        kept = range(finals.stop + between, tables)
+        outputs = inputs = finals.stop  # of the layers below others, and what these are given
+        if factors and mode == TRAIN:
+            inputs += between
+        kept = range(inputs + between, tables)
         layers, x = list[list[_Pass]](), 0
         for layer, size in enumerate(self._sizes):
-            output = first if layer == top else finals.stop + layer % between
+            output = first if layer == top else outputs + layer % between
             mine = kept[layer * self._count :][: self._count]
             parts = [[x, *self._tensors(layer)], [output, *finals], mine]
             given, results, saved = ([every[i] for i in part] for part in parts)
@@ -87,7 +99,10 @@ class Passes:
                 for d, way in ways
             ]
             layers.append([(run, places) for run in runs])
-            x = output
+            if layer < top:
+                x = inputs + layer % between
+                if factors:
+                    layers.append([self._link(rows, factors[layer], x, output, factor + layer)])
         return self._calls(layers, mode, threads)
 
     def backward(
@@ -99,24 +114,27 @@ class Passes:
         before: Sequence[Tensor],
         kept: Sequence[Tensor],
         threads: int,
+        links: int,
     ) -> Calls:
         """The backward passes of those layers whose tensors, or those of a layer below, have a
         goal. They get the gradients that have ``arrived``, of the output and of the final states,
         and write what was ``made``: the gradients of the tensors, None for those that nobody needs,
         and those between layers. ``before`` is that of :meth:`Kernel.backward`, for the last
-        layer; ``kept`` are the outputs between layers, and what was kept of each direction."""
+        layer; ``kept`` are the ``links`` factors, the outputs between layers, if there are factors
+        these times them, and what was kept of each direction."""
         groups = [tensors, arrived, made, before, [None], kept, [rows.counts, rows.offsets]]
         every, starts = _behind_one_another(groups)
-        _, first, goals, last, none, outputs, tables, end = starts
-        top, ways = len(self._sizes) - 1, self._ways(rows)
-        between, ends = self.between(BACKWARD, threads), range(outputs + top, tables)
+        _, first, goals, last, none, factors, tables, end = starts
+        top, ways, between = len(self._sizes) - 1, self._ways(rows), self.between(BACKWARD, threads)
+        outputs, inputs = factors + links, factors + 2 * links
+        ends = range(inputs + top, tables)
         layers, gradient = list[list[_Pass]](), first
         for layer, size in reversed([*enumerate(self._sizes)]):
             mine = self._tensors(layer)
             below = any(goal is not None for goal in made[: mine[-1] + 1 - self._own])
             if not below and all(made[i] is None for i in mine):
                 break
-            x, dx = (outputs + layer - 1, none) if layer else (0, goals)
+            x, dx = (inputs + layer - 1, none) if layer else (0, goals)
             if layer and below:
                 dx = goals + len(tensors) + (layer - 1) % between
             output = last if layer == top else outputs + layer
@@ -140,7 +158,21 @@ class Passes:
             ]
             layers.append([(run, places) for run in runs])
             gradient = dx
+            if links and layer and below:
+                by = factors + layer - 1
+                layers.append([self._link(rows, every[by], dx, dx, by, backwards=True)])
         return self._calls(layers, BACKWARD, threads)
+
+    def _link(
+        self,
+        rows: Rows,
+        factors: Tensor,
+        *places: int,
+        backwards: bool = False,
+    ) -> _Pass:
+        """One tensor becomes another times the ``factors``; ``places`` are those of all three."""
+        _, dtype, target = self._kernel.form
+        return link(dtype, target.isa, rows.N, factors.shape[-1], backwards), places
 
     def _ways(self, rows: Rows) -> list[tuple[int, Rows]]:
         return [*enumerate(rows.ways(self._count))]
@@ -157,20 +189,19 @@ class Passes:
         return 1 if self._wave else min(threads, thread_count(work, self._parts[mode]))
 
     def _calls(self, layers: Sequence[Sequence[_Pass]], mode: str, threads: int) -> Calls:
-        """All passes as one call: of each layer those of both directions, which take what those of
-        the layer before them in this list write."""
+        """All passes as one call: of each layer those of both directions, and what links it to the
+        next. They take what those before them in this list write."""
         if not self._wave or threads == 1:
             return Calls([*chain(*layers)])
-        tasks: list[Task] = []
+        tasks = list[Task]()
+        same: int | None = None
+        other: int | None = None
         for mine in layers:
             own = len(tasks)
-            same = own - len(mine) if own else None
-            if len(mine) == 1:
-                tasks.append(Task(*mine[0], same))
-                continue
-            other = None if same is None else same + 1
             tasks.append(Task(*mine[0], same, other))
-            tasks.append(Task(*mine[1], other, same, own if mode == BACKWARD else None))
+            if len(mine) > 1:
+                tasks.append(Task(*mine[1], other, same, own if mode == BACKWARD else None))
+            same, other = own, own + 1 if len(mine) > 1 else None
         work = sum(self._work) * (2 if mode == BACKWARD else 1)
         run = together(tasks, threads, work)
         return Calls([(run, range(1 + max(run.numbers)))])

@@ -97,12 +97,19 @@ def layer(step: Step, rows: Rows, given: Given) -> tuple[Tensor, list[Tensor]]:
     return (outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)), states
 
 
-def stack(step: Step, rows: Rows, tensors: Sequence[Tensor | None], layers: int) -> list[Tensor]:
+def stack(
+    step: Step,
+    rows: Rows,
+    tensors: Sequence[Tensor | None],
+    layers: int,
+    factors: Sequence[Tensor] = (),
+) -> list[Tensor]:
     """The last output and the final states of so many layers on one another, whose ``tensors`` are
-    in the order of ``batch.by_layer``."""
+    in the order of ``batch.by_layer``; the outputs between them are multiplied by ``factors``."""
     x, finals = tensors[0], list[list[Tensor]]()
-    for mine in by_layer(step, tensors, layers):
+    for i, mine in enumerate(by_layer(step, tensors, layers)):
         x, final = layer(step, rows, Given.of(step, [x, *mine[1:]]))
+        x = x * factors[i] if i < len(factors) else x
         finals.append(final)
     assert x is not None
     return [x, *(torch.cat(parts) for parts in zip(*finals, strict=True))]
@@ -116,6 +123,7 @@ def gradients(
     arrived: Sequence[Tensor | None],
     needed: Sequence[bool],
     create_graph: bool,
+    factors: Sequence[Tensor] = (),
 ) -> list[Tensor | None]:
     """The gradients of those tensors of :func:`stack` that are ``needed``; differentiable if
     ``create_graph``. ``arrived`` are the gradients of its results.
@@ -124,7 +132,7 @@ def gradients(
     their gradients here would count what the caller's graph counts again.
     """
     leaves = [None if t is None else t.view_as(t) for t in tensors]
-    found = stack(step, rows, leaves, layers)
+    found = stack(step, rows, leaves, layers, factors)
     results = [(o, g) for o, g in zip(found, arrived, strict=True) if g is not None]
     wanted = [t for t, n in zip(leaves, needed, strict=True) if n and t is not None]
     grads = iter(

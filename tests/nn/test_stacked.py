@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.autograd.graph import saved_tensors_hooks
 
 import elman
 from elman import execution, passes
@@ -46,10 +47,12 @@ def apart(whole):
     return layers
 
 
-def by_hand(layers, x, states):
+def by_hand(layers, x, states, dropout=0.0):
     finals = []
+    torch.manual_seed(5)
     for i, layer in enumerate(layers):
         D = 2 if layer.bidirectional else 1
+        x = torch.dropout(x, dropout, bool(i))
         mine = tuple(s[i * D : (i + 1) * D] for s in states)
         x, final = layer(x, mine if len(mine) > 1 else mine[0])
         finals.append(final if isinstance(final, tuple) else (final,))
@@ -57,6 +60,7 @@ def by_hand(layers, x, states):
 
 
 def whole(module, x, states):
+    torch.manual_seed(5)
     output, final = module(x, tuple(states) if len(states) > 1 else states[0])
     return output, [*final] if isinstance(final, tuple) else [final]
 
@@ -79,8 +83,9 @@ def gradients(results, wanted):
 
 @pytest.fixture
 def several(monkeypatch, request):
-    """Any work is worth a thread."""
+    """Any work is worth a thread, and who comes late is waited for."""
     before = torch.get_num_threads()
+    monkeypatch.setattr(calls, "alone", lambda work: False)
     torch.set_num_threads(request.param)
     monkeypatch.setattr(runtime, "FLOP_PER_THREAD", 1)
     yield request.param
@@ -90,11 +95,12 @@ def several(monkeypatch, request):
 @pytest.mark.parametrize(("kind", "options"), KINDS)
 @pytest.mark.parametrize("B", [1, 6])
 @pytest.mark.parametrize("two", [False, True])
-def test_a_stack_has_the_bits_of_layers_on_one_another(kind, options, B, two, runs):
-    module, x, states = problem(kind, options, B, two=two)
+@pytest.mark.parametrize("dropout", [0.0, 0.4, 1.0])
+def test_a_stack_has_the_bits_of_layers_on_one_another(kind, options, B, two, dropout, runs):
+    module, x, states = problem(kind, {**options, "dropout": dropout}, B, two=two)
     wanted = [x, *states, *module.parameters()]
     for _ in range(2):  # the second call is known
-        mine, theirs = whole(module, x, states), by_hand(apart(module), x, states)
+        mine, theirs = whole(module, x, states), by_hand(apart(module), x, states, dropout)
         for a, b in zip([mine[0], *mine[1]], [theirs[0], *theirs[1]], strict=True):
             assert torch.equal(a, b)
         pairs = zip(gradients(mine, wanted), gradients(theirs, wanted), strict=True)
@@ -107,8 +113,12 @@ def test_a_stack_has_the_bits_of_layers_on_one_another(kind, options, B, two, ru
 @pytest.mark.parametrize(("kind", "options"), KINDS)
 @pytest.mark.parametrize(("layers", "two"), [(1, True), (2, True), (3, False), (4, False)])
 @pytest.mark.parametrize("several", [2, 3], indirect=True)
-def test_layers_of_one_row_run_at_the_same_time(kind, options, layers, two, several, monkeypatch):
-    module, x, states = problem(kind, options, 1, layers, two, T=75)
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_layers_of_one_row_run_at_the_same_time(
+    kind, options, layers, two, several, dropout, monkeypatch
+):
+    options = {**options, "dropout": dropout if layers > 1 else 0.0}
+    module, x, states = problem(kind, options, 1, layers, two, T=500)
     wanted = [x, *states, *module.parameters()]
     made, together = [], passes.together
 
@@ -128,7 +138,26 @@ def test_layers_of_one_row_run_at_the_same_time(kind, options, layers, two, seve
         for a, b in zip([found[0], *found[1]], [expected[0], *expected[1]], strict=True):
             assert torch.equal(a, b)
         assert all(torch.equal(a, b) for a, b in zip(gradients(found, wanted), goals, strict=True))
-    assert made == [layers * (2 if two else 1)] * 2  # forward and back, once and for all
+    links = layers - 1 if dropout else 0
+    assert made == [layers * (2 if two else 1) + links] * 2  # forward and back, once and for all
+
+
+@pytest.mark.parametrize("several", [2], indirect=True)
+def test_what_links_two_layers_waits_for_both_directions(several, monkeypatch):
+    module, x, states = problem(elman.RNN, {"dropout": 0.4}, 1, 2, True)
+    seen, together = [], passes.together
+
+    def spy(tasks, *args):
+        seen.append(tasks)
+        return together(tasks, *args)
+
+    monkeypatch.setattr(passes, "together", spy)
+    CALLS.clear()
+    whole(module, x, states)[0].sum().backward()
+    for tasks, backwards in zip(seen, [0, 1], strict=True):
+        reads = [(task.same, task.other) for task in tasks]
+        assert reads == [(None, None), (None, None), (0, 1), (2, None), (None, 2)]
+        assert tasks[2].run.slot("backwards") == backwards
 
 
 def test_after_a_layer_whose_threads_came_late_the_others_do_without(monkeypatch):
@@ -185,21 +214,21 @@ def test_a_layer_above_all_gradients_may_get_none():
 
 @pytest.mark.parametrize("T", [7, 700])
 def test_the_output_may_be_changed_before_the_gradient(T):
-    module = elman.RNN(5, 9, 2)
-    x = torch.randn(T, 4, 5, requires_grad=True)
+    module, x, states = problem(elman.RNN, {"dropout": 0.4}, 4, T=T)
     wanted = [x, *module.parameters()]
-    output = module(x)[0]
+    output, _ = whole(module, x, states)
     expected = torch.autograd.grad(output, wanted, torch.ones_like(output))
-    output = module(x)[0]
+    output, _ = whole(module, x, states)
     output.mul_(2)
     found = torch.autograd.grad(output, wanted, torch.full_like(output, 0.5))
     for a, b in zip(found, expected, strict=True):
         assert torch.equal(a, b)
 
 
-def test_the_gradient_has_a_gradient():
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_the_gradient_has_a_gradient(dropout):
     torch.manual_seed(1)
-    module = elman.LSTM(2, 3, 2, proj_size=2).double()
+    module = elman.LSTM(2, 3, 2, proj_size=2, dropout=dropout).double()
     x, *states = (torch.randn(2, 1, n, dtype=torch.float64, requires_grad=True) for n in (2, 2, 3))
     weight = module.weight_hh_l1.detach().clone().requires_grad_()
 
@@ -215,17 +244,49 @@ def test_the_gradient_has_a_gradient():
     assert torch.autograd.gradgradcheck(call, (x, weight, *states))
 
 
-def test_between_layers_with_dropout_each_runs_by_itself(runs):
-    module = elman.GRU(5, 9, 3, dropout=0.5)
-    x = torch.randn(7, 4, 5)
-    torch.manual_seed(3)
-    trained = module(x)[0]
-    assert runs == []
-    module.eval()
-    rested = module(x)[0]
-    assert runs == [3]
-    module.train()
-    torch.manual_seed(3)
-    assert torch.equal(module(x)[0], trained)
-    assert runs == [3]
-    assert torch.equal(rested, by_hand(apart(module), x, [torch.zeros(3, 4, 9)])[0])
+def test_dropout_is_what_the_module_says_at_each_call(runs):
+    module, x, states = problem(elman.GRU, {"dropout": 0.5}, 4)
+    for dropout, training in [(0.5, True), (0.5, False), (0.1, True), (0.0, True), (0.5, True)]:
+        module.dropout = dropout
+        module.train(training)
+        with torch.no_grad():
+            found = whole(module, x, states)[0]
+        runs.clear()
+        trained = whole(module, x, states)[0]
+        assert runs == [3]
+        expected = by_hand(apart(module), x, states, dropout if training else 0.0)[0]
+        assert torch.equal(found, expected)
+        assert torch.equal(trained, expected)
+
+
+@pytest.mark.parametrize("two", [False, True])
+def test_with_recomputation_layers_get_the_same_dropout(two):
+    D = 2 if two else 1
+    x, states = torch.randn(300, 4, 5), [torch.randn(3 * D, 4, 9, requires_grad=True)]
+    results = []
+    for recompute in (False, True):
+        torch.manual_seed(1)
+        module = elman.Recurrent(
+            elman.cells.GRU, 5, 9, 3, dropout=0.4, bidirectional=two, recompute=recompute
+        )
+        found = whole(module, x, states)
+        results.append([found[0], *found[1], *gradients(found, [*states, *module.parameters()])])
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_a_hook_that_changes_what_is_saved_between_layers_is_noticed(which):
+    module, x, _ = problem(elman.GRU, {"dropout": 0.5}, 4, layers=2)
+    x, seen = x.detach(), []
+
+    def unpack(tensor):
+        if tensor.shape == (7, 4, 9):  # what dropout multiplies by, an output, and their product
+            seen.append(tensor)
+            return tensor[:, :, :-1] if len(seen) == which + 1 else tensor
+        return tensor
+
+    with saved_tensors_hooks(lambda t: t, unpack):
+        output, _ = module(x)
+        with pytest.raises(RuntimeError, match=r"got .* of shape \(7, 4, 8\)"):
+            output.sum().backward()
+    assert len(seen) == 3

@@ -35,9 +35,9 @@ class Known(NamedTuple):
         """The results for the tensors that :func:`find` gave, where no more is to be done than to
         run all layers as one."""
         whole = self.bounds.whole
-        if not self.plain or dropout or whole is None:
+        if not self.plain or whole is None:
             return None
-        output, *final = function.run(whole, self.call.rows, tensors)
+        output, *final = function.run(whole, self.call.rows, tensors, dropout)
         return output, hx_of(final)
 
 

@@ -52,7 +52,7 @@ def run(
     Returns the last output, and the final states in the form of the initial ones.
     """
     layers, of_each = len(weights), type(initial[0]) is list
-    if not of_each and (layers == 1 or not (dropout or residual or merge is not None)):
+    if not of_each and (layers == 1 or not (residual or merge is not None)):
         tensors = [x, *initial]
         for i, mine in enumerate(weights):
             tensors += [*inputs[i], *mine] if inputs else mine
@@ -60,7 +60,7 @@ def run(
             bounds.whole = function.stacked(step, rows, tensors, layers, recompute)
         results: Sequence[Tensor] | None = None
         if bounds.whole is not None:
-            results = function.run(bounds.whole, rows, tensors)
+            results = function.run(bounds.whole, rows, tensors, dropout)
         elif layers == 1:
             results, bounds.whole = function.layer(step, rows, tensors, recompute)
         if results is not None:
