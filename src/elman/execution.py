@@ -32,14 +32,14 @@ def bind(
     rows: Rows,
     tensors: Tensors,
     recompute: bool = False,
-    weight_dtype: torch.dtype | None = None,
+    narrow: str = "",
     layers: int = 1,
 ) -> Bound | None:
     """The passes for the tensors of a layer, in the order of ``Given``, or of so many on one
     another, in that of ``batch.by_layer``; None where the reference runs.
 
-    ``weight_dtype`` is what matrices are packed in, if that is narrower than they are: their values
-    must be numbers of it.
+    ``narrow`` says what is bfloat16 in products: nothing, ``"weights"``, whose values must be
+    numbers of it, or ``"products"``, for all factors, where the processor multiplies such.
 
     Raises RuntimeError for shapes that do not go together: tensors would be read beyond their end,
     and anyone can put them there.
@@ -47,7 +47,8 @@ def bind(
     isa = ready_isa()
     signature: Signature = ()
     if isa is not None:
-        signature = (step, isa, recompute, weight_dtype, layers, *_of_rows(rows))
+        narrow = "" if narrow == "products" and not isa.couples else narrow
+        signature = (step, isa, recompute, narrow, layers, *_of_rows(rows))
         signature += (*of_tensors(tensors),)
         found: Bound | None = CALLS.get(signature)
         if found is not None:
@@ -67,9 +68,9 @@ def remember(signature: Signature, value: _T) -> _T:
 
 
 def _bind(signature: Signature, rows: Rows, tensors: Tensors) -> Bound:
-    step, isa, recompute, weight_dtype, layers, *_ = signature
+    step, isa, recompute, narrow, layers, *_ = signature
     _check_shapes(step, rows, tensors, layers)
-    return remember(signature, Bound(step, rows, isa, recompute, weight_dtype, layers, tensors))
+    return remember(signature, Bound(step, rows, isa, recompute, narrow, layers, tensors))
 
 
 def _of_rows(rows: Rows) -> tuple[Any, ...]:
@@ -103,7 +104,7 @@ class Bound:
         rows: Rows,
         isa: ISA,
         in_segments: bool,
-        weight_dtype: torch.dtype | None,
+        narrow: str,
         layers: int,
         tensors: Tensors,
     ) -> None:
@@ -111,9 +112,9 @@ class Bound:
         units, projected = weights[0].sizes(step)
         D = self.count = len(weights)
         self.step, self.layers = step, layers
-        self._form = step, isa, in_segments, weight_dtype, layers
+        self._form = step, isa, in_segments, narrow, layers
         self._signature = of_tensors(tensors)
-        self.kernel = kernel_for(step, x.dtype, isa, units, rows.B == 1, weight_dtype)
+        self.kernel = kernel_for(step, x.dtype, isa, units, rows.B == 1, narrow)
         widths = [x.shape[-1], *[D * projected] * (layers - 1)]
         self.sizes = [Sizes(width, units, projected) for width in widths]
         self.passes = Passes(self.kernel, rows, self.sizes, D)

@@ -55,21 +55,29 @@ def recur(
 
 
 def layer(
-    step: Step, rows: Rows, tensors: Sequence[Tensor | None], recompute: bool = False
+    step: Step,
+    rows: Rows,
+    tensors: Sequence[Tensor | None],
+    recompute: bool = False,
+    narrow: str = "",
 ) -> tuple[Sequence[Tensor], Bound | None]:
     """:func:`recur` on its tensors in the order of ``Given``: the output and the final states;
     also what runs other tensors of the same signature, see :func:`run`, if the kernels do."""
     wider = arithmetic(tensors)
     if wider is not None:
-        narrow = tensors[0].dtype if tensors[0] is not None else None
+        dtype = tensors[0].dtype if tensors[0] is not None else None
         wide = [None if t is None else t.to(wider) for t in tensors]
-        return [t.to(narrow) for t in layer(step, rows, wide, recompute)[0]], None
+        narrow = "products" if dtype == torch.bfloat16 else ""
+        return [t.to(dtype) for t in layer(step, rows, wide, recompute, narrow)[0]], None
     if torch.compiler.is_compiling():
         given = Given.of(step, tensors)
         run_here = operators.recur if operators.suit(rows, given) else None
-        output, final = run_here(step, given) if run_here else reference.layer(step, rows, given)
+        if run_here:
+            output, final = run_here(step, given, narrow)
+        else:
+            output, final = reference.layer(step, rows, given)
         return [output, *final], None
-    bound = bind(step, rows, tensors, recompute)
+    bound = bind(step, rows, tensors, recompute, narrow)
     if bound is None:
         output, final = reference.layer(step, rows, Given.of(step, tensors))
         return [output, *final], None

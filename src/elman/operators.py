@@ -33,12 +33,13 @@ def suit(rows: Rows, given: Given) -> bool:
     return x.device.type == "cpu" and x.dtype in DTYPES and rows.counts is None
 
 
-def recur(step: Step, given: Given) -> tuple[Tensor, list[Tensor]]:
-    """One layer of padded rows as a single call of an operator; see ``function.recur``."""
+def recur(step: Step, given: Given, narrow: str) -> tuple[Tensor, list[Tensor]]:
+    """One layer of padded rows as a single call of an operator; see ``function.recur``,
+    and for what is ``narrow`` in it ``execution.bind``."""
     every = given.flat()
     tensors = [t for t in every if t is not None]
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-    results = _forward(step.name, tensors, [t is not None for t in every], keep)
+    results = _forward(step.name, narrow, tensors, [t is not None for t in every], keep)
     return results[0], list(results[1 : 1 + len(step.states)])
 
 
@@ -51,14 +52,16 @@ class _Unpacked(NamedTuple):
     bound: Bound | None  # None for calls of no rows, which the reference answers
 
 
-def _unpack(formula: str, tensors: Sequence[Tensor], present: Sequence[bool]) -> _Unpacked:
+def _unpack(
+    formula: str, narrow: str, tensors: Sequence[Tensor], present: Sequence[bool]
+) -> _Unpacked:
     step = STEPS.get(formula)
     if step is None:
         raise RuntimeError(f"the cell of the formula {formula!r} is gone: keep it alive")
     given = _given(step, tensors, present)
     every = given.flat()
     rows = Rows(given.x.shape[0], given.x.shape[1], given.x.shape[0] * given.x.shape[1])
-    bound = bind(step, rows, every)
+    bound = bind(step, rows, every, narrow=narrow)
     if bound is None and rows.N:
         why = obstacle(every)
         raise PathError(f"a compiled program runs the kernel, which is not possible here: {why}")
@@ -82,11 +85,11 @@ def _given(step: Step, tensors: Sequence[Tensor], present: Sequence[bool]) -> Gi
 
 @torch.library.custom_op("elman::recur", mutates_args=())
 def _forward(
-    formula: str, tensors: Sequence[Tensor], present: Sequence[bool], keep: bool
+    formula: str, narrow: str, tensors: Sequence[Tensor], present: Sequence[bool], keep: bool
 ) -> list[Tensor]:
     """The output, the final states, and what is kept for the backward pass if ``keep``: of the
     output, if it is read then, a copy, as the results of an operator share no memory."""
-    step, rows, given, bound = _unpack(formula, tensors, present)
+    step, rows, given, bound = _unpack(formula, narrow, tensors, present)
     if bound is None:
         output, final = reference.layer(step, rows, given)
         results = [output, *final]
@@ -100,7 +103,9 @@ def _forward(
 
 
 @_forward.register_fake
-def _(formula: str, tensors: Sequence[Tensor], present: Sequence[bool], keep: bool) -> list[Tensor]:
+def _(
+    formula: str, narrow: str, tensors: Sequence[Tensor], present: Sequence[bool], keep: bool
+) -> list[Tensor]:
     step, isa = STEPS[formula], current_isa()
     x, _, _, weights = _given(step, tensors, present)
     units, projected = weights[0].sizes(step)
@@ -120,6 +125,7 @@ def _(formula: str, tensors: Sequence[Tensor], present: Sequence[bool], keep: bo
 @torch.library.custom_op("elman::recur_backward", mutates_args=())
 def _backward(
     formula: str,
+    narrow: str,
     tensors: Sequence[Tensor],
     present: Sequence[bool],
     kept: Sequence[Tensor],
@@ -127,7 +133,7 @@ def _backward(
     needed: Sequence[bool],
 ) -> list[Tensor]:
     """The gradients of those tensors that are needed."""
-    _, rows, given, bound = _unpack(formula, tensors, present)
+    _, rows, given, bound = _unpack(formula, narrow, tensors, present)
     if bound is None:
         return [torch.zeros_like(t) for t, n in zip(tensors, needed, strict=True) if n]
     sizes = [math.prod(form.shape) for form in bound.kept] or [0] * bound.count
@@ -149,6 +155,7 @@ def _backward(
 @_backward.register_fake
 def _(
     formula: str,
+    narrow: str,
     tensors: Sequence[Tensor],
     present: Sequence[bool],
     kept: Sequence[Tensor],
@@ -159,9 +166,10 @@ def _(
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    formula, tensors, present, keep = inputs
+    formula, narrow, tensors, present, keep = inputs
     results = 1 + len(STEPS[formula].states)
-    ctx.formula, ctx.present, ctx.count, ctx.keep = formula, present, len(tensors), keep
+    ctx.formula, ctx.narrow, ctx.present = formula, narrow, present
+    ctx.count, ctx.keep = len(tensors), keep
     ctx.shapes = [t.shape for t in output[:results]]
     ctx.needed = [t.requires_grad for t in tensors]
     ctx.save_for_backward(*tensors, *output[results:])
@@ -178,8 +186,9 @@ def _autograd(ctx: Any, gradients: Sequence[Tensor | None]) -> Any:
         tensors[0].new_zeros(shape) if g is None else g
         for g, shape in zip(gradients, ctx.shapes, strict=False)  # and none for what is kept
     ]
-    found = iter(_backward(ctx.formula, tensors, ctx.present, kept, arrived, ctx.needed))
-    return None, [next(found) if n else None for n in ctx.needed], None, None
+    given = ctx.formula, ctx.narrow, tensors, ctx.present, kept, arrived, ctx.needed
+    found = iter(_backward(*given))
+    return None, None, [next(found) if n else None for n in ctx.needed], None, None
 
 
 _forward.register_autograd(_autograd, setup_context=_setup)

@@ -22,7 +22,8 @@ from .stage import Spot, Stages
 from .target import Target
 from .units import load_beside, load_units, store_units
 
-_OF_THREAD = ("z", "lists", "starts", "area")  # buffers of which each thread has its own
+#: Buffers of which each thread has its own.
+_OF_THREAD = ("z", "couples_z", "lists", "starts", "area")
 #: What a thread is at: a part, its rows, the steps of a chunk and of a piece of it in the order of
 #: the forward pass; whether there is anything in the part's sums.
 _OF_CHUNK = ("part", "first", "last", "j", "j.end", "from", "to", "summed")
@@ -43,7 +44,7 @@ def slots(plan: Plan) -> list[str]:
         *(slot for name in tensors(plan) for slot in extern(name)),
         *(slot for mine in parameters(plan.step).values() for slot in mine),
         *("dx", "dx.add", "dx.other", "dx.left", "Ip", "zeros", "one"),
-        *("panels", "panels_x", "states", "crossing", "sums"),
+        *("panels", "panels_x", "block", "states", "crossing", "couples", "sums"),
         *("chunk", "segment", "most", "jobs", "matrices", "tasks", "goals", "goals.n"),
         *("operands", "operands.n", "width", "depth", "Zp", "ahead", "parts", "one.by.one"),
         *("partials", "partials.size", "partials.given", "partials.end"),
@@ -56,14 +57,14 @@ def slots(plan: Plan) -> list[str]:
 
 def emit(plan: Plan, target: Target) -> Module:
     """The module of the backward pass."""
-    assert not target.narrow  # its tiles read gradients and rows beside panels
+    assert target.couples or not target.narrow  # its tiles read gradients and rows beside panels
     module = Module()
     define_sum(module, target)
     define_tiles(module, target)
     _list_rows(module, plan, target)
     _rows(module, plan, target)
     emit_inputs(module, target, slots(plan), plan)
-    emit_outer(module, target, slots(plan))
+    emit_outer(module, target, slots(plan), len(plan.z))
     _parts(module, plan, target)
     _entry(module, plan, target)
     return module

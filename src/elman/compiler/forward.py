@@ -29,7 +29,7 @@ def slots(plan: Plan) -> list[str]:
         *(slot for name in tensors(plan) for slot in extern(name)),
         *(slot for mine in parameters(plan.step).values() for slot in mine),
         *("packed", "zeros", "panels", "panels_x", "block", "starts", "rows", "projected"),
-        *("states", "crossing", "sums", "saved"),
+        *("couples_x", "states", "crossing", "couples", "sums", "saved"),
         *(f"saved.{s}" for s in plan.saved_states),
     ]
 
@@ -235,12 +235,13 @@ def _rows(module: Module, plan: Plan, program: Program, target: Target, training
         memory.first = first
         area = f.mul(ticket, f.mul(piece, size))
         pointers = f.gep("ptr", frame.buffer("rows"), area)
+        couples = frame.at(frame.buffer("couples_x"), (area, _couples_of_x(frame)))
         width = f.mul(frame.slot("Hp"), len(plan.columns))
         projected = frame.at(frame.buffer("projected"), (area, width))
         with f.loop(0, steps, piece) as begin:
             end = f.min(f.add(begin, piece), steps)
             frame.wait(begin, end)
-            places = pointers, projected, position
+            places = pointers, projected, position, couples
             _project(frame, plan, (begin, end), (first, last), units, places)
             f.store("i64", 0, position)
             with f.loop(begin, end) as j:
@@ -267,11 +268,12 @@ def _cut(frame: Frame) -> str:
 
 def can_cut_units(program: Program, target: Target) -> bool:
     """Whether each unit of a step's results depends on nothing but the values before the step, and
-    tiles may have some of the units only."""
+    tiles may have some of the units only, of rows that nobody has to prepare."""
     stores = [store for stage in program.stages for store in stage.stores]
     return (
         len(program.stages) == 1
         and not target.step.whole
+        and not target.couples
         and not program.stages[0].sums
         and all(store.space == "H" for store in stores)
     )
@@ -295,11 +297,11 @@ def _project(
     steps: tuple[Int, Int],
     rows: tuple[Int, Int],
     units: tuple[Int, Int],
-    places: tuple[str, str, str],
+    places: tuple[str, str, str, str],
 ) -> None:
     """``W_ih x + b`` for all rows of a piece of time, for some of the units."""
     f, shape, lanes = frame.f, frame.target.bulk, frame.v.lanes
-    padded, (pointers, projected, position) = frame.slot("Hp"), places
+    padded, (pointers, projected, position, couples) = frame.slot("Hp"), places
     width = f.mul(padded, len(plan.columns))
     f.store("i64", 0, position)
     with f.loop(*steps) as j:
@@ -309,7 +311,13 @@ def _project(
         stop = f.max(f.min(frame.count(t), rows[1]), rows[0])
         with f.loop(rows[0], stop) as row:
             index = f.add(done, f.sub(row, rows[0]))
-            f.store("ptr", frame.extern_row("x", time, row), f.gep("ptr", pointers, index))
+            x = frame.extern_row("x", time, row)
+            if frame.target.couples:
+                goal = frame.at(couples, (index, _couples_of_x(frame)))
+                sizes = ("i64", frame.slot("x.u")), ("i64", frame.slot("I"))
+                f.call("couple_row", ("ptr", goal), ("ptr", x), *sizes)
+                x = goal
+            f.store("ptr", x, f.gep("ptr", pointers, index))
         f.store("i64", f.add(done, f.sub(stop, rows[0])), position)
     total = f.load("i64", position)
 
@@ -327,9 +335,15 @@ def _project(
                     (unit, count),
                     (frame.at(projected, (row, width), u), width),
                     (frame.at(frame.buffer("starts"), u), 0),
-                    (f.gep("ptr", pointers, row), frame.slot("x.u")),
+                    (f.gep("ptr", pointers, row), 1 if frame.target.couples else frame.slot("x.u")),
                     f.min(f.sub(total, row), tall),
                 )
+
+
+def _couples_of_x(frame: Frame) -> Int:
+    """How far the couples of an input lie apart."""
+    f, lanes = frame.f, frame.v.lanes
+    return f.mul(f.div(f.add(frame.slot("I"), lanes - 1), lanes), lanes // 2)
 
 
 def _begin(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:

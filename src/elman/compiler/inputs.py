@@ -38,6 +38,19 @@ def emit_inputs(module: Module, target: Target, slots: Sequence[str], plan: Plan
     tall = shape.height(f, f.sub(end, start))
     goals = f.gep("ptr", frame.buffer("lists"), f.mul(frame.slot("most"), len(lists(plan))))
 
+    couples, stride = frame.buffer("couples_z"), f.div(frame.slot("Zp"), 2)
+
+    def place(row: Int, gate: int, column: int) -> str:
+        """What is multiplied of a row."""
+        if not target.couples:
+            return z_at(frame, row, column)
+        return frame.at(couples, (f.add(f.mul(frame.slot("most"), gate), row), stride))
+
+    if target.couples:
+        with f.loop(start, end) as row:
+            for gate, column in enumerate(plan.z_x.values()):
+                both = ("ptr", place(row, gate, column)), ("ptr", z_at(frame, row, column))
+                f.call("couple_row", *both, ("i64", 1), ("i64", frame.slot("H")))
     with shape.blocks(f, padded, v.lanes) as (unit, count):
         for panel in panels:
             panel.refill(unit, count)
@@ -45,7 +58,7 @@ def emit_inputs(module: Module, target: Target, slots: Sequence[str], plan: Plan
             rows = f.min(f.sub(end, row), tall)
             for i, column in enumerate(plan.z_x.values()):
                 with f.loop(0, rows) as m:
-                    z = z_at(frame, f.add(row, m), column)
+                    z = place(f.add(row, m), i, column)
                     f.store("ptr", z, f.gep("ptr", pointers, m))
                 init = (acc, tile_width) if i else (frame.pointer("zeros"), 0)
                 panels[i].multiply((unit, count), (acc, tile_width), init, (pointers, 1), rows)

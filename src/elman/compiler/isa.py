@@ -15,7 +15,8 @@ class ISA:
     ``features`` is what it is told besides. ``rows`` and ``vectors`` are the tile's shape: rows x
     vectors accumulators, the vectors of one panel row and a broadcast have to fit into the
     registers together. With ``halves`` half a vector costs half: the processor does the work of an
-    instruction on a whole one in two.
+    instruction on a whole one in two. With ``couples`` one instruction multiplies couples of
+    neighbouring bfloat16s, and adds both products to a float.
     """
 
     name: str
@@ -28,6 +29,7 @@ class ISA:
     vectors: int
     fma: bool
     halves: bool
+    couples: bool
     fp_state: str  # how the floating-point control register is reached: "x86", "aarch64"
 
     @property
@@ -42,15 +44,18 @@ class ISA:
 
 _V3 = ("avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "popcnt")
 _V4 = ("avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl", *_V3)
+_BF16_V4 = ("avx512bf16", *_V4)
 _WIDE = "-prefer-256-bit"  # LLVM would halve the vectors otherwise
+_BF16 = f"{_WIDE},+avx512bf16"
 
 #: Widest first: the first row that a processor can run is its own. The last of a kind of
 #: processor needs nothing: all of that kind can run it.
 TABLE: tuple[ISA, ...] = (
-    ISA("avx512", "x86_64", "x86-64-v4", _WIDE, _V4, 512, 6, 4, True, True, "x86"),
-    ISA("avx2", "x86_64", "x86-64-v3", "", _V3, 256, 6, 2, True, False, "x86"),
-    ISA("neon", "aarch64", "generic", "", (), 128, 6, 4, True, False, "aarch64"),
-    ISA("sse2", "x86_64", "x86-64", "", (), 128, 4, 2, False, False, "x86"),
+    ISA("avx512bf16", "x86_64", "x86-64-v4", _BF16, _BF16_V4, 512, 6, 4, True, True, True, "x86"),
+    ISA("avx512", "x86_64", "x86-64-v4", _WIDE, _V4, 512, 6, 4, True, True, False, "x86"),
+    ISA("avx2", "x86_64", "x86-64-v3", "", _V3, 256, 6, 2, True, False, False, "x86"),
+    ISA("neon", "aarch64", "generic", "", (), 128, 6, 4, True, False, False, "aarch64"),
+    ISA("sse2", "x86_64", "x86-64", "", (), 128, 4, 2, False, False, False, "x86"),
 )
 
 

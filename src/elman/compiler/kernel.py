@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..batch import Order, Rows
 from ..cell import Step
-from . import backward, forward, sizes
+from . import backward, elements, forward, sizes
 from .ir import Module
 from .isa import ISA, chains
 from .jit import LOCK, Code, load
@@ -23,7 +23,9 @@ from .tile import Shape
 from .weights import Sums, sums_of_weights
 
 DTYPES = {torch.float32: "float", torch.float64: "double"}
-NARROW = {torch.bfloat16: "bfloat"}  # what panels may hold where the arithmetic is float32
+#: What panels may hold where the arithmetic is float32, by what is bfloat16 then: the weights, or
+#: whatever products multiply, see ``elements``.
+NARROW = {"weights": "bfloat", "products": elements.COUPLES}
 _KERNEL_LIMIT = 128
 
 
@@ -254,18 +256,18 @@ def kernel_for(
     isa: ISA,
     units: int,
     single: bool,
-    weight_dtype: torch.dtype | None = None,
+    narrow: str = "",
 ) -> Kernel:
     """The kernel for a step and sizes. When there are too many, the oldest go.
 
-    ``weight_dtype`` is what panels hold, if that is narrower than the arithmetic, see ``NARROW``.
+    ``narrow`` says what is bfloat16 in products, if anything is, see ``NARROW``.
     """
-    key = (step, dtype, isa, units, single, weight_dtype)
+    key = (step, dtype, isa, units, single, narrow)
     kernel = _kernels.get(key)
     if kernel is None:
         with LOCK:
             plan = plan_of(step)
-            panel = NARROW[weight_dtype] if weight_dtype else DTYPES[dtype]
+            panel = NARROW[narrow] if narrow else DTYPES[dtype]
             target = target_of(plan, DTYPES[dtype], panel, isa, units, single)
             form = Form(plan, dtype, target)
             known = _same(form)
@@ -304,11 +306,11 @@ def _same(form: Form) -> Kernel | None:
 def compiled(step: Step, dtype: torch.dtype, isa: ISA, units: int) -> dict[str, str]:
     """By pass, where the code of these kernels came from; only of what is in memory."""
     found: dict[str, str] = {}
-    for (*made_for, single, weight_dtype), kernel in list(_kernels.items()):
+    for (*made_for, single, narrow), kernel in list(_kernels.items()):
         if made_for == [step, dtype, isa, units]:
             ending = ", one row" if single else ""
-            if weight_dtype:
-                ending += f", {str(weight_dtype).removeprefix('torch.')} weights"
+            if narrow:
+                ending += f", bfloat16 {narrow}"
             made = {name: run.origin for name, run in kernel.passes.items() if run.origin}
             found |= {name + ending: origin for name, origin in made.items()}
     return found

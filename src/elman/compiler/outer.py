@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..expr import Node
+from . import elements
 from .frame import Frame
 from .ir import Int, Module
 from .plan import Plan
@@ -43,9 +44,10 @@ def lists(plan: Plan) -> tuple[Node | None, ...]:
     return None, *dict.fromkeys(operand for _, _, operand in plan.z_product)
 
 
-def emit_outer(module: Module, target: Target, slots: Sequence[str]) -> None:
-    """``add_up``: the sums of a chunk of a part; ``add_part``: a part to the gradients."""
-    _define_add_up(module, target, slots)
+def emit_outer(module: Module, target: Target, slots: Sequence[str], columns: int) -> None:
+    """``add_up``: the sums of a chunk of a part, for so many columns of z; ``add_part``: a part to
+    the gradients."""
+    _define_add_up(module, target, slots, columns)
     _define_add_part(module, target, slots)
 
 
@@ -76,12 +78,16 @@ def _entry_of(frame: Frame, table: str, kinds: Sequence[str], index: Int) -> dic
     }
 
 
-def _define_add_up(module: Module, target: Target, slots: Sequence[str]) -> None:
+def _define_add_up(module: Module, target: Target, slots: Sequence[str], columns: int) -> None:
     """Adds the segments of a chunk to all sums of its part, the last segment first."""
     frame = Frame(module, "add_up", target, slots)
     f, v, shape = frame.f, frame.v, target.bulk
     one = f.alloca(1, "ptr", 8)
     f.store("ptr", frame.pointer("one"), one)
+    if target.couples:
+        couple = f.alloca(1, elements.COUPLES, elements.SIZE[elements.COUPLES])
+        f.store(elements.COUPLES, elements.ONES, couple)
+        f.store("ptr", couple, one)
     pointers = f.alloca(shape.rows, "ptr")
     summed = frame.address("summed")
     sums, depth = _sums_of_part(frame), frame.slot("depth")
@@ -100,6 +106,9 @@ def _define_add_up(module: Module, target: Target, slots: Sequence[str]) -> None
             empty = f.compare("eq", f.load("i64", summed), 0)
             with f.loop(0, frame.slot("operands.n")) as n:
                 _fill(frame, _entry_of(frame, "operands", OPERAND, n), begin, k)
+            if target.couples:
+                _couple(frame, columns, begin, k)
+                k = elements.length(f, target.panel, k)
             with f.loop(0, frame.slot("matrices")) as job:
                 given = _entry_of(frame, "jobs", JOB, job)
                 fresh = f.op(f"and i1 {empty}, {f.compare('ne', given['first'], 0)}")
@@ -120,6 +129,16 @@ def _define_add_up(module: Module, target: Target, slots: Sequence[str]) -> None
                         (k, 1, f.div(count, v.lanes // 2)),
                     )
             f.store("i64", 1, summed)
+
+
+def _couple(frame: Frame, columns: int, begin: Int, k: Int) -> None:
+    """Couples of the panel's rows, and of so many rows of z from one on, in place of these."""
+    f = frame.f
+    width, rows = ("i64", frame.slot("width")), ("i64", k)
+    f.call("couple", *[("ptr", frame.buffer("area"))] * 2, width, width, rows)
+    z_row = ("i64", frame.slot("Zp")), ("i64", frame.slot("Hp"))
+    with f.loop(0, columns) as column:
+        f.call("couple", *[("ptr", z_at(frame, begin, column))] * 2, *z_row, rows)
 
 
 def _fill(frame: Frame, given: dict[str, str], begin: Int, k: Int) -> None:

@@ -31,7 +31,9 @@ _TILE = tile.PARAMS[:6]  # acc, init and a, with their strides
 def define_tiles(module: Module, target: Target) -> None:
     """Adds the functions that multiply, and those that pack, for both shapes of a kernel."""
     pack.define_parts(module, target)
-    if target.narrow:
+    if target.couples:
+        elements.define_couples(module, target.isa)
+    elif target.narrow:
         elements.define_narrow(module, target.isa)
     for shape in dict.fromkeys((target.bulk, target.step)):
         pack.define(module, target, shape)
@@ -113,6 +115,11 @@ class Panel:
     strides: tuple[Int, Int]
     sizes: tuple[Int, Int, Int]
 
+    @property
+    def length(self) -> Int:
+        """Its rows, over which a tile sums up."""
+        return elements.length(self.frame.f, self.frame.target.panel, self.sizes[2])
+
     def fill(self) -> None:
         """Packs the whole matrix, unless the panel is fleeting."""
         f, frame, padded = self.frame.f, self.frame, self.sizes[1]
@@ -133,10 +140,12 @@ class Panel:
 
         stop, lanes = f.add(first, size), frame.v.lanes
         with self.shape.blocks(f, stop, lanes, first) as (unit, count):
-            packed = frame.buffer("block")
-            self._pack(packed, unit, count)
-            goal = self._block(unit)
-            f.call("narrow", ("ptr", goal), ("ptr", packed), ("i64", count), ("i64", k))
+            block = ("ptr", self._block(unit)), ("ptr", frame.buffer("block"))
+            self._pack(frame.buffer("block"), unit, count)
+            if frame.target.couples:
+                f.call("couple", *block, ("i64", count), ("i64", count), ("i64", k))
+            else:
+                f.call("narrow", *block, ("i64", count), ("i64", k))
 
     def _pack(self, to: str, unit: Int, size: Int) -> None:
         """Packs so many units from one on."""
@@ -164,7 +173,7 @@ class Panel:
     ) -> None:
         """A tile with the block, or the pair of them, of so many units from a unit on; for the rest
         see ``tile``. Whether the panel is fleeting is asked of the call, unless it is known."""
-        f, frame, (unit, size), k = self.frame.f, self.frame, block, self.sizes[2]
+        f, frame, (unit, size), k = self.frame.f, self.frame, block, self.length
 
         def packed() -> Int:
             most = self.shape.widths[0] * frame.v.lanes
@@ -185,12 +194,12 @@ class Panel:
     def factor(self, block: tuple[Int, Int], a: str) -> Factor:
         """One row times a block of units of the packed panel."""
         unit, size = block
-        start = self._element(self.frame.f.mul(unit, self.sizes[2]))
+        start = self._element(self.frame.f.mul(unit, self.length))
         return Factor(a, 1, start, size, self.frame.target.panel, self.begin)
 
     def _block(self, unit: Int) -> str:
         """Where the block of units from ``unit`` on lies."""
-        return self._element(self.frame.f.add(self.frame.f.mul(unit, self.sizes[2]), self.begin))
+        return self._element(self.frame.f.add(self.frame.f.mul(unit, self.length), self.begin))
 
     def _element(self, index: Int) -> str:
         return self.frame.f.gep(self.frame.target.panel, self.memory, index)
@@ -216,7 +225,8 @@ def panels_of(frame: Frame, step: Step, program: Program) -> dict[Node, Panel]:
     f, found = frame.f, {}
     together = {p: len(bundle) for bundle in bundles_of(program) for p in bundle}
     for index, product in enumerate(products_of(program)):
-        begin = f.mul(f.mul(frame.slot("Hp"), frame.slot("Hp")), index)
+        longest = elements.length(f, frame.target.panel, frame.slot("Hp"))
+        begin = f.mul(f.mul(frame.slot("Hp"), longest), index)
         matrix, strides, spaces = _matrix_of(frame, step, product.attr)
         if product.op == "product_t":
             strides, spaces = strides[::-1], spaces[::-1]
@@ -249,6 +259,6 @@ def panel_x(frame: Frame, step: Step, gate: str, index: int, turned: bool = Fals
     sizes = (units, frame.slot("Hp"), inputs)
     if turned:
         strides, sizes = strides[::-1], (inputs, frame.slot("Ip"), units)
-    begin = f.mul(f.mul(sizes[1], index), sizes[2])
+    begin = f.mul(f.mul(sizes[1], index), elements.length(f, frame.target.panel, sizes[2]))
     memory = frame.buffer("panels_x")
     return Panel(frame, frame.target.bulk, 1, memory, begin, matrix, strides, sizes)

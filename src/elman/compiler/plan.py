@@ -170,6 +170,11 @@ def bundles_of(program: Program) -> tuple[tuple[Node, ...], ...]:
     return tuple(b for stage in program.stages for b in stage.bundles)
 
 
+def operands_of(program: Program) -> tuple[Node, ...]:
+    """What the products of a program multiply with matrices, each once."""
+    return tuple(dict.fromkeys(p.args[0] for p in products_of(program)))
+
+
 def sums_of(program: Program) -> tuple[Node, ...]:
     """The sums over units of a program, stage after stage."""
     return tuple(s for stage in program.stages for s in stage.sums)

@@ -11,8 +11,9 @@ from torch import Tensor
 from ..batch import Order, Rows
 from . import elements
 from . import forward as forward_pass
+from .graph import Program
 from .outer import OPERAND, lists
-from .plan import Plan, products_of, sums_of
+from .plan import Plan, operands_of, products_of, sums_of
 from .target import Target
 from .tile import odd
 from .weights import Sums
@@ -144,7 +145,7 @@ def forward(
     form: Form, rows: Rows, sizes: Sizes, threads: int, training: bool
 ) -> tuple[dict[str, int], Layout]:
     """The slots of the forward pass that depend on sizes, and its scratch memory."""
-    plan, size, held = form.plan, form.dtype.itemsize, elements.SIZE[form.target.panel]
+    plan, size, panel = form.plan, form.dtype.itemsize, form.target.panel
     width, units, _ = sizes
     program = plan.train if training else plan.infer
     products, columns = len(products_of(program)), len(plan.columns)
@@ -160,11 +161,12 @@ def forward(
     values["piece"] = max(1, min(rows.T, _PIECE_BYTES // step_bytes))
     area = values["slices"] * values["slice"] * values["piece"]
     layout = Layout()
-    layout.add("panels", products * padded * padded * held)
-    layout.add("panels_x", columns * padded * width * held)
-    if form.target.narrow:  # a block of a panel, before it is narrowed
-        most = max(form.target.step.widths[0] * units, form.target.bulk.widths[0] * width)
-        layout.add("block", most * form.target.isa.lanes(form.target.dtype) * size)
+    layout.add("panels", products * elements.nbytes(panel, padded, padded))
+    layout.add("panels_x", columns * elements.nbytes(panel, padded, width))
+    _add_operands(form, layout, program, rows, units, width)
+    lanes = form.target.isa.lanes(form.target.dtype)
+    if form.target.couples:
+        layout.add("couples_x", area * -(-width // lanes) * lanes // 2 * size)
     layout.add("starts", len(forward_pass.starts(plan, program)) * padded * size)
     layout.add("rows", area * 8)
     layout.add("projected", area * columns * padded * size)
@@ -172,6 +174,20 @@ def forward(
     layout.add("crossing", len(program.crossing) * rows.B * padded * size)
     layout.add("sums", len(sums_of(program)) * rows.B * size)
     return values, layout
+
+
+def _add_operands(
+    form: Form, layout: Layout, program: Program, rows: Rows, units: int, k: int
+) -> None:
+    """What narrow panels take besides: a block of one before it is narrowed, of a step's product or
+    of others of ``k``, and what is multiplied, as couples."""
+    target, size = form.target, form.dtype.itemsize
+    if target.narrow:
+        most = max(target.step.widths[0] * units, target.bulk.widths[0] * k)
+        layout.add("block", most * target.isa.lanes(target.dtype) * size)
+    if target.couples:
+        operands = len(operands_of(program)) * rows.B
+        layout.add("couples", operands * padded_units(form, units) // 2 * size)
 
 
 def _chunk_steps(order: Order, row_bytes: int, weight_bytes: int) -> int:
@@ -203,14 +219,17 @@ def backward(
     parts, most = -(-rows.B // order.rows), min(chunk * order.rows, rows.N)  # of this call
     one_by_one = threads == 1 and not spans
     layout = Layout()
-    layout.add("panels", len(products_of(plan.backward)) * padded * padded * size)
-    layout.add("panels_x", len(plan.z_x) * inner * units * size)
+    panel = form.target.panel
+    layout.add("panels", len(products_of(plan.backward)) * elements.nbytes(panel, padded, padded))
+    layout.add("panels_x", len(plan.z_x) * elements.nbytes(panel, inner, units))
+    _add_operands(form, layout, plan.backward, rows, units, units)
     layout.add("states", 2 * len(states) * rows.B * padded * size)
     layout.add("crossing", len(plan.backward.crossing) * rows.B * padded * size)
     layout.add("sums", len(sums_of(plan.backward)) * rows.B * size)
     layout.add("partials", (1 if one_by_one else order.parts) * sums.size * size)
     of_thread = {
         "z": most * row,
+        "couples_z": most * len(plan.z_x) * z_row // 2 * size if form.target.couples else 0,
         "lists": (len(lists(plan)) + 1) * most * 8,
         "starts": (chunk + 1) * 8,
         "area": sums.width * depth * size,

@@ -19,7 +19,7 @@ from .frame import Frame
 from .graph import PRODUCTS, Program, Stage, Store
 from .ir import Int
 from .panel import fleeting_in, panels_of
-from .plan import sums_of
+from .plan import operands_of, sums_of
 from .tile import add_up, store_whole, vectors_of
 from .vector import Vector
 
@@ -77,6 +77,7 @@ class Stages:
         self.panels = panels_of(frame, step, program)
         self.crossing = set(program.crossing)
         self.sums = {s: i for i, s in enumerate(sums_of(program))}
+        self.operands = {o: i for i, o in enumerate(operands_of(program))}
         self.length = _lengths(program)
 
     def emit(self, first: Int, last: Int, units: tuple[Int, Int] | None = None) -> None:
@@ -93,6 +94,10 @@ class Stages:
             with f.loop(first, last) as each:
                 for value in stage.sums:
                     self._sum(value, each)
+        if stage.products and self.frame.target.couples:
+            with f.loop(first, last) as each:
+                for operand in dict.fromkeys(p.args[0] for p in stage.products):
+                    self._couple(operand, each)
 
         for space in ("H", "P"):
             part = Stage(
@@ -156,6 +161,22 @@ class Stages:
         units, goal = self.frame.units(operand.space), self._sum_at(value, row)
         self.frame.f.call("sum_row", ("ptr", goal), ("ptr", base), ("i64", units))
 
+    def _couple(self, operand: Node, row: Int) -> None:
+        """Couples of the units of a product's operand."""
+        base, _ = self.memory.row_of(operand, row)
+        units, goal = self.frame.units(operand.space), self._row_of(operand, row)[0]
+        given = ("ptr", goal), ("ptr", base), ("i64", 1), ("i64", units)
+        self.frame.f.call("couple_row", *given)
+
+    def _row_of(self, operand: Node, row: Int) -> tuple[str, Int]:
+        """Address and row stride of what a product multiplies."""
+        if not self.frame.target.couples:
+            return self.memory.row_of(operand, row)
+        f, frame = self.frame.f, self.frame
+        stride = f.div(frame.slot("Hp"), 2)
+        number = f.add(f.mul(frame.slot("B"), self.operands[operand]), row)
+        return frame.at(frame.buffer("couples"), (number, stride)), stride
+
     def _sum_at(self, value: Node, row: Int) -> str:
         buffer = self.frame.buffer("sums")
         return self.frame.at(buffer, (row, len(self.sums)), self.sums[value])
@@ -186,7 +207,7 @@ class Stages:
             operand, *start = product.args
             acc = f.gep(v.dtype, self.acc, regions[product])
             if operand is not ready:
-                base, stride = self.memory.row_of(operand, spot.row)
+                base, stride = self._row_of(operand, spot.row)
                 with f.loop(0, rows) as m:
                     pointer = f.gep(v.dtype, base, f.mul(m, stride))
                     f.store("ptr", pointer, f.gep("ptr", self.pointers, m))
@@ -241,11 +262,11 @@ class Stages:
         sums: dict[Node, list[list[str]]] = {}
         for bundle in stage.bundles:
             operands = dict.fromkeys(p.args[0] for p in bundle)
-            rows = {operand: self.memory.row_of(operand, spot.row)[0] for operand in operands}
+            rows = {operand: self._row_of(operand, spot.row)[0] for operand in operands}
             block = spot.unit, size
             factors = [self.panels[p].factor(block, rows[p.args[0]]) for p in bundle]
             first = self.panels[bundle[0]]
-            found = add_up(f, kinds, factors, first.sizes[2], first.chains)
+            found = add_up(f, kinds, factors, first.length, first.chains)
             sums.update(zip(bundle, found, strict=True))
         totals: dict[Node, list[str]] = {}
         for product in stage.products:

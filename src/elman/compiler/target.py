@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from . import elements
 from .isa import ISA
 from .tile import Shape, odd
 
@@ -22,9 +23,13 @@ class Target:
 
     @property
     def narrow(self) -> bool:
-        """Whether panels hold narrower numbers than are multiplied. They are never fleeting then,
-        and there is no backward pass."""
+        """Whether panels hold other numbers than a matrix does. They are never fleeting then."""
         return self.panel != self.dtype
+
+    @property
+    def couples(self) -> bool:
+        """Whether all products are of couples, see ``elements``."""
+        return self.panel == elements.COUPLES
 
     @property
     def known(self) -> dict[str, int]:

@@ -277,7 +277,8 @@ def _accumulate(
                     scalars[row] = [wide if kind is v else v.lower(wide) for kind in kinds]
                 for w, kind in enumerate(kinds):
                     before = total[p, w, c]
-                    total[p, w, c] = kind.fma(scalars[row][w], columns[matrix][w], before)
+                    both = scalars[row][w], columns[matrix][w]
+                    total[p, w, c] = elements.multiply_add(kind, factor.panel, *both, before)
         return [total[place] for place in places]
 
     types = [kinds[w].type for _, w, _ in places]

@@ -135,6 +135,20 @@ class Vector:
             return self.call("fma", a, b, c)
         return self.add(self.mul(a, b), c)
 
+    def couples(self, a: str, b: str, c: str) -> str:
+        """``c`` and both products of the couples of bfloat16s in ``a`` and ``b``."""
+        name = f"@llvm.x86.avx512bf16.dpbf16ps.{self.isa.bits}"
+        kind = f"<{2 * self.lanes} x bfloat>"
+        self.f.module.declare(f"{self.type} {name}({self.type}, {kind}, {kind})")
+        a, b = (self.f.op(f"bitcast {self.type} {x} to {kind}") for x in (a, b))
+        return self.f.op(f"call {self.type} {name}({self.type} {c}, {kind} {a}, {kind} {b})")
+
+    def rounded(self, a: str) -> str:
+        """The bits of the nearest bfloat16s."""
+        kind = f"<{self.lanes} x bfloat>"
+        nearest = self.f.op(f"fptrunc {self.type} {a} to {kind}")
+        return self.f.op(f"bitcast {kind} {nearest} to <{self.lanes} x i16>")
+
     def call(self, intrinsic: str, *args: str) -> str:
         """An LLVM intrinsic that is one instruction, or a few, on every target."""
         name = f"@llvm.{intrinsic}.{self._suffix}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from ..batch import Rows, Weights
@@ -27,7 +26,7 @@ class Chunk:
         weights: of each layer, in the order of ``step.parameters``; nobody else changes them.
         states: of each layer, ``(1, B, H)`` each: read, and written.
         residual: whether every layer but the first adds its input to its output.
-        weight_dtype: what the matrices are packed in, if it is narrower than they are.
+        narrow: ``"weights"`` if the matrices are packed as bfloat16s, whose values they have.
 
     Raises:
         PathError: where kernels cannot run.
@@ -41,7 +40,7 @@ class Chunk:
         weights: Sequence[Sequence[Tensor | None]],
         states: Sequence[Sequence[Tensor]],
         residual: bool,
-        weight_dtype: torch.dtype | None,
+        narrow: str,
     ) -> None:
         self._names, self._residual = step.inputs, residual
         self._strides: tuple[int, ...] = ()
@@ -58,7 +57,7 @@ class Chunk:
             units, projected = Weights.of(held).sizes(step)
             further = [like.new_zeros(T, B, units) for _ in step.inputs]
             tensors = [x, *mine, *further, *held]
-            bound = bind(step, rows, tensors, weight_dtype=weight_dtype)
+            bound = bind(step, rows, tensors, narrow=narrow)
             if bound is None:
                 raise PathError(f"Stream: kernels are not possible here: {obstacle(tensors)}")
             results = [like.new_zeros(T, B, projected), *mine]

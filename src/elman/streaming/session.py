@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map
 
 from ..batch import Weights
-from ..compiler.kernel import NARROW
 from ..nn.inputs import read as read_inputs
 from ..nn.inputs import spread
 from ..nn.layer import Layer
@@ -86,7 +85,7 @@ class Stream:
             raise ValueError(
                 f"Stream: expected batch_size to be a positive int or None, got {batch_size!r}"
             )
-        if weight_dtype is not None and weight_dtype not in tuple(NARROW):
+        if weight_dtype is not None and weight_dtype is not torch.bfloat16:
             raise ValueError(
                 f"Stream: expected weight_dtype to be torch.bfloat16 or None, got {weight_dtype!r}"
             )
@@ -247,8 +246,8 @@ class Stream:
         if len(self._chunks) > _LENGTHS:
             del self._chunks[next(reversed(self._chunks))]  # the first is that of single steps
         width, residual = self.module.input_size, getattr(self.module, "residual", False)
-        given = self._held, self._by_layer, residual, self.weight_dtype
-        made = Chunk(self._step, T, width, *given)
+        narrow = "weights" if self.weight_dtype else ""
+        made = Chunk(self._step, T, width, self._held, self._by_layer, residual, narrow)
         self._chunks[T] = made
         return made
 
