@@ -87,9 +87,9 @@ def explain(module: torch.nn.Module) -> Explanation:
     listed too, with what :func:`elman.accelerate` would do with them.
 
     >>> import elman, torch
-    >>> (layer,) = elman.explain(elman.RNN(2, 4, dtype=torch.bfloat16)).layers
+    >>> (layer,) = elman.explain(elman.RNN(2, 4, dtype=torch.float16)).layers
     >>> layer.path, layer.dtype
-    ('kernel', 'float32 arithmetic for bfloat16 weights')
+    ('kernel', 'float32 arithmetic for float16 weights')
     >>> (layer,) = elman.explain(torch.nn.RNN(2, 4)).layers
     >>> layer.path, layer.reason
     ('torch.nn', 'elman.accelerate, which takes it, was not called')
@@ -120,6 +120,8 @@ def _ours(name: str, layer: Layer | Single | OfCell) -> LayerReport:
             dtype = f"{_short(wider)} arithmetic for {dtype} weights"
     path, reason = decide(weights)
     isa = current_isa()
+    if path == "kernel" and isa is not None and isa.couples and dtype.endswith("bfloat16 weights"):
+        dtype = "float32 sums of bfloat16 products"
     if path != "kernel" or isa is None or not weights:
         return LayerReport(name, repr(layer), path, reason, dtype)
     size = layer.hidden_size

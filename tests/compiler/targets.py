@@ -27,9 +27,11 @@ def lowered(name: str) -> ISA:
 
 
 def runnable() -> list[ISA]:
-    """Every row of this kind of processor; those it cannot run are lowered."""
+    """Every row of this kind of processor; those it cannot run are lowered. Where a row adds
+    couples to another, all else has the code of that one."""
     here = isa.available()
     same = [row for row in isa.TABLE if here and row.machine == here[0].machine]
+    same = [row for row in same if not row.couples]
     return [row if row in here else lowered(row.name) for row in same]
 
 
@@ -70,6 +72,11 @@ def force(row: ISA) -> Iterator[None]:
         paths._forced_isa.reset(token)
 
 
+def exact() -> contextlib.AbstractContextManager[None]:
+    """Within the context, layers of bfloat16 are computed in float32 throughout."""
+    return paths.set_isa(next(row.name for row in isa.available() if not row.couples))
+
+
 _asked = os.environ.get("ELMAN_TEST_AARCH64") == "1"  # several minutes, and two packages
 _emulated = [
     pytest.param(row, marks=pytest.mark.skipif(not _asked, reason="make test-aarch64 runs it"))
@@ -77,4 +84,6 @@ _emulated = [
     if row.machine == emulated.MACHINE and not here(row)
 ]
 each_isa = pytest.mark.parametrize("row", [*runnable(), *_emulated], ids=label)
+_couples = any(row.couples for row in isa.available())
+needs_couples = pytest.mark.skipif(not _couples, reason="no processor that multiplies bfloat16s")
 emulated_isa = pytest.mark.parametrize("row", _emulated, ids=label)

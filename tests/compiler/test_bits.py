@@ -40,7 +40,7 @@ def of_rows(problem: Problem, rows: slice | int) -> Problem:
     lengths = problem.row_lengths[rows].tolist()
     T, options = lengths[0], {"dtype": problem.dtype, "bias": problem.bias, "h0": problem.h0}
     sizes = {name: getattr(problem, name) for name in ("I", "H", "P", "D")}
-    part = Problem(problem.cell, T, len(lengths), **sizes, seed=problem.seed, **options)
+    part = type(problem)(problem.cell, T, len(lengths), **sizes, seed=problem.seed, **options)
     if len(set(lengths)) > 1:
         part.lengths = lengths
     for name, tensor in problem.tensors.items():

@@ -12,7 +12,7 @@ import torch
 
 import elman
 from elman import execution
-from elman.compiler import backward, forward, isa, jit, kernel, table
+from elman.compiler import backward, elements, forward, isa, jit, kernel, table
 from elman.compiler.plan import plan_of
 from tests.cells import STEPS
 from tests.compiler.objects import symbols, undefined
@@ -71,6 +71,10 @@ def test_objects_are_complete_for_every_isa(row, dtype, cell):
         if dtype == "float":
             narrow = kernel.target_of(plan, dtype, "bfloat", row, 33, single)
             made.append((forward.emit(plan, narrow, False), "elman_forward"))
+            if row.couples:
+                couples = kernel.target_of(plan, dtype, elements.COUPLES, row, 33, single)
+                made.append((forward.emit(plan, couples, True), "elman_forward"))
+                made.append((backward.emit(plan, couples), "elman_backward"))
         for module, name in made:
             code = jit.object_code(module, row)
             assert undefined(code) == []
@@ -89,15 +93,16 @@ def test_the_key_of_object_code_covers_formula_target_and_pass(monkeypatch):
     monkeypatch.setattr(jit, "Code", lambda *_: None)
     best = isa.available()[0]
     other = dataclasses.replace(best, features=best.features + ",+aes")
+    narrow = [(torch.float32, what) for what in kernel.NARROW]
     for step in (STEPS["tanh"], STEPS["relu"]):
         for row in (best, other):
-            for dtypes in ((torch.float32,), (torch.float64,), (torch.float32, torch.bfloat16)):
+            for dtypes in ((torch.float32,), (torch.float64,), *narrow):
                 for units in (3, 300):  # other numbers of chains
                     for single in (False, True):
                         made = kernel.kernel_for(step, dtypes[0], row, units, single, *dtypes[1:])
                         for run_ in made.passes.values():
                             run_._load_code()
-    assert len(keys) == len(set(keys)) == 2 * 2 * 3 * 2 * 2 * 3
+    assert len(keys) == len(set(keys)) == 2 * 2 * 4 * 2 * 2 * 3
 
 
 @pytest.mark.usefixtures("no_kernels_in_memory")

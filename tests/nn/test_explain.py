@@ -53,7 +53,8 @@ def processor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
 
     def report(triple: str, *features: str) -> None:
         monkeypatch.setattr(binding, "get_process_triple", lambda: triple)
-        found = dict.fromkeys(isa.by_name("avx512").needs, False) | dict.fromkeys(features, True)
+        known = isa.by_name("avx512bf16").needs
+        found = dict.fromkeys(known, False) | dict.fromkeys(features, True)
         monkeypatch.setattr(binding, "get_host_cpu_features", lambda: found)
         forget()
 
@@ -152,7 +153,7 @@ def test_kernels_are_reported_with_their_origin(no_kernels: Callable[[], None]) 
     elman.RNN(2, 3, dtype=torch.float64)(torch.rand(4, 2, 2, dtype=torch.float64))
     elman.RNN(2, 3, nonlinearity="relu")(torch.rand(4, 2, 2))
     assert reported() == {}  # those are other kernels
-    elman.RNN(2, 3).bfloat16()(torch.rand(4, 2, 2).bfloat16())
+    elman.RNN(2, 3).half()(torch.rand(4, 2, 2).half())
     assert list(reported()) == ["train"]  # and this is the same
     for other in isa.available()[1:]:
         with set_isa(other.name):
@@ -217,34 +218,40 @@ def test_a_system_without_executable_memory_runs_the_reference_and_says_so() -> 
 AVX2, AVX512 = (isa.by_name(name).needs for name in ("avx2", "avx512"))
 LACKS = "for which the processor or the operating system lacks"
 EVERY = ", ".join(AVX512)
+NO_COUPLES = f"not avx512bf16, {LACKS} avx512bf16"
 PROCESSORS: dict[str, tuple[str, tuple[str, ...], str]] = {
-    "avx512": ("x86_64-unknown-linux-gnu", AVX512, "avx512"),
-    "windows": ("amd64-pc-windows-msvc", AVX512, "avx512"),
+    "avx512bf16": ("x86_64-unknown-linux-gnu", ("avx512bf16", *AVX512), "avx512bf16"),
+    "avx512": ("x86_64-unknown-linux-gnu", AVX512, f"avx512; {NO_COUPLES}"),
+    "windows": ("amd64-pc-windows-msvc", AVX512, f"avx512; {NO_COUPLES}"),
     "knights landing": (
         "x86_64-unknown-linux-gnu",
         (*AVX2, "avx512f", "avx512cd", "avx512er"),
-        f"avx2; not avx512, {LACKS} avx512bw, avx512dq, avx512vl",
+        f"avx2; {NO_COUPLES}, avx512bw, avx512dq, avx512vl; "
+        f"not avx512, {LACKS} avx512bw, avx512dq, avx512vl",
     ),
     "avx2": (
         "x86_64-unknown-linux-gnu",
         AVX2,
-        f"avx2; not avx512, {LACKS} avx512bw, avx512cd, avx512dq, avx512f, avx512vl",
+        f"avx2; {NO_COUPLES}, avx512bw, avx512cd, avx512dq, avx512f, avx512vl; "
+        f"not avx512, {LACKS} avx512bw, avx512cd, avx512dq, avx512f, avx512vl",
     ),
     "avx2 without fma": (
         "x86_64-apple-darwin",
         tuple(f for f in AVX512 if f != "fma"),
-        f"sse2; not avx512, {LACKS} fma; not avx2, {LACKS} fma",
+        f"sse2; {NO_COUPLES}, fma; not avx512, {LACKS} fma; not avx2, {LACKS} fma",
     ),
     "avx": (
         "x86_64-unknown-linux-gnu",
         ("sse2", "avx", "popcnt"),
-        f"sse2; not avx512, {LACKS} {EVERY.removesuffix(', popcnt')}; "
+        f"sse2; {NO_COUPLES}, {EVERY.removesuffix(', popcnt')}; "
+        f"not avx512, {LACKS} {EVERY.removesuffix(', popcnt')}; "
         f"not avx2, {LACKS} {', '.join(AVX2[:-1])}",
     ),
     "nothing known": (
         "x86_64-unknown-linux-gnu",
         (),
-        f"sse2; not avx512, {LACKS} {EVERY}; not avx2, {LACKS} {', '.join(AVX2)}",
+        f"sse2; {NO_COUPLES}, {EVERY}; not avx512, {LACKS} {EVERY}; "
+        f"not avx2, {LACKS} {', '.join(AVX2)}",
     ),
     "graviton": ("aarch64-unknown-linux-gnu", ("neon", "sve"), "neon"),
     "apple": ("arm64-apple-darwin", (), "neon"),

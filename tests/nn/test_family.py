@@ -11,6 +11,7 @@ from torch import Tensor, sigmoid, tanh
 from torch.nn.utils.rnn import pack_sequence
 
 import elman
+from tests.compiler.targets import exact
 from tests.nn.kinds import (
     KINDS,
     LAYERS,
@@ -72,7 +73,7 @@ def test_narrow_dtypes_are_float32_rounded_once(kind: Kind, dtype: torch.dtype) 
     widened = copy.deepcopy(ours).float()
     narrow = tuple(s.to(dtype) for s in states)
     wide = tuple(s.float() for s in narrow)
-    with elman.set_path("kernel"):
+    with elman.set_path("kernel"), exact():
         found = tensors(ours(x, narrow if len(narrow) > 1 else narrow[0]))
         expected = tensors(widened(x.float(), wide if len(wide) > 1 else wide[0]))
     assert_same_bits(found, [e.to(dtype) for e in expected])

@@ -149,7 +149,7 @@ def test_the_operator_refuses_what_does_not_fit(arguments):
     formula, tensors = elman.cells.Elman().trace().name, [x, *initial, *weights]
     present = [True, bool(initial), *[True] * 4][: 2 + count]
     with pytest.raises(RuntimeError, match="expected"):
-        torch.ops.elman.recur(formula, tensors, present, False)
+        torch.ops.elman.recur(formula, "", tensors, present, False)
 
 
 def test_a_program_exported_without_gradients_runs_where_they_are_enabled():
