@@ -49,6 +49,8 @@ def recur(
 
     What is bfloat16 or float16 is converted to float32 here, and the results once, at the end,
     to its dtype. The states between steps are float32; autograd's conversions carry gradients.
+    Kernels round what they multiply to bfloat16 once more for layers of it, where the processor
+    multiplies such, see ``execution.bind``.
     """
     (output, *final), _ = layer(step, rows, Given(x, initial, inputs, weights).flat(), recompute)
     return output, final
@@ -62,7 +64,8 @@ def layer(
     narrow: str = "",
 ) -> tuple[Sequence[Tensor], Bound | None]:
     """:func:`recur` on its tensors in the order of ``Given``: the output and the final states;
-    also what runs other tensors of the same signature, see :func:`run`, if the kernels do."""
+    also what runs other tensors of the same signature, see :func:`run`, if the kernels do. For what
+    is ``narrow`` in products see ``execution.bind``."""
     wider = arithmetic(tensors)
     if wider is not None:
         dtype = tensors[0].dtype if tensors[0] is not None else None

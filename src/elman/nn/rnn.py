@@ -35,7 +35,8 @@ class RNN(Layer):
     Call ``rnn(input, hx=None)`` with input ``(T, B, I)``, ``(T, I)`` or a PackedSequence, and
     ``hx`` ``(num_layers * D, B, H)`` or None for zeros. Returns ``output``, ``(T, B, D * H)``, the
     last layer's state at every step, and ``h_n``, shaped as ``hx``, every layer's final state.
-    Layers of bfloat16 or float16 are computed in float32, and their results rounded once.
+    Layers of bfloat16 or float16 are computed in float32, and their results rounded once; where
+    the processor multiplies bfloat16s (AVX512-BF16), products in layers of bfloat16 are of such.
 
     Raises:
         ValueError: input that is neither 2-D nor 3-D, or not of the weights' dtype.
@@ -100,7 +101,7 @@ class RNNCell(Single):
 
     Call ``cell(input, hx=None)`` with input ``(B, I)`` or ``(I,)`` and ``hx`` ``(B, H)``, ``(H,)``
     or None for zeros; returns the new state, shaped as ``hx``. A cell of bfloat16 or float16 is
-    computed in float32, and the state rounded.
+    computed as a layer of it, and the state rounded.
 
     Raises:
         ValueError: input or ``hx`` neither 1-D nor 2-D.
