@@ -8,6 +8,8 @@ product of each step into ``z``; from it, three kinds of sums follow that need n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..expr import Node
 from .entry import define_entry
 from .forward import read_given, walk_step
@@ -254,7 +256,10 @@ class _Memory:
             return load_beside(frame.v, place, spot.unit, frame.units(leaf.space))
         return frame.v.load(frame.at(place, spot.unit))
 
-    def look_ahead(self) -> None:
+    def look_ahead(self, stores: Sequence[Store], spot: Spot, size: Int) -> None:
+        """The gradients of a chunk stay in the caches."""
+
+    def has_read(self) -> None:
         """Has the second cache fetch what the next step reads where this one has read: rows lie
         backwards and in pieces, which the processor does not foresee."""
         f, frame, places = self.frame.f, self.frame, self._next

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..expr import Node, walk
 from .entry import define_entry
 from .frame import COMMON, Frame, define_sum, extern, parameters
@@ -29,7 +31,7 @@ def slots(plan: Plan) -> list[str]:
         *(slot for name in tensors(plan) for slot in extern(name)),
         *(slot for mine in parameters(plan.step).values() for slot in mine),
         *("packed", "zeros", "panels", "panels_x", "block", "starts", "rows", "projected"),
-        *("couples_x", "states", "crossing", "couples", "sums", "saved"),
+        *("couples_x", "states", "crossing", "couples", "sums", "saved", "ahead"),
         *(f"saved.{s}" for s in plan.saved_states),
     ]
 
@@ -110,6 +112,10 @@ def _define_add_bias(module: Module, target: Target) -> None:
         v.store(v.add(v.load(place), load_units(v, bias, stride, u, units)), place)
 
 
+_KEPT = "saved", "saved_state"  # stores of what the backward pass reads
+_FAR = (*_KEPT, "output")
+
+
 class _Memory:
     """Where the forward pass keeps things; set anew for each step by :func:`_rows`."""
 
@@ -173,29 +179,42 @@ class _Memory:
             return frame.v.load(self.start_of(leaf, spot)[0])
         return read_given(frame, leaf, self.time, spot)
 
+    def _row_of_store(self, store: Store, row: Int) -> str:
+        """The row that a store writes to."""
+        f, frame = self.frame.f, self.frame
+        if store.kind == "output":
+            return frame.extern_row("output", self.time, row)
+        if store.kind == "state":
+            return self.state(str(store.name), row, new=True)
+        if store.kind == "cross":
+            return self.row_of(store.value, row)[0]
+        n = f.add(self.flat, row)
+        if store.kind == "saved_state":
+            return self.kept(str(store.name), f.add(n, frame.slot("B")))
+        column = f.add(f.mul(n, len(self.plan.saved)), int(store.name))
+        return frame.at(frame.pointer("saved"), (column, frame.slot("H")))
+
     def write(self, store: Store, value: str, spot: Spot) -> None:
-        f, frame, kind = self.frame.f, self.frame, store.kind
-        if kind == "output":
-            row = frame.extern_row("output", self.time, spot.row)
+        frame, row = self.frame, self._row_of_store(store, spot.row)
+        if store.kind == "output":
             units = frame.units(self.plan.step.output_space)
             store_units(frame.v, value, row, frame.slot("output.u"), spot.unit, units)
-            return
-        if kind == "state":
-            place = self.state(str(store.name), spot.row, new=True)
-        elif kind == "cross":
-            place = self.row_of(store.value, spot.row)[0]
+        elif store.kind in _KEPT:
+            store_beside(frame.v, value, row, spot.unit, frame.slot("H"))
         else:
-            n = f.add(self.flat, spot.row)
-            if kind == "saved_state":
-                place = self.kept(str(store.name), f.add(n, frame.slot("B")))
-            else:
-                column = f.add(f.mul(n, len(self.plan.saved)), int(store.name))
-                place = frame.at(frame.pointer("saved"), (column, frame.slot("H")))
-            store_beside(frame.v, value, place, spot.unit, frame.slot("H"))
-            return
-        frame.v.store(value, frame.at(place, spot.unit))
+            frame.v.store(value, frame.at(row, spot.unit))
 
-    def look_ahead(self) -> None:
+    def look_ahead(self, stores: Sequence[Store], spot: Spot, size: Int) -> None:
+        """The second cache fetches where the row's results will go: memory that it has not, and
+        for which stores would wait."""
+        f, frame, kept = self.frame.f, self.frame, [s for s in stores if s.kind in _FAR]
+        with f.when(f.compare("ne", frame.slot("ahead"), 0)):
+            for store in kept:
+                row = self._row_of_store(store, spot.row)
+                with f.loop(0, size, frame.v.lanes) as u:
+                    frame.v.prefetch(frame.at(row, spot.unit, u))
+
+    def has_read(self) -> None:
         """What a step reads, the one before has written."""
 
 

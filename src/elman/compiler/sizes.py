@@ -22,6 +22,7 @@ _PIECE_BYTES = 96 << 10  # of projected inputs of a slice: they stay in the seco
 _WHOLE = 1 << 40  # more units than there are: they are not cut
 _DEPTH_BYTES = 128 << 10  # of packed rows in the weights' gradients
 _FAR_BYTES = 4 << 20  # that a backward pass reads: they have left the second cache
+_WRITTEN_BYTES = 1 << 20  # of a forward pass: they go to memory that is not in the second cache
 _GATE_BYTES = 512 << 10  # of gradients at the gates of a chunk of the backward pass
 
 
@@ -158,6 +159,8 @@ def forward(
         values |= {"slices": count, "slice": rows.B, "fleeting": 1}
         values |= {"unit.slices": count, "unit.slice": unit_slice}
     step_bytes = max(1, values["slice"] * columns * padded * size)
+    written = 1 + (len(plan.saved) + len(plan.saved_states)) * training
+    values["ahead"] = int(rows.N * units * written * size >= _WRITTEN_BYTES)
     values["piece"] = max(1, min(rows.T, _PIECE_BYTES // step_bytes))
     area = values["slices"] * values["slice"] * values["piece"]
     layout = Layout()

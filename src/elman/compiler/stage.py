@@ -47,7 +47,10 @@ class Memory(Protocol):
     def write(self, store: Store, value: str, spot: Spot) -> None:
         """Writes a vector where the store says."""
 
-    def look_ahead(self) -> None:
+    def look_ahead(self, stores: Sequence[Store], spot: Spot, size: Int) -> None:
+        """Long before the results of a row, so many units from the spot on, go where they say."""
+
+    def has_read(self) -> None:
         """Behind all that is read and written of a spot."""
 
 
@@ -121,6 +124,9 @@ class Stages:
                     else:
                         self._products(part, Spot(row, unit), rows, size, regions)
                     with f.loop(0, rows) as m:
+                        if not self.frame.target.single:  # of the next tile, while this one writes
+                            later = Spot(f.add(f.add(row, m), tall), unit)
+                            self.memory.look_ahead(part.stores, later, size)
                         for kinds, span in self._groups(size):
                             with f.loop(*span, len(kinds) * v.lanes) as u:
                                 spot = Spot(f.add(row, m), f.add(unit, u))
@@ -336,4 +342,4 @@ class Stages:
         for store, vectors in zip(stage.stores, found, strict=True):
             for kind, vector, at in zip(kinds, vectors, spots, strict=True):
                 self.memory.write(store, vector if kind is v else v.widened(vector), at)
-        self.memory.look_ahead()
+        self.memory.has_read()
