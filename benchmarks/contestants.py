@@ -7,6 +7,8 @@ import argparse
 from elman.bench.workloads import WORKLOADS, Workload
 
 TORCH, ELMAN, SESSION, LOOP = "torch.nn", "elman", "elman.Stream", "PyTorch loop"
+NARROW_TORCH, NARROW_ELMAN = "torch.nn, bfloat16", "elman, bfloat16"
+NARROW_OPENVINO = "OpenVINO, bfloat16"
 HALF_SESSION, FLOOR = "elman.Stream, bfloat16", "autograd alone"
 
 #: In the order of a round.
@@ -18,13 +20,21 @@ LAYERS = {
     FLOOR: "benchmarks.peers.floor",
     "JAX": "benchmarks.peers.jax_scan",
     "ONNX Runtime": "benchmarks.peers.onnx_runtime",
-    "OpenVINO": "benchmarks.peers.open_vino",
+    "OpenVINO": "benchmarks.peers.open_vino:FLOAT32",
 }
 #: Weights of another dtype are no match for the others': they stand in a table of latencies alone.
 STREAMING = {
     **{who: LAYERS[who] for who in (TORCH, ELMAN, SESSION)},
     HALF_SESSION: "elman.bench.contestants:HALF_SESSION",
     **LAYERS,
+}
+#: In bfloat16, beside float32.
+NARROW = {
+    TORCH: LAYERS[TORCH],
+    ELMAN: LAYERS[ELMAN],
+    NARROW_TORCH: "elman.bench.contestants:NARROW_TORCH",
+    NARROW_ELMAN: "elman.bench.contestants:NARROW_ELMAN",
+    NARROW_OPENVINO: "benchmarks.peers.open_vino:BFLOAT16",
 }
 CELLS = {ELMAN: LAYERS[ELMAN], "JAX": LAYERS["JAX"], LOOP: "benchmarks.peers.loop:LOOP"}
 

@@ -15,7 +15,7 @@ from typing import Any
 from elman.bench.contest import ALLOCATORS
 from elman.bench.workloads import WORKLOADS
 
-from . import busy, custom, isa, latency, layers, memory, roofline, scaling, start
+from . import busy, custom, isa, latency, layers, memory, narrow, roofline, scaling, start
 from .about import about
 from .contestants import LAYERS
 
@@ -23,6 +23,7 @@ SECTIONS: dict[str, Any] = {
     "roofline": roofline,
     "layers": layers,
     "latency": latency,
+    "narrow": narrow,
     "custom": custom,
     "isa": isa,
     "memory": memory,

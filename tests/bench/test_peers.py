@@ -11,7 +11,7 @@ from elman.bench.task import Task
 PEERS = {
     "jax": "benchmarks.peers.jax_scan",
     "onnxruntime": "benchmarks.peers.onnx_runtime",
-    "openvino": "benchmarks.peers.open_vino",
+    "openvino": "benchmarks.peers.open_vino:FLOAT32",
 }
 TASKS = [
     Task("RNN", 6, 2, 3, 4, 2),

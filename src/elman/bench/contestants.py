@@ -15,6 +15,8 @@ from .task import Task
 Call = Callable[[], Sequence[Any]]
 BUILT_IN = ("RNN", "GRU", "LSTM")
 TOLERANCE = 2e-4  # of the largest value of an array, for float32
+#: For bfloat16, which has eight bits: gradients of long sequences gather what each step has lost.
+NARROW_TOLERANCE = 0.05
 
 
 class Contestant(Protocol):
@@ -87,6 +89,21 @@ def _state(states: Sequence[Tensor]) -> Any:
     return tuple(states) if len(states) > 1 else states[0]
 
 
+class Narrow:
+    """Modules of bfloat16, called with such inputs."""
+
+    tolerance = NARROW_TOLERANCE
+
+    def __init__(self, modules: Modules) -> None:
+        self._modules = modules
+
+    def forms(self, task: Task) -> Sequence[str]:
+        return ["bfloat16"] if self._modules.forms(task) else []
+
+    def prepare(self, task: Task, form: str) -> Call:
+        return self._modules.prepare(task, form)
+
+
 class Sessions:
     """elman's sessions, for tasks of one step, with weights of a dtype; within which ``tolerance``
     they agree follows from that."""
@@ -116,6 +133,7 @@ def _of(namespace: Any) -> Callable[[Task], torch.nn.Module]:
 
 TORCH = Modules(_of(torch.nn), *BUILT_IN)
 ELMAN = Modules(_of(elman), *BUILT_IN, "Leaky", "LightGRU", "PeepholeLSTM")
+NARROW_TORCH, NARROW_ELMAN = Narrow(TORCH), Narrow(ELMAN)
 SESSION = Sessions(None, TOLERANCE)
 #: Rounding to 8 bits moves a weight by up to 2**-9 of it; a few steps and layers add to that.
 HALF_SESSION = Sessions(torch.bfloat16, 2**-7)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from .contestants import TOLERANCE, Call, Contestant
 from .task import Task
@@ -41,7 +42,7 @@ class Worker:
     def results(self, task: list[Any], form: str, file: str) -> None:
         """Save what a form computes, for the others to be compared with."""
         found = _run(self._contestant.prepare(Task(*task), form), Task(*task))
-        np.savez(file, *(np.asarray(array) for array in found))
+        np.savez(file, *map(_array, found))
 
     def prepare(self, task: list[Any], form: str, expected: str) -> None:
         """Compile a form, and compare what it computes; ValueError if that is something else."""
@@ -52,7 +53,7 @@ class Worker:
             if len(arrays.files) != len(found):
                 raise ValueError(f"it gives {len(found)} arrays instead of {len(arrays.files)}")
             for name, array in zip(arrays.files, found, strict=True):
-                _agree(arrays[name], np.asarray(array), tolerance)
+                _agree(arrays[name], _array(array), tolerance)
         self._calls[form] = call
 
     def keep(self, form: str) -> None:
@@ -107,6 +108,12 @@ def _run(call: Call, task: Task) -> Sequence[Any]:
         call()
         call()
     return call()
+
+
+def _array(result: Any) -> np.ndarray:
+    """A result as an array; NumPy has no bfloat16."""
+    bfloat16 = isinstance(result, torch.Tensor) and result.dtype == torch.bfloat16
+    return np.asarray(result.float() if bfloat16 else result)
 
 
 def _agree(expected: np.ndarray, found: np.ndarray, tolerance: float) -> None:
