@@ -1,10 +1,10 @@
 """The transcendental functions, on vectors, exact to a few units in the last place.
 
 All but the logarithms stand on one reduction: ``x = n ln 2 + r`` with ``|r| <= ln(2)/2``, and
-the series ``expm1(r) = r + r^2/2! + ...`` as far as the precision asks; the logarithms on the
-converse, ``x = 2^k m`` with ``m`` near 1, and the series of the inverse hyperbolic tangent. Both
-are the classical ones (W. J. Cody and W. Waite, "Software Manual for the Elementary Functions",
-1980). Sine and cosine are in angles.py.
+the series ``expm1(r) = r + r^2/2! + ...`` as far as the precision asks, or a polynomial in its
+place; the logarithms on the converse, ``x = 2^k m`` with ``m`` near 1, and the series of the
+inverse hyperbolic tangent. Both are the classical ones (W. J. Cody and W. Waite, "Software Manual
+for the Elementary Functions", 1980). Sine and cosine are in angles.py.
 Errors, measured against float64 or mpmath over the whole range, are in the test of this file.
 """
 
@@ -24,7 +24,7 @@ class _Format:
 
     mantissa: int  # explicit bits
     bias: int
-    degree: int  # of the series of expm1
+    expm1: tuple[float, ...]  # of the square in its series, of the third power, and so on
     overflow: float  # exp of more is infinite
     underflow: float  # exp of less is zero, also as a denormal
     saturation: float  # tanh of more rounds to one
@@ -34,6 +34,10 @@ class _Format:
     erf: tuple[float, ...]  # see erf()
     erf_limit: float  # erf of more rounds to one
 
+
+# (expm1(r) - r) / r^2 as a polynomial, lowest coefficient first, fitted for the least error of
+# expm1(r) relative to r: 2^-26. The series takes one term more for that.
+_EXPM1 = (0.5, 0.1666654497385025, 0.04166640341281891, 0.008366405963897705, 0.0013940657954663038)
 
 # -log(erfc(x)) / x as a polynomial, lowest coefficient first, fitted for the least relative
 # error of erf(x) up to where it rounds to one: 2^-31 and 2^-55.
@@ -59,10 +63,11 @@ def _format(dtype: str) -> _Format:
     if dtype == "float":
         high = struct.unpack("f", struct.pack("I", 0x3F317200))[0]  # 15 bits of ln 2
         low = 1.42860682030941723212e-6
-        return _Format(23, 127, 7, 89.0, -104.0, 10.0, high, low, 4, _ERF32, 3.95)
+        return _Format(23, 127, _EXPM1, 89.0, -104.0, 10.0, high, low, 4, _ERF32, 3.95)
     high = struct.unpack("d", struct.pack("Q", 0x3FE62E42FEE00000))[0]  # 32 bits of ln 2
     low = 1.90821492927058781614e-10
-    return _Format(52, 1023, 13, 710.0, -746.0, 20.0, high, low, 10, _ERF64, 5.95)
+    series = tuple(1 / math.factorial(k) for k in range(2, 14))
+    return _Format(52, 1023, series, 710.0, -746.0, 20.0, high, low, 10, _ERF64, 5.95)
 
 
 def nearest(v: Vector, x: str, scale: float, less: int = 0) -> tuple[str, str]:
@@ -85,13 +90,13 @@ def _power_of_two(v: Vector, moved: str) -> str:
 
 
 def _expm1(v: Vector, r: str, times: int = 1) -> str:
-    """``exp(times * r) - 1`` for ``|times * r| <= ln(2)/2``, by its series.
+    """``exp(times * r) - 1`` for ``|times * r| <= ln(2)/2``.
 
     Its terms are taken two and two: a row alone waits for half as many multiplications.
     """
-    terms = range(2, _format(v.dtype).degree + 1)
-    numbers = [v.number(times**k / math.factorial(k)) for k in terms]
-    *pairs, series = [v.fma(b, r, a) for a, b in zip(numbers[::2], numbers[1::2], strict=True)]
+    numbers = [v.number(times**k * c) for k, c in enumerate(_format(v.dtype).expm1, 2)]
+    pairs = [v.fma(b, r, a) for a, b in zip(numbers[::2], numbers[1::2], strict=False)]
+    *pairs, series = [*pairs, *numbers[2 * len(pairs) :]]
     square = v.mul(r, r)
     for pair in reversed(pairs):
         series = v.fma(series, square, pair)
