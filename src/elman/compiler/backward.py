@@ -62,7 +62,7 @@ def emit(plan: Plan, target: Target) -> Module:
     assert target.couples or not target.narrow  # its tiles read gradients and rows beside panels
     module = Module()
     define_sum(module, target)
-    define_tiles(module, target)
+    define_tiles(module, target, back=True)
     _list_rows(module, plan, target)
     _rows(module, plan, target)
     emit_inputs(module, target, slots(plan), plan)
@@ -303,7 +303,7 @@ def _rows(module: Module, plan: Plan, target: Target) -> None:
     frame = Frame(module, "backward_rows", target, slots(plan))
     f = frame.f
     memory = _Memory(frame, plan)
-    stages = Stages(frame, plan.step, plan.backward, memory)
+    stages = Stages(frame, plan.step, plan.backward, memory, back=True)
     begin, end, first = frame.slot("from"), frame.slot("to"), frame.slot("first")
     starts = frame.buffer("starts")
     with f.loop(begin, end) as i:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from ..expr import Node, walk
 from .entry import define_entry
 from .frame import COMMON, Frame, define_sum, extern, parameters
 from .graph import Program, Store
 from .ir import Function, Int, Module
-from .panel import Panel, define_tiles, fleeting_in, panel_x, panels_of
+from .panel import Panel, define_tiles, fleeting_in, height, panel_x, panels_of
 from .plan import Plan
 from .stage import Spot, Stages
 from .target import Target
@@ -343,12 +344,11 @@ def _project(
     packed = f.op(f"xor i1 {fleeting_in(frame)}, true")
     alone = f.op(f"and i1 {f.compare('eq', total, 1)}, {packed}")
 
-    tall = shape.height(f, total)
+    tall = height(frame, shape, total)
     for column, panel in enumerate(_panels_x(frame, plan)):
         base = f.mul(padded, column)
         with shape.blocks(f, units[1], lanes, units[0], alone) as (unit, count):
             u = f.add(base, unit)
-            panel.refill(unit, count)
             with f.loop(0, total, tall) as row:
                 panel.multiply(
                     (unit, count),
@@ -356,6 +356,7 @@ def _project(
                     (frame.at(frame.buffer("starts"), u), 0),
                     (f.gep("ptr", pointers, row), 1 if frame.target.couples else frame.slot("x.u")),
                     f.min(f.sub(total, row), tall),
+                    turned=partial(panel.turned, unit, row, (units, (0, total))),
                 )
 
 

@@ -52,8 +52,6 @@ def emit_inputs(module: Module, target: Target, slots: Sequence[str], plan: Plan
                 both = ("ptr", place(row, gate, column)), ("ptr", z_at(frame, row, column))
                 f.call("couple_row", *both, ("i64", 1), ("i64", frame.slot("H")))
     with shape.blocks(f, padded, v.lanes) as (unit, count):
-        for panel in panels:
-            panel.refill(unit, count)
         with f.loop(start, end, tall) as row:
             rows = f.min(f.sub(end, row), tall)
             for i, column in enumerate(plan.z_x.values()):

@@ -90,7 +90,8 @@ class Kernel:
         places = [*self._given(every, direction), *self._states("h0", every, 1, row)]
         places += self._ends("output", "hn", every, len(tensors), direction, count, row)
         places += self._beside(rows, size, every, len(tensors) + len(results), direction)
-        values, layout = sizes.forward(self.form, rows, size, threads, training)
+        lie = self._lie(tensors, direction) and self._lie(tensors[:1])
+        values, layout = sizes.forward(self.form, rows, size, threads, training, lie)
         return run.prepare(every, places, values, layout, work=self.work(rows.N, size))
 
     def backward(
@@ -142,7 +143,10 @@ class Kernel:
         spans = partials is not None
         of_parameters = goals[mine : mine + len(self.plan.step.parameters)]
         sums = self.sums(of_parameters, x, size, direct=order.parts == 1 and not spans)
-        values, layout = sizes.backward(self.form, rows, size, threads, order, sums, spans)
+        lanes = self.form.target.isa.lanes(self.form.target.dtype)
+        widths = size if goals[0] is not None else size[1:]  # of the products
+        lie = self._lie(tensors, direction) and all(width % lanes == 0 for width in widths)
+        values, layout = sizes.backward(self.form, rows, size, threads, order, sums, spans, lie)
         values |= {"dx.add": add, "partials.end": last}
 
         def addresses(places: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
@@ -164,6 +168,14 @@ class Kernel:
         padded = sizes.padded_units(self.form, size.units)
         lanes = self.form.target.isa.lanes(self.form.target.dtype)
         return sums_of_weights(self.plan, asked, x.stride(-1), size, padded, lanes, direct)
+
+    def _lie(self, tensors: Sequence[Tensor | None], direction: int | None = None) -> bool:
+        """Whether the last dimension of some tensors lies side by side, as PyTorch makes it; those
+        of a direction's weights."""
+        if direction is not None:
+            first = self.first_weight(direction)
+            tensors = tensors[first : first + len(self.plan.step.parameters)]
+        return all(t is None or t.dim() < 2 or t.stride(-1) == 1 for t in tensors)
 
     def first_weight(self, direction: int) -> int:
         """The number of a direction's first parameter."""

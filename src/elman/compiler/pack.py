@@ -24,6 +24,7 @@ def define(module: Module, target: Target, shape: Shape) -> None:
     v = Vector(f, target.isa, target.dtype)
     panel, matrix, unit_stride, k_stride, units, padded, k = f.params
     dtype, lanes = v.dtype, v.lanes
+    places = f.alloca(lanes, "ptr")
     copied, turned = (f.compare("eq", stride, 1) for stride in (unit_stride, k_stride))
 
     with shape.blocks(f, padded, lanes) as (unit, count), f.loop(0, count, lanes) as u:
@@ -31,28 +32,31 @@ def define(module: Module, target: Target, shape: Shape) -> None:
         left = f.min(f.sub(units, first), lanes)
         goal = f.add(f.mul(unit, k), u)
         whole = f.compare("eq", left, lanes)
+        with f.loop(0, left) as r:
+            row = f.gep(dtype, matrix, f.mul(f.add(first, r), unit_stride))
+            f.store("ptr", row, f.gep("ptr", places, r))
         with f.loop(0, k, lanes) as begin:
             depth = f.min(f.sub(k, begin), lanes)
             square = f.op(f"and i1 {whole}, {f.compare('eq', depth, lanes)}")
             source = f.add(f.mul(first, unit_stride), f.mul(begin, k_stride))
-            operands = (
-                *(("ptr", f.gep(dtype, panel, f.add(goal, f.mul(begin, count)))), ("i64", count)),
-                *(("ptr", f.gep(dtype, matrix, source)), ("i64", unit_stride)),
-            )
+            to = ("ptr", f.gep(dtype, panel, f.add(goal, f.mul(begin, count)))), ("i64", count)
+            operands = *to, ("ptr", f.gep(dtype, matrix, source)), ("i64", unit_stride)
             copy = f.op(f"and i1 {whole}, {copied}")
             turn = f.op(f"and i1 {square}, {turned}")
             neither = f.op(f"xor i1 {f.op(f'or i1 {copy}, {turn}')}, true")
             with f.when(copy):
                 f.call("pack_copy", *operands, ("i64", k_stride), ("i64", depth))
             with f.when(f.op(f"and i1 {turn}, {f.op(f'xor i1 {copied}, true')}")):
-                f.call("pack_turn", *operands)
+                f.call("pack_turn", *to, ("ptr", places), ("i64", begin))
             with f.when(neither):
                 f.call("pack_single", *operands, ("i64", k_stride), ("i64", depth), ("i64", left))
 
 
 def define_parts(module: Module, target: Target) -> None:
-    """What packs one vector of units for a few ``k``: ``to[k][unit]``, rows ``count`` apart."""
-    places = (("ptr", "to"), ("i64", "count"), ("ptr", "from"), ("i64", "unit_stride"))
+    """What packs one vector of units for a few ``k``: ``to[k][unit]``, rows ``count`` apart;
+    ``pack_turn`` a square of as many, from a ``k`` on, whose units' places are given."""
+    to = ("ptr", "to"), ("i64", "count")
+    places = *to, ("ptr", "from"), ("i64", "unit_stride")
 
     f = Function(module, "pack_copy", [*places, ("i64", "k_stride"), ("i64", "k")])
     v = Vector(f, target.isa, target.dtype)
@@ -60,9 +64,9 @@ def define_parts(module: Module, target: Target) -> None:
         value = v.load(f.gep(v.dtype, "%from", f.mul(i, "%k_stride")))
         v.store(value, f.gep(v.dtype, "%to", f.mul(i, "%count")))
 
-    f = Function(module, "pack_turn", places)
+    f = Function(module, "pack_turn", [*to, ("ptr", "places"), ("i64", "k")])
     v = Vector(f, target.isa, target.dtype)
-    rows = [f.gep(v.dtype, "%from", f.mul("%unit_stride", r)) for r in range(v.lanes)]
+    rows = [f.gep(v.dtype, f.load("ptr", "%places", r), "%k") for r in range(v.lanes)]
     for number, column in enumerate(v.load_turned(rows)):
         v.store(column, f.gep(v.dtype, "%to", f.mul("%count", number)))
 

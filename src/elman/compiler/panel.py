@@ -1,17 +1,18 @@
 """Matrices as tiles read them, and when they are packed.
 
-A call of many steps packs each matrix once. A call of one step reads each weight once: there the
-panel is *fleeting*. Every block of it is packed into the same memory just before it is used, and
-has not left the nearest caches by then; or a tile reads the matrix itself, and nothing is packed.
+A call of many steps packs each matrix once. A call of one step reads each weight once, and packs
+none: there the panel is *fleeting*, no more than a name for the matrix, which is multiplied as it
+lies.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..cell import Step
 from ..expr import Node
-from . import elements, pack, tile, turned
+from . import across, elements, pack, tile, turned
 from .frame import Frame
 from .graph import Program
 from .ir import Function, Int, Module
@@ -19,17 +20,19 @@ from .plan import bundles_of, products_of
 from .target import Target
 from .tile import Factor, Shape
 
-#: A matrix from some unit on: address, strides of units and k, units that there are; the memory
-#: that its block is packed into, units of the block, length of the sum.
-_MATRIX = (
-    *(("ptr", "matrix"), ("i64", "unit_stride"), ("i64", "k_stride"), ("i64", "units")),
-    *(("ptr", "panel"), ("i64", "size"), ("i64", "k")),
+#: acc, init and a, with their strides; a matrix from some unit on: address, stride of its units,
+#: units that there are; memory for the rows of a, turned, and whether they are yet to be; units of
+#: the block, length of the sum, rows.
+_PARAMS = (
+    *(*tile.PARAMS[:5], ("ptr", "matrix"), ("i64", "unit_stride"), ("i64", "units")),
+    *(("ptr", "turned"), ("i64", "fresh"), ("i64", "size"), ("i64", "k"), ("i64", "rows")),
 )
-_TILE = tile.PARAMS[:6]  # acc, init and a, with their strides
+Span = tuple[tuple[Int, Int], tuple[Int, Int]]  # units and rows, of both the first and last but one
 
 
-def define_tiles(module: Module, target: Target) -> None:
-    """Adds the functions that multiply, and those that pack, for both shapes of a kernel."""
+def define_tiles(module: Module, target: Target, back: bool = False) -> None:
+    """Adds the functions that multiply, and those that pack, for both shapes of a kernel; ``back``:
+    for a backward pass."""
     pack.define_parts(module, target)
     if target.couples:
         elements.define_couples(module, target.isa)
@@ -37,68 +40,65 @@ def define_tiles(module: Module, target: Target) -> None:
         elements.define_narrow(module, target.isa)
     for shape in dict.fromkeys((target.bulk, target.step)):
         pack.define(module, target, shape)
-        if not target.narrow:
-            _define_refill(module, target, shape)
     steps = ((target.step, chains) for _, chains in target.chains)
     for shape, chains in dict.fromkeys(((target.bulk, 1), *steps)):
-        tile.define(module, target.isa, target.dtype, target.panel, shape, chains)
-        if not target.narrow:
-            _define_fleeting(module, target, shape, chains)
+        if not module.defines(target.tile(shape, chains)):
+            tile.define(module, target.isa, target.dtype, target.panel, shape, chains)
+        if not target.narrow and not back and not module.defines(_fleeting(chains)):
+            _define_fleeting(module, target, chains)
 
 
-def _in_place(f: Function) -> str:
-    """Whether a tile reads the matrix itself: whole vectors of units, side by side."""
-    inside = f.compare("sle", "%size", "%units")
-    return f.op(f"and i1 {inside}, {f.compare('eq', '%unit_stride', 1)}")
+def _fleeting(chains: int) -> str:
+    """The function that stands in for a tile where a panel is fleeting."""
+    return f"fleeting_{chains}"
 
 
-def _turned(f: Function, target: Target) -> str:
-    """Whether one row is multiplied with squares of the matrix, see ``turned``."""
+def _define_fleeting(module: Module, target: Target, chains: int) -> None:
+    """A few rows, see :func:`height`, times some units of a matrix whose ``k`` lie side by side."""
+    isa, dtype = target.isa, target.dtype
+    heights = turned.heights(isa, dtype, target.single)
+    for most in heights:
+        turned.define(module, isa, dtype, most, chains)
     if not target.single:
-        return "false"
-    return f.compare("eq", "%k_stride", 1)
+        across.define(module, isa, dtype, chains)
+    f = Function(module, _fleeting(chains), _PARAMS)
 
-
-def _define_refill(module: Module, target: Target, shape: Shape) -> None:
-    """Packs a block of a fleeting panel, unless the matrix is read itself."""
-    f = Function(module, f"refill_{shape.name}", _MATRIX)
-    read = f.op(f"or i1 {_in_place(f)}, {_turned(f, target)}")
-    with f.when(f.op(f"xor i1 {read}, true")):
-        names = "panel", "matrix", "unit_stride", "k_stride", "units", "size", "k"
-        given = [(kind, f"%{name}") for (kind, _), name in zip(pack.PARAMS, names, strict=True)]
-        f.call(f"pack_{shape.name}", *given)
-
-
-def _define_fleeting(module: Module, target: Target, shape: Shape, chains: int) -> None:
-    """A tile with a block of a fleeting panel."""
-    if target.single:
-        turned.define(module, target.isa, target.dtype, chains)
-    params = (*_TILE, *_MATRIX, ("i64", "rows"))
-    f = Function(module, f"fleeting_{shape.tile(chains)}", params)
-    lanes = target.isa.lanes(target.dtype)
-
-    def packed() -> Int:
-        there = _in_place(f)
-        b = f.op(f"select i1 {there}, ptr %matrix, ptr %panel")
-        b_k = f.select(there, "%k_stride", "%size")
-        before = [(kind, f"%{name}") for kind, name in _TILE]
-        halves = shape.halves(f, "%size", "%units", lanes)
-        sizes = ("i64", "%k"), ("i64", "%rows"), ("i64", halves)
-        f.call(shape.tile(chains), *before, ("ptr", b), ("i64", b_k), *sizes)
+    def call(function: str, params: tuple[tuple[str, str], ...]) -> Int:
+        f.call(function, *((kind, f"%{name}") for kind, name in params))
         return 0
 
-    def single() -> Int:
-        row = f.load("ptr", "%a")
-        sums = ("ptr", "%acc"), ("ptr", "%init"), ("ptr", row), ("i64", "%a_k")
-        matrix = ("ptr", "%matrix"), ("i64", "%unit_stride")
-        sizes = ("i64", "%k"), ("i64", "%units"), ("i64", f.div("%size", lanes))
-        f.call(turned.name(chains), *sums, *matrix, *sizes)
-        return 0
+    def crosswise() -> Int:
+        with f.when(f.compare("ne", "%fresh", 0)):
+            call("turn_rows", across.ROWS)
+        return call(across.name(chains), across.PARAMS)
 
-    if not target.single:
-        packed()
+    def few(most: int, *more: int) -> Int:
+        def fits() -> Int:
+            return call(turned.name(most, chains), turned.PARAMS)
+
+        if target.single:
+            return fits()
+        others = (lambda: few(*more)) if more else crosswise
+        return f.either(f.compare("sle", "%rows", most), "i64", fits, others)
+
+    if heights:
+        few(*heights)
     else:
-        f.either(_turned(f, target), "i64", single, packed)
+        crosswise()
+
+
+def tallest(target: Target, shape: Shape) -> int:
+    """The most rows that are multiplied at once in a forward pass: those of a tile, or as many as a
+    vector has lanes if the panel is fleeting."""
+    if target.single or target.narrow:
+        return shape.rows
+    return max(shape.rows, target.isa.lanes(target.dtype))
+
+
+def height(frame: Frame, shape: Shape, rows: Int) -> Int:
+    """How many of so many rows are multiplied at once in a forward pass."""
+    lanes = frame.target.isa.lanes(frame.target.dtype)
+    return frame.f.select(fleeting_in(frame), lanes, shape.height(frame.f, rows))
 
 
 @dataclass(frozen=True)
@@ -154,14 +154,6 @@ class Panel:
         numbers = [("i64", x) for x in (*self.strides, f.sub(units, unit), size, k)]
         f.call(f"pack_{self.shape.name}", ("ptr", to), ("ptr", matrix), *numbers)
 
-    def refill(self, unit: Int, size: Int) -> None:
-        """Packs a block of units, if the panel is fleeting and the matrix not read itself."""
-        if self.frame.target.narrow:
-            return
-        f = self.frame.f
-        with f.when(fleeting_in(self.frame)):
-            f.call(f"refill_{self.shape.name}", *self._from(unit, size))
-
     def multiply(
         self,
         block: tuple[Int, Int],
@@ -170,23 +162,29 @@ class Panel:
         a: tuple[str, Int],
         rows: Int,
         is_fleeting: str = "",
+        turned: Callable[[], tuple[str, Int]] | None = None,
     ) -> None:
         """A tile with the block, or the pair of them, of so many units from a unit on; for the rest
-        see ``tile``. Whether the panel is fleeting is asked of the call, unless it is known."""
+        see ``tile``. Whether the panel is fleeting is asked of the call, unless it is known. Unless
+        units lie side by side, the rows may have to be ``turned`` then, see there."""
         f, frame, (unit, size), k = self.frame.f, self.frame, block, self.length
+        matrix, left = frame.at(self.matrix, (unit, self.strides[0])), f.sub(self.sizes[0], unit)
+
+        def with_tile(b: tuple[str, Int]) -> Int:
+            sizes = (k, rows, self.shape.halves(f, size, left, frame.v.lanes))
+            frame.call_tile(frame.target.tile(self.shape, self.chains), acc, init, a, b, sizes)
+            return 0
 
         def packed() -> Int:
             most = self.shape.widths[0] * frame.v.lanes
-            b = self._block(unit), f.min(size, most) if self.shape.pairs else size
-            left = f.sub(self.sizes[0], unit)
-            sizes = (k, rows, self.shape.halves(f, size, left, frame.v.lanes))
-            frame.call_tile(self.shape.tile(self.chains), acc, init, a, b, sizes)
-            return 0
+            return with_tile((self._block(unit), f.min(size, most) if self.shape.pairs else size))
 
         def fleeting() -> Int:
-            before = [x for p in (acc, init, a) for x in (("ptr", p[0]), ("i64", p[1]))]
-            given = *before, *self._from(*block), ("i64", rows)
-            f.call(f"fleeting_{self.shape.tile(self.chains)}", *given)
+            if not turned:
+                return with_tile((matrix, self.strides[1]))
+            given = *acc, *init, a[0], matrix, self.strides[0], left, *turned(), size, k, rows
+            names = zip(_PARAMS, given, strict=True)
+            f.call(_fleeting(self.chains), *((kind, value) for (kind, _), value in names))
             return 0
 
         f.either(is_fleeting or fleeting_in(frame), "i64", fleeting, packed)
@@ -204,14 +202,18 @@ class Panel:
     def _element(self, index: Int) -> str:
         return self.frame.f.gep(self.frame.target.panel, self.memory, index)
 
-    def _from(self, unit: Int, size: Int) -> list[tuple[str, Int]]:
-        """The matrix from a unit on, see ``_MATRIX``."""
-        matrix = self.frame.at(self.matrix, (unit, self.strides[0]))
-        f, slice_ = self.frame.f, self.frame.slot("unit.slice")
-        left = f.sub(self.sizes[0], unit)
+    def turned(self, unit: Int, row: Int, every: Span, again: bool = False) -> tuple[str, Int]:
+        """Where the rows from one on are turned to if the panel is fleeting, and whether they are
+        yet to be: at the first of every unit if there is room for every row, where the panel would
+        be packed, or else at each; not if this is done ``again``, for another panel."""
+        f, (units, rows) = self.frame.f, every
+        slice_ = self.frame.slot("unit.slice")
         memory = self._block(f.mul(f.div(unit, slice_), slice_))
-        values = matrix, *self.strides, left, memory, size, self.sizes[2]
-        return [(kind, value) for (kind, _), value in zip(_MATRIX, values, strict=True)]
+        room = f.compare("sle", f.sub(rows[1], rows[0]), f.sub(units[1], units[0]))
+        place = f.mul(f.select(room, f.sub(row, rows[0]), 0), self.sizes[2])
+        first = f.op(f"zext i1 {f.compare('eq', unit, units[0])} to i64")
+        fresh = 0 if again else f.select(room, first, 1)
+        return f.gep(self.frame.v.dtype, memory, place), fresh
 
 
 def fleeting_in(frame: Frame) -> str:

@@ -136,16 +136,25 @@ def _common(
         "slice": piece,
         "unit.slices": 1,
         "unit.slice": _WHOLE,
-        "fleeting": int(rows.T == 1 and piece >= rows.B),
         "threads": threads,
         "zeros": zeros,
     }
 
 
+def _few(rows: int, length: int) -> bool:
+    """Whether rows are so few that weights are better not packed in a call of one step.
+
+    To pack one takes nine cycles for a vector of units. To multiply it as it lies takes one more
+    for a vector of rows, and some hundred for the sums of all its ``length`` weights (Zen 4).
+    """
+    return rows * (length + 100) <= 16 * 9 * length
+
+
 def forward(
-    form: Form, rows: Rows, sizes: Sizes, threads: int, training: bool
+    form: Form, rows: Rows, sizes: Sizes, threads: int, training: bool, lie: bool
 ) -> tuple[dict[str, int], Layout]:
-    """The slots of the forward pass that depend on sizes, and its scratch memory."""
+    """The slots of the forward pass that depend on sizes, and its scratch memory; ``lie``: matrices
+    and the input do as PyTorch makes them."""
     plan, size, panel = form.plan, form.dtype.itemsize, form.target.panel
     width, units, _ = sizes
     program = plan.train if training else plan.infer
@@ -155,9 +164,10 @@ def forward(
     if rows.T == 1 and forward_pass.can_cut_units(program, form.target):
         unit_slice = _slice_of_units(form, units, threads)
         count = max(1, -(-padded // unit_slice))
-        # Each weight is read once, by one thread, and packed by it if at all.
-        values |= {"slices": count, "slice": rows.B, "fleeting": 1}
+        values |= {"slices": count, "slice": rows.B}  # each weight is read by one thread
         values |= {"unit.slices": count, "unit.slice": unit_slice}
+    if rows.T == 1 and values["slice"] >= rows.B and lie:
+        values["fleeting"] = int(_few(rows.B, width + units))
     step_bytes = max(1, values["slice"] * columns * padded * size)
     written = 1 + (len(plan.saved) + len(plan.saved_states)) * training
     values["ahead"] = int(rows.N * units * written * size >= _WRITTEN_BYTES)
@@ -206,10 +216,17 @@ def _chunk_steps(order: Order, row_bytes: int, weight_bytes: int) -> int:
 
 
 def backward(
-    form: Form, rows: Rows, sizes: Sizes, threads: int, order: Order, sums: Sums, spans: bool
+    form: Form,
+    rows: Rows,
+    sizes: Sizes,
+    threads: int,
+    order: Order,
+    sums: Sums,
+    spans: bool,
+    lie: bool,
 ) -> tuple[dict[str, int], Layout]:
     """The slots of the backward pass that depend on sizes, and its scratch memory. The sums of
-    ``spans`` are kept between calls."""
+    ``spans`` are kept between calls; ``lie``: matrices do as panels would."""
     plan, size = form.plan, form.dtype.itemsize
     states, units = plan.step.states, sizes.units
     values = _common(form, rows, sizes, threads, ["gout", *(f"ghn.{name}" for name in states)])
@@ -244,7 +261,7 @@ def backward(
         "parts": order.parts,
         "one.by.one": one_by_one,
         "slice": order.rows,
-        "fleeting": int(rows.T == 1 and parts == 1),
+        "fleeting": int(rows.T == 1 and parts == 1 and lie),
         "threads": min(threads, parts),
         "chunk": chunk,
         "piece": chunk,

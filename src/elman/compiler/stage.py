@@ -18,7 +18,7 @@ from ..expr import PRIMITIVES, Node, walk
 from .frame import Frame
 from .graph import PRODUCTS, Program, Stage, Store
 from .ir import Int
-from .panel import fleeting_in, panels_of
+from .panel import Panel, Span, fleeting_in, height, panels_of, tallest
 from .plan import operands_of, sums_of
 from .tile import add_up, store_whole, vectors_of
 from .vector import Vector
@@ -68,16 +68,19 @@ def _lengths(program: Program) -> dict[Node, int]:
 class Stages:
     """Emits the stages of a program into a function, for the rows of one step."""
 
-    def __init__(self, frame: Frame, step: Step, program: Program, memory: Memory) -> None:
+    def __init__(
+        self, frame: Frame, step: Step, program: Program, memory: Memory, back: bool = False
+    ) -> None:
         self.frame, self.program, self.memory = frame, program, memory
         self.shape = frame.target.step
         self.tile_width = self.shape.widths[0] * frame.v.lanes
         most = max(len(s.products) for s in program.stages)
-        area = self.shape.rows * self.tile_width
+        rows = self.shape.rows if back else tallest(frame.target, self.shape)
+        area = rows * self.tile_width
         self.acc = frame.f.alloca(max(1, most) * area, frame.v.dtype)
         self.area = area
-        self.pointers = frame.f.alloca(self.shape.rows, "ptr")
-        self.panels = panels_of(frame, step, program)
+        self.pointers = frame.f.alloca(rows, "ptr")
+        self.panels, self.back = panels_of(frame, step, program), back
         self.crossing = set(program.crossing)
         self.sums = {s: i for i, s in enumerate(sums_of(program))}
         self.operands = {o: i for i, o in enumerate(operands_of(program))}
@@ -111,18 +114,18 @@ class Stages:
             if not part.products and not part.stores:
                 continue
             begin, end = units or (0, self.frame.padded(space))
-            tall = shape.height(f, f.sub(last, first))
+            count = f.sub(last, first)
+            tall = shape.height(f, count) if self.back else height(self.frame, shape, count)
             regions = self._regions(part)
             with shape.blocks(f, end, v.lanes, begin) as (unit, size):
-                if not self.frame.target.single:
-                    self._refill(part, unit, size)
                 with f.loop(first, last, tall) as row:
                     rows = f.min(f.sub(last, row), tall)
                     held: dict[Node, list[str]] = {}
                     if self.frame.target.single:
                         held = self._one_row(part, Spot(row, unit), size, regions)
                     else:
-                        self._products(part, Spot(row, unit), rows, size, regions)
+                        every = (begin, end), (first, last)
+                        self._products(part, Spot(row, unit), rows, size, regions, every)
                     with f.loop(0, rows) as m:
                         if not self.frame.target.single:  # of the next tile, while this one writes
                             later = Spot(f.add(f.add(row, m), tall), unit)
@@ -154,11 +157,6 @@ class Stages:
     def _kinds(self) -> list[Vector]:
         """Arithmetic on each vector of one row's block."""
         return vectors_of(self.frame.v, 2 * self.shape.widths[0] - bool(self.shape.half))
-
-    def _refill(self, stage: Stage, unit: Int, size: Int) -> None:
-        """Packs the blocks of units of a stage's products that are fleeting."""
-        for product in stage.products:
-            self.panels[product].refill(unit, size)
 
     def _sum(self, value: Node, row: Int) -> None:
         """The sum over the units of a row."""
@@ -204,11 +202,13 @@ class Stages:
         rows: Int,
         size: Int,
         regions: dict[Node, int],
+        every: Span,
         is_fleeting: str = "",
     ) -> None:
         """Runs the tiles of a stage's products, one after the other."""
         f, v = self.frame.f, self.frame.v
         ready: Node | None = None
+        owners: dict[tuple[object, ...], Panel] = {}  # those whose rows are turned are the same
         for product in stage.products:
             operand, *start = product.args
             acc = f.gep(v.dtype, self.acc, regions[product])
@@ -224,8 +224,11 @@ class Stages:
                 init = self.memory.start_of(start[0], spot)
             else:
                 init = (self.frame.pointer("zeros"), 0)
-            block, a = (spot.unit, size), (self.pointers, 1)
-            self.panels[product].multiply(block, (acc, self.tile_width), init, a, rows, is_fleeting)
+            panel, goal = self.panels[product], (acc, self.tile_width)
+            owner = owners.setdefault((operand, panel.strides, panel.sizes), panel)
+            turned = functools.partial(owner.turned, spot.unit, spot.row, every, owner is not panel)
+            block, a, how = (spot.unit, size), (self.pointers, 1), None if self.back else turned
+            panel.multiply(block, goal, init, a, rows, is_fleeting, how)
 
     def _one_row(
         self, stage: Stage, spot: Spot, size: Int, regions: dict[Node, int]
@@ -238,8 +241,8 @@ class Stages:
         places = [(p, w, kind) for p in last for w, kind in enumerate(kinds)]
 
         def alone() -> list[str]:
-            self._refill(stage, spot.unit, size)
-            self._products(stage, spot, 1, size, regions, is_fleeting="true")
+            every = (spot.unit, f.add(spot.unit, size)), (spot.row, f.add(spot.row, 1))
+            self._products(stage, spot, 1, size, regions, every, is_fleeting="true")
             return [kind.load(self._at(regions[p], w)) for p, w, kind in places if at_once]
 
         def together() -> list[str]:

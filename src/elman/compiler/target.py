@@ -43,6 +43,10 @@ class Target:
                 found["Zp"] = odd(padded, self.isa.lanes(self.dtype))
         return found
 
+    def tile(self, shape: Shape, chains: int) -> str:
+        """The name of the tile for products of a shape: one may do for both."""
+        return (self.bulk if chains == 1 and self.bulk.covers(shape) else shape).tile(chains)
+
     def chains_of(self, products: int) -> int:
         """Into how many chains the sums of products are cut of which a stage has so many."""
         return dict(self.chains)[products]

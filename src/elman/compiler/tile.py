@@ -88,6 +88,10 @@ class Shape:
         """The name of the tile whose sums are cut into so many chains."""
         return f"tile_{self.name}_{chains}"
 
+    def covers(self, other: Shape) -> bool:
+        """Whether tiles of this shape can be used as those of another."""
+        return other.rows <= self.rows and {*other.sizes} <= {*self.sizes}
+
     @property
     def sizes(self) -> list[int]:
         """What tiles may calculate of a row, in halves of vectors."""

@@ -1,6 +1,6 @@
-"""One row times a matrix as PyTorch holds it, for calls of one step.
+"""A few rows times a matrix as PyTorch holds it, for calls of one step.
 
-Such a call reads every weight once, and packing it first would cost more than the product. Squares
+Such a call reads every weight once, and packing it first would cost more than the products. Squares
 of the matrix are turned in the registers, so that each lane sums up one unit: the order of
 summation, and the bits, are those of the tile.
 """
@@ -11,73 +11,101 @@ from .ir import Function, Int, Module
 from .isa import ISA
 from .vector import Vector
 
-#: acc; init; the row of a, stride of k in it; the matrix, stride of its units; length of the sum;
-#: units that there are; vectors. The matrix has its k side by side.
+#: acc, stride of its rows; init, stride of its rows; pointers to the rows of a; the matrix, stride
+#: of its units; units that there are; units, rounded up to vectors; length of the sum; rows. The
+#: matrix, and rows of a, have their k side by side.
 PARAMS = (
-    *(("ptr", "acc"), ("ptr", "init"), ("ptr", "a"), ("i64", "a_k")),
-    *(("ptr", "matrix"), ("i64", "stride"), ("i64", "k"), ("i64", "units"), ("i64", "width")),
+    *(("ptr", "acc"), ("i64", "acc_row"), ("ptr", "init"), ("i64", "init_row"), ("ptr", "a")),
+    *(("ptr", "matrix"), ("i64", "unit_stride"), ("i64", "units"), ("i64", "size"), ("i64", "k")),
+    ("i64", "rows"),
 )
 
 
-def name(chains: int) -> str:
-    """The function that stands in for a tile with so many chains."""
-    return f"turned_{chains}"
+def heights(isa: ISA, dtype: str, single: bool) -> tuple[int, ...]:
+    """Up to how many rows the functions take that there are, fewest first. What is turned is in the
+    registers, and has to be turned for each of their calls; where rows fill more than half of a
+    vector, lanes are better rows (see ``across``)."""
+    lanes = isa.lanes(dtype)
+    return (1,) if single else tuple(n for n in (lanes // 4, lanes // 2) if n)
 
 
-def define(module: Module, isa: ISA, dtype: str, chains: int) -> None:
+def name(height: int, chains: int) -> str:
+    """The function that stands in for a tile of up to so many rows with so many chains."""
+    return f"turned_{height}_{chains}"
+
+
+def define(module: Module, isa: ISA, dtype: str, height: int, chains: int) -> None:
     """Adds the function to the module, if another shape has not brought it."""
-    if module.defines(name(chains)):
+    if module.defines(name(height, chains)):
         return
-    if not module.defines("turned_sum"):
-        _define_sum(module, isa, dtype)
-    f = Function(module, name(chains), PARAMS)
+    if not module.defines(_sum(height)):
+        _define_sum(module, isa, dtype, height)
+    f = Function(module, name(height, chains), PARAMS)
     v = Vector(f, isa, dtype)
-    acc, init, a, a_k, matrix, stride, k, units, width = f.params
-    rows, sums = f.alloca(v.lanes, "ptr"), f.alloca(v.lanes, dtype)
+    acc, acc_row, init, init_row, a, matrix, stride, units, size, k, rows = f.params
+    places, operands = f.alloca(v.lanes, "ptr"), f.alloca(height, "ptr")
+    sums, area = f.alloca(chains * height * v.lanes, dtype), height * v.lanes
+    with f.loop(0, height) as m:  # rows that are not there are calculated as the last one is
+        there = f.load("ptr", f.gep("ptr", a, f.min(m, f.sub(rows, 1))))
+        f.store("ptr", there, f.gep("ptr", operands, m))
     length = f.div(k, chains)
-    with f.loop(0, f.mul(width, v.lanes), v.lanes) as unit:
-        with f.loop(0, v.lanes) as r:  # units that are not there are read as the last one is
-            there = f.min(f.add(unit, r), f.sub(units, 1))
-            f.store("ptr", f.gep(dtype, matrix, f.mul(there, stride)), f.gep("ptr", rows, r))
-        total = v.load(f.gep(dtype, init, unit))
+    with f.loop(0, size, v.lanes) as unit:
+        with f.loop(0, v.lanes) as r:  # and so are units
+            there = f.gep(dtype, matrix, f.mul(f.min(f.add(unit, r), f.sub(units, 1)), stride))
+            f.store("ptr", there, f.gep("ptr", places, r))
         for chain in range(chains):
             last = chain + 1 == chains
-            start, stop = f.mul(length, chain), k if last else f.mul(length, chain + 1)
-            given = ("ptr", sums), ("ptr", rows), ("ptr", a), ("i64", a_k)
-            f.call("turned_sum", *given, ("i64", start), ("i64", stop))
-            total = v.add(total, v.load(sums))
-        v.store(total, f.gep(dtype, acc, unit))
+            span = f.mul(length, chain), k if last else f.mul(length, chain + 1)
+            goal = f.gep(dtype, sums, chain * area)
+            given = ("ptr", goal), ("ptr", places), ("ptr", operands)
+            f.call(_sum(height), *given, ("i64", span[0]), ("i64", span[1]))
+        with f.loop(0, 1 if height == 1 else rows) as m:
+            total = v.load(f.gep(dtype, init, f.add(f.mul(init_row, m), unit)))
+            for chain in range(chains):
+                mine = f.gep(dtype, sums, f.add(f.mul(m, v.lanes), chain * area))
+                total = v.add(total, v.load(mine))
+            v.store(total, f.gep(dtype, acc, f.add(f.mul(acc_row, m), unit)))
 
 
-def _define_sum(module: Module, isa: ISA, dtype: str) -> None:
-    """The sums over ``k`` from start to stop of a vector of units, whose rows are given."""
-    params = ("ptr", "sums"), ("ptr", "rows"), ("ptr", "a"), ("i64", "a_k")
-    f = Function(module, "turned_sum", [*params, ("i64", "start"), ("i64", "stop")])
+def _sum(height: int) -> str:
+    return f"turned_sum_{height}"
+
+
+def _define_sum(module: Module, isa: ISA, dtype: str, height: int) -> None:
+    """The sums over ``k`` from start to stop of a vector of units, whose rows are given, for so
+    many rows of ``a``."""
+    params = ("ptr", "sums"), ("ptr", "places"), ("ptr", "a"), ("i64", "start"), ("i64", "stop")
+    f = Function(module, _sum(height), params)
     v = Vector(f, isa, dtype)
-    sums, rows, a, a_k, start, stop = f.params
-    pointers = [f.load("ptr", rows, i) for i in range(v.lanes)]
+    sums, places, a, start, stop = f.params
+    pointers = [f.load("ptr", places, i) for i in range(v.lanes)]
+    operands = [f.load("ptr", a, m) for m in range(height)]
     whole = f.add(start, f.op(f"and i64 {f.sub(stop, start)}, {-v.lanes}"))
 
-    def add(k: Int, column: str, total: str) -> str:
-        return v.fma(v.broadcast(f.gep(dtype, a, f.mul(k, a_k))), column, total)
-
     def square_of(k: Int, totals: list[str]) -> list[str]:
-        (total,) = totals
+        rows = [f.gep(dtype, operand, k) for operand in operands]
         for n, column in enumerate(v.load_turned([f.gep(dtype, p, k) for p in pointers])):
-            total = add(f.add(k, n), column, total)
-        return [total]
+            factors = [v.broadcast(f.gep(dtype, row, n)) for row in rows]
+            totals = [v.fma(x, column, t) for x, t in zip(factors, totals, strict=True)]
+        return totals
 
-    (total,) = f.carry((start, whole), [v.type], [v.number(0.0)], square_of, v.lanes)
-    v.store(total, sums)
+    begun = [v.number(0.0)] * height
+    found = f.carry((start, whole), [v.type] * height, begun, square_of, v.lanes)
+    for number, total in enumerate(found):
+        v.store(total, f.gep(dtype, sums, number * v.lanes))
     rest = f.sub(stop, whole)
     square, turned = (f.alloca(v.lanes * v.lanes, dtype) for _ in range(2))
+    lines = f.alloca(v.lanes, "ptr")
     with f.when(f.compare("sgt", rest, 0)):
         with f.loop(0, v.lanes) as r:
-            source = f.gep(dtype, f.load("ptr", f.gep("ptr", rows, r)), whole)
+            source = f.gep(dtype, f.load("ptr", f.gep("ptr", places, r)), whole)
             goal = f.gep(dtype, square, f.mul(r, v.lanes))
             v.store(v.load_masked(source, v.first(rest)), goal)
-        of_square = ("ptr", square), ("i64", v.lanes)
-        f.call("pack_turn", ("ptr", turned), ("i64", v.lanes), *of_square)
-        with f.loop(0, rest) as i:
+            f.store("ptr", goal, f.gep("ptr", lines, r))
+        f.call("pack_turn", ("ptr", turned), ("i64", v.lanes), ("ptr", lines), ("i64", 0))
+        with f.loop(0, rest) as i, f.loop(0, height) as m:
             column = v.load(f.gep(dtype, turned, f.mul(i, v.lanes)))
-            v.store(add(f.add(whole, i), column, v.load(sums)), sums)
+            row = f.load("ptr", f.gep("ptr", a, m))
+            factor = v.broadcast(f.gep(dtype, row, f.add(whole, i)))
+            goal = f.gep(dtype, sums, f.mul(m, v.lanes))
+            v.store(v.fma(factor, column, v.load(goal)), goal)

@@ -184,31 +184,24 @@ class Vector:
     def load_turned(self, rows: Sequence[str]) -> list[str]:
         """As many vectors as there are lanes, from an address each, turned.
 
-        Pieces of 128 bits are loaded to where they belong, so that what is left to move stays
-        within its piece, which takes the cheapest instructions.
+        Vectors are loaded whole: parts of them would take more loads, and pieces of 128 bits are
+        moved to where they belong as cheaply as anything moves within one.
         """
-        piece, found = 16 // self.size, []
-        kind = f"<{piece} x {self.dtype}>"
-        for begin in range(0, self.lanes, piece):
-            pieces = [
-                self.f.load(kind, self.f.gep(self.dtype, row, begin), align=self.size)
-                for row in rows
-            ]
-            found += self._turn([self._join(pieces[r::piece]) for r in range(piece)])
-        return found
+        piece, whole = 16 // self.size, [self.load(row) for row in rows]
+        groups = [self._sort(whole[r::piece]) for r in range(piece)]
+        return [column for rows in zip(*groups, strict=True) for column in self._turn(rows)]
 
-    def _join(self, pieces: Sequence[str]) -> str:
-        """Pieces of a vector side by side."""
-        size = self.lanes // len(pieces)
-        while len(pieces) > 1:
-            lanes = ", ".join(f"i32 {i}" for i in range(2 * size))
-            kind, mask = f"<{size} x {self.dtype}>", f"<{2 * size} x i32> <{lanes}>"
-            pieces = [
-                self.f.op(f"shufflevector {kind} {a}, {kind} {b}, {mask}")
-                for a, b in zip(pieces[::2], pieces[1::2], strict=True)
-            ]
-            size *= 2
-        return pieces[0]
+    def _sort(self, rows: Sequence[str]) -> list[str]:
+        """Vectors, as many as one has pieces of 128 bits, by pieces: all first ones, and so on."""
+        if len(rows) == 1:
+            return list(rows)
+        piece, pairs = 16 // self.size, list(zip(rows[::2], rows[1::2], strict=True))
+        even = [p + e for p in range(0, 2 * self.lanes, 2 * piece) for e in range(piece)]
+        halves = (
+            self._sort([self._shuffle(a, b, lanes) for a, b in pairs])
+            for lanes in (even, [lane + piece for lane in even])
+        )
+        return [vector for both in zip(*halves, strict=True) for vector in both]
 
     def _turn(self, rows: Sequence[str]) -> list[str]:
         """The squares that pieces of 128 bits of some vectors make up, each turned: the elements of
