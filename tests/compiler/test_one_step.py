@@ -1,6 +1,7 @@
-"""Calls of one step read weights as they lie, or pack blocks of them: the bits stay the same."""
+"""Calls of one step multiply weights as they lie, or pack them: the bits stay the same."""
 
 import ctypes
+import itertools
 import mmap
 import sys
 
@@ -8,6 +9,11 @@ import pytest
 import torch
 
 import elman
+from elman.batch import Given, Rows, Weights
+from elman.compiler.isa import available
+from elman.compiler.kernel import kernel_for
+from elman.compiler.sizes import Sizes
+from tests.cells import EVERY_STEP
 from tests.compiler.problem import Problem
 from tests.compiler.targets import each_isa, force
 from tests.compiler.test_bits import same_results
@@ -16,7 +22,7 @@ from tests.compiler.test_layouts import inside, shifted, spread, turned
 
 @each_isa
 @pytest.mark.parametrize("B", [1, 3, 9])
-@pytest.mark.parametrize("H", [5, 48, 70])
+@pytest.mark.parametrize("H", [5, 48, 70])  # 5: more rows than units, which are turned again
 def test_bits_do_not_depend_on_how_weights_lie(row, B, H):
     with force(row), elman.set_path("kernel"):
         expected = Problem("LSTM", T=1, B=B, H=H, I=37, dtype=torch.float32).run()
@@ -29,15 +35,37 @@ def test_bits_do_not_depend_on_how_weights_lie(row, B, H):
 
 
 @each_isa
-@pytest.mark.parametrize("cell", ["GRU", "GRUBefore", "Projected", "LayerNorm"])
-@pytest.mark.parametrize("B", [1, 4])
-def test_one_step_gives_the_bits_of_the_first_of_two(row, cell, B):
+@pytest.mark.parametrize("cell", ["tanh", "GRU", "GRUBefore", "Projected", "LayerNorm"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_one_step_gives_the_bits_of_the_first_of_two(row, cell, dtype):
+    """Of one row, of few in each of the ways to multiply them, and of some more than a vector."""
     with force(row), elman.set_path("kernel"), torch.no_grad():
-        for H, features in ((20, 7), (50, 32)):
-            sizes = {"B": B, "H": H, "I": features, "dtype": torch.float32}
+        for (H, features), B in itertools.product(((20, 7), (50, 32)), (1, 2, 4, 7, 13, 19)):
+            sizes = {"B": B, "H": H, "I": features, "dtype": dtype}
             two, one = Problem(cell, T=2, **sizes), Problem(cell, T=1, **sizes)
             one.tensors = {n: t[:1] if n == "x" else t for n, t in two.tensors.items()}
             assert torch.equal(one.run()["output"], two.run()["output"][:1])
+
+
+def test_what_is_packed():
+    """Nothing for a few rows of one step, unless something lies as PyTorch does not make it."""
+    gru = EVERY_STEP["GRU"]
+
+    def packs(T=1, B=4, gate=None, x=None):
+        shapes = [*gru.shapes(32, 32, 32).values()]
+        weights = Weights.of([torch.rand(*shape) for shape in shapes])
+        weights = weights._replace(w_hh=weights.w_hh if gate is None else gate)
+        x = torch.rand(T, B, 32) if x is None else x
+        given = Given(x, [torch.rand(1, B, 32)], [], [weights]).flat()
+        kernel = kernel_for(gru, torch.float32, available()[0], 32, single=B == 1)
+        results = [torch.empty(T, B, 32), torch.empty(1, B, 32)]
+        run = kernel.forward(Rows(T, B, T * B), Sizes(32, 32, 32), given, results, (), False, 1)
+        return not run.slot("fleeting")
+
+    assert [packs(B=B) for B in (1, 4, 16, 500)] == [False, False, False, True]
+    assert packs(T=2)
+    assert packs(gate=torch.rand(32, 96).t())
+    assert packs(x=torch.rand(1, 32, 4).transpose(1, 2))
 
 
 def test_numbers_that_are_none_stay_with_their_units():
@@ -51,14 +79,14 @@ def test_numbers_that_are_none_stay_with_their_units():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="protects a page with Linux's numbers")
-@pytest.mark.parametrize("B", [1, 3])
+@pytest.mark.parametrize("B", [1, 3, 13])
 @pytest.mark.parametrize("H", [19, 48])
 def test_nothing_is_read_beyond_a_matrix(B, H):
     """Each weight ends where the next page must not be touched; a read there ends the process."""
     rnn = elman.RNN(21, H)
     for weight in (rnn.weight_ih_l0, rnn.weight_hh_l0):
         weight.data = at_the_end_of_a_page(weight.data)
-    x = torch.randn(1, B, 21, requires_grad=True)
+    x = at_the_end_of_a_page(torch.randn(1, B, 21)).requires_grad_()
     gradients = {}
     for path in ("kernel", "reference"):
         with elman.set_path(path):
