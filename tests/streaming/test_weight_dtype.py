@@ -125,7 +125,7 @@ def test_the_weights_take_half_the_memory(single):
     for narrow in ("", "weights"):
         kernel = kernel_for(step, torch.float32, isa, 256, single, narrow)
         size = Sizes(256, 256, 256)
-        taken[narrow] = sizes.forward(kernel.form, Rows(1, rows, rows), size, 1, False)[1]
+        taken[narrow] = sizes.forward(kernel.form, Rows(1, rows, rows), size, 1, False, True)[1]
     assert taken["weights"].bytes < 0.6 * taken[""].bytes
 
 
