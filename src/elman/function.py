@@ -18,7 +18,7 @@ from . import operators, reference
 from .batch import Given, Rows, Weights
 from .cell import Step
 from .execution import Bound, bind
-from .paths import arithmetic
+from .paths import arithmetic, products
 from .runtime.memory import SMALL
 
 
@@ -49,34 +49,35 @@ def recur(
 
     What is bfloat16 or float16 is converted to float32 here, and the results once, at the end,
     to its dtype. The states between steps are float32; autograd's conversions carry gradients.
-    Kernels round what they multiply to bfloat16 once more for layers of it, where the processor
-    multiplies such, see ``execution.bind``.
+    Kernels round what they multiply to bfloat16 for layers of it, and under an autocast to it,
+    where the processor multiplies such, see ``execution.bind``.
     """
     (output, *final), _ = layer(step, rows, Given(x, initial, inputs, weights).flat(), recompute)
     return output, final
 
 
 def layer(
-    step: Step,
-    rows: Rows,
-    tensors: Sequence[Tensor | None],
-    recompute: bool = False,
-    narrow: str = "",
+    step: Step, rows: Rows, tensors: Sequence[Tensor | None], recompute: bool = False
 ) -> tuple[Sequence[Tensor], Bound | None]:
     """:func:`recur` on its tensors in the order of ``Given``: the output and the final states;
-    also what runs other tensors of the same signature, see :func:`run`, if the kernels do. For what
-    is ``narrow`` in products see ``execution.bind``."""
-    wider = arithmetic(tensors)
+    also what runs other tensors of the same signature, see :func:`run`, if the kernels do."""
+    x, wider = tensors[0], arithmetic(tensors)
+    assert x is not None
+    narrow = products(x.dtype)
     if wider is not None:
-        dtype = tensors[0].dtype if tensors[0] is not None else None
         wide = [None if t is None else t.to(wider) for t in tensors]
-        narrow = "products" if dtype == torch.bfloat16 else ""
-        return [t.to(dtype) for t in layer(step, rows, wide, recompute, narrow)[0]], None
+        return [t.to(x.dtype) for t in _layer(step, rows, wide, recompute, narrow)[0]], None
+    return _layer(step, rows, tensors, recompute, narrow)
+
+
+def _layer(
+    step: Step, rows: Rows, tensors: Sequence[Tensor | None], recompute: bool, narrow: str
+) -> tuple[Sequence[Tensor], Bound | None]:
+    """:func:`layer` in the arithmetic of the tensors, but for what is ``narrow`` in products."""
     if torch.compiler.is_compiling():
         given = Given.of(step, tensors)
-        run_here = operators.recur if operators.suit(rows, given) else None
-        if run_here:
-            output, final = run_here(step, given, narrow)
+        if operators.suit(rows, given):
+            output, final = operators.recur(step, given, narrow)
         else:
             output, final = reference.layer(step, rows, given)
         return [output, *final], None
@@ -98,7 +99,9 @@ def stacked(
     ``batch.by_layer``, if the kernels do."""
     if torch.compiler.is_compiling() or arithmetic(tensors) is not None:
         return None
-    return bind(step, rows, tensors, recompute, layers=layers)
+    x = tensors[0]
+    assert x is not None
+    return bind(step, rows, tensors, recompute, products(x.dtype), layers)
 
 
 def run(

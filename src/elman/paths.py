@@ -142,6 +142,17 @@ def arithmetic(tensors: Sequence[Tensor | None]) -> torch.dtype | None:
     return _WIDER[dtype]
 
 
+def products(dtype: torch.dtype) -> str:
+    """What is bfloat16 in products of a layer of this dtype, here and now, see ``execution.bind``:
+    their factors, if it is of bfloat16, or of float32 and PyTorch is told to do with less."""
+    if dtype is torch.float32:
+        autocast = torch.is_autocast_enabled("cpu")
+        narrow = autocast and torch.get_autocast_dtype("cpu") is torch.bfloat16
+    else:
+        narrow = dtype is torch.bfloat16
+    return "products" if narrow else ""
+
+
 def readable(gradients: Sequence[Tensor | None]) -> bool:
     """Whether a kernel can read gradients: plain tensors with memory, and no transform at work."""
     if onlooker() or unfit(gradients):

@@ -1,6 +1,7 @@
-"""Layers of bfloat16 where the processor multiplies couples of bfloat16s: what products multiply is
-rounded, and all else is float32."""
+"""Layers of bfloat16, and of float32 under autocast, where the processor multiplies couples of
+bfloat16s: what products multiply is rounded, and all else is float32."""
 
+import copy
 import dataclasses
 from collections.abc import Iterator
 from unittest import mock
@@ -12,8 +13,6 @@ from torch.nn.functional import linear
 
 import elman
 from elman import reference
-from elman.batch import Given, Weights
-from elman.function import layer
 from tests.cells import EVERY_STEP, STEPS
 from tests.compiler.problem import Problem
 from tests.compiler.targets import exact, needs_couples
@@ -56,9 +55,7 @@ def rounding(a: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 @dataclasses.dataclass
 class Wide(Problem):
-    """A problem whose numbers are bfloat16s, in float32 or float64, with results as they are."""
-
-    narrow: str = "products"
+    """A problem whose numbers are bfloat16s, in float32 under autocast or in float64."""
 
     def __post_init__(self) -> None:
         dtype, self.dtype = self.dtype, HALF
@@ -69,15 +66,8 @@ class Wide(Problem):
         self.g_final = [g.to(dtype) for g in self.g_final]
 
     def call(self, leaves: dict[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
-        step, weights = self.step, []
-        for d in range(self.D):
-            flat = [leaves.get(f"{d}.{name}") for name in step.parameters]
-            weights.append(Weights(*flat[:4], tuple(flat[4:])))
-        states = [leaves.get(f"h0.{name}") for name in step.states]
-        inputs = [leaves[f"input.{name}"] for name in step.inputs]
-        given = Given(leaves["x"], states, inputs, weights).flat()
-        (output, *final), _ = layer(step, self.rows, given, self.recompute, self.narrow)
-        return output, final
+        with torch.autocast("cpu", HALF):
+            return super().call(leaves)
 
 
 def check(cell: str, **options: object) -> None:
@@ -207,3 +197,38 @@ def test_recompute_and_threads_change_no_bits(threads):
     for other in found[1:]:
         for one, two in zip(found[0], other, strict=True):
             assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_under_autocast_layers_of_float32_have_the_bits_of_rounded_weights(kind):
+    torch.manual_seed(0)
+    net = getattr(elman, kind)(8, 20, 2, bidirectional=True)
+    narrow = copy.deepcopy(net).to(HALF)
+    x = torch.randn(7, 3, 8).to(HALF).float().requires_grad_()
+    before = net(x)[0]
+    for _ in range(3):  # the second call is known
+        with torch.autocast("cpu", HALF):
+            output, _ = net(x)
+            first = net.__class__(8, 20, dtype=torch.float64)(x.double())[0]
+        assert (output.dtype, first.dtype) == (torch.float32, torch.float64)
+        assert not torch.equal(output, before)
+        torch.testing.assert_close(output.to(HALF), narrow(x.to(HALF))[0], rtol=2e-2, atol=2e-2)
+        output.sum().backward()
+        with torch.autocast("cpu", HALF, enabled=False):
+            assert torch.equal(net(x)[0], before)
+        with torch.autocast("cpu", torch.float16):
+            assert torch.equal(net(x)[0], before)
+
+
+def test_a_compiled_program_knows_the_autocast_that_it_was_traced_under():
+    torch._dynamo.reset()
+    rnn, x = elman.GRU(3, 5), torch.randn(7, 4, 3)
+
+    @torch.compile(fullgraph=True, backend="aot_eager")
+    def run(x: Tensor) -> Tensor:
+        return rnn(x)[0]
+
+    for narrow in (True, False, True):
+        with torch.autocast("cpu", HALF, enabled=narrow):
+            assert torch.equal(run(x), rnn(x)[0])
+    assert not torch.equal(run(x), rnn(x.to(HALF).float())[0])

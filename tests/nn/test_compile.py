@@ -102,7 +102,7 @@ def test_the_operator_passes_opcheck(keep: bool, bias: bool) -> None:
     x, h0 = torch.randn(5, 3, 3, requires_grad=keep), torch.randn(1, 3, 4, requires_grad=keep)
     formula, present = elman.cells.Elman().trace().name, [True] * 4 + [bias] * 2
     torch.library.opcheck(
-        torch.ops.elman.recur.default, (formula, [x, h0, *weights], present, keep)
+        torch.ops.elman.recur.default, (formula, "", [x, h0, *weights], present, keep)
     )
 
 
@@ -133,4 +133,4 @@ def test_dtypes_without_kernels_are_traced_through_the_reference() -> None:
 
 def test_a_formula_that_is_gone_is_named() -> None:
     with pytest.raises(RuntimeError, match="formula 'nobody' is gone"):
-        torch.ops.elman.recur("nobody", [torch.randn(2, 1, 3)], [True], False)
+        torch.ops.elman.recur("nobody", "", [torch.randn(2, 1, 3)], [True], False)

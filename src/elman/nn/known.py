@@ -18,10 +18,12 @@ import torch
 from .. import function
 from ..compiler.kernel import CALLS
 from ..execution import of_tensors, remember
-from ..paths import ready_isa
+from ..paths import products, ready_isa
 from ..runtime.tensors import Alike
 from .arguments import hx_of
 from .stack import Bounds
+
+_any_autocast = torch._C._is_any_autocast_enabled
 
 
 class Known(NamedTuple):
@@ -74,14 +76,15 @@ def find(
     if isa is None:
         return None, None, tensors
     try:
-        short = (module, isa, kind, len(tensors), input.shape)
+        narrow = products(input.dtype) if _any_autocast() else ""
+        short = (module, isa, narrow, kind, len(tensors), input.shape)
         last: _Last | None = CALLS.get(short)
         if last is not None and last.alike.to(tensors):
             return last.known, None, tensors
         for given in (input, *(states if hx is not None else ())):
             if given.requires_grad and given.is_inference():
                 return None, None, tensors
-        signature = (module, isa, kind, *of_tensors(tensors))
+        signature = (module, isa, narrow, kind, *of_tensors(tensors))
     except (AttributeError, RuntimeError):  # no tensors, or such as have no strides
         return None, None, tensors
     key = Key(short, signature, tensors)
