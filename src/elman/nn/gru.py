@@ -60,8 +60,8 @@ class GRU(_ResetAfter, Layer):
     ``hx`` ``(num_layers * D, B, H)`` or None for zeros. Returns ``output``, ``(T, B, D * H)``, the
     last layer's state at every step, and ``h_n``, shaped as ``hx``, every layer's final state.
     Layers of bfloat16 or float16 are computed in float32, and their results rounded once; where
-    the processor multiplies bfloat16s (AVX512-BF16), products in layers of bfloat16 are of such, and under
-    an autocast to it those of float32, whose results stay that.
+    the processor multiplies bfloat16s (AVX512-BF16), products in layers of bfloat16 are of such,
+    and under an autocast to it those of float32, whose results stay that.
 
     Raises:
         ValueError: input that is neither 2-D nor 3-D, or not of the weights' dtype.

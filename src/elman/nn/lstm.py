@@ -40,8 +40,8 @@ class LSTM(Layer):
     zeros. Returns ``output``, ``(T, B, D * P)``, the last layer's h at every step, and
     ``(h_n, c_n)``, shaped as ``hx``, every layer's final states. Layers of bfloat16 or float16 are
     computed in float32, and their results rounded once; where the processor multiplies bfloat16s
-    (AVX512-BF16), products in layers of bfloat16 are of such, and under
-    an autocast to it those of float32, whose results stay that.
+    (AVX512-BF16), products in layers of bfloat16 are of such, and under an autocast to it those of
+    float32, whose results stay that.
 
     Raises:
         ValueError: input that is neither 2-D nor 3-D, or not of the weights' dtype.
