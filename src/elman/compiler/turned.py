@@ -34,6 +34,12 @@ def name(height: int, chains: int) -> str:
     return f"turned_{height}_{chains}"
 
 
+def _together(isa: ISA, dtype: str, height: int) -> int:
+    """How many vectors of units are summed up at once. One row's sum waits for itself; but caches
+    take it ill when more than 16 places are read in turn."""
+    return 2 if height == 1 and isa.lanes(dtype) <= 8 else 1
+
+
 def define(module: Module, isa: ISA, dtype: str, height: int, chains: int) -> None:
     """Adds the function to the module, if another shape has not brought it."""
     if module.defines(name(height, chains)):
@@ -43,15 +49,17 @@ def define(module: Module, isa: ISA, dtype: str, height: int, chains: int) -> No
     f = Function(module, name(height, chains), PARAMS)
     v = Vector(f, isa, dtype)
     acc, acc_row, init, init_row, a, matrix, stride, units, size, k, rows = f.params
-    places, operands = f.alloca(v.lanes, "ptr"), f.alloca(height, "ptr")
-    sums, area = f.alloca(chains * height * v.lanes, dtype), height * v.lanes
+    group = v.lanes * _together(isa, dtype, height)
+    places, operands = f.alloca(group, "ptr"), f.alloca(height, "ptr")
+    area = height * group
+    sums = f.alloca(chains * area, dtype)
     with f.loop(0, height) as m:  # rows that are not there are calculated as the last one is
         there = f.load("ptr", f.gep("ptr", a, f.min(m, f.sub(rows, 1))))
         f.store("ptr", there, f.gep("ptr", operands, m))
     length = f.div(k, chains)
-    with f.loop(0, size, v.lanes) as unit:
-        with f.loop(0, v.lanes) as r:  # and so are units
-            there = f.gep(dtype, matrix, f.mul(f.min(f.add(unit, r), f.sub(units, 1)), stride))
+    with f.loop(0, size, group) as first:
+        with f.loop(0, group) as r:  # and so are units
+            there = f.gep(dtype, matrix, f.mul(f.min(f.add(first, r), f.sub(units, 1)), stride))
             f.store("ptr", there, f.gep("ptr", places, r))
         for chain in range(chains):
             last = chain + 1 == chains
@@ -59,11 +67,12 @@ def define(module: Module, isa: ISA, dtype: str, height: int, chains: int) -> No
             goal = f.gep(dtype, sums, chain * area)
             given = ("ptr", goal), ("ptr", places), ("ptr", operands)
             f.call(_sum(height), *given, ("i64", span[0]), ("i64", span[1]))
-        with f.loop(0, 1 if height == 1 else rows) as m:
+        left = group if group == v.lanes else f.min(group, f.sub(size, first))
+        with f.loop(0, left, v.lanes) as u, f.loop(0, 1 if height == 1 else rows) as m:
+            unit, place = f.add(first, u), f.add(f.mul(u, height), f.mul(m, v.lanes))
             total = v.load(f.gep(dtype, init, f.add(f.mul(init_row, m), unit)))
             for chain in range(chains):
-                mine = f.gep(dtype, sums, f.add(f.mul(m, v.lanes), chain * area))
-                total = v.add(total, v.load(mine))
+                total = v.add(total, v.load(f.gep(dtype, sums, f.add(place, chain * area))))
             v.store(total, f.gep(dtype, acc, f.add(f.mul(acc_row, m), unit)))
 
 
@@ -72,33 +81,40 @@ def _sum(height: int) -> str:
 
 
 def _define_sum(module: Module, isa: ISA, dtype: str, height: int) -> None:
-    """The sums over ``k`` from start to stop of a vector of units, whose rows are given, for so
-    many rows of ``a``."""
+    """The sums over ``k`` from start to stop of some vectors of units, whose rows are given, each
+    for so many rows of ``a``."""
     params = ("ptr", "sums"), ("ptr", "places"), ("ptr", "a"), ("i64", "start"), ("i64", "stop")
     f = Function(module, _sum(height), params)
     v = Vector(f, isa, dtype)
     sums, places, a, start, stop = f.params
-    pointers = [f.load("ptr", places, i) for i in range(v.lanes)]
+    group = v.lanes * _together(isa, dtype, height)
+    pointers = [f.load("ptr", places, i) for i in range(group)]
     operands = [f.load("ptr", a, m) for m in range(height)]
     whole = f.add(start, f.op(f"and i64 {f.sub(stop, start)}, {-v.lanes}"))
 
-    def square_of(k: Int, totals: list[str]) -> list[str]:
+    def squares_of(k: Int, totals: list[str]) -> list[str]:
         rows = [f.gep(dtype, operand, k) for operand in operands]
-        for n, column in enumerate(v.load_turned([f.gep(dtype, p, k) for p in pointers])):
-            factors = [v.broadcast(f.gep(dtype, row, n)) for row in rows]
-            totals = [v.fma(x, column, t) for x, t in zip(factors, totals, strict=True)]
-        return totals
+        found = []
+        for first in range(0, group, v.lanes):
+            lines = [f.gep(dtype, p, k) for p in pointers[first : first + v.lanes]]
+            mine, totals = totals[:height], totals[height:]
+            for n, column in enumerate(v.load_turned(lines)):
+                factors = [v.broadcast(f.gep(dtype, row, n)) for row in rows]
+                mine = [v.fma(x, column, t) for x, t in zip(factors, mine, strict=True)]
+            found += mine
+        return found
 
-    begun = [v.number(0.0)] * height
-    found = f.carry((start, whole), [v.type] * height, begun, square_of, v.lanes)
+    count = group // v.lanes * height
+    begun = [v.number(0.0)] * count
+    found = f.carry((start, whole), [v.type] * count, begun, squares_of, v.lanes)
     for number, total in enumerate(found):
         v.store(total, f.gep(dtype, sums, number * v.lanes))
     rest = f.sub(stop, whole)
     square, turned = (f.alloca(v.lanes * v.lanes, dtype) for _ in range(2))
     lines = f.alloca(v.lanes, "ptr")
-    with f.when(f.compare("sgt", rest, 0)):
+    with f.when(f.compare("sgt", rest, 0)), f.loop(0, group, v.lanes) as first:
         with f.loop(0, v.lanes) as r:
-            source = f.gep(dtype, f.load("ptr", f.gep("ptr", places, r)), whole)
+            source = f.gep(dtype, f.load("ptr", f.gep("ptr", places, f.add(first, r))), whole)
             goal = f.gep(dtype, square, f.mul(r, v.lanes))
             v.store(v.load_masked(source, v.first(rest)), goal)
             f.store("ptr", goal, f.gep("ptr", lines, r))
@@ -107,5 +123,5 @@ def _define_sum(module: Module, isa: ISA, dtype: str, height: int) -> None:
             column = v.load(f.gep(dtype, turned, f.mul(i, v.lanes)))
             row = f.load("ptr", f.gep("ptr", a, m))
             factor = v.broadcast(f.gep(dtype, row, f.add(whole, i)))
-            goal = f.gep(dtype, sums, f.mul(m, v.lanes))
+            goal = f.gep(dtype, sums, f.add(f.mul(first, height), f.mul(m, v.lanes)))
             v.store(v.fma(factor, column, v.load(goal)), goal)
