@@ -26,15 +26,14 @@ class Layer(RNNBase):
 
     def forward(self, input: Tensor | PackedSequence, hx: Any = None) -> tuple[Any, Any]:
         """All layers; the output in the form of the input, the final states in that of ``hx``."""
-        step, two = self._step(), self.bidirectional
-        held = self._held(step)
-        every = held[0] if len(held) == 1 else [t for mine in held for t in mine]
+        step = self._step()
         sizes = self.input_size, self.hidden_size, self.proj_size, self.num_layers
-        module = step, *sizes, two, self.batch_first
-        found, key, tensors = known.find(module, input, hx, every)
+        module = step, *sizes, self.bidirectional, self.batch_first
+        found, key, tensors = known.find(module, input, hx, self._every(step))
         dropout = self.dropout if self.training else 0.0
         if found is not None and (results := found.run(tensors, dropout)) is not None:
             return results
+        held, two = self._held(step), self.bidirectional
         if found is None:
             call, x, initial = self._read(step, input, hx, held)
             bounds = stack.Bounds(self.num_layers)
@@ -48,6 +47,16 @@ class Layer(RNNBase):
             known.keep(key, call, bounds, call.plain)
         x, finals = call.restore(x, finals)
         return x, arguments.hx_of(finals)
+
+    def _every(self, step: Step) -> list[Any]:
+        """:meth:`_held` in one list, for most modules at once."""
+        try:
+            every = [*map(self._parameters.__getitem__, self._flat_weights_names)]
+        except KeyError:
+            every = []
+        if len(every) == len(self._all_weights) * len(step.parameters):
+            return every
+        return [t for mine in self._held(step) for t in mine]
 
     def _held(self, step: Step) -> list[list[Any]]:
         """The weights that the module holds now, whatever put them there: for each layer and

@@ -6,6 +6,7 @@ dispatcher, which has nothing to decide where kernels run on plain tensors.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -39,7 +40,10 @@ class Forms:
     def __init__(self, forms: Sequence[Form | None]) -> None:
         self._forms = forms
         self._each = [*zip(*(form for form in forms if form is not None), strict=True)]
-        self._count, self._places = len(forms), [i for i, f in enumerate(forms) if f is not None]
+        numbers = itertools.count()
+        order = [-1 if form is None else next(numbers) for form in forms]  # None comes last
+        self._arrange = itemgetter(*order) if len(order) > 1 else list
+        self._all = None not in forms
 
     def new(self) -> list[Any]:
         """Tensors on the CPU, all of which a kernel is about to write."""
@@ -47,12 +51,10 @@ class Forms:
         if memory.poisoned():
             for tensor in made:
                 tensor.data.fill_(torch.nan)  # which counts as no change of the tensor
-        if len(made) == self._count:
+        if self._all:
             return made
-        found: list[Any] = [None] * self._count
-        for place, tensor in zip(self._places, made, strict=True):
-            found[place] = tensor
-        return found
+        made.append(None)
+        return [*self._arrange(made)]
 
     def meta(self) -> list[Any]:
         """Tensors without memory, for what depends on sizes and strides alone."""
