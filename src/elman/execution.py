@@ -39,7 +39,8 @@ def bind(
     another, in that of ``batch.by_layer``; None where the reference runs.
 
     ``narrow`` says what is bfloat16 in products: nothing, ``"weights"``, whose values must be
-    numbers of it, or ``"products"``, for all factors, where the processor multiplies such.
+    numbers of it, or ``"products"``, for all factors, where the processor multiplies such: but not
+    in calls of one step, for which nothing is packed.
 
     Raises RuntimeError for shapes that do not go together: tensors would be read beyond their end,
     and anyone can put them there.
@@ -47,7 +48,8 @@ def bind(
     isa = ready_isa()
     signature: Signature = ()
     if isa is not None:
-        narrow = "" if narrow == "products" and not isa.couples else narrow
+        if narrow == "products" and (not isa.couples or rows.T == 1):
+            narrow = ""
         signature = (step, isa, recompute, narrow, layers, *_of_rows(rows))
         signature += (*of_tensors(tensors),)
         found: Bound | None = CALLS.get(signature)

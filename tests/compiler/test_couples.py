@@ -97,9 +97,18 @@ def test_any_number_of_units_and_inputs(H, B):
     check("GRUBefore", H=H, B=B, I=5)
 
 
-@pytest.mark.parametrize("T", [1, 2, 257])
+@pytest.mark.parametrize("T", [2, 3, 257])
 def test_any_number_of_steps(T):
     check("LSTM", T=T, B=30, H=9)
+
+
+def test_a_call_of_one_step_is_float32():
+    for B in (1, 9):
+        problem = Wide("GRUBefore", T=1, B=B, H=33, dtype=torch.float32)
+        with exact():
+            expected = problem.run()
+        for name, value in problem.run().items():
+            assert torch.equal(value, expected[name]), name
 
 
 @pytest.mark.parametrize("cell", ["tanh", "LSTM", "GRUBefore", "Narrow"])
