@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -108,14 +108,7 @@ class Stream:
             The output, ``(B, H)``. It is the session's memory, which the next step writes: clone
             what is to stay.
         """
-        if (
-            type(input) is not Tensor
-            or input.shape != self._expected
-            or input.dtype is not self._dtype
-            or not input.is_cpu
-            or input.is_neg()
-        ):
-            self._check(input, self._expected)
+        self._check(input, self._expected)
         further = self._further(inputs, 1) if inputs is not None or self._step.inputs else ()
         if not self._busy.acquire(blocking=False):
             raise RuntimeError(_TAKEN)
@@ -140,17 +133,22 @@ class Stream:
         T = input.shape[1 if batch_first else 0] if isinstance(input, Tensor) and input.dim() else 0
         if T == 0:
             raise RuntimeError("Stream: expected input to have at least one time step, got none")
-        shape = [T, *self._expected]
         if batch_first:
-            shape[:2] = shape[1::-1]
-        self._check(input, shape)
-        steps = input.transpose(0, 1) if batch_first else input
+            self._check(input, torch.Size((self._expected[0], T, *self._expected[1:])))
+            steps = input.transpose(0, 1)
+        else:
+            self._check(input, torch.Size((T, *self._expected)))
+            steps = input
         many = inputs is not None or self._step.inputs
         further = self._further(inputs, T, batch_first) if many else ()
-        with self._mine():
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError(_TAKEN)
+        try:
             chunk = self._chunks.get(T) or self._prepare(T)
             chunk.run(steps, steps.stride(), further)
-            output = chunk.output.view(T, *self._lead, -1).clone()
+            output = (chunk.output if self._lead else chunk.output[:, 0]).clone()
+        finally:
+            self._busy.release()
         return output.transpose(0, 1) if batch_first else output
 
     def reset(self, rows: Any = None) -> None:
@@ -265,10 +263,18 @@ class Stream:
         found = read_inputs("Stream", self._step, inputs, like, (T, B), dims, arrange)
         return spread("Stream", self._step, found, [mine[-1].shape[-1] for mine in self._by_layer])
 
-    def _check(self, input: Any, shape: Sequence[int]) -> None:
+    def _check(self, input: Any, shape: torch.Size) -> None:
+        if (
+            type(input) is Tensor
+            and input.shape == shape
+            and input.dtype is self._dtype
+            and input.is_cpu
+            and not input.is_neg()
+        ):
+            return
         if not isinstance(input, Tensor):
             raise TypeError(f"Stream: expected input to be a Tensor, got {type(input).__name__}")
-        if tuple(input.shape) != tuple(shape):
+        if input.shape != shape:
             raise RuntimeError(
                 f"Stream: expected input of shape {tuple(shape)}, got {tuple(input.shape)}"
             )
