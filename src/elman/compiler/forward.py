@@ -320,7 +320,7 @@ def _project(
     places: tuple[str, str, str, str],
 ) -> None:
     """``W_ih x + b`` for all rows of a piece of time, for some of the units."""
-    f, shape, lanes = frame.f, frame.target.bulk, frame.v.lanes
+    f, shape, lanes = frame.f, frame.target.front, frame.v.lanes
     padded, (pointers, projected, position, couples) = frame.slot("Hp"), places
     width = f.mul(padded, len(plan.columns))
     f.store("i64", 0, position)

@@ -298,13 +298,14 @@ def target_of(plan: Plan, dtype: str, panel: str, isa: ISA, units: int, single: 
     lanes = isa.lanes(dtype)
     vectors = max(1, math.ceil(units / lanes))
     half = isa.halves and 0 < units % lanes <= lanes // 2
+    bulk = front = Shape.many(isa, vectors, 1, half, True, pairs=single)
     if single:
         step = Shape.single(isa, vectors, counts[-1], half)
     else:
         projected = plan.step.output_space != "H"
         step = Shape.many(isa, vectors, max(c for _, c in cut), half, projected)
-    bulk = Shape.many(isa, vectors, 1, half, True, pairs=single)
-    return Target(isa, dtype, panel, single, step, bulk, cut)
+        front = Shape.many(isa, vectors, 1, half, projected)
+    return Target(isa, dtype, panel, single, step, front, bulk, cut)
 
 
 def _same(form: Form) -> Kernel | None:

@@ -38,11 +38,12 @@ def define_tiles(module: Module, target: Target, back: bool = False) -> None:
         elements.define_couples(module, target.isa)
     elif target.narrow:
         elements.define_narrow(module, target.isa)
-    for shape in dict.fromkeys((target.bulk, target.step)):
+    shapes = target.shapes(back)
+    for shape in shapes:
         pack.define(module, target, shape)
     steps = ((target.step, chains) for _, chains in target.chains)
-    for shape, chains in dict.fromkeys(((target.bulk, 1), *steps)):
-        if not module.defines(target.tile(shape, chains)):
+    for shape, chains in dict.fromkeys(((shapes[0], 1), *steps)):
+        if not module.defines(target.tile(shape, chains, back)):
             tile.define(module, target.isa, target.dtype, target.panel, shape, chains)
         if not target.narrow and not back and not module.defines(_fleeting(chains)):
             _define_fleeting(module, target, chains)
@@ -172,7 +173,8 @@ class Panel:
 
         def with_tile(b: tuple[str, Int]) -> Int:
             sizes = (k, rows, self.shape.halves(f, size, left, frame.v.lanes))
-            frame.call_tile(frame.target.tile(self.shape, self.chains), acc, init, a, b, sizes)
+            name = frame.target.tile(self.shape, self.chains, back=not turned)
+            frame.call_tile(name, acc, init, a, b, sizes)
             return 0
 
         def packed() -> Int:
@@ -263,4 +265,5 @@ def panel_x(frame: Frame, step: Step, gate: str, index: int, turned: bool = Fals
         strides, sizes = strides[::-1], (inputs, frame.slot("Ip"), units)
     begin = f.mul(f.mul(sizes[1], index), elements.length(f, frame.target.panel, sizes[2]))
     memory = frame.buffer("panels_x")
-    return Panel(frame, frame.target.bulk, 1, memory, begin, matrix, strides, sizes)
+    shape = frame.target.bulk if turned else frame.target.front
+    return Panel(frame, shape, 1, memory, begin, matrix, strides, sizes)

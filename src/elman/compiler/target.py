@@ -18,7 +18,8 @@ class Target:
     panel: str  # what panels hold, see ``elements``
     single: bool  # for one row
     step: Shape  # of the products inside the recurrence
-    bulk: Shape  # of all others, which have rows enough to need one chain only
+    front: Shape  # of the inputs, which have rows enough to need one chain only
+    bulk: Shape  # of all others, which are of any width
     chains: tuple[tuple[int, int], ...]  # of a step's products, by how many are done at once
 
     @property
@@ -43,9 +44,14 @@ class Target:
                 found["Zp"] = odd(padded, self.isa.lanes(self.dtype))
         return found
 
-    def tile(self, shape: Shape, chains: int) -> str:
-        """The name of the tile for products of a shape: one may do for both."""
-        return (self.bulk if chains == 1 and self.bulk.covers(shape) else shape).tile(chains)
+    def shapes(self, back: bool) -> list[Shape]:
+        """Those of a pass."""
+        return [*dict.fromkeys((self.bulk if back else self.front, self.step))]
+
+    def tile(self, shape: Shape, chains: int, back: bool) -> str:
+        """The name of the tile for products of a shape in a pass: one may do for both shapes."""
+        most = self.shapes(back)[0]
+        return (most if chains == 1 and most.covers(shape) else shape).tile(chains)
 
     def chains_of(self, products: int) -> int:
         """Into how many chains the sums of products are cut of which a stage has so many."""
