@@ -12,8 +12,9 @@ from .compiler.kernel import compiled
 from .nn.accelerate import refusal
 from .nn.layer import Layer
 from .nn.ofcell import OfCell
+from .nn.recurrent import RecurrentCell
 from .nn.single import Single
-from .paths import arithmetic, current_isa, decide, isa_status
+from .paths import arithmetic, current_isa, decide, isa_status, products
 from .runtime.threads import threads_status
 
 
@@ -82,9 +83,9 @@ class Explanation:
 def explain(module: torch.nn.Module) -> Explanation:
     """Which path the recurrent layers of a module run on, which kernel, and why not the kernel.
 
-    It looks at the module as it is now, under the present :func:`elman.set_path`; the input of a
-    call can bring further reasons (a tensor subclass, a transform). Layers of torch.nn are
-    listed too, with what :func:`elman.accelerate` would do with them.
+    It looks at the module as it is now, under the present :func:`elman.set_path` and autocast; the
+    input of a call can bring further reasons (a tensor subclass, a transform). Layers of torch.nn
+    are listed too, with what :func:`elman.accelerate` would do with them.
 
     >>> import elman, torch
     >>> (layer,) = elman.explain(elman.RNN(2, 4, dtype=torch.float16)).layers
@@ -111,8 +112,10 @@ def explain(module: torch.nn.Module) -> Explanation:
 
 def _ours(name: str, layer: Layer | Single | OfCell) -> LayerReport:
     weights = [p.detach() for p in layer.parameters()]
-    dtype = ""
+    dtype, narrow = "", ""
     if weights:
+        if not isinstance(layer, (Single, RecurrentCell)):  # one step is float32
+            narrow = products(weights[0].dtype)
         dtype = " and ".join(dict.fromkeys(_short(w.dtype) for w in weights))
         wider = arithmetic(weights)
         if wider is not None:
@@ -120,7 +123,7 @@ def _ours(name: str, layer: Layer | Single | OfCell) -> LayerReport:
             dtype = f"{_short(wider)} arithmetic for {dtype} weights"
     path, reason = decide(weights)
     isa = current_isa()
-    if path == "kernel" and isa is not None and isa.couples and dtype.endswith("bfloat16 weights"):
+    if path == "kernel" and isa is not None and isa.couples and narrow:
         dtype = "float32 sums of bfloat16 products"
     if path != "kernel" or isa is None or not weights:
         return LayerReport(name, repr(layer), path, reason, dtype)

@@ -176,6 +176,19 @@ def test_it_is_used_and_explained(no_kernels_in_memory):
         assert row.dtype == "float32 arithmetic for bfloat16 weights"
 
 
+def test_autocast_and_cells_are_explained():
+    wide, cell = elman.GRU(3, 5), elman.GRUCell(3, 5, dtype=HALF)
+    other = elman.RecurrentCell(elman.cells.MGU, 3, 5, dtype=HALF)
+    with torch.autocast("cpu", HALF):
+        (row,) = elman.explain(wide).layers
+        assert row.dtype == "float32 sums of bfloat16 products"
+        for one_step in (cell, other):
+            (row,) = elman.explain(one_step).layers
+            assert row.dtype == "float32 arithmetic for bfloat16 weights"
+    (row,) = elman.explain(wide).layers
+    assert row.dtype == "float32"
+
+
 def test_compiled_and_exported_programs_have_the_bits():
     torch._dynamo.reset()
     rnn, x = elman.GRU(3, 5, 2, dtype=HALF), torch.randn(7, 4, 3, dtype=HALF, requires_grad=True)

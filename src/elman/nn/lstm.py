@@ -41,7 +41,7 @@ class LSTM(Layer):
     ``(h_n, c_n)``, shaped as ``hx``, every layer's final states. Layers of bfloat16 or float16 are
     computed in float32, and their results rounded once; where the processor multiplies bfloat16s
     (AVX512-BF16), products in layers of bfloat16 are of such, and under an autocast to it those of
-    float32, whose results stay that.
+    float32, whose results stay that; but not in calls of one step.
 
     Raises:
         ValueError: input that is neither 2-D nor 3-D, or not of the weights' dtype.
@@ -101,7 +101,7 @@ class LSTMCell(Single):
 
     Call ``cell(input, hx=None)`` with input ``(B, I)`` or ``(I,)`` and ``hx`` a tuple of h and c,
     each ``(B, H)`` or ``(H,)``, or None for zeros; returns the new ``(h, c)``. A cell of bfloat16
-    or float16 is computed as a layer of it, and the states rounded.
+    or float16 is computed in float32, and the states rounded.
 
     Raises:
         ValueError: input or a state neither 1-D nor 2-D.

@@ -37,7 +37,8 @@ class RNN(Layer):
     last layer's state at every step, and ``h_n``, shaped as ``hx``, every layer's final state.
     Layers of bfloat16 or float16 are computed in float32, and their results rounded once; where
     the processor multiplies bfloat16s (AVX512-BF16), products in layers of bfloat16 are of such,
-    and under an autocast to it those of float32, whose results stay that.
+    and under an autocast to it those of float32, whose results stay that; but not in calls of one
+    step.
 
     Raises:
         ValueError: input that is neither 2-D nor 3-D, or not of the weights' dtype.
@@ -102,7 +103,7 @@ class RNNCell(Single):
 
     Call ``cell(input, hx=None)`` with input ``(B, I)`` or ``(I,)`` and ``hx`` ``(B, H)``, ``(H,)``
     or None for zeros; returns the new state, shaped as ``hx``. A cell of bfloat16 or float16 is
-    computed as a layer of it, and the state rounded.
+    computed in float32, and the state rounded.
 
     Raises:
         ValueError: input or ``hx`` neither 1-D nor 2-D.
