@@ -40,7 +40,7 @@ def bind(
 
     ``narrow`` says what is bfloat16 in products: nothing, ``"weights"``, whose values must be
     numbers of it, or ``"products"``, for all factors, where the processor multiplies such: but not
-    in calls of one step, for which nothing is packed.
+    in calls of one step, few of whose rows would pay for couples of all weights.
 
     Raises RuntimeError for shapes that do not go together: tensors would be read beyond their end,
     and anyone can put them there.

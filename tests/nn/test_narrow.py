@@ -131,7 +131,7 @@ def test_compiled_and_exported_programs_run_the_kernel(dtype: torch.dtype) -> No
 def test_under_autocast_the_weights_dtype_counts(
     autocast: torch.dtype, path: str, dtype: torch.dtype
 ) -> None:
-    rnn, x = elman.RNN(3, 5, dtype=dtype), torch.randn(7, 4, 3)
+    rnn, x = elman.RNN(3, 5, 2, dtype=dtype), torch.randn(7, 4, 3)
     with exact():
         expected = rnn(x.to(dtype))
         with torch.autocast("cpu", autocast), elman.set_path(path):

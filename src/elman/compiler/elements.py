@@ -19,7 +19,7 @@ from .isa import ISA
 from .units import load_units
 from .vector import Vector
 
-COUPLES = "i32"
+COUPLES = "i32"  # LLVM's type of a couple, which names the kind of panel too
 ONES = 0x3F803F80  # the couple of two ones
 #: By LLVM's name the bytes of what lies in a panel.
 SIZE = {"float": 4, "double": 8, "bfloat": 2, COUPLES: 4}
@@ -120,8 +120,7 @@ def define_couples(module: Module, isa: ISA) -> None:
             goal = f.gep(COUPLES, to, f.add(f.mul(i, stride), u))
             f.store(v.int_type, v.integer_op("or", lower, beside), goal, align=SIZE[COUPLES])
 
-    of_row = ("ptr", "to"), ("ptr", "from"), ("i64", "stride"), ("i64", "units")
-    f = Function(module, "couple_row", of_row)
+    f = Function(module, "couple_row", params[:-1])
     v = Vector(f, isa, "float")
     to, source, stride, units = f.params
     with f.loop(0, units, v.lanes) as u:

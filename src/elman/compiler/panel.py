@@ -1,8 +1,8 @@
 """Matrices as tiles read them, and when they are packed.
 
 A call of many steps packs each matrix once. A call of one step reads each weight once, and packs
-none: there the panel is *fleeting*, no more than a name for the matrix, which is multiplied as it
-lies.
+none unless it has many rows: there the panel is *fleeting*, no more than a name for the matrix,
+which is multiplied as it lies.
 """
 
 from __future__ import annotations

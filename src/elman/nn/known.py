@@ -76,6 +76,7 @@ def find(
     if isa is None:
         return None, None, tensors
     try:
+        # Beside autocast the dtype, which is part of the signature, says what is narrow.
         narrow = products(input.dtype) if _any_autocast() else ""
         short = (module, isa, narrow, kind, len(tensors), input.shape)
         last: _Last | None = CALLS.get(short)

@@ -82,4 +82,7 @@ def run(
         x = below + x if residual and layer else x
         finals.append(final)
     by_state = [[*parts] for parts in zip(*finals, strict=True)]
-    return x, by_state if of_each else [torch.cat(parts) for parts in by_state]
+    if of_each:
+        return x, by_state
+    with torch.autocast(x.device.type, enabled=False):  # which refuses the other narrow dtype
+        return x, [torch.cat(parts) for parts in by_state]
