@@ -16,15 +16,12 @@ from elman.runtime import threads
 from tests.compiler.problem import Problem
 from tests.compiler.targets import each_isa, force
 from tests.late import come_late
+from tests.systems import needs_threads
 
 UNITS = [1, 3, 7, 8, 9, 16, 17, 31, 33, 50, 64, 65, 100]
 each_size = pytest.mark.parametrize("H", UNITS)
 each_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["f32", "f64"])
 some_cells = pytest.mark.parametrize("cell", ["tanh", "LSTM", "GRUBefore"])
-needs_threads = pytest.mark.skipif(
-    not threads.parallel_address(),
-    reason="torch has no GOMP_parallel here: kernels have one thread",
-)
 RAGGED = [9, 9, 7, 4, 4, 4, 2, 1, 1]
 
 

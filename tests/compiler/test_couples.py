@@ -222,7 +222,7 @@ def test_recompute_and_threads_change_no_bits(threads):
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
-def test_under_autocast_layers_of_float32_have_the_bits_of_rounded_weights(kind):
+def test_under_autocast_layers_of_float32_multiply_bfloat16s(kind):
     torch.manual_seed(0)
     net = getattr(elman, kind)(8, 20, 2, bidirectional=True)
     narrow = copy.deepcopy(net).to(HALF)

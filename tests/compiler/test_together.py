@@ -19,15 +19,10 @@ from elman.compiler.calls import Calls
 from elman.compiler.kernel import kernel_for
 from elman.compiler.sizes import Sizes
 from elman.compiler.together import Task
-from elman.runtime import threads
 from tests.cells import EVERY_STEP
 from tests.compiler.objects import undefined
 from tests.late import come_late
-
-needs_threads = pytest.mark.skipif(
-    not threads.parallel_address(),
-    reason="torch has no GOMP_parallel here: kernels have one thread",
-)
+from tests.systems import needs_threads
 
 
 class Layers:

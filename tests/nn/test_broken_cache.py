@@ -15,8 +15,7 @@ import elman
 from elman.compiler import kernel
 from elman.runtime.cache import ObjectCache
 from tests.nn.kinds import assert_same_bits, call
-
-posix_only = pytest.mark.skipif(os.name != "posix", reason="owners, modes and limits")
+from tests.systems import posix_only
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Layers in processes and threads, what they say about themselves, and the memory they keep."""
 
 import concurrent.futures
-import os
 import random
 import subprocess
 import sys
@@ -16,9 +15,8 @@ import elman
 from elman import passes
 from elman.runtime import threads as runtime
 from tests.nn.jobs import resident
+from tests.systems import linux_only, needs_fork
 
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 MODULES = {
     "RNN": (elman.RNN, (128, 128), (5, 64, 128)),
     "stacked-two-way": (

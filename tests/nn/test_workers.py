@@ -22,9 +22,8 @@ import elman
 from elman.compiler import calls, forward, jit, kernel, table
 from tests.nn import jobs
 from tests.nn.kinds import KINDS, LAYERS, Kind, assert_same_bits, call, each, loss_of, tensors
+from tests.systems import linux_only, needs_fork
 
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 # Python warns of forks with threads about, which is what is tested here.
 may_fork = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 

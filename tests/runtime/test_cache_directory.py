@@ -8,7 +8,8 @@ import pytest
 
 from elman.runtime import directory as directory_module
 from elman.runtime.cache import ObjectCache, cache_directory
-from tests.runtime.stored import CODE, KEY, OTHER, posix_only
+from tests.runtime.stored import CODE, KEY, OTHER
+from tests.systems import posix_only
 
 # The place
 

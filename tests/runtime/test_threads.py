@@ -16,11 +16,8 @@ import torch
 
 from elman.runtime import threads
 from elman.runtime.threads import FLOP_PER_THREAD, parallel_address, thread_count, threads_status
+from tests.systems import linux_only, needs_threads
 
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-needs_runtime = pytest.mark.skipif(
-    sys.platform != "linux" and not parallel_address(), reason="torch has no GOMP_parallel here"
-)
 MUCH = 1e12
 
 
@@ -78,7 +75,7 @@ def system_threads():
 """
 
 
-@needs_runtime
+@needs_threads
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 def test_a_region_runs_its_function_once_on_each_thread(size: int) -> None:
     seen: list[int] = []
@@ -161,7 +158,7 @@ def test_count_respects_torch() -> None:
         assert thread_count(MUCH, 1000) == (limit if parallel_address() else 1)
 
 
-@needs_runtime
+@needs_threads
 def test_count_grows_with_work_and_stays_within_rows() -> None:
     torch.set_num_threads(4)
     assert [thread_count(MUCH, rows) for rows in (0, 1, 2, 3, 4, 5)] == [1, 1, 2, 3, 4, 4]
@@ -224,7 +221,7 @@ def test_threads_that_were_late_may_sleep_before_each_burst_of_work(
             threads.came(late, 10)
 
 
-@needs_runtime
+@needs_threads
 def test_no_region_inside_a_region() -> None:
     torch.set_num_threads(2)
     inside: list[tuple[int, str]] = []
@@ -242,7 +239,7 @@ def test_without_a_runtime_one_thread_and_the_reason(monkeypatch: pytest.MonkeyP
     assert threads_status() == "one thread: torch has no OpenMP runtime with GOMP_parallel here"
 
 
-@needs_runtime
+@needs_threads
 def test_status_in_words() -> None:
     torch.set_num_threads(3)
     assert threads_status() == "up to 3 threads of torch's OpenMP runtime"

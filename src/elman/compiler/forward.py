@@ -208,9 +208,11 @@ class _Memory:
     def look_ahead(self, stores: Sequence[Store], spot: Spot, size: Int) -> None:
         """The second cache fetches where the row's results will go: memory that it has not, and
         for which stores would wait."""
-        f, frame, kept = self.frame.f, self.frame, [s for s in stores if s.kind in _FAR]
+        f, frame, far = self.frame.f, self.frame, [s for s in stores if s.kind in _FAR]
+        if not far:
+            return
         with f.when(f.compare("ne", frame.slot("ahead"), 0)):
-            for store in kept:
+            for store in far:
                 row = self._row_of_store(store, spot.row)
                 with f.loop(0, size, frame.v.lanes) as u:
                     frame.v.prefetch(frame.at(row, spot.unit, u))

@@ -166,7 +166,7 @@ def forward(
         count = max(1, -(-padded // unit_slice))
         values |= {"slices": count, "slice": rows.B}  # each weight is read by one thread
         values |= {"unit.slices": count, "unit.slice": unit_slice}
-    if rows.T == 1 and values["slice"] >= rows.B and lie:
+    if rows.T == 1 and values["slice"] >= rows.B and lie and not form.target.narrow:
         values["fleeting"] = int(_few(rows.B, width + units))
     step_bytes = max(1, values["slice"] * columns * padded * size)
     written = 1 + (len(plan.saved) + len(plan.saved_states)) * training

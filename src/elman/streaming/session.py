@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -25,6 +24,20 @@ _LENGTHS = 4  # of chunks that a session is ready for at a time, single steps as
 _TAKEN = "Stream: another thread is using this session; give each thread one of its own"
 
 
+class _Owner:
+    """Lets one thread at a time use a session; who comes meanwhile is refused."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self.lock.acquire(blocking=False):
+            raise RuntimeError(_TAKEN)
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+
 class Stream:
     """Runs a module over streams that never end, one step or one chunk of steps at a time.
 
@@ -32,7 +45,7 @@ class Stream:
     where the kernel reads and writes them, the output has its place. A step is one native call (one
     a layer if the module adds residuals), without PyTorch's operators, without allocation, and
     without Python's global lock. The results have the bits of one call of the module over the whole
-    sequence.
+    sequence, outside of autocast, which a session does not follow.
 
     Args:
         module: a layer or cell of elman in one direction (``elman.accelerate`` makes torch.nn's
@@ -92,7 +105,7 @@ class Stream:
         self.module: Any = module
         self.batch_size, self.weight_dtype = batch_size, weight_dtype
         self._lead = () if batch_size is None else (batch_size,)
-        self._busy = threading.Lock()
+        self._mine = _Owner()
         self._states: Any = None
         self.refresh()
         self.reset()
@@ -110,12 +123,12 @@ class Stream:
         """
         self._check(input, self._expected)
         further = self._further(inputs, 1) if inputs is not None or self._step.inputs else ()
-        if not self._busy.acquire(blocking=False):
+        if not self._mine.lock.acquire(blocking=False):  # `with` adds a tenth to the smallest step
             raise RuntimeError(_TAKEN)
         try:
             self._one.run(input, (0, *input.stride()), further)
         finally:
-            self._busy.release()
+            self._mine.lock.release()
         return self._output
 
     def chunk(self, input: Tensor, inputs: Mapping[str, Tensor] | None = None) -> Tensor:
@@ -141,14 +154,10 @@ class Stream:
             steps = input
         many = inputs is not None or self._step.inputs
         further = self._further(inputs, T, batch_first) if many else ()
-        if not self._busy.acquire(blocking=False):
-            raise RuntimeError(_TAKEN)
-        try:
+        with self._mine:
             chunk = self._chunks.get(T) or self._prepare(T)
             chunk.run(steps, steps.stride(), further)
             output = (chunk.output if self._lead else chunk.output[:, 0]).clone()
-        finally:
-            self._busy.release()
         return output.transpose(0, 1) if batch_first else output
 
     def reset(self, rows: Any = None) -> None:
@@ -159,14 +168,14 @@ class Stream:
         where = slice(None) if rows is None else rows
         if rows is not None and self.batch_size is None:
             raise ValueError("Stream: a session without batch_size has no rows: leave them out")
-        with self._mine(), torch.no_grad():
+        with self._mine, torch.no_grad():
             for layer, mine in enumerate(self._by_layer):
                 for name, state in zip(self._step.states, mine, strict=True):
                     state[:, where] = self._initial.get((layer, name), 0.0)
 
     def snapshot(self) -> Any:
         """A copy of the states, in the form in which the module takes and returns them."""
-        with self._mine():
+        with self._mine:
             copy: Any = tree_map(Tensor.clone, self._states)
             return copy
 
@@ -181,7 +190,7 @@ class Stream:
                     f"Stream: expected a state of shape {tuple(want.shape)} and {want.dtype}, got "
                     f"{tuple(have.shape)} and {have.dtype}"
                 )
-        with self._mine(), torch.no_grad():
+        with self._mine, torch.no_grad():
             for have, want in zip(given, mine, strict=True):
                 want.copy_(have)
 
@@ -284,12 +293,3 @@ class Stream:
             raise RuntimeError(
                 f"Stream: expected input to be a plain tensor of {like.dtype} on the CPU: {why}"
             )
-
-    @contextmanager
-    def _mine(self) -> Iterator[None]:
-        if not self._busy.acquire(blocking=False):
-            raise RuntimeError(_TAKEN)
-        try:
-            yield
-        finally:
-            self._busy.release()

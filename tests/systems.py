@@ -1,0 +1,17 @@
+"""What tests ask of the system that they run on, and skip where it has nothing of the kind."""
+
+import os
+import sys
+
+import pytest
+
+from elman.runtime.threads import parallel_address
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+posix_only = pytest.mark.skipif(os.name != "posix", reason="owners, modes and limits of files")
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+#: On Linux torch always brings it: there its absence is a failure.
+needs_threads = pytest.mark.skipif(
+    sys.platform != "linux" and not parallel_address(),
+    reason="torch has no GOMP_parallel here: kernels have one thread",
+)
