@@ -7,7 +7,7 @@ import pytest
 
 from elman.runtime.threads import parallel_address
 
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux: /proc, mmap")
 posix_only = pytest.mark.skipif(os.name != "posix", reason="owners, modes and limits of files")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 #: On Linux torch always brings it: there its absence is a failure.

@@ -16,6 +16,7 @@ from elman.compiler import backward, elements, forward, isa, jit, kernel, table
 from elman.compiler.plan import plan_of
 from tests.cells import STEPS
 from tests.compiler.objects import symbols, undefined
+from tests.systems import linux_only
 
 SCRIPT = """
 import torch, elman
@@ -29,10 +30,30 @@ print(sorted(set(layer.kernels.values())), output.sum().item(), rnn.weight_hh_l0
 """
 
 
-def run(cache: str) -> str:
+TORN = """
+import ctypes, torch, elman
+mmap = ctypes.CDLL(None).mmap
+mmap.restype = ctypes.c_void_p
+mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + 4 * [ctypes.c_long]
+reserve = lambda size: mmap(None, size, 0, 0x4022, -1, 0)  # untouchable, private, without swap
+with elman.set_path("kernel"):
+    elman.RNN(3, 5)(torch.ones(4, 2, 3))  # LLVM is there
+    size, lowest = 1 << 26, reserve(4096)
+    while size >= 4096:  # no hole is left in the address space
+        found = reserve(size)
+        size, lowest = size // 2 if found < lowest else size, min(found, lowest)
+    page, wall = reserve(4096), reserve(5 << 30)
+    assert wall < page
+    ctypes.CDLL(None).munmap(ctypes.c_void_p(page), ctypes.c_size_t(4096))
+    output, _ = elman.LSTM(3, 5)(torch.ones(4, 2, 3))  # its constants fit there, its code does not
+print(output.shape)
+"""
+
+
+def run(cache: str, script: str = SCRIPT) -> str:
     environment = {**os.environ, "ELMAN_CACHE_DIR": cache}
     result = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
+        [sys.executable, "-c", script],
         env=environment,
         capture_output=True,
         text=True,
@@ -55,6 +76,12 @@ def test_processes_may_compile_the_same_at_once(tmp_path):
         printed = list(pool.map(run, [str(tmp_path / "kernels")] * 2))
     assert len({line.split("]")[1] for line in printed}) == 1
     assert run(str(tmp_path / "kernels")).startswith("['disk']")
+
+
+@linux_only
+def test_code_reaches_its_constants_where_memory_is_in_pieces():
+    """Code and constants in pieces that are 2 GiB apart can't; LLVM ended the process."""
+    assert run("off", TORN) == "torch.Size([4, 2, 5])\n"
 
 
 @pytest.mark.parametrize("cell", ["tanh", "LSTM", "Odd"])

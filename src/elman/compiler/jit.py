@@ -101,7 +101,10 @@ def _make_engine() -> tuple[Any, Any]:
     host = binding.Target.from_default_triple().create_target_machine(
         cpu=binding.get_host_cpu_name(), opt=2, reloc="pic", jit=True
     )
-    return binding, binding.create_lljit_compiler(host)
+    # JITLink takes one piece of memory for code and constants. LLVM's older linker takes two, and
+    # ends the process where they come to lie 2 GiB apart; but on Windows it alone reaches far
+    # functions.
+    return binding, binding.create_lljit_compiler(host, use_jit_link=os.name != "nt")
 
 
 def object_code(module: Module, isa: ISA) -> bytes:
