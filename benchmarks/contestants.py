@@ -10,13 +10,14 @@ TORCH, ELMAN, SESSION, LOOP = "torch.nn", "elman", "elman.Stream", "PyTorch loop
 NARROW_TORCH, NARROW_ELMAN = "torch.nn, bfloat16", "elman, bfloat16"
 NARROW_OPENVINO = "OpenVINO, bfloat16"
 HALF_SESSION, FLOOR = "elman.Stream, bfloat16", "autograd alone"
+COMPILED = "torch.compile"
 
 #: In the order of a round.
 LAYERS = {
     TORCH: "elman.bench.contestants:TORCH",
     ELMAN: "elman.bench.contestants:ELMAN",
     SESSION: "elman.bench.contestants:SESSION",
-    "torch.compile": "benchmarks.peers.compiled:COMPILED",
+    COMPILED: "benchmarks.peers.compiled:COMPILED",
     FLOOR: "benchmarks.peers.floor",
     "JAX": "benchmarks.peers.jax_scan",
     "ONNX Runtime": "benchmarks.peers.onnx_runtime",

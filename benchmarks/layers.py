@@ -11,13 +11,13 @@ from elman.bench.contest import Contest
 from elman.bench.figures import Ratio, duration, geometric_mean
 from elman.bench.task import MODES
 
-from .contestants import ELMAN, FLOOR, LAYERS, SESSION, TORCH, chosen
+from .contestants import COMPILED, ELMAN, FLOOR, LAYERS, SESSION, TORCH, chosen
 from .roofline import roof
 from .show import median, over, table, task_of
 
 HEADER = [
     *("workload", "layer", "T, B, I, H", "mode", "elman", "of the roof"),
-    *("torch.nn", "times as fast", "best of all others", "times as fast"),
+    *("torch.nn", "times as fast", "session", "best of all others", "times as fast"),
 ]
 
 
@@ -36,22 +36,23 @@ def _everyone(rows: dict[str, Any]) -> str:
     """Of every other contestant how many times as long it takes as elman."""
     names = [who for who in LAYERS if who not in (ELMAN, SESSION)]
     lines = [
-        [key.rpartition(",")[0], *(str(over(row, who, ours(row)) or "") for who in names)]
+        [key.rpartition(",")[0], *(str(over(row, who, ours(row, who)) or "") for who in names)]
         for key, row in rows.items()
     ]
     return table(["workload", *names], lines)
 
 
-def ours(row: dict[str, Any]) -> str:
-    """Who stands against the others: in streaming elman's session, for their weights are fixed,
-    too, while the module reads its weights anew at every call."""
-    return SESSION if row["times"].get(SESSION, {}).get("us") else ELMAN
+def ours(row: dict[str, Any], other: str) -> str:
+    """Who stands against another: elman's module against PyTorch's, which read their weights anew
+    at every call, too; its session, if there is one, against those whose weights are fixed."""
+    fixed = other not in (TORCH, COMPILED, FLOOR)
+    return SESSION if fixed and row["times"].get(SESSION, {}).get("us") else ELMAN
 
 
 def best_of_others(row: dict[str, Any]) -> tuple[str, Ratio] | None:
     """The fastest that is not elman, and how many times as long it takes."""
     apart = (ELMAN, SESSION, FLOOR)
-    others = {who: over(row, who, ours(row)) for who in row["times"] if who not in apart}
+    others = {who: over(row, who, ours(row, who)) for who in row["times"] if who not in apart}
     known = {who: found for who, found in others.items() if found}
     return min(known.items(), key=lambda pair: pair[1].median) if known else None
 
@@ -66,7 +67,9 @@ def show(figures: dict[str, Any]) -> str:
         lines = [_line(key.partition(",")[0], row, machine) for key, row in mine.items()]
         parts += [f"### {threads} thread{'s' * (threads > 1)}", table(HEADER, lines)]
         parts += [_means(mode, mine.values(), machine) for mode in MODES]
-        parts += ["Each of the others, its time over elman's (in streaming, the session's):"]
+        parts += [
+            "Each of the others, its time over elman's (where weights are fixed, the session's):"
+        ]
         parts += [_everyone(mine)]
     failures = [
         f"- {key}: {who}: {one['failure']}"
@@ -98,7 +101,7 @@ def _line(name: str, row: dict[str, Any], machine: dict[str, Any] | None) -> lis
     shown = {one: duration(median(row, one)) for one, its in row["times"].items() if its["us"]}
     return [
         *(name, task.layer, task.sizes, task.mode, shown.get(ELMAN, ""), of_roof),
-        *(shown.get(TORCH, ""), str(over(row, TORCH, ELMAN) or "")),
+        *(shown.get(TORCH, ""), str(over(row, TORCH, ELMAN) or ""), shown.get(SESSION, "")),
         *(f"{who} {shown.get(who, '')}", str(other)),
     ]
 

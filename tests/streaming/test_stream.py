@@ -109,6 +109,18 @@ def test_batch_first_chunks_and_other_layouts():
     stream = elman.Stream(net, B)
     found = [stream.chunk(x[:, :3]), stream.step(x[:, 3]).clone()[:, None], stream.chunk(x[:, 4:])]
     assert torch.equal(torch.cat(found, 1), output)
+    with pytest.raises(RuntimeError, match="at least one time step"):
+        stream.chunk(x[0, 0])
+
+
+@each_module
+def test_after_a_reset_sequences_begin_anew(make):
+    module = make()
+    x, output, _ = example(module, B)
+    stream = elman.Stream(module, B)
+    for _ in range(3):
+        stream.reset()
+        assert torch.equal(stream.chunk(x), output)
 
 
 @each_module
@@ -210,6 +222,8 @@ def bad_calls(stream: Any) -> dict[str, tuple[type[Exception], str, Callable[[],
             r"input of shape \(4, 3\), got \(3,\)",
             lambda: stream.step(x[0, 0]),
         ),
+        "a list of steps": (TypeError, "got list", lambda: stream.chunk([[1.0]])),
+        "a double chunk": (RuntimeError, "float32 on the CPU", lambda: stream.chunk(x.double())),
         "a chunk for a step": (RuntimeError, "got \\(7, 4, 3\\)", lambda: stream.step(x)),
         "no steps": (RuntimeError, "at least one time step", lambda: stream.chunk(x[:0])),
         "a step for a chunk": (RuntimeError, "expected input of shape", lambda: stream.chunk(x[0])),
@@ -231,6 +245,7 @@ def bad_calls(stream: Any) -> dict[str, tuple[type[Exception], str, Callable[[],
 def test_bad_calls_are_refused_and_change_nothing(name):
     stream = elman.Stream(elman.LSTM(I, H), B)
     stream.step(torch.randn(B, I))
+    stream.chunk(torch.randn(T, B, I))
     before = stream.snapshot()
     error, text, call = bad_calls(stream)[name]
     with pytest.raises(error, match=text):

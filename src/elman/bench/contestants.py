@@ -27,7 +27,7 @@ class Contestant(Protocol):
 
     def prepare(self, task: Task, form: str) -> Call:
         """The call to be timed. It gives the output and, in training, the gradients of all
-        parameters."""
+        parameters; for inference it is called where autograd is off."""
 
 
 class Modules:
@@ -59,7 +59,6 @@ class Modules:
         if task.streaming:
             return _steps(module, x, states)
 
-        @torch.no_grad()
         def infer() -> Sequence[Tensor]:
             return (module(x)[0],)
 
@@ -76,7 +75,6 @@ class Modules:
 def _steps(module: torch.nn.Module, x: Tensor, states: Sequence[Tensor]) -> Call:
     state = _state(states)
 
-    @torch.no_grad()
     def step() -> Sequence[Tensor]:
         nonlocal state
         output, state = module(x, state)
@@ -105,20 +103,29 @@ class Narrow:
 
 
 class Sessions:
-    """elman's sessions, for tasks of one step, with weights of a dtype; within which ``tolerance``
-    they agree follows from that."""
+    """elman's sessions, for inference in one direction, with weights of a dtype; within which
+    ``tolerance`` they agree follows from that."""
 
     def __init__(self, weight_dtype: torch.dtype | None, tolerance: float) -> None:
         self._weight_dtype, self.tolerance = weight_dtype, tolerance
 
     def forms(self, task: Task) -> Sequence[str]:
-        return [""] if task.streaming and task.layer in BUILT_IN else []
+        can = task.mode == "inference" and task.layer in BUILT_IN and not task.bidirectional
+        return [""] if can else []
 
     def prepare(self, task: Task, form: str) -> Call:
         session = elman.Stream(ELMAN.module(task), task.B, self._weight_dtype)
-        session.restore(_state([torch.from_numpy(state) for state in task.states()]))
-        (x,) = torch.from_numpy(task.input())
-        return lambda: (session.step(x)[None],)
+        x = torch.from_numpy(task.input())
+        if task.streaming:
+            session.restore(_state([torch.from_numpy(state) for state in task.states()]))
+            (row,) = x
+            return lambda: (session.step(row)[None],)
+
+        def whole() -> Sequence[Tensor]:
+            session.reset()
+            return (session.chunk(x),)
+
+        return whole
 
 
 def _of(namespace: Any) -> Callable[[Task], torch.nn.Module]:

@@ -41,12 +41,12 @@ class Worker:
 
     def results(self, task: list[Any], form: str, file: str) -> None:
         """Save what a form computes, for the others to be compared with."""
-        found = _run(self._contestant.prepare(Task(*task), form), Task(*task))
+        found = _run(self._prepared(task, form), Task(*task))
         np.savez(file, *map(_array, found))
 
     def prepare(self, task: list[Any], form: str, expected: str) -> None:
         """Compile a form, and compare what it computes; ValueError if that is something else."""
-        call = self._contestant.prepare(Task(*task), form)
+        call = self._prepared(task, form)
         found = _run(call, Task(*task))
         tolerance = getattr(self._contestant, "tolerance", TOLERANCE)
         with np.load(expected) as arrays:
@@ -55,6 +55,11 @@ class Worker:
             for name, array in zip(arrays.files, found, strict=True):
                 _agree(arrays[name], _array(array), tolerance)
         self._calls[form] = call
+
+    def _prepared(self, task: list[Any], form: str) -> Call:
+        """With autograd on or off for all calls to come, as around a loop of them."""
+        torch.set_grad_enabled(Task(*task).mode == "training")
+        return self._contestant.prepare(Task(*task), form)
 
     def keep(self, form: str) -> None:
         """Forget all other forms."""

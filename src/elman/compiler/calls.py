@@ -64,7 +64,7 @@ class Calls:
     def run(self, tensors: list[Tensor | None]) -> None:
         """Runs the passes. RuntimeError for a tensor without memory. (As ``__call__`` it would take
         longer.)"""
-        owner, place = scratch(self._bytes)
+        owner, place = scratch(self._bytes) if self._bytes else (None, 0)
         if self._parallel:
             parallel = _lender(self._work)
             late = self._call(tensors, place, parallel)

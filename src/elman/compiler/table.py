@@ -109,7 +109,7 @@ class Prepared:
                 table[slot] += held[number]
             else:
                 places.append((slot, FIRST + free.index(self.numbers[number - FIRST])))
-        kept = self._kept, owner, tensors
+        kept = self._kept, owner, [t for n, t in enumerate(tensors) if n not in free]
         call = self.nbytes, self.threads, self.work, kept, scratch
         return Prepared(self._run, table, places, range(len(free)), *call)
 

@@ -34,6 +34,14 @@ def form_of(shape: Sequence[int], dtype: torch.dtype) -> Form:
     return Form(tuple(shape), strides, dtype)
 
 
+def new(form: Form) -> Tensor:
+    """A tensor on the CPU, all of which a kernel is about to write."""
+    made: Tensor = _new(*form)
+    if memory.poisoned():
+        made.data.fill_(torch.nan)  # which counts as no change of the tensor
+    return made
+
+
 class Forms:
     """Those of tensors that are made together; None stands for None."""
 

@@ -14,6 +14,7 @@ from ..errors import PathError
 from ..execution import bind
 from ..passes import INFER
 from ..paths import obstacle
+from ..runtime.tensors import form_of
 
 
 class Chunk:
@@ -25,6 +26,7 @@ class Chunk:
         width: features of the input.
         weights: of each layer, in the order of ``step.parameters``; nobody else changes them.
         states: of each layer, ``(1, B, H)`` each: read, and written.
+        lead: the dimensions of an output between time and units, ``(B,)`` or none.
         residual: whether every layer but the first adds its input to its output.
         narrow: ``"weights"`` if the matrices are packed as bfloat16s, whose values they have.
 
@@ -39,17 +41,18 @@ class Chunk:
         width: int,
         weights: Sequence[Sequence[Tensor | None]],
         states: Sequence[Sequence[Tensor]],
+        lead: tuple[int, ...],
         residual: bool,
         narrow: str,
     ) -> None:
-        self._names, self._residual = step.inputs, residual
+        self.T, self._names = T, step.inputs
         self._strides: tuple[int, ...] = ()
         like = states[0][0]
         B = like.shape[1]
         rows = Rows(T, B, T * B)
         x = like.new_zeros(T, B, width)
         self._layers: list[Prepared] = []
-        self._outputs: list[Tensor] = []
+        self._between: list[Tensor] = []
         first = 1 + len(step.states)
         inputs = range(first, first + len(step.inputs))
         passes, brought = list[tuple[Prepared, range]](), 0
@@ -64,31 +67,44 @@ class Chunk:
             threads = bound.passes.threads(INFER)
             ready = bound.kernel.forward(rows, bound.sizes[0], tensors, results, (), False, threads)
             free = [*inputs] if self._layers else [0, *inputs]
+            if len(self._layers) == len(weights) - 1:
+                free.append(len(tensors))  # the output
             self._layers.append(ready.hold([*tensors, *results, None, None], free))
             passes.append((self._layers[-1], range(brought, brought + len(free))))
             x, brought = results[0], brought + len(free)
-            self._outputs.append(x)
-        self.output = x
+            self._between.append(x)
+        del self._between[-1]  # a call brings the last output
+        self.form = form_of((T, *lead, x.shape[2]), x.dtype)
         groups = [[one] for one in passes] if residual else [passes]
         self._calls, self._packed = [Calls(group) for group in groups], False
 
     def run(
-        self, x: Tensor, strides: tuple[int, ...], further: Sequence[Sequence[Tensor]] = ()
+        self,
+        x: Tensor,
+        strides: tuple[int, ...],
+        output: Tensor,
+        further: Sequence[Sequence[Tensor]] = (),
     ) -> None:
-        """All layers, from ``x`` to ``output``; ``strides`` are those of time, rows (not if there
-        is one row) and units. ``further`` has the further inputs of each layer, ``(T, B, H)``."""
-        tensors: list[Tensor | None] = [x]
+        """All layers, from ``x`` to ``output``, one of that form; ``strides`` are those of time,
+        rows (not if there is one row) and units. ``further`` has the further inputs of each layer,
+        ``(T, B, H)``."""
+        tensors: list[Tensor | None] = [x, output]
         if strides != self._strides:
             self._layers[0].point("x", strides)
             self._strides = strides
-        for layer, inputs in zip(self._layers, further, strict=False):
-            tensors += inputs
-            for name, value in zip(self._names, inputs, strict=True):
-                layer.point(f"input.{name}", value.stride())
+        if further:
+            tensors = [x]
+            for layer, inputs in zip(self._layers, further, strict=True):
+                tensors += inputs
+                for name, value in zip(self._names, inputs, strict=True):
+                    layer.point(f"input.{name}", value.stride())
+            tensors.append(output)
         for number, calls in enumerate(self._calls):
             calls.run(tensors)
-            if self._residual and number:
-                self._outputs[number] += self._outputs[number - 1]
+            if number:  # there are several for residuals' sake
+                below = self._between[number - 1]
+                above = output if number == len(self._between) else self._between[number]
+                above.view_as(below).add_(below)
         if not self._packed:
             for layer in self._layers:
                 layer.has_packed()

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map
 
-from ..batch import Weights
 from ..nn.inputs import read as read_inputs
 from ..nn.inputs import spread
 from ..nn.layer import Layer
 from ..nn.ofcell import OfCell
-from ..nn.recurrent import Recurrent
 from ..nn.single import Single
 from ..paths import unfit
+from ..runtime.tensors import new
 from .chunk import Chunk
+from .states import States
 
 _LENGTHS = 4  # of chunks that a session is ready for at a time, single steps aside
 _TAKEN = "Stream: another thread is using this session; give each thread one of its own"
@@ -105,9 +105,12 @@ class Stream:
         self.module: Any = module
         self.batch_size, self.weight_dtype = batch_size, weight_dtype
         self._lead = () if batch_size is None else (batch_size,)
+        self._batch_first = bool(self._lead) and getattr(module, "batch_first", False)
         self._mine = _Owner()
-        self._states: Any = None
-        self.refresh()
+        self._take_weights()
+        with torch.no_grad():
+            self._states = States(module, self._step, self._held, self._lead)
+        self._get_ready()
         self.reset()
 
     def step(self, input: Tensor, inputs: Mapping[str, Tensor] | None = None) -> Tensor:
@@ -123,12 +126,7 @@ class Stream:
         """
         self._check(input, self._expected)
         further = self._further(inputs, 1) if inputs is not None or self._step.inputs else ()
-        if not self._mine.lock.acquire(blocking=False):  # `with` adds a tenth to the smallest step
-            raise RuntimeError(_TAKEN)
-        try:
-            self._one.run(input, (0, *input.stride()), further)
-        finally:
-            self._mine.lock.release()
+        self._run(self._one, input, (0, *input.stride()), self._output, further)
         return self._output
 
     def chunk(self, input: Tensor, inputs: Mapping[str, Tensor] | None = None) -> Tensor:
@@ -142,46 +140,38 @@ class Stream:
         Returns:
             The output, in the form of ``input``: a new tensor.
         """
-        batch_first = bool(self._lead) and getattr(self.module, "batch_first", False)
-        T = input.shape[1 if batch_first else 0] if isinstance(input, Tensor) and input.dim() else 0
-        if T == 0:
-            raise RuntimeError("Stream: expected input to have at least one time step, got none")
-        if batch_first:
-            self._check(input, torch.Size((self._expected[0], T, *self._expected[1:])))
-            steps = input.transpose(0, 1)
-        else:
-            self._check(input, torch.Size((T, *self._expected)))
-            steps = input
+        chunk = self._chunks.get(input.shape) if type(input) is Tensor else None
+        if chunk is None:
+            T = self._length_of(input)
+            with self._mine:
+                chunk = self._prepare(T)
+        self._check(input)
+        steps = input.transpose(0, 1) if self._batch_first else input
         many = inputs is not None or self._step.inputs
-        further = self._further(inputs, T, batch_first) if many else ()
-        with self._mine:
-            chunk = self._chunks.get(T) or self._prepare(T)
-            chunk.run(steps, steps.stride(), further)
-            output = (chunk.output if self._lead else chunk.output[:, 0]).clone()
-        return output.transpose(0, 1) if batch_first else output
+        further = self._further(inputs, chunk.T, self._batch_first) if many else ()
+        output = new(chunk.form)
+        self._run(chunk, steps, steps.stride(), output, further)
+        return output.transpose(0, 1) if self._batch_first else output
 
     def reset(self, rows: Any = None) -> None:
         """Sets the states of some streams to the module's initial ones, by default of all.
 
         ``rows`` is what indexes a dimension of a tensor: a number, a list of them, a slice, a mask.
         """
-        where = slice(None) if rows is None else rows
         if rows is not None and self.batch_size is None:
             raise ValueError("Stream: a session without batch_size has no rows: leave them out")
-        with self._mine, torch.no_grad():
-            for layer, mine in enumerate(self._by_layer):
-                for name, state in zip(self._step.states, mine, strict=True):
-                    state[:, where] = self._initial.get((layer, name), 0.0)
+        with self._mine:
+            self._states.reset(rows)
 
     def snapshot(self) -> Any:
         """A copy of the states, in the form in which the module takes and returns them."""
         with self._mine:
-            copy: Any = tree_map(Tensor.clone, self._states)
+            copy: Any = tree_map(Tensor.clone, self._states.whole)
             return copy
 
     def restore(self, states: Any) -> None:
         """Goes on from states that :meth:`snapshot` or the module has returned."""
-        (mine, form), (given, theirs) = tree_flatten(self._states), tree_flatten(states)
+        (mine, form), (given, theirs) = tree_flatten(self._states.whole), tree_flatten(states)
         if form != theirs or not all(isinstance(g, Tensor) for g in given):
             raise TypeError(f"Stream: expected states in the form of snapshot(), {form}")
         for have, want in zip(given, mine, strict=True):
@@ -196,30 +186,39 @@ class Stream:
 
     def refresh(self) -> None:
         """Takes over the weights that the module holds now. The states stay."""
-        module, step = self.module, self.module._step()
+        self._take_weights()
+        self._get_ready()
+
+    def _take_weights(self) -> None:
+        step = self.module._step()
         with torch.no_grad():
-            held = [[t if t is None else self._own(t) for t in m] for m in module._held(step)]
-            if isinstance(module, Recurrent) and module.learn_initial:
-                self._initial = {
-                    (layer, name): state.detach().clone()
-                    for name in step.states
-                    for layer, state in enumerate(module._learned(name, 1))
-                }
-            else:
-                self._initial = {}
+            held = [[t if t is None else self._own(t) for t in m] for m in self.module._held(step)]
         like = next(t for t in held[0] if t is not None)
         if self.weight_dtype is not None and like.dtype != torch.float32:
             raise ValueError(
                 f"Stream: weight_dtype={self.weight_dtype} is for modules of torch.float32, got "
                 f"one of {like.dtype}: module.float() converts it"
             )
-        self._held, self._step, self._dtype = held, step, like.dtype
-        self._expected = torch.Size((*self._lead, module.input_size))
-        if self._states is None:
-            self._make_states(like)
-        self._chunks: dict[int, Chunk] = {}
+        self._held, self._step, self._like = held, step, like
+        self._expected = torch.Size((*self._lead, self.module.input_size))
+
+    def _get_ready(self) -> None:
+        """For single steps, with the weights that it has now."""
+        self._chunks: dict[torch.Size, Chunk] = {}
         self._one = self._prepare(1)
-        self._output = self._one.output.view(*self._lead, -1)
+        self._output = new(self._one.form).view(*self._lead, -1)
+        with torch.no_grad():
+            self._states.begin_with(self.module, self._step)
+
+    def _run(
+        self, chunk: Chunk, x: Tensor, strides: tuple[int, ...], output: Tensor, further: Any
+    ) -> None:
+        if not self._mine.lock.acquire(blocking=False):  # `with` adds a tenth to the smallest step
+            raise RuntimeError(_TAKEN)
+        try:
+            chunk.run(x, strides, output, further)
+        finally:
+            self._mine.lock.release()
 
     def _own(self, given: Tensor) -> Tensor:
         """A copy of a parameter; of a matrix with the numbers of ``weight_dtype``."""
@@ -228,35 +227,34 @@ class Stream:
             return copy
         return copy.to(self.weight_dtype).to(copy.dtype)
 
-    def _make_states(self, like: Tensor) -> None:
-        """Memory for the states: in the form of the module's, and views of it by layer."""
-        step, module = self._step, self.module
-        by_state: list[list[Tensor]] = []
-        buffers: list[Any] = []
-        sizes = [Weights.of(mine).sizes(step) for mine in self._held]
-        for number in range(len(step.states)):
-            units = [of[1] if number == 0 else of[0] for of in sizes]
-            if isinstance(module.hidden_size, int):
-                lead = (len(units),) if isinstance(module, (Layer, Recurrent)) else ()
-                whole = like.new_zeros(*lead, *self._lead, units[0])
-                buffers.append(whole)
-                by_state.append([*whole.view(len(units), 1, -1, units[0])])
-            else:
-                parts = [like.new_zeros(1, *self._lead, size) for size in units]
-                buffers.append(parts)
-                by_state.append([p.view(1, -1, p.shape[-1]) for p in parts])
-        self._states = tuple(buffers) if len(buffers) > 1 else buffers[0]
-        self._by_layer = [[*of] for of in zip(*by_state, strict=True)]
-
     def _prepare(self, T: int) -> Chunk:
         """Gets ready for chunks of T steps."""
         if len(self._chunks) > _LENGTHS:
             del self._chunks[next(reversed(self._chunks))]  # the first is that of single steps
         width, residual = self.module.input_size, getattr(self.module, "residual", False)
         narrow = "weights" if self.weight_dtype else ""
-        made = Chunk(self._step, T, width, self._held, self._by_layer, residual, narrow)
-        self._chunks[T] = made
+        states = self._states.by_layer
+        made = Chunk(self._step, T, width, self._held, states, self._lead, residual, narrow)
+        self._chunks[self._shape_of(T)] = made
         return made
+
+    def _shape_of(self, T: int) -> torch.Size:
+        """That of an input of T steps."""
+        return torch.Size(
+            (*self._expected[:-1], T, self._expected[-1])
+            if self._batch_first
+            else (T, *self._expected)
+        )
+
+    def _length_of(self, input: Any) -> int:
+        """How many steps an input has."""
+        self._check(input)
+        time = 1 if self._batch_first else 0
+        T = input.shape[time] if input.dim() > time else 0
+        if T == 0:
+            raise RuntimeError("Stream: expected input to have at least one time step, got none")
+        self._check(input, self._shape_of(T))
+        return T
 
     def _further(self, inputs: Any, T: int, batch_first: bool = False) -> list[list[Tensor]]:
         """The cell's further inputs by layer, each ``(T, B, H)``."""
@@ -268,28 +266,25 @@ class Stream:
             return value.transpose(0, 1) if batch_first else value
 
         dims = len(self._expected) + (T > 1 or batch_first)
-        like = self._by_layer[0][0]
-        found = read_inputs("Stream", self._step, inputs, like, (T, B), dims, arrange)
-        return spread("Stream", self._step, found, [mine[-1].shape[-1] for mine in self._by_layer])
+        found = read_inputs("Stream", self._step, inputs, self._like, (T, B), dims, arrange)
+        units = [mine[-1].shape[-1] for mine in self._states.by_layer]
+        return spread("Stream", self._step, found, units)
 
-    def _check(self, input: Any, shape: torch.Size) -> None:
+    def _check(self, input: Any, shape: torch.Size | None = None) -> None:
         if (
             type(input) is Tensor
-            and input.shape == shape
-            and input.dtype is self._dtype
+            and (shape is None or input.shape == shape)
+            and input.dtype is self._like.dtype
             and input.is_cpu
             and not input.is_neg()
         ):
             return
         if not isinstance(input, Tensor):
             raise TypeError(f"Stream: expected input to be a Tensor, got {type(input).__name__}")
-        if input.shape != shape:
+        if shape is not None and input.shape != shape:
             raise RuntimeError(
                 f"Stream: expected input of shape {tuple(shape)}, got {tuple(input.shape)}"
             )
-        like = self._by_layer[0][0]
-        why = unfit([like, input])
-        if why:
-            raise RuntimeError(
-                f"Stream: expected input to be a plain tensor of {like.dtype} on the CPU: {why}"
-            )
+        if why := unfit([self._like, input]):
+            plain = f"a plain tensor of {self._like.dtype} on the CPU"
+            raise RuntimeError(f"Stream: expected input to be {plain}: {why}")
