@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from .errors import FormulaError
-from .expr import Node, node, walk
+from .expr import Node, check_kind, is_mask, node, walk
 
 
 class Cell:
@@ -78,6 +78,7 @@ class Cell:
                 f"product({name!r}, value) takes a value with units, got {value!r}: multiply by a "
                 "number outside the product"
             )
+        check_kind("product", 1, value)
         if name not in self.gates:
             return node("product", value, attr=name, space="P" if name == self.projection else "H")
         wanted = "P" if self.projection else "H"
@@ -192,7 +193,8 @@ def _trace(cell: Cell) -> Step:
             ),
         )
         new = outputs if isinstance(outputs, tuple) else (outputs,)
-        if len(new) != len(cell.states) or not all(isinstance(v, Node) for v in new):
+        values = [v for v in new if isinstance(v, Node) and not is_mask(v)]
+        if not len(cell.states) == len(values) == len(new):
             raise FormulaError(
                 f"step must return one value for each of the states {cell.states}, got {outputs!r}"
             )
@@ -213,7 +215,7 @@ def _check_declared(cell: Cell) -> dict[str, str]:
     """The space of every state, if what the cell declares can be."""
     for names in ("gates", "states", "inputs", "vectors", "matrices"):
         given = getattr(cell, names)
-        if not isinstance(given, tuple) or not all(isinstance(n, str) for n in given):
+        if not isinstance(given, tuple) or not all(map(_is_name, given)):
             raise FormulaError(f"{names} must be a tuple of names, got {given!r}")
     if not cell.states:
         raise FormulaError("states must have at least one name, that of the output")
@@ -291,6 +293,10 @@ def _place(cell: Cell, traceback: TracebackType | None) -> str:
             line = traceback.tb_lineno
         traceback = traceback.tb_next
     return f"{Path(code.co_filename).name}, line {line}"
+
+
+def _is_name(given: Any) -> bool:
+    return isinstance(given, str) and given.isidentifier()
 
 
 def _leaf(op: str, name: str) -> Node:

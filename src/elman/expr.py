@@ -14,8 +14,9 @@ import math
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Union
 
 import torch
@@ -160,17 +161,23 @@ def constant(value: float) -> Node:
     return node("const", attr=float(value).hex())
 
 
-def format_node(value: Node) -> str:
-    """The formula as text, for messages and the key of a kernel.
+def format_node(value: Node, depth: int = 3) -> str:
+    """The formula as text, for messages: what is deeper is left out, since shared values, written
+    out each time, have no bound.
 
     >>> h = node("state", attr="h", space="H")
     >>> 1 - h * h
     sub(1.0, mul(state.h, state.h))
+    >>> h**64
+    mul(mul(mul(mul(...), mul(...)), mul(mul(...), ...
     """
     if value.op == "const":
         return repr(float.fromhex(value.attr))
     name = value.op if value.attr is None else f"{value.op}.{value.attr}"
-    return f"{name}({', '.join(map(format_node, value.args))})" if value.args else name
+    if not value.args:
+        return name
+    args = [format_node(a, depth - 1) for a in value.args] if depth else ["..."]
+    return f"{name}({', '.join(args)})"
 
 
 @dataclass(frozen=True)
@@ -262,8 +269,19 @@ PRIMITIVES: Mapping[str, Primitive] = {
 }
 
 
-def _is_mask(value: Any) -> bool:
+def is_mask(value: Any) -> bool:
+    """Whether it is a comparison."""
     return isinstance(value, Node) and value.op in PRIMITIVES and PRIMITIVES[value.op].mask
+
+
+def check_kind(name: str, place: int, argument: Any, wanted: bool = False) -> None:
+    """Whether an argument of a function is a comparison, where that is ``wanted``, or else none."""
+    if is_mask(argument) != wanted:
+        raise FormulaError(
+            f"{name}() takes {'a comparison' if wanted else 'values, not a comparison,'} as "
+            f"argument {place + 1}: turn one into the other with `a > 0` or "
+            "elman.where(condition, 1.0, 0.0)"
+        )
 
 
 def apply(name: str, *args: Any) -> Any:
@@ -274,13 +292,7 @@ def apply(name: str, *args: Any) -> Any:
         )
         return PRIMITIVES[name].torch(*(_as_tensor(a, like) for a in args))
     for place, argument in enumerate(args):
-        wanted = name == "where" and place == 0
-        if _is_mask(argument) != wanted:
-            raise FormulaError(
-                f"{name}() takes {'a comparison' if wanted else 'values, not a comparison,'} as "
-                f"argument {place + 1}: turn one into the other with `a > 0` or "
-                "elman.where(condition, 1.0, 0.0)"
-            )
+        check_kind(name, place, argument, wanted=name == "where" and place == 0)
     return node(name, *(a if isinstance(a, Node) else _as_constant(name, a) for a in args))
 
 
@@ -305,8 +317,11 @@ def where(condition: Any, a: Any, b: Any) -> Any:
     return apply("where", condition, a, b)
 
 
-def walk(roots: Iterable[Node]) -> Iterator[Node]:
-    """Every node that the roots depend on, each once, arguments first."""
+def walk(
+    roots: Iterable[Node], before: Callable[[Node], Sequence[Node]] = attrgetter("args")
+) -> Iterator[Node]:
+    """Every node that the roots depend on, each once, after what has to come ``before`` it: its
+    arguments. Not by recursion: a formula may have thousands of operations behind one another."""
     seen: set[Node] = set()
     stack: list[tuple[Node, bool]] = [(r, False) for r in reversed(list(roots))]
     while stack:
@@ -316,7 +331,7 @@ def walk(roots: Iterable[Node]) -> Iterator[Node]:
         elif current not in seen:
             seen.add(current)
             stack.append((current, True))
-            stack.extend((a, False) for a in reversed(current.args))
+            stack.extend((a, False) for a in reversed(before(current)))
 
 
 def evaluate(

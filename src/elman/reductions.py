@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .errors import FormulaError
-from .expr import Node, apply, node
+from .expr import Node, apply, check_kind, node
 
 
 def mean(value: Any) -> Any:
@@ -17,6 +17,7 @@ def mean(value: Any) -> Any:
     """
     if not isinstance(value, Node):
         return value.mean(-1, keepdim=True)
+    check_kind("mean", 0, value)
     if not value.space:
         raise FormulaError("mean() takes a value with units, got one that has none: leave it out")
     return node("sum", value, space="") / node("units", attr=value.space)

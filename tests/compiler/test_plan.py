@@ -4,6 +4,7 @@ import copy
 import pickle
 
 import pytest
+import torch
 
 import elman
 from elman.compiler.outer import JOB
@@ -118,6 +119,9 @@ def _broken(step):
         (lambda self, x, u, s: 1.0, r"must return one value for each of the states"),
         (lambda self, x, u, s: (x.a > 0) * u.a, r"mul\(\) takes values, not a comparison, as arg"),
         (lambda self, x, u, s: elman.where(x.a, u.a, 0.0), r"where\(\) takes a comparison as arg"),
+        (lambda self, x, u, s: x.a + elman.mean(u.a > 0), r"mean\(\) takes values, not a comp"),
+        (lambda self, x, u, s: x.a + self.product("a", s.h > 0), r"product\(\) takes values, not"),
+        (lambda self, x, u, s: x.a > u.a, r"one value for each .*, got gt\(x.a, "),
         (lambda self, x, u, s: x.a + "1", r"add\(\) .* takes symbolic values and plain numbers"),
     ],
     ids=[
@@ -129,12 +133,54 @@ def _broken(step):
         "no-value",
         "mask-as-value",
         "value-as-mask",
+        "mean-of-mask",
+        "product-of-mask",
+        "mask-as-state",
         "text",
     ],
 )
 def test_a_mistake_in_a_formula_is_named_with_its_remedy(step, message):
     with pytest.raises(FormulaError, match=message):
         _broken(step).trace()
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a.b", "1st"])
+def test_a_name_is_one_that_can_be_read_as_an_attribute(name):
+    cell = type("Broken", (_Cell,), {"vectors": (name,)})()
+    with pytest.raises(FormulaError, match="vectors must be a tuple of names, got"):
+        cell.trace()
+
+
+def test_what_is_shared_again_and_again_is_shown_and_planned_once():
+    """Written out, or computed, each time it is read, such a value would be 2**60 of them."""
+
+    def step(self, x, u, s):
+        value, shared = x.a, elman.mean(u.a)
+        for _ in range(60):
+            value, shared = value * value, shared * shared
+        return value, self.product("a", tanh(x.a + shared)) * shared
+
+    with pytest.raises(FormulaError, match=r"for each of the states \('h',\), got \(mul\(mul"):
+        _broken(step).trace()
+    plan = plan_of(type("Shared", (_Cell,), {"step": step, "states": ("h", "c")})().trace())
+    assert len(plan.infer.stages) == 3
+
+
+def test_a_formula_may_have_more_operations_behind_one_another_than_python_has_frames():
+    class Deep(_Cell):
+        def step(self, x, u, s):
+            value = x.a + u.a
+            for i in range(600):
+                value = value * s.h + i / 600
+            return tanh(value)
+
+    net = elman.Recurrent(Deep, 2, 3, dtype=torch.float64)
+    x, found = torch.rand(3, 2, 2, dtype=torch.float64), list[list[torch.Tensor]]()
+    for path in ("reference", "kernel"):
+        with elman.set_path(path):
+            output, _ = net(x)
+        found.append([output, *torch.autograd.grad(output.sum(), [*net.parameters()])])
+    torch.testing.assert_close(*found)
 
 
 def test_a_formula_is_traced_once_and_anew_when_a_number_has_changed():

@@ -173,6 +173,31 @@ def test_weights_count_from_refresh_on(make):
     assert torch.equal(stream.chunk(x[1:]), changed[1:])
 
 
+def test_a_refresh_that_cannot_be_leaves_all_as_it_was():
+    module = elman.GRU(I, H)
+    stream, x = elman.Stream(module, B), torch.rand(2, B, I)
+    with torch.no_grad():
+        expected, _ = module(x)
+    module.double()
+    with pytest.raises(elman.PathError, match=r"both torch.float32 and torch.float64"):
+        stream.refresh()
+    with pytest.raises(RuntimeError, match=r"expected input to be a plain tensor of torch.float32"):
+        stream.step(x[0].double())
+    assert torch.equal(stream.step(x[0]), expected[0])
+    assert torch.equal(stream.chunk(x[1:]), expected[1:])
+
+
+def test_a_session_made_in_inference_mode_can_be_used_outside_of_it():
+    with torch.inference_mode():
+        stream = elman.Stream(elman.GRU(I, H), B)
+    x = torch.rand(B, I)
+    first = stream.step(x).clone()
+    stream.reset(slice(None))
+    assert torch.equal(stream.step(x), first)
+    stream.restore(torch.zeros(1, B, H))
+    assert torch.equal(stream.step(x), first)
+
+
 def test_a_step_runs_no_operator_of_torch():
     seen = []
 

@@ -28,23 +28,19 @@ def choose_saved(needed: Iterable[Node], available: set[Node]) -> set[Node]:
     A value is kept if computing it again would need a product, a transcendental function or
     more than one kept value; cheap functions of kept values are computed again.
     """
-    kept: dict[Node, frozenset[Node]] = {}
-
-    def sources(value: Node) -> frozenset[Node]:
-        """The values to keep so that this one can be had."""
-        if value not in kept:
-            if value in available or value.op in GIVEN:
-                kept[value] = frozenset()
-            elif value.op not in PRIMITIVES:
-                kept[value] = frozenset([value])
-            else:
-                below = frozenset[Node]().union(*map(sources, value.args))
-                primitive = PRIMITIVES[value.op]
-                again = (not primitive.costly and len(below) <= 1) or primitive.mask or not below
-                kept[value] = below if again else frozenset([value])
-        return kept[value]
-
-    return set().union(*map(sources, needed))
+    needed = list(needed)
+    sources: dict[Node, frozenset[Node]] = {}  # by value: the values to keep so that it can be had
+    for value in walk(needed):
+        if value in available or value.op in GIVEN:
+            sources[value] = frozenset()
+        elif value.op not in PRIMITIVES:
+            sources[value] = frozenset([value])
+        else:
+            below = frozenset[Node]().union(*(sources[a] for a in value.args))
+            primitive = PRIMITIVES[value.op]
+            again = (not primitive.costly and len(below) <= 1) or primitive.mask or not below
+            sources[value] = below if again else frozenset([value])
+    return set().union(*(sources[value] for value in needed))
 
 
 def fold(roots: Iterable[Node]) -> dict[Node, Node]:
@@ -143,17 +139,18 @@ def cut(stores: Iterable[Store]) -> Program:
             crossing[value.args[0]] = None
         levels[value] = level
 
-    def cross(value: Node, level: int) -> None:
-        """Marks what a stage needs of earlier ones."""
-        for argument in value.args:
-            if levels[argument] < level and argument.args and argument.op != "sum":
-                if computed_again(argument):
-                    cross(argument, level)
-                elif not (value.op in OF_ROWS and argument is value.args[0]):
-                    crossing[argument] = None
+    for level in range(max(levels.values()) + 1):
 
-    for value in order:
-        cross(value, levels[value])
+        def earlier(value: Node, level: int = level) -> list[Node]:
+            """The arguments that earlier stages compute."""
+            mine = value.args[1:] if value.op in OF_ROWS else value.args
+            return [a for a in mine if levels[a] < level and a.args and a.op != "sum"]
+
+        def again_here(value: Node) -> list[Node]:
+            return [a for a in earlier(value) if computed_again(a)]
+
+        for value in walk((v for v in order if levels[v] == level), again_here):
+            crossing.update(dict.fromkeys(a for a in earlier(value) if not computed_again(a)))
     everything = stores + [Store(v, "cross", i) for i, v in enumerate(crossing)]
     stages = tuple(
         Stage(

@@ -309,22 +309,21 @@ class Stages:
         spots = [Spot(spot.row, f.add(spot.unit, w * v.lanes)) for w in range(len(kinds))]
         values = dict(held)
 
-        def value(current: Node) -> list[str]:
-            if current not in values:
-                values[current] = compute(current)
-            return values[current]
+        def needed(current: Node) -> Sequence[Node]:
+            """What it is computed of, here and now."""
+            if current in held or current.op not in PRIMITIVES or is_stored(current):
+                return ()
+            return sorted(current.args, key=self.length.__getitem__, reverse=True)
 
         def compute(current: Node) -> list[str]:
-            primitive = PRIMITIVES.get(current.op)
             if current.op == "const":
                 return [kind.number(float.fromhex(current.attr)) for kind in kinds]
-            if primitive is None or is_stored(current):
+            if current.op not in PRIMITIVES or is_stored(current):
                 whole = [read(current, w) for w in range(len(kinds))]
                 return [x if k is v else v.lower(x) for k, x in zip(kinds, whole, strict=True)]
-            for a in sorted(current.args, key=self.length.__getitem__, reverse=True):
-                value(a)
             operands = zip(*(values[a] for a in current.args), strict=True)
-            return [primitive.emit(k, *given) for k, given in zip(kinds, operands, strict=True)]
+            emit = PRIMITIVES[current.op].emit
+            return [emit(kind, *given) for kind, given in zip(kinds, operands, strict=True)]
 
         def is_stored(current: Node) -> bool:
             return levels[current] < level and current in self.crossing
@@ -341,8 +340,10 @@ class Stages:
                 return v.load(self.frame.at(base, spots[w].unit))
             return v.load(self._at(f.add(regions[current], place), w))
 
-        found = [value(store.value) for store in stage.stores]
-        for store, vectors in zip(stage.stores, found, strict=True):
-            for kind, vector, at in zip(kinds, vectors, spots, strict=True):
+        for current in walk((store.value for store in stage.stores), needed):
+            if current not in held:
+                values[current] = compute(current)
+        for store in stage.stores:
+            for kind, vector, at in zip(kinds, values[store.value], spots, strict=True):
                 self.memory.write(store, vector if kind is v else v.widened(vector), at)
         self.memory.has_read()

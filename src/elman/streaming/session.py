@@ -108,7 +108,7 @@ class Stream:
         self._batch_first = bool(self._lead) and getattr(module, "batch_first", False)
         self._mine = _Owner()
         self._take_weights()
-        with torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad():  # states are written in either mode
             self._states = States(module, self._step, self._held, self._lead)
         self._get_ready()
         self.reset()
@@ -185,9 +185,16 @@ class Stream:
                 want.copy_(have)
 
     def refresh(self) -> None:
-        """Takes over the weights that the module holds now. The states stay."""
-        self._take_weights()
-        self._get_ready()
+        """Takes over the weights that the module holds now. The states stay; where kernels cannot
+        run on such weights, all stays."""
+        with self._mine:
+            before = self.__dict__.copy()
+            try:
+                self._take_weights()
+                self._get_ready()
+            except BaseException:
+                self.__dict__.update(before)
+                raise
 
     def _take_weights(self) -> None:
         step = self.module._step()
