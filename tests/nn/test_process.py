@@ -154,6 +154,40 @@ def test_python_threads_may_be_the_first_to_need_a_kernel() -> None:
             assert_same_bits(result, results(modules[(which + i) % 4], x))
 
 
+FIRST_CALLS = """
+import threading, time, torch, elman
+from elman.compiler import calls
+
+load, made = calls.load, []
+
+def slow(*given):
+    made.append(load(*given))
+    time.sleep(0.2)
+    return made[-1]
+
+calls.load = slow
+rnn, x, start = elman.RNN(2, 3), torch.rand(4, 1, 2), threading.Barrier(4)
+
+def work():
+    start.wait()
+    rnn(x)
+
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(len(made))
+"""
+
+
+def test_threads_that_are_first_at_the_same_time_call_the_same_function_of_python() -> None:
+    """Each made one, and the memory of all but the last was freed."""
+    command = [sys.executable, "-W", "ignore", "-c", FIRST_CALLS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "1", done.stderr
+
+
 @each_module
 @pytest.mark.usefixtures("_flushed")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["f32", "f64"])

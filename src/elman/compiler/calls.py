@@ -111,15 +111,15 @@ def _definition() -> tuple[_Definition, Code]:
         name: ctypes.cast(getattr(python, name), ctypes.c_void_p).value or 0 for name in _INTERFACE
     }
     row = isa.of_this_kind()[-1]  # no vectors: the row that every processor can run
-    with LOCK:
-        code, _ = load("call", row, "elman_call", _emit, addresses)
+    code, _ = load("call", row, "elman_call", _emit, addresses)
     return _Definition(b"run", code.address, _FASTCALL, None), code
 
 
 def _function(own: array[int]) -> Callable[[list[Tensor | None], int, int], bool]:
     """A function ``run(tensors, scratch, parallel)`` that owns these numbers: runs the passes, and
     says whether a thread came late. ``parallel`` lends threads; 0 if there is the caller's only."""
-    definition, _ = _definition()
+    with LOCK:  # a cached function alone would let two threads make one each, and drop the first
+        definition, _ = _definition()
     new = _NEW(("PyCFunction_NewEx", ctypes.pythonapi))
     made: Callable[[list[Tensor | None], int, int], bool] = new(
         ctypes.addressof(definition), own.tobytes(), None
