@@ -236,7 +236,8 @@ def test_bad_files_of_a_folder_are_named(tmp_path):
             "no column 'text' in line 1; there are 'txt', 'label'. Did you mean 'txt'?",
         ),
         ("a.csv", "text,text,label\na,b,x\n", "line 1 names 'text' more than once"),
-        ("a.csv", '"text,label\n', "line 1, the header, can't be read (unexpected end of data)"),
+        ("a.csv", '"text,label\n', "line 1, the header, can't be read: double quotes that don't"),
+        ("a.csv", "text,label\ra,x\r", "line 1, the header, can't be read: a carriage return ins"),
         ("a.csv", "text,标签\n".encode("gb18030"), "line 1, the header, is not UTF-8; convert"),
         ("a.csv", "text,label\n".encode("utf-16"), "is UTF-16; convert the file with `iconv -f UT"),
         ("a.csv", "text,label\n".encode("utf-16-le"), "with `iconv -f UTF-16LE"),
@@ -244,6 +245,7 @@ def test_bad_files_of_a_folder_are_named(tmp_path):
         ("a.csv", "text,label\na\rb,x\n", "1 row: a carriage return inside a value (line 2): put"),
         ("a.jsonl", '{"text": "a"}\n', "no column 'label' in line 1; there are 'text'"),
         ("a.jsonl", "[" * 100_000, "1 row: JSON within JSON, too deep (line 1)"),
+        ("a.jsonl", "9" * 10_000, "1 row: a whole number of too many digits (line 1)"),
         ("a.parquet", "text", "can't be read as Parquet"),
     ],
 )

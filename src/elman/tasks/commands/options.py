@@ -99,7 +99,7 @@ def read_config(context: typer.Context, path: Path | None) -> None:
         config = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise TaskError(f"{path}: can't be read ({error.strerror}).") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not UTF-8, or not TOML
         raise TaskError(f"{path}: is not TOML ({error}).") from None
     known = [option.name for option in context.command.params if option.name]
     for name in config:
@@ -128,7 +128,7 @@ def write_config(path: Path, options: Mapping[str, Any]) -> None:
 def _parsed(given: Any) -> Any:
     try:
         return json.loads(given)
-    except (ValueError, TypeError):  # no JSON, or a default
+    except (ValueError, TypeError, RecursionError):  # no JSON, or a default
         return given
 
 

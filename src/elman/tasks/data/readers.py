@@ -57,7 +57,10 @@ def _separated_rows(
         try:
             header = [name.strip() for name in next(reader, [])]
         except csv.Error as error:
-            raise TaskError(f"{path}: line 1, the header, can't be read ({error}).") from None
+            reason, detail = _wrong(str(error))
+            raise TaskError(
+                f"{path}: line 1, the header, can't be read: {reason} ({detail})."
+            ) from None
         if not header:
             raise TaskError(f"{path}: is empty; expected a header line and rows below it.")
         if lines.encoding:
@@ -101,7 +104,8 @@ def _separated_rows(
 def _wrong(error: str) -> tuple[str, str]:
     """What the csv module means: the reason, and more on it."""
     if "new-line" in error:
-        return "a carriage return inside a value", "put double quotes around the value"
+        remedy = "put double quotes around the value, or end lines with line feeds"
+        return "a carriage return inside a value", remedy
     if "NUL" in error:  # in Python 3.10
         return "a NUL byte", "remove it"
     remedy = "quotes must close, and a double quote inside is written twice"
@@ -121,6 +125,9 @@ def _json_rows(path: Path, columns: Sequence[str], findings: Findings) -> Iterat
                 continue
             except RecursionError:
                 findings.reject(lines.number, "JSON within JSON, too deep")
+                continue
+            except ValueError:  # Python's limit, against numbers made to keep it busy
+                findings.reject(lines.number, "a whole number of too many digits")
                 continue
             if not isinstance(row, dict):
                 expected = ", ".join(f'"{name}": ...' for name in columns)
