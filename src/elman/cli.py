@@ -31,6 +31,10 @@ def main() -> None:
     except errors.TaskError as error:
         print(f"elman: {error}", file=sys.stderr)
         sys.exit(1)
+    except OSError as error:  # of what no command looks for: a full disk, a name that is too long
+        where = "" if error.filename is None else f"{error.filename}: "
+        print(f"elman: {where}{error.strerror or error}.", file=sys.stderr)
+        sys.exit(1)
 
 
 def _without_tasks(arguments: list[str], reason: str) -> int:

@@ -10,6 +10,7 @@ import pytest
 import elman
 from elman.tasks import SequenceClassifier
 from elman.tasks.data import reviews
+from tests.systems import linux_only
 
 SMALL = ["--hidden-size", "8", "--embedding-size", "8", "--batch-size", "16", "--lr", "0.02"]
 
@@ -193,3 +194,14 @@ def test_the_command_as_a_process_of_its_own(rows, tmp_path):
     chance = model.predict_proba(["很好"]).max()
     expected = f"{model.predict(['很好'])[0]}\t{chance:.3f}\t很好"
     assert done.stdout.decode("utf-8").strip() == expected
+
+
+@linux_only
+def test_what_the_system_refuses_is_told_in_a_line(run, model, monkeypatch):
+    name = "a" * 300
+    assert run("predict", name, "x") == (1, "", f"elman: {name}: File name too long.\n")
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert run("predict", model, "x") == (1, "", "elman: No space left on device.\n")
+        with pytest.raises(OSError, match="No space"):
+            full.close()
