@@ -1,20 +1,26 @@
 """``python -m benchmarks.calls [--rounds N]``: what the smallest calls take, layer by layer.
 
 Stacks of the tutorial's size (three steps, one row, four units) on one thread, beside torch.nn's:
-microseconds of a forward pass without gradients, and of a training step.
+microseconds of a forward pass without gradients, and of a training step. Then where those of one
+layer go: a forward pass for which autograd is on takes what autograd's function adds, a training
+step the call of ``backward``; beside a session, and a function whose results are known beforehand.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
 
 import elman
+from elman.bench.task import Task
 
+from .contestants import FLOOR, SESSION
+from .peers import floor
 from .show import table
 
 LAYERS, CALLS = (1, 2, 3, 4), 100
@@ -30,11 +36,37 @@ def main() -> None:
     for layers in LAYERS:
         pair = [nn.RNN(2, 4, layers) for nn in (elman, torch.nn)]
         kinds = [partial(kind, module, x) for kind in (_infer, _train) for module in pair]
-        rounds = ([_microseconds(kind) for kind in kinds] for _ in range(options.rounds))
-        found = [f"{min(times):.1f}" for times in zip(*rounds, strict=True)]
-        lines.append([str(layers), *found])
+        lines.append([str(layers), *_fastest(kinds, options.rounds)])
     columns = [f"{who}, {mode}" for mode in ("inference", "training") for who in ("elman", "torch")]
     print(table(["layers", *columns], lines))
+    print()
+    print(table(["one layer", *_PARTS], _parts(x, options.rounds)))
+
+
+_PARTS = ("forward", "with autograd on", "training step")
+
+
+def _parts(x: torch.Tensor, rounds: int) -> list[list[str]]:
+    """A line for each contestant: what it is, and what its parts take."""
+    session, arriving = elman.Stream(elman.RNN(2, 4), 1), torch.randn(3, 1, 4)
+    calls: dict[str, list[Callable[[], object]]] = {SESSION: [partial(session.chunk, x)]}
+    for nn in (elman, torch.nn):
+        module = nn.RNN(2, 4)
+        step = partial(_step, lambda module=module: module(x)[0], [*module.parameters()], arriving)
+        calls[nn.__name__] = [partial(_infer, module, x), partial(module, x), step]
+    known, parameters = floor.function(Task("RNN", 3, 1, 2, 4, mode="training"))
+    calls[FLOOR] = [known, partial(_step, known, parameters, arriving)]
+    found = iter(_fastest([*itertools.chain(*calls.values())], rounds))
+    every = {who: [*itertools.islice(found, len(mine))] for who, mine in calls.items()}
+    every[SESSION] += ["", ""]
+    every[FLOOR].insert(0, "")
+    return [[who, *mine] for who, mine in every.items()]
+
+
+def _fastest(calls: Sequence[Callable[[], object]], rounds: int) -> list[str]:
+    """Microseconds of each, which take turns."""
+    times = ([_microseconds(call) for call in calls] for _ in range(rounds))
+    return [f"{min(mine):.1f}" for mine in zip(*times, strict=True)]
 
 
 @torch.no_grad()
@@ -46,6 +78,16 @@ def _train(module: torch.nn.Module, x: torch.Tensor) -> None:
     module.zero_grad()
     output, _ = module(x)
     output.backward(torch.ones_like(output))
+
+
+def _step(
+    forward: Callable[[], torch.Tensor],
+    parameters: Sequence[torch.nn.Parameter],
+    arriving: torch.Tensor,
+) -> None:
+    for parameter in parameters:
+        parameter.grad = None
+    forward().backward(arriving)
 
 
 def _microseconds(call: Callable[[], None]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -32,16 +32,27 @@ def forms(task: Task) -> Sequence[str]:
     return [""] if task.mode == "training" and task.T <= STEPS else []
 
 
-def prepare(task: Task, form: str) -> Call:
-    """A step whose results come from one of torch.nn."""
+def function(task: Task) -> tuple[Callable[[], Tensor], list[torch.nn.Parameter]]:
+    """What gives the output of one of torch.nn's, and the parameters that it has gradients for."""
     output, *gradients = TORCH.prepare(task, "")()
     parameters = list(TORCH.module(task).parameters())
+
+    def forward() -> Tensor:
+        found: Tensor = _Known.apply(output, gradients, *parameters)
+        return found
+
+    return forward, parameters
+
+
+def prepare(task: Task, form: str) -> Call:
+    """A step whose results come from one of torch.nn."""
+    forward, parameters = function(task)
     arriving = torch.from_numpy(task.gradient())
 
     def train() -> Sequence[Any]:
         for parameter in parameters:
             parameter.grad = None
-        found = _Known.apply(output, gradients, *parameters)
+        found = forward()
         found.backward(arriving)
         return (found.detach(), *(parameter.grad for parameter in parameters))
 
