@@ -83,7 +83,12 @@ def _given(step: Step, tensors: Sequence[Tensor], present: Sequence[bool]) -> Gi
     return Given.of(step, [next(found) if here else None for here in present])
 
 
-@torch.library.custom_op("elman::recur", mutates_args=())
+# With their schemas: torch 2.5 cannot tell them from annotations like `list[Tensor]`.
+@torch.library.custom_op(
+    "elman::recur",
+    mutates_args=(),
+    schema="(str formula, str narrow, Tensor[] tensors, bool[] present, bool keep) -> Tensor[]",
+)
 def _forward(
     formula: str, narrow: str, tensors: Sequence[Tensor], present: Sequence[bool], keep: bool
 ) -> list[Tensor]:
@@ -122,7 +127,12 @@ def _(
     return results
 
 
-@torch.library.custom_op("elman::recur_backward", mutates_args=())
+@torch.library.custom_op(
+    "elman::recur_backward",
+    mutates_args=(),
+    schema="(str formula, str narrow, Tensor[] tensors, bool[] present, Tensor[] kept, "
+    "Tensor[] gradients, bool[] needed) -> Tensor[]",
+)
 def _backward(
     formula: str,
     narrow: str,

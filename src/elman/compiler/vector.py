@@ -96,20 +96,22 @@ class Vector:
         limit = self.f.op(f"shufflevector {self.int_type} {one}, {self.int_type} poison, {mask}")
         return self.f.op(f"icmp slt {self.int_type} <{lanes}>, {limit}")
 
+    # Of LLVM 20, with the alignment as a number; later versions read it so, too.
+
     def load_masked(self, pointer: str, mask: str) -> str:
         """Zeros where the mask is false; nothing is read there."""
-        kinds = f"ptr, <{self.lanes} x i1>, {self.type}"
+        kinds = f"ptr, i32, <{self.lanes} x i1>, {self.type}"
         name = f"@llvm.masked.load.{self._suffix}.p0"
         self.f.module.declare(f"{self.type} {name}({kinds})")
-        given = f"ptr align {self.size} {pointer}, <{self.lanes} x i1> {mask}, {self.type}"
+        given = f"ptr {pointer}, i32 {self.size}, <{self.lanes} x i1> {mask}, {self.type}"
         return self.f.op(f"call {self.type} {name}({given} {self.number(0.0)})")
 
     def store_masked(self, value: str, pointer: str, mask: str) -> None:
         """Writes where the mask is true."""
-        kinds = f"{self.type}, ptr, <{self.lanes} x i1>"
+        kinds = f"{self.type}, ptr, i32, <{self.lanes} x i1>"
         name = f"@llvm.masked.store.{self._suffix}.p0"
         self.f.module.declare(f"void {name}({kinds})")
-        given = f"{self.type} {value}, ptr align {self.size} {pointer}"
+        given = f"{self.type} {value}, ptr {pointer}, i32 {self.size}"
         self.f.do(f"call void {name}({given}, <{self.lanes} x i1> {mask})")
 
     # -- arithmetic
