@@ -94,7 +94,7 @@ def test_exported_programs_take_any_length_and_batch() -> None:
     assert "elman.recur" in str(program.graph)
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # asked by opcheck
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch's
 @pytest.mark.parametrize("keep", [False, True], ids=["inference", "training"])
 @pytest.mark.parametrize("bias", [False, True], ids=["no-bias", "bias"])
 def test_the_operator_passes_opcheck(keep: bool, bias: bool) -> None:

@@ -65,7 +65,7 @@ OTHERWISE: list[tuple[str, str, str, str]] = [
     ("", "TypeError", f"{WEIGHT} .*", "None; torch.nn keeps what it had, or adds nothing"),
 ]
 if torch.torch_version.TorchVersion(torch.__version__) >= "2.14":
-    OTHERWISE.append(("AttributeError", "RuntimeError", f"{WEIGHT} by_data jagged", "stumbles, too"))
+    OTHERWISE.append(("AttributeError", "RuntimeError", f"{WEIGHT} by_data jagged", "the same"))
 
 
 @pytest.fixture(scope="module")
