@@ -94,7 +94,8 @@ def softsign(a: Any) -> Any:
 def clamp(a: Any, min: Any = None, max: Any = None) -> Any:
     """``a``, but at least ``min`` and at most ``max``; either may be left out.
 
-    At a bound the whole gradient passes, of which ``maximum`` would give half to the bound.
+    At a bound the whole gradient passes, of which ``maximum`` would give half to the bound
+    (``torch.clamp``, too, until 2.14, which passes none).
 
     Raises:
         RuntimeError: if both are left out.

@@ -36,7 +36,12 @@ def call(name: str, argument: torch.Tensor) -> torch.Tensor:
     """PyTorch's function of this row."""
     function, options = CALLS[name]
     home = torch if hasattr(torch, function) else functional
-    return getattr(home, function)(argument, **options)
+    value: torch.Tensor = getattr(home, function)(argument, **options)
+    if function != "clamp":
+        return value
+    # At a bound PyTorch passes the whole gradient, as elman does; since 2.14 none.
+    inside = argument >= options.get("min", -np.inf)
+    return torch.where(inside & (argument <= options.get("max", np.inf)), argument, value.detach())
 
 
 FLOAT64 = {  # of float32 arguments, without a warning where they overflow
