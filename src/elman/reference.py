@@ -174,4 +174,5 @@ def _matrices(step: Step, weights: Weights, units: int) -> dict[tuple[str, str],
             found["product", gate] = weights.w_hh[block]
             found["bias", gate] = 0.0 if weights.b_hh is None else weights.b_hh[block]
     kinds = [*(("product", m) for m in step.matrices), *(("vector", v) for v in step.vectors)]
-    return found | dict(zip(kinds, weights.more, strict=True))
+    found.update(zip(kinds, weights.more, strict=True))
+    return found

@@ -199,7 +199,7 @@ class Recurrent(OfCell):
         )
         if some is None:
             if found is None:
-                known.keep(key, call, bounds, call.plain and merge is None)
+                known.keep(key, call, bounds, merge is None and call.plain)
             x, finals = call.restore(x, finals)
         else:
             pairs = zip(finals, initial, strict=True)
