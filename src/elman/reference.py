@@ -33,7 +33,7 @@ def run(
     units, projected = weights.sizes(step)
     size = {"H": units, "P": projected}
     fixed = _matrices(step, weights, units)
-    fixed |= {("units", space): x.new_full((), count) for space, count in size.items()}
+    fixed.update({("units", space): x.new_full((), count) for space, count in size.items()})
     x_rows = _blocks(step.x_gates, units)
     every = linear(x, weights.w_ih, weights.b_ih) if weights.w_ih is not None else None
     states = list(initial)
