@@ -16,7 +16,6 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any, Union
 
 import torch
@@ -317,8 +316,12 @@ def where(condition: Any, a: Any, b: Any) -> Any:
     return apply("where", condition, a, b)
 
 
+def _arguments(of: Node) -> Sequence[Node]:
+    return of.args
+
+
 def walk(
-    roots: Iterable[Node], before: Callable[[Node], Sequence[Node]] = attrgetter("args")
+    roots: Iterable[Node], before: Callable[[Node], Sequence[Node]] = _arguments
 ) -> Iterator[Node]:
     """Every node that the roots depend on, each once, after what has to come ``before`` it: its
     arguments. Not by recursion: a formula may have thousands of operations behind one another."""
