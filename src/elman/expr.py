@@ -168,14 +168,14 @@ def format_node(value: Node, depth: int = 3) -> str:
     >>> 1 - h * h
     sub(1.0, mul(state.h, state.h))
     >>> h**64
-    mul(mul(mul(mul(...), mul(...)), mul(mul(...), ...
+    mul(mul(mul(mul(..., ...), mul(..., ...)), ...
     """
     if value.op == "const":
         return repr(float.fromhex(value.attr))
     name = value.op if value.attr is None else f"{value.op}.{value.attr}"
     if not value.args:
         return name
-    args = [format_node(a, depth - 1) for a in value.args] if depth else ["..."]
+    args = [format_node(a, depth - 1) if depth or not a.args else "..." for a in value.args]
     return f"{name}({', '.join(args)})"
 
 
