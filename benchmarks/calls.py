@@ -17,9 +17,10 @@ from functools import partial
 import torch
 
 import elman
+from elman.bench import contestants
 from elman.bench.task import Task
 
-from .contestants import FLOOR, SESSION
+from .contestants import ELMAN, FLOOR, SESSION, TORCH
 from .peers import floor
 from .show import table
 
@@ -48,18 +49,17 @@ _PARTS = ("forward", "with autograd on", "training step")
 
 def _parts(x: torch.Tensor, rounds: int) -> list[list[str]]:
     """A line for each contestant: what it is, and what its parts take."""
-    session, arriving = elman.Stream(elman.RNN(2, 4), 1), torch.randn(3, 1, 4)
-    calls: dict[str, list[Callable[[], object]]] = {SESSION: [partial(session.chunk, x)]}
-    for nn in (elman, torch.nn):
-        module = nn.RNN(2, 4)
-        step = partial(_step, lambda module=module: module(x)[0], [*module.parameters()], arriving)
-        calls[nn.__name__] = [partial(_infer, module, x), partial(module, x), step]
-    known, parameters = floor.function(Task("RNN", 3, 1, 2, 4, mode="training"))
-    calls[FLOOR] = [known, partial(_step, known, parameters, arriving)]
+    task = Task("RNN", 3, 1, 2, 4, mode="training")
+    calls: dict[str, list[Callable[[], object]]] = {}
+    for who, one in ((ELMAN, contestants.ELMAN), (TORCH, contestants.TORCH)):
+        module = one.module(task)
+        calls[who] = [partial(_infer, module, x), partial(module, x), one.prepare(task, "")]
+    calls[FLOOR] = [floor.function(task)[0], floor.prepare(task, "")]
+    calls[SESSION] = [partial(elman.Stream(contestants.ELMAN.module(task), 1).chunk, x)]
     found = iter(_fastest([*itertools.chain(*calls.values())], rounds))
     every = {who: [*itertools.islice(found, len(mine))] for who, mine in calls.items()}
-    every[SESSION] += ["", ""]
     every[FLOOR].insert(0, "")
+    every[SESSION] += ["", ""]
     return [[who, *mine] for who, mine in every.items()]
 
 
@@ -78,16 +78,6 @@ def _train(module: torch.nn.Module, x: torch.Tensor) -> None:
     module.zero_grad()
     output, _ = module(x)
     output.backward(torch.ones_like(output))
-
-
-def _step(
-    forward: Callable[[], torch.Tensor],
-    parameters: Sequence[torch.nn.Parameter],
-    arriving: torch.Tensor,
-) -> None:
-    for parameter in parameters:
-        parameter.grad = None
-    forward().backward(arriving)
 
 
 def _microseconds(call: Callable[[], None]) -> float:

@@ -6,7 +6,6 @@ way.
 """
 
 import functools
-import sys
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from tests.compiler import mapped
 from tests.compiler.objects import symbols, undefined
 from tests.compiler.targets import each_isa
 from tests.reference import functions
+from tests.systems import linux_only
 from tests.tolerances import ULPS
 
 each_function = pytest.mark.parametrize("function", functions.EXACT)
@@ -140,7 +140,7 @@ def test_odd_functions_are_odd_to_the_bit(row, function, dtype):
     np.testing.assert_array_equal(found, -mapped.apply(function, row, x))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads ELF")
+@linux_only
 @pytest.mark.parametrize("row", isa.TABLE, ids=lambda row: row.name)
 @pytest.mark.parametrize("dtype", ["float", "double"])
 def test_no_isa_calls_a_library(row, dtype):

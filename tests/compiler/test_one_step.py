@@ -3,7 +3,6 @@
 import ctypes
 import itertools
 import mmap
-import sys
 
 import pytest
 import torch
@@ -18,6 +17,7 @@ from tests.compiler.problem import Problem
 from tests.compiler.targets import each_isa, force
 from tests.compiler.test_bits import same_results
 from tests.compiler.test_layouts import inside, shifted, spread, turned
+from tests.systems import linux_only
 
 
 @each_isa
@@ -78,7 +78,7 @@ def test_numbers_that_are_none_stay_with_their_units():
     assert output[..., :-1].isfinite().all()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="protects a page with Linux's numbers")
+@linux_only
 @pytest.mark.parametrize("B", [1, 3, 13])
 @pytest.mark.parametrize("H", [19, 48])
 def test_nothing_is_read_beyond_a_matrix(B, H):

@@ -22,7 +22,7 @@ from elman.compiler.together import Task
 from tests.cells import EVERY_STEP
 from tests.compiler.objects import undefined
 from tests.late import come_late
-from tests.systems import needs_threads
+from tests.systems import flushing, needs_threads
 
 
 class Layers:
@@ -268,9 +268,7 @@ def test_the_caller_does_without_threads_that_came_late(cell, layers, D, regions
 def test_passes_flush_denormal_numbers_if_their_caller_does():
     torch.set_num_threads(2)
     check(Layers("tanh", 1, 2, 300, 5, 18), 2)  # threads that begin later take over the mode anyway
-    if not torch.set_flush_denormal(True):
-        pytest.skip("this processor cannot flush denormal numbers")
-    try:
+    with flushing():
         layers = Layers("tanh", 1, 2, 300, 5, 18)
         for tensor in layers.given[0]:
             tensor.mul_(torch.finfo(torch.float32).tiny ** 0.5)
@@ -282,8 +280,6 @@ def test_passes_flush_denormal_numbers_if_their_caller_does():
         check(layers, 2, times=20)
         zeros = (layers.outputs[0] == 0).float().mean()
         assert 0.1 < zeros < 0.9
-    finally:
-        torch.set_flush_denormal(False)
 
 
 def test_a_tensor_without_memory_is_refused():

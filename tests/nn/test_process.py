@@ -15,7 +15,7 @@ import elman
 from elman import passes
 from elman.runtime import threads as runtime
 from tests.nn.jobs import resident
-from tests.systems import linux_only, needs_fork
+from tests.systems import flushing, linux_only, needs_fork
 
 MODULES = {
     "RNN": (elman.RNN, (128, 128), (5, 64, 128)),
@@ -52,10 +52,8 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.fixture
 def _flushed() -> Iterator[None]:
-    if not torch.set_flush_denormal(True):
-        pytest.skip("this processor cannot flush denormal numbers")
-    yield
-    torch.set_flush_denormal(False)
+    with flushing():
+        yield
 
 
 def results(module: torch.nn.Module, x: Tensor) -> list[Tensor]:

@@ -12,6 +12,7 @@ import pytest
 
 from elman.tasks import TaskError
 from elman.tasks.data.spool import Spool, Texts
+from tests.systems import linux_only
 
 WORDS = ["good", "", "很好", "x" * 5000]
 
@@ -83,7 +84,7 @@ print(len(table.texts), len(texts), len(vocabulary), rows.lengths.sum())
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA counts allocations on Linux")
+@linux_only
 def test_a_file_much_larger_than_the_memory_allowed(tmp_path):
     path = tmp_path / "large.csv"
     with path.open("w") as file:

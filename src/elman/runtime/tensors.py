@@ -38,8 +38,13 @@ def new(form: Form) -> Tensor:
     """A tensor on the CPU, all of which a kernel is about to write."""
     made: Tensor = _new(*form)
     if memory.poisoned():
-        made.data.fill_(torch.nan)  # which counts as no change of the tensor
+        _poison([made])
     return made
+
+
+def _poison(tensors: Sequence[Tensor]) -> None:
+    for tensor in tensors:
+        tensor.data.fill_(torch.nan)  # which counts as no change of the tensor
 
 
 class Forms:
@@ -57,8 +62,7 @@ class Forms:
         """Tensors on the CPU, all of which a kernel is about to write."""
         made = list(map(_new, *self._each)) if self._each else []
         if memory.poisoned():
-            for tensor in made:
-                tensor.data.fill_(torch.nan)  # which counts as no change of the tensor
+            _poison(made)
         if self._all:
             return made
         made.append(None)

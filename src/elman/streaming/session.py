@@ -145,7 +145,8 @@ class Stream:
             T = self._length_of(input)
             with self._mine:
                 chunk = self._prepare(T)
-        self._check(input)
+        else:
+            self._check(input)
         steps = input.transpose(0, 1) if self._batch_first else input
         many = inputs is not None or self._step.inputs
         further = self._further(inputs, chunk.T, self._batch_first) if many else ()
