@@ -14,6 +14,7 @@ from .cell import Step
 _PARTS = 16  # of a batch, at most: their number is a power of two
 _FEW, _MANY = 4, 12  # rows from which on there are two parts; rows of a part if there are more
 _OVER_TIME = 128  # rows of a part, over all steps: as many are worth sums of their own
+_DEEP, _DEEPEST, _WIDE = 128, 256, 128  # rows of a segment, for more units and for at most so many
 
 
 class Order(NamedTuple):
@@ -21,7 +22,7 @@ class Order(NamedTuple):
 
     The batch is cut into parts of so many rows, which have sums of their own that are added up in
     the end, so that a thread needs no other for its part. Within one, segment of time follows
-    segment, the last one first; one has 256 rows or more, the depth of a product.
+    segment, the last one first; one has 128 rows or more, or 256, the depth of a product.
     """
 
     parts: int
@@ -49,21 +50,23 @@ class Rows(NamedTuple):
         """The rows as each direction walks them; the second one runs in reverse."""
         return [self] if directions == 1 else [self, self._replace(reverse=True)]
 
-    def order(self) -> Order:
-        """How the weights' gradients are summed up, which depends on nothing but these sizes."""
+    def order(self, units: int) -> Order:
+        """How the weights' gradients of a layer of so many hidden units are summed up, which
+        depends on nothing but these sizes."""
         enough = max(self.B // _MANY, 2 if self.B >= _FEW else 1)
         most = max(1, min(_PARTS, enough, self.N // _OVER_TIME))
         rows = max(1, -(-self.B // (1 << most.bit_length() - 1)))
-        return Order(-(-self.B // rows), rows, -(-256 // rows))
+        deep = _DEEPEST if units <= _WIDE else _DEEP
+        return Order(-(-self.B // rows), rows, -(-deep // rows))
 
-    def spans(self) -> list[tuple[int, int]]:
+    def spans(self, units: int) -> list[tuple[int, int]]:
         """The steps in spans, first and last but one, in the order in which they run: between them
         states are kept where the steps of each run once more for the backward pass.
 
         A span is a few segments (:class:`Order`), so that the weights' gradients have the same bits
         whether all steps are kept or each span runs once more.
         """
-        segment = self.order().segment
+        segment = self.order(units).segment
         length = segment * -(-math.isqrt(4 * self.T) // segment)
         cuts = [*range(0, self.T, length), self.T]
         pairs = list(itertools.pairwise(cuts))

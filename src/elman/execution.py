@@ -120,7 +120,7 @@ class Bound:
         widths = [x.shape[-1], *[D * projected] * (layers - 1)]
         self.sizes = [Sizes(width, units, projected) for width in widths]
         self.passes = Passes(self.kernel, rows, self.sizes, D)
-        several = in_segments and len(rows.spans()) > 1
+        several = in_segments and len(rows.spans(units)) > 1
         self._spans = [recompute.Spans(self.kernel, size) for size in self.sizes] if several else []
         #: Whether the backward pass is given the output as it was.
         self.reads_output = self.kernel.plan.reads_output and not several
@@ -275,7 +275,7 @@ class Bound:
         """RuntimeError if what the backward pass would read is not of the forward pass."""
         expected = self.kept
         if self._spans:
-            count = len(rows.spans())
+            count = len(rows.spans(self.sizes[0].units))
             states = [form_of((count, *f.shape[1:]), f.dtype) for f in self.results[1:]]
             expected = self.kept[: self.layers - 1] + states * (self.layers * self.count)
         factors = [self._output] * 2 * links  # and what they have made of outputs

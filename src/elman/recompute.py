@@ -94,7 +94,7 @@ def forward(
     for given, state in zip(one[1 : 1 + states], now, strict=True):
         state.zero_() if given is None else state.copy_(given)
     before: list[list[Tensor]] = []
-    for a, b in rows.spans():
+    for a, b in rows.spans(size.units):
         part = rows.part(a, b)
         before.append([state.clone() for state in now])
         begin = [state[:, : part.B] for state in now]  # read at a row's start, written at its end
@@ -122,7 +122,7 @@ def backward(
     for state, given in zip(now, gfinal, strict=True):
         if given is not None:
             state.copy_(given)
-    every, order, x = rows.spans(), rows.order(), one[0]
+    every, order, x = rows.spans(size.units), rows.order(size.units), one[0]
     assert x is not None
     of_parameters = wanted[kernel.first_weight(0) :]
     of_part = kernel.sums(of_parameters, x, size).size

@@ -1,4 +1,4 @@
-"""Calls of one step multiply weights as they lie, or pack them: the bits stay the same."""
+"""Calls multiply weights as they lie, or pack them: the bits stay the same."""
 
 import ctypes
 import itertools
@@ -23,11 +23,13 @@ from tests.systems import linux_only
 @each_isa
 @pytest.mark.parametrize("B", [1, 3, 9])
 @pytest.mark.parametrize("H", [5, 48, 70])  # 5: more rows than units, which are turned again
-def test_bits_do_not_depend_on_how_weights_lie(row, B, H):
+@pytest.mark.parametrize("T", [1, 5])
+def test_bits_do_not_depend_on_how_weights_lie(row, B, H, T):
+    sizes = {"T": T, "B": B, "H": H, "I": 48, "dtype": torch.float32}
     with force(row), elman.set_path("kernel"):
-        expected = Problem("LSTM", T=1, B=B, H=H, I=37, dtype=torch.float32).run()
+        expected = Problem("LSTM", **sizes).run()
         for layout in (spread, shifted, inside, turned):
-            other = Problem("LSTM", T=1, B=B, H=H, I=37, dtype=torch.float32)
+            other = Problem("LSTM", **sizes)
             for name, tensor in other.tensors.items():
                 if "weight" in name:
                     other.tensors[name] = layout(tensor)
@@ -79,17 +81,21 @@ def test_numbers_that_are_none_stay_with_their_units():
 
 
 @linux_only
-@pytest.mark.parametrize("B", [1, 3, 13])
-@pytest.mark.parametrize("H", [19, 48])
-def test_nothing_is_read_beyond_a_matrix(B, H):
-    """Each weight ends where the next page must not be touched; a read there ends the process."""
-    rnn = elman.RNN(21, H)
+@each_isa
+@pytest.mark.parametrize(("T", "B"), [(1, 1), (1, 3), (1, 13), (4, 1), (4, 13)])
+@pytest.mark.parametrize(("features", "H"), [(21, 19), (24, 40), (16, 176), (200, 200), (40, 16)])
+def test_nothing_is_read_beyond_a_matrix(row, T, B, features, H):
+    """Each weight ends where the next page must not be touched; a read there ends the process.
+
+    Backward, a matrix is multiplied as it lies if whole vectors, or half ones, end where it does.
+    """
+    rnn = elman.RNN(features, H)
     for weight in (rnn.weight_ih_l0, rnn.weight_hh_l0):
         weight.data = at_the_end_of_a_page(weight.data)
-    x = at_the_end_of_a_page(torch.randn(1, B, 21)).requires_grad_()
+    x = at_the_end_of_a_page(torch.randn(T, B, features)).requires_grad_()
     gradients = {}
     for path in ("kernel", "reference"):
-        with elman.set_path(path):
+        with force(row), elman.set_path(path):
             rnn(x)[0].sum().backward()
         gradients[path], x.grad = x.grad, None
     torch.testing.assert_close(gradients["kernel"], gradients["reference"])

@@ -22,7 +22,7 @@ def bits(problem: Problem, recompute: bool) -> dict[str, torch.Tensor]:
 )
 def test_the_bits_are_those_of_keeping_everything(cell, options):
     problem = Problem(cell, H=5, D=2, **options)
-    assert len(problem.rows.spans()) > 2
+    assert len(problem.rows.spans(problem.H)) > 2
     expected, found = bits(problem, False), bits(problem, True)
     for name, value in expected.items():
         assert torch.equal(found[name], value), name

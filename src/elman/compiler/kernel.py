@@ -139,13 +139,12 @@ class Kernel:
         places.append(Place("partials.given", further, strided=False))
         places += self._beside(rows, size, every, further + 1, direction)
         mine = self.first_weight(direction)
-        order = order or rows.order()
+        order = order or rows.order(size.units)
         spans = partials is not None
         of_parameters = goals[mine : mine + len(self.plan.step.parameters)]
         sums = self.sums(of_parameters, x, size, direct=order.parts == 1 and not spans)
-        lanes = self.form.target.isa.lanes(self.form.target.dtype)
-        widths = size if goals[0] is not None else size[1:]  # of the products
-        lie = self._lie(tensors, direction) and all(width % lanes == 0 for width in widths)
+        lie = self._lie(tensors, direction)
+        lie = lie and sizes.reads_within(self.form, size, goals[0] is not None)
         values, layout = sizes.backward(self.form, rows, size, threads, order, sums, spans, lie)
         values |= {"dx.add": add, "partials.end": last}
 

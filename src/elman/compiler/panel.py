@@ -2,7 +2,8 @@
 
 A call of many steps packs each matrix once. A call of one step reads each weight once, and packs
 none unless it has many rows: there the panel is *fleeting*, no more than a name for the matrix,
-which is multiplied as it lies.
+which is multiplied as it lies. So it is in a backward pass of few rows and steps, whose matrices
+lie as tiles read them.
 """
 
 from __future__ import annotations

@@ -20,10 +20,12 @@ from .weights import Sums
 
 _PIECE_BYTES = 96 << 10  # of projected inputs of a slice: they stay in the second cache
 _WHOLE = 1 << 40  # more units than there are: they are not cut
-_DEPTH_BYTES = 128 << 10  # of packed rows in the weights' gradients
+_DEPTH_BYTES = 128 << 10  # of inputs and states side by side in the weights' gradients
+_FEW_ROWS = 768  # of all steps of a backward pass: to pack weights takes as long as it gains
 _FAR_BYTES = 4 << 20  # that a backward pass reads: they have left the second cache
 _WRITTEN_BYTES = 1 << 20  # of a forward pass: they go to memory that is not in the second cache
 _GATE_BYTES = 512 << 10  # of gradients at the gates of a chunk of the backward pass
+_SMALL_BYTES = 128 << 10  # of a chunk, however short the call
 
 
 class Form(NamedTuple):
@@ -203,16 +205,33 @@ def _add_operands(
         layout.add("couples", operands * padded_units(form, units) // 2 * size)
 
 
-def _chunk_steps(order: Order, row_bytes: int, weight_bytes: int) -> int:
+def _equal(total: int, most: int) -> int:
+    """The size of parts of a total that are as equal as can be, none larger than ``most``."""
+    return -(-total // -(-total // most))
+
+
+def reads_within(form: Form, sizes: Sizes, inputs: bool) -> bool:
+    """Whether the products of a backward pass, those for the ``inputs``' gradient too, read nothing
+    beyond the rows of matrices as they lie."""
+    target = form.target
+    lanes = target.isa.lanes(target.dtype)
+    widths = [(target.step, size) for size in sizes[1:]] + [(target.bulk, sizes.width)] * inputs
+    return all(shape.reads_within(width, lanes) for shape, width in widths)
+
+
+def _chunk_steps(rows: Rows, order: Order, row_bytes: int, weight_bytes: int) -> int:
     """The steps of a chunk of the backward pass: whole segments of the order of summation.
 
     The steps of a chunk run back, then the inputs' and the weights' gradients are summed up, so the
     gradients at the gates are read before they have left the cache. Large weights, whose gradients
-    are read and written once a chunk, ask for larger ones.
+    are read and written once a chunk, ask for larger ones. A chunk that is not small has half of
+    the steps at most: its gradients are a good part of a short call's memory.
     """
-    segment = max(1, order.segment * order.rows)
-    fitting = max(_GATE_BYTES, 2 * weight_bytes) // (segment * max(1, row_bytes))
-    return order.segment * max(1, fitting)
+    segment = max(1, order.segment * order.rows * row_bytes)
+    fitting = max(_GATE_BYTES, 2 * weight_bytes) // segment
+    half = -(-rows.T // order.segment) // 2
+    segments = max(1, _SMALL_BYTES // segment, min(fitting, half))
+    return min(rows.T, order.segment * segments)
 
 
 def backward(
@@ -231,13 +250,14 @@ def backward(
     states, units = plan.step.states, sizes.units
     values = _common(form, rows, sizes, threads, ["gout", *(f"ghn.{name}" for name in states)])
     inner, padded, _ = padded_sizes(form, sizes)
-    lanes, widest = form.target.isa.lanes(form.target.dtype), max(inner, padded)
-    depth = max(32, min(256, _DEPTH_BYTES // (max(widest, 1) * size)))
-    z_row = odd(padded, lanes)
+    deepest = max(32, min(256, _DEPTH_BYTES // (max(inner + padded, 1) * size)))
+    depth = _equal(order.segment * order.rows, deepest)
+    z_row = odd(padded, form.target.isa.lanes(form.target.dtype))
     row = len(plan.z) * z_row * size
-    chunk = min(rows.T, _chunk_steps(order, row, sums.size * size))
+    chunk = _chunk_steps(rows, order, row, sums.size * size)
     parts, most = -(-rows.B // order.rows), min(chunk * order.rows, rows.N)  # of this call
     one_by_one = threads == 1 and not spans
+    few = rows.N <= _FEW_ROWS and (rows.T == 1 or not form.target.single)
     layout = Layout()
     panel = form.target.panel
     layout.add("panels", len(products_of(plan.backward)) * elements.nbytes(panel, padded, padded))
@@ -261,7 +281,7 @@ def backward(
         "parts": order.parts,
         "one.by.one": one_by_one,
         "slice": order.rows,
-        "fleeting": int(rows.T == 1 and parts == 1 and lie),
+        "fleeting": int(lie and few),
         "threads": min(threads, parts),
         "chunk": chunk,
         "piece": chunk,

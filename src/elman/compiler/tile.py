@@ -102,6 +102,13 @@ class Shape:
         whole = lanes if len(self.widths) > 1 else self.widths[0] * lanes
         return math.ceil(units / whole) * whole
 
+    def reads_within(self, units: int, lanes: int) -> bool:
+        """Whether tiles read no more than so many units of a row of a matrix as it lies."""
+        padded, alike = self.padded(units, lanes), len(self.widths) == 1
+        last = self.widths[0] if alike else _blocks(padded // lanes, self.widths[0])[-1]
+        spare = lanes // 2 if self.half == last and padded - units >= lanes // 2 else 0
+        return padded - spare == units
+
     def slice_of(self, vectors: int, slices: int) -> int:
         """The vectors of a slice, if so many are to be cut into so many slices that tiles can do;
         there are fewer if they can't."""
