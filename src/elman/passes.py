@@ -203,7 +203,7 @@ class Passes:
                 tasks.append(Task(*mine[1], other, same, own if mode == BACKWARD else None))
             same, other = own, own + 1 if len(mine) > 1 else None
         work = sum(self._work) * (2 if mode == BACKWARD else 1)
-        run = together(tasks, threads, work)
+        run, _ = together(tasks, threads, work)
         return Calls([(run, range(1 + max(run.numbers)))])
 
 

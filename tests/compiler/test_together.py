@@ -147,7 +147,8 @@ def one_after_another(passes: tuple[list[Task], list[list[Tensor | None]]]) -> N
 def at_once(
     layers: Layers, passes: tuple[list[Task], list[list[Tensor | None]]], team: int
 ) -> Callable[[], None]:
-    run, every = together.together(passes[0], team, layers.work), [*itertools.chain(*passes[1])]
+    run, _ = together.together(passes[0], team, layers.work)
+    every = [*itertools.chain(*passes[1])]
     ready = Calls([(run, range(len(every)))])
     return lambda: ready.run(every)
 

@@ -11,6 +11,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 import elman
+from elman.compiler import calls
+from elman.compiler.together import together
+from elman.runtime import threads as runtime
+from elman.streaming import chunk
+from tests.systems import needs_threads
 
 I, H, T, B = 3, 5, 7, 4  # noqa: E741
 
@@ -313,3 +318,40 @@ def test_sessions_with_threads(threads):
     torch.set_num_threads(2)
     stream = elman.Stream(module, 16)
     assert torch.equal(torch.stack([stream.step(row).clone() for row in x]), output)
+
+
+@needs_threads
+@pytest.mark.parametrize("rows", [None, 1])
+@pytest.mark.parametrize(
+    "make",
+    [*MODULES.values(), lambda: elman.Recurrent(Gap, I, H, 2)],
+    ids=[*MODULES, "further inputs"],
+)
+def test_layers_of_one_stream_run_at_the_same_time(make, rows, threads, monkeypatch):
+    module, steps, lead = make().eval(), 50, () if rows is None else (1,)
+    x = torch.randn(2 * steps, *lead, I, dtype=dtype_of(module))
+    gaps = [{"gap": torch.rand(2 * steps, *lead, 1)}] if module._step().inputs else []
+    with torch.no_grad():
+        output, final = module(x, inputs=gaps[0]) if gaps else module(x)
+    made: list[int] = []
+
+    def spy(tasks: Any, *args: Any) -> Any:
+        made.append(len(tasks))
+        return together(tasks, *args)
+
+    monkeypatch.setattr(chunk, "together", spy)
+    monkeypatch.setattr(calls, "alone", lambda work: False)
+    monkeypatch.setattr(runtime, "FLOP_PER_THREAD", 1)
+    torch.set_num_threads(2)
+    stream = elman.Stream(module, rows)
+    apart = torch.stack([x, x], -1)[..., 0]  # units that do not lie side by side
+    for _ in range(3):
+        stream.reset()
+        found = [
+            stream.chunk(part[when], *({"gap": gap["gap"][when]} for gap in gaps))
+            for part, when in ((x, slice(0, steps)), (apart, slice(steps, None)))
+        ]
+        assert torch.equal(torch.cat(found), output)
+        assert same(stream.snapshot(), final)
+    layers = len(module._held(module._step()))
+    assert made == ([layers] if layers > 1 and not getattr(module, "residual", False) else [])

@@ -79,32 +79,37 @@ class Prepared:
         """The number in a slot."""
         return self._table[2 + self.at[name]]
 
-    def table(self, slots: Mapping[str, int], offsets: Mapping[str, int] = {}) -> array[int]:
-        """A copy of the table with other numbers in slots, and with offsets to which the last of a
-        call's numbers is added, an address behind those of the tensors."""
-        table, at = self._table[:], self.at
+    def with_slots(self, slots: Mapping[str, int], offsets: Mapping[str, int]) -> Prepared:
+        """The same with other numbers in slots, and with offsets to which the last of a call's
+        numbers is added, an address behind those of the tensors."""
+        table, places = self._parts()
         for name, number in {**slots, **offsets}.items():
-            table[2 + at[name]] = number
-        for name in offsets:
-            table.extend((at[name], FIRST + len(self.numbers)))
-        table[1] += 2 * len(offsets)
-        return table
+            table[self.at[name]] = number
+        places += [(self.at[name], FIRST + len(self.numbers)) for name in offsets]
+        call = self.nbytes, self.threads, self.work, self._kept, self.scratch
+        return Prepared(self._run, table, places, self.numbers, *call)
+
+    def _parts(self) -> tuple[array[int], list[tuple[int, int]]]:
+        """The table, and the places in it of a call's numbers, but not of what lends threads."""
+        end = 2 + self._table[0]
+        table, pairs = self._table[2:end], self._table[end:]
+        if self.threads > 1:
+            pairs = pairs[:-4]
+        return table, [*zip(pairs[::2], pairs[1::2], strict=True)]
 
     def hold(self, tensors: Sequence[Tensor | None], free: Sequence[int]) -> Prepared:
         """The same for calls that bring no tensors but the ``free`` ones, in this order: it keeps
         the others, with scratch memory of its own, where the weights that the first call packs are
         what others read, once they are told that it :meth:`has_packed`."""
         owner, scratch = new_block(self.nbytes)
-        length = self._table[0]
-        table, pairs = self._table[2 : 2 + length], self._table[2 + length :]
-        table[self.at["fleeting"]] = 0  # one step a call, but the panels stay
+        table, every = self._parts()
+        if "fleeting" in self.at:
+            table[self.at["fleeting"]] = 0  # one step a call, but the panels stay
         held, places = {SCRATCH: scratch}, list[tuple[int, int]]()
         for number, n in enumerate(self.numbers, FIRST):
             if n not in free:
                 held[number] = cast(Tensor, tensors[n]).data_ptr()
-        if self.threads > 1:
-            pairs = pairs[:-4]  # what lends threads is a call's in any case
-        for slot, number in zip(pairs[::2], pairs[1::2], strict=True):
+        for slot, number in every:
             if number in held:
                 table[slot] += held[number]
             else:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..runtime.memory import ALIGNMENT
 from ..runtime.threads import yield_address
@@ -46,8 +46,9 @@ class Task(NamedTuple):
     beside: int | None = None
 
 
-def together(tasks: Sequence[Task], threads: int, work: float) -> Prepared:
-    """One call of all these passes, on several threads, with the bits of one pass after another.
+def together(tasks: Sequence[Task], threads: int, work: float) -> tuple[Prepared, list[Prepared]]:
+    """One call of all these passes, on several threads, with the bits of one pass after another;
+    also the passes as it runs them, with tables of their own.
 
     It is called with the tensors of all tasks, which have the same number of steps and their rows
     in one slice. ``work`` is that of all of them.
@@ -71,21 +72,20 @@ def together(tasks: Sequence[Task], threads: int, work: float) -> Prepared:
     near(at["counters"], counters)
     near(at["scratch"], scratch)
     mine = begin + 2 * count  # where a task's numbers are
-    tables, numbers = list[Any](), dict[int, int]()  # a tensor's place, and its number
+    runs, numbers = list[Prepared](), dict[int, int]()  # a tensor's place, and its number
     for i, ((run, where, *_), points) in enumerate(zip(tasks, _counters(tasks), strict=True)):
-        tables.append(run.table(_pieces(run, steps), points))
+        runs.append(run.with_slots(_pieces(run, steps), points))
         table[begin + 2 * i] = run.code.address
         near(begin + 2 * i + 1, mine * table.itemsize)
-        table[mine], _ = tables[i].buffer_info()
+        table[mine] = runs[i].address
         mine += FIRST
         for number in run.numbers:
             places.append((mine, numbers.setdefault(where[number], FIRST + len(numbers))))
             mine += 1
         near(mine, counters)
         mine += 1
-    kept = [run for run, *_ in tasks], tables
     nbytes = scratch + each * threads
-    return Prepared(_PASS, table, places, [*numbers], nbytes, threads, work, kept)
+    return Prepared(_PASS, table, places, [*numbers], nbytes, threads, work, runs), runs
 
 
 def _aligned(nbytes: int) -> int:

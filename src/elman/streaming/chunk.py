@@ -10,11 +10,13 @@ from ..batch import Rows, Weights
 from ..cell import Step
 from ..compiler.calls import Calls
 from ..compiler.table import Prepared
+from ..compiler.together import Task, together
 from ..errors import PathError
 from ..execution import bind
 from ..passes import INFER
 from ..paths import obstacle
 from ..runtime.tensors import form_of
+from ..runtime.threads import thread_count
 
 
 class Chunk:
@@ -75,8 +77,22 @@ class Chunk:
             self._between.append(x)
         del self._between[-1]  # a call brings the last output
         self.form = form_of((T, *lead, x.shape[2]), x.dtype)
-        groups = [[one] for one in passes] if residual else [passes]
+        groups = [[one] for one in passes] if residual else [self._at_once(passes, B)]
         self._calls, self._packed = [Calls(group) for group in groups], False
+
+    def _at_once(
+        self, passes: Sequence[tuple[Prepared, range]], B: int
+    ) -> Sequence[tuple[Prepared, range]]:
+        """The passes of a single row's layers as one that runs them at the same time, if there are
+        threads: they follow one another some steps behind."""
+        work = sum(run.work for run, _ in passes)
+        threads = thread_count(work, len(passes)) if B == 1 and self.T > 1 else 1
+        if threads == 1:
+            return passes
+        tasks = [Task(run, places, i - 1 if i else None) for i, (run, places) in enumerate(passes)]
+        run, self._layers = together(tasks, threads, work)
+        brought = range(1 + max(run.numbers))
+        return [(run.hold([None] * len(brought), brought), brought)]
 
     def run(
         self,
