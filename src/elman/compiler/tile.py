@@ -104,7 +104,8 @@ class Shape:
 
     def reads_within(self, units: int, lanes: int) -> bool:
         """Whether tiles read no more than so many units of a row of a matrix as it lies."""
-        padded, alike = self.padded(units, lanes), len(self.widths) == 1
+        padded = self.padded(units, lanes)
+        alike = len(self.widths) == 1 or not units
         last = self.widths[0] if alike else _blocks(padded // lanes, self.widths[0])[-1]
         spare = lanes // 2 if self.half == last and padded - units >= lanes // 2 else 0
         return padded - spare == units
