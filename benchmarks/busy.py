@@ -20,7 +20,7 @@ from .contestants import ELMAN, LAYERS, TORCH
 from .show import table
 
 CASES = [("ptb-lm", "inference"), ("qlib", "inference"), ("deepar", "training")]
-ROUNDS, THREADS, WHO = 5, 2, (TORCH, ELMAN)
+ROUNDS, THREADS, WHO = 21, 2, (TORCH, ELMAN)
 
 
 def measurements(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Any]]]:
