@@ -14,7 +14,8 @@ from .cell import Step
 _PARTS = 16  # of a batch, at most: their number is a power of two
 _FEW, _MANY = 4, 12  # rows from which on there are two parts; rows of a part if there are more
 _OVER_TIME = 128  # rows of a part, over all steps: as many are worth sums of their own
-_DEEP, _DEEPEST, _WIDE = 128, 256, 128  # rows of a segment, for more units and for at most so many
+_WIDE = 128  # units up to which a segment has twice as many rows as for more
+_DEEP = 128  # rows of a segment of wider layers: panels of their weights' gradients are no deeper
 
 
 class Order(NamedTuple):
@@ -22,7 +23,8 @@ class Order(NamedTuple):
 
     The batch is cut into parts of so many rows, which have sums of their own that are added up in
     the end, so that a thread needs no other for its part. Within one, segment of time follows
-    segment, the last one first; one has 128 rows or more, or 256, the depth of a product.
+    segment, the last one first; one has 128 rows or more, 256 in narrow layers, which is how deep
+    a product may be.
     """
 
     parts: int
@@ -56,7 +58,7 @@ class Rows(NamedTuple):
         enough = max(self.B // _MANY, 2 if self.B >= _FEW else 1)
         most = max(1, min(_PARTS, enough, self.N // _OVER_TIME))
         rows = max(1, -(-self.B // (1 << most.bit_length() - 1)))
-        deep = _DEEPEST if units <= _WIDE else _DEEP
+        deep = 2 * _DEEP if units <= _WIDE else _DEEP
         return Order(-(-self.B // rows), rows, -(-deep // rows))
 
     def spans(self, units: int) -> list[tuple[int, int]]:

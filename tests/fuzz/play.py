@@ -87,7 +87,7 @@ STRICTER = {
     "of any order; torch.nn only those that it happens to need for the first",
     "expected hx to be 1-D as input is": "torch.nn's cell broadcasts it if it is square",
     "expected batch_sizes of a PackedSequence": "torch.nn ignores rows that no step has",
-    "expected hx[1] of the weights' dtype": "torch.nn promotes it where no library of others runs",
+    "expected hx[1] of the weights' dtype": "torch.nn's own LSTM promotes it, oneDNN's raises",
 }
 
 

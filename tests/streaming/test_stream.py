@@ -330,9 +330,9 @@ def test_sessions_with_threads(threads):
 def test_layers_of_one_stream_run_at_the_same_time(make, rows, threads, monkeypatch):
     module, steps, lead = make().eval(), 50, () if rows is None else (1,)
     x = torch.randn(2 * steps, *lead, I, dtype=dtype_of(module))
-    gaps = [{"gap": torch.rand(2 * steps, *lead, 1)}] if module._step().inputs else []
+    further = {name: torch.rand(2 * steps, *lead, 1) for name in module._step().inputs}
     with torch.no_grad():
-        output, final = module(x, inputs=gaps[0]) if gaps else module(x)
+        output, final = module(x, **({"inputs": further} if further else {}))
     made: list[int] = []
 
     def spy(tasks: Any, *args: Any) -> Any:
@@ -348,7 +348,7 @@ def test_layers_of_one_stream_run_at_the_same_time(make, rows, threads, monkeypa
     for _ in range(3):
         stream.reset()
         found = [
-            stream.chunk(part[when], *({"gap": gap["gap"][when]} for gap in gaps))
+            stream.chunk(part[when], {name: t[when] for name, t in further.items()} or None)
             for part, when in ((x, slice(0, steps)), (apart, slice(steps, None)))
         ]
         assert torch.equal(torch.cat(found), output)

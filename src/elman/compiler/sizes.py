@@ -227,10 +227,10 @@ def _chunk_steps(rows: Rows, order: Order, row_bytes: int, weight_bytes: int) ->
     are read and written once a chunk, ask for larger ones. A chunk that is not small has half of
     the steps at most: its gradients are a good part of a short call's memory.
     """
-    segment = max(1, order.segment * order.rows * row_bytes)
-    fitting = max(_GATE_BYTES, 2 * weight_bytes) // segment
+    segment_bytes = max(1, order.segment * order.rows * row_bytes)
+    fitting = max(_GATE_BYTES, 2 * weight_bytes) // segment_bytes
     half = -(-rows.T // order.segment) // 2
-    segments = max(1, _SMALL_BYTES // segment, min(fitting, half))
+    segments = max(1, _SMALL_BYTES // segment_bytes, min(fitting, half))
     return min(rows.T, order.segment * segments)
 
 
@@ -258,10 +258,11 @@ def backward(
     parts, most = -(-rows.B // order.rows), min(chunk * order.rows, rows.N)  # of this call
     one_by_one = threads == 1 and not spans
     few = rows.N <= _FEW_ROWS and (rows.T == 1 or not form.target.single)
+    packed = not (lie and few) or form.target.narrow
     layout = Layout()
-    panel = form.target.panel
-    layout.add("panels", len(products_of(plan.backward)) * elements.nbytes(panel, padded, padded))
-    layout.add("panels_x", len(plan.z_x) * elements.nbytes(panel, inner, units))
+    panel, products = form.target.panel, packed * len(products_of(plan.backward))
+    layout.add("panels", products * elements.nbytes(panel, padded, padded))
+    layout.add("panels_x", packed * len(plan.z_x) * elements.nbytes(panel, inner, units))
     _add_operands(form, layout, plan.backward, rows, units, units)
     layout.add("states", 2 * len(states) * rows.B * padded * size)
     layout.add("crossing", len(plan.backward.crossing) * rows.B * padded * size)
@@ -281,7 +282,7 @@ def backward(
         "parts": order.parts,
         "one.by.one": one_by_one,
         "slice": order.rows,
-        "fleeting": int(lie and few),
+        "fleeting": int(not packed),
         "threads": min(threads, parts),
         "chunk": chunk,
         "piece": chunk,

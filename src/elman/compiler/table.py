@@ -79,7 +79,7 @@ class Prepared:
         """The number in a slot."""
         return self._table[2 + self.at[name]]
 
-    def with_slots(self, slots: Mapping[str, int], offsets: Mapping[str, int]) -> Prepared:
+    def with_slots(self, slots: Mapping[str, int], offsets: Mapping[str, int] = {}) -> Prepared:
         """The same with other numbers in slots, and with offsets to which the last of a call's
         numbers is added, an address behind those of the tensors."""
         table, places = self._parts()
@@ -103,8 +103,6 @@ class Prepared:
         what others read, once they are told that it :meth:`has_packed`."""
         owner, scratch = new_block(self.nbytes)
         table, every = self._parts()
-        if "fleeting" in self.at:
-            table[self.at["fleeting"]] = 0  # one step a call, but the panels stay
         held, places = {SCRATCH: scratch}, list[tuple[int, int]]()
         for number, n in enumerate(self.numbers, FIRST):
             if n not in free:

@@ -10,7 +10,7 @@ import torch
 import elman
 from elman.batch import Given, Rows, Weights
 from elman.compiler.isa import available
-from elman.compiler.kernel import kernel_for
+from elman.compiler.kernel import CALLS, Kernel, kernel_for
 from elman.compiler.sizes import Sizes
 from tests.cells import EVERY_STEP
 from tests.compiler.problem import Problem
@@ -68,6 +68,33 @@ def test_what_is_packed():
     assert packs(T=2)
     assert packs(gate=torch.rand(32, 96).t())
     assert packs(x=torch.rand(1, 32, 4).transpose(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("T", "B", "H", "packs"),
+    [
+        (1, 3, 32, 0),
+        (1, 1, 32, 0),
+        (30, 20, 32, 0),
+        (30, 1, 32, 1),
+        (40, 20, 32, 1),
+        (30, 20, 33, 1),
+    ],
+)
+def test_what_is_packed_for_a_backward_pass(T, B, H, packs, monkeypatch):
+    """Nothing for few rows of all steps, unless one row takes many steps, or a matrix's rows end
+    within a vector."""
+    made, backward = [], Kernel.backward
+
+    def spy(*args, **options):
+        made.append(backward(*args, **options))
+        return made[-1]
+
+    monkeypatch.setattr(Kernel, "backward", spy)
+    CALLS.clear()
+    with elman.set_path("kernel"):
+        elman.GRU(32, H)(torch.rand(T, B, 32))[0].sum().backward()
+    assert [run.slot("fleeting") for run in made] == [1 - packs]
 
 
 def test_numbers_that_are_none_stay_with_their_units():
