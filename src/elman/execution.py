@@ -17,7 +17,7 @@ from .compiler.kernel import CALLS, kernel_for
 from .compiler.sizes import Sizes
 from .compiler.table import Known
 from .passes import BACKWARD, INFER, TRAIN, Passes, Tensors
-from .paths import kernel_isa, onlooker, readable, ready_isa
+from .paths import kernel_isa, onlooker, readable, ready_isa, require_operator
 from .runtime.memory import LARGE, fresh
 from .runtime.tensors import Alike, Forms, form_of
 
@@ -55,6 +55,7 @@ def bind(
         found: Bound | None = CALLS.get(signature)
         if found is not None:
             return found
+    require_operator()
     _check_shapes(step, rows, tensors, layers)
     if kernel_isa(tensors) is None or isa is None or rows.N == 0:
         return None

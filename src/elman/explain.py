@@ -25,8 +25,9 @@ class LayerReport:
     Attributes:
         name: as ``named_modules`` has it; empty for the module itself.
         layer: the layer as it is printed.
-        path: ``"kernel"``, ``"reference"``, ``"torch.nn"`` for a layer that is not elman's, or
-            ``"none"`` where :func:`elman.set_path` forces a kernel that cannot run.
+        path: ``"kernel"``, ``"torch"`` for torch.nn's operator in a layer of elman's,
+            ``"reference"``, ``"torch.nn"`` for a layer that is not elman's, or ``"none"`` where
+            :func:`elman.set_path` forces a path that cannot run.
         reason: why it is not the kernel; empty if it is.
         dtype: of the arithmetic; empty for a layer of torch.nn.
         isa: the instruction set of the kernel; empty on other paths.
@@ -121,7 +122,8 @@ def _ours(name: str, layer: Layer | Single | OfCell) -> LayerReport:
         if wider is not None:
             weights = [w.to(wider) for w in weights]
             dtype = f"{_short(wider)} arithmetic for {dtype} weights"
-    path, reason = decide(weights)
+    counterpart = layer._own_counterpart() if isinstance(layer, (Layer, Single)) else None
+    path, reason = decide(weights, counterpart)
     isa = current_isa()
     if path == "kernel" and isa is not None and isa.couples and narrow:
         dtype = "float32 sums of bfloat16 products"

@@ -1,4 +1,5 @@
-"""Which path a recurrence runs on: the kernel where it can, else the reference, or as told."""
+"""Which path a recurrence runs on: the kernel where it can; else torch.nn's own operator, where a
+layer has one; else the reference. Or as told."""
 
 from __future__ import annotations
 
@@ -22,22 +23,37 @@ _peek_functorch = torch._C._functorch.peek_interpreter_stack
 _tracing_state = torch._C._get_tracing_state
 _count_modes = torch._C._len_torch_dispatch_stack
 _is_batched = torch._C._functorch.is_legacy_batchedtensor  # by grad(is_grads_batched=True)
-_PLAIN = (Tensor, torch.nn.Parameter)
-PATHS = ("auto", "kernel", "reference")
+PLAIN = (Tensor, torch.nn.Parameter)
+PATHS = ("auto", "kernel", "torch", "reference")
+_WITHOUT_KERNELS = frozenset({"torch", "reference"})
 #: What recurrences in these dtypes are computed in, on every path: too narrow for a loop over time.
 _WIDER = {torch.bfloat16: torch.float32, torch.float16: torch.float32}
+#: Dtypes of which oneDNN's operator runs an LSTM on a CPU; it has no forward-mode derivative.
+_OF_ONEDNN = (torch.float32, torch.bfloat16, torch.float16)
+NO_OPERATOR = "torch.nn has no operator for this layer's formula"
 _path: contextvars.ContextVar[str] = contextvars.ContextVar("elman_path", default="auto")
 _forced_isa: contextvars.ContextVar[ISA | None] = contextvars.ContextVar("elman_isa", default=None)
 
 
 @contextlib.contextmanager
 def set_path(path: str) -> Iterator[None]:
-    """Within the context, recurrences run on this path. Compiled programs (``torch.compile``)
-    know the kernel only, and raise where it may not run.
+    """Within the context, recurrences run on this path.
+
+    On a CPU a compiled program (``torch.compile``) knows the kernel only, and raises
+    :class:`elman.PathError` where that may not run.
 
     Args:
-        path: ``"auto"`` (the kernel where it can run, else the reference), ``"kernel"`` (raises
-            :class:`elman.PathError` where it cannot) or ``"reference"`` (PyTorch operations).
+        path: one of
+
+            - ``"auto"``: the kernel where it can run; else torch.nn's own operator, for layers
+              that torch.nn has; else the reference.
+            - ``"kernel"``: raises :class:`elman.PathError` where the kernel cannot run.
+            - ``"torch"``: torch.nn's own operator, with its results bit for bit. Raises
+              :class:`elman.PathError` for layers that torch.nn does not have.
+            - ``"reference"``: the formula, step by step, in PyTorch operations.
+
+    Raises:
+        ValueError: another ``path``.
 
     >>> import elman, torch
     >>> with elman.set_path("reference"):
@@ -102,13 +118,13 @@ def _no_isa() -> str:
 def onlooker() -> str:
     """Who else follows the operations of this thread, in words: a kernel has none to follow."""
     if _peek_functorch() is not None:
-        return "a functorch transform differentiates or vectorises the reference"
+        return "a functorch transform needs PyTorch operations"
     if forward_ad._current_level >= 0:
-        return "forward-mode derivatives are taken of the reference"
+        return "forward-mode derivatives need PyTorch operations"
     if _tracing_state() is not None:
-        return "torch.jit.trace records the reference"
+        return "torch.jit.trace records PyTorch operations"
     if _count_modes() > 0:
-        return "a dispatch mode follows the operations of the reference"
+        return "a dispatch mode follows PyTorch operations"
     return ""
 
 
@@ -120,13 +136,13 @@ def unfit(tensors: Sequence[Tensor | None]) -> str:
             continue
         if dtype is None:
             dtype = t.dtype
-        if type(t) in _PLAIN and t.is_cpu and t.dtype is dtype and not t.is_neg():
+        if type(t) in PLAIN and t.is_cpu and t.dtype is dtype and not t.is_neg():
             continue  # of another layout than strided, it raises when its strides are asked for
         if not t.is_cpu:
             return f"a tensor is on {t.device}, kernels run on the CPU"
         if t.dtype != dtype:
             return f"tensors are of both {dtype} and {t.dtype}"
-        if type(t) not in _PLAIN:
+        if type(t) not in PLAIN:
             return f"a tensor is a {type(t).__name__}, a subclass with operations of its own"
         return "a tensor is the negative of another's memory, without resolve_neg()"
     return "" if dtype is None or dtype in DTYPES else f"there are no kernels for {dtype}"
@@ -165,7 +181,7 @@ def readable(gradients: Sequence[Tensor | None]) -> bool:
 
 def ready_isa() -> ISA | None:
     """The instruction set that kernels run with here and now, if they can read the tensors."""
-    if _path.get() == "reference" or onlooker():
+    if _path.get() in _WITHOUT_KERNELS or onlooker():
         return None
     return _forced_isa.get() or _own_isa()
 
@@ -183,19 +199,63 @@ def kernel_isa(tensors: Sequence[Tensor | None]) -> ISA | None:
     return None
 
 
-def decide(tensors: Sequence[Tensor | None]) -> tuple[str, str]:
+def torch_serves(counterpart: type[torch.nn.Module] | None, tensors: Sequence[Tensor]) -> bool:
+    """Whether a layer runs the operator of its counterpart in torch.nn on these tensors, the first
+    of which is the input; without a counterpart it never does.
+
+    No operator of torch.nn's works under a functorch transform. Forward-mode derivatives exist for
+    those that are made of others.
+    """
+    if counterpart is None:
+        return False
+    if torch.compiler.is_compiling():
+        return not (tensors[0].is_cpu or torch.onnx.is_in_onnx_export())
+    path = _path.get()
+    if path != "auto":
+        return path == "torch"
+    if _peek_functorch() is not None:
+        return False
+    if forward_ad._current_level >= 0:
+        onednn = counterpart is torch.nn.LSTM and tensors[0].dtype in _OF_ONEDNN
+        return all(t.is_cpu for t in tensors) and not onednn
+    if onlooker() or current_isa() is None or not any(t.is_cpu for t in tensors):
+        return True
+    if len({(t.dtype, t.device) for t in tensors}) > 1:
+        return False  # elman's checks say what is wrong, or convert
+    dtype = tensors[0].dtype
+    return (dtype not in DTYPES and dtype not in _WIDER) or any(
+        type(t) not in PLAIN or t.is_neg() for t in tensors
+    )
+
+
+def require_operator() -> None:
+    """PathError if torch.nn's operator was asked for by force, of a layer that has none."""
+    if _path.get() == "torch":
+        raise PathError(f"set_path('torch'), but {NO_OPERATOR}")
+
+
+def decide(
+    tensors: Sequence[Tensor], counterpart: type[torch.nn.Module] | None = None
+) -> tuple[str, str]:
     """The path of a call on these tensors, and why it is not the kernel, in words; the path is
-    "none" where the kernel was asked for by force and cannot run."""
-    why = obstacle(tensors)
-    if why and _path.get() == "kernel":
+    "none" where one was asked for by force that cannot run.
+
+    ``counterpart`` is the class of torch.nn that the layer takes the place of, if there is one.
+    """
+    why, path = obstacle(tensors), _path.get()
+    if path == "torch" and counterpart is None:
+        return "none", f"set_path('torch'), but {NO_OPERATOR}"
+    if why and path == "kernel":
         return "none", f"set_path('kernel'), but {why}"
-    return ("reference" if why else "kernel"), why
+    if not why:
+        return "kernel", why
+    return ("torch" if torch_serves(counterpart, tensors) else "reference"), why
 
 
 def obstacle(tensors: Sequence[Tensor | None]) -> str:
     """Why the kernel does not run on these tensors, in words; empty if it does."""
-    if _path.get() == "reference":
-        return "set_path('reference')"
+    if _path.get() in _WITHOUT_KERNELS:
+        return f"set_path({_path.get()!r})"
     if current_isa() is None:
         return _no_isa()
     return onlooker() or unfit(tensors)

@@ -99,13 +99,13 @@ inner.0: RNNCell(2, 3)
   dtype    float32 arithmetic for float16 weights
   kernel   {widest}; nothing in memory before the first call
 meta: RNN(2, 3)
-  path     reference, because a tensor is on meta, kernels run on the CPU
+  path     torch, because a tensor is on meta, kernels run on the CPU
   dtype    float32
 mixed: RNN(2, 3)
   path     reference, because tensors are of both torch.bfloat16 and torch.float32
   dtype    bfloat16 and float32
 complex: RNNCell(2, 3)
-  path     reference, because there are no kernels for torch.complex64
+  path     torch, because there are no kernels for torch.complex64
   dtype    complex64
 plain: RNN(2, 3)
   path     torch.nn, because elman.accelerate, which takes it, was not called
@@ -192,7 +192,7 @@ def test_a_kernel_that_cannot_run_says_why(
 ) -> None:
     module, x = change(make(2, 3)), torch.rand(shape).to(to)
     (row,) = elman.explain(module).layers
-    assert (row.path, row.reason) == ("reference", why)
+    assert (row.path, row.reason) == ("torch", why)
     result = module(x)
     result = result[0] if isinstance(result, tuple) else result
     assert (result.dtype, result.device) == (x.dtype, x.device)
@@ -205,9 +205,11 @@ def test_a_kernel_that_cannot_run_says_why(
 
 
 @pytest.mark.usefixtures("no_executable_memory")
-def test_a_system_without_executable_memory_runs_the_reference_and_says_so() -> None:
+def test_a_system_without_executable_memory_runs_no_kernel_and_says_so() -> None:
     rnn, why = elman.RNN(2, 3), "this system refuses executable memory (test)"
     (row,) = elman.explain(rnn).layers
+    assert (row.path, row.reason, row.isa) == ("torch", why, "")
+    (row,) = elman.explain(elman.GRU(2, 3, reset_after=False)).layers
     assert (row.path, row.reason, row.isa) == ("reference", why, "")
     assert rnn(torch.rand(4, 1, 2))[0].shape == (4, 1, 3)
     with elman.set_path("kernel"), pytest.raises(elman.PathError) as caught:
@@ -269,13 +271,13 @@ def test_a_processor_gets_its_widest_instruction_set(processor, triple, features
 
 
 @pytest.mark.parametrize("machine", ["riscv64", "powerpc64le", "s390x", "i686", "aarch64_be"])
-def test_a_processor_without_kernels_runs_the_reference_and_says_so(processor, machine) -> None:
+def test_a_processor_without_kernels_runs_torchs_operator_and_says_so(processor, machine) -> None:
     processor(f"{machine}-unknown-linux-gnu", "sse2", "avx2", "fma")
     rnn = elman.RNN(2, 3)
     why = f"there are no kernels for {machine} processors, only for aarch64 and x86_64"
     report = elman.explain(rnn)
     assert report.isa == f"none: {why}"
-    assert (report.layers[0].path, report.layers[0].reason) == ("reference", why)
+    assert (report.layers[0].path, report.layers[0].reason) == ("torch", why)
     assert rnn(torch.rand(4, 1, 2))[0].shape == (4, 1, 3)
     with elman.set_path("kernel"), pytest.raises(elman.PathError, match=why):
         rnn(torch.rand(4, 1, 2))
@@ -341,6 +343,6 @@ def test_a_forced_reference_runs_where_a_kernel_could(monkeypatch: pytest.Monkey
 def test_an_unknown_path_is_refused(path: Any) -> None:
     with pytest.raises(ValueError) as caught, elman.set_path(path):
         pass
-    expected = f"path must be one of ('auto', 'kernel', 'reference'), got {path!r}"
+    expected = f"path must be one of ('auto', 'kernel', 'torch', 'reference'), got {path!r}"
     assert str(caught.value) == expected
     assert current_path() == "kernel"

@@ -13,12 +13,7 @@ from .rnn import RNN, RNNCell
 
 #: By torch's class, elman's. They have the same attributes, so a module changes by its class.
 _OURS: dict[type[torch.nn.Module], type[torch.nn.Module]] = {
-    torch.nn.RNN: RNN,
-    torch.nn.LSTM: LSTM,
-    torch.nn.GRU: GRU,
-    torch.nn.RNNCell: RNNCell,
-    torch.nn.LSTMCell: LSTMCell,
-    torch.nn.GRUCell: GRUCell,
+    ours._counterpart: ours for ours in (RNN, LSTM, GRU, RNNCell, LSTMCell, GRUCell)
 }
 _THEIRS = {ours: theirs for theirs, ours in _OURS.items()}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from .. import cells
 from ..cell import Step
 from .layer import Layer
@@ -31,7 +33,7 @@ class _ResetAfter:
         return shown if self.reset_after else f"{shown}, reset_after=False"
 
 
-class GRU(_ResetAfter, Layer):
+class GRU(_ResetAfter, Layer, counterpart=torch.nn.GRU):
     """A multi-layer gated recurrent unit.
 
     A step computes ``r = sigmoid(W_ir x_t + b_ir + W_hr h_{t-1} + b_hr)``, z likewise,
@@ -110,7 +112,7 @@ class GRU(_ResetAfter, Layer):
         self._set_reset(reset_after)
 
 
-class GRUCell(_ResetAfter, Single):
+class GRUCell(_ResetAfter, Single, counterpart=torch.nn.GRUCell):
     """One step of a gated recurrent unit, with the formula of :class:`GRU`.
 
     It takes the arguments of ``torch.nn.GRUCell`` and has its parameters. A cell that is called

@@ -18,7 +18,7 @@ import torch
 from .. import function
 from ..compiler.kernel import CALLS
 from ..execution import of_tensors, remember
-from ..paths import products, ready_isa
+from ..paths import PLAIN, products, ready_isa
 from ..runtime.tensors import Alike
 from .arguments import hx_of
 from .stack import Bounds
@@ -82,6 +82,8 @@ def find(
         last: _Last | None = CALLS.get(short)
         if last is not None and last.alike.to(tensors):
             return last.known, None, tensors
+        if type(input) not in PLAIN or not input.is_cpu:
+            return None, None, tensors
         for given in (input, *(states if hx is not None else ())):
             if given.requires_grad and given.is_inference():
                 return None, None, tensors

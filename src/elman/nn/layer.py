@@ -11,9 +11,11 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..cell import Step
 from . import arguments, known, stack
+from .counterpart import Counterpart
+from .leaf import leaf
 
 
-class Layer(RNNBase):
+class Layer(Counterpart, RNNBase):
     """A stack of recurrent layers with torch.nn's parameters.
 
     Construction, names, sizes and random numbers are those of ``torch.nn.RNNBase``; instances
@@ -29,10 +31,16 @@ class Layer(RNNBase):
         step = self._step()
         sizes = self.input_size, self.hidden_size, self.proj_size, self.num_layers
         module = step, *sizes, self.bidirectional, self.batch_first
-        found, key, tensors = known.find(module, input, hx, self._every(step))
+        every = self._every(step)
+        found, key, tensors = known.find(module, input, hx, every)
         dropout = self.dropout if self.training else 0.0
         if found is not None and (results := found.run(tensors, dropout)) is not None:
             return results
+        if found is None:
+            if self._runs_torch(input, hx, every):
+                return self._counterpart.forward(self, input, hx)
+            if (proxies := leaf(self, input, hx)) is not None:
+                return proxies
         held, two = self._held(step), self.bidirectional
         if found is None:
             call, x, initial = self._read(step, input, hx, held)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from .. import cells
 from ..cell import Step
 from .layer import Layer
@@ -12,7 +14,7 @@ from .single import Single
 _STEP, _PROJECTED = cells.LSTM().trace(), cells.LSTM(projection=True).trace()
 
 
-class LSTM(Layer):
+class LSTM(Layer, counterpart=torch.nn.LSTM):
     """A multi-layer long short-term memory.
 
     With ``W x + b`` short for ``W_ih x_t + b_ih + W_hh h_{t-1} + b_hh``, a step computes the gates
@@ -88,7 +90,7 @@ class LSTM(Layer):
         return _PROJECTED if self.proj_size else _STEP
 
 
-class LSTMCell(Single):
+class LSTMCell(Single, counterpart=torch.nn.LSTMCell):
     """One step of a long short-term memory, with the formula of :class:`LSTM`.
 
     It takes the arguments of ``torch.nn.LSTMCell`` and has its parameters. A cell that is called

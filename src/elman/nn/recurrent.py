@@ -14,6 +14,7 @@ from .arguments import of_state
 from .constraints import constrain
 from .inputs import read as read_inputs
 from .inputs import spread
+from .leaf import leaf
 from .lengths import read as read_lengths
 from .ofcell import OfCell, Parameters, check_positive, check_sizes, instance
 from .single import Checked, read_row, read_states, run_step
@@ -170,6 +171,8 @@ class Recurrent(OfCell):
             if found is not None and (results := found.run(tensors, dropout)) is not None:
                 return results
         some, further = None, []
+        if found is None and (proxies := leaf(self, input, hx, lengths=lengths, inputs=inputs)):
+            return proxies
         if found is None:
             call, x, initial, first = self._read(step, input, hx, held)
             some = None if lengths is None else read_lengths(owner, lengths, call, x.device)
@@ -368,7 +371,11 @@ class RecurrentCell(OfCell):
             return x, states, spread(owner, step, further, (self.hidden_size,))[0]
 
         module = (step, self.input_size, self.hidden_size, self.proj_size)
-        return run_step(module, input, hx, held[0], check, remember=inputs is None)
+
+        def other() -> Any:
+            return leaf(self, input, hx, inputs=inputs)
+
+        return run_step(module, input, hx, held[0], check, other, remember=inputs is None)
 
     def extra_repr(self) -> str:
         return self._shown(bias=(self.bias, True), proj_size=(self.proj_size, 0))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from ..cell import Step
 from ..cells import Elman
 from .layer import Layer
@@ -13,7 +15,7 @@ _MODES = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
 _STEPS = {mode: Elman(nonlinearity).trace() for nonlinearity, mode in _MODES.items()}
 
 
-class RNN(Layer):
+class RNN(Layer, counterpart=torch.nn.RNN):
     """A multi-layer Elman network, ``h_t = tanh(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)``.
 
     It takes the arguments of ``torch.nn.RNN``, has its parameters (``weight_ih_l0``,
@@ -89,7 +91,7 @@ class RNN(Layer):
         return _STEPS[self.mode]
 
 
-class RNNCell(Single):
+class RNNCell(Single, counterpart=torch.nn.RNNCell):
     """One step of an Elman network: ``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``.
 
     It takes the arguments of ``torch.nn.RNNCell`` and has its parameters. A cell that is called

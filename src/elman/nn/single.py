@@ -11,12 +11,14 @@ from torch.nn.modules.rnn import RNNCellBase
 from ..batch import Rows
 from ..cell import Step
 from . import arguments, known, stack
+from .counterpart import Counterpart
+from .leaf import leaf
 
 _NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 _WITHOUT_BIASES = (*_NAMES[:2], None, None)
 
 
-class Single(RNNCellBase):
+class Single(Counterpart, RNNCellBase):
     """One step with the parameters of torch.nn's cell. A subclass adds its formula."""
 
     def _step(self) -> Step:
@@ -35,7 +37,12 @@ class Single(RNNCellBase):
             x = read_row(owner, "input", input, self.input_size, first)
             return x, read_states(owner, step, hx, [units] * len(step.states), x, first), []
 
-        return run_step((step, self.input_size, units), input, hx, held, check)
+        def other() -> Any:
+            if self._runs_torch(input, hx, held):
+                return self._counterpart.forward(self, input, hx)
+            return leaf(self, input, hx)
+
+        return run_step((step, self.input_size, units), input, hx, held, check, other)
 
     def _held(self, _: Step) -> list[list[Any]]:
         """The weights that the module holds now, in the order of ``step.parameters``."""
@@ -52,6 +59,7 @@ def run_step(
     hx: Any,
     held: Sequence[Any],
     check: Callable[[], Checked],
+    other: Callable[[], Any],
     remember: bool = True,
 ) -> Any:
     """One step of a module: the new states, in the form of ``hx``.
@@ -59,7 +67,8 @@ def run_step(
     Args:
         module: what ``check`` reads of the module, its formula first.
         held: its parameters, in the order of ``step.parameters``.
-        check: is asked where such a call is not known.
+        check: is asked where such a call is not known, unless
+        other: gives the results in another way; None if there is none.
         remember: whether it is known from then on.
     """
     step: Step = module[0]
@@ -67,6 +76,9 @@ def run_step(
     states: Sequence[Tensor | None]
     inputs: Sequence[Tensor] = ()
     if found is None:
+        results = other()
+        if results is not None:
+            return results
         x, states, inputs = check()
         bounds = stack.Bounds(1)
     else:
@@ -79,8 +91,7 @@ def run_step(
     _, new = stack.run(step, rows, x[None], initial, [held], bounds, inputs=[inputs])
     if found is None:
         known.keep(key, None, bounds)
-    results = [s[0] if batched else s[0, 0] for s in new]
-    return arguments.hx_of(results)
+    return arguments.hx_of([s[0] if batched else s[0, 0] for s in new])
 
 
 def read_states(

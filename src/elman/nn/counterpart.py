@@ -1,0 +1,142 @@
+"""What the six classes that take the place of torch.nn's share with them.
+
+The *counterpart* of such a class is the class of torch.nn that it takes the place of. Its modules
+count as instances of the counterpart, run the counterpart's operator where that is the path, and
+become the counterpart where a tool of PyTorch compiles or swaps modules by their class.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import warnings
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from ..paths import torch_serves
+
+#: To these modules a layer shows its real class. Dynamo refuses to compile instances of torch.nn's
+#: layers; parametrizations derive a class from it; picklers compare it with what they write.
+_SEE_THE_CLASS = ("torch._dynamo.", "torch.nn.utils.parametrize", "pickle", "copyreg")
+_reduced = threading.local()
+
+
+class Counterpart:
+    """The side of a module that torch.nn's tools see; mixed into modules.
+
+    A class names its counterpart by ``class LSTM(Layer, counterpart=torch.nn.LSTM)``, and gets
+    those of the counterpart's methods that it lacks.
+    """
+
+    _counterpart: ClassVar[type[torch.nn.Module]]
+    _face: ClassVar[type[torch.nn.Module]]
+
+    def __init_subclass__(cls, counterpart: type[torch.nn.Module] | None = None) -> None:
+        super().__init_subclass__()
+        if counterpart is None:
+            return
+        cls._counterpart = counterpart
+        base = counterpart.__base__  # of cls as well
+        for name, value in vars(counterpart).items():
+            if not name.startswith("__") and getattr(cls, name, None) is getattr(base, name, None):
+                setattr(cls, name, value)
+
+    def _runs_torch(self, input: Any, hx: Any, weights: list[Any]) -> bool:
+        """Whether the counterpart's own forward answers such a call."""
+        states = hx if isinstance(hx, (tuple, list)) else (hx,)
+        x = input.data if isinstance(input, PackedSequence) else input
+        tensors = [t for t in (x, *states, *weights) if t is not None]
+        for tensor in tensors:
+            dense = isinstance(tensor, Tensor) and tensor.layout is torch.strided
+            if not dense or tensor.is_nested:
+                return False  # elman's checks say what is wrong
+        return torch_serves(self._own_counterpart(), tensors)
+
+    def _own_counterpart(self) -> type[torch.nn.Module] | None:
+        """The class of torch.nn that computes the same; None if this module's options have none."""
+        return self._counterpart if getattr(self, "reset_after", True) else None
+
+    # isinstance asks this where the real class is no subclass. Those are none of torch.nn's
+    # layers, since Dynamo would refuse them. (With it, `super()` needs its arguments here.)
+    @property
+    def __class__(self) -> Any:
+        asks = sys._getframe(1)
+        if asks.f_globals.get("__name__", "").startswith(_SEE_THE_CLASS):
+            return type(self)
+        if getattr(_reduced, "by", None) == (id(self), id(asks), asks.f_lasti):
+            return type(self)
+        return face(type(self))
+
+    @__class__.setter
+    def __class__(self, value: type) -> None:
+        _set_class(self, vars(value).get("_face_of", value))
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # A pickler in C asks for the reduction and then for `__class__`, which has to be the class
+        # in the reduction. Both questions come from one instruction of one frame.
+        asks = sys._getframe(1)
+        _reduced.by = id(self), id(asks), asks.f_lasti
+        return object.__reduce_ex__(self, protocol)
+
+    def __prepare_scriptable__(self) -> Any:
+        """The module that ``torch.jit.script`` compiles: the counterpart, of the same tensors."""
+        counterpart = self._own_counterpart()
+        name = type(self).__name__
+        if counterpart is None:
+            raise RuntimeError(
+                f"torch.jit.script cannot compile {name}(reset_after=False), which torch.nn does "
+                "not have: use torch.jit.trace or torch.export"
+            )
+        warnings.warn(
+            f"torch.jit.script compiles torch.nn.{counterpart.__name__} instead of elman's {name}, "
+            "and leaves it in the model: call elman.restore(model) before, or "
+            "elman.accelerate(model) afterwards",
+            stacklevel=2,
+        )
+        module = object.__new__(counterpart)
+        object.__setattr__(module, "__dict__", self.__dict__)
+        return module
+
+    @property
+    def qconfig(self) -> Any:
+        """What ``torch.ao.quantization`` sets on every module that it goes over."""
+        if "qconfig" not in self.__dict__:
+            raise AttributeError("qconfig")
+        return self.__dict__["qconfig"]
+
+    @qconfig.setter
+    def qconfig(self, value: Any) -> None:
+        self.__dict__["qconfig"] = value
+        counterpart, name = self._own_counterpart(), type(self).__name__
+        if counterpart is None:
+            return
+        if value is not None:  # it is to be swapped, by its class
+            _set_class(self, counterpart)
+        else:
+            warnings.warn(
+                f"torch.ao.quantization passes over elman's {name}, which stays as it is: to "
+                f"quantize it, call elman.restore(model) first, or name elman.{name}",
+                stacklevel=2,
+            )
+
+    @qconfig.deleter
+    def qconfig(self) -> None:
+        self.__dict__.pop("qconfig", None)
+
+
+def face(cls: type) -> type:
+    """The class that the modules of a class show: one derived from it and from its counterpart, so
+    that a class which a tool derives from it still runs elman's forward."""
+    counterpart: type = cls._counterpart  # type: ignore[attr-defined]
+    if issubclass(cls, counterpart):
+        return cls
+    if "_face" not in vars(cls):
+        names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "_face_of": cls}
+        cls._face = type(cls.__name__, (cls, counterpart), names)  # type: ignore[attr-defined]
+    return cls._face  # type: ignore[attr-defined]
+
+
+_set_class = object.__dict__["__class__"].__set__
