@@ -1,11 +1,15 @@
 """What other parts of PyTorch do around a layer: graphs of graphs, tracing, conjugates, tables."""
 
+import copy
+
 import pytest
 import torch
+from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils.rnn import pack_sequence
 
 import elman
+from tests.nn.kinds import KINDS, Kind, each, tensors
 
 F64 = {"dtype": torch.float64}
 
@@ -158,3 +162,23 @@ def test_a_program_exported_without_gradients_runs_where_they_are_enabled():
     with torch.no_grad():
         program = torch.export.export(rnn, (x,))
     torch.testing.assert_close(program.module()(x)[0], rnn(x)[0])
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # of its forward mode
+@each(KINDS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_forward_mode_gives_the_tangent(kind: Kind, dtype: torch.dtype) -> None:
+    _, ours = kind.stack()
+    x, direction = kind.input().double(), kind.input().double()
+
+    def derivative(module: torch.nn.Module, x: Tensor, direction: Tensor) -> list[Tensor]:
+        with torch.autograd.forward_ad.dual_level():
+            dual = torch.autograd.forward_ad.make_dual(x, direction)
+            return [torch.autograd.forward_ad.unpack_dual(r)[1] for r in tensors(module(dual))]
+
+    actual = derivative(copy.deepcopy(ours).to(dtype), x.to(dtype), direction.to(dtype))
+    step, exact = 1e-5, ours.double()
+    after, before = (tensors(exact(x + way * step * direction)) for way in (1, -1))
+    for tangent, a, b in zip(actual, after, before, strict=True):
+        torch.testing.assert_close(tangent.double(), (a - b) / (2 * step), rtol=1e-4, atol=1e-5)
+        assert tangent.abs().max() > 0.01

@@ -16,14 +16,13 @@ def leaf(module: torch.nn.Module, *arguments: Any, **named: Any) -> Any:
     tracers: list[Any] = [value.tracer for value in found if isinstance(value, Proxy)]
     if not tracers:
         return None
-    try:
-        path = tracers[0].path_of_module(module)
-    except NameError:
+    path = "" if module is tracers[0].root else tracers[0].path_of_module(module)
+    if not path:
         kind = type(module).__name__
         raise TraceError(
             f"torch.fx cannot trace {kind} itself, only a module that contains it: a recurrent "
             "layer is one node of the graph, which calls it by its name"
-        ) from None
+        )
     given = {name: value for name, value in named.items() if value is not None}
     return tracers[0].create_proxy("call_module", path, arguments, given)
 

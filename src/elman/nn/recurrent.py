@@ -171,9 +171,10 @@ class Recurrent(OfCell):
             if found is not None and (results := found.run(tensors, dropout)) is not None:
                 return results
         some, further = None, []
-        if found is None and (proxies := leaf(self, input, hx, lengths=lengths, inputs=inputs)):
-            return proxies
         if found is None:
+            proxies = leaf(self, input, hx, lengths=lengths, inputs=inputs)
+            if proxies is not None:
+                return proxies
             call, x, initial, first = self._read(step, input, hx, held)
             some = None if lengths is None else read_lengths(owner, lengths, call, x.device)
             further = _further(owner, step, inputs, call, first)
