@@ -120,6 +120,34 @@ def test_a_parametrized_module_runs_the_kernel_and_torchs_operator(kind: Kind) -
     torch.testing.assert_close(tensors(compiled(x)), tensors(theirs(x)))
 
 
+class Asks(torch.nn.Module):
+    """A model that does something else for each class, as many do."""
+
+    def __init__(self, inner: torch.nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        output, state = self.inner(x)
+        if isinstance(self.inner, torch.nn.LSTM):
+            state = state[1]
+        if isinstance(self.inner, torch.nn.GRU):
+            state = -state
+        return output.sum() * state
+
+
+@each(LAYERS)
+def test_a_compiled_model_may_ask_for_the_class(kind: Kind) -> None:
+    torch._dynamo.reset()
+    net, x = Asks(kind.make(elman)), kind.input()
+    compiled = torch.compile(net, fullgraph=True, backend="eager")
+    assert torch.equal(compiled(x), net(x))
+    for strict in (False, True):
+        torch.testing.assert_close(
+            torch.export.export(net, (x,), strict=strict).module()(x), net(x)
+        )
+
+
 @each(LAYERS)
 def test_the_methods_of_the_counterpart_are_there(kind: Kind) -> None:
     theirs, module = kind.pair()
