@@ -20,7 +20,10 @@ from ..paths import torch_serves
 
 #: To these modules a layer shows its real class. Dynamo refuses to compile instances of torch.nn's
 #: layers; parametrizations derive a class from it; picklers compare it with what they write.
-_SEE_THE_CLASS = ("torch._dynamo.variables.builder", "torch.nn.utils.parametrize", "pickle", "copyreg")
+_SEE_THE_CLASS = (
+    *("torch._dynamo.variables.builder", "torch.nn.utils.parametrize"),
+    *("pickle", "copyreg"),
+)
 _reduced = threading.local()
 
 
