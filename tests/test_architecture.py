@@ -18,7 +18,7 @@ ROWS = [
     ["tasks"],
     ["bench"],
     ["__init__"],
-    ["explain", "streaming"],
+    ["exchange", "explain", "streaming"],
     ["nn"],
     ["function"],
     ["operators"],

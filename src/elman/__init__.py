@@ -10,6 +10,10 @@ from . import cells as cells
 from .cell import Cell as Cell
 from .errors import FormulaError as FormulaError
 from .errors import PathError as PathError
+from .exchange import from_flax as from_flax
+from .exchange import from_keras as from_keras
+from .exchange import to_flax as to_flax
+from .exchange import to_keras as to_keras
 from .explain import explain as explain
 from .expr import where as where
 from .functions import abs as abs

@@ -1,0 +1,44 @@
+"""What the trials of all frameworks share: modules with weights of some size, and comparisons."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+#: Steps and rows of the trials.
+SIZES = [(7, 3), (2, 5)]
+I, H = 3, 5  # noqa: E741
+
+
+def redrawn(module: torch.nn.Module) -> torch.nn.Module:
+    """Other weights, biases included, in place."""
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.normal_(0, 0.6)
+    return module
+
+
+def inputs() -> list[np.ndarray]:
+    """A batch of each size, ``(B, T, I)``."""
+    random = np.random.default_rng(1)
+    return [random.standard_normal((B, T, I)) for T, B in SIZES]
+
+
+def differences(
+    theirs: Callable[[np.ndarray], Any], ours: torch.nn.Module, what: str, tolerance: float
+) -> list[str]:
+    """What is wrong with the outputs of a module of float64, in words."""
+    wrong = []
+    for x in inputs():
+        with torch.no_grad():
+            found = ours(torch.from_numpy(x))[0].numpy()
+        expected = np.asarray(theirs(x))
+        if found.shape != expected.shape:
+            wrong.append(f"{what}: shape {found.shape}, expected {expected.shape}")
+        elif not np.allclose(found, expected, rtol=tolerance, atol=tolerance):
+            wrong.append(f"{what}: off by {abs(found - expected).max()}")
+        elif not 1e-3 < abs(found).max() < 1e3:
+            wrong.append(f"{what}: says nothing, at most {abs(found).max()}")
+    return wrong
