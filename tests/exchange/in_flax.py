@@ -45,7 +45,7 @@ LINEN: dict[str, tuple[Any, str, dict[str, Any]]] = {
         "Recurrent",
         {"merge": "sum"},
     ),
-    "stack": (nn.Sequential([nn.RNN(nn.LSTMCell(H, **F64)) for _ in range(11)]), "LSTM", {}),
+    "stack": (nn.Sequential([nn.RNN(nn.LSTMCell(H, **F64)) for _ in range(3)]), "LSTM", {}),
     "stack of sizes": (
         nn.Sequential([nn.RNN(nn.SimpleCell(n, **F64)) for n in (H, 4)]),
         "Recurrent",
@@ -92,6 +92,10 @@ def random_like(tree: Any) -> Any:
     return jax.tree_util.tree_map(lambda a: jax.numpy.array(random.normal(0, 0.6, a.shape)), tree)
 
 
+def shapes(model: Any) -> Any:
+    return jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 2, I)))
+
+
 def same(a: Any, b: Any) -> bool:
     """Whether two trees have the same structure and arrays."""
     if isinstance(a, dict):
@@ -101,16 +105,16 @@ def same(a: Any, b: Any) -> bool:
 
 def wrong_with_linen(name: str) -> list[str]:
     model, kind, options = LINEN[name]
-    params = random_like(model.init(jax.random.key(0), np.zeros((1, 2, I))))
+    params, apply = random_like(shapes(model)), jax.jit(model.apply)
     module = elman.from_flax(params, **options)
-    wrong = differences(lambda x: model.apply(params, x), module, f"{name}, from linen", CLOSE)
+    wrong = differences(lambda x: apply(params, x), module, f"{name}, from linen", CLOSE)
     if type(module).__name__ != kind:
         wrong.append(f"{name}: is {type(module).__name__}, expected {kind}")
     if not same(elman.to_flax(module, params), params):
         wrong.append(f"{name}: comes back as another tree")
     redrawn(module)
     back = elman.to_flax(module, params)
-    wrong += differences(lambda x: model.apply(back, x), module, f"{name}, to linen", CLOSE)
+    wrong += differences(lambda x: apply(back, x), module, f"{name}, to linen", CLOSE)
     if "merge" not in options and not same(elman.to_flax(module), back["params"]):
         wrong.append(f"{name}: is another tree than with one to go by")
     return wrong
@@ -120,8 +124,13 @@ def wrong_with_nnx(name: str) -> list[str]:
     model, kind, options = NNX[name]
     params = random_like(nnx.to_pure_dict(nnx.state(model, nnx.Param)))
     nnx.update(model, params)
+    jitted = nnx.jit(lambda model, x: model(x))
+
+    def run(x: np.ndarray) -> Any:
+        return jitted(model, x)
+
     module = elman.from_flax(nnx.state(model, nnx.Param), **options)
-    wrong = differences(model, module, f"{name}, from nnx", CLOSE)
+    wrong = differences(run, module, f"{name}, from nnx", CLOSE)
     if type(module).__name__ != kind:
         wrong.append(f"{name}: is {type(module).__name__}, expected {kind}")
     if not same(elman.to_flax(module, nnx.state(model, nnx.Param)), params):
@@ -133,7 +142,7 @@ def wrong_with_nnx(name: str) -> list[str]:
                 if key.startswith("bias_hh"):
                     value[2 * H :] = 0
     nnx.update(model, elman.to_flax(module, params))
-    return wrong + differences(model, module, f"{name}, to nnx", CLOSE)
+    return wrong + differences(run, module, f"{name}, to nnx", CLOSE)
 
 
 class Compact(nn.Module):
@@ -148,7 +157,7 @@ class Compact(nn.Module):
 def wrong_with_parts() -> list[str]:
     """Numbered cells may be layers or directions, so a list has to say which."""
     model = Compact()
-    params = random_like(model.init(jax.random.key(0), np.zeros((1, 2, I))))["params"]
+    params, apply = random_like(shapes(model))["params"], jax.jit(model.apply)
     below, ahead, behind = (params[f"LSTMCell_{n}"] for n in range(3))
     try:
         elman.from_flax(params)
@@ -163,7 +172,7 @@ def wrong_with_parts() -> list[str]:
             return second(first(x)[0])
 
     def theirs(x: np.ndarray) -> Any:
-        return model.apply({"params": params}, x)
+        return apply({"params": params}, x)
 
     return wrong + differences(theirs, Both(), "parts", CLOSE)
 

@@ -50,7 +50,10 @@ CASES: dict[str, tuple[list[Any], str]] = {
     ),
     "partly without bias": ([k.LSTM(H, **ALL), k.LSTM(H, use_bias=False, **ALL)], "LSTM"),
     "RNN of a cell": ([k.RNN(k.GRUCell(H), **ALL)], "GRU"),
-    "RNN of cells": ([k.RNN(k.StackedRNNCells([k.LSTMCell(H), k.LSTMCell(4)]), **ALL)], "Recurrent"),
+    "RNN of cells": (
+        [k.RNN(k.StackedRNNCells([k.LSTMCell(H), k.LSTMCell(4)]), **ALL)],
+        "Recurrent",
+    ),
 }
 #: The options that arrays don't tell.
 TELL: dict[str, dict[str, Any]] = {
