@@ -28,6 +28,7 @@ from tests.nn.kinds import (
     loss_of,
     tensors,
 )
+from tests.nn.old import OLD_STATES
 
 
 @pytest.fixture(autouse=True)
@@ -115,25 +116,6 @@ def test_a_whole_module_is_loaded_where_its_class_is_allowed(kind: Kind) -> None
         loaded = torch.load(file, weights_only=True)
     assert type(loaded) is type(module)
     assert_same_bits(call(loaded, x), call(module, x))
-
-
-def without(*names: str) -> Callable[[dict[str, Any]], object]:
-    return lambda state: [state.pop(name) for name in names]
-
-
-def with_tensors(state: dict[str, Any]) -> None:
-    """As before 0.2: the weights themselves, where later versions list their names."""
-    names = state.pop("_all_weights")
-    state["all_weights"] = [[state["_parameters"][n] for n in row] for row in names]
-    without("proj_size", "_flat_weights", "_flat_weights_names", "_flat_weight_refs")(state)
-
-
-#: What pickles of older versions of torch lack.
-OLD_STATES = {
-    "before 1.8": without("proj_size"),
-    "before 1.12": without("proj_size", "_flat_weight_refs"),
-    "before 0.2": with_tensors,
-}
 
 
 @each([kind for kind in LAYERS if not kind.proj_size])  # they had no projections

@@ -41,7 +41,7 @@ _SIMPLE = [cells.Elman(name) for name in ACTIVATIONS]
 ROWS = (
     *(_row(cell, "i", "h", "i") for cell in _SIMPLE),
     _row(cells.LSTM(), "ii if ig io", "hi hf hg ho", "hi hf hg ho"),  # OptimizedLSTMCell too
-    _row(cells.GRU(), "ir iz in", "hr hz hn", "ir iz in hn", apart="n"),
+    _row(cells.GRU(), "ir iz in", "hr hz hn", "ir iz in hn"),
     _row(cells.UGRNN(), "if in", "hf hn", "if in"),  # MGUCell(reset_gate=False)
     # flax.nnx
     *(_row(cell, "dense_i", "dense_h", "dense_i") for cell in _SIMPLE),

@@ -131,7 +131,8 @@ def _cell_of(module: Any) -> Cell:
     gates = getattr(module, "weight_ih" if isinstance(module, RNNCellBase) else "weight_ih_l0")
     number = gates.shape[0] // module.hidden_size
     if number == 1:
-        return cells.Elman(module.nonlinearity)
+        layer = isinstance(module, RNNBase)  # pickles of old versions have only the mode
+        return cells.Elman(module.mode[len("RNN_") :].lower() if layer else module.nonlinearity)
     return cells.LSTM() if number == 4 else cells.GRU(getattr(module, "reset_after", True))
 
 

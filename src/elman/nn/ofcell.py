@@ -105,10 +105,13 @@ class OfCell(torch.nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         dropped = ("_traced", "_settings")  # a graph is traced again where it is needed
-        return {k: v for k, v in self.__dict__.items() if k not in dropped}
+        state = {k: v for k, v in self.__dict__.items() if k not in dropped}
+        # Plain tuples, so that torch.load(weights_only=True) needs only this class and the cell's.
+        return state | {"_sets": [tuple(mine) for mine in self._sets]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        self._sets = tuple(Parameters(*mine) for mine in self._sets)
         self._keep(self.cell.trace())
 
     def _held(self, step: Step) -> list[list[Any]]:
