@@ -9,7 +9,7 @@ import torch
 from flax import nnx
 
 import elman
-from tests.exchange.trial import H, I, differences, redrawn
+from tests.exchange.trial import H, I, differences, redrawn, run_examples
 
 jax.config.update("jax_enable_x64", True)
 CLOSE = 1e-11
@@ -182,6 +182,7 @@ def main() -> None:
     wrong += [words for name in NNX for words in wrong_with_nnx(name)]
     wrong += wrong_with_parts()
     assert not wrong, "\n".join(wrong)
+    run_examples("Flax")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import torch
 from keras import layers as k
 
 import elman
-from tests.exchange.trial import H, I, differences, inputs, redrawn
+from tests.exchange.trial import H, I, differences, inputs, redrawn, run_examples
 
 keras.config.set_floatx("float64")  # which layers read when they are made, as is the policy
 keras.config.set_dtype_policy("float64")
@@ -159,6 +159,8 @@ def main() -> None:
     wrong = [words for name in CASES for words in wrong_with(name)]
     wrong += wrong_with_final_states() + wrong_with_refusals()
     assert not wrong, "\n".join(wrong)
+    keras.config.set_dtype_policy("float32")
+    run_examples("Keras")
 
 
 if __name__ == "__main__":

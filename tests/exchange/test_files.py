@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 import elman
 from elman import cells
+from tests.exchange.trial import run_examples
 from tests.nn.kinds import KINDS, Kind, each
 from tests.nn.old import OLD_STATES
 
@@ -160,6 +161,11 @@ def test_parameters_in_one_buffer_are_saved_as_copies(nn: Any, tmp_path: Path) -
         save_model(module, str(tmp_path / "refused"))
     other = by_save_file(module, tmp_path / "weights")
     assert all(torch.equal(*pair) for pair in zip(run(other), run(module), strict=True))
+
+
+def test_examples_of_the_guide_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_examples("Files")
 
 
 class Pickled:

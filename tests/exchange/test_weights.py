@@ -281,7 +281,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         lambda: elman.from_flax(RESET),
         ValueError,
         "from_flax: expected the parameters of a SimpleCell, LSTMCell, OptimizedLSTMCell, GRUCell "
-        "or MGUCell(reset_gate=False), got if, in, hf, hn",
+        "or MGUCell(reset_gate=False), got if, in, hf, hn, or other shapes than theirs",
     ),
     (
         lambda: elman.from_flax({"params": {"rnn": TREE, "Dense_0": DENSE}}),
@@ -305,6 +305,16 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         lambda: elman.from_flax([TREE, elman.to_flax(elman.RNN(H, H))]),
         ValueError,
         "from_flax: expected all layers to have one formula, got GRU(reset_after=True) and Elman",
+    ),
+    (
+        lambda: elman.from_flax({n: {"kernel": np.ones((2, I, H))} for n in "ih"}),
+        ValueError,
+        "from_flax: expected the parameters of a SimpleCell",
+    ),
+    (
+        lambda: elman.from_flax({"cell": {"i": {"kernel": {}}}}),
+        ValueError,
+        "from_flax: expected the parameters of a SimpleCell",
     ),
     (
         lambda: elman.from_flax({"cell": {"i": {"kernel": {}}}, "x": 1}),
@@ -365,6 +375,12 @@ def test_any_nonlinearity_of_a_simple_cell_has_the_same_parameters() -> None:
     module = redrawn(elman.Recurrent(Elman("softsign"), I, H))
     other = elman.from_flax(elman.to_flax(module), nonlinearity="softsign")
     assert repr(other.cell) == "Elman(nonlinearity='softsign')"
+
+
+def test_random_numbers_in_a_state_are_passed_over() -> None:
+    state = {"layers": {0: TREE | {"rngs": {"count": 0}}}}
+    assert repr(elman.from_flax(state)) == repr(elman.from_flax(TREE))
+    assert elman.to_flax(elman.GRU(I, H), state)["layers"][0]["rngs"] == {"count": 0}
 
 
 def test_a_tree_to_go_by_keeps_its_form() -> None:

@@ -1,6 +1,8 @@
 """What the trials of all frameworks share: modules with weights of some size, and comparisons."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,3 +44,14 @@ def differences(
         elif not 1e-3 < abs(found).max() < 1e3:
             wrong.append(f"{what}: says nothing, at most {abs(found).max()}")
     return wrong
+
+
+def run_examples(heading: str) -> None:
+    """Runs the examples of a section of the guide, one after the other."""
+    guide = Path(__file__).parents[2] / "docs" / "exchange.md"
+    _, section = guide.read_text(encoding="utf-8").split(f"\n## {heading}\n")
+    blocks = re.findall(r"^```python\n(.*?)^```", section.split("\n## ")[0], re.M | re.S)
+    assert blocks
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block, f"{guide.name}, {heading}", "exec"), names)

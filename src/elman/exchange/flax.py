@@ -231,6 +231,7 @@ def _paths(owner: str, tree: _Tree, path: _Path) -> list[list[_Path]]:
         )
     if _is_cell(node):
         return [[path]]
+    node = {key: part for key, part in node.items() if key != "rngs"}  # flax.nnx' random numbers
     below = {key: (*path, key) for key in node}
     if len(below) == 1:
         return _paths(owner, tree, *below.values())
@@ -258,10 +259,12 @@ def _is_cell(node: Any) -> bool:
 
 def _fits(row: Row, tree: _Tree) -> bool:
     """Whether parameters are those of a row: kernels by name, biases, and the number of gates."""
-    if {*tree} != {*row.inputs, *row.hidden}:
+    shapes = {name: getattr(part["kernel"], "shape", ()) for name, part in tree.items()}
+    matrices = all(len(shape) == 2 for shape in shapes.values())
+    if {*tree} != {*row.inputs, *row.hidden} or not matrices:
         return False
-    columns = sum(tree[name]["kernel"].shape[1] for name in row.hidden)
-    gates = len(row.cell.gates) * tree[row.hidden[0]]["kernel"].shape[0]
+    columns = sum(shapes[name][1] for name in row.hidden)
+    gates = len(row.cell.gates) * shapes[row.hidden[0]][0]
     return columns == gates and {n for n in tree if "bias" in tree[n]} == {*row.biased.split()}
 
 
@@ -271,7 +274,7 @@ def _find(owner: str, tree: _Tree, nonlinearity: str) -> Row:
             return row
     raise ValueError(
         f"{owner}: expected the parameters of a SimpleCell, LSTMCell, OptimizedLSTMCell, GRUCell "
-        f"or MGUCell(reset_gate=False), got {_shown(tree)}"
+        f"or MGUCell(reset_gate=False), got {_shown(tree)}, or other shapes than theirs"
     )
 
 
