@@ -259,7 +259,7 @@ def _is_cell(node: Any) -> bool:
 
 def _fits(row: Row, tree: _Tree) -> bool:
     """Whether parameters are those of a row: kernels by name, biases, and the number of gates."""
-    shapes = {name: getattr(part["kernel"], "shape", ()) for name, part in tree.items()}
+    shapes: dict[str, Any] = {n: getattr(part["kernel"], "shape", ()) for n, part in tree.items()}
     matrices = all(len(shape) == 2 for shape in shapes.values())
     if {*tree} != {*row.inputs, *row.hidden} or not matrices:
         return False
