@@ -200,8 +200,8 @@ class Bound:
         what was ``kept``, the first, are the factors of dropout.
         """
         kind = self.passes.threads(BACKWARD), needed, links
-        back: _Back | None = self._backs.find(kind)
-        if back is None or not back.alike.to([*tensors, *arrived, output, *kept]) or onlooker():
+        back = self._back_like(kind, [*tensors, *arrived, output, *kept])
+        if back is None or onlooker():
             kept = [t.contiguous() for t in kept]
             arrived = [None if g is None else g.resolve_neg() for g in arrived]
             if any(g is not None for g in arrived) and not readable(arrived):
@@ -214,7 +214,8 @@ class Bound:
                 bound: Bound = CALLS.get(signature) or _bind(signature, rows, tensors)
                 return bound.gradients(rows, tensors, output, kept, arrived, needed, links)
             self._check_saved(rows, output, kept, arrived, links)
-            back = self._backs.keep(kind, self._back(kind, rows, tensors, output, kept, arrived))
+            back = self._back(kind, rows, tensors, output, kept, arrived)
+            self._backs.keep(kind, [back, *(self._backs.find(kind) or ())[:1]])
         made = back.forms.new()
         goals = made[: len(tensors)]
         for tensor in made if self._large or not self.kernel.plan.complete else ():
@@ -228,6 +229,17 @@ class Bound:
         before = self._before(rows, tensors, output, kept[:links]) if self.reads_output else ()
         back.calls.run([*tensors, *arrived, *made, *before, None, *kept, rows.counts, rows.offsets])
         return goals
+
+    def _back_like(self, kind: tuple[Any, ...], tensors: Tensors) -> _Back | None:
+        """What is known of a backward pass on such tensors. The last two are: in a loop over single
+        steps, the gradient of the last step has another form than those of the others."""
+        backs: list[_Back] = self._backs.find(kind) or []
+        for back in backs:
+            if back.alike.to(tensors):
+                if back is not backs[0]:
+                    backs.reverse()
+                return back
+        return None
 
     def _back(
         self,

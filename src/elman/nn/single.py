@@ -46,7 +46,11 @@ class Single(Counterpart, RNNCellBase):
 
     def _held(self, _: Step) -> list[list[Any]]:
         """The weights that the module holds now, in the order of ``step.parameters``."""
-        return [[self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh]]
+        plain: Any = self._parameters  # a parametrized weight is not there but an attribute
+        try:
+            return [[*map(plain.__getitem__, _NAMES)]]
+        except KeyError:
+            return [[getattr(self, name) for name in _NAMES]]
 
 
 #: Input and states as the caller gave them, further inputs as ``(1, B, F)``; all of them checked.
@@ -87,11 +91,12 @@ def run_step(
     if not batched:
         x, states = x[None], [s if s is None else s[None] for s in states]
     rows = Rows(1, x.shape[0], x.shape[0])
-    initial = [s if s is None else s[None] for s in states]
-    _, new = stack.run(step, rows, x[None], initial, [held], bounds, inputs=[inputs])
+    initial = [s if s is None else s.unsqueeze(0) for s in states]
+    _, new = stack.run(step, rows, x.unsqueeze(0), initial, [held], bounds, inputs=[inputs])
     if found is None:
         known.keep(key, None, bounds)
-    return arguments.hx_of([s[0] if batched else s[0, 0] for s in new])
+    # Whose gradient is a view; that of an index is a copy.
+    return arguments.hx_of([s.squeeze(0) if batched else s.squeeze(0).squeeze(0) for s in new])
 
 
 def read_states(
