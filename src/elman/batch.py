@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from .cell import Step
+from .step import Step
 
 _PARTS = 16  # of a batch, at most: their number is a power of two
 _FEW, _MANY = 4, 12  # rows from which on there are two parts; rows of a part if there are more

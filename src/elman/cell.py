@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import operator
-import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,6 +12,7 @@ from torch import Tensor
 
 from .errors import FormulaError
 from .expr import Node, check_kind, is_mask, node, walk
+from .step import Step
 
 
 class Cell:
@@ -125,61 +123,6 @@ class Cell:
         return f"{type(self).__name__}({given})"
 
 
-@dataclass(frozen=True, eq=False)
-class Step:
-    """A traced step: the names, and for each state the node of its new value.
-
-    ``x_gates`` and ``u_gates`` are the gates that have rows in ``weight_ih`` and ``weight_hh``.
-    ``matrices`` gives the spaces (see :class:`elman.expr.Node`) of a further matrix's rows and
-    columns; the projection is one of them.
-    """
-
-    x_gates: tuple[str, ...]
-    u_gates: tuple[str, ...]
-    states: tuple[str, ...]
-    inputs: tuple[str, ...]
-    matrices: dict[str, tuple[str, str]]
-    vectors: tuple[str, ...]
-    projection: str
-    new: tuple[Node, ...]
-    name: str  # a digest of the formula, by which a compiled or exported program finds it again
-    #: The names of all tensors in the order of ``batch.Weights``, whether the step has them or not.
-    parameters: tuple[str, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        more = [f"weight_{name}" for name in (*self.matrices, *self.vectors)]
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", *more)
-        object.__setattr__(self, "parameters", names)
-
-    @property
-    def output_space(self) -> str:
-        """The space of the first state, which is the output."""
-        return "P" if self.projection else "H"
-
-    def space(self, state: str) -> str:
-        return self.output_space if state == self.states[0] else "H"
-
-    def shapes(self, width: int, units: int, projected: int) -> dict[str, tuple[int, ...]]:
-        """The shapes of all parameters that a layer has, by name."""
-        size = {"H": units, "P": projected}
-        shapes: dict[str, tuple[int, ...]] = {}
-        if self.x_gates:
-            shapes["weight_ih"] = (len(self.x_gates) * units, width)
-        if self.u_gates:
-            shapes["weight_hh"] = (len(self.u_gates) * units, size[self.output_space])
-        if self.x_gates:
-            shapes["bias_ih"] = (len(self.x_gates) * units,)
-        if self.u_gates:
-            shapes["bias_hh"] = (len(self.u_gates) * units,)
-        for name, (rows, columns) in self.matrices.items():
-            shapes[f"weight_{name}"] = (size[rows], size[columns])
-        return shapes | {f"weight_{name}": (units,) for name in self.vectors}
-
-
-STEPS: weakref.WeakValueDictionary[str, Step] = weakref.WeakValueDictionary()
-"""Every traced step by its name, as long as it is held by someone."""
-
-
 def _trace(cell: Cell) -> Step:
     kind = type(cell).__name__
     try:
@@ -262,18 +205,16 @@ def _step_of(cell: Cell, new: tuple[Node, ...]) -> Step:
             raise FormulaError(f"the {kind} {unused[0]!r} is never used: use it or remove it")
     if not cell.gates:
         raise FormulaError("there is no gate: the formula has to read the input or the state")
-    fields = (
+    return Step.of(
         tuple(g for g in cell.gates if g in x),
         tuple(g for g in cell.gates if g in products),
-        *(cell.states, cell.inputs),
+        cell.states,
+        cell.inputs,
         {m: matrices[m] for m in (*cell.matrices, *projection)},
-        *(cell.vectors, cell.projection),
+        cell.vectors,
+        cell.projection,
+        new,
     )
-    numbers = {n: i for i, n in enumerate(nodes)}
-    lines = [f"{n.op} {n.attr!r} {n.space} {[numbers[a] for a in n.args]}" for n in nodes]
-    text = "\n".join([*map(repr, fields), *lines, repr([numbers[n] for n in new])])
-    name = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return STEPS.setdefault(name, Step(*fields, new, name))  # the same formula, the same kernels
 
 
 def _attributes(cell: Cell) -> list[str]:

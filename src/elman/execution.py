@@ -10,7 +10,6 @@ from torch import Tensor
 
 from . import recompute
 from .batch import Given, Rows, by_layer, part_of
-from .cell import Step
 from .compiler.calls import Calls
 from .compiler.isa import ISA
 from .compiler.kernel import CALLS, kernel_for
@@ -20,6 +19,7 @@ from .passes import BACKWARD, INFER, TRAIN, Passes, Tensors
 from .paths import kernel_isa, onlooker, readable, ready_isa, require_operator
 from .runtime.memory import LARGE, fresh
 from .runtime.tensors import Alike, Forms, form_of
+from .step import Step
 
 _LIMIT = 1024  # signatures that are remembered
 

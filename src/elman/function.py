@@ -1,9 +1,9 @@
 """Layers of a recurrence as a function of tensors: which path runs, and its gradient.
 
 In eager mode the kernels are entered through one ``autograd.Function`` for all directions of a
-layer, and for all layers with nothing between them; under ``torch.compile`` and ``torch.export``
+layer, and for all layers with nothing between them; where somebody records or transforms a call
 through registered operators. What they cannot do is done by the reference: other devices and
-dtypes, derivatives of the gradient, functorch transforms. ``paths`` decides and says why.
+dtypes, derivatives of the gradient, forward mode. ``paths`` decides and says why.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from torch import Tensor
 
 from . import operators, reference
 from .batch import Given, Rows, Weights
-from .cell import Step
 from .execution import Bound, bind
-from .paths import arithmetic, products
+from .paths import arithmetic, current_isa, current_path, kernel_isa, products, unfit
 from .runtime.memory import SMALL
+from .step import Step
+from .transforms import captured, forward_mode
 
 
 def recur(
@@ -57,35 +58,59 @@ def recur(
 
 
 def layer(
-    step: Step, rows: Rows, tensors: Sequence[Tensor | None], recompute: bool = False
+    step: Step,
+    rows: Rows,
+    tensors: Sequence[Tensor | None],
+    recompute: bool = False,
+    lengths: Tensor | None = None,
 ) -> tuple[Sequence[Tensor], Bound | None]:
     """:func:`recur` on its tensors in the order of ``Given``: the output and the final states;
-    also what runs other tensors of the same signature, see :func:`run`, if the kernels do."""
+    also what runs other tensors of the same signature, see :func:`run`, if the kernels do.
+
+    Where a call is ``captured``, ``lengths`` says how many steps of each row count.
+    """
     x, wider = tensors[0], arithmetic(tensors)
     assert x is not None
     narrow = products(x.dtype)
     if wider is not None:
         wide = [None if t is None else t.to(wider) for t in tensors]
-        return [t.to(x.dtype) for t in _layer(step, rows, wide, recompute, narrow)[0]], None
-    return _layer(step, rows, tensors, recompute, narrow)
+        found = _layer(step, rows, wide, recompute, narrow, lengths)[0]
+        return [t.to(x.dtype) for t in found], None
+    return _layer(step, rows, tensors, recompute, narrow, lengths)
 
 
 def _layer(
-    step: Step, rows: Rows, tensors: Sequence[Tensor | None], recompute: bool, narrow: str
+    step: Step,
+    rows: Rows,
+    tensors: Sequence[Tensor | None],
+    recompute: bool,
+    narrow: str,
+    lengths: Tensor | None,
 ) -> tuple[Sequence[Tensor], Bound | None]:
     """:func:`layer` in the arithmetic of the tensors, but for what is ``narrow`` in products."""
-    if torch.compiler.is_compiling():
+    if captured():
         given = Given.of(step, tensors)
-        if operators.suit(rows, given):
-            output, final = operators.recur(step, given, narrow)
+        if operators.suit(rows, given) and not forward_mode() and _allowed(tensors):
+            output, final = operators.recur(step, given, narrow, lengths)
         else:
-            output, final = reference.layer(step, rows, given)
+            if not torch.compiler.is_compiling():
+                kernel_isa(tensors)  # which raises if there has to be a kernel
+            output, final = reference.layer(step, rows, given, lengths)
         return [output, *final], None
     bound = bind(step, rows, tensors, recompute, narrow)
     if bound is None:
         output, final = reference.layer(step, rows, Given.of(step, tensors))
         return [output, *final], None
     return run(bound, rows, tensors), bound
+
+
+def _allowed(tensors: Sequence[Tensor | None]) -> bool:
+    """Whether a captured call may be an operator, which runs kernels. A compiled program says so
+    when it runs: it may be run elsewhere."""
+    if torch.compiler.is_compiling():
+        return True
+    allowed = current_path() in ("auto", "kernel")
+    return allowed and current_isa() is not None and not unfit(tensors)
 
 
 def stacked(
@@ -97,7 +122,7 @@ def stacked(
 ) -> Bound | None:
     """What runs so many layers on one another, whose tensors are in the order of
     ``batch.by_layer``, if the kernels do."""
-    if torch.compiler.is_compiling() or arithmetic(tensors) is not None:
+    if captured() or arithmetic(tensors) is not None:
         return None
     x = tensors[0]
     assert x is not None

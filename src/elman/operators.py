@@ -1,10 +1,12 @@
-"""The kernels as operators of PyTorch, which torch.compile and torch.export see as one call.
+"""The kernels as operators of PyTorch, which every kind of capture sees as one call.
 
 ``elman::recur`` is the forward pass of a layer, ``elman::recur_backward`` its gradient. Both have
-fake kernels, so the shapes of their results are known for any number of steps and rows. A
-formula is named by a digest of itself, so that a program exported in one process runs in another
-where such a cell has been traced. The tensors of a call are one list: ``present`` says which of
-them (see ``batch.Given``) are there.
+fake kernels, so the shapes of their results are known for any number of steps and rows. A formula
+is given by its text (see ``step.read``), so a captured program runs in any process. The tensors of
+a call are one list: ``present`` says of each (see ``batch.Given``) whether it is there.
+``lengths``, ``(B,)``, says how many steps of each padded row count; they are packed inside.
+
+What gradients and functorch's transforms make of them is in ``transforms.py``.
 """
 
 # ruff: noqa: ARG001 - a fake kernel takes all the arguments of its operator
@@ -12,19 +14,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from . import reference
 from .batch import Given, Rows
-from .cell import STEPS, Step
 from .compiler.kernel import DTYPES, kernel_for
 from .compiler.plan import plan_of
 from .errors import PathError
 from .execution import Bound, bind
+from .padded import Padded, pack
 from .paths import current_isa, obstacle
+from .step import Step, read
+
+LIBRARY = torch.library.Library("elman", "DEF")
+_TAGS = (torch.Tag.pt2_compliant_tag,)
+LIBRARY.define(
+    "recur(str formula, str narrow, Tensor[] tensors, str present, Tensor? lengths, "
+    "bool keep) -> Tensor[]",
+    tags=_TAGS,
+)
+LIBRARY.define(
+    "recur_backward(str formula, str narrow, Tensor[] tensors, str present, Tensor? lengths, "
+    "Tensor[] kept, Tensor[] gradients, bool[] needed) -> Tensor[]",
+    tags=_TAGS,
+)
 
 
 def suit(rows: Rows, given: Given) -> bool:
@@ -33,46 +49,64 @@ def suit(rows: Rows, given: Given) -> bool:
     return x.device.type == "cpu" and x.dtype in DTYPES and rows.counts is None
 
 
-def recur(step: Step, given: Given, narrow: str) -> tuple[Tensor, list[Tensor]]:
+def recur(
+    step: Step, given: Given, narrow: str, lengths: Tensor | None = None
+) -> tuple[Tensor, list[Tensor]]:
     """One layer of padded rows as a single call of an operator; see ``function.recur``,
     and for what is ``narrow`` in it ``execution.bind``."""
     every = given.flat()
-    tensors = [t for t in every if t is not None]
-    keep = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-    results = _forward(step.name, narrow, tensors, [t is not None for t in every], keep)
-    return results[0], list(results[1 : 1 + len(step.states)])
+    tensors, present = [t for t in every if t is not None], _present(every)
+    output, *final = torch.ops.elman.recur.default(
+        step.text, narrow, tensors, present, lengths, False
+    )
+    return output, final
 
 
-class _Unpacked(NamedTuple):
+def _present(every: Sequence[Tensor | None]) -> str:
+    """A 1 for each tensor that is there, a 0 for one that is not (``torch.jit.trace`` records no
+    lists of truth values)."""
+    return "".join("0" if t is None else "1" for t in every)
+
+
+class _Call(NamedTuple):
     """The arguments of an operator as the rest of elman has them."""
 
     step: Step
     rows: Rows
-    given: Given
+    given: Given  # packed, if there are lengths
     bound: Bound | None  # None for calls of no rows, which the reference answers
+    padded: Padded | None
 
 
 def _unpack(
-    formula: str, narrow: str, tensors: Sequence[Tensor], present: Sequence[bool]
-) -> _Unpacked:
-    step = STEPS.get(formula)
-    if step is None:
-        raise RuntimeError(f"the cell of the formula {formula!r} is gone: keep it alive")
-    given = _given(step, tensors, present)
+    formula: str,
+    narrow: str,
+    tensors: Sequence[Tensor],
+    present: str,
+    lengths: Tensor | None,
+) -> _Call:
+    step = read(formula)
+    given = given_of(step, tensors, present)
+    rows, padded = rows_of(given), None
+    if lengths is not None:
+        padded = pack(_check_lengths(lengths, rows), rows.T, False, given.x.device)
+        initial = [padded.select_state(s) for s in given.initial]
+        inputs = [padded.select(v) for v in given.inputs]
+        rows, given = padded.rows, Given(padded.select(given.x), initial, inputs, given.weights)
     every = given.flat()
-    rows = Rows(given.x.shape[0], given.x.shape[1], given.x.shape[0] * given.x.shape[1])
     bound = bind(step, rows, every, narrow=narrow)
     if bound is None and rows.N:
         why = obstacle(every)
         raise PathError(f"a compiled program runs the kernel, which is not possible here: {why}")
-    return _Unpacked(step, rows, given, bound)
+    return _Call(step, rows, given, bound, padded)
 
 
-def _given(step: Step, tensors: Sequence[Tensor], present: Sequence[bool]) -> Given:
+def given_of(step: Step, tensors: Sequence[Tensor], present: str) -> Given:
     """The tensors of a call, with None where ``present`` says so."""
     fixed = 1 + len(step.states) + len(step.inputs)
     directions, rest = divmod(len(present) - fixed, len(step.parameters))
-    fits = tensors and present[0] and sum(present) == len(tensors) and tensors[0].dim() == 3
+    fits = present.startswith("1") and present.count("1") == len(tensors)
+    fits = fits and tensors[0].dim() == 3
     if rest or directions not in (1, 2) or not fits:
         raise RuntimeError(
             f"elman::recur: expected x of shape (T, B, I), {fixed - 1} tensors and "
@@ -80,125 +114,187 @@ def _given(step: Step, tensors: Sequence[Tensor], present: Sequence[bool]) -> Gi
             f"which are there {[tuple(t.shape) for t in tensors]}"
         )
     found = iter(tensors)
-    return Given.of(step, [next(found) if here else None for here in present])
+    return Given.of(step, [next(found) if here == "1" else None for here in present])
 
 
-# With their schemas: torch 2.5 cannot tell them from annotations like `list[Tensor]`.
-@torch.library.custom_op(
-    "elman::recur",
-    mutates_args=(),
-    schema="(str formula, str narrow, Tensor[] tensors, bool[] present, bool keep) -> Tensor[]",
-)
+def rows_of(given: Given) -> Rows:
+    """The rows of padded tensors."""
+    T, B, _ = given.x.shape
+    return Rows(T, B, T * B)
+
+
+def _check_lengths(lengths: Tensor, rows: Rows) -> Tensor:
+    if lengths.dtype != torch.int64 or lengths.shape != (rows.B,):
+        raise RuntimeError(
+            f"elman::recur: expected lengths of shape {(rows.B,)} in torch.int64, got "
+            f"{tuple(lengths.shape)} in {lengths.dtype}"
+        )
+    if rows.B and not 0 <= int(lengths.min()) <= int(lengths.max()) <= rows.T:
+        wrong = lengths[(lengths < 0) | (lengths > rows.T)]
+        raise ValueError(
+            f"expected lengths between 0 and the {rows.T} steps of input, got {int(wrong[0])}"
+        )
+    return lengths
+
+
+@torch.library.impl(LIBRARY, "recur", "CompositeExplicitAutograd")
 def _forward(
-    formula: str, narrow: str, tensors: Sequence[Tensor], present: Sequence[bool], keep: bool
+    formula: str,
+    narrow: str,
+    tensors: Sequence[Tensor],
+    present: str,
+    lengths: Tensor | None,
+    keep: bool,
 ) -> list[Tensor]:
     """The output, the final states, and what is kept for the backward pass if ``keep``: of the
     output, if it is read then, a copy, as the results of an operator share no memory."""
-    step, rows, given, bound = _unpack(formula, narrow, tensors, present)
+    step, rows, given, bound, padded = _unpack(formula, narrow, tensors, present, lengths)
     if bound is None:
         output, final = reference.layer(step, rows, given)
         results = [output, *final]
         kept: list[Tensor] = []
     else:
         results, kept = bound.run(rows, given.flat(), keep)
+    if keep:
+        copied = [results[0].clone()] if plan_of(step).reads_output else []
+        kept = [*copied, *(kept or [given.x.new_empty(0) for _ in given.weights])]
+    if padded is None:
+        return [*results, *kept] if keep else results
+    before = given_of(step, tensors, present)
+    finals = zip(results[1:], before.initial, strict=True)
+    results = [padded.restore(results[0]), *(padded.restore_state(*pair) for pair in finals)]
     if not keep:
         return results
-    copied = [results[0].clone()] if plan_of(step).reads_output else []
-    return [*results, *copied, *(kept or [given.x.new_empty(0) for _ in given.weights])]
+    sizes = _kept_sizes(step, before)
+    return [*results, *(_enlarged(k, size) for k, size in zip(kept, sizes, strict=True))]
 
 
-@_forward.register_fake
+def _kept_sizes(step: Step, given: Given) -> list[tuple[int, ...]]:
+    """Of what is kept, for padded rows. With lengths it has no more, but they are data."""
+    (units, projected), isa, rows = given.weights[0].sizes(step), current_isa(), rows_of(given)
+    directions = len(given.weights)
+    if isa is None:
+        return [(0,)] * directions
+    kernel = kernel_for(step, given.x.dtype, isa, int(units), bool(rows.B == 1))
+    saved = kernel.saved_size(rows, int(units))
+    output = [(rows.T, rows.B, directions * projected)] if kernel.plan.reads_output else []
+    return [*output, *[(saved,)] * directions]
+
+
+def _enlarged(kept: Tensor, size: tuple[int, ...]) -> Tensor:
+    """What was kept at the beginning of a tensor of this size."""
+    room = kept.new_empty(size)
+    room.view(-1)[: kept.numel()] = kept.view(-1)
+    return room
+
+
+@torch.library.register_fake("elman::recur")
 def _(
-    formula: str, narrow: str, tensors: Sequence[Tensor], present: Sequence[bool], keep: bool
+    formula: str,
+    narrow: str,
+    tensors: Sequence[Tensor],
+    present: str,
+    lengths: Tensor | None,
+    keep: bool,
 ) -> list[Tensor]:
-    step, isa = STEPS[formula], current_isa()
-    x, _, _, weights = _given(step, tensors, present)
+    step = read(formula)
+    given = given_of(step, tensors, present)
+    x, _, _, weights = given
     units, projected = weights[0].sizes(step)
     T, B, _ = x.shape
-    results = [x.new_empty((T, B, len(weights) * projected))]
     sizes = [projected if name == step.states[0] else units for name in step.states]
-    results += [x.new_empty((len(weights), B, size)) for size in sizes]
-    if keep and isa is not None:
-        kernel = kernel_for(step, x.dtype, isa, int(units), bool(B == 1))
-        size = kernel.saved_size(Rows(T, B, T * B), int(units))
-        if kernel.plan.reads_output:
-            results.append(torch.empty_like(results[0]))
-        results += [x.new_empty(size) for _ in weights]
-    return results
+    shapes = [(T, B, len(weights) * projected), *((len(weights), B, size) for size in sizes)]
+    return [x.new_empty(shape) for shape in [*shapes, *(_kept_sizes(step, given) if keep else ())]]
 
 
-@torch.library.custom_op(
-    "elman::recur_backward",
-    mutates_args=(),
-    schema="(str formula, str narrow, Tensor[] tensors, bool[] present, Tensor[] kept, "
-    "Tensor[] gradients, bool[] needed) -> Tensor[]",
-)
+@torch.library.impl(LIBRARY, "recur_backward", "CompositeExplicitAutograd")
 def _backward(
     formula: str,
     narrow: str,
     tensors: Sequence[Tensor],
-    present: Sequence[bool],
+    present: str,
+    lengths: Tensor | None,
     kept: Sequence[Tensor],
     gradients: Sequence[Tensor],
     needed: Sequence[bool],
 ) -> list[Tensor]:
     """The gradients of those tensors that are needed."""
-    _, rows, given, bound = _unpack(formula, narrow, tensors, present)
-    if bound is None:
-        return [torch.zeros_like(t) for t, n in zip(tensors, needed, strict=True) if n]
-    sizes = [math.prod(form.shape) for form in bound.kept] or [0] * bound.count
-    if bound.reads_output:
-        sizes.insert(0, math.prod(bound.results[0].shape))
-    given_sizes, shapes = [k.numel() for k in kept], [tuple(g.shape) for g in gradients]
-    if given_sizes != sizes or shapes != [form.shape for form in bound.results]:
-        raise RuntimeError("elman::recur_backward: these tensors are not of the forward pass")
-    output, saved = (kept[0], kept[1:]) if bound.reads_output else (None, kept)
+    step, rows, given, bound, padded = _unpack(formula, narrow, tensors, present, lengths)
+    arrived = list(gradients)
+    if padded is not None:
+        arrived = [
+            padded.select(arrived[0]),
+            *(s.index_select(1, padded.order) for s in arrived[1:]),
+        ]
     asked = iter(needed)
-    wanted = tuple([here and next(asked) for here in present])
-    kept = saved if bound.kept else ()
-    found = bound.gradients(rows, given.flat(), output, kept, gradients, wanted)
-    if found is None:
-        raise RuntimeError("elman::recur_backward: no kernel can read these gradients")
+    wanted = tuple([here == "1" and next(asked) for here in present])
+    if bound is None:
+        zeros = [torch.zeros_like(t) if t is not None else None for t in given.flat()]
+        found = [g if w else None for g, w in zip(zeros, wanted, strict=True)]
+    else:
+        found = _gradients(bound, rows, given, kept, arrived, wanted, padded is not None)
+    if padded is not None:
+        found = _restored(step, padded, found, gradients)
     return [g for g in found if g is not None]
 
 
-@_backward.register_fake
+def _gradients(
+    bound: Bound,
+    rows: Rows,
+    given: Given,
+    kept: Sequence[Tensor],
+    arrived: Sequence[Tensor],
+    wanted: tuple[bool, ...],
+    packed: bool,
+) -> list[Tensor | None]:
+    sizes = [math.prod(form.shape) for form in bound.kept] or [0] * bound.count
+    if bound.reads_output:
+        sizes.insert(0, math.prod(bound.results[0].shape))
+    have = [k.numel() for k in kept]
+    enough = len(have) == len(sizes) and all(map(int.__ge__, have, sizes))
+    shapes = [tuple(g.shape) for g in arrived]
+    if (not enough if packed else have != sizes) or shapes != [f.shape for f in bound.results]:
+        raise RuntimeError("elman::recur_backward: these tensors are not of the forward pass")
+    if packed:
+        kept = [k.view(-1)[:size] for k, size in zip(kept, sizes, strict=True)]
+    output, saved = None, kept
+    if bound.reads_output:
+        output, saved = kept[0].view(bound.results[0].shape), kept[1:]
+    found = bound.gradients(
+        rows, given.flat(), output, saved if bound.kept else (), arrived, wanted
+    )
+    if found is None:
+        raise RuntimeError("elman::recur_backward: no kernel can read these gradients")
+    return found
+
+
+def _restored(
+    step: Step, padded: Padded, found: Sequence[Tensor | None], gradients: Sequence[Tensor]
+) -> list[Tensor | None]:
+    """Gradients of packed tensors as those of the padded ones: zero where nothing was computed; a
+    row without steps hands its initial state through."""
+    states, inputs = 1 + len(step.states), 1 + len(step.states) + len(step.inputs)
+    return [
+        None
+        if g is None
+        else padded.restore_state(g, gradients[i])
+        if 1 <= i < states
+        else padded.restore(g)
+        if i < inputs
+        else g
+        for i, g in enumerate(found)
+    ]
+
+
+@torch.library.register_fake("elman::recur_backward")
 def _(
     formula: str,
     narrow: str,
     tensors: Sequence[Tensor],
-    present: Sequence[bool],
+    present: str,
+    lengths: Tensor | None,
     kept: Sequence[Tensor],
     gradients: Sequence[Tensor],
     needed: Sequence[bool],
 ) -> list[Tensor]:
     return [t.new_empty(t.shape) for t, n in zip(tensors, needed, strict=True) if n]
-
-
-def _setup(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    formula, narrow, tensors, present, keep = inputs
-    results = 1 + len(STEPS[formula].states)
-    ctx.formula, ctx.narrow, ctx.present = formula, narrow, present
-    ctx.count, ctx.keep = len(tensors), keep
-    ctx.shapes = [t.shape for t in output[:results]]
-    ctx.needed = [t.requires_grad for t in tensors]
-    ctx.save_for_backward(*tensors, *output[results:])
-
-
-def _autograd(ctx: Any, gradients: Sequence[Tensor | None]) -> Any:
-    if not ctx.keep:
-        raise RuntimeError(
-            "this program was traced without gradients (under torch.no_grad, or with nothing that "
-            "requires one) and has none: trace it again with gradients enabled"
-        )
-    tensors, kept = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
-    arrived = [
-        tensors[0].new_zeros(shape) if g is None else g
-        for g, shape in zip(gradients, ctx.shapes, strict=False)  # and none for what is kept
-    ]
-    given = ctx.formula, ctx.narrow, tensors, ctx.present, kept, arrived, ctx.needed
-    found = iter(_backward(*given))
-    return None, None, [next(found) if n else None for n in ctx.needed], None, None
-
-
-_forward.register_autograd(_autograd, setup_context=_setup)

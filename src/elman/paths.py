@@ -68,6 +68,11 @@ def set_path(path: str) -> Iterator[None]:
         _path.reset(token)
 
 
+def current_path() -> str:
+    """The path that was asked for here."""
+    return _path.get()
+
+
 @contextlib.contextmanager
 def set_isa(name: str) -> Iterator[None]:
     """Within the context, kernels are made for this instruction set: for tests and comparison."""

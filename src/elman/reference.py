@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from .batch import Given, Rows, Weights, by_layer
-from .cell import Step
 from .expr import Node, evaluate
+from .step import Step
 
 
 def run(
@@ -24,11 +24,13 @@ def run(
     weights: Weights,
     initial: Sequence[Tensor],
     inputs: Sequence[Tensor] = (),
+    lengths: Tensor | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """One direction of one layer.
 
     ``x`` is ``(T, B, I)``, or ``(N, I)`` for ragged rows; ``initial`` holds a ``(B, H)`` tensor
     for each state. Returns the first state at every step, shaped as ``x``, and the final states.
+    With ``lengths``, ``(B,)``, only so many steps of each padded row count.
     """
     units, projected = weights.sizes(step)
     size = {"H": units, "P": projected}
@@ -66,6 +68,10 @@ def run(
             for s, v in zip(step.states, evaluate(step.new, leaf, x), strict=True)
         ]
         outputs[t] = new[0]
+        if lengths is not None:
+            active = (lengths > t)[:, None]
+            outputs[t] = torch.where(active, new[0], torch.zeros_like(new[0]))
+            new = [torch.where(active, v, old) for v, old in zip(new, states, strict=True)]
         states = [
             v if n == rows.B else torch.cat([v, old[n:]])
             for v, old in zip(new, states, strict=True)
@@ -74,11 +80,15 @@ def run(
     return (torch.cat(ordered) if ragged else torch.stack(ordered)), states
 
 
-def layer(step: Step, rows: Rows, given: Given) -> tuple[Tensor, list[Tensor]]:
+def layer(
+    step: Step, rows: Rows, given: Given, lengths: Tensor | None = None
+) -> tuple[Tensor, list[Tensor]]:
     """What :func:`elman.function.recur` computes, by PyTorch operations, in the weights' dtype."""
     if torch._C._is_any_autocast_enabled():
         with torch.autocast(given.x.device.type, enabled=False):
-            return layer(step, rows, given)
+            return layer(step, rows, given, lengths)
+    if lengths is not None:  # what lies beyond them may be no number, which gradients would meet
+        given = _zero_beyond(given, rows.T, lengths)
     _check_alike(given)
     outputs, finals = [], []
     for d, mine in enumerate(given.weights):
@@ -90,7 +100,7 @@ def layer(step: Step, rows: Rows, given: Given) -> tuple[Tensor, list[Tensor]]:
             for name, h in zip(step.states, given.initial, strict=True)
         ]
         way = rows._replace(reverse=True) if d else rows
-        output, final = run(step, way, given.x, mine, h0, given.inputs)
+        output, final = run(step, way, given.x, mine, h0, given.inputs, lengths)
         outputs.append(output)
         finals.append(final)
     states = [torch.stack(parts) for parts in zip(*finals, strict=True)]
@@ -147,6 +157,12 @@ def gradients(
     return [
         next(grads) if n and t is not None else None for t, n in zip(leaves, needed, strict=True)
     ]
+
+
+def _zero_beyond(given: Given, T: int, lengths: Tensor) -> Given:
+    active = (torch.arange(T, device=lengths.device)[:, None] < lengths)[:, :, None]
+    x, *inputs = (torch.where(active, t, torch.zeros_like(t)) for t in (given.x, *given.inputs))
+    return given._replace(x=x, inputs=inputs)
 
 
 def _check_alike(given: Given) -> None:

@@ -7,8 +7,8 @@ from torch import Tensor
 
 import elman
 from elman.batch import Rows, Weights
-from elman.cell import Step
 from elman.function import recur
+from elman.step import Step
 from tests.cells import EVERY_STEP
 from tests.reference import recurrences
 from tests.tolerances import assert_close

@@ -101,9 +101,9 @@ def test_the_operator_passes_opcheck(keep: bool, bias: bool) -> None:
     weights = [torch.randn(4, 3), torch.randn(4, 4), torch.randn(4), torch.randn(4)]
     weights = [w.requires_grad_(keep) for w in (weights if bias else weights[:2])]
     x, h0 = torch.randn(5, 3, 3, requires_grad=keep), torch.randn(1, 3, 4, requires_grad=keep)
-    formula, present = elman.cells.Elman().trace().name, [True] * 4 + [bias] * 2
+    formula, present = elman.cells.Elman().trace().text, "1111" + "01"[bias] * 2
     torch.library.opcheck(
-        torch.ops.elman.recur.default, (formula, "", [x, h0, *weights], present, keep)
+        torch.ops.elman.recur.default, (formula, "", [x, h0, *weights], present, None, keep)
     )
 
 
@@ -133,5 +133,5 @@ def test_dtypes_without_kernels_are_traced_through_the_reference() -> None:
 
 
 def test_a_formula_that_is_gone_is_named() -> None:
-    with pytest.raises(RuntimeError, match="formula 'nobody' is gone"):
-        torch.ops.elman.recur("nobody", "", [torch.randn(2, 1, 3)], [True], False)
+    with pytest.raises(elman.FormulaError, match="expected the text of a formula"):
+        torch.ops.elman.recur("nobody", "", [torch.randn(2, 1, 3)], "1", None, False)

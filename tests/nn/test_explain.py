@@ -294,10 +294,11 @@ def test_the_instruction_set_of_this_processor_runs_what_it_needs() -> None:
         assert set(row.needs) <= set(known)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of torch's forward mode
 def test_a_forced_kernel_is_named_by_what_it_lacks_in_a_call() -> None:
     rnn, x = elman.RNN(2, 3), torch.rand(4, 1, 2)
     with elman.set_path("kernel"), pytest.raises(elman.PathError, match="functorch transform"):
-        torch.func.vmap(lambda x: rnn(x)[0])(x[None])
+        torch.func.jvp(lambda x: rnn(x)[0], (x,), (x,))
 
 
 def current_path() -> str:

@@ -150,10 +150,10 @@ def test_numbers_in_a_formula_have_the_precision_of_the_layer():
 def test_the_operator_refuses_what_does_not_fit(arguments):
     x, initial, count = arguments
     weights = [torch.randn(4, 3), torch.randn(4, 4), torch.randn(4), torch.randn(4)][:count]
-    formula, tensors = elman.cells.Elman().trace().name, [x, *initial, *weights]
-    present = [True, bool(initial), *[True] * 4][: 2 + count]
+    formula, tensors = elman.cells.Elman().trace().text, [x, *initial, *weights]
+    present = ("11" if initial else "10") + "1" * count
     with pytest.raises(RuntimeError, match="expected"):
-        torch.ops.elman.recur(formula, "", tensors, present, False)
+        torch.ops.elman.recur(formula, "", tensors, present, None, False)
 
 
 def test_a_program_exported_without_gradients_runs_where_they_are_enabled():

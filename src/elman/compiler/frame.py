@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..cell import Step
+from ..step import Step
 from .ir import Function, Int, Module
 from .routine import BESIDE, SHARED, Routine
 from .target import Target

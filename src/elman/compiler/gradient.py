@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..cell import Step
 from ..expr import PRIMITIVES, Node, constant, node, walk
+from ..step import Step
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..batch import Order, Rows
-from ..cell import Step
+from ..step import Step
 from . import backward, elements, forward, sizes
 from .ir import Module
 from .isa import ISA, chains

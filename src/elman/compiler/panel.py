@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..cell import Step
 from ..expr import Node
+from ..step import Step
 from . import across, elements, pack, tile, turned
 from .frame import Frame
 from .graph import Program

@@ -6,8 +6,8 @@ import functools
 import hashlib
 from dataclasses import dataclass
 
-from ..cell import Step
 from ..expr import Node, again, node, walk
+from ..step import Step
 from .gradient import differentiate
 from .graph import GIVEN, Program, Store, choose_saved, cut, fold
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..cell import Step
 from ..expr import PRIMITIVES, Node, walk
+from ..step import Step
 from .frame import Frame
 from .graph import PRODUCTS, Program, Stage, Store
 from .ir import Int

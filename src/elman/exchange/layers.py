@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn.modules.rnn import RNNBase, RNNCellBase
 
 from .. import cells
-from ..cell import Cell, Step
+from ..cell import Cell
+from ..step import Step
 from ..nn import GRU, LSTM, RNN, Recurrent
 from ..nn.ofcell import OfCell
 

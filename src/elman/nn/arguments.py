@@ -15,7 +15,7 @@ from torch.nn import Parameter
 from torch.nn.utils.rnn import PackedSequence
 
 from ..batch import Rows
-from ..cell import Step
+from ..step import Step
 
 
 class Call(NamedTuple):

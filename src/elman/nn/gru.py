@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from .. import cells
-from ..cell import Step
+from ..step import Step
 from .layer import Layer
 from .single import Single
 

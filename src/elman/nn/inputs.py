@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from ..cell import Step
+from ..step import Step
 from . import arguments
 
 
@@ -52,7 +52,7 @@ def read(
         if fits:
             value = arrange(value)
             pairs = zip(value.shape[:-1], lead, strict=True)
-            fits = all(have in (1, want) for have, want in pairs)
+            fits = all(have == 1 or have == want for have, want in pairs)
         if not fits:
             raise RuntimeError(
                 f"{owner}: expected {label} to have the {dims} dimensions of input, and its sizes "
@@ -70,7 +70,7 @@ def spread(
         return [[]] * len(sizes)
     for name, value in zip(step.inputs, found, strict=True):
         for units in sizes:
-            if value.shape[-1] not in (1, units):
+            if value.shape[-1] != 1 and value.shape[-1] != units:
                 raise RuntimeError(
                     f"{owner}: expected the last dimension of inputs[{name!r}] to be 1 or "
                     f"hidden_size={units}, got {value.shape[-1]}"

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.modules.rnn import RNNBase
 from torch.nn.utils.rnn import PackedSequence
 
-from ..cell import Step
+from ..step import Step
 from . import arguments, known, stack
 from .counterpart import Counterpart
 from .leaf import leaf

@@ -1,58 +1,41 @@
-"""Padded rows of different lengths, run as if they were packed."""
+"""The argument ``lengths``: how many steps of each padded row count."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..batch import Rows
-from .arguments import Call, ragged
+from ..padded import Padded, pack
+from .arguments import Call
 
 
-class Lengths(NamedTuple):
-    """Where the steps that count are. Rows without any take no part."""
-
-    rows: Rows
-    order: Tensor  # the rows that take part, the longest first
-    places: Tensor  # of every step that counts in the flattened padded tensor, in the order of rows
-    lead: tuple[int, int]  # of the padded tensors
-    batch_first: bool
-
-    def select(self, x: Tensor) -> Tensor:
-        """The steps that count, ``(N, F)``, of ``(T, B, F)``."""
-        if not len(self.order):
-            return x[:, :0]  # padded rows of an empty batch
-        if self.batch_first:  # as it lies in memory
-            x = x.transpose(0, 1)
-        return x.flatten(0, 1).index_select(0, self.places)
-
-    def restore(self, output: Tensor) -> Tensor:
-        """The output in the form of the padded input, with zeros where nothing was computed."""
-        flat = output.new_zeros(self.lead[0] * self.lead[1], output.shape[-1])
-        filled = flat.index_copy(0, self.places, output.flatten(0, -2))
-        return filled.unflatten(0, self.lead)
-
-    def select_state(self, state: Tensor | None) -> Tensor | None:
-        """The rows of ``(D, B, H)`` that take part; None stands for zeros."""
-        return None if state is None else state.index_select(1, self.order)
-
-    def restore_state(self, final: Tensor, initial: Tensor | None) -> Tensor:
-        """All rows; those that took no part keep their initial state."""
-        if initial is None:
-            B = self.lead[0] if self.batch_first else self.lead[1]
-            initial = final.new_zeros(final.shape[0], B, final.shape[2])
-        return initial.index_copy(1, self.order, final)
+def read(owner: str, lengths: Any, call: Call, device: torch.device) -> Padded:
+    """Where the steps are that count, for the lengths of a call on padded input."""
+    found = _whole(owner, lengths, call).cpu()
+    T = call.rows.T
+    wrong = found[(found < 0) | (found > T)].tolist()
+    if wrong:
+        raise ValueError(
+            f"{owner}: expected lengths between 0 and the {T} steps of input, got {wrong[0]}"
+        )
+    return pack(found.long(), T, call.batch_first, device)
 
 
-def read(owner: str, lengths: Any, call: Call, device: torch.device) -> Lengths:
-    """The checked lengths of a call on padded input."""
+def record(owner: str, lengths: Any, call: Call, device: torch.device) -> Tensor:
+    """The lengths of a call that is being captured, for an operator, which looks at the numbers
+    when it runs."""
+    return _whole(owner, lengths, call).to(device=device, dtype=torch.int64)
+
+
+def _whole(owner: str, lengths: Any, call: Call) -> Tensor:
+    """The lengths as whole numbers, one for each row."""
     if call.packed is not None or not call.batched:
         kind = "a PackedSequence, which has its own" if call.packed else "unbatched input"
         raise ValueError(f"{owner}: lengths are for padded batches, got {kind}: leave them out")
-    T, B = call.rows[:2]
-    found = torch.as_tensor(lengths).detach().cpu()
+    B = call.rows.B
+    found = torch.as_tensor(lengths).detach()
     whole = not (found.is_floating_point() or found.is_complex() or found.dtype == torch.bool)
     if not whole and found.numel():  # an empty list has no dtype of its own
         raise ValueError(
@@ -64,22 +47,4 @@ def read(owner: str, lengths: Any, call: Call, device: torch.device) -> Lengths:
             f"{owner}: expected lengths of shape {(B,)}, one for each row of the batch, got "
             f"{tuple(found.shape)}"
         )
-    found = found.long()
-    wrong = found[(found < 0) | (found > T)].tolist()
-    if wrong:
-        raise ValueError(
-            f"{owner}: expected lengths between 0 and the {T} steps of input, got {wrong[0]}"
-        )
-    falling, order = found.sort(descending=True, stable=True)
-    falling = falling[falling > 0]
-    order = order[: len(falling)]
-    if not len(order):
-        rows, steps, ranks = Rows(T, 0, 0), order, order
-    else:
-        active = torch.arange(int(falling[0]))[:, None] < falling
-        steps, ranks = active.nonzero(as_tuple=True)
-        rows = ragged(owner, active.sum(1), len(steps))
-    batch = order[ranks]
-    places = batch * T + steps if call.batch_first else steps * B + batch
-    lead = (B, T) if call.batch_first else (T, B)
-    return Lengths(rows, order.to(device), places.to(device), lead, call.batch_first)
+    return found

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from ..cell import Cell, Step
+from ..cell import Cell
+from ..step import Step
 from . import arguments
 
 

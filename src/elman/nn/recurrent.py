@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..cell import Cell, Step
+from ..cell import Cell
+from ..step import Step
+from ..transforms import captured
 from . import arguments, known, stack
 from .arguments import of_state
 from .constraints import constrain
@@ -16,6 +18,7 @@ from .inputs import read as read_inputs
 from .inputs import spread
 from .leaf import leaf
 from .lengths import read as read_lengths
+from .lengths import record as record_lengths
 from .ofcell import OfCell, Parameters, check_positive, check_sizes, instance
 from .single import Checked, read_row, read_states, run_step
 
@@ -68,8 +71,8 @@ class Recurrent(OfCell):
     - ``inputs``: the cell's further inputs by name, each ``(T, B, H)`` or ``(T, B, 1)`` in the
       form of the input (packed, if that is); every layer gets them. Booleans become 0 and 1.
 
-    Returns ``output``, ``(T, B, D * H)``, and the final states, in the form of ``hx``. Lengths and
-    packed sequences are data, which break the graph of ``torch.compile``.
+    Returns ``output``, ``(T, B, D * H)``, and the final states, in the form of ``hx``. Packed
+    sequences break the graph of ``torch.compile``; ``lengths`` do not.
 
     Raises:
         TypeError: a cell that is none; ``hx`` or ``inputs`` of another type.
@@ -170,13 +173,16 @@ class Recurrent(OfCell):
             found, key, tensors = known.find(module + options, input, hx, every)
             if found is not None and (results := found.run(tensors, dropout)) is not None:
                 return results
-        some, further = None, []
+        some, recorded, further = None, None, []
         if found is None:
             proxies = leaf(self, input, hx, lengths=lengths, inputs=inputs)
             if proxies is not None:
                 return proxies
             call, x, initial, first = self._read(step, input, hx, held)
-            some = None if lengths is None else read_lengths(owner, lengths, call, x.device)
+            if lengths is not None and captured():
+                recorded = record_lengths(owner, lengths, call, x.device)
+            elif lengths is not None:
+                some = read_lengths(owner, lengths, call, x.device)
             further = _further(owner, step, inputs, call, first)
             bounds = stack.Bounds(L)
         else:
@@ -200,6 +206,7 @@ class Recurrent(OfCell):
             merge=merge,
             residual=self.residual,
             recompute=self.recompute,
+            lengths=recorded,
         )
         if some is None:
             if found is None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from ..cell import Step
 from ..cells import Elman
+from ..step import Step
 from .layer import Layer
 from .single import Single
 

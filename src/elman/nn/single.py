@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.modules.rnn import RNNCellBase
 
 from ..batch import Rows
-from ..cell import Step
+from ..step import Step
 from . import arguments, known, stack
 from .counterpart import Counterpart
 from .leaf import leaf

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from .. import function
 from ..batch import Rows, part_of
-from ..cell import Step
 from ..execution import Bound
+from ..step import Step
 
 #: A state of all layers: a tensor ``(L*D, B, H)``, or where the layers' sizes differ a list of one
 #: ``(D, B, H)`` for each. None stands for zeros.
@@ -43,11 +43,13 @@ def run(
     merge: Callable[[Tensor], Tensor] | None = None,
     residual: bool = False,
     recompute: bool = False,
+    lengths: Tensor | None = None,
 ) -> tuple[Tensor, Sequence[State]]:
     """Every layer on the output of the one below.
 
     ``inputs`` and ``weights`` hold for each layer what ``recur`` takes, the weights of both
-    directions in one row. ``dropout`` is 0 in evaluation; ``recompute`` is that of ``recur``.
+    directions in one row. ``dropout`` is 0 in evaluation; ``recompute`` is that of ``recur``, and
+    ``lengths`` those of captured calls, see ``function.layer``.
 
     Returns the last output, and the final states in the form of the initial ones.
     """
@@ -62,7 +64,7 @@ def run(
         if bounds.whole is not None:
             results = function.run(bounds.whole, rows, tensors, dropout)
         elif layers == 1:
-            results, bounds.whole = function.layer(step, rows, tensors, recompute)
+            results, bounds.whole = function.layer(step, rows, tensors, recompute, lengths)
         if results is not None:
             x, *final = results
             return x if merge is None else merge(x), final
@@ -77,12 +79,15 @@ def run(
         if bound is not None and (not layer or bound.takes(x)):
             x, *final = function.run(bound, rows, tensors)
         else:
-            (x, *final), bounds.each[layer] = function.layer(step, rows, tensors, recompute)
+            made = function.layer(step, rows, tensors, recompute, lengths)
+            (x, *final), bounds.each[layer] = made
         x = x if merge is None else merge(x)
         x = below + x if residual and layer else x
         finals.append(final)
     by_state = [[*parts] for parts in zip(*finals, strict=True)]
     if of_each:
         return x, by_state
+    if not torch._C._is_any_autocast_enabled():
+        return x, [torch.cat(parts) for parts in by_state]
     with torch.autocast(x.device.type, enabled=False):  # which refuses the other narrow dtype
         return x, [torch.cat(parts) for parts in by_state]

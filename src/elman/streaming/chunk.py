@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ..batch import Rows, Weights
-from ..cell import Step
 from ..compiler.calls import Calls
 from ..compiler.table import Prepared
 from ..compiler.together import Task, together
@@ -17,6 +16,7 @@ from ..passes import INFER
 from ..paths import obstacle
 from ..runtime.tensors import form_of
 from ..runtime.threads import thread_count
+from ..step import Step
 
 
 class Chunk:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ..batch import Weights
-from ..cell import Step
 from ..nn.layer import Layer
 from ..nn.recurrent import Recurrent
+from ..step import Step
 
 
 class States:
