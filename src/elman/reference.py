@@ -170,10 +170,15 @@ def _check_alike(given: Given) -> None:
     x = given.x
     for t in given.flat():
         if t is not None and (t.dtype != x.dtype or t.device != x.device):
+            sentence = (  # torch.nn's
+                "Input and parameter tensors are not at the same device, found input tensor at "
+                f"{x.device} and parameter tensor at {t.device}; "
+            )
             raise RuntimeError(
+                f"{sentence if t.device != x.device else ''}"
                 f"expected all tensors of the input's dtype and device, {x.dtype} on {x.device}, "
                 f"got {t.dtype} on {t.device} in shape {tuple(t.shape)}: something has replaced a "
-                f"weight; convert the module with module.to({x.dtype})"
+                f"weight: convert the module with module.to({x.dtype})"
             )
 
 

@@ -12,9 +12,9 @@ from torch.nn.modules.rnn import RNNBase, RNNCellBase
 
 from .. import cells
 from ..cell import Cell
-from ..step import Step
 from ..nn import GRU, LSTM, RNN, Recurrent
 from ..nn.ofcell import OfCell
+from ..step import Step
 
 _ENDINGS = ("", "_reverse")
 

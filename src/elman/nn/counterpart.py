@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 import warnings
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from ..paths import torch_serves
+from .messages import raised_by
 
 #: To these modules a layer shows its real class. Dynamo refuses to compile instances of torch.nn's
 #: layers; parametrizations derive a class from it; picklers compare it with what they write.
@@ -57,6 +59,17 @@ class Counterpart:
             if not dense or tensor.is_nested:
                 return False  # elman's checks say what is wrong
         return torch_serves(self._own_counterpart(), tensors)
+
+    def _by_torch(self, input: Any, hx: Any, check: Callable[[], object]) -> Any:
+        """The counterpart's answer. Where elman's ``check`` refuses the call with the same words,
+        and more, the exception says these."""
+        try:
+            return self._counterpart.forward(self, input, hx)
+        except Exception as error:
+            kind, message = raised_by(check) or (None, "")
+            if kind is not type(error) or not message.startswith(str(error)):
+                raise
+            raise kind(message) from None
 
     def _own_counterpart(self) -> type[torch.nn.Module] | None:
         """The class of torch.nn that computes the same; None if this module's options have none."""

@@ -8,7 +8,7 @@ import torch
 
 from .. import cells
 from ..step import Step
-from .layer import Layer
+from .layer import Layer, no_projection
 from .single import Single
 
 _STEPS = {after: cells.GRU(reset_after=after).trace() for after in (True, False)}
@@ -96,7 +96,7 @@ class GRU(_ResetAfter, Layer, counterpart=torch.nn.GRU):
         reset_after: bool = True,
     ) -> None:
         if proj_size:
-            raise ValueError("GRU has no proj_size: only LSTM projects its state")
+            raise no_projection("GRU", proj_size)
         super().__init__(
             "GRU",
             input_size,

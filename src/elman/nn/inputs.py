@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from ..step import Step
-from . import arguments
+from .checks import tensor
 
 
 def read(
@@ -46,7 +46,7 @@ def read(
             value = _data(owner, label, value, packed)
         if isinstance(value, Tensor) and value.dtype == torch.bool:
             value = value.to(weight.dtype)
-        value = arguments.tensor(owner, label, value, weight)
+        value = tensor(owner, label, value, weight)
         shown = tuple(value.shape)
         fits = value.dim() == dims
         if fits:

@@ -20,8 +20,8 @@ from ..compiler.kernel import CALLS
 from ..execution import of_tensors, remember
 from ..paths import PLAIN, products, ready_isa
 from ..runtime.tensors import Alike
-from .arguments import hx_of
 from .stack import Bounds
+from .states import hx_of
 
 _any_autocast = torch._C._is_any_autocast_enabled
 
@@ -88,7 +88,8 @@ def find(
             if given.requires_grad and given.is_inference():
                 return None, None, tensors
         signature = (module, isa, narrow, kind, *of_tensors(tensors))
-    except (AttributeError, RuntimeError):  # no tensors, or such as have no strides
+    except (AttributeError, RuntimeError, TypeError, ValueError):
+        # No tensors, or such as have no strides, or no size yet.
         return None, None, tensors
     key = Key(short, signature, tensors)
     known: Known | None = CALLS.get(signature)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +12,19 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..step import Step
 from . import arguments, known, stack
+from .checks import check_weights, no_sets
 from .counterpart import Counterpart
 from .leaf import leaf
+from .messages import refusal
+from .states import hx_of
+
+#: What arguments have to be, by the word with which torch.nn's sentence about them begins.
+_EXPECTED = {
+    **dict.fromkeys(("input_size", "hidden_size", "num_layers"), "an int of at least 1"),
+    **dict.fromkeys(("bias", "batch_first"), "True or False"),
+    "dropout": "a number between 0 and 1",
+    "proj_size": "0 or an int below hidden_size",
+}
 
 
 class Layer(Counterpart, RNNBase):
@@ -21,6 +33,17 @@ class Layer(Counterpart, RNNBase):
     Construction, names, sizes and random numbers are those of ``torch.nn.RNNBase``; instances
     hold nothing of their own beside it. A subclass adds its formula.
     """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        try:
+            super().__init__(*arguments, **options)
+        except (TypeError, ValueError) as error:
+            name = str(error).partition(" ")[0]
+            if name not in _EXPECTED:
+                raise
+            given = inspect.signature(RNNBase).bind(*arguments, **options).arguments[name]
+            expected, owner = f"{name} to be {_EXPECTED[name]}", type(self).__name__
+            raise refusal(type(error), str(error), owner, expected, repr(given)) from None
 
     def _step(self) -> Step:
         """The traced formula of one step."""
@@ -38,7 +61,9 @@ class Layer(Counterpart, RNNBase):
             return results
         if found is None:
             if self._runs_torch(input, hx, every):
-                return self._counterpart.forward(self, input, hx)
+                return self._by_torch(
+                    input, hx, lambda: self._read(step, input, hx, self._held(step))
+                )
             if (proxies := leaf(self, input, hx)) is not None:
                 return proxies
         held, two = self._held(step), self.bidirectional
@@ -54,7 +79,7 @@ class Layer(Counterpart, RNNBase):
         if found is None:
             known.keep(key, call, bounds, call.plain)
         x, finals = call.restore(x, finals)
-        return x, arguments.hx_of(finals)
+        return x, hx_of(finals)
 
     def _every(self, step: Step) -> list[Any]:
         """:meth:`_held` in one list, for most modules at once."""
@@ -83,32 +108,29 @@ class Layer(Counterpart, RNNBase):
 
     def _read(
         self, step: Step, input: Any, hx: Any, held: Sequence[Sequence[Any]]
-    ) -> tuple[arguments.Call, Tensor, list[Tensor | None]]:
+    ) -> tuple[arguments.Call, Tensor, Sequence[Tensor | None]]:
         """A call in normal form, its input and its initial states, all of it checked."""
         owner, directions = type(self).__name__, 2 if self.bidirectional else 1
         if len(held) != self.num_layers * directions or not self.num_layers:
-            raise RuntimeError(
-                f"{owner}: expected weights of {self.num_layers} layers in {directions} "
-                f"directions, got {len(held)} sets: make a new module instead of changing its "
-                "attributes"
-            )
+            raise no_sets(owner, self.num_layers, directions, len(held))
         output = self.proj_size if step.projection else self.hidden_size
         for names, mine in zip(self._all_weights, held, strict=True):
             named: list[str | None] = [*names]
             if len(mine) == len(names) + 2:
                 named[2:2] = (None, None)
-            arguments.check_weights(owner, step, named, mine, self.hidden_size, output)
+            check_weights(owner, step, named, mine, self.hidden_size, output)
         first = next(t for t in held[0] if t is not None)
-        call, x = arguments.read(owner, input, self.input_size, self.batch_first, first)
-        initial: list[Tensor | None] = []
-        for name, given in arguments.states(owner, hx, len(step.states)):
-            state = None
-            if hx is not None:
-                size = "hidden_size" if initial or not step.projection else "proj_size"
-                shape = (self.num_layers * directions, call.rows.B, getattr(self, size))
-                state = arguments.tensor(owner, name, given, first)
-                state = call.order_state(owner, name, state)
-                meaning = f"(num_layers * directions, batch, {size})"
-                arguments.check_shape(owner, name, state, shape, meaning)
-            initial.append(state)
-        return call, x, initial
+        count = len(step.states)
+        call, x, given = arguments.read(
+            owner, input, hx, count, self.input_size, self.batch_first, first
+        )
+        lead, B = self.num_layers * directions, call.rows.B
+        shapes = [(lead, B, output), (lead, B, self.hidden_size)][:count]
+        initial = arguments.read_states(owner, call, x, given, shapes, first)
+        return call, x, initial or [None] * count
+
+
+def no_projection(owner: str, proj_size: Any) -> Exception:
+    """For a layer that does not project its state."""
+    sentence = "proj_size argument is only supported for LSTM, not RNN or GRU"
+    return refusal(ValueError, sentence, owner, "no proj_size", repr(proj_size), "leave it out")

@@ -12,7 +12,8 @@ from torch.nn import Parameter
 
 from ..cell import Cell
 from ..step import Step
-from . import arguments
+from .checks import check_weights
+from .messages import refusal
 
 
 class Parameters(NamedTuple):
@@ -134,7 +135,7 @@ class OfCell(torch.nn.Module):
         owner, first = type(self).__name__, []
         for full, mine, (_, _, units, projected) in zip(self._names, held, self._sets, strict=True):
             names = [full.get(name) for name in step.parameters]
-            first.append(arguments.check_weights(owner, step, names, mine, units, projected))
+            first.append(check_weights(owner, step, names, mine, units, projected))
         return first[0]
 
     def _shown(self, **options: tuple[Any, Any]) -> str:
@@ -155,9 +156,12 @@ def instance(owner: str, cell: Any) -> Cell:
 def check_positive(owner: str, name: str, value: Any) -> None:
     """TypeError or ValueError, as in torch.nn, if a size is none."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{owner}: {name} should be of type int, got {type(value).__name__}")
+        kind = type(value).__name__
+        sentence = f"{name} should be of type int, got: {kind}"
+        raise refusal(TypeError, sentence, owner, "a number of them", repr(value))
     if value <= 0:
-        raise ValueError(f"{owner}: {name} must be greater than zero, got {value}")
+        sentence = f"{name} must be greater than zero"
+        raise refusal(ValueError, sentence, owner, f"{name} of at least 1", repr(value))
 
 
 def check_sizes(owner: str, cell: Cell, width: Any, units: Any, proj_size: Any) -> int:

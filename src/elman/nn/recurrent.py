@@ -13,14 +13,17 @@ from ..step import Step
 from ..transforms import captured
 from . import arguments, known, stack
 from .arguments import of_state
+from .checks import no_sets
 from .constraints import constrain
 from .inputs import read as read_inputs
 from .inputs import spread
 from .leaf import leaf
 from .lengths import read as read_lengths
 from .lengths import record as record_lengths
+from .messages import refusal
 from .ofcell import OfCell, Parameters, check_positive, check_sizes, instance
-from .single import Checked, read_row, read_states, run_step
+from .single import Checked, read_rows, run_step
+from .states import hx_of, of_each_layer
 
 MERGES: dict[str, Callable[[Tensor, Tensor], Tensor] | None] = {
     "concat": None,  # as they come
@@ -123,8 +126,13 @@ class Recurrent(OfCell):
             self.hidden_size, self._units = hidden_size, (hidden_size,) * num_layers
         number = isinstance(dropout, (int, float)) and not isinstance(dropout, bool)
         if not number or not 0 <= dropout <= 1:
-            raise ValueError(
-                f"{owner}: dropout should be a number between 0 and 1, got {dropout!r}"
+            raise refusal(
+                ValueError,
+                "dropout should be a number in range [0, 1] representing the probability of an "
+                "element being zeroed",
+                owner,
+                "dropout between 0 and 1",
+                repr(dropout),
             )
         if merge not in tuple(MERGES):
             raise ValueError(f"{owner}: merge must be one of {list(MERGES)}, got {merge!r}")
@@ -215,7 +223,7 @@ class Recurrent(OfCell):
         else:
             pairs = zip(finals, initial, strict=True)
             x, finals = some.restore(x), [of_state(some.restore_state, *pair) for pair in pairs]
-        return x, arguments.hx_of(finals)
+        return x, hx_of(finals)
 
     def _read(
         self, step: Step, input: Any, hx: Any, held: Sequence[Sequence[Any]]
@@ -224,13 +232,25 @@ class Recurrent(OfCell):
         weight."""
         owner, D = type(self).__name__, self.directions
         if len(held) != self.num_layers * D:
-            raise RuntimeError(
-                f"{owner}: expected weights of {self.num_layers} layers in {D} directions, got "
-                f"{len(held)} sets: make a new module instead of changing its attributes"
-            )
-        first = self._check_weights(step, held)
-        call, x = arguments.read(owner, input, self.input_size, self.batch_first, first)
-        return call, x, self._states(step, hx, call, first), first
+            raise no_sets(owner, self.num_layers, D, len(held))
+        first, alike = self._check_weights(step, held), isinstance(self.hidden_size, int)
+        sizes = self.input_size, self.batch_first
+        call, x, given = arguments.read(owner, input, hx, len(step.states), *sizes, first, alike)
+        shapes = [
+            [(D, call.rows.B, size) for size in self._state_sizes(step, state)]
+            for state in step.states
+        ]
+        if alike:
+            lead = self.num_layers * D
+            every = [(lead, *mine[0][1:]) for mine in shapes]
+            states: Sequence[Any] = arguments.read_states(owner, call, x, given, every, first)
+        else:
+            given = of_each_layer(owner, given, self.num_layers, call.batched)
+            every = [shape for mine in shapes for shape in mine]
+            states = arguments.read_states(owner, call, x, given, every, first, "directions")
+            L = self.num_layers
+            states = [states[i : i + L] for i in range(0, len(states), L)]
+        return call, x, states or self._initial_states(step, call.rows.B), first
 
     def _merge(self, x: Tensor) -> Tensor:
         """The outputs of both directions as one."""
@@ -238,51 +258,13 @@ class Recurrent(OfCell):
         assert merge is not None
         return merge(*x.chunk(2, -1))
 
-    def _states(
-        self, step: Step, hx: Any, call: arguments.Call, first: Tensor
-    ) -> Sequence[stack.State]:
-        """The initial states: given, learned, or None for zeros."""
-        owner, D, B = type(self).__name__, self.directions, call.rows.B
+    def _initial_states(self, step: Step, B: int) -> Sequence[stack.State]:
+        """The states where a call gives none: learned, or None for zeros."""
         alike = isinstance(self.hidden_size, int)
-
-        def read(name: str, value: Any, shape: tuple[int, int, int], meaning: str) -> Tensor:
-            state = arguments.tensor(owner, name, value, first)
-            state = call.order_state(owner, name, state)
-            arguments.check_shape(owner, name, state, shape, meaning)
-            return state
-
-        if hx is None and not self.learn_initial:
+        if not self.learn_initial:
             return [None if alike else [None] * self.num_layers for _ in step.states]
-        if hx is None:
-            learned = [self._learned(state, B) for state in step.states]
-            return [torch.cat(parts) for parts in learned] if alike else learned
-        given = arguments.states(owner, hx, len(step.states))
-        sizes = [self._state_sizes(step, state) for state in step.states]
-        if alike:
-            lead, meaning = self.num_layers * D, "(num_layers * directions, batch, size)"
-            return [
-                read(name, value, (lead, B, mine[0]), meaning)
-                for (name, value), mine in zip(given, sizes, strict=True)
-            ]
-        by_state = []
-        for (name, value), mine in zip(given, sizes, strict=True):
-            if not isinstance(value, (tuple, list)):
-                raise TypeError(
-                    f"{owner}: expected {name} to be a list of one tensor for each layer, as "
-                    f"their sizes differ, got {type(value).__name__}"
-                )
-            if len(value) != self.num_layers:
-                raise RuntimeError(
-                    f"{owner}: expected {name} to have one tensor for each of the "
-                    f"{self.num_layers} layers, got {len(value)}"
-                )
-            by_state.append(
-                [
-                    read(f"{name}[{i}]", part, (D, B, size), "(directions, batch, size)")
-                    for i, (part, size) in enumerate(zip(value, mine, strict=True))
-                ]
-            )
-        return by_state
+        learned = [self._learned(state, B) for state in step.states]
+        return [torch.cat(parts) for parts in learned] if alike else learned
 
     def _state_sizes(self, step: Step, state: str) -> tuple[int, ...]:
         """The units of a state in every layer."""
@@ -366,10 +348,9 @@ class RecurrentCell(OfCell):
 
         def check() -> Checked:
             owner, first = type(self).__name__, self._check_weights(step, held)
-            x = read_row(owner, "input", input, self.input_size, first)
             size = {"H": self.hidden_size, "P": self.proj_size}
             sizes = [size[step.space(name)] for name in step.states]
-            states = read_states(owner, step, hx, sizes, x, first)
+            x, states = read_rows(owner, input, hx, self.input_size, sizes, first)
             lead = (1, x.shape[0] if x.dim() == 2 else 1)
 
             def arrange(value: Tensor) -> Tensor:

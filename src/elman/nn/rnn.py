@@ -8,10 +8,12 @@ import torch
 
 from ..cells import Elman
 from ..step import Step
-from .layer import Layer
+from .layer import Layer, no_projection
+from .messages import refusal
 from .single import Single
 
 _MODES = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
+_EXPECTED = "nonlinearity 'tanh' or 'relu'"
 _STEPS = {mode: Elman(nonlinearity).trace() for nonlinearity, mode in _MODES.items()}
 
 
@@ -70,9 +72,10 @@ class RNN(Layer, counterpart=torch.nn.RNN):
         dtype: Any = None,
     ) -> None:
         if proj_size:
-            raise ValueError("RNN has no proj_size: only LSTM projects its state")
+            raise no_projection("RNN", proj_size)
         if nonlinearity not in tuple(_MODES):  # which takes unhashable values too
-            raise ValueError(f"nonlinearity must be 'tanh' or 'relu', got {nonlinearity!r}")
+            sentence = f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'."
+            raise refusal(ValueError, sentence, "RNN", _EXPECTED, repr(nonlinearity))
         self.nonlinearity = nonlinearity
         super().__init__(
             _MODES[nonlinearity],
@@ -130,7 +133,6 @@ class RNNCell(Single, counterpart=torch.nn.RNNCell):
 
     def _step(self) -> Step:
         if self.nonlinearity not in tuple(_MODES):  # as late as torch.nn, where anything constructs
-            raise RuntimeError(
-                f"RNNCell: nonlinearity must be 'tanh' or 'relu', got {self.nonlinearity!r}"
-            )
+            sentence, got = f"Unknown nonlinearity: {self.nonlinearity}", repr(self.nonlinearity)
+            raise refusal(RuntimeError, sentence, type(self).__name__, _EXPECTED, got)
         return _STEPS[_MODES[self.nonlinearity]]

@@ -10,9 +10,12 @@ from torch.nn.modules.rnn import RNNCellBase
 
 from ..batch import Rows
 from ..step import Step
-from . import arguments, known, stack
+from . import known, stack
+from .checks import check_dense, check_devices, check_weights, of_dtype
 from .counterpart import Counterpart
 from .leaf import leaf
+from .messages import described, no_tensor, raised_by, refusal
+from .states import hx_of, named, states_of
 
 _NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 _WITHOUT_BIASES = (*_NAMES[:2], None, None)
@@ -33,13 +36,13 @@ class Single(Counterpart, RNNCellBase):
         def check() -> Checked:
             owner = type(self).__name__
             names = _NAMES if held[2] is not None or held[3] is not None else _WITHOUT_BIASES
-            first = arguments.check_weights(owner, step, names, held, units, units)
-            x = read_row(owner, "input", input, self.input_size, first)
-            return x, read_states(owner, step, hx, [units] * len(step.states), x, first), []
+            first = check_weights(owner, step, names, held, units, units, self.input_size)
+            sizes = [units] * len(step.states)
+            return *read_rows(owner, input, hx, self.input_size, sizes, first), []
 
         def other() -> Any:
             if self._runs_torch(input, hx, held):
-                return self._counterpart.forward(self, input, hx)
+                return self._by_torch(input, hx, check)
             return leaf(self, input, hx)
 
         return run_step((step, self.input_size, units), input, hx, held, check, other)
@@ -86,7 +89,7 @@ def run_step(
         x, states, inputs = check()
         bounds = stack.Bounds(1)
     else:
-        x, states, bounds = input, arguments.states_of(hx, len(step.states)), found.bounds
+        x, states, bounds = input, states_of(hx, len(step.states)), found.bounds
     batched = x.dim() == 2
     if not batched:
         x, states = x[None], [s if s is None else s[None] for s in states]
@@ -96,44 +99,73 @@ def run_step(
     if found is None:
         known.keep(key, None, bounds)
     # Whose gradient is a view; that of an index is a copy.
-    return arguments.hx_of([s.squeeze(0) if batched else s.squeeze(0).squeeze(0) for s in new])
+    return hx_of([s.squeeze(0) if batched else s.squeeze(0).squeeze(0) for s in new])
 
 
-def read_states(
-    owner: str, step: Step, hx: Any, sizes: Sequence[int], x: Tensor, weight: Tensor
-) -> Sequence[Tensor | None]:
-    """The checked initial states of a step, of these sizes."""
-    given = arguments.states(owner, hx, len(step.states))
-    if hx is None:
-        return [None] * len(given)
-    found = []
-    for (name, value), size in zip(given, sizes, strict=True):
-        state = read_row(owner, name, value, size, weight)
-        if state.dim() != x.dim():
-            raise RuntimeError(
-                f"{owner}: expected {name} to be {x.dim()}-D as input is, got {state.dim()}-D of "
-                f"shape {tuple(state.shape)}"
-            )
-        if x.dim() == 2 and state.shape[0] != x.shape[0]:
-            raise RuntimeError(
-                f"{owner}: expected {name} of shape {(x.shape[0], state.shape[1])}, "
-                f"(batch, hidden_size), got {tuple(state.shape)}"
-            )
-        found.append(state)
-    return found
+def read_rows(
+    owner: str, input: Any, hx: Any, width: int, sizes: Sequence[int], weight: Tensor
+) -> tuple[Tensor, Sequence[Tensor | None]]:
+    """The checked input of a step and its initial states of these sizes: ``(B, size)``, or
+    ``(size,)``."""
+    dims = _dims(owner, "input", "input", input, width)
 
+    def asked() -> None:
+        [value.dim() for value in hx] if dims == 2 else [hx[i].dim() for i in range(len(sizes))]
+        if owner == "LSTMCell" and not isinstance(hx, (tuple, list)):
+            kind, what = type(hx).__name__, "argument 'hx' (position 2)"
+            raise TypeError(f"lstm_cell(): {what} must be tuple of Tensors, not {kind}")
 
-def read_row(owner: str, name: str, value: Tensor, size: int, weight: Tensor) -> Tensor:
-    """A tensor of one step, ``(size,)`` or ``(B, size)``."""
-    value = arguments.tensor(owner, name, value, weight)
-    if value.dim() not in (1, 2):
-        raise ValueError(
-            f"{owner}: expected {name} to be 1-D ({size},) or 2-D (B, {size}), got "
-            f"{value.dim()}-D of shape {tuple(value.shape)}"
+    several = "lstm_cell expects two hidden states" if owner == "LSTMCell" else ""
+    given = named(owner, hx, len(sizes), asked, several)
+    for (name, value), size in zip(given, sizes if given else (), strict=True):
+        _dims(owner, "hidden" if len(sizes) == 1 else name, name, value, size)
+    for name, value in [("input", input), *given]:
+        check_dense(owner, name, value)
+    if input.shape[-1] != width:
+        raise refusal(
+            RuntimeError,
+            f"input has inconsistent input_size: got {input.shape[-1]} expected {width}",
+            owner,
+            f"the last dimension of input to be {width}",
+            f"{input.shape[-1]} in shape {tuple(input.shape)}",
         )
-    if value.shape[-1] != size:
-        raise RuntimeError(
-            f"{owner}: expected the last dimension of {name} to be {size}, got "
-            f"{value.shape[-1]} in shape {tuple(value.shape)}"
+    B = (input.shape[0],) if dims == 2 else ()
+    for i, (name, value) in enumerate(given):
+        if value.shape != (*B, sizes[i]):
+            kind, sentence = _of_shape(value, i, dims, input.shape[0], sizes[i])
+            meaning = "(batch, hidden_size)" if B else "(hidden_size,)"
+            expected = f"{name} of shape {(*B, sizes[i])}, {meaning}, as input is {dims}-D"
+            raise refusal(kind, sentence, owner, expected, str(tuple(value.shape)))
+    check_devices(owner, input, given, weight)
+    x, *states = (of_dtype(owner, n, v, weight) for n, v in [("input", input), *given])
+    return x, states or [None] * len(sizes)
+
+
+def _dims(owner: str, torchs: str, name: str, value: Any, size: int) -> int:
+    """The dimensions of a tensor of one step; ``torchs`` is what torch.nn calls it."""
+    if not isinstance(value, Tensor):
+        raise no_tensor(owner, name, value)
+    dims = value.dim()
+    if dims not in (1, 2):
+        raise refusal(
+            ValueError,
+            f"{owner}: Expected {torchs} to be 1D or 2D, got {dims}D instead",
+            owner,
+            f"{name} to be 1-D ({size},) or 2-D (B, {size})",
+            described(value),
         )
-    return value
+    return dims
+
+
+def _of_shape(state: Tensor, i: int, dims: int, B: int, units: int) -> tuple[type[Exception], str]:
+    """What torch.nn says of a state of another shape. It adds a batch dimension to it, if it adds
+    one to the input, whatever it has."""
+    rows, *rest = state.shape if dims == 2 else (1, *state.shape)
+    if dims == 1:
+        B = 1
+    if rows != B:
+        return RuntimeError, f"Input batch size {B} doesn't match hidden{i} batch size {rows}"
+    if not rest:
+        return raised_by(lambda: state.size(1)) or (RuntimeError, "")
+    got = rest[0]
+    return RuntimeError, f"hidden{i} has inconsistent hidden_size: got {got}, expected {units}"

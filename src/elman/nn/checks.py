@@ -1,0 +1,204 @@
+"""Checks of single tensors: inputs, states and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from ..step import Step
+from .messages import raised_by, refusal, same_dtype
+
+
+def tensor(owner: str, name: str, value: Tensor, weight: Tensor) -> Tensor:
+    """A further input, of the weights' dtype and device; converted only under autocast."""
+    if not isinstance(value, Tensor):
+        raise refusal(TypeError, "", owner, f"{name} to be a Tensor", type(value).__name__)
+    check_dense(owner, name, value)
+    value = of_dtype(owner, name, value, weight)
+    if not (value.is_cpu and weight.is_cpu) and value.device != weight.device:
+        raise _elsewhere("", owner, name, value, weight)
+    return value
+
+
+def check_dense(owner: str, name: str, value: Tensor) -> None:
+    """RuntimeError for a tensor of another layout, or one of inference that wants a gradient."""
+    if value.layout is not torch.strided or value.is_nested:
+        raise refusal(
+            RuntimeError,
+            "",
+            owner,
+            f"{name} to be a dense tensor",
+            f"a {'nested' if value.is_nested else value.layout} one",
+            "pad it with to_padded_tensor(0.0), or use a PackedSequence"
+            if value.is_nested
+            else f"convert it with {name}.to_dense()",
+        )
+    if (
+        value.requires_grad
+        and not torch.compiler.is_compiling()
+        and value.is_inference()
+        and torch.is_grad_enabled()
+    ):
+        raise refusal(  # a view of it would lose its gradient without a word
+            RuntimeError,
+            "Inference tensors cannot be saved for backward.",
+            owner,
+            f"{name} that requires a gradient to be made outside of inference mode",
+            "one made inside",
+            f"give {name}.detach().clone()",
+        )
+
+
+def of_dtype(
+    owner: str,
+    name: str,
+    value: Tensor,
+    weight: Tensor,
+    kind: type[Exception] = RuntimeError,
+) -> Tensor:
+    """A tensor of the weights' dtype; converted only under autocast.
+
+    A ValueError begins as that of torch.nn's layers, a RuntimeError as that of a product, which
+    torch.nn leaves all else to.
+    """
+    if value.dtype == weight.dtype:
+        return value
+    if torch._C._is_any_autocast_enabled():
+        return value.to(weight.dtype)
+    mine, others = value.dtype, weight.dtype
+    if kind is ValueError:
+        sentence = (
+            f"RNN input dtype ({mine}) does not match weight dtype ({others}). "
+            f"Convert input: input.to({others}), or convert model: model.to({mine})"
+        )
+    else:
+        sentence = same_dtype(value, weight)
+    raise refusal(
+        kind,
+        sentence,
+        owner,
+        f"{name} of the weights' dtype {others}",
+        str(mine),
+        f"convert it with {name}.to({others}), or the module with module.to({mine})",
+    )
+
+
+def check_devices(
+    owner: str, x: Tensor, states: Sequence[tuple[str, Tensor]], weight: Tensor
+) -> None:
+    """RuntimeError unless the input and the states are where the weights are."""
+    others = [("hidden", name, state) for name, state in states]
+    for kind, name, other in [*others, ("parameter", "input", weight)]:
+        if not (x.is_cpu and other.is_cpu) and x.device != other.device:
+            sentence = (
+                f"Input and {kind} tensors are not at the same device, found input tensor at "
+                f"{x.device} and {kind} tensor at {other.device}"
+            )
+            wrong = ("input", x) if x.device != weight.device else (name, other)
+            raise _elsewhere(sentence, owner, *wrong, weight)
+
+
+def _elsewhere(sentence: str, owner: str, name: str, value: Tensor, weight: Tensor) -> Exception:
+    return refusal(
+        RuntimeError,
+        sentence,
+        owner,
+        f"{name} on the weights' device {weight.device}",
+        str(value.device),
+        f"move it with {name}.to({str(weight.device)!r})",
+    )
+
+
+def check_weights(
+    owner: str,
+    step: Step,
+    names: Sequence[str | None],
+    held: Sequence[Any],
+    units: int,
+    output: int,
+    width: int | None = None,
+) -> Tensor:
+    """What a module holds as one layer's weights, in the order of ``step.parameters``; where it
+    has none, the name is None. Returns the first of them.
+
+    ``units`` and ``output`` are the sizes of the hidden state and of the first one, ``width`` that
+    of the input for a cell of torch.nn's family. TypeError if something is no tensor, RuntimeError
+    if there are more tensors or fewer, or if they are for states of other sizes. The other sizes
+    are checked where the input's are.
+    """
+    if len(held) != len(step.parameters):
+        raise refusal(
+            RuntimeError,
+            "",
+            owner,
+            f"the weights {', '.join(step.parameters)}",
+            str(len(held)),
+            "make a new module instead of changing its attributes",
+        )
+    for name, value in zip(names, held, strict=True):
+        if type(value) is Parameter or name is None or isinstance(value, Tensor):
+            continue
+        raise refusal(
+            TypeError, "", owner, f"{name} to be a Tensor", type(value).__name__, _REPLACED
+        )
+    w_ih, w_hh, _, _, *more = held
+    expected: list[tuple[str | None, Any, tuple[int, ...]]] = []
+    if width is not None:
+        expected.append((names[0], w_ih, (len(step.x_gates) * units, width)))
+    if w_hh is not None:
+        expected.append((names[1], w_hh, (len(step.u_gates) * units, output)))
+    else:
+        expected.append((names[0], w_ih, (len(step.x_gates) * units, w_ih.shape[-1])))
+    if step.projection:
+        place = list(step.matrices).index(step.projection)
+        expected.append((names[4 + place], more[place], (output, units)))
+    for name, weight, shape in expected:
+        if weight.shape != shape:
+            found = None
+            if width is not None:
+                found = raised_by(lambda: _ask_cell(len(step.x_gates), units, width, w_ih, w_hh))
+            kind, sentence = found or (RuntimeError, "")
+            got = str(tuple(weight.shape))
+            raise refusal(kind, sentence, owner, f"{name} of shape {shape}", got, _REPLACED)
+    first: Tensor = w_hh if w_ih is None else w_ih
+    return first
+
+
+def _ask_cell(gates: int, units: int, width: int, w_ih: Tensor, w_hh: Tensor) -> None:
+    """What torch.nn's cells check of their weights, that of one gate in an order of its own."""
+
+    def ask_features() -> None:
+        if w_ih.size(1) != width:
+            got = f"got {width} expected {w_ih.size(1)}"
+            raise RuntimeError(f"input has inconsistent input_size: {got}")
+
+    if gates > 1:
+        ask_features()
+    columns = w_hh.size(1)
+    for name, weight in (("weight_ih", w_ih), ("weight_hh", w_hh)):
+        rows, expected = weight.size(0), gates * columns
+        if rows != expected:
+            product = f"{gates} * hidden_size = {expected}"
+            raise RuntimeError(f"{name} first dim must be {product}, but got {rows}")
+    ask_features()
+    if units != columns:
+        raise RuntimeError(f"hidden0 has inconsistent hidden_size: got {units}, expected {columns}")
+
+
+def no_sets(owner: str, layers: int, directions: int, found: int) -> Exception:
+    """For a module that holds the weights of another number of layers."""
+    return refusal(
+        RuntimeError,
+        "",
+        owner,
+        f"weights of {layers} layers in {directions} directions",
+        f"{found} sets",
+        "make a new module instead of changing its attributes",
+    )
+
+
+_REPLACED = "something has replaced it"
