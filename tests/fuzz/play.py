@@ -85,7 +85,7 @@ def check(s: Scenario) -> Outcome:
 STRICTER = {
     "Inference tensors cannot be saved for backward": "elman saves all arguments, for derivatives "
     "of any order; torch.nn only those that it happens to need for the first",
-    "expected hx to be 1-D as input is": "torch.nn's cell broadcasts it if it is square",
+    "as input is 1-D": "torch.nn's cell broadcasts it if it is square",
     "expected batch_sizes of a PackedSequence": "torch.nn ignores rows that no step has",
     "expected hx[1] of the weights' dtype": "torch.nn's own LSTM promotes it, oneDNN's raises",
 }

@@ -89,7 +89,7 @@ def test_pytorch_175978_cell_with_1d_input_and_2d_state(kind: Kind, x: tuple, h:
     for wrong in range(kind.states):
         shapes = [h if i == wrong else (*x[:-1], H) for i in range(kind.states)]
         states = tuple(torch.zeros(s) for s in shapes)
-        with pytest.raises(REFUSED, match=f"^{kind.name}: expected "):
+        with pytest.raises(REFUSED, match=f"; {kind.name}: expected "):
             kind.make(elman)(torch.zeros(x), states if kind.states > 1 else states[0])
 
 
@@ -111,7 +111,7 @@ def test_pytorch_193911_states_of_other_layers(kind: Kind, layers: int) -> None:
 @each(LAYERS)
 def test_pytorch_114874_other_features_without_a_state(kind: Kind) -> None:
     """The input's size was checked only if there was an initial state."""
-    with pytest.raises(RuntimeError, match="input_size=3, got 2"):
+    with pytest.raises(RuntimeError, match=r"^input.size\(-1\) must be .*; .* got 2"):
         kind.make(elman)(torch.zeros(T, B, I - 1))
 
 
