@@ -158,8 +158,8 @@ def read_states(
 
     ``shapes`` are those of the states, ``(layers, B, size)``.
     """
-    found = []
-    for (name, value), shape in zip(given, shapes if given else (), strict=True):
+    found: list[tuple[str, Tensor]] = []
+    for (name, value), shape in zip(given, shapes, strict=True) if given else ():
         check_shape(owner, name, value, shape, call.batched, layers)
         check_dense(owner, name, value)
         found.append((name, value))
@@ -208,7 +208,7 @@ def _ragged(owner: str, sizes: Tensor, total: int, asked: Callable[[Any], object
 def _is_list(sizes: Any) -> bool:
     """Whether batch sizes are a list of integers on the CPU."""
     whole = isinstance(sizes, Tensor) and sizes.dim() == 1 and sizes.dtype == torch.int64
-    return whole and sizes.device.type == "cpu" and len(sizes) > 0
+    return whole and sizes.is_cpu
 
 
 def _no_batch_sizes(

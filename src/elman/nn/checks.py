@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -91,9 +91,11 @@ def check_devices(
     owner: str, x: Tensor, states: Sequence[tuple[str, Tensor]], weight: Tensor
 ) -> None:
     """RuntimeError unless the input and the states are where the weights are."""
+    if x.is_cpu and weight.is_cpu and all(state.is_cpu for _, state in states):
+        return
     others = [("hidden", name, state) for name, state in states]
     for kind, name, other in [*others, ("parameter", "input", weight)]:
-        if not (x.is_cpu and other.is_cpu) and x.device != other.device:
+        if x.device != other.device:
             sentence = (
                 f"Input and {kind} tensors are not at the same device, found input tensor at "
                 f"{x.device} and {kind} tensor at {other.device}"
@@ -120,15 +122,15 @@ def check_weights(
     held: Sequence[Any],
     units: int,
     output: int,
-    width: int | None = None,
+    asked: Callable[[], object] | None = None,
 ) -> Tensor:
     """What a module holds as one layer's weights, in the order of ``step.parameters``; where it
     has none, the name is None. Returns the first of them.
 
-    ``units`` and ``output`` are the sizes of the hidden state and of the first one, ``width`` that
-    of the input for a cell of torch.nn's family. TypeError if something is no tensor, RuntimeError
-    if there are more tensors or fewer, or if they are for states of other sizes. The other sizes
-    are checked where the input's are.
+    ``units`` and ``output`` are the sizes of the hidden state and of the first one. TypeError if
+    something is no tensor, RuntimeError if there are more tensors or fewer, or if they are for
+    states of other sizes, then with what is ``asked`` for. The other sizes are checked where the
+    input's are.
     """
     if len(held) != len(step.parameters):
         raise refusal(
@@ -146,29 +148,32 @@ def check_weights(
             TypeError, "", owner, f"{name} to be a Tensor", type(value).__name__, _REPLACED
         )
     w_ih, w_hh, _, _, *more = held
-    expected: list[tuple[str | None, Any, tuple[int, ...]]] = []
-    if width is not None:
-        expected.append((names[0], w_ih, (len(step.x_gates) * units, width)))
     if w_hh is not None:
-        expected.append((names[1], w_hh, (len(step.u_gates) * units, output)))
+        check_weight(owner, names[1], w_hh, (len(step.u_gates) * units, output), asked)
     else:
-        expected.append((names[0], w_ih, (len(step.x_gates) * units, w_ih.shape[-1])))
+        check_weight(owner, names[0], w_ih, (len(step.x_gates) * units, w_ih.shape[-1]))
     if step.projection:
         place = list(step.matrices).index(step.projection)
-        expected.append((names[4 + place], more[place], (output, units)))
-    for name, weight, shape in expected:
-        if weight.shape != shape:
-            found = None
-            if width is not None:
-                found = raised_by(lambda: _ask_cell(len(step.x_gates), units, width, w_ih, w_hh))
-            kind, sentence = found or (RuntimeError, "")
-            got = str(tuple(weight.shape))
-            raise refusal(kind, sentence, owner, f"{name} of shape {shape}", got, _REPLACED)
+        check_weight(owner, names[4 + place], more[place], (output, units))
     first: Tensor = w_hh if w_ih is None else w_ih
     return first
 
 
-def _ask_cell(gates: int, units: int, width: int, w_ih: Tensor, w_hh: Tensor) -> None:
+def check_weight(
+    owner: str,
+    name: str | None,
+    weight: Tensor,
+    shape: tuple[int, int],
+    asked: Callable[[], object] | None = None,
+) -> None:
+    """Raises what is ``asked`` for, or a RuntimeError, unless a weight has this shape."""
+    if weight.shape != shape:
+        kind, sentence = (asked and raised_by(asked)) or (RuntimeError, "")
+        expected, got = f"{name} of shape {shape}", str(tuple(weight.shape))
+        raise refusal(kind, sentence, owner, expected, got, _REPLACED)
+
+
+def ask_cell(gates: int, units: int, width: int, w_ih: Tensor, w_hh: Tensor) -> None:
     """What torch.nn's cells check of their weights, that of one gate in an order of its own."""
 
     def ask_features() -> None:

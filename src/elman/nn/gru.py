@@ -70,6 +70,7 @@ class GRU(_ResetAfter, Layer, counterpart=torch.nn.GRU):
         ValueError: input that is neither 2-D nor 3-D, or not of the weights' dtype.
         TypeError: ``reset_after`` that is no bool.
         RuntimeError: a shape that does not fit the module, or ``hx`` of another dtype.
+        AttributeError: input or ``hx`` that is no tensor.
 
     Source: that of :class:`elman.cells.GRU`.
 
@@ -132,6 +133,7 @@ class GRUCell(_ResetAfter, Single, counterpart=torch.nn.GRUCell):
         ValueError: input or ``hx`` neither 1-D nor 2-D.
         TypeError: ``reset_after`` that is no bool.
         RuntimeError: a shape or dtype that does not fit the cell.
+        AttributeError: input or ``hx`` that is no tensor.
 
     >>> import elman, torch
     >>> elman.GRUCell(4, 6, reset_after=False)

@@ -47,8 +47,9 @@ class LSTM(Layer, counterpart=torch.nn.LSTM):
 
     Raises:
         ValueError: input that is neither 2-D nor 3-D, or not of the weights' dtype.
-        TypeError: ``hx`` that is no tuple.
         RuntimeError: a shape that does not fit the module, or ``hx`` of another dtype.
+        AttributeError, TypeError, IndexError: no tensor, or ``hx`` that is no tuple of two: what
+            torch.nn stumbles over.
 
     Sources: those of :class:`elman.cells.LSTM`.
 
@@ -107,8 +108,9 @@ class LSTMCell(Single, counterpart=torch.nn.LSTMCell):
 
     Raises:
         ValueError: input or a state neither 1-D nor 2-D.
-        TypeError: ``hx`` that is no tuple.
         RuntimeError: a shape or dtype that does not fit the cell.
+        AttributeError, TypeError, IndexError: no tensor, or ``hx`` that is no tuple of two: what
+            torch.nn stumbles over.
 
     >>> import elman, torch
     >>> h, c = elman.LSTMCell(4, 6)(torch.rand(2, 4))

@@ -78,7 +78,8 @@ class Recurrent(OfCell):
     sequences break the graph of ``torch.compile``; ``lengths`` do not.
 
     Raises:
-        TypeError: a cell that is none; ``hx`` or ``inputs`` of another type.
+        TypeError: a cell that is none; ``inputs`` of another type.
+        AttributeError: input or ``hx`` that is no tensor.
         ValueError: sizes that do not go together; input that is neither 2-D nor 3-D, or not of
             the weights' dtype; lengths beyond the input; missing or unknown ``inputs``.
         RuntimeError: a shape that does not fit the module; a cell whose parameters have changed.
@@ -307,7 +308,8 @@ class RecurrentCell(OfCell):
     cell's further inputs by name, ``(B, H)`` or ``(B, 1)``. Returns the new states, as ``hx``.
 
     Raises:
-        TypeError: a cell that is none; ``hx`` or ``inputs`` of another type.
+        TypeError: a cell that is none; ``inputs`` of another type.
+        AttributeError: input or ``hx`` that is no tensor.
         ValueError: input or ``hx`` neither 1-D nor 2-D; missing or unknown ``inputs``.
         RuntimeError: a shape or dtype that does not fit; a cell whose parameters have changed.
 

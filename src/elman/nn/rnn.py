@@ -47,6 +47,7 @@ class RNN(Layer, counterpart=torch.nn.RNN):
     Raises:
         ValueError: input that is neither 2-D nor 3-D, or not of the weights' dtype.
         RuntimeError: a shape that does not fit the module, or ``hx`` of another dtype.
+        AttributeError: input or ``hx`` that is no tensor.
 
     Source: J. L. Elman, "Finding structure in time", Cognitive Science 14 (1990).
 
@@ -113,6 +114,7 @@ class RNNCell(Single, counterpart=torch.nn.RNNCell):
     Raises:
         ValueError: input or ``hx`` neither 1-D nor 2-D.
         RuntimeError: a shape or dtype that does not fit the cell; an unknown nonlinearity.
+        AttributeError: input or ``hx`` that is no tensor.
 
     >>> import elman, torch
     >>> elman.RNNCell(4, 6)(torch.rand(2, 4)).shape

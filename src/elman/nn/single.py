@@ -11,7 +11,14 @@ from torch.nn.modules.rnn import RNNCellBase
 from ..batch import Rows
 from ..step import Step
 from . import known, stack
-from .checks import check_dense, check_devices, check_weights, of_dtype
+from .checks import (
+    ask_cell,
+    check_dense,
+    check_devices,
+    check_weight,
+    check_weights,
+    of_dtype,
+)
 from .counterpart import Counterpart
 from .leaf import leaf
 from .messages import described, no_tensor, raised_by, refusal
@@ -36,9 +43,15 @@ class Single(Counterpart, RNNCellBase):
         def check() -> Checked:
             owner = type(self).__name__
             names = _NAMES if held[2] is not None or held[3] is not None else _WITHOUT_BIASES
-            first = check_weights(owner, step, names, held, units, units, self.input_size)
+            gates, width = len(step.x_gates), self.input_size
+
+            def asked() -> None:
+                ask_cell(gates, units, width, held[0], held[1])
+
+            first = check_weights(owner, step, names, held, units, units, asked)
+            check_weight(owner, names[0], first, (gates * units, width), asked)
             sizes = [units] * len(step.states)
-            return *read_rows(owner, input, hx, self.input_size, sizes, first), []
+            return *read_rows(owner, input, hx, width, sizes, first), []
 
         def other() -> Any:
             if self._runs_torch(input, hx, held):

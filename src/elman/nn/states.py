@@ -47,6 +47,8 @@ def of_layers(
 ) -> Sequence[Named]:
     """The initial states of layers as they were given. ``batched`` says whether the input is, None
     if it is packed; unless layers are ``alike``, each state is a list."""
+    if hx is None:
+        return []
 
     def asked() -> None:
         if batched is None:
