@@ -5,6 +5,9 @@ class, and keeps its parameters, its hooks and its place. Where kernels do not r
 a transform, ``torch.compile``), the library's own code does. No library is imported before a
 module of it is met; one whose code is not that which elman's was compared with is left alone.
 
+Opacus, which looks layers up by their class, is told of elman's when a model is accelerated after
+``import opacus``, or by ``import elman.libraries.opacus``.
+
 To leave a class alone: ``elman.register("speechbrain.nnet.RNN.LiGRU_Layer", None)``.
 """
 
@@ -13,7 +16,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from ..nn.conversions import register
+from ..nn.conversions import register, when_imported
 
 #: torchrecurrent's layers by the module that each is in.
 _TORCHRECURRENT = {
@@ -72,6 +75,7 @@ class _Conversion:
         return importlib.import_module(f"{__name__}.{self._home}").convert(module)
 
 
+when_imported("opacus.validators", lambda: importlib.import_module(f"{__name__}.opacus"))
 for _home, _names in TAKEN.items():
     for _name in _names:
         register(_name, _Conversion(_home))

@@ -9,7 +9,7 @@ import torch
 from torch.nn.modules.rnn import RNNBase, RNNCellBase
 
 from .bridge import bridge
-from .conversions import answer, conversion
+from .conversions import answer, conversion, meet
 from .gru import GRU, GRUCell
 from .lstm import LSTM, LSTMCell
 from .replaced import original_of, replace
@@ -54,6 +54,7 @@ def accelerate(module: _Module, *, subclasses: Iterable[type[torch.nn.Module]] =
     <class 'torch.nn.modules.rnn.RNN'>
     """
     picked = chosen(subclasses)
+    meet()
     return _each(module, lambda part: _taken(part, picked), {})
 
 

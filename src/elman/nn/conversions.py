@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ from .ofcell import OfCell
 #: Says what a module becomes, see :func:`register`.
 Convert = Callable[[Any], Any]
 
+#: What to do once a library has been imported, by the module that shows it.
+_WHEN_IMPORTED: dict[str, Callable[[], Any]] = {}
 _OURS = (Counterpart, OfCell)
 _BY_CLASS: dict[type[torch.nn.Module], Convert | None] = {}
 _BY_NAME: dict[str, Convert | None] = {}  # of classes that need not have been imported
@@ -78,6 +81,18 @@ def register(their_class: type[torch.nn.Module] | str, convert: Convert | None) 
             "elman.accelerate knows"
         )
     _BY_CLASS[their_class] = convert
+
+
+def when_imported(name: str, act: Callable[[], Any]) -> None:
+    """Has :func:`meet` call a function if it finds a library imported."""
+    _WHEN_IMPORTED[name] = act
+
+
+def meet() -> None:
+    """Does what is to be done once for libraries that have been imported by now."""
+    for name in [*_WHEN_IMPORTED]:
+        if name in sys.modules:
+            _WHEN_IMPORTED.pop(name)()
 
 
 def conversion(of: type) -> Convert | None:

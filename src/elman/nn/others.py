@@ -39,7 +39,7 @@ def described(module: torch.nn.Module) -> str:
             f"torch.ao's {kind} runs its own integer operators: elman takes the model that was "
             "quantized, or keeps weights as bfloat16 in elman.Stream(layer, weight_dtype=...)"
         )
-    if home.startswith("torch."):
+    if home.startswith("torch.") or isinstance(module, torch.nn.Linear):
         return ""
     own = [*module._parameters, *_linears(module)]
     named = own and _KINDS.search(kind) and not _contains_layers(module)
