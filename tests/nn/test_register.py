@@ -152,6 +152,18 @@ def test_a_replaced_module_is_given_back_from_a_pickle_in_another_dtype() -> Non
     assert model[0].layer.weight_ih_l0.dtype == torch.float32
 
 
+def test_what_is_made_within_a_context_is_taken() -> None:
+    elman.register(Theirs, lambda _: Inside)
+    with elman.accelerated():
+        assert type(Theirs(3, 4)) is Inside
+    elman.register(Theirs, Ours)
+    with elman.accelerated():
+        model = Model()
+    assert type(model.first) is type(model.again) is Ours
+    assert type(Theirs(3, 4)) is Theirs
+    assert model(torch.randn(2, 5, 3)).shape == (2, 5, 2)
+
+
 def test_a_root_that_is_replaced_is_returned() -> None:
     elman.register(Theirs, Ours)
     module = Theirs(3, 4)

@@ -102,6 +102,16 @@ def conversion(of: type) -> Convert | None:
     return _BY_NAME.get(f"{of.__module__}.{of.__qualname__}")
 
 
+def imported() -> list[type]:
+    """The classes that something is registered for, as far as they have been imported."""
+    found: list[type] = [*_BY_CLASS]
+    for name in _BY_NAME:
+        home, _, kind = name.rpartition(".")
+        held = getattr(sys.modules.get(home), kind, None)
+        found += [held] if isinstance(held, type) else []
+    return found
+
+
 def answer(module: torch.nn.Module, convert: Convert) -> type | torch.nn.Module | str:
     """What a module becomes: a subclass of its class, another module; or why it is left alone.
 

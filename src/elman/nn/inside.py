@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -11,6 +12,9 @@ import torch
 from torch.nn.modules.module import register_module_module_registration_hook
 
 from .accelerate import OURS, accelerate, chosen
+from .conversions import imported
+
+_busy = threading.local()
 
 
 @contextlib.contextmanager
@@ -35,20 +39,28 @@ def accelerated(subclasses: Iterable[type[torch.nn.Module]] = ()) -> Iterator[No
     """
     picked = chosen(subclasses)
 
-    def take(module: Any) -> None:
-        accelerate(module, subclasses=picked)
+    def take(module: Any) -> Any:
+        if getattr(_busy, "now", False):  # a conversion makes and copies modules
+            return module
+        _busy.now = True
+        try:
+            return accelerate(module, subclasses=picked)
+        finally:
+            _busy.now = False
+
+    known = {*OURS, *imported()}
 
     def made(module: Any) -> None:
-        if type(module) in OURS or type(module) in picked:
+        if type(module) in known or type(module) in picked:
             take(module)
 
     def assigned(_: Any, __: str, child: torch.nn.Module | None) -> torch.nn.Module | None:
-        return None if child is None else accelerate(child, subclasses=picked)
+        return None if child is None else take(child)
 
     with contextlib.ExitStack() as stack:
         hook = register_module_module_registration_hook(assigned)  # type: ignore[arg-type]
         stack.callback(hook.remove)
-        for layer in OURS:  # those that no other module gets hold of
+        for layer in known:  # those that no other module gets hold of
             stack.enter_context(_followed(layer, "__init__", made))
         stack.enter_context(_followed(torch.nn.Module, "__setstate__", take))
         yield
@@ -57,7 +69,8 @@ def accelerated(subclasses: Iterable[type[torch.nn.Module]] = ()) -> Iterator[No
 @contextlib.contextmanager
 def _followed(owner: type, name: str, after: Callable[[Any], None]) -> Iterator[None]:
     """Within the context, a method of a class calls a function with its module at the end."""
-    method = vars(owner)[name]
+    method: Any = getattr(owner, name)
+    own = name in vars(owner)
 
     @functools.wraps(method)
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -68,4 +81,7 @@ def _followed(owner: type, name: str, after: Callable[[Any], None]) -> Iterator[
     try:
         yield
     finally:
-        setattr(owner, name, method)
+        if own:
+            setattr(owner, name, method)
+        else:
+            delattr(owner, name)
