@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.libraries [NAME ...]`` prints a table for those libraries that are installed.
 Weights are random, and so are data; nothing is downloaded. Both give the same numbers, or there is
-an error instead of a time.
+an error instead of a time. Times are the processor's, which other programs disturb little.
 """
 
 from __future__ import annotations
@@ -107,9 +107,9 @@ def _fit(library: str, what: str, make: Callable[[], Any], rounds: int) -> Ratio
         torch.manual_seed(0)
         with elman.accelerated() if accelerated else nullcontext():
             fit = make()
-            began = time.perf_counter()
+            began = time.process_time()
             found, model = fit()
-            took = time.perf_counter() - began
+            took = time.process_time() - began
         if accelerated:
             _check_taken(model)
         return took, torch.as_tensor(found)
@@ -141,9 +141,9 @@ def _ratio(calls: Sequence[Callable[[], Any]], rounds: int) -> float:
     times: list[list[float]] = [[] for _ in calls]
     for _ in range(rounds):
         for call, mine in zip(calls, times, strict=True):
-            began = time.perf_counter()
+            began = time.process_time()
             call()
-            mine.append(time.perf_counter() - began)
+            mine.append(time.process_time() - began)
     return median(times[0]) / median(times[1])
 
 
