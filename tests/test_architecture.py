@@ -16,9 +16,9 @@ LONGEST_FILE = 500
 ROWS = [
     ["cli"],
     ["tasks"],
-    ["bench"],
+    ["bench", "callbacks"],
     ["__init__"],
-    ["exchange", "explain", "streaming"],
+    ["exchange", "explain", "libraries", "streaming"],
     ["nn"],
     ["function"],
     ["transforms"],

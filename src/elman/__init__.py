@@ -7,6 +7,7 @@ reference in PyTorch operations, the gradient, and fused kernels for the process
 """
 
 from . import cells as cells
+from . import libraries as libraries
 from .cell import Cell as Cell
 from .errors import FormulaError as FormulaError
 from .errors import PathError as PathError
@@ -50,6 +51,8 @@ from .nn import Recurrent as Recurrent
 from .nn import RecurrentCell as RecurrentCell
 from .nn import RNNCell as RNNCell
 from .nn import accelerate as accelerate
+from .nn import accelerated as accelerated
+from .nn import register as register
 from .nn import restore as restore
 from .paths import set_path as set_path
 from .reductions import layer_norm as layer_norm

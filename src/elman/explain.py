@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch.nn.modules.rnn import RNNBase, RNNCellBase
 
 from .compiler.jit import CACHE
 from .compiler.kernel import compiled
-from .nn.accelerate import refusal
+from .nn.accelerate import changed_class, refusal, takes
 from .nn.layer import Layer
 from .nn.ofcell import OfCell
+from .nn.others import described, inside
 from .nn.recurrent import RecurrentCell
 from .nn.single import Single
 from .paths import arithmetic, current_isa, decide, isa_status, products
@@ -26,8 +28,9 @@ class LayerReport:
         name: as ``named_modules`` has it; empty for the module itself.
         layer: the layer as it is printed.
         path: ``"kernel"``, ``"torch"`` for torch.nn's operator in a layer of elman's,
-            ``"reference"``, ``"torch.nn"`` for a layer that is not elman's, or ``"none"`` where
-            :func:`elman.set_path` forces a path that cannot run.
+            ``"reference"``, ``"torch.nn"`` for a layer that is not elman's, ``"other"`` for one
+            that is neither's, or ``"none"`` where :func:`elman.set_path` forces a path that cannot
+            run.
         reason: why it is not the kernel; empty if it is.
         dtype: of the arithmetic; empty for a layer of torch.nn.
         isa: the instruction set of the kernel; empty on other paths.
@@ -81,12 +84,20 @@ class Explanation:
         return "\n".join([*map(str, self.layers), *ends])
 
 
-def explain(module: torch.nn.Module) -> Explanation:
+def explain(module: Any) -> Explanation:
     """Which path the recurrent layers of a module run on, which kernel, and why not the kernel.
 
     It looks at the module as it is now, under the present :func:`elman.set_path` and autocast; the
     input of a call can bring further reasons (a tensor subclass, a transform). Layers of torch.nn
-    are listed too, with what :func:`elman.accelerate` would do with them.
+    are listed too, with what :func:`elman.accelerate` would do with them: so one sees which are
+    torch.nn's again in a model that was built anew or loaded. Loops written by hand, TorchScript
+    and quantized layers are listed with what to do instead.
+
+    Args:
+        module: a module, or an estimator that holds one as ``module_``, ``model``, ``policy``, ...
+
+    Raises:
+        TypeError: if it is neither.
 
     >>> import elman, torch
     >>> (layer,) = elman.explain(elman.RNN(2, 4, dtype=torch.float16)).layers
@@ -96,19 +107,38 @@ def explain(module: torch.nn.Module) -> Explanation:
     >>> layer.path, layer.reason
     ('torch.nn', 'elman.accelerate, which takes it, was not called')
     """
-    rows = []
-    for name, layer in module.named_modules():
+    rows: list[LayerReport] = []
+    whole: list[str] = []  # how the names of parts of layers begin that stand for all of them
+    for name, layer in inside(module).named_modules():
         if isinstance(layer, (Layer, Single, OfCell)):
             rows.append(_ours(name, layer))
-        elif isinstance(layer, (RNNBase, RNNCellBase)):
+        elif changed_class(layer):
+            rows.append(_library(name, layer))
+            whole.append(f"{name}." if name else "")
+        elif takes(layer):
             why = refusal(layer)
-            reason = (
-                f"elman.accelerate leaves it: {why}"
-                if why
-                else "elman.accelerate, which takes it, was not called"
-            )
-            rows.append(LayerReport(name, repr(layer), "torch.nn", reason))
+            reason = f"elman.accelerate leaves it: {why}" if why else _NOT_CALLED
+            path = "torch.nn" if isinstance(layer, (RNNBase, RNNCellBase)) else "other"
+            rows.append(LayerReport(name, repr(layer), path, reason))
+            whole.append(f"{name}." if name else "")
+        elif not name.startswith(tuple(whole)) and (reason := described(layer)):
+            rows.append(LayerReport(name, repr(layer), "other", reason))
     return Explanation(tuple(rows), isa_status(), threads_status(), CACHE.status())
+
+
+#: A model that is built anew, copied from a class or loaded begins as torch.nn's.
+_NOT_CALLED = "elman.accelerate, which takes it, was not called"
+
+
+def _library(name: str, layer: torch.nn.Module) -> LayerReport:
+    """A layer of another library whose recurrence elman runs, or the library itself."""
+    weights = [p.detach() for p in layer.parameters()]
+    path, reason = decide(weights)
+    dtype = " and ".join(dict.fromkeys(_short(w.dtype) for w in weights))
+    isa = current_isa() if path == "kernel" else None
+    if path == "reference":
+        path, reason = "other", f"{reason}: the library's own code runs"
+    return LayerReport(name, repr(layer), path, reason, dtype, isa.name if isa else "")
 
 
 def _ours(name: str, layer: Layer | Single | OfCell) -> LayerReport:

@@ -111,10 +111,10 @@ plain: RNN(2, 3)
   path     torch.nn, because elman.accelerate, which takes it, was not called
 derived: Derived(2, 3)
   path     torch.nn, because elman.accelerate leaves it: Derived is a subclass of torch.nn.RNN, \
-and may compute something else
+and may compute something else: if it only calls super().forward, name it in subclasses=[Derived]
 based: Based(2, 3)
   path     torch.nn, because elman.accelerate leaves it: Based is a subclass of torch.nn.RNNBase, \
-and may compute something else
+and may compute something else: write its step as an elman.Cell
 projected: RNN(2, 3, proj_size=1)
   path     torch.nn, because elman.accelerate leaves it: only LSTM projects its state (proj_size=1)
 base: RNNBase(2, 3)

@@ -5,8 +5,10 @@ from .accelerate import accelerate as accelerate
 from .accelerate import restore as restore
 from .constraints import Dale as Dale
 from .constraints import Mask as Mask
+from .conversions import register as register
 from .gru import GRU as GRU
 from .gru import GRUCell as GRUCell
+from .inside import accelerated as accelerated
 from .lstm import LSTM as LSTM
 from .lstm import LSTMCell as LSTMCell
 from .recurrent import Recurrent as Recurrent

@@ -1,0 +1,98 @@
+"""xlstm's recurrent cell in its form for any device: each head is a layer of elman's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from xlstm.blocks.slstm import cell as theirs
+from xlstm.blocks.slstm.src.vanilla import slstm_forward
+from xlstm.blocks.slstm.src.vanilla.lstm import slstm_forward_pointwise as _lstm
+from xlstm.blocks.slstm.src.vanilla.slstm import slstm_forward_pointwise as _slstm
+
+from .. import functions
+from ..cell import Cell
+from ..cells import SLSTM
+from .taken import blank, changed, printed_as, run, serves
+
+_GATES = ("i", "f", "z", "o")
+
+
+class _Gates:
+    """What the input brings to each gate, read as ``x.gate`` is."""
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+
+    def __getattr__(self, gate: str) -> Any:
+        return self._cell.input(gate)
+
+
+class _SLSTM(SLSTM):
+    inputs = _GATES
+
+    def step(self, _: Any, u: Any, s: Any) -> Any:
+        return super().step(_Gates(self), u, s)
+
+
+class _LSTM(Cell):
+    gates = _GATES
+    states = ("h", "c")
+    inputs = _GATES
+
+    def step(self, _: Any, u: Any, s: Any) -> Any:
+        i, f, o = (functions.sigmoid(self.input(k) + getattr(u, k)) for k in "ifo")
+        c = f * s.c + i * functions.tanh(self.input("z") + u.z)
+        return o * functions.tanh(c), c
+
+
+_CELLS: dict[str, Cell] = {"slstm": _SLSTM(), "lstm": _LSTM()}
+
+
+@printed_as(theirs.sLSTMCell_vanilla)
+class SLSTMCell(theirs.sLSTMCell_vanilla):
+    """``xlstm``'s ``sLSTMCell_vanilla`` by elman's kernels."""
+
+    def forward(
+        self, input: Tensor, state: Tensor | None = None, lengths: Any = None
+    ) -> tuple[Tensor, Tensor]:
+        config, (kernel, bias) = self.config, (self._recurrent_kernel, self._bias)
+        if not serves(input, state, kernel, bias) or not _begins(state):
+            return super().forward(input, state, lengths)
+        self._check_input(input)
+        N, D = config.num_heads, config.head_dim
+        x = self._permute_input(input)
+        T, B = x.shape[:2]
+        gates = x.view(T, B, len(_GATES), N, D)
+        first = self._get_state(x, state).view(-1, B, N, D)
+        heads = [
+            run(
+                _CELLS[config.function],
+                blank(x, T, B),
+                [*first[:, :, n]],
+                {"weight_hh": kernel[n], "bias_hh": bias.view(-1, N, D)[:, n].flatten()},
+                {gate: gates[:, :, k, n] for k, gate in enumerate(_GATES)},
+            )
+            for n in range(N)
+        ]
+        output = torch.cat([h for h, _ in heads], -1)
+        final = torch.cat([torch.stack(states) for _, states in heads], -1)
+        return self._permute_output(output), final
+
+
+def _begins(state: Tensor | None) -> bool:
+    """Whether the states are such as a sequence begins or goes on with: theirs looks at all rows
+    together to see which."""
+    if state is None or len(state) < 4:
+        return True
+    normaliser = state[2]
+    return bool((normaliser == 0).all() or (normaliser > 0).all())
+
+
+def convert(_: torch.nn.Module) -> Any:
+    """What a cell becomes, or why it is left alone."""
+    vanilla, base = theirs.sLSTMCell_vanilla, theirs.sLSTMCellBase
+    return changed("667a56033b82", vanilla._impl, base.forward, slstm_forward, _lstm, _slstm) or (
+        SLSTMCell
+    )

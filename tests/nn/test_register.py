@@ -1,0 +1,240 @@
+"""Layers of other kinds, which ``elman.register`` says what becomes of."""
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+import torch
+
+import elman
+from elman.nn import conversions
+
+
+@pytest.fixture(autouse=True)
+def _own_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    for table in ("_BY_CLASS", "_BY_NAME"):
+        monkeypatch.setattr(conversions, table, dict(getattr(conversions, table)))
+
+
+class Theirs(torch.nn.Module):
+    """A library's recurrent layer: weights transposed, one bias, the batch first."""
+
+    def __init__(self, features: int, units: int) -> None:
+        super().__init__()
+        self.units = units
+        self.w = torch.nn.Parameter(torch.randn(features, 2 * units) / 3)
+        self.u = torch.nn.Parameter(torch.randn(2 * units, units) / 3)
+        self.b = torch.nn.Parameter(torch.randn(2 * units))
+
+    def forward(self, x: torch.Tensor, h: Any = None) -> torch.Tensor:
+        h = x.new_zeros(len(x), self.units) if h is None else h
+        outputs = []
+        for x_t in (x @ self.w + self.b).unbind(1):
+            h = self.one(x_t, h)
+            outputs.append(h)
+        return torch.stack(outputs, 1)
+
+    def one(self, x_t: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+        z, n = (x_t + h @ self.u.t()).chunk(2, -1)
+        z = torch.sigmoid(z)
+        return (1 - z) * torch.tanh(n) + z * h
+
+
+class Formula(elman.Cell):
+    gates = ("z", "n")
+
+    def step(self, x: Any, u: Any, s: Any) -> Any:
+        z = elman.sigmoid(x.z + u.z)
+        return (1 - z) * elman.tanh(x.n + u.n) + z * s.h
+
+
+class Ours(torch.nn.Module):
+    """Another module in its place, with weights of its own."""
+
+    def __init__(self, theirs: Theirs) -> None:
+        super().__init__()
+        width, units = theirs.w.shape[0], theirs.units
+        self.layer = elman.Recurrent(Formula, width, units, batch_first=True, dtype=theirs.w.dtype)
+        with torch.no_grad():
+            self.layer.weight_ih_l0.copy_(theirs.w.t())
+            self.layer.weight_hh_l0.copy_(theirs.u)
+            self.layer.bias_ih_l0.copy_(theirs.b)
+            self.layer.bias_hh_l0.zero_()
+
+    def forward(self, x: torch.Tensor, h: Any = None) -> torch.Tensor:
+        output: torch.Tensor = self.layer(x, None if h is None else h[None])[0]
+        return output
+
+
+class Sharing(Ours):
+    """The same with the parameters of the original themselves, where the form is the same."""
+
+    def __init__(self, theirs: Theirs) -> None:
+        super().__init__(theirs)
+        self.layer.weight_hh_l0, self.layer.bias_ih_l0 = theirs.u, theirs.b
+
+
+class Inside(Theirs):
+    """Theirs, with another loop."""
+
+    def forward(self, x: torch.Tensor, h: Any = None) -> torch.Tensor:
+        layer = Ours(self)
+        held = {"layer.weight_ih_l0": self.w.t(), "layer.weight_hh_l0": self.u}
+        held |= {"layer.bias_ih_l0": self.b}
+        return torch.func.functional_call(layer, held, (x, h))
+
+
+class Model(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = Theirs(3, 4)
+        self.rest = torch.nn.ModuleList([Theirs(4, 4), torch.nn.LSTM(4, 2, batch_first=True)])
+        self.again = self.rest[0]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.again(self.rest[0](self.first(x)))
+        output: torch.Tensor = self.rest[1](x)[0]
+        return output
+
+
+@pytest.mark.parametrize("convert", [Ours, Sharing, lambda _: Inside], ids=["own", "some", "class"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_layers_are_taken_trained_and_given_back(convert: Any, dtype: torch.dtype) -> None:
+    elman.register(Theirs, convert)
+    model = Model().to(dtype).eval()
+    twin = copy.deepcopy(model)
+    x = torch.randn(2, 5, 3, dtype=dtype)
+    assert elman.accelerate(model) is model
+    assert elman.accelerate(model) is model
+    assert model.again is model.rest[0]
+    assert type(model.first) is not Theirs
+    tolerance = 1e-5 if dtype is torch.float32 else 1e-12
+    with elman.set_path("kernel"):
+        torch.testing.assert_close(model(x), twin(x), rtol=tolerance, atol=tolerance)
+    for trained in (model.train(), twin.train()):
+        step = torch.optim.SGD(trained.parameters(), 0.1)
+        trained(x).pow(2).sum().backward()
+        step.step()
+    assert elman.restore(model) is model
+    assert type(model.first) is Theirs
+    assert model.again is model.rest[0]
+    assert model.first.training
+    assert list(model.state_dict()) == list(twin.state_dict())
+    for (name, mine), theirs in zip(model.named_parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=tolerance, atol=tolerance, msg=name)
+
+
+def test_a_changed_class_keeps_parameters_hooks_and_checkpoints() -> None:
+    elman.register(Theirs, lambda _: Inside)
+    module, seen = Theirs(3, 4), []
+    hook = module.register_forward_hook(lambda *_: seen.append(1))
+    before = [(n, id(p)) for n, p in module.named_parameters()]
+    elman.accelerate(module)(torch.randn(1, 2, 3))
+    assert seen == [1]
+    assert isinstance(module, Theirs)
+    assert [(n, id(p)) for n, p in module.named_parameters()] == before
+    Theirs(3, 4).load_state_dict(module.state_dict())
+    hook.remove()
+    for other in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+        assert type(other) is Inside
+        assert type(elman.restore(other)) is Theirs
+
+
+def test_a_replaced_module_is_given_back_from_a_pickle_in_another_dtype() -> None:
+    elman.register(Theirs, Ours)
+    model = elman.accelerate(torch.nn.Sequential(Theirs(3, 4)))
+    model[0].layer.weight_ih_l0.data.fill_(0.5)
+    other = elman.restore(pickle.loads(pickle.dumps(model)).double())
+    assert type(other[0]) is Theirs
+    assert other[0].w.dtype == torch.float64
+    assert other[0].w.eq(0.5).all()
+    assert model[0].layer.weight_ih_l0.dtype == torch.float32
+
+
+def test_what_is_made_within_a_context_is_taken() -> None:
+    elman.register(Theirs, lambda _: Inside)
+    with elman.accelerated():
+        assert type(Theirs(3, 4)) is Inside
+    elman.register(Theirs, Ours)
+    with elman.accelerated():
+        model = Model()
+    assert type(model.first) is type(model.again) is Ours
+    assert type(Theirs(3, 4)) is Theirs
+    assert model(torch.randn(2, 5, 3)).shape == (2, 5, 2)
+
+
+def test_a_root_that_is_replaced_is_returned() -> None:
+    elman.register(Theirs, Ours)
+    module = Theirs(3, 4)
+    ours = elman.accelerate(module)
+    assert type(ours) is Ours
+    assert elman.restore(ours) is module
+
+
+@pytest.mark.parametrize("name", ["class", "full name"])
+@pytest.mark.parametrize("last", [None, "it has no kernel", "removed"])
+def test_what_a_conversion_leaves_is_left(name: str, last: Any) -> None:
+    key: Any = Theirs if name == "class" else f"{Theirs.__module__}.Theirs"
+    elman.register(key, Ours)
+    (row,) = elman.explain(Theirs(3, 4)).layers
+    assert (row.path, row.reason) == ("other", "elman.accelerate, which takes it, was not called")
+    elman.register(key, None if last == "removed" else lambda _: last)
+    module = Theirs(3, 4)
+    assert elman.accelerate(module) is module
+    assert type(module) is Theirs
+    if last != "removed":
+        (row,) = elman.explain(module).layers
+        expected = last or "the conversion that is registered for Theirs leaves it"
+        assert row.reason == f"elman.accelerate leaves it: {expected}"
+
+
+class Summed(Ours):
+    """It adds two weights up, which cannot be taken apart again."""
+
+    def __init__(self, theirs: Theirs) -> None:
+        super().__init__(theirs)
+        with torch.no_grad():
+            self.layer.bias_ih_l0.add_(theirs.b)
+
+
+def test_a_weight_that_could_not_be_given_back_is_an_error() -> None:
+    elman.register(Theirs, Summed)
+    model = torch.nn.Sequential(Theirs(3, 4))
+    with pytest.raises(ValueError, match=r"registered for Theirs has to keep.*not found: b\."):
+        elman.accelerate(model)
+    assert type(model[0]) is Theirs
+
+
+@pytest.mark.parametrize("wrong", [3, torch.nn.Linear, Theirs, "itself"])
+def test_a_wrong_answer_is_an_error(wrong: Any) -> None:
+    if wrong == "itself":
+        elman.register(Theirs, lambda module: module)
+    else:
+        elman.register(Theirs, lambda _: wrong)
+    with pytest.raises(TypeError, match="has to return a subclass of it"):
+        elman.accelerate(Theirs(3, 4))
+
+
+@pytest.mark.parametrize(
+    ("cls", "convert", "error", "text"),
+    [
+        (3, Ours, TypeError, "expected a subclass of torch.nn.Module, or the full name"),
+        (int, Ours, TypeError, "expected a subclass of torch.nn.Module"),
+        (Theirs, 3, TypeError, "expected convert to be a function"),
+        (torch.nn.LSTM, Ours, ValueError, "expected another library's class"),
+        (elman.LSTM, Ours, ValueError, "expected another library's class"),
+        (elman.Recurrent, Ours, ValueError, "expected another library's class"),
+    ],
+)
+def test_wrong_registrations(cls: Any, convert: Any, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        elman.register(cls, convert)
+
+
+def test_restoring_without_the_conversion_says_what_is_missing() -> None:
+    elman.register(Theirs, Ours)
+    model = elman.accelerate(torch.nn.Sequential(Theirs(3, 4)))
+    elman.register(Theirs, None)
+    with pytest.raises(RuntimeError, match=r"call elman\.register as before"):
+        elman.restore(model)
