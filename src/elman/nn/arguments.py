@@ -86,6 +86,11 @@ def read(
     """The normal form of a layer's call, and its input as ``(T, B, I)``, or ``(N, I)`` if it is
     packed. ``size`` is the layer's ``input_size``."""
     if isinstance(input, PackedSequence):
+        if torch.compiler.is_compiling() and torch.onnx.is_in_onnx_export():
+            raise RuntimeError(
+                f"{owner}: expected padded input while torch.onnx.export follows the module, got a "
+                "PackedSequence, whose lengths no program of ONNX takes: export it on padded input"
+            )
         x = tensor(owner, "input", input.data, weight, ValueError)
         if x.dim() != 2:
             raise RuntimeError(
