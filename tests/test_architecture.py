@@ -22,7 +22,7 @@ ROWS = [
     ["nn"],
     ["function"],
     ["transforms"],
-    ["operators"],
+    ["onnx_nodes", "operators"],
     ["execution"],
     ["passes", "recompute"],
     ["paths"],

@@ -13,6 +13,7 @@ from .errors import FormulaError as FormulaError
 from .errors import PathError as PathError
 from .exchange import from_flax as from_flax
 from .exchange import from_keras as from_keras
+from .exchange import from_onnx as from_onnx
 from .exchange import to_flax as to_flax
 from .exchange import to_keras as to_keras
 from .explain import explain as explain

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import operators, reference
+from . import onnx_nodes, operators, reference
 from .batch import Given, Rows, Weights
 from .execution import Bound, bind
 from .paths import arithmetic, current_isa, current_path, kernel_isa, products, unfit
@@ -90,7 +90,9 @@ def _layer(
     """:func:`layer` in the arithmetic of the tensors, but for what is ``narrow`` in products."""
     if captured():
         given = Given.of(step, tensors)
-        if operators.suit(rows, given) and not forward_mode() and _allowed(tensors):
+        if torch.onnx.is_in_onnx_export():
+            output, final = onnx_nodes.layer(step, rows, given, lengths)
+        elif operators.suit(rows, given) and not forward_mode() and _allowed(tensors):
             output, final = operators.recur(step, given, narrow, lengths)
         else:
             if not torch.compiler.is_compiling():

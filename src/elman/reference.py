@@ -5,7 +5,7 @@ Any device, any dtype, differentiable to any order; one step after the other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -32,11 +32,7 @@ def run(
     for each state. Returns the first state at every step, shaped as ``x``, and the final states.
     With ``lengths``, ``(B,)``, only so many steps of each padded row count.
     """
-    units, projected = weights.sizes(step)
-    size = {"H": units, "P": projected}
-    fixed = _matrices(step, weights, units)
-    fixed.update({("units", space): x.new_full((), count) for space, count in size.items()})
-    x_rows = _blocks(step.x_gates, units)
+    fixed = constants(step, x, weights)
     every = linear(x, weights.w_ih, weights.b_ih) if weights.w_ih is not None else None
     states = list(initial)
     outputs: dict[int, Tensor] = {}
@@ -51,27 +47,10 @@ def run(
             return tensor[offsets[t] : offsets[t] + n] if ragged else tensor[t]
 
         now = None if every is None else at_step(every)
-        given: dict[tuple[str, str], Any] = {
-            **{("x", gate): now[:, block] for gate, block in x_rows.items() if now is not None},
-            **{("state", s): v[:n] for s, v in zip(step.states, states, strict=True)},
-            **{("input", s): at_step(v) for s, v in zip(step.inputs, inputs, strict=True)},
-            **fixed,
-        }
-
-        def leaf(node: Node, operands: list[Any], given: Mapping[Any, Any] = given) -> Any:
-            if node.op == "product":
-                return linear(operands[0], given["product", node.attr])
-            return given[node.op, node.attr]
-
-        new = [
-            v.expand(n, size[step.space(s)])  # a number for all units, a vector for all rows
-            for s, v in zip(step.states, evaluate(step.new, leaf, x), strict=True)
-        ]
+        new = advance(step, fixed, now, [v[:n] for v in states], [*map(at_step, inputs)])
         outputs[t] = new[0]
         if lengths is not None:
-            active = (lengths > t)[:, None]
-            outputs[t] = torch.where(active, new[0], torch.zeros_like(new[0]))
-            new = [torch.where(active, v, old) for v, old in zip(new, states, strict=True)]
+            outputs[t], new = hold(new, states, lengths > t)
         states = [
             v if n == rows.B else torch.cat([v, old[n:]])
             for v, old in zip(new, states, strict=True)
@@ -80,13 +59,73 @@ def run(
     return (torch.cat(ordered) if ragged else torch.stack(ordered)), states
 
 
-def layer(
-    step: Step, rows: Rows, given: Given, lengths: Tensor | None = None
+#: The values of leaves and matrices of products, by kind and name.
+Values = dict[tuple[str, str], Any]
+
+
+def constants(step: Step, x: Tensor, weights: Weights) -> Values:
+    """What does not change from step to step: matrices, biases, vectors, numbers of units."""
+    units, projected = weights.sizes(step)
+    found: Values = {}
+    if weights.w_hh is not None:
+        for gate, block in _blocks(step.u_gates, units).items():
+            found["product", gate] = weights.w_hh[block]
+            found["bias", gate] = 0.0 if weights.b_hh is None else weights.b_hh[block]
+    kinds = [*(("product", m) for m in step.matrices), *(("vector", v) for v in step.vectors)]
+    found.update(zip(kinds, weights.more, strict=True))
+    for space, count in (("H", units), ("P", projected)):
+        found["units", space] = x.new_full((), count)
+    return found
+
+
+def advance(
+    step: Step,
+    fixed: Values,
+    now: Tensor | None,
+    states: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+) -> list[Tensor]:
+    """One step: the new states from this step's projected input, ``(B, X*H)``, the states before
+    and the further inputs, ``(B, H)`` each."""
+    gates = [] if now is None else now.chunk(len(step.x_gates), -1)
+    given = {
+        **{("x", gate): v for gate, v in zip(step.x_gates, gates, strict=True)},
+        **{("state", s): v for s, v in zip(step.states, states, strict=True)},
+        **{("input", s): v for s, v in zip(step.inputs, inputs, strict=True)},
+        **fixed,
+    }
+
+    def leaf(node: Node, operands: list[Any]) -> Any:
+        if node.op == "product":
+            return linear(operands[0], given["product", node.attr])
+        return given[node.op, node.attr]
+
+    return [  # a number counts for all units, a vector for all rows
+        v.expand_as(old) for old, v in zip(states, evaluate(step.new, leaf, states[0]), strict=True)
+    ]
+
+
+def hold(
+    new: Sequence[Tensor], states: Sequence[Tensor], active: Tensor
 ) -> tuple[Tensor, list[Tensor]]:
-    """What :func:`elman.function.recur` computes, by PyTorch operations, in the weights' dtype."""
+    """The output and the states of a step in which only rows that are active ``(B,)`` count."""
+    count = active[:, None]
+    output = torch.where(count, new[0], torch.zeros_like(new[0]))
+    return output, [torch.where(count, v, old) for v, old in zip(new, states, strict=True)]
+
+
+def layer(
+    step: Step,
+    rows: Rows,
+    given: Given,
+    lengths: Tensor | None = None,
+    run: Callable[..., tuple[Tensor, list[Tensor]]] = run,
+) -> tuple[Tensor, list[Tensor]]:
+    """What :func:`elman.function.recur` computes, by PyTorch operations, in the weights' dtype;
+    ``run`` is what runs one direction."""
     if torch._C._is_any_autocast_enabled():
         with torch.autocast(given.x.device.type, enabled=False):
-            return layer(step, rows, given, lengths)
+            return layer(step, rows, given, lengths, run)
     if lengths is not None:  # what lies beyond them may be no number, which gradients would meet
         given = _zero_beyond(given, rows.T, lengths)
     _check_alike(given)
@@ -185,15 +224,3 @@ def _check_alike(given: Given) -> None:
 def _blocks(gates: Sequence[str], units: int) -> dict[str, slice]:
     """The rows of each gate."""
     return {gate: slice(i * units, (i + 1) * units) for i, gate in enumerate(gates)}
-
-
-def _matrices(step: Step, weights: Weights, units: int) -> dict[tuple[str, str], Any]:
-    """What does not change from step to step: matrices, biases, vectors, by leaf or product."""
-    found: dict[tuple[str, str], Any] = {}
-    if weights.w_hh is not None:
-        for gate, block in _blocks(step.u_gates, units).items():
-            found["product", gate] = weights.w_hh[block]
-            found["bias", gate] = 0.0 if weights.b_hh is None else weights.b_hh[block]
-    kinds = [*(("product", m) for m in step.matrices), *(("vector", v) for v in step.vectors)]
-    found.update(zip(kinds, weights.more, strict=True))
-    return found

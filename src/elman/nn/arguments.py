@@ -112,6 +112,11 @@ def _read_packed(
     batch_first: bool,
     weight: Tensor,
 ) -> tuple[Call, Tensor, Sequence[Named]]:
+    if torch.compiler.is_compiling() and torch.onnx.is_in_onnx_export():
+        raise RuntimeError(
+            f"{owner}: expected padded input while torch.onnx.export follows the module, got a "
+            "PackedSequence, whose lengths no program of ONNX takes: export it on padded input"
+        )
     sizes, x = input.batch_sizes, input.data
     # torch.nn's LSTM checks nothing of packed input: what meets another dtype refuses it.
     asked: Callable[[Any], object] = _zeros if hx is None else int if count == 1 else _nothing
@@ -130,7 +135,7 @@ def _read_packed(
         )
     check_dense(owner, "input", x)
     _check_features(owner, x, size)
-    rows = _ragged(owner, sizes, x.shape[0], asked)
+    rows = ragged(owner, sizes, x.shape[0], asked)
     return Call(rows, input, True, batch_first), x, of_layers(owner, hx, count, None)
 
 
@@ -192,7 +197,7 @@ def _nothing(_: Any) -> None:
     pass
 
 
-def _ragged(owner: str, sizes: Tensor, total: int, asked: Callable[[Any], object]) -> Rows:
+def ragged(owner: str, sizes: Tensor, total: int, asked: Callable[[Any], object] = _zeros) -> Rows:
     """The rows of a PackedSequence; its parts may come from anywhere, so they are checked.
 
     ``asked`` is what torch.nn does with the first of the sizes.

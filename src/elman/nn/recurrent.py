@@ -165,7 +165,7 @@ class Recurrent(OfCell):
         return 2 if self.bidirectional else 1
 
     def forward(
-        self, input: Any, hx: Any = None, *, lengths: Any = None, inputs: Any = None
+        self, input: Any, hx: Any = None, lengths: Any = None, inputs: Any = None
     ) -> tuple[Any, Any]:
         """All layers; the output in the form of the input, the final states in that of ``hx``."""
         owner, step, L, D = type(self).__name__, self._step(), self.num_layers, self.directions

@@ -1,0 +1,55 @@
+"""A layer of any formula as ONNX's Scan, whose body is the reference's step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from .. import reference
+from ..batch import Rows, Weights
+from ..step import Step
+
+
+def run(
+    step: Step,
+    rows: Rows,
+    x: Tensor,
+    weights: Weights,
+    initial: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    lengths: Tensor | None = None,
+) -> tuple[Tensor, list[Tensor]]:
+    """What ``reference.run`` computes, as a Scan of one body."""
+    from torch._higher_order_ops.scan import scan_op
+
+    fixed = reference.constants(step, x, weights)
+    names = [key for key, value in fixed.items() if isinstance(value, Tensor)]
+    values = [fixed[name] for name in names]
+    projected = [] if weights.w_ih is None else [linear(x, weights.w_ih, weights.b_ih)]
+    times = [] if lengths is None else [torch.arange(x.shape[0], device=x.device)]
+    every = [*projected, *inputs, *times] or [x]  # which is then only counted
+    if lengths is not None:
+        values = [*values, lengths]
+    S, N = len(initial), len(every)
+
+    def body(*given: Tensor) -> list[Tensor]:
+        states, now, held = given[:S], list(given[S : S + N]), given[S + N :]
+        mine = fixed | dict(zip(names, held, strict=False))
+        first = now.pop(0) if projected else None
+        new = reference.advance(step, mine, first, states, now[: len(inputs)])
+        output = new[0]
+        if lengths is not None:
+            output, new = reference.hold(new, states, held[-1] > now[-1])
+        return [v.clone() for v in (*new, output)]  # no result may be an argument or another
+
+    def apart(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        # Nor may arguments share memory; and a gradient would make another body, which fails.
+        return tuple(t.detach().clone() for t in tensors)
+
+    if rows.reverse:
+        every = [v.flip(0) for v in every]
+    *final, output = scan_op(body, apart(initial), apart(every), apart(values))
+    return (output.flip(0) if rows.reverse else output), final

@@ -1,0 +1,119 @@
+"""Random formulas over all that the language has."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+import elman
+from elman.cell import Cell
+
+STATES, GATES = ("h", "m"), ("a", "b")
+
+#: Functions of one value that stay finite, and of two.
+ONE = {
+    **{n: getattr(elman, n) for n in ("tanh", "sigmoid", "relu", "sin", "cos", "abs", "softplus")},
+    **{n: getattr(elman, n) for n in ("silu", "gelu", "softsign", "hardswish", "elu", "erf")},
+    "mean": elman.mean,
+    "layer_norm": lambda v: elman.layer_norm(v, eps=0.5),
+    "root": lambda v: elman.sqrt(1 + v * v),
+    "log": lambda v: elman.log(1 + v * v),
+    "exp": lambda v: elman.exp(elman.minimum(v, 1.0)),
+    "square": elman.square,
+    "negative": lambda v: -v,
+    "half": lambda v: 0.5 * v - 0.25,
+}
+TWO = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / (1.5 + elman.sigmoid(b)),
+    "maximum": elman.maximum,
+    "minimum": elman.minimum,
+    "where": lambda a, b: elman.where(a > b, a * b, elman.tanh(b)),
+}
+
+LEAVES = st.sampled_from(
+    [
+        *(("x", gate) for gate in GATES),
+        *(("u", gate) for gate in GATES),
+        *(("state", name) for name in STATES),
+        ("vector", "v"),
+        ("input", "n"),
+    ]
+)
+
+
+def grown(parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.one_of(
+        st.tuples(st.sampled_from(sorted(ONE)), parts),
+        st.tuples(st.sampled_from(sorted(TWO)), parts, parts),
+        st.tuples(st.just("product"), st.sampled_from((*GATES, "w")), parts),
+    )
+
+
+FORMULAS = st.recursive(LEAVES, grown, max_leaves=7)
+
+
+def used(formula: Any, kind: str) -> set[str]:
+    """The names that a formula reads of one kind."""
+    head, *rest = formula
+    own = {rest[0]} if head == kind else set()
+    return own.union(*(used(part, kind) for part in rest if isinstance(part, tuple)))
+
+
+class Random(Cell):
+    """A cell whose new states are formulas, drawn between -1 and 1."""
+
+    def __init__(self, formulas: tuple[Any, ...]) -> None:
+        self.formulas = formulas
+        names = {k: set().union(*(used(f, k) for f in formulas)) for k in ("x", "u", "product")}
+        read = set().union(*names.values())
+        self.gates = tuple(g for g in GATES if g in read)
+        self.states = STATES[: len(formulas)]
+        self.matrices = ("w",) if "w" in names["product"] else ()
+        self.vectors = ("v",) if any(used(f, "vector") for f in formulas) else ()
+        self.inputs = ("n",) if any(used(f, "input") for f in formulas) else ()
+
+    def step(self, x: Any, u: Any, s: Any) -> Any:
+        def value(formula: Any) -> Any:
+            head, *rest = formula
+            if head in ("x", "u", "state"):
+                return getattr({"x": x, "u": u, "state": s}[head], rest[0])
+            if head in ("vector", "input"):
+                return getattr(self, head)(rest[0])
+            if head == "product":
+                return self.product(rest[0], 0.5 * s.h + value(rest[1]))
+            operands = [value(part) for part in rest]
+            return ONE[head](*operands) if len(operands) == 1 else TWO[head](*operands)
+
+        return tuple(elman.tanh(value(formula) + 0.1 * s.h) for formula in self.formulas)
+
+
+@st.composite
+def cells(draw: st.DrawFn) -> Random:
+    count = draw(st.integers(1, 2))
+    formulas = tuple(draw(FORMULAS) for _ in range(count))
+    if count == 1:  # a state that is not there is the other one
+        formulas = eval(repr(formulas).replace("('state', 'm')", "('state', 'h')"))
+    if not any(used(f, k) & set(GATES) for f in formulas for k in ("x", "u", "product")):
+        formulas = (("add", ("x", "a"), formulas[0]), *formulas[1:])
+    return Random(formulas)
+
+
+def _finite_mean(formula: Any) -> bool:
+    """Whether no mean is taken of a mean, which has no units any more."""
+    head, *rest = formula
+    parts = [p for p in rest if isinstance(p, tuple)]
+    if head in ("mean", "layer_norm", "product") and any(_single(p) for p in parts):
+        return False
+    return all(_finite_mean(p) for p in parts if p[0] not in ("x", "u"))
+
+
+def _single(formula: Any) -> bool:
+    head, *rest = formula
+    parts = [p for p in rest if isinstance(p, tuple)]
+    return head == "mean" or (bool(parts) and head != "product" and all(map(_single, parts)))
+
+
+#: Cells of such formulas.
+CELLS = cells().filter(lambda cell: all(map(_finite_mean, cell.formulas)))

@@ -1,0 +1,54 @@
+"""Every cell of the tests and of the catalogue as a program of ONNX."""
+
+import pytest
+import torch
+
+import elman
+from tests import cells
+from tests.onnx.exported import check
+
+I, H, P = 3, 5, 4  # noqa: E741
+
+#: The operators of ONNX that compute a cell; all others are a Scan.
+OPERATORS = {
+    **dict.fromkeys(("tanh", "relu", "elman", "irnn"), "RNN"),
+    **dict.fromkeys(("LSTM", "lstm", "Peephole", "peepholelstm", "coupledlstm"), "LSTM"),
+    **dict.fromkeys(("GRU", "GRUBefore", "gru", "gru, before"), "GRU"),
+}
+ALL = cells.CELLS | cells.CATALOGUE
+
+
+def layer(cell, **options):
+    """A layer whose parameters all differ, also those that a cell lets begin alike."""
+    torch.manual_seed(0)
+    if cell.trace().projection:
+        options["proj_size"] = P
+    net = elman.Recurrent(cell, I, H, **options)
+    for parameter in net.parameters():
+        torch.nn.init.uniform_(parameter, -0.5, 0.5)
+    return net
+
+
+def calls(step, D, states=True):
+    """The arguments of a call: input, the states, and further inputs."""
+
+    def call(T, B):
+        torch.manual_seed(T)
+        size = {"H": H, "P": P}
+        given = {"input": torch.randn(T, B, I)}
+        if states:
+            hx = [torch.rand(D, B, size[step.space(s)]) for s in step.states]
+            given["hx"] = tuple(hx) if len(hx) > 1 else hx[0]
+        if step.inputs:
+            given["inputs"] = {name: torch.randn(T, B, H) for name in step.inputs}
+        return given
+
+    return call
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_onnx_runtime_computes_a_cell_in_both_directions(name):
+    step = ALL[name].trace()
+    net = layer(ALL[name], bidirectional=True)
+    wanted = [OPERATORS[name]] if name in OPERATORS else ["Scan", "Scan"]
+    check(net, calls(step, 2), wanted)
