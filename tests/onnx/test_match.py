@@ -92,7 +92,7 @@ FORMULAS = [
 ]
 
 
-@pytest.mark.parametrize(("cell", "operator"), FORMULAS, ids=lambda v: repr(v)[:60])
+@pytest.mark.parametrize(("cell", "operator"), FORMULAS, ids=range(len(FORMULAS)))
 def test_a_formula_is_found_out(cell, operator):
     found = find(cell.trace())
     assert repr(found and found.cell) == repr(operator)
