@@ -22,7 +22,7 @@ ROWS = [
     ["nn"],
     ["function"],
     ["transforms"],
-    ["onnx_nodes", "operators"],
+    ["onnx_nodes", "operators", "taps"],
     ["execution"],
     ["passes", "recompute"],
     ["paths"],

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import operator
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from .errors import FormulaError
@@ -106,14 +109,26 @@ class Cell:
         """
         known = self.__dict__.get("_traced")
         if known is not None:
-            read, values, step = known
+            read, values, step, _ = known
             if read(self) == values:
                 return step
-        names = _attributes(self)
-        read = operator.attrgetter(*names)
+        read = operator.attrgetter(*_attributes(self))
+        if not _is_fixed(read(self)):  # to compare it says nothing
+            read = functools.partial(_described, read)
         values, step = read(self), _trace(self)
-        object.__setattr__(self, "_traced", (read, values, step))
+        # A compiled program compares the last of it, see `nn/ofcell.py`.
+        object.__setattr__(self, "_traced", (read, values, step, _settings(self)))
         return step
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name, value in list(vars(cls).items()):
+            if isinstance(value, np.number):
+                setattr(cls, name, value.item())
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # A number of NumPy's becomes one of Python's, which `torch.compile` can guard.
+        object.__setattr__(self, name, value.item() if isinstance(value, np.number) else value)
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k != "_traced"}
@@ -170,7 +185,7 @@ def _check_declared(cell: Cell) -> dict[str, str]:
         if twice:
             raise FormulaError(f"{twice[0]!r} is declared twice: give one of them another name")
     for attribute, value in cell.__getstate__().items():
-        if not isinstance(value, (int, float, str, tuple, type(None))) and not callable(value):
+        if not isinstance(value, (*_KINDS, str, type(None))) and not callable(value):
             raise FormulaError(
                 f"the attribute {attribute!r} is a {type(value).__name__}: plain numbers belong "
                 "there, learned tensors are declared in `vectors` and `matrices`"
@@ -217,12 +232,45 @@ def _step_of(cell: Cell, new: tuple[Node, ...]) -> Step:
     )
 
 
+def _settings(cell: Cell) -> dict[str, Any]:
+    """All that a formula may depend on, as it is now, by name."""
+    return {name: copy.deepcopy(getattr(cell, name)) for name in _attributes(cell)}
+
+
 def _attributes(cell: Cell) -> list[str]:
     """The names of all that a formula may depend on: what a cell or its class holds."""
     own = [n for n in cell.__dict__ if n != "_traced"]
-    classes = [c for c in type(cell).__mro__ if c not in (Cell, object)]
+    classes = [c for c in type(cell).__mro__ if c is not object]
     inherited = [n for c in classes for n, v in vars(c).items() if not callable(v)]
-    return ["gates", *own, *(n for n in inherited if not n.startswith("__"))]
+    return list(dict.fromkeys([*own, *(n for n in inherited if not n.startswith("__"))]))
+
+
+_KINDS = (int, float, tuple, list, dict, np.number, np.ndarray)
+
+
+def _is_fixed(value: Any) -> bool:
+    """Whether a value is another whenever it does not equal what it was: nothing that may change
+    in place, no zero (of two signs), and nothing that does not equal itself."""
+    if type(value) is tuple:
+        return all(map(_is_fixed, value))
+    if isinstance(value, (float, np.number)):
+        return type(value) is float and value == value and value != 0
+    return not isinstance(value, _KINDS) or isinstance(value, int)
+
+
+def _described(read: Callable[[Any], Any], cell: Cell) -> Any:
+    return _description(read(cell))
+
+
+def _description(value: Any) -> Any:
+    """What tells values apart, and does not change with them."""
+    if isinstance(value, np.ndarray):
+        return "array", value.dtype.str, value.shape, value.tobytes()
+    if isinstance(value, dict):
+        return "dict", *((k, _description(v)) for k, v in value.items())
+    if isinstance(value, (tuple, list)):
+        return type(value), *map(_description, value)
+    return repr(value) if isinstance(value, (float, np.number)) else value
 
 
 def _place(cell: Cell, traceback: TracebackType | None) -> str:

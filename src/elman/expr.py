@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Union
 
+import numpy as np
 import torch
 
 from .errors import FormulaError
@@ -35,6 +36,7 @@ class Node:
     """
 
     __slots__ = ("__weakref__", "args", "attr", "op", "space")
+    __array_ufunc__ = None  # NumPy's numbers leave operators to the node
 
     def __init__(self, op: str, args: tuple[Node, ...], attr: Any, space: str) -> None:
         self.op, self.args, self.attr, self.space = op, args, attr, space
@@ -299,12 +301,22 @@ def _as_tensor(value: Any, like: torch.Tensor | None) -> torch.Tensor:
     """A number as a tensor of the dtype and device of the tensors beside it."""
     if isinstance(value, torch.Tensor) or like is None:
         return torch.as_tensor(value)
-    return torch.full((), value, dtype=like.dtype, device=like.device)
+    return torch.full((), _rounded(value, like.dtype), dtype=like.dtype, device=like.device)
+
+
+def _rounded(value: float, dtype: torch.dtype) -> float:
+    """The number, or infinity where the nearest one that a dtype holds is: what arithmetic makes of
+    it, and the kernels. ``torch.full`` refuses it."""
+    most = torch.finfo(dtype).max
+    if abs(value) <= most or math.isinf(value) or math.isnan(value):
+        return value
+    half = most / (2 - torch.finfo(dtype).eps) * torch.finfo(dtype).eps / 2  # a step beyond it
+    return math.copysign(math.inf if abs(value) - most >= half else most, value)
 
 
 def _as_constant(name: str, value: Any) -> Node:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return constant(value)
+    if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
+        return constant(float(value))
     raise FormulaError(
         f"{name}() in a formula takes symbolic values and plain numbers, got "
         f"{type(value).__name__}: declare learned tensors on the cell instead"

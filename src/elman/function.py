@@ -17,7 +17,7 @@ from torch import Tensor
 from . import onnx_nodes, operators, reference
 from .batch import Given, Rows, Weights
 from .execution import Bound, bind
-from .paths import arithmetic, current_isa, current_path, kernel_isa, products, unfit
+from .paths import arithmetic, current_isa, current_path, products, unfit
 from .runtime.memory import SMALL
 from .step import Step
 from .transforms import captured, forward_mode
@@ -94,14 +94,12 @@ def _layer(
             output, final = onnx_nodes.layer(step, rows, given, lengths)
         elif operators.suit(rows, given) and not forward_mode() and _allowed(tensors):
             output, final = operators.recur(step, given, narrow, lengths)
-        else:
-            if not torch.compiler.is_compiling():
-                kernel_isa(tensors)  # which raises if there has to be a kernel
-            output, final = reference.layer(step, rows, given, lengths)
-        return [output, *final], None
-    bound = bind(step, rows, tensors, recompute, narrow)
+            return [output, *final], None
+    bound = None
+    if not torch.compiler.is_compiling():
+        bound = bind(step, rows, tensors, recompute, narrow)
     if bound is None:
-        output, final = reference.layer(step, rows, Given.of(step, tensors))
+        output, final = reference.layer(step, rows, Given.of(step, tensors), lengths)
         return [output, *final], None
     return run(bound, rows, tensors), bound
 

@@ -20,8 +20,10 @@ from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import forward_ad
 
 from . import reference
+from .compiler.plan import plan_of
 from .operators import LIBRARY, given_of, rows_of
 from .step import read
+from .taps import Samples, Tapped, tapped, weights
 
 _recur = torch.ops.elman.recur.default
 _recur_backward = torch.ops.elman.recur_backward.default
@@ -212,6 +214,13 @@ class _Mapped:
             t = t.movedim(dim, rows)
         return t.flatten(rows, rows + 1)
 
+    def fold_data(
+        self, tensors: Sequence[Tensor], dims: _Dims, weight: Sequence[bool]
+    ) -> list[Tensor]:
+        """The tensors of a call whose weights are not mapped."""
+        each = zip(tensors, dims, weight, strict=True)
+        return [t if w else self.fold(t, d) for t, d, w in each]
+
     def unfold(self, t: Tensor) -> Tensor:
         return t.unflatten(1, (self.size, t.shape[1] // self.size))
 
@@ -224,6 +233,19 @@ class _Mapped:
         found = [call(i) for i in range(self.size)]
         stacked = [torch.stack(parts) for parts in zip(*found, strict=True)]
         return stacked, [*[0] * len(stacked)]
+
+
+def _with_taps(
+    formula: str, of: Tapped, tensors: Sequence[Tensor], present: str
+) -> tuple[list[Tensor], str]:
+    """The tensors of a call with taps, which are zero."""
+    step = read(formula)
+    first = 1 + len(step.states) + len(step.inputs)
+    place, (T, B, _) = present[:first].count("1"), tensors[0].shape
+    units = given_of(step, tensors, present).weights[0].sizes(step)[0]
+    zeros = [tensors[0].new_zeros(()).expand(T, B, units)] * of.taps
+    given = [*tensors[:place], *zeros, *tensors[place:]]
+    return given, present[:first] + "1" * of.taps + present[first:]
 
 
 def _is_weight(formula: str, present: str) -> list[bool]:
@@ -255,12 +277,14 @@ def _(
             return found
 
         return mapped.each(call)
-    each = zip(tensors, dims, weight, strict=True)
-    folded = [t if w else mapped.fold(t, d) for t, d, w in each]
+    folded = mapped.fold_data(tensors, dims, weight)
     if lengths is not None:
         lengths = mapped.fold(lengths, of_lengths, 0)
+    count, with_taps = 1 + len(read(formula).states), tapped(read(formula))
+    if keep and with_taps is not None:  # the gradients of weights may be wanted for each member
+        folded, present = _with_taps(formula, with_taps, folded, present)
+        formula = with_taps.step.text
     found = _recur(formula, narrow, folded, present, lengths, keep)
-    count = 1 + len(read(formula).states)
     results = [mapped.unfold(r) for r in found[:count]]
     return [*results, *found[count:]], [*[1] * count, *[None] * (len(found) - count)]
 
@@ -299,13 +323,16 @@ def _(
             return found
 
         return mapped.each(call)
+    folded = mapped.fold_data(tensors, dims, weight)
+    back = [mapped.fold(g, d) for g, d in zip(gradients, of_gradients, strict=True)]
+    all_lengths = None if lengths is None else mapped.fold(lengths, of_lengths, 0)
+    with_taps = tapped(read(formula))
+    every = formula, narrow, folded, present, all_lengths
+    if with_taps is not None:
+        return _by_taps(with_taps, mapped.size, every, kept, back, needed)
     if not any(w and n for w, n in zip(weight, needed, strict=True)):
-        each = zip(tensors, dims, weight, strict=True)
-        folded = [t if w else mapped.fold(t, d) for t, d, w in each]
-        back = [mapped.fold(g, d) for g, d in zip(gradients, of_gradients, strict=True)]
-        all_lengths = None if lengths is None else mapped.fold(lengths, of_lengths, 0)
-        found = _recur_backward(formula, narrow, folded, present, all_lengths, kept, back, needed)
-        return [mapped.unfold(g) for g in found], [1] * len(found)
+        found = _recur_backward(*every, kept, back, needed)
+        return [mapped.unfold(g) for g in found], [*[1] * len(found)]
     count = 1 + len(read(formula).states)
 
     def again(i: int) -> list[Tensor]:
@@ -317,3 +344,51 @@ def _(
         return found
 
     return mapped.each(again)
+
+
+def _by_taps(
+    of: Tapped,
+    samples: int,
+    call: tuple[str, str, list[Tensor], str, Tensor | None],
+    kept: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    needed: Sequence[bool],
+) -> _Found:
+    """The gradients of a folded call whose forward pass had taps."""
+    formula, narrow, tensors, present, lengths = call
+    step, mapped = read(formula), _Mapped(samples)
+    given = given_of(step, tensors, present)
+    fixed = present[: 1 + len(step.states) + len(step.inputs)].count("1")
+    data, of_weights = needed[:fixed], needed[fixed:]
+    directions = len(given.weights)
+    P = gradients[0].shape[-1] // directions
+    # Both directions share the taps, so each has a backward pass of its own.
+    apart = directions if any(of_weights) else 1
+    every, with_taps = _with_taps(formula, of, tensors, present)
+    wanted = [*data, *[any(of_weights)] * of.taps, *[False] * len(of_weights)]
+    sums: list[Tensor] = []
+    taps: list[list[Tensor]] = []
+    for d in range(apart):
+        back = list(gradients)
+        if apart > 1:
+            back = [torch.zeros_like(g) for g in gradients]
+            back[0][..., d * P : (d + 1) * P] = gradients[0][..., d * P : (d + 1) * P]
+            for mine, g in zip(back[1:], gradients[1:], strict=True):
+                mine[d] = g[d]
+        found = _recur_backward(of.step.text, narrow, every, with_taps, lengths, kept, back, wanted)
+        parts = found[: sum(data)]
+        sums = [a + b for a, b in zip(sums, parts, strict=True)] if sums else parts
+        taps.append(found[sum(data) :])
+    results = [mapped.unfold(g) for g in sums]
+    dims: list[int | None] = [*[1] * len(results)]
+    if any(of_weights):
+        if lengths is None and plan_of(of.step).reads_output:
+            output = kept[0]  # as it was, in the rows of padded tensors
+        else:
+            output = _recur(formula, narrow, tensors, present, lengths, False)[0]
+        batch = Samples(given, samples, lengths)
+        ways = weights(step, of, batch, output.chunk(directions, -1), taps)
+        flat = [g for way in ways for g in way if g is not None]
+        results += [g for g, n in zip(flat, of_weights, strict=True) if n]
+        dims = [*dims, *[0] * sum(of_weights)]
+    return results, dims

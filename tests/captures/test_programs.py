@@ -105,7 +105,7 @@ def test_saved_programs_give_the_same_bits_in_a_new_process(
     have = found[how, column.name]
     assert isinstance(have, list), (have, found["child", "stderr"])
     program, data = column.program(torch.float32), column.data(*RUN, dtype=torch.float32)
-    assert_alike(have, program(*data), exact=True)
+    assert_alike(have, program(*data), exact=not (column.torchs and how == "jit-trace"))
 
 
 def test_an_inductor_package_gives_the_same_bits_in_a_new_process(

@@ -23,6 +23,7 @@ class Backward:
     vector: dict[str, Node]
     input: dict[str, Node]
     product: dict[Node, Node]  # by the product: the gradient of its result
+    every: dict[Node, Node]  # of all values that have one
 
 
 def differentiate(step: Step) -> Backward:
@@ -63,4 +64,4 @@ def differentiate(step: Step) -> Backward:
     state = dict.fromkeys(step.states, zero) | found("state")
     products = {n: g for n, g in gradients.items() if n.op == "product"}
     x, bias, vector, given = (found(op) for op in ("x", "bias", "vector", "input"))
-    return Backward(state, x, bias, vector, given, products)
+    return Backward(state, x, bias, vector, given, products, gradients)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import Parameter
@@ -83,8 +84,10 @@ class OfCell(torch.nn.Module):
     def _step(self) -> Step:
         """The traced formula, with the numbers that the cell holds now."""
         if torch.compiler.is_compiling():  # which cannot follow the tracing of a formula
-            for name, value in self._settings.items():  # a changed number compiles anew
-                if getattr(self.cell, name) != value:
+            *_, step, settings = self.cell.__dict__["_traced"]
+            for name, value in settings.items():  # a changed number compiles anew
+                check_comparable(f"{type(self).__name__}: the cell's {name}", value)
+                if _differs(getattr(self.cell, name), value) or step is not self._traced:
                     raise RuntimeError(
                         f"{type(self).__name__}: the cell's {name} has changed since its formula "
                         "was traced: call the module once outside of compilation"
@@ -103,11 +106,11 @@ class OfCell(torch.nn.Module):
                 f"this module was made with, {[n for n, _ in self._shapes]} before and "
                 f"{[n for n, _ in shapes]} now, or of other sizes: make a new module"
             )
-        self._traced, self._settings = step, self.cell.__getstate__()
+        self._traced = step
 
     def __getstate__(self) -> dict[str, Any]:
-        dropped = ("_traced", "_settings")  # a graph is traced again where it is needed
-        state = {k: v for k, v in self.__dict__.items() if k not in dropped}
+        # A graph is traced again where it is needed.
+        state = {k: v for k, v in self.__dict__.items() if k != "_traced"}
         # Plain tuples, so that torch.load(weights_only=True) needs only this class and the cell's.
         return state | {"_sets": [tuple(mine) for mine in self._sets]}
 
@@ -142,6 +145,35 @@ class OfCell(torch.nn.Module):
         """The arguments for ``repr``: those options that differ from their defaults."""
         given = [f"{k}={v!r}" for k, (v, default) in options.items() if v != default]
         return ", ".join([repr(self.cell), f"{self._sets[0].width}, {self.hidden_size}", *given])
+
+
+def _differs(now: Any, then: Any) -> bool:
+    """Whether a setting is another; NaN is the same as NaN. Dynamo guards what is looked at here:
+    each part, and of functions, which may share their code, who they are."""
+    if isinstance(now, (tuple, list)) and isinstance(then, (tuple, list)):
+        pairs = zip(now, then, strict=False)
+        return len(now) != len(then) or any(_differs(a, b) for a, b in pairs)
+    if isinstance(now, dict) and isinstance(then, dict):
+        return _differs([*now.items()], [*then.items()])
+    if callable(now):
+        return id(now) != id(then)
+    return bool(now != then and not (now != now and then != then))
+
+
+def check_comparable(what: str, value: Any, fixed: bool = False) -> None:
+    """RuntimeError for what may change without a compiled program's noticing: NumPy's arrays, and
+    lists and dicts within a tuple, which Dynamo takes to be ``fixed``."""
+    if isinstance(value, (np.ndarray, np.number)) or (fixed and isinstance(value, (list, dict))):
+        raise RuntimeError(
+            f"{what} holds a {type(value).__name__}, whose changes a compiled program cannot see: "
+            "make it a number of Python, or a tuple of such"
+        )
+    if isinstance(value, (tuple, list)):
+        for part in value:
+            check_comparable(what, part, fixed or isinstance(value, tuple))
+    elif isinstance(value, dict):
+        for part in value.values():
+            check_comparable(what, part, fixed)
 
 
 def instance(owner: str, cell: Any) -> Cell:

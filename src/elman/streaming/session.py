@@ -197,6 +197,19 @@ class Stream:
                 self.__dict__.update(before)
                 raise
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy goes on where this session is, with the weights that this one has."""
+        names = ("module", "batch_size", "weight_dtype", "_held")
+        mine = {name: self.__dict__[name] for name in names}
+        return mine | {"states": self.snapshot(), "initial": self._states.initial}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Stream.__init__(self, state["module"], state["batch_size"], state["weight_dtype"])
+        self._held = state["_held"]
+        self._get_ready()
+        self._states.begin_at(state["initial"])
+        self.restore(state["states"])
+
     def _take_weights(self) -> None:
         step = self.module._step()
         with torch.no_grad():

@@ -50,20 +50,25 @@ class States:
         self.whole = tuple(buffers) if len(buffers) > 1 else buffers[0]
         self.by_layer = [[*of] for of in zip(*by_state, strict=True)]
         self._every = [state for mine in self.by_layer for state in mine]
-        self._initial: list[Tensor] = []
+        self.initial: list[Tensor] = []
         self._bytes: list[tuple[memoryview, bytes]] = []
 
     def begin_with(self, module: Any, step: Step) -> None:
         """What :meth:`reset` sets them to: what the module has learned, or zeros."""
-        self._initial = [torch.zeros_like(state) for state in self._every]
+        initial = [torch.zeros_like(state) for state in self._every]
         if isinstance(module, Recurrent) and module.learn_initial:
             learned = [module._learned(name, 1) for name in step.states]
             each = [state for mine in zip(*learned, strict=True) for state in mine]
-            for initial, state in zip(self._initial, each, strict=True):
-                initial.copy_(state)
+            for mine, state in zip(initial, each, strict=True):
+                mine.copy_(state)
+        self.begin_at(initial)
+
+    def begin_at(self, initial: list[Tensor]) -> None:
+        """What :meth:`reset` sets them to, in the order of the layers."""
+        self.initial = initial
         self._bytes = [
             (memoryview(state.numpy()).cast("B"), initial.numpy().tobytes())
-            for state, initial in zip(self._every, self._initial, strict=True)
+            for state, initial in zip(self._every, self.initial, strict=True)
         ]
 
     def reset(self, rows: Any = None) -> None:
@@ -72,5 +77,5 @@ class States:
             for memory, initial in self._bytes:  # a tenth of what an operator takes
                 memory[:] = initial
         else:
-            for state, start in zip(self._every, self._initial, strict=True):
+            for state, start in zip(self._every, self.initial, strict=True):
                 state[:, rows] = start[:, rows]
