@@ -120,6 +120,16 @@ def test_other_code_and_other_activations_are_left_alone(monkeypatch: pytest.Mon
     monkeypatch.delitem(sys.modules, "elman.libraries.speechbrain")
 
 
+def test_a_library_that_lacks_a_class_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("speechbrain", "speechbrain.nnet", "speechbrain.nnet.RNN"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.delitem(sys.modules, "elman.libraries.speechbrain", raising=False)
+    monkeypatch.setattr(LiGRU_Layer, "__module__", "speechbrain.nnet.RNN")
+    layer = elman.accelerate(LiGRU_Layer())
+    assert type(layer) is LiGRU_Layer
+    assert "elman.libraries.speechbrain cannot be imported" in elman.explain(layer).layers[0].reason
+
+
 def _plain() -> Any:
     def f(x: int) -> int:
         return x + 1

@@ -62,4 +62,4 @@ class EntityAwareLSTM(EALSTM):
 def convert(_: torch.nn.Module) -> Any:
     """What a model becomes, or why it is left alone."""
     code = EALSTM.forward, EALSTM._cell, _DynamicGates.forward
-    return changed("985dc4437fce", *code) or EntityAwareLSTM
+    return changed("c8370bb75fbd", *code) or EntityAwareLSTM

@@ -88,7 +88,7 @@ def convert(layer: Any) -> Any:
     if not _activation(layer):
         return f"its activation is {layer.act!r}"
     if type(layer) is LiGRU_Layer:
-        return changed("eca088407178", LiGRU_Layer._ligru_cell) or LiGRULayer
+        return changed("2cca985e6a69", LiGRU_Layer._ligru_cell) or LiGRULayer
     if layer.layer_norm.elementwise_affine:
         return "its normalisation of the recurrent part is learned"
-    return changed("dbbf0dadcbba", SLiGRU_Layer._sligru_cell) or SLiGRULayer
+    return changed("31c018686be2", SLiGRU_Layer._sligru_cell) or SLiGRULayer

@@ -79,4 +79,4 @@ def _places(sizes: Tensor) -> tuple[Tensor, Tensor]:
 
 def convert(_: torch.nn.Module) -> Any:
     """What a layer becomes, or why it is left alone."""
-    return changed("8afb79d6d2cf", LSTMwRecDropout.forward) or LSTMWithRecurrentDropout
+    return changed("af00668c3201", LSTMwRecDropout.forward) or LSTMWithRecurrentDropout

@@ -18,6 +18,7 @@ from ..cell import Cell
 from ..function import recur
 from ..paths import kernel_isa
 
+_ASIDE = ("ctx", "kind", "type_comment")  # of a node of a syntax tree
 _DTYPES = (torch.float32, torch.float64)
 
 
@@ -104,5 +105,16 @@ def digest_of(*functions: Callable[..., Any]) -> str:
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) is not None:
                 node.body = node.body[1:]
-        text.append(ast.unparse(tree))
+        text.append(repr(_shape(tree)))
     return hashlib.sha256("\n".join(text).encode()).hexdigest()[:12]
+
+
+def _shape(node: Any) -> Any:
+    """What a syntax tree holds, in a form that all versions of Python agree on."""
+    if isinstance(node, ast.AST):
+        fields = [(name, value) for name, value in ast.iter_fields(node) if name not in _ASIDE]
+        held = [(name, _shape(value)) for name, value in fields if value is not None]
+        return type(node).__name__, *(pair for pair in held if pair[1] != ())
+    if isinstance(node, list):
+        return tuple(map(_shape, node))
+    return repr(node)
