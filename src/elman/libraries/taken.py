@@ -34,6 +34,19 @@ def serves(*tensors: Tensor | None) -> bool:
     return kernel_isa(found) is not None and found[0].dtype in _DTYPES
 
 
+def plain(part: torch.nn.Module, *kinds: type) -> bool:
+    """Whether a part whose weights are read, and which isn't called, does nothing else when it is:
+    it is exactly of one of these classes, and has no hooks. An adapter that took its place, or a
+    weight that is made of others before each call, is not."""
+    hooks = (
+        part._forward_pre_hooks,
+        part._forward_hooks,
+        part._backward_pre_hooks,
+        part._backward_hooks,
+    )
+    return type(part) in kinds and not any(hooks)
+
+
 def run(
     cell: Cell,
     x: Tensor,

@@ -11,7 +11,7 @@ from torchrecurrent.base import DoubleStateRecurrentLayerBase as _Two
 from torchrecurrent.base import SingleStateRecurrentLayerBase as _One
 
 from . import torchrecurrent_formulas, torchrecurrent_pairs
-from .taken import changed, run, serves
+from .taken import changed, plain, run, serves
 from .torchrecurrent_formulas import Formula
 
 #: Of the code of each layer, see ``taken.changed``; of torchrecurrent 0.2.5.
@@ -71,7 +71,9 @@ class _Layers(torch.nn.Module):
         cells, formula = list(owner.cells), FORMULAS[type(self).__name__]
         two = len(formula.states) > 1
         states = [] if state is None else list(state) if two else [state]
-        if inp.dim() != 3 or not serves(inp, *states, *self.parameters()):
+        kind = getattr(theirs, f"{type(self).__name__}Cell")
+        taken = inp.dim() == 3 and all(plain(c, kind) and not formula.foreign(c) for c in cells)
+        if not (taken and serves(inp, *states, *self.parameters())):
             return super().forward(inp, state)
         x = inp.transpose(0, 1) if owner.batch_first else inp
         masks = self._masks(x, len(cells) - 1)
