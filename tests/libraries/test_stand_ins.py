@@ -102,6 +102,43 @@ def test_their_code_runs_where_kernels_do_not(monkeypatch: pytest.MonkeyPatch) -
         torch.func.vmap(layer.float())(x[:, None])
 
 
+class Adapter(torch.nn.Linear):
+    """It takes a linear map's place, and adds something to it."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return super().forward(input) + 0.1
+
+
+def _adapted(layer: Any) -> None:
+    layer.u.__class__ = Adapter
+
+
+def _hooked(layer: Any) -> None:
+    layer.u.register_forward_hook(lambda module, args, output: output + 0.1)
+
+
+def _normalised(layer: Any) -> None:
+    torch.nn.utils.parametrizations.weight_norm(layer.u)
+    with torch.no_grad():
+        layer.u.parametrizations.weight.original0 *= 2
+
+
+def _made_before_each_call(layer: Any) -> None:
+    torch.nn.utils.spectral_norm(layer.u)
+
+
+@pytest.mark.usefixtures("speechbrain")
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("change", [_adapted, _hooked, _normalised, _made_before_each_call])
+def test_parts_that_do_more_than_their_weights_say_are_called(change: Any) -> None:
+    theirs = LiGRU_Layer().eval()
+    ours, x = elman.accelerate(copy.deepcopy(theirs)), torch.randn(2, 4, 3)
+    for layer in (theirs, ours):
+        torch.manual_seed(0)
+        change(layer)
+    torch.testing.assert_close(ours(x), theirs(x))
+
+
 @pytest.mark.usefixtures("speechbrain")
 def test_other_code_and_other_activations_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     layer = elman.accelerate(LiGRU_Layer(torch.nn.GELU()))
@@ -118,6 +155,16 @@ def test_other_code_and_other_activations_are_left_alone(monkeypatch: pytest.Mon
     assert type(layer) is LiGRU_Layer
     assert "is not that which elman's was compared with" in elman.explain(layer).layers[0].reason
     monkeypatch.delitem(sys.modules, "elman.libraries.speechbrain")
+
+
+def test_a_library_that_lacks_a_class_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("speechbrain", "speechbrain.nnet", "speechbrain.nnet.RNN"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.delitem(sys.modules, "elman.libraries.speechbrain", raising=False)
+    monkeypatch.setattr(LiGRU_Layer, "__module__", "speechbrain.nnet.RNN")
+    layer = elman.accelerate(LiGRU_Layer())
+    assert type(layer) is LiGRU_Layer
+    assert "elman.libraries.speechbrain cannot be imported" in elman.explain(layer).layers[0].reason
 
 
 def _plain() -> Any:

@@ -2,6 +2,7 @@
 
 import copy
 
+import pytest
 import torch
 
 import elman
@@ -66,3 +67,19 @@ def test_training_state_and_checkpoints_carry_over() -> None:
     fresh.load_state_dict(model.state_dict())
     ids = torch.randint(0, 9, (3, 2))
     torch.testing.assert_close(fresh(ids), model(ids), rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_no_module_is_refused() -> None:
+    for call in (elman.accelerate, elman.restore):
+        with pytest.raises(
+            TypeError, match=rf"{call.__name__}: expected a torch\.nn\.Module, got int"
+        ):
+            call(3)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_compiled_modules_are_walked_and_left() -> None:
+    scripted = torch.jit.script(torch.nn.Sequential(torch.nn.LSTM(2, 3)))
+    assert elman.accelerate(scripted) is scripted
+    assert elman.restore(scripted) is scripted
+    assert scripted(torch.zeros(1, 1, 2))[0].shape == (1, 1, 3)

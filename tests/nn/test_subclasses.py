@@ -144,3 +144,38 @@ def test_tools_of_pytorch_see_their_class() -> None:
     assert isinstance(quantized[0], Named)
     torch.testing.assert_close(quantized(x)[0], wanted)
     assert torch.equal(torch.jit.trace(model, x)(x)[0], elman.restore(model)(x)[0])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_torchscript_compiles_their_class() -> None:
+    class Plain(torch.nn.GRUCell):
+        pass
+
+    model, x = torch.nn.Sequential(Plain(3, 4)), torch.randn(2, 3)
+    wanted = model(x)
+    elman.accelerate(model, subclasses=[Plain])
+    with pytest.warns(UserWarning, match=r"torch\.jit\.script compiles Plain without elman's"):
+        compiled = torch.jit.script(model)
+    torch.testing.assert_close(compiled(x), wanted)
+    assert type(model[0]) is Plain
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # Dynamo looks, where a graph breaks
+@pytest.mark.parametrize("transform", ["grad", "vmap", "compile", "export"])
+def test_transforms_and_captures_work_as_on_elmans_layers(transform: str) -> None:
+    model, x = Doubled(3, 4), torch.randn(5, 2, 3)
+    wanted, held = model(x)[0], dict(model.named_parameters())
+    expected = torch.autograd.grad(wanted.sum(), held["weight_hh_l0"])[0]
+    elman.accelerate(model, subclasses=[Doubled])
+    if transform == "grad":
+        call = torch.func.functional_call
+        found = torch.func.grad(lambda p: call(model, p, (x,))[0].sum())(held)["weight_hh_l0"]
+        torch.testing.assert_close(found, expected)
+        return
+    if transform == "vmap":
+        found = torch.func.vmap(lambda v: model(v)[0], in_dims=1, out_dims=1)(x)
+    elif transform == "compile":
+        found = torch.compile(model, backend="eager")(x)[0]
+    else:
+        found = torch.export.export(model, (x,)).module()(x)[0]
+    torch.testing.assert_close(found, wanted)

@@ -72,7 +72,11 @@ class _Conversion:
         self._home = home
 
     def __call__(self, module: Any) -> Any:
-        return importlib.import_module(f"{__name__}.{self._home}").convert(module)
+        try:
+            home = importlib.import_module(f"{__name__}.{self._home}")
+        except (ImportError, AttributeError) as error:  # of another version of the library
+            return f"elman.libraries.{self._home} cannot be imported: {error}"
+        return home.convert(module)
 
 
 when_imported("opacus.validators", lambda: importlib.import_module(f"{__name__}.opacus"))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .. import functions
 from ..cell import Cell
-from .taken import changed, printed_as, run, serves
+from .taken import changed, plain, printed_as, run, serves
 
 
 class _EntityAware(Cell):
@@ -42,16 +42,19 @@ class EntityAwareLSTM(EALSTM):
     """
 
     def forward(self, data: dict[str, Any]) -> dict[str, Tensor]:
-        x, static = self.embedding_net(data, concatenate_output=False)
-        if static is None or not serves(x, static, *self.parameters()):
-            return dict(super().forward(data))
         dynamic = self.dynamic_gates
+        static = [data[name] for name in ("x_s", "x_one_hot") if name in data]
+        x = data["x_d"].values() if isinstance(data["x_d"], dict) else [data["x_d"]]
+        taken = bool(static) and plain(dynamic, _DynamicGates)
+        if not (taken and serves(*x, *static, *self.parameters())):
+            return dict(super().forward(data))
+        x, constant = self.embedding_net(data, concatenate_output=False)
         weights = {
             "weight_ih": dynamic.weight_ih.t(),
             "weight_hh": dynamic.weight_hh.t(),
             "bias_ih": dynamic.bias,
         }
-        i = torch.sigmoid(self.input_gate(static)).expand(x.shape[0], -1, -1)
+        i = torch.sigmoid(self.input_gate(constant)).expand(x.shape[0], -1, -1)
         h, c = (
             run(cell, x, [None, None], weights, {"i": i})[0].transpose(0, 1)
             for cell in (_OUTPUTS, _CELL_STATES)
@@ -62,4 +65,4 @@ class EntityAwareLSTM(EALSTM):
 def convert(_: torch.nn.Module) -> Any:
     """What a model becomes, or why it is left alone."""
     code = EALSTM.forward, EALSTM._cell, _DynamicGates.forward
-    return changed("985dc4437fce", *code) or EntityAwareLSTM
+    return changed("c8370bb75fbd", *code) or EntityAwareLSTM

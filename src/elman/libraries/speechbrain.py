@@ -11,7 +11,7 @@ from torch import Tensor
 from .. import functions
 from ..cell import Cell
 from ..reductions import layer_norm
-from .taken import blank, changed, printed_as, run, serves
+from .taken import blank, changed, plain, printed_as, run, serves
 
 _ACTIVATIONS = {torch.nn.Tanh: "tanh", torch.nn.ReLU: "relu", torch.nn.LeakyReLU: "leaky_relu"}
 
@@ -47,6 +47,8 @@ class _Dropping(_Cell):
 def _loop(layer: Any, w: Tensor, ht: Tensor, eps: float | None = None) -> Tensor | None:
     """All hidden states of a layer, ``(B, T, H)``, from what the input brings, ``(B, T, 2H)``, and
     the first state; None where kernels don't run."""
+    if not (plain(layer.u, torch.nn.Linear) and layer.u.bias is None and _activation(layer)):
+        return None
     weight = layer.u.weight
     if not serves(w, ht, weight):
         return None
@@ -88,7 +90,7 @@ def convert(layer: Any) -> Any:
     if not _activation(layer):
         return f"its activation is {layer.act!r}"
     if type(layer) is LiGRU_Layer:
-        return changed("eca088407178", LiGRU_Layer._ligru_cell) or LiGRULayer
+        return changed("2cca985e6a69", LiGRU_Layer._ligru_cell) or LiGRULayer
     if layer.layer_norm.elementwise_affine:
         return "its normalisation of the recurrent part is learned"
-    return changed("dbbf0dadcbba", SLiGRU_Layer._sligru_cell) or SLiGRULayer
+    return changed("31c018686be2", SLiGRU_Layer._sligru_cell) or SLiGRULayer

@@ -12,8 +12,9 @@ from torch.nn.utils.rnn import PackedSequence
 from .. import cells, functions
 from ..batch import Rows
 from ..cell import Cell
+from ..nn import LSTMCell
 from ..nn.arguments import ragged
-from .taken import changed, printed_as, run, serves
+from .taken import changed, plain, printed_as, run, serves
 
 
 class _Masked(Cell):
@@ -37,7 +38,8 @@ class LSTMWithRecurrentDropout(LSTMwRecDropout):
 
     def forward(self, input: PackedSequence, hx: Any = None) -> Any:
         x, sizes = input.data, input.batch_sizes
-        if not serves(x, *self.parameters(), *(hx or ())):
+        cells = [plain(cell, torch.nn.LSTMCell, LSTMCell) for cell in self.cells]
+        if not (all(cells) and serves(x, *self.parameters(), *(hx or ()))):
             return super().forward(input, hx)
         rows = ragged(type(self).__name__, sizes, x.shape[0])
         row, back = _places(sizes)
@@ -60,7 +62,7 @@ class LSTMWithRecurrentDropout(LSTMwRecDropout):
         self, cell: Any, x: Tensor, begin: list[Tensor | None], rows: Rows, row: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
         """One layer in one direction."""
-        weights = dict(cell.named_parameters())
+        weights = dict(cell.named_parameters())  # as they are: the cell is a plain one
         mask = self.rec_drop(x.new_ones(rows.B, self.hidden_size))
         if self.training and self.rec_drop.p:
             return run(_MASKED, x, begin, weights, {"mask": mask[row]}, rows)
@@ -79,4 +81,4 @@ def _places(sizes: Tensor) -> tuple[Tensor, Tensor]:
 
 def convert(_: torch.nn.Module) -> Any:
     """What a layer becomes, or why it is left alone."""
-    return changed("8afb79d6d2cf", LSTMwRecDropout.forward) or LSTMWithRecurrentDropout
+    return changed("af00668c3201", LSTMwRecDropout.forward) or LSTMWithRecurrentDropout

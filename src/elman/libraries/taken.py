@@ -18,6 +18,7 @@ from ..cell import Cell
 from ..function import recur
 from ..paths import kernel_isa
 
+_ASIDE = ("ctx", "kind", "type_comment")  # of a node of a syntax tree
 _DTYPES = (torch.float32, torch.float64)
 
 
@@ -31,6 +32,19 @@ def serves(*tensors: Tensor | None) -> bool:
         return False
     found = [t for t in tensors if t is not None]
     return kernel_isa(found) is not None and found[0].dtype in _DTYPES
+
+
+def plain(part: torch.nn.Module, *kinds: type) -> bool:
+    """Whether a part whose weights are read, and which isn't called, does nothing else when it is:
+    it is exactly of one of these classes, and has no hooks. An adapter that took its place, or a
+    weight that is made of others before each call, is not."""
+    hooks = (
+        part._forward_pre_hooks,
+        part._forward_hooks,
+        part._backward_pre_hooks,
+        part._backward_hooks,
+    )
+    return type(part) in kinds and not any(hooks)
 
 
 def run(
@@ -104,5 +118,16 @@ def digest_of(*functions: Callable[..., Any]) -> str:
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) is not None:
                 node.body = node.body[1:]
-        text.append(ast.unparse(tree))
+        text.append(repr(_shape(tree)))
     return hashlib.sha256("\n".join(text).encode()).hexdigest()[:12]
+
+
+def _shape(node: Any) -> Any:
+    """What a syntax tree holds, in a form that all versions of Python agree on."""
+    if isinstance(node, ast.AST):
+        fields = [(name, value) for name, value in ast.iter_fields(node) if name not in _ASIDE]
+        held = [(name, _shape(value)) for name, value in fields if value is not None]
+        return type(node).__name__, *(pair for pair in held if pair[1] != ())
+    if isinstance(node, list):
+        return tuple(map(_shape, node))
+    return repr(node)

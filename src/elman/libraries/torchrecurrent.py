@@ -11,47 +11,47 @@ from torchrecurrent.base import DoubleStateRecurrentLayerBase as _Two
 from torchrecurrent.base import SingleStateRecurrentLayerBase as _One
 
 from . import torchrecurrent_formulas, torchrecurrent_pairs
-from .taken import changed, run, serves
+from .taken import changed, plain, run, serves
 from .torchrecurrent_formulas import Formula
 
 #: Of the code of each layer, see ``taken.changed``; of torchrecurrent 0.2.5.
 _DIGESTS = {
-    "AntisymmetricRNN": "d1b6b6082b09",
-    "GatedAntisymmetricRNN": "6a74138e8b3b",
-    "ATR": "ec9b37c7e704",
-    "BR": "9cdd00d78dd0",
-    "NBR": "783d25076033",
-    "CFN": "40afe00c2c35",
-    "FastRNN": "af9ae27520ec",
-    "FastGRNN": "6fb94d75a9a2",
-    "IndRNN": "a06dde2529d0",
-    "LiGRU": "786998077001",
-    "LightRU": "82f6c6586edf",
-    "MGU": "6ef366084a54",
-    "MinimalRNN": "e812d7fd3bab",
-    "MiRU1": "ba4bed842761",
-    "MiRU2": "7256c1189194",
-    "MUT1": "186e18be485e",
-    "MUT2": "35eec04bf58f",
-    "MUT3": "d4c8cf25c10b",
-    "SGRN": "a15ba9b07fb6",
-    "SGU": "1a4e16c46e5e",
-    "DSGU": "3e458b104868",
-    "STAR": "c24517c5227e",
-    "TRNN": "fe804c7e3fb2",
-    "UGRNN": "03efaef0cbf2",
-    "coRNN": "08ff8b1de1bb",
-    "JANET": "df46212aa167",
-    "LEM": "da2d1f7c3311",
-    "MultiplicativeLSTM": "fe2c52d6d9ff",
-    "NAS": "de3c3e257b99",
-    "OriginalLSTM": "5c7db09bb3c7",
-    "PeepholeLSTM": "460b3b6ee10b",
-    "ResLSTM": "ccd4f3fff81b",
-    "RAN": "5da756804505",
-    "SCRN": "68861beba2b0",
-    "UnICORNN": "a365748cb80b",
-    "WMCLSTM": "213f089ff5c4",
+    "AntisymmetricRNN": "dd5f531a6800",
+    "GatedAntisymmetricRNN": "ba9d76d89097",
+    "ATR": "4c234a72a515",
+    "BR": "05746458cb4e",
+    "NBR": "6c25112f623f",
+    "CFN": "53317fbd92c8",
+    "FastRNN": "dafbd0e1f37d",
+    "FastGRNN": "831fb02215b6",
+    "IndRNN": "6d072a623d7f",
+    "LiGRU": "6c7dd39f15c5",
+    "LightRU": "9ad0b6487cbf",
+    "MGU": "ec78cf3e1972",
+    "MinimalRNN": "0c861241c31a",
+    "MiRU1": "d973fce4c013",
+    "MiRU2": "f860aa3e9ae7",
+    "MUT1": "9bb71b97cc69",
+    "MUT2": "6cbf22ba0698",
+    "MUT3": "a03701d7d351",
+    "SGRN": "361fe55af109",
+    "SGU": "f0295e9eb7d6",
+    "DSGU": "85b261889b28",
+    "STAR": "0d76a5565202",
+    "TRNN": "e6f4f10f1c16",
+    "UGRNN": "e71925928228",
+    "coRNN": "01122fa91c0f",
+    "JANET": "5cf58ee18715",
+    "LEM": "8a0c81a73a52",
+    "MultiplicativeLSTM": "84ed7ce0ab84",
+    "NAS": "aac49d161f72",
+    "OriginalLSTM": "9974002eee43",
+    "PeepholeLSTM": "f07e6c7206c9",
+    "ResLSTM": "65ff1563b4ac",
+    "RAN": "5a1978f5b561",
+    "SCRN": "692994ec24d5",
+    "UnICORNN": "180e042b1063",
+    "WMCLSTM": "dd407a19b59d",
 }
 
 #: By the name of a layer: its formula.
@@ -71,7 +71,9 @@ class _Layers(torch.nn.Module):
         cells, formula = list(owner.cells), FORMULAS[type(self).__name__]
         two = len(formula.states) > 1
         states = [] if state is None else list(state) if two else [state]
-        if inp.dim() != 3 or not serves(inp, *states, *self.parameters()):
+        kind = getattr(theirs, f"{type(self).__name__}Cell")
+        taken = inp.dim() == 3 and all(plain(c, kind) and not formula.foreign(c) for c in cells)
+        if not (taken and serves(inp, *states, *self.parameters())):
             return super().forward(inp, state)
         x = inp.transpose(0, 1) if owner.batch_first else inp
         masks = self._masks(x, len(cells) - 1)

@@ -93,6 +93,6 @@ def _begins(state: Tensor | None) -> bool:
 def convert(_: torch.nn.Module) -> Any:
     """What a cell becomes, or why it is left alone."""
     vanilla, base = theirs.sLSTMCell_vanilla, theirs.sLSTMCellBase
-    return changed("667a56033b82", vanilla._impl, base.forward, slstm_forward, _lstm, _slstm) or (
+    return changed("9f5ea177a51e", vanilla._impl, base.forward, slstm_forward, _lstm, _slstm) or (
         SLSTMCell
     )

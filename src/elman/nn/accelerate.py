@@ -44,7 +44,7 @@ def accelerate(module: _Module, *, subclasses: Iterable[type[torch.nn.Module]] =
         :func:`elman.register`).
 
     Raises:
-        TypeError: ``subclasses`` that are none of torch.nn's layers.
+        TypeError: what is no module; ``subclasses`` that are none of torch.nn's layers.
 
     >>> import elman, torch
     >>> model = torch.nn.ModuleList([torch.nn.RNN(2, 4), torch.nn.Linear(4, 1)])
@@ -53,6 +53,7 @@ def accelerate(module: _Module, *, subclasses: Iterable[type[torch.nn.Module]] =
     >>> type(elman.restore(model)[0])
     <class 'torch.nn.modules.rnn.RNN'>
     """
+    _check_module("accelerate", module)
     picked = chosen(subclasses)
     meet()
     return _each(module, lambda part: _taken(part, picked), {})
@@ -66,8 +67,20 @@ def restore(module: _Module) -> _Module:
 
     Returns:
         The module that was given, as from :func:`accelerate`.
+
+    Raises:
+        TypeError: what is no module.
     """
+    _check_module("restore", module)
     return _each(module, _restored, {})
+
+
+def _check_module(owner: str, module: Any) -> None:
+    if not isinstance(module, torch.nn.Module):
+        raise TypeError(
+            f"{owner}: expected a torch.nn.Module, got {type(module).__name__}: give the module "
+            "that it holds, or make it within elman.accelerated()"
+        )
 
 
 def chosen(subclasses: Iterable[type[torch.nn.Module]]) -> frozenset[type[torch.nn.Module]]:

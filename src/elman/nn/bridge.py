@@ -7,6 +7,7 @@ methods: what their class defines runs as it did, and what it leaves to torch.nn
 from __future__ import annotations
 
 import copyreg
+import warnings
 from typing import Any
 
 import torch
@@ -57,6 +58,12 @@ def _remake(theirs: type[torch.nn.Module], ours: type, *arguments: Any) -> Any:
 
 def _plain(self: Any) -> Any:
     """``torch.jit.script`` compiles their class, of the same tensors."""
+    kind = self._bridges[0].__name__
+    warnings.warn(
+        f"torch.jit.script compiles {kind} without elman's kernels, and leaves it in the model: "
+        "call elman.restore(model) before, or elman.accelerate(model, subclasses=...) afterwards",
+        stacklevel=2,
+    )
     module = object.__new__(self._bridges[0])
     object.__setattr__(module, "__dict__", self.__dict__)
     return module
