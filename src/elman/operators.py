@@ -30,6 +30,8 @@ from .paths import current_isa, obstacle
 from .step import Step, read
 
 LIBRARY = torch.library.Library("elman", "DEF")
+#: Dynamo traces calls of an operator, and nothing within one.
+untraced = torch._disable_dynamo  # type: ignore[attr-defined]
 _TAGS = (torch.Tag.pt2_compliant_tag,)
 LIBRARY.define(
     "recur(str formula, str narrow, Tensor[] tensors, str present, Tensor? lengths, "
@@ -138,6 +140,7 @@ def _check_lengths(lengths: Tensor, rows: Rows) -> Tensor:
 
 
 @torch.library.impl(LIBRARY, "recur", "CompositeExplicitAutograd")
+@untraced
 def _forward(
     formula: str,
     narrow: str,
@@ -208,6 +211,7 @@ def _(
 
 
 @torch.library.impl(LIBRARY, "recur_backward", "CompositeExplicitAutograd")
+@untraced
 def _backward(
     formula: str,
     narrow: str,

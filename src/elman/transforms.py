@@ -21,7 +21,7 @@ from torch.autograd import forward_ad
 
 from . import reference
 from .compiler.plan import plan_of
-from .operators import LIBRARY, given_of, rows_of
+from .operators import LIBRARY, given_of, rows_of, untraced
 from .step import read
 from .taps import Samples, Tapped, tapped, weights
 
@@ -153,6 +153,7 @@ def _spread(found: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor | No
 
 
 @torch.library.impl(LIBRARY, "recur", "Autograd")
+@untraced
 def _(
     formula: str,
     narrow: str,
@@ -171,6 +172,7 @@ def _(
 
 
 @torch.library.impl(LIBRARY, "recur_backward", "Autograd")
+@untraced
 def _(
     formula: str,
     narrow: str,
@@ -256,6 +258,7 @@ def _is_weight(formula: str, present: str) -> list[bool]:
 
 
 @torch.library.register_vmap("elman::recur")
+@untraced
 def _(
     info: Any,
     in_dims: Any,
@@ -290,6 +293,7 @@ def _(
 
 
 @torch.library.register_vmap("elman::recur_backward")
+@untraced
 def _(
     info: Any,
     in_dims: Any,

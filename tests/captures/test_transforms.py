@@ -45,7 +45,7 @@ def _grad_of_weights(_: Column, f: Program, data: Data) -> Any:
 
 
 def _vmap_data(column: Column, f: Program, data: Data) -> Any:
-    return vmap(f, in_dims=column.rows())(*_spread(column, data))
+    return vmap(lambda *row: f(*row), in_dims=column.rows())(*_spread(column, data))
 
 
 def _vmap_weights(_: Column, f: Program, data: Data) -> Any:
@@ -152,6 +152,18 @@ def test_compiled_transforms(column: Column, transform: str) -> None:
     compiled = torch.compile(lambda *d: TRANSFORMS[transform](column, program, d), backend=backend)
     assert_alike(compiled(*data), _expected(column, transform))
     assert bool(calls) != (transform in FORWARD)
+
+
+@each_column
+def test_transforms_after_a_break_in_the_graph(column: Column) -> None:
+    """Dynamo breaks it where ``vmap`` asks for a module's name, and looks into what runs then."""
+    torch._dynamo.reset()
+    program, data = column.program(), column.data(2, 2)
+
+    def mapped(*data: Tensor) -> Any:
+        return vmap(program, in_dims=column.rows())(*_spread(column, data))
+
+    assert_alike(torch.compile(mapped, backend="eager")(*data), _expected(column, "vmap-data"))
 
 
 @pytest.mark.parametrize("transform", ["per-sample", "vmap-both", "jacrev", "jvp"])
