@@ -27,11 +27,10 @@ from .errors import PathError
 from .execution import Bound, bind
 from .padded import Padded, pack
 from .paths import current_isa, obstacle
+from .runtime.untraced import untraced
 from .step import Step, read
 
 LIBRARY = torch.library.Library("elman", "DEF")
-#: Dynamo traces calls of an operator, and nothing within one.
-untraced = torch._disable_dynamo  # type: ignore[attr-defined]
 _TAGS = (torch.Tag.pt2_compliant_tag,)
 LIBRARY.define(
     "recur(str formula, str narrow, Tensor[] tensors, str present, Tensor? lengths, "

@@ -21,7 +21,8 @@ from torch.autograd import forward_ad
 
 from . import reference
 from .compiler.plan import plan_of
-from .operators import LIBRARY, given_of, rows_of, untraced
+from .operators import LIBRARY, given_of, rows_of
+from .runtime.untraced import untraced
 from .step import read
 from .taps import Samples, Tapped, tapped, weights
 

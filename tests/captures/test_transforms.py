@@ -45,7 +45,7 @@ def _grad_of_weights(_: Column, f: Program, data: Data) -> Any:
 
 
 def _vmap_data(column: Column, f: Program, data: Data) -> Any:
-    return vmap(lambda *row: f(*row), in_dims=column.rows())(*_spread(column, data))
+    return vmap(f.forward, in_dims=column.rows())(*_spread(column, data))
 
 
 def _vmap_weights(_: Column, f: Program, data: Data) -> Any:

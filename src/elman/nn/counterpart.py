@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from ..paths import torch_serves
+from ..runtime.untraced import untraced
 from .messages import raised_by
 
 #: To these modules a layer shows its real class. Dynamo refuses to compile instances of torch.nn's
@@ -78,6 +79,7 @@ class Counterpart:
     # isinstance asks this where the real class is no subclass. Those are none of torch.nn's
     # layers, since Dynamo would refuse them. (With it, `super()` needs its arguments here.)
     @property
+    @untraced
     def __class__(self) -> Any:
         asks = sys._getframe(1)
         if asks.f_globals.get("__name__", "").startswith(_SEE_THE_CLASS):
