@@ -1,0 +1,95 @@
+"""Gradients for each sample of a batch, beside a plain backward pass: ``python -m
+benchmarks.per_sample``.
+
+A plain pass is forward and backward over the whole batch. Beside it: ``vmap(grad)`` of elman's
+layer, the same by its reference (as for any module that consists of operators), and a loop over
+the samples with torch.nn's layer, which ``vmap`` cannot take. By turns, on one thread; the least
+of the rounds, in milliseconds of the processor's time.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.func import functional_call, grad, vmap
+
+import elman
+from elman.bench.contest import ALLOCATORS
+
+T, B, H = 50, 64, 64
+ROUNDS = 15
+
+
+def contestants(name: str) -> dict[str, Callable[[], Any]]:
+    """What is timed of a layer."""
+    ours, theirs = getattr(elman, name)(H, H), getattr(torch.nn, name)(H, H)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(T, B, H)
+    parameters = {n: p.detach() for n, p in ours.named_parameters()}
+    per_sample = vmap(
+        grad(lambda p, row: functional_call(ours, p, (row,))[0].pow(2).sum()), in_dims=(None, 1)
+    )
+
+    def plain() -> Any:
+        return torch.autograd.grad(ours(x)[0].pow(2).sum(), [*ours.parameters()])
+
+    def reference() -> Any:
+        with elman.set_path("reference"):
+            return per_sample(parameters, x[:, :, None])
+
+    def loop() -> Any:
+        every = [
+            torch.autograd.grad(theirs(x[:, i : i + 1])[0].pow(2).sum(), [*theirs.parameters()])
+            for i in range(B)
+        ]
+        return [torch.stack(parts) for parts in zip(*every, strict=True)]
+
+    return {
+        "plain": plain,
+        "vmap(grad)": lambda: per_sample(parameters, x[:, :, None]),
+        "its reference": reference,
+        "torch.nn, a loop": loop,
+    }
+
+
+def main() -> None:
+    """Prints a line for each layer; in brackets, times of the plain pass."""
+    kept = ALLOCATORS["kept"]  # that of the other benchmarks, which takes a process of its own
+    if not kept.items() <= os.environ.items():
+        command = [sys.executable, "-m", "benchmarks.per_sample"]
+        sys.exit(subprocess.run(command, env=os.environ | kept, check=False).returncode)
+    torch.set_num_threads(1)
+    for name in ("RNN", "LSTM", "GRU"):
+        runs = contestants(name)
+        _check(runs)
+        least = dict.fromkeys(runs, float("inf"))
+        for _ in range(ROUNDS):
+            for who, run in runs.items():
+                before = time.process_time()
+                run()
+                least[who] = min(least[who], time.process_time() - before)
+        one = least["plain"]
+        shown = [f"{who} {1e3 * s:.2f} ({s / one:.1f})" for who, s in least.items()]
+        print(f"{name}: {', '.join(shown)}")
+
+
+def _values(found: Any) -> list[Any]:
+    return list(found.values() if isinstance(found, dict) else found)
+
+
+def _check(runs: dict[str, Callable[[], Any]]) -> None:
+    """All agree, and add up to the gradient of the batch."""
+    plain, *every = (run() for run in runs.values())
+    for found in every:
+        for want, have in zip(plain, _values(found), strict=True):
+            torch.testing.assert_close(have.sum(0), want, rtol=1e-3, atol=1e-3)
+
+
+if __name__ == "__main__":
+    main()
