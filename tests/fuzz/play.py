@@ -72,7 +72,7 @@ def check(s: Scenario) -> Outcome:
         stack.enter_context(set_path("kernel" if s.path == "kernel" else "auto"))
         if s.isa is not None:
             stack.enter_context(set_isa(s.isa))
-        spy = stack.enter_context(mock.patch.object(reference, "run", wraps=reference.run))
+        spy = stack.enter_context(mock.patch.object(reference, "layer", wraps=reference.layer))
         actual = play(s, elman)
     compare(s, actual, expected)
     assert actual.path in ("", "kernel"), "explain: the weights have nothing unusual"

@@ -167,7 +167,9 @@ class Scenario:
             or (self.states == "negative" and not ordered)
             or self.weights == "functional negative"
         )
-        return "reference" if negative or 0 in self.shapes["input"] else "kernel"
+        if negative:
+            return "torch"
+        return "reference" if 0 in self.shapes["input"] else "kernel"
 
 
 def rarely(usual: Any, others: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
