@@ -92,7 +92,8 @@ def _layer(
         given = Given.of(step, tensors)
         if torch.onnx.is_in_onnx_export():
             output, final = onnx_nodes.layer(step, rows, given, lengths)
-        elif operators.suit(rows, given) and not forward_mode() and _allowed(tensors):
+            return [output, *final], None
+        if operators.suit(rows, given) and not forward_mode() and _allowed(tensors):
             output, final = operators.recur(step, given, narrow, lengths)
             return [output, *final], None
     bound = None
