@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 import operator
+from abc import ABCMeta
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import BuiltinFunctionType, FunctionType, MethodType, TracebackType
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,28 @@ from .expr import Node, check_kind, is_mask, node, walk
 from .step import Step
 
 
-class Cell:
+class _CellType(ABCMeta):
+    """The class of cells' classes, which notes that one has changed."""
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        _changed(cls)
+
+    def __delattr__(cls, name: str) -> None:
+        super().__delattr__(name)
+        _changed(cls)
+
+
+_versions = itertools.count(1)
+
+
+def _changed(cls: Any) -> None:
+    type.__setattr__(cls, "_version", next(_versions))
+    for below in type.__subclasses__(cls):
+        _changed(below)
+
+
+class Cell(metaclass=_CellType):
     """The formula of one step of a recurrence. Subclass it and write :meth:`step`.
 
     ``gates`` are the blocks of rows of ``weight_ih``, ``weight_hh`` and the biases, in order; a
@@ -38,7 +61,8 @@ class Cell:
     The rest is read through ``self``: ``self.input("name")``, ``self.vector("name")`` and
     ``self.product("name", value)``, which applies a further matrix to any value, or a gate's rows
     of ``weight_hh`` (and its bias) to one other than the previous output. Plain numbers, such as
-    a leak, are attributes; a formula is traced anew when one has changed.
+    a leak, lists and dicts of them, and functions are attributes, of the cell or of its class. A
+    formula is traced anew when one of them has changed, and when the class has.
 
     >>> class LightGRU(Cell):
     ...     gates = ("z", "n")
@@ -57,6 +81,7 @@ class Cell:
     vectors: tuple[str, ...] = ()
     matrices: tuple[str, ...] = ()
     projection: str = ""
+    _version = 0  # another one after each change of the class
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         """The new states from the inputs, the products and the previous states."""
@@ -109,15 +134,16 @@ class Cell:
         """
         known = self.__dict__.get("_traced")
         if known is not None:
-            read, values, step, _ = known
-            if read(self) == values:
+            read, values, step, _, version = known
+            if self._version == version and read(self) == values:
                 return step
         read = operator.attrgetter(*_attributes(self))
         if not _is_fixed(read(self)):  # to compare it says nothing
             read = functools.partial(_described, read)
         values, step = read(self), _trace(self)
         # A compiled program compares the last of it, see `nn/ofcell.py`.
-        object.__setattr__(self, "_traced", (read, values, step, _settings(self)))
+        traced = read, values, step, _settings(self), self._version
+        object.__setattr__(self, "_traced", traced)
         return step
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -129,6 +155,13 @@ class Cell:
     def __setattr__(self, name: str, value: Any) -> None:
         # A number of NumPy's becomes one of Python's, which `torch.compile` can guard.
         object.__setattr__(self, name, value.item() if isinstance(value, np.number) else value)
+        traced = self.__dict__.get("_traced")
+        if traced is not None and name not in traced[3]:
+            del self.__dict__["_traced"]  # the formula may look whether there is such an attribute
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        self.__dict__.pop("_traced", None)
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k != "_traced"}
@@ -184,8 +217,14 @@ def _check_declared(cell: Cell) -> dict[str, str]:
         twice = [n for n in distinct if distinct.count(n) > 1]
         if twice:
             raise FormulaError(f"{twice[0]!r} is declared twice: give one of them another name")
-    for attribute, value in cell.__getstate__().items():
-        if not isinstance(value, (*_KINDS, str, type(None))) and not callable(value):
+    for attribute in _attributes(cell):
+        value = getattr(cell, attribute)
+        if callable(value) and not isinstance(value, _FUNCTIONS):
+            raise FormulaError(
+                f"the attribute {attribute!r} is {value!r}, whose changes nothing can see: make it "
+                "a function"
+            )
+        if not isinstance(value, (*_KINDS, *_FUNCTIONS, str, type(None))):
             raise FormulaError(
                 f"the attribute {attribute!r} is a {type(value).__name__}: plain numbers belong "
                 "there, learned tensors are declared in `vectors` and `matrices`"
@@ -234,18 +273,36 @@ def _step_of(cell: Cell, new: tuple[Node, ...]) -> Step:
 
 def _settings(cell: Cell) -> dict[str, Any]:
     """All that a formula may depend on, as it is now, by name."""
-    return {name: copy.deepcopy(getattr(cell, name)) for name in _attributes(cell)}
+    return {name: _copied(getattr(cell, name)) for name in _attributes(cell)}
+
+
+def _copied(value: Any) -> Any:
+    """A value with copies of all that may change in place."""
+    if isinstance(value, dict):
+        return {k: _copied(v) for k, v in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(map(_copied, value))
+    return value if isinstance(value, _FUNCTIONS) else copy.deepcopy(value)
 
 
 def _attributes(cell: Cell) -> list[str]:
     """The names of all that a formula may depend on: what a cell or its class holds."""
-    own = [n for n in cell.__dict__ if n != "_traced"]
+    own = [*cell.__dict__]
     classes = [c for c in type(cell).__mro__ if c is not object]
-    inherited = [n for c in classes for n, v in vars(c).items() if not callable(v)]
-    return list(dict.fromkeys([*own, *(n for n in inherited if not n.startswith("__"))]))
+    inherited = [n for c in classes for n, v in vars(c).items() if not _is_of_class(v)]
+    hidden = ("_traced", "_version", "_abc_impl")
+    names = dict.fromkeys([*own, *(n for n in inherited if not n.startswith("__"))])
+    return [name for name in names if name not in hidden]
+
+
+def _is_of_class(value: Any) -> bool:
+    """Whether a member of a class is a function or a descriptor. These change only as a whole,
+    which the class notes."""
+    return isinstance(value, (*_FUNCTIONS, staticmethod, classmethod, property))
 
 
 _KINDS = (int, float, tuple, list, dict, np.number, np.ndarray)
+_FUNCTIONS = (FunctionType, BuiltinFunctionType, MethodType, functools.partial)
 
 
 def _is_fixed(value: Any) -> bool:

@@ -133,7 +133,8 @@ def _check_lengths(lengths: Tensor, rows: Rows) -> Tensor:
     if rows.B and not 0 <= int(lengths.min()) <= int(lengths.max()) <= rows.T:
         wrong = lengths[(lengths < 0) | (lengths > rows.T)]
         raise ValueError(
-            f"expected lengths between 0 and the {rows.T} steps of input, got {int(wrong[0])}"
+            f"Recurrent: expected lengths between 0 and the {rows.T} steps of input, got "
+            f"{int(wrong[0])}"
         )
     return lengths
 

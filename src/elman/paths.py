@@ -28,8 +28,6 @@ PATHS = ("auto", "kernel", "torch", "reference")
 _WITHOUT_KERNELS = frozenset({"torch", "reference"})
 #: What recurrences in these dtypes are computed in, on every path: too narrow for a loop over time.
 _WIDER = {torch.bfloat16: torch.float32, torch.float16: torch.float32}
-#: Dtypes of which oneDNN's operator runs an LSTM on a CPU; it has no forward-mode derivative.
-_OF_ONEDNN = (torch.float32, torch.bfloat16, torch.float16)
 NO_OPERATOR = "torch.nn has no operator for this layer's formula"
 _path: contextvars.ContextVar[str] = contextvars.ContextVar("elman_path", default="auto")
 _forced_isa: contextvars.ContextVar[ISA | None] = contextvars.ContextVar("elman_isa", default=None)
@@ -208,8 +206,8 @@ def torch_serves(counterpart: type[torch.nn.Module] | None, tensors: Sequence[Te
     """Whether a layer runs the operator of its counterpart in torch.nn on these tensors, the first
     of which is the input; without a counterpart it never does.
 
-    No operator of torch.nn's works under a functorch transform. Forward-mode derivatives exist for
-    those that are made of others.
+    No operator of torch.nn's works under a functorch transform, and not all have forward-mode
+    derivatives.
     """
     if counterpart is None:
         return False
@@ -218,11 +216,8 @@ def torch_serves(counterpart: type[torch.nn.Module] | None, tensors: Sequence[Te
     path = _path.get()
     if path != "auto":
         return path == "torch"
-    if _peek_functorch() is not None:
+    if _peek_functorch() is not None or forward_ad._current_level >= 0:
         return False
-    if forward_ad._current_level >= 0:
-        onednn = counterpart is torch.nn.LSTM and tensors[0].dtype in _OF_ONEDNN
-        return all(t.is_cpu for t in tensors) and not onednn
     if onlooker() or current_isa() is None or not any(t.is_cpu for t in tensors):
         return True
     if len({(t.dtype, t.device) for t in tensors}) > 1:

@@ -1,6 +1,7 @@
 """What a formula depends on counts at once where it changes: eager, compiled and exported."""
 
 import copy
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -29,12 +30,15 @@ def make() -> elman.Cell:
             self.number = np.float64(0.7)
             self.count = np.int64(2)
 
+        twice = staticmethod(lambda a: 2 * a)
+
         @property
         def double(self) -> float:
             return 2 * self.rate
 
         def step(self, x: Any, u: Any, s: Any) -> Any:
             a = self.act(x.a + u.a) * self.table[0] * self.double * self.pair[1]
+            a = self.twice(a) * getattr(self, "further", 1.0)
             a = a * self.leak + self.single * self.named["k"] + self.number * x.a
             return a + s.h * self.table[1] * self.count + x.a / (1 / (self.none + x.a))
 
@@ -52,6 +56,12 @@ CHANGES: dict[str, Callable[[Any], None]] = {
     "dict-in-place": lambda c: c.named.__setitem__("k", 0.5),
     "of-the-class": lambda c: setattr(type(c), "rate", 0.8),
     "over-that-of-the-class": lambda c: setattr(c, "rate", 0.9),
+    "further-of-the-cell": lambda c: setattr(c, "further", 0.5),
+    "further-of-the-class": lambda c: setattr(type(c), "further", 0.5),
+    "function-of-the-class": lambda c: setattr(type(c), "twice", staticmethod(lambda a: 3 * a)),
+    "over-a-function-of-the-class": lambda c: setattr(c, "twice", lambda a: 3 * a),
+    "property": lambda c: setattr(type(c), "double", 0.1),
+    "step": lambda c: setattr(type(c), "step", lambda self, x, u, s: elman.tanh(x.a + u.a)),
     "function": lambda c: setattr(c, "act", elman.sigmoid),
 }
 each_change = pytest.mark.parametrize("change", CHANGES)
@@ -165,3 +175,41 @@ def test_a_module_compiles_with_a_number_that_is_none() -> None:
     cell.none = float("nan")
     compiled = torch.compile(_net(cell), backend="eager", fullgraph=True)
     assert compiled(torch.rand(4, 1, 2))[0].isnan().all()
+
+
+class _Callable:
+    def __call__(self, value: Any) -> Any:
+        return value
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        (_Callable(), "whose changes nothing can see: make it a function"),
+        (type("Numbers", (), {"leak": 0.1}), "whose changes nothing can see: make it a function"),
+        (torch.ones(1), "is a Tensor: plain numbers belong there"),
+        ({0.1}, "is a set: plain numbers belong there"),
+    ],
+    ids=["callable", "class", "tensor", "set"],
+)
+@pytest.mark.parametrize("of_class", [False, True], ids=["of-the-cell", "of-the-class"])
+def test_what_may_change_unseen_is_refused(held: Any, said: str, of_class: bool) -> None:
+    cell = make()
+    (type(cell) if of_class else cell).held = held
+    with pytest.raises(elman.FormulaError, match=f"the attribute 'held' .*{said}"):
+        cell.trace()
+
+
+def test_a_cell_of_partial_functions_compiles() -> None:
+    class Partial(elman.Cell):
+        gates = ("a",)
+
+        def __init__(self) -> None:
+            self.act = functools.partial(elman.clamp, min=-0.5, max=0.5)
+
+        def step(self, x: Any, u: Any, s: Any) -> Any:
+            return self.act(x.a + u.a)
+
+    net, x = _net(Partial()), torch.rand(4, 1, 2)
+    torch._dynamo.reset()
+    assert torch.equal(torch.compile(net, backend="eager", fullgraph=True)(x)[0], net(x)[0])

@@ -211,14 +211,45 @@ QUANTIZED = [kind for kind in KINDS if kind.name in ("LSTM", "GRU") and not kind
 @pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated")
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
 @pytest.mark.parametrize("kind", QUANTIZED, ids=str)
-def test_quantization_takes_what_names_elman_and_says_what_it_passes_over(kind: Kind) -> None:
+@pytest.mark.parametrize("of", [ours, counterpart], ids=["elman's", "torch.nn's"])
+def test_quantization_takes_the_class_of_either(kind: Kind, of: Callable[[Kind], type]) -> None:
     net = Net(kind.make(elman))
-    quantize = torch.ao.quantization.quantize_dynamic
-    quantized = quantize(net, {ours(kind)})
+    quantized = torch.ao.quantization.quantize_dynamic(net, {of(kind)})
     assert "quantized" in type(quantized.inner).__module__
     assert type(net.inner) is ours(kind)
     assert tensors(quantized(kind.input()))[0].shape == tensors(net(kind.input()))[0].shape
-    with pytest.warns(UserWarning, match=r"call elman.restore\(model\) first"):
-        passed = quantize(net, {counterpart(kind)})
-    assert type(passed.inner) is ours(kind)
-    assert not hasattr(passed.inner, "qconfig")
+
+
+@pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated")
+@pytest.mark.parametrize("kind", QUANTIZED, ids=str)
+def test_quantization_of_others_leaves_a_layer_alone(kind: Kind) -> None:
+    net = Net(kind.make(elman))
+    quantized = torch.ao.quantization.quantize_dynamic(net, {torch.nn.Linear})
+    assert type(quantized.inner) is ours(kind)
+    assert not hasattr(quantized.inner, "qconfig")
+    assert_same_bits(tensors(quantized(kind.input() * 0)), tensors(net(kind.input() * 0)))
+
+
+@each(KINDS)
+def test_the_class_shown_makes_modules(kind: Kind) -> None:
+    """As code does that needs another module of the same kind."""
+    module = kind.make(elman)
+    shown = module.__class__
+    made = shown(3, 5, **kind.options)
+    assert type(made) is type(module)
+    assert repr(made) == repr(module)
+
+    class Derived(module.__class__):  # type: ignore[name-defined, misc]
+        def __init__(self) -> None:
+            super().__init__(3, 5, **kind.options)
+
+    derived = Derived()
+    derived.load_state_dict(module.state_dict())
+    assert_same_bits(tensors(derived(x := kind.input())), tensors(module(x)))
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit")
+@pytest.mark.parametrize("make", [elman.Recurrent, elman.RecurrentCell])
+def test_torchscript_has_no_cells_of_ones_own(make: Any) -> None:
+    with pytest.raises(RuntimeError, match=f"cannot compile {make.__name__}: use torch.jit.trace"):
+        torch.jit.script(Net(make(elman.cells.MGU, 3, 4)))

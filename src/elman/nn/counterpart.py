@@ -127,18 +127,12 @@ class Counterpart:
 
     @qconfig.setter
     def qconfig(self, value: Any) -> None:
+        counterpart = self._own_counterpart()
+        if counterpart is not None:
+            value = value or _asked_of(counterpart)
+            if value is not None:  # it is to be swapped, by its class
+                _set_class(self, counterpart)
         self.__dict__["qconfig"] = value
-        counterpart, name = self._own_counterpart(), type(self).__name__
-        if counterpart is None:
-            return
-        if value is not None:  # it is to be swapped, by its class
-            _set_class(self, counterpart)
-        else:
-            warnings.warn(
-                f"torch.ao.quantization passes over elman's {name}, which stays as it is: to "
-                f"quantize it, call elman.restore(model) first, or name elman.{name}",
-                stacklevel=2,
-            )
 
     @qconfig.deleter
     def qconfig(self) -> None:
@@ -152,9 +146,29 @@ def face(cls: type) -> type:
     if issubclass(cls, counterpart):
         return cls
     if "_face" not in vars(cls):
-        names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "_face_of": cls}
-        cls._face = type(cls.__name__, (cls, counterpart), names)  # type: ignore[attr-defined]
+
+        def make(kind: type, *arguments: Any, **options: Any) -> Any:
+            if kind is not cls._face:  # type: ignore[attr-defined]
+                return object.__new__(kind)
+            module = object.__new__(cls)
+            module.__init__(*arguments, **options)  # type: ignore[misc]
+            return module
+
+        names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+        members = {**names, "_face_of": cls, "__new__": make}
+        cls._face = type(cls.__name__, (cls, counterpart), members)  # type: ignore[attr-defined]
     return cls._face  # type: ignore[attr-defined]
+
+
+def _asked_of(counterpart: type) -> Any:
+    """What the caller, if it is ``torch.ao.quantization``, does with modules of a class."""
+    frame = sys._getframe(2)
+    while frame is not None:
+        asked = frame.f_locals.get("qconfig_dict")
+        if isinstance(asked, dict):
+            return asked.get(counterpart)
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
 
 
 _set_class = object.__dict__["__class__"].__set__

@@ -36,7 +36,7 @@ class Layer(Counterpart, RNNBase):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         try:
-            super().__init__(*arguments, **options)
+            RNNBase.__init__(self, *arguments, **options)  # in front of the counterpart, see `face`
         except (TypeError, ValueError) as error:
             name = str(error).partition(" ")[0]
             if name not in _EXPECTED:

@@ -44,7 +44,12 @@ def _whole(owner: str, lengths: Any, call: Call) -> Tensor:
         )
     if found.shape != (B,):
         raise RuntimeError(
-            f"{owner}: expected lengths of shape {(B,)}, one for each row of the batch, got "
-            f"{tuple(found.shape)}"
+            f"{owner}: expected lengths of shape ({int(B)},), one for each row of the batch, got "
+            f"{tuple(map(int, found.shape))}"
+        )
+    if found.is_meta:
+        raise RuntimeError(
+            f"{owner}: expected lengths with values, got a tensor on the meta device, which has "
+            "none: give a list, or a tensor on the CPU"
         )
     return found

@@ -84,14 +84,19 @@ class OfCell(torch.nn.Module):
     def _step(self) -> Step:
         """The traced formula, with the numbers that the cell holds now."""
         if torch.compiler.is_compiling():  # which cannot follow the tracing of a formula
-            *_, step, settings = self.cell.__dict__["_traced"]
-            for name, value in settings.items():  # a changed number compiles anew
+            *_, step, settings, version = self.cell.__dict__.get("_traced", (None,) * 5)
+            changed = None if step is self._traced else "formula"
+            for name, value in (settings or {}).items():  # a changed number compiles anew
                 check_comparable(f"{type(self).__name__}: the cell's {name}", value)
-                if _differs(getattr(self.cell, name), value) or step is not self._traced:
-                    raise RuntimeError(
-                        f"{type(self).__name__}: the cell's {name} has changed since its formula "
-                        "was traced: call the module once outside of compilation"
-                    )
+                if _differs(getattr(self.cell, name), value):
+                    changed = name
+            if changed is None and self.cell._version != version:
+                changed = "class"
+            if changed is not None:
+                raise RuntimeError(
+                    f"{type(self).__name__}: the cell's {changed} has changed since its formula "
+                    "was traced: call the module once outside of compilation"
+                )
             return self._traced
         step = self.cell.trace()
         if step is not self._traced:
@@ -107,6 +112,12 @@ class OfCell(torch.nn.Module):
                 f"{[n for n, _ in shapes]} now, or of other sizes: make a new module"
             )
         self._traced = step
+
+    def __prepare_scriptable__(self) -> Any:
+        raise RuntimeError(
+            f"torch.jit.script cannot compile {type(self).__name__}: use torch.jit.trace or "
+            "torch.export, which take any number of steps and rows"
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         # A graph is traced again where it is needed.

@@ -31,6 +31,9 @@ _WITHOUT_BIASES = (*_NAMES[:2], None, None)
 class Single(Counterpart, RNNCellBase):
     """One step with the parameters of torch.nn's cell. A subclass adds its formula."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        RNNCellBase.__init__(self, *arguments, **options)  # in front of the counterpart, see `face`
+
     def _step(self) -> Step:
         """The traced formula of one step."""
         raise NotImplementedError
