@@ -1,10 +1,10 @@
-"""What `config.json` says of a classifier: its parameters, labels and vocabulary, as JSON.
+"""What `config.json` says of a model: its parameters, labels and vocabulary, as JSON.
 
 `docs/format.md` specifies it. What is read is checked before it is used, so that a folder from
 anywhere gives a working model or a `TaskError`.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from .model import CELLS, find_cell, same_cell
 NEEDED = frozenset(
     {
         *("cell", "tokens", "embedding_size", "hidden_size", "num_layers", "bidirectional"),
-        *("recurrent", "pooling", "max_length"),
+        "recurrent",
     }
 )
 #: What a token of each kind is: a test, and in words.
@@ -29,18 +29,18 @@ TOKEN = {
 
 
 def write_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of a classifier as JSON has them."""
+    """The parameters of an estimator as JSON has them."""
     written = {**parameters, "cell": _write_cell(parameters["cell"])}
-    if isinstance(parameters["class_weight"], Mapping):  # a label need not be a string
+    if isinstance(parameters.get("class_weight"), Mapping):  # a label need not be a string
         written["class_weight"] = [[k, float(w)] for k, w in parameters["class_weight"].items()]
     return written
 
 
 def read_parameters(
-    written: Mapping[str, Any], known: Collection[str], cell: Any = None
+    written: Mapping[str, Any], known: Collection[str], needed: Set[str] = NEEDED, cell: Any = None
 ) -> dict[str, Any]:
     """The arguments that `write_parameters` was given; a `cell` of one's own is needed again."""
-    if missing := sorted(NEEDED - written.keys()):
+    if missing := sorted((NEEDED | needed) - written.keys()):
         raise TaskError(f"'parameters' has no {', '.join(missing)}.")
     if unknown := sorted(written.keys() - set(known)):
         raise TaskError(f"'parameters' has {', '.join(unknown)}, which this elman doesn't know.")
@@ -73,7 +73,7 @@ def _read_cell(written: Any, given: Any) -> Any:
         if own:
             raise TaskError(
                 f"the cell {str(written.get('class'))[:80]} is one of your own, and a folder holds "
-                "no code; give it again: SequenceClassifier.load(folder, cell=...)."
+                "no code; give it again: load(folder, cell=...)."
             )
         return written
     formula = written["formula"] if own else find_cell(written).trace().name

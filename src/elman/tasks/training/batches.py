@@ -12,16 +12,20 @@ NO_LABEL = -100  # what torch's losses ignore
 
 
 class Batch:
-    """Texts of one step: `packed` for the model, and the labels of all ranks' texts, `targets`.
+    """The input of one step: `packed` for the model, and what a net needs of the whole batch.
 
-    The length is that of `targets`. With one rank alone, these are the same texts.
+    `targets` are the labels of all ranks' texts; the length is how many `units` all ranks have
+    together, by default texts.
     """
 
-    def __init__(self, packed: PackedSequence, targets: torch.Tensor) -> None:
+    def __init__(
+        self, packed: PackedSequence, targets: torch.Tensor, units: int | None = None
+    ) -> None:
         self.packed, self.targets = packed, targets
+        self.units = len(targets) if units is None else units
 
     def __len__(self) -> int:
-        return len(self.targets)
+        return self.units
 
 
 class Batches:
@@ -60,9 +64,12 @@ class Batches:
             order = np.argsort(self.dataset.lengths * noise, kind="stable")
             cuts = generator.permutation(cuts)
         for cut in cuts[start:]:
-            rows = order[cut : cut + self.batch_size]
-            targets = torch.from_numpy(self.dataset.targets[rows])
-            mine, labels = rows[rank::ranks], targets[rank::ranks]
-            if not len(mine):
-                mine, labels = rows[:1], torch.tensor([NO_LABEL])
-            yield Batch(self.dataset.pack(mine), targets), labels
+            yield self.batch(order[cut : cut + self.batch_size], rank, ranks)
+
+    def batch(self, rows: np.ndarray, rank: int, ranks: int) -> tuple[Batch, torch.Tensor]:
+        """A rank's share of the texts with these numbers, and its labels."""
+        targets = torch.from_numpy(self.dataset.targets[rows])
+        mine, labels = rows[rank::ranks], targets[rank::ranks]
+        if not len(mine):
+            mine, labels = rows[:1], torch.tensor([NO_LABEL])
+        return Batch(self.dataset.pack(mine), targets), labels
