@@ -76,7 +76,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
 
     FORMAT, VERSION, NEEDED = "elman sequence classifier", 2, frozenset({"pooling", "max_length"})
     NETWORK = (*SHARED, "pooling")
-    NET, MODULE, SMALLEST = TextNet, TextRNN, {"vocabulary": 3, "labels": 2}
+    NET, MODULE = TextNet, TextRNN
 
     def __init__(
         self,
@@ -235,6 +235,22 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         tags.input_tags.two_d_array = False
         return tags
 
+    def look(self, text: str) -> tuple[Sequence[Any], list[tuple[Any, float]]]:
+        """The tokens of a text that are read, and the probability of each label."""
+        (chances,) = self.predict_proba([text]).tolist()
+        tokens = TOKENS[self.tokens](text)[: self.max_length]
+        return tokens, list(zip(self.classes_.tolist(), chances, strict=True))
+
+    def about(self) -> dict[str, str]:
+        """What there is to say of the model, by name."""
+        labels = self.classes_.tolist()
+        return {
+            "labels": f"{len(labels)}: {', '.join(map(str, labels[:10]))}"
+            + (", ..." if len(labels) > 10 else ""),
+            "reads": f"at most {self.max_length} {self.tokens} of a text, and knows "
+            f"{len(self.vocabulary_.tokens):,}",
+        }
+
     def _learned(self) -> dict[str, Any]:
         labels = self.classes_.tolist()
         read_labels(labels)
@@ -245,7 +261,9 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         self.vocabulary_ = read_vocabulary(field("vocabulary", list), self.tokens)
         self.truncated_ = 0
 
-    def _sizes(self) -> dict[str, Any]:
+    def _sizes(self, smallest: bool = False) -> dict[str, Any]:
+        if smallest:
+            return {"vocabulary": 3, "labels": 2}
         return {"vocabulary": len(self.vocabulary_), "labels": len(self.classes_)}
 
     def _net_options(self, weights: np.ndarray | None = None) -> dict[str, Any]:

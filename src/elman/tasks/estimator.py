@@ -6,7 +6,7 @@ predictions are read off the network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -46,7 +46,6 @@ class SequenceEstimator(BaseEstimator):
     NETWORK: ClassVar[tuple[str, ...]]  # parameters that make the network
     NET: ClassVar[type[SequenceNet]]
     MODULE: ClassVar[type[torch.nn.Module]]
-    SMALLEST: ClassVar[Mapping[str, Any]]  # the network's arguments that data decides
 
     cell: CellLike
     backend: Backend
@@ -69,12 +68,20 @@ class SequenceEstimator(BaseEstimator):
         """Take up what `_learned` wrote, from the fields of a config."""
         raise NotImplementedError
 
-    def _sizes(self) -> dict[str, Any]:
-        """The network's arguments that data decides."""
+    def _sizes(self, smallest: bool = False) -> dict[str, Any]:
+        """The network's arguments that data decides, or the smallest that they may be."""
         raise NotImplementedError
 
     def _net_options(self) -> dict[str, Any]:
         """The net's arguments of its own kind."""
+        raise NotImplementedError
+
+    def look(self, text: str) -> tuple[Sequence[Any], Any]:
+        """The tokens of a text that are read, and what the model says of it."""
+        raise NotImplementedError
+
+    def about(self) -> dict[str, str]:
+        """What there is to say of the model, by name."""
         raise NotImplementedError
 
     # -- training
@@ -114,7 +121,7 @@ class SequenceEstimator(BaseEstimator):
         """Each for itself, and whether they go together: as sizes alone, nothing is allocated."""
         check_parameters(self.get_params())
         with torch.device("meta"):
-            self.MODULE(**self.SMALLEST, **self._network())
+            self.MODULE(**self._sizes(smallest=True), **self._network())
 
     def _network(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.NETWORK}

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .data.schemes import OUTSIDE, SCHEMES, labels_of
 from .data.text import Vocabulary
 from .errors import TaskError
 from .model import CELLS, find_cell, same_cell
@@ -106,3 +107,36 @@ def read_vocabulary(tokens: list[Any], kind: str) -> Vocabulary:
     if len(set(tokens)) < len(tokens):
         raise TaskError("'vocabulary' lists a token twice.")
     return Vocabulary(tokens)
+
+
+def read_tags_of_model(labels: list[Any], scheme: str) -> list[str]:
+    """The tags of a tagger, in its own order."""
+    if scheme not in SCHEMES:
+        raise TaskError(f"'scheme' must be one of {', '.join(SCHEMES)}. Got {scheme[:40]!r}.")
+    if len(labels) < 2 or not all(map(_is_tag, labels)) or labels_of([labels]) != labels:
+        raise TaskError(
+            "'labels' must be BIOES tags, two at least: O first, then by label B, I, E and S, each "
+            "once, and of a label with one of B, I, E all three."
+        )
+    return labels
+
+
+def _is_tag(label: Any) -> bool:
+    return isinstance(label, str) and (
+        label == OUTSIDE or (len(label) > 2 and label[0] in "BIES" and label[1] == "-")
+    )
+
+
+def read_vocabularies(written: Mapping[str, Any], names: Collection[str]) -> list[Vocabulary]:
+    """The vocabulary of each column."""
+    if sorted(written) != sorted(names):
+        raise TaskError(f"'vocabularies' must have {', '.join(names)} and no others.")
+    found = []
+    for name in names:
+        tokens = written[name]
+        if not isinstance(tokens, list) or not all(isinstance(t, str) and t for t in tokens):
+            raise TaskError(f"'vocabularies' must list strings for {name!r}.")
+        if len(set(tokens)) < len(tokens):
+            raise TaskError(f"'vocabularies' lists a token of {name!r} twice.")
+        found.append(Vocabulary(tokens))
+    return found

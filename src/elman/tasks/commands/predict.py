@@ -1,7 +1,6 @@
-"""`elman predict`: the labels of texts from the command line, a file or the standard input."""
+"""`elman predict`: what a model says of texts from the command line, a file or the input."""
 
 import itertools
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,55 +29,57 @@ def predict(
     text: Annotated[
         str | None, typer.Option(help="The file's column of texts; by default that of training.")
     ] = None,
+    form: Annotated[
+        str,
+        typer.Option("--format", help="text or jsonl; of spans also conll or html (coloured)."),
+    ] = "text",
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a line, with every probability.")
+        bool, typer.Option("--json", help="One JSON object a line: --format jsonl.")
     ] = False,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Texts that can't be used are no failure.")
     ] = False,
 ) -> None:
-    """Name the label of each text: label, probability and text, with tabs between.
+    """Name the label of each text, or the spans in it: answer and text, with tabs between.
 
     Texts that can't be used are left out, counted and named at the end, with exit status 1.
     """
     from ..classifier import SequenceClassifier
-    from ..data.text import TOKENS
+    from ..opened import load_model
     from ..report.record import columns_of
+    from .answers import Labels, Spans
 
     if file and texts:
         raise TaskError("Give texts or --file, not both.")
-    classifier, findings = SequenceClassifier.load(model), Findings()
-    column = text or columns_of(model)[0] or "text"
+    opened, findings = load_model(model), Findings()
+    form = "jsonl" if as_json else form
+    answers: Any = Labels if isinstance(opened, SequenceClassifier) else Spans
+    answer, answered = answers(opened, form), 0
+    column = text or columns_of(model)[0]
     if file:
-        rows = read_rows(file, [column], findings)
+        rows = answers is Labels and read_rows(file, [column or "text"], findings)
+        rows = rows or _untagged(file, column, findings)
         chunks = iter(lambda: list(itertools.islice(rows, CHUNK)), [])
     elif not texts or texts == ["-"]:
         chunks = _input()
     else:
         findings.unit, chunks = "argument", iter([[(n, [t]) for n, t in enumerate(texts, 1)]])
-    split = TOKENS[classifier.tokens]
-    labels, answered, cut = classifier.classes_.tolist(), 0, 0
+    use = accepted if answers is Labels else given
     try:
+        sys.stdout.write(answer.begin)
         for chunk in chunks:
-            good = list(accepted(chunk, {column: as_text}, findings))
-            given = [strings[0] for _, strings in good]
-            cut += sum(len(split(one)) > classifier.max_length for one in given)
-            answers = zip(good, given, classifier.predict_proba(given).tolist(), strict=True)
-            for (place, _), one, chances in answers:
-                best = chances.index(max(chances))
-                if as_json:
-                    answer = {findings.unit: place, "text": one, "label": labels[best]}
-                    print(_json(answer, labels, chances))
-                else:
-                    print(f"{labels[best]}\t{chances[best]:.3f}\t{' '.join(one.split())}")
+            good = list(use(chunk, {column or "text": as_text}, findings))
+            places = [({findings.unit: place}, strings[0]) for place, strings in good]
+            for line in answer(places) if places else ():
+                print(line)
             answered += len(good)
             sys.stdout.flush()
+        sys.stdout.write(answer.end)
         if file and not answered and not findings:
             print(f"elman: {file}: has no rows", file=sys.stderr)
     finally:
-        if cut:
-            limit = f"only the first {classifier.max_length} {classifier.tokens} are read"
-            print(f"elman: {cut:,} of the texts: {limit}", file=sys.stderr)
+        for remark in answer.remarks():
+            print(f"elman: {remark}", file=sys.stderr)
         if findings:
             total = findings.rows(answered + len(findings))
             unusable = f"{len(findings):,} of {total} can't be used"
@@ -96,6 +97,26 @@ def _input() -> Iterator[list[Row]]:
         yield [(next(number), [line]) for line in lines]
 
 
-def _json(answer: dict[str, Any], labels: list[Any], chances: list[float]) -> str:
-    rounded = {str(name): round(chance, 6) for name, chance in zip(labels, chances, strict=True)}
-    return json.dumps({**answer, "probabilities": rounded}, ensure_ascii=False)
+def _untagged(file: Path, column: str | None, findings: Findings) -> Iterator[Row]:
+    """The texts of a file that a tagger reads."""
+    from ..data.tagtable import tagged_rows
+
+    return tagged_rows(file, column, "", findings)
+
+
+def given(
+    rows: Any, columns: dict[str, Any], findings: Findings
+) -> Iterator[tuple[int | str, list[Any]]]:
+    """The rows whose texts or lists of tokens can be used."""
+    from ..data.schemes import SchemeError
+    from ..data.tagtable import as_given
+
+    (column,) = columns
+    for place, values in rows:
+        try:
+            one = as_given(values[0], column)
+        except SchemeError as error:
+            findings.reject(place, error.reason, error.detail)
+        else:
+            # Spaces around a text don't count, as in training.
+            yield place, [one]

@@ -83,7 +83,11 @@ class Spool:
         try:
             return act()
         except OSError as error:
-            size = sum(self._lengths) * self.dtype.itemsize * (self.columns or 1) if hasattr(self, "_file") else 0
+            size = (
+                sum(self._lengths) * self.dtype.itemsize * (self.columns or 1)
+                if hasattr(self, "_file")
+                else 0
+            )
             raise TaskError(
                 f"The temporary folder can't take the data ({error.strerror or error}, after "
                 f"{size / 1e6:,.0f} MB); free space there, or name another folder in the "

@@ -112,7 +112,9 @@ class SequenceNet(NeuralNet):
 
         return [{k: v for k, v in epoch.items() if is_number(v)} for epoch in self.epochs]
 
-    def fit_loop(self, X: Ragged, y: Any = None, epochs: int | None = None, **_: Any) -> "SequenceNet":
+    def fit_loop(
+        self, X: Ragged, y: Any = None, epochs: int | None = None, **_: Any
+    ) -> "SequenceNet":
         """Train until there are `max_epochs` epochs, or `epochs` more, or patience runs out."""
         train = self.get_iterator(X, training=True)
         held_out = self.get_split_datasets(X)[1]

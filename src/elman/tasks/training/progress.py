@@ -62,7 +62,11 @@ class ProgressBar(Callback):
         """Leave a line behind."""
         epoch, held_out, left = net.history[-1], "", ""
         if "valid_acc" in epoch:
-            score = f"F1 {epoch['valid_f1']:.1%}" if "valid_f1" in epoch else f"{epoch['valid_acc']:.1%}"
+            score = (
+                f"F1 {epoch['valid_f1']:.1%}"
+                if "valid_f1" in epoch
+                else f"{epoch['valid_acc']:.1%}"
+            )
             held_out = f"  held out {score} (loss {epoch['valid_loss']:.3f})"
         if len(net.history) < net.max_epochs:
             took = sum(e["train_seconds"] + e.get("valid_seconds", 0.0) for e in net.history)
