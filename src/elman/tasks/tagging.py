@@ -53,14 +53,14 @@ class TagRNN(nn.Module):
     ) -> None:
         super().__init__()
         self.columns = COLUMNS[tokens]
-        self.embeddings = nn.ModuleList(
-            nn.Embedding(size, column.features(embedding_size), padding_idx=PADDING)
-            for column, size in zip(self.columns, vocabularies, strict=True)
-        )
-        # As in `TextRNN`: of numbers as large as PyTorch draws them too much is learned by heart.
-        with torch.no_grad():
-            for embedding in self.embeddings:
+        self.embeddings = nn.ModuleList()
+        for column, size in zip(self.columns, vocabularies, strict=True):
+            embedding = nn.Embedding(size, column.features(embedding_size), padding_idx=PADDING)
+            # As in `TextRNN`: of numbers as large as PyTorch draws them too much is learned by
+            # heart.
+            with torch.no_grad():
                 embedding.weight.mul_(0.1)
+            self.embeddings.append(embedding)
         width = sum(column.features(embedding_size) * len(column.steps) for column in self.columns)
         options = dict(recurrent or {})
         sizes = np.atleast_1d(hidden_size).tolist()  # NumPy's whole numbers as Python's

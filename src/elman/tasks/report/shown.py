@@ -41,7 +41,7 @@ def pieces(text: Text, spans: Sequence[Any]) -> list[tuple[str, Any]]:
 
 
 def as_line(text: Text, spans: Sequence[Any]) -> str:
-    """The spans with their labels and scores, and the text, with tabs between.
+    r"""The spans with their labels and scores, and the text, with tabs between.
 
     >>> as_line("Ann ran", [(0, 3, "name", 0.987)])
     'Ann/name/0.987\tAnn ran'
