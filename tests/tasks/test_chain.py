@@ -115,8 +115,9 @@ def test_no_sum_of_a_long_text_is_too_large_or_too_small():
     one = lattice([5000], dtype=torch.float32)
     likelihood = log_likelihood(one, best_path(one))
     exact = Lattice(one.scores.double(), one.batch_sizes, one.transitions.double())
-    torch.testing.assert_close(likelihood.double(), log_likelihood(exact, best_path(exact)),
-                               rtol=1e-4, atol=1e-2)
+    torch.testing.assert_close(
+        likelihood.double(), log_likelihood(exact, best_path(exact)), rtol=1e-4, atol=1e-2
+    )
     assert -math.inf < likelihood < 0
 
 
@@ -139,9 +140,18 @@ def test_texts_of_a_rank_that_has_none_count_nothing():
 def test_only_legal_edges_are_there():
     edges = legal_edges(["O", "B-a", "I-a", "E-a", "S-a", "S-b"])
     names = ["O", "B-a", "I-a", "E-a", "S-a", "S-b", "end"]
-    allowed = {names[before]: {names[after] for after in edges[:, before].nonzero()[:, 0].tolist()}
-               for before in range(7)}
+    allowed = {
+        names[before]: {names[after] for after in edges[:, before].nonzero()[:, 0].tolist()}
+        for before in range(7)
+    }
     outside = {"O", "B-a", "S-a", "S-b", "end"}
     inside = {"I-a", "E-a"}
-    assert allowed == {"O": outside, "B-a": inside, "I-a": inside, "E-a": outside,
-                       "S-a": outside, "S-b": outside, "end": outside}
+    assert allowed == {
+        "O": outside,
+        "B-a": inside,
+        "I-a": inside,
+        "E-a": outside,
+        "S-a": outside,
+        "S-b": outside,
+        "end": outside,
+    }

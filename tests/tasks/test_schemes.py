@@ -120,7 +120,7 @@ def test_spans_of_characters_and_of_words():
     spans = [Span(0, 3, "a"), Span(15, 19, "b")]
     assert in_tokens(spans, text) == [Span(0, 1, "a"), Span(6, 7, "b")]
     assert in_characters(in_tokens(spans, text), text) == [(0, 3), (15, 19)]
-    with pytest.raises(SchemeError, match="begins or ends within a word; .*'nn'; use characters"):
+    with pytest.raises(SchemeError, match=r"begins or ends within a word; .*'nn'; use characters"):
         in_tokens([Span(1, 3, "a")], text)
     assert to_bioes(text, "words", [[0, 10, "a"]], "BIO")[:5] == ["B-a", "I-a", "I-a", "E-a", "O"]
 

@@ -52,16 +52,18 @@ class TagRNN(nn.Module):
         backend: Backend,
     ) -> None:
         super().__init__()
-        self.columns = COLUMNS[tokens]
+        self.tokens = tokens
         self.embeddings = nn.ModuleList()
-        for column, size in zip(self.columns, vocabularies, strict=True):
+        for column, size in zip(COLUMNS[tokens], vocabularies, strict=True):
             embedding = nn.Embedding(size, column.features(embedding_size), padding_idx=PADDING)
             # As in `TextRNN`: of numbers as large as PyTorch draws them too much is learned by
             # heart.
             with torch.no_grad():
                 embedding.weight.mul_(0.1)
             self.embeddings.append(embedding)
-        width = sum(column.features(embedding_size) * len(column.steps) for column in self.columns)
+        width = sum(
+            column.features(embedding_size) * len(column.steps) for column in COLUMNS[tokens]
+        )
         options = dict(recurrent or {})
         sizes = np.atleast_1d(hidden_size).tolist()  # NumPy's whole numbers as Python's
         self.rnn = make_layers(
@@ -81,20 +83,18 @@ class TagRNN(nn.Module):
 
     def forward(self, texts: PackedSequence) -> Lattice:
         """The lattice of packed ids, (N, columns)."""
-        ids, sizes = texts.data, texts.batch_sizes
+        ids, sizes, columns = texts.data, texts.batch_sizes, COLUMNS[self.tokens]
         if self.training and self.token_dropout:
-            shares = torch.tensor([column.dropped(self.token_dropout) for column in self.columns])
+            shares = torch.tensor([column.dropped(self.token_dropout) for column in columns])
             ids = ids.masked_fill(torch.rand(ids.shape) < shares, UNKNOWN)
         ids = torch.cat([ids, ids.new_full((1, ids.shape[1]), PADDING)])  # what is outside
         where = {
             step: previous(sizes, step)
-            for step in sorted({step for column in self.columns for step in column.steps})
+            for step in sorted({step for column in columns for step in column.steps})
         }
         embedded = [
             embedding(ids[where[step], number])
-            for number, (column, embedding) in enumerate(
-                zip(self.columns, self.embeddings, strict=True)
-            )
+            for number, (column, embedding) in enumerate(zip(columns, self.embeddings, strict=True))
             for step in column.steps
         ]
         read, _ = self.rnn(texts._replace(data=self.dropout(torch.cat(embedded, 1))))

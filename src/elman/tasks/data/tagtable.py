@@ -100,6 +100,7 @@ def as_meant(text: Any, label: Any, names: Sequence[str] = ("text", "label")) ->
         rows = list(label or [])
         kinds = {isinstance(one, str) for one in rows}
         if len(kinds) < 2 and (rows or label == []):
+            _check_utf8(str(rows) if kinds == {False} else "".join(rows))
             return given, rows
     raise SchemeError(
         0,
