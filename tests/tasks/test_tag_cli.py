@@ -165,8 +165,8 @@ def test_spans_in_a_table_count_characters(tmp_path):
     [
         (
             "a.conll",
-            "a O\nb I-x\n",
-            "1 of 1 row can't be used:\n  1 row: I-x follows O (line 2): in",
+            "a B-x\n\nb O\nc I-x\n",
+            "1 of 2 rows can't be used:\n  1 row: I-x follows O (line 4): in",
         ),
         ("a.conll", "a O\n\nb\nc O\n\nd O\n", "only one column (line 3): 'b'; expected a token"),
         (
@@ -182,6 +182,7 @@ def test_spans_in_a_table_count_characters(tmp_path):
             "a span that isn't in the text (line 1)",
         ),
         ("a.jsonl", '{"text": "ab", "label": [[0, 2]]}', "a span that is none (line 1): [0, 2]"),
+        ("a.jsonl", '{"text": "ab", "label": [[0, 1, "\\ud800"]]}', "not UTF-8 (line 1)"),
         (
             "a.jsonl",
             '{"text": "ab", "label": 3}',

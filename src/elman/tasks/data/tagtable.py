@@ -79,6 +79,15 @@ def _check_utf8(text: str) -> None:
         raise SchemeError(0, "not UTF-8", "") from None
 
 
+def _strings(value: Any) -> Iterator[str]:
+    """Every string in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _strings(one)
+
+
 def as_meant(text: Any, label: Any, names: Sequence[str] = ("text", "label")) -> Meant:
     """A row's text, and its tags or spans; where both are strings, as in a table, they are cut.
 
@@ -100,7 +109,7 @@ def as_meant(text: Any, label: Any, names: Sequence[str] = ("text", "label")) ->
         rows = list(label or [])
         kinds = {isinstance(one, str) for one in rows}
         if len(kinds) < 2 and (rows or label == []):
-            _check_utf8(str(rows) if kinds == {False} else "".join(rows))
+            _check_utf8("".join(_strings(rows)))
             return given, rows
     raise SchemeError(
         0,
