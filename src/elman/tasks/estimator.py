@@ -98,6 +98,7 @@ class SequenceEstimator(BaseEstimator):
     ) -> None:
         """Train a new net, or resume it; `options` are those of `_net_options`."""
         self.net_ = self._net(held_out, callbacks, *options)
+        self.net_.batch_size = self._texts_a_step(len(train))
         self.training_ = {**surroundings(), "data": data}
         checkpoint = None
         if folder is not None:
@@ -111,6 +112,10 @@ class SequenceEstimator(BaseEstimator):
             raise KeyboardInterrupt("the training was interrupted")
         if checkpoint is not None:
             checkpoint.remove()
+
+    def _texts_a_step(self, texts: int) -> int:
+        """The size of a batch, where there are so many texts."""
+        return self.batch_size
 
     def _draw_seed(self) -> None:
         self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))

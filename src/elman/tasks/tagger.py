@@ -28,6 +28,7 @@ from .tagging import TagRNN
 from .training.checkpoint import check_folder
 from .training.tagnet import TagNet
 
+STEPS = 150  # that an epoch has at least, if there are as many texts
 AT_ONCE = 1 << 14  # tokens that are tagged together, about
 
 
@@ -49,12 +50,13 @@ class SequenceTagger(SequenceEstimator):
 
     Args:
         cell, hidden_size, num_layers, bidirectional, recurrent, token_dropout, dropout, min_count,
-        epochs, batch_size, lr, patience, random_state, backend: as of `SequenceClassifier`.
+        epochs, lr, patience, random_state, backend: as of `SequenceClassifier`.
         tokens: what a string is cut into: "characters" or "words". Also says what is known of a
             token: of characters the pairs they are part of, of words beginning, end and shape.
         embedding_size: features of a token; of a pair half as many, of an affix a quarter.
         scheme: that of the tags: "BIO", "BIOES", "IOB1", "IO", or "tags" for labels of single
             tokens; "auto" goes by the tags that occur. `predict` answers in it.
+        batch_size: texts a step, at most: where an epoch would have less than 150 steps, fewer.
 
     After `fit`: `labels_` (the tags inside, as BIOES), `scheme_`, `vocabularies_`, `seed_`,
     `training_`, and `net_`, the `skorch.NeuralNet` with its `history`.
@@ -234,6 +236,9 @@ class SequenceTagger(SequenceEstimator):
 
     def _net_options(self) -> dict[str, Any]:
         return {"criterion": PathLoss, "labels": tuple(self.labels_)}
+
+    def _texts_a_step(self, texts: int) -> int:
+        return min(self.batch_size, max(1, texts // STEPS))
 
     def _check_parameters(self) -> None:
         if self.tokens not in COLUMNS:

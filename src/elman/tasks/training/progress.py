@@ -54,7 +54,7 @@ class ProgressBar(Callback):
             self.task,
             advance=1,
             description=f"{self.name}, epoch {len(net.history)}/{net.max_epochs}",
-            figures=f"loss {self.loss / self.units:.3f}  accuracy {self.right / self.units:.1%}  "
+            figures=f"loss {self.loss / self.units:.3f}  {_accuracy(step, self.right / self.units)}"
             f"lr {step['train_lr']:.1e}  {self.units / self.seconds:,.0f} {net.unit}/s ",
         )
 
@@ -67,15 +67,15 @@ class ProgressBar(Callback):
                 if "valid_f1" in epoch
                 else f"{epoch['valid_acc']:.1%}"
             )
-            held_out = f"  held out {score} (loss {epoch['valid_loss']:.3f})"
+            held_out = f"held out {score} (loss {epoch['valid_loss']:.3f})  "
         if len(net.history) < net.max_epochs:
             took = sum(e["train_seconds"] + e.get("valid_seconds", 0.0) for e in net.history)
             ahead = took / len(net.history) * (net.max_epochs - len(net.history))
             left = f"  {timedelta(seconds=round(ahead))} left"
         self.console.print(
             f"{self.name}, epoch {epoch['epoch']}/{net.max_epochs}  "
-            f"loss {epoch['train_loss']:.3f}  accuracy {epoch['train_acc']:.1%}{held_out}  "
-            f"lr {epoch['lr']:.1e}  {epoch['train_seconds']:.1f} s  "
+            f"loss {epoch['train_loss']:.3f}  {_accuracy(epoch, epoch.get('train_acc', 0.0))}"
+            f"{held_out}lr {epoch['lr']:.1e}  {epoch['train_seconds']:.1f} s  "
             f"{self.units / self.seconds:,.0f} {net.unit}/s{left}",
             highlight=False,
         )
@@ -94,6 +94,11 @@ class ProgressBar(Callback):
 
     def _count(self, step: dict[str, Any]) -> None:
         self.units += step["train_batch_size"]
-        self.right += step["train_right"]
+        self.right += step.get("train_right", 0)
         self.loss += step["train_loss"] * step["train_batch_size"]
         self.seconds += step["train_seconds"]
+
+
+def _accuracy(figures: Any, share: float) -> str:
+    """The share of right answers in training, of what counts them."""
+    return f"accuracy {share:.1%}  " if {"train_right", "train_acc"} & set(figures) else ""
