@@ -240,13 +240,17 @@ def test_columns_that_are_not_there(tmp_path, columns, message):
         read_tagged(tmp_path / "a.conll", *columns)
 
 
-def test_held_out_labels_must_be_known(run, file, tmp_path):
-    (tmp_path / "v.jsonl").write_text('{"text": "ab", "label": [[0, 1, "river"]]}\n', "utf-8")
-    status, _, err = run("train", "tag", file, "--valid", "v.jsonl", "--output", "m")
-    assert status == 1
-    assert "v.jsonl: 1 label that " in err
-    assert "hasn't: 'river'; leave them out." in err
-    assert not (tmp_path / "m").exists()
+def test_held_out_labels_that_are_new_count_as_missed(run, file, tmp_path):
+    rows = ['{"text": "ab", "label": [[0, 1, "river"]]}', '{"text": "ab", "label": []}']
+    (tmp_path / "v.jsonl").write_text("\n".join(rows), "utf-8")
+    train = ("train", "tag", file, *SMALL, "--epochs", 1, "--valid", "v.jsonl", "--output", "m")
+    status, out, _ = run(*train)
+    assert status == 0
+    assert "1 span of the held-out texts have a label that " in out
+    assert " hasn't (river): they count as missed" in out
+    assert (
+        json.loads((tmp_path / "m/mistakes.jsonl").read_text().splitlines()[0])["kind"] == "missed"
+    )
 
 
 def test_nothing_to_learn_is_told(run, tmp_path):

@@ -177,10 +177,13 @@ def test_what_is_wrong_is_told(arguments, X, y, message):
         SequenceTagger(**arguments).fit(X, y)
 
 
-def test_held_out_tags_must_be_known():
+def test_held_out_labels_may_be_new():
     model = SequenceTagger(**{**SETTINGS, "epochs": 1})
-    with pytest.raises(TaskError, match=r"valid\[1\]\[0\] has 'river', or a span of other length"):
+    with pytest.raises(TaskError, match="valid has no text whose labels all occur in training"):
         model.fit(TEXTS, SPANS, valid=(["ab"], [[(0, 1, "river")]]))
+    model.fit(TEXTS, SPANS, valid=(["ab", *UNSEEN], [[(0, 1, "river")], *TRUTH]))
+    assert "valid_f1" in model.training_["epochs"][-1]
+    assert model.score(["ab"], [[(0, 1, "river")]]) == 0
 
 
 def network(backend, cell="gru", **options):
@@ -268,4 +271,4 @@ def test_spans_are_what_tags_say():
         [[{"start": 0, "end": 2, "label": "c"}]] * 8,
     ):
         model = SequenceTagger(**{**SETTINGS, "epochs": 1}).fit(texts, y)
-        assert model.labels_ == ["B-c", "I-c", "E-c"]
+        assert model.labels_ == ["B-c", "I-c", "E-c", "S-c"]

@@ -88,7 +88,7 @@ class SequenceTagger(SequenceEstimator):
         dropout: float = 0.5,
         scheme: str = "auto",
         min_count: int = 2,
-        epochs: int = 10,
+        epochs: int = 8,
         batch_size: int = 32,
         lr: float = 4e-3,
         patience: int | None = None,
@@ -124,7 +124,10 @@ class SequenceTagger(SequenceEstimator):
         resume: bool = False,
         checkpoint_seconds: float = 30.0,
     ) -> SequenceTagger:
-        """Train on the texts `X` and their tags or spans `y`; the rest is as of the classifier."""
+        """Train on the texts `X` and their tags or spans `y`; the rest is as of the classifier.
+
+        Of the `valid` texts an epoch's figures leave out those with a label that `y` hasn't.
+        """
         self._check_parameters()
         if self.patience is not None and valid is None:
             raise TaskError("patience needs held-out texts to be measured on; give fit valid=.")
@@ -138,7 +141,7 @@ class SequenceTagger(SequenceEstimator):
             others = as_texts(valid[0], "valid[0]")
             names = ("valid[0]", "valid[1]")
             _, known = read_rows_of_tags(others, self.tokens, valid[1], self.scheme, *names)
-            held_out = self._encode(others, known, "valid[1]")
+            held_out = self._encode(*self._known(others, known))
             data["valid"] = fingerprint(others, known)
         self._train(train, data, held_out, callbacks, folder, checkpoint_seconds)
         return self
@@ -247,7 +250,7 @@ class SequenceTagger(SequenceEstimator):
 
     def _begin(self, texts: Sequence[Text], tags: Sequence[Sequence[str]]) -> None:
         """What the texts and their tags decide."""
-        self.labels_ = labels_of(tags)
+        self.labels_ = labels_of(tags, whole=self.scheme_ != "tags")
         if len(self.labels_) < 2:
             raise TaskError(
                 f"y has one tag only, {', '.join(self.labels_)}: there is nothing to learn; "
@@ -261,11 +264,20 @@ class SequenceTagger(SequenceEstimator):
         ]
         self._draw_seed()
 
+    def _known(
+        self, texts: Sequence[Text], tags: Sequence[Sequence[str]]
+    ) -> tuple[list[Text], list[Sequence[str]]]:
+        """Held-out texts whose tags are all known; no loss could be given for the others."""
+        names = set(self.labels_)
+        rows = [number for number, row in enumerate(tags) if names.issuperset(row)]
+        if not rows:
+            raise TaskError("valid has no text whose labels all occur in training.")
+        return [texts[row] for row in rows], [tags[row] for row in rows]
+
     def _encode(
         self,
         texts: Sequence[Text],
         tags: Sequence[Sequence[str]] | None = None,
-        name: str = "y",
     ) -> Ragged:
         """The texts as ids, those of each column and, where they are known, of the tags."""
         columns = COLUMNS[self.tokens]
@@ -279,13 +291,7 @@ class SequenceTagger(SequenceEstimator):
                     for column, vocabulary in zip(columns, self.vocabularies_, strict=True)
                 ]
                 if tags is not None:
-                    try:
-                        ids.append(np.array([codes[tag] for tag in tags[number]], np.int32))
-                    except KeyError as error:
-                        raise TaskError(
-                            f"{name}[{number}] has {error.args[0][2:]!r}, or a span of other "
-                            "length of it, which was not there in training; leave it out."
-                        ) from None
+                    ids.append(np.array([codes[tag] for tag in tags[number]], np.int32))
                 yield np.stack(ids, 1)
 
         return Ragged(rows(), columns=len(columns) + (tags is not None))

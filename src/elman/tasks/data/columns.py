@@ -65,7 +65,7 @@ def _shape(token: str) -> str:
 COLUMNS = {
     "characters": (
         Column("character", lambda tokens, _: tokens),
-        Column("pair", _pairs, steps=(0, 1), share=0.5, drop=5.0),
+        Column("pair", _pairs, steps=(0, 1), share=0.5, drop=4.0),
     ),
     "words": (
         Column("word", lambda tokens, _: tokens, drop=2.0),

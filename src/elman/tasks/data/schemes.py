@@ -159,15 +159,20 @@ def check_spans(spans: Iterable[Span], length: int, unit: str = "tokens") -> lis
     return ordered
 
 
-def labels_of(rows: Iterable[Sequence[str]]) -> list[str]:
+def labels_of(rows: Iterable[Sequence[str]], whole: bool = False) -> list[str]:
     """The BIOES tags that occur, and those that a span of their label may need, O first.
+
+    With `whole` that is also S, and for each label.
 
     >>> labels_of([["O", "B-city", "E-city"], ["S-name"]])
     ['O', 'B-city', 'I-city', 'E-city', 'S-name']
+    >>> labels_of([["S-name"]], whole=True)
+    ['B-name', 'I-name', 'E-name', 'S-name']
     """
     found = {tag for row in rows for tag in row}
-    longer = {tag[2:] for tag in found - {OUTSIDE} if tag[0] != "S"}
-    found |= {f"{letter}-{label}" for label in longer for letter in "BIE"}
+    longer = {tag[2:] for tag in found - {OUTSIDE} if whole or tag[0] != "S"}
+    needed = "BIES" if whole else "BIE"
+    found |= {f"{letter}-{label}" for label in longer for letter in needed}
     return sorted(found, key=tag_order)
 
 

@@ -14,18 +14,23 @@ NO_LABEL = -100  # what torch's losses ignore
 class Batch:
     """The input of one step: `packed` for the model, and what a net needs of the whole batch.
 
-    `targets` are the labels of all ranks' texts; the length is how many `units` all ranks have
-    together, by default texts.
+    `targets` are the labels of all ranks' texts, the length is how many texts that are, and
+    `whole` is what the sum of the losses is divided by, by default their number.
     """
 
     def __init__(
-        self, packed: PackedSequence, targets: torch.Tensor, units: int | None = None
+        self,
+        packed: PackedSequence,
+        targets: torch.Tensor,
+        texts: int | None = None,
+        whole: float | None = None,
     ) -> None:
         self.packed, self.targets = packed, targets
-        self.units = len(targets) if units is None else units
+        self.texts = len(targets) if texts is None else texts
+        self.whole = self.texts if whole is None else whole
 
     def __len__(self) -> int:
-        return self.units
+        return self.texts
 
 
 class Batches:

@@ -32,8 +32,8 @@ class SequenceNet(NeuralNet):
     a step beside the loss (`count`), and what an epoch's sums mean (`scores`).
     """
 
-    unit: ClassVar[str] = "texts"  # what the length of a batch counts
     batches: ClassVar[type[Batches]] = Batches
+    steepest: ClassVar[float] = 1.0  # the norm that gradients are clipped to
 
     def __init__(
         self, *args: Any, seed: int = 0, patience: int | None = None, **kwargs: Any
@@ -56,7 +56,7 @@ class SequenceNet(NeuralNet):
 
     def whole(self, batch: Batch) -> Any:
         """What the criterion's sum over a batch is divided by."""
-        return len(batch)
+        return batch.whole
 
     def count(self, y_pred: Any, y_true: torch.Tensor, training: bool) -> dict[str, torch.Tensor]:
         """Numbers that are added up over an epoch, and over all ranks."""
@@ -240,5 +240,5 @@ def make_net(
         iterator_valid=net.batches,
         train_split=None if valid is None else predefined_split(valid),
         # Recurrent gradients have rare, huge peaks.
-        callbacks=[("clipping", GradientNormClipping(1.0)), *callbacks],
+        callbacks=[("clipping", GradientNormClipping(net.steepest)), *callbacks],
     )

@@ -39,7 +39,7 @@ class ProgressBar(Callback):
 
     def on_epoch_begin(self, net: SequenceNet, **_: Any) -> None:
         """Start counting anew, or from what was done before an interruption."""
-        self.units = self.right = 0
+        self.texts = self.right = 0
         self.loss = self.seconds = 0.0
         for step in net.history[-1]["batches"]:
             self._count(step)
@@ -54,8 +54,8 @@ class ProgressBar(Callback):
             self.task,
             advance=1,
             description=f"{self.name}, epoch {len(net.history)}/{net.max_epochs}",
-            figures=f"loss {self.loss / self.units:.3f}  {_accuracy(step, self.right / self.units)}"
-            f"lr {step['train_lr']:.1e}  {self.units / self.seconds:,.0f} {net.unit}/s ",
+            figures=f"loss {self.loss / self.texts:.3f}  {_accuracy(step, self.right / self.texts)}"
+            f"lr {step['train_lr']:.1e}  {self.texts / self.seconds:,.0f} texts/s ",
         )
 
     def on_epoch_end(self, net: SequenceNet, **_: Any) -> None:
@@ -76,7 +76,7 @@ class ProgressBar(Callback):
             f"{self.name}, epoch {epoch['epoch']}/{net.max_epochs}  "
             f"loss {epoch['train_loss']:.3f}  {_accuracy(epoch, epoch.get('train_acc', 0.0))}"
             f"{held_out}lr {epoch['lr']:.1e}  {epoch['train_seconds']:.1f} s  "
-            f"{self.units / self.seconds:,.0f} {net.unit}/s{left}",
+            f"{self.texts / self.seconds:,.0f} texts/s{left}",
             highlight=False,
         )
 
@@ -93,7 +93,7 @@ class ProgressBar(Callback):
             self.bar.stop()
 
     def _count(self, step: dict[str, Any]) -> None:
-        self.units += step["train_batch_size"]
+        self.texts += step["train_batch_size"]
         self.right += step.get("train_right", 0)
         self.loss += step["train_loss"] * step["train_batch_size"]
         self.seconds += step["train_seconds"]

@@ -15,7 +15,11 @@ from .net import SequenceNet
 
 
 class TagBatches(Batches):
-    """Batches of texts whose last column of ids are tags; the units are tokens."""
+    """Batches of texts whose last column of ids are tags.
+
+    Losses are divided by the tokens that a batch has on average. So a token counts as much in a
+    batch of short texts, of which there are few, as in one of long ones.
+    """
 
     def batch(self, rows: np.ndarray, rank: int, ranks: int) -> tuple[Batch, Tensor]:
         """A rank's share of the texts with these numbers, and their tags as they are packed."""
@@ -24,14 +28,15 @@ class TagBatches(Batches):
         ids, tags = packed.data[:, :-1], packed.data[:, -1]
         if not len(mine):
             tags = torch.full_like(tags, NO_LABEL)
-        units = int(self.dataset.lengths[rows].sum())
-        return Batch(packed._replace(data=ids), tags, units), tags
+        whole = len(rows) * float(self.dataset.lengths.mean())
+        return Batch(packed._replace(data=ids), tags, len(rows), whole), tags
 
 
 class TagNet(SequenceNet):
     """A net whose module gives a `Lattice`. On held-out texts it counts the spans it finds."""
 
-    unit, batches = "tokens", TagBatches
+    batches = TagBatches
+    steepest = 0.05  # of a mean over tokens
 
     def __init__(self, *args: Any, labels: tuple[str, ...] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -47,6 +52,7 @@ class TagNet(SequenceNet):
         names = ("named", "there", "hit")
         return {
             "right": (tags == y_true).sum(),
+            "tokens": torch.tensor(len(tags) if known else 0),
             **{name: torch.tensor(count) for name, count in zip(names, spans, strict=True)},
         }
 
@@ -55,7 +61,7 @@ class TagNet(SequenceNet):
         if "hit" not in sums:
             return {}
         f1 = 2 * sums["hit"] / max(1, sums["named"] + sums["there"])
-        return {**super().scores(sums, size), "f1": f1}
+        return {"acc": sums["right"] / max(1, sums["tokens"]), "f1": f1}
 
 
 def count_spans(

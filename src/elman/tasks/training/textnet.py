@@ -15,7 +15,7 @@ class TextNet(SequenceNet, NeuralNetClassifier):
     def whole(self, batch: Batch) -> Any:
         """The number of the texts, or the sum of their weights."""
         weight = self.criterion_.weight
-        return len(batch) if weight is None else weight[batch.targets].sum()
+        return batch.whole if weight is None else weight[batch.targets].sum()
 
     def count(self, y_pred: Any, y_true: torch.Tensor, training: bool) -> dict[str, torch.Tensor]:
         """The right answers."""
