@@ -103,8 +103,7 @@ def main() -> None:
     print(f"|---|---|---|---{'|---' * len(NAMES) if names else ''}|---|---|")
     given = {"epochs": options.epochs, "hidden_size": options.hidden_size}
     model = SequenceTagger(**{name: value for name, value in given.items() if value})
-    model.scheme_ = table.scheme
-    found, took = seconds(lambda: commonest(learn, held_out[0], model))
+    found, took = seconds(lambda: commonest(learn, held_out[0], model.tokens, table.scheme))
     show("each character's commonest tag", compare(truth, found), 0, characters / took)
     if options.crf or options.only_crf:
         found, trained, took = chain(learn, held_out[0])  # type: ignore[arg-type]

@@ -33,7 +33,8 @@ def cut(
     scores = torch.ones(len(first))
     if chance is not None:
         after = chance.after[order].double().cumsum(0)
-        scores = (chance.alone[order][first] + after[last] - after[first]).exp().clamp(max=1.0)
+        scores = (chance.alone[order][first] + after[last] - after[first]).exp()
+        scores = scores.clamp(max=1.0).nan_to_num(0.0)
     spans = (text, first - begins[text], last - begins[text] + 1, row[first], scores)
     for one, start, end, tag, score in zip(*(values.tolist() for values in spans), strict=True):
         yield one, start, end, labels[tag][2:], score

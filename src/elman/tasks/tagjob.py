@@ -75,7 +75,8 @@ def _run(table: TagTable, model: SequenceTagger, job: Job, console: Console) -> 
     if job.baseline:
         console.print()
         named = {layer_name(model.cell, model.backend): scores}
-        named["each token's commonest tag"] = compare(truth, commonest(train, valid[0], model))
+        usual = commonest(train, valid[0], model.tokens, table.scheme)
+        named["each token's commonest tag"] = compare(truth, usual)
         show_scores(named, console)
     console.print(
         f"\nSaved in {job.output}{', in place of the model there' if replaces else ''}. "
@@ -84,17 +85,17 @@ def _run(table: TagTable, model: SequenceTagger, job: Job, console: Console) -> 
     return scores
 
 
-def commonest(train: Rows, texts: Sequence[Text], model: SequenceTagger) -> list[list[Span]]:
+def commonest(train: Rows, texts: Sequence[Text], kind: str, scheme: str) -> list[list[Span]]:
     """The spans of one who gives each token the label that it most often had, or O if unknown."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for text, tags in zip(*train, strict=True):
-        for token, tag in zip(to_tokens(text, model.tokens), tags, strict=True):
-            counts[token][tag if model.scheme_ == "tags" else tag[2:]] += 1
+        for token, tag in zip(to_tokens(text, kind), tags, strict=True):
+            counts[token][tag if scheme == "tags" else tag[2:]] += 1
     best = {token: tally.most_common(1)[0][0] for token, tally in counts.items()}
     rows = []
     for text in texts:
-        labels = [best.get(token, "") for token in to_tokens(text, model.tokens)]
-        if model.scheme_ == "tags":
+        labels = [best.get(token, "") for token in to_tokens(text, kind)]
+        if scheme == "tags":
             rows.append([Span(at, at + 1, one) for at, one in enumerate(labels) if one])
         else:
             rows.append(read_tags([f"I-{one}" if one else OUTSIDE for one in labels], "IO"))
