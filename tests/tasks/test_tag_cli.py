@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -113,6 +114,10 @@ def test_predict_of_pipes_and_files(run, tagger, file):
     status, out, _ = run("predict", tagger, "--file", file, "--json")
     assert status == 0
     assert len(out.splitlines()) == 150
+    for content in ("我\n北\n京\n", "我 O\n北 B-city\n京 I-city\n"):
+        Path("tokens.conll").write_text(content, "utf-8")
+        status, out, _ = run("predict", tagger, "--file", "tokens.conll", "--format", "conll")
+        assert (status, out) == (0, "我\tO\n北\tB-city\n京\tI-city\n\n")
 
 
 def test_what_was_predicted_can_be_learned_from(run, tagger, tmp_path):

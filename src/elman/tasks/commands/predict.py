@@ -4,14 +4,13 @@ import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ..data.findings import Findings
 from ..data.lines import arriving
-from ..data.readers import Row, read_rows
-from ..data.values import accepted, as_text
+from ..data.readers import Row
 from ..errors import TaskError
 
 CHUNK = 2048  # texts of a file that are answered at once
@@ -44,35 +43,31 @@ def predict(
 
     Texts that can't be used are left out, counted and named at the end, with exit status 1.
     """
-    from ..classifier import SequenceClassifier
     from ..opened import load_model
     from ..report.record import columns_of
-    from .answers import Labels, Spans
+    from .answers import answers_of
 
     if file and texts:
         raise TaskError("Give texts or --file, not both.")
-    opened, findings = load_model(model), Findings()
-    form = "jsonl" if as_json else form
-    answers: Any = Labels if isinstance(opened, SequenceClassifier) else Spans
-    answer, answered = answers(opened, form), 0
-    column = text or columns_of(model)[0]
+    answer, findings = answers_of(load_model(model), "jsonl" if as_json else form), Findings()
+    column, answered = text or columns_of(model)[0], 0
     if file:
-        rows = answers is Labels and read_rows(file, [column or "text"], findings)
-        rows = rows or _untagged(file, column, findings)
+        rows = answer.rows(file, column, findings)
         chunks = iter(lambda: list(itertools.islice(rows, CHUNK)), [])
     elif not texts or texts == ["-"]:
         chunks = _input()
     else:
         findings.unit, chunks = "argument", iter([[(n, [t]) for n, t in enumerate(texts, 1)]])
-    use = accepted if answers is Labels else given
     try:
         sys.stdout.write(answer.begin)
         for chunk in chunks:
-            good = list(use(chunk, {column or "text": as_text}, findings))
-            places = [({findings.unit: place}, strings[0]) for place, strings in good]
-            for line in answer(places) if places else ():
+            given = [
+                ({findings.unit: place}, one)
+                for place, one in answer.usable(chunk, column or "text", findings)
+            ]
+            for line in answer(given) if given else ():
                 print(line)
-            answered += len(good)
+            answered += len(given)
             sys.stdout.flush()
         sys.stdout.write(answer.end)
         if file and not answered and not findings:
@@ -95,28 +90,3 @@ def _input() -> Iterator[list[Row]]:
     number = itertools.count(1)
     for lines in arriving(sys.stdin.buffer):
         yield [(next(number), [line]) for line in lines]
-
-
-def _untagged(file: Path, column: str | None, findings: Findings) -> Iterator[Row]:
-    """The texts of a file that a tagger reads."""
-    from ..data.tagtable import tagged_rows
-
-    return tagged_rows(file, column, "", findings)
-
-
-def given(
-    rows: Any, columns: dict[str, Any], findings: Findings
-) -> Iterator[tuple[int | str, list[Any]]]:
-    """The rows whose texts or lists of tokens can be used."""
-    from ..data.schemes import SchemeError
-    from ..data.tagtable import as_given
-
-    (column,) = columns
-    for place, values in rows:
-        try:
-            one = as_given(values[0], column)
-        except SchemeError as error:
-            findings.reject(place, error.reason, error.detail)
-        else:
-            # Spaces around a text don't count, as in training.
-            yield place, [one]

@@ -19,9 +19,11 @@ def conll_rows(
     """(line of the first token, [tokens, tags]) of each sentence.
 
     Columns are numbered from 1, or from the last as -1; by default the first and the last are
-    read. They are separated by tabs, where a line has one, or else by spaces.
+    read. They are separated by tabs, where a line has one, or else by spaces. With `label` ""
+    there need not be any tags.
     """
-    token_at, tag_at = _number(path, text, 1), _number(path, label, -1)
+    token_at, fewest = _number(path, text, 1), 2 if label != "" else 1
+    tag_at = _number(path, label or None, -1)
     tokens: list[str] = []
     tags: list[str] = []
     begin, width, bad = 0, 0, False
@@ -37,7 +39,7 @@ def conll_rows(
                 continue
             columns = stripped.split("\t") if "\t" in stripped else stripped.split()
             width = width or len(columns)
-            if len(columns) < 2:
+            if len(columns) < fewest:
                 detail = f"{stripped[:40]!r}; expected a token, a tab or spaces, and its tag"
                 findings.reject(lines.number, "only one column", detail)
                 bad, tokens = True, []
