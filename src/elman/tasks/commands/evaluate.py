@@ -25,7 +25,8 @@ def evaluate(
 ) -> None:
     """Score a model on a file: by label, what is taken for what or what was missed.
 
-    A label that the model has never seen is an error, which names its lines.
+    A label that a classifier has never seen is an error, which names its lines; a tagger misses
+    its spans.
     """
     from ..classifier import SequenceClassifier
     from ..opened import load_model
