@@ -4,6 +4,7 @@ import json
 import pickle
 import signal
 
+import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
@@ -12,9 +13,12 @@ from sklearn.model_selection import GridSearchCV
 import elman
 from elman.tasks import SequenceClassifier, SequenceTagger, TaskError
 from elman.tasks.chain import chances, log_likelihood
+from elman.tasks.data.columns import COLUMNS
 from elman.tasks.data.schemes import Span
+from elman.tasks.data.text import PADDING, UNKNOWN
 from elman.tasks.opened import load_model
 from elman.tasks.tagging import TagRNN
+from elman.tasks.training.tagnet import TagBatches
 from tests.tasks.tagged_rows import SETTINGS, make_tagged
 from tests.tasks.test_resume import ended, outcome, start
 from tests.tasks.trainings import At, interrupt
@@ -240,6 +244,61 @@ def test_neighbours_of_other_texts_are_not_seen():
     expected = made(alone).scores
     begins = together.batch_sizes.cumsum(0) - together.batch_sizes
     torch.testing.assert_close(made(together).scores[begins[:3] + where], expected)
+
+
+def read_by(made, texts):
+    """The ids that each of the network's embeddings is given."""
+    seen = []
+    for embedding in made.embeddings:
+        embedding.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    made(texts)
+    return seen
+
+
+def test_a_token_is_read_with_the_pairs_on_both_sides():
+    rows = torch.tensor([[2, 7], [3, 8], [4, 9]])
+    characters, begun, ended = read_by(
+        network("elman").eval(), torch.nn.utils.rnn.pack_sequence([rows, rows[:1]])
+    )
+    assert characters.tolist() == [2, 2, 3, 4]
+    assert begun.tolist() == [7, 7, 8, 9]
+    assert ended.tolist() == [PADDING, PADDING, 7, 8]
+
+
+def test_tokens_are_hidden_in_training_alone_and_rare_ones_more_often():
+    many = torch.nn.utils.rnn.pack_sequence([torch.full((4000, 2), 5)])
+    made = network("elman", token_dropout=0.1)
+    for training, expected in ((True, (0.1, 0.4)), (False, (0.0, 0.0))):
+        characters, pairs, _ = read_by(made.train(training), many)[-3:]
+        shares = [(ids == UNKNOWN).float().mean().item() for ids in (characters, pairs)]
+        assert shares == pytest.approx(expected, abs=0.03)
+
+
+def test_what_a_word_is_known_by():
+    values = [c.values(["iphone-15", "a"], ["iPhone-15", "A"]) for c in COLUMNS["words"]]
+    assert values == [
+        ["iphone-15", "a"],
+        ["iph", "a"],
+        ["-15", "a"],
+        ["15", "a"],
+        ["aAa-0", "A"],
+    ]
+
+
+def test_few_texts_make_small_batches(fitted):
+    assert fitted.net_.batch_size == 1
+    assert fitted.batch_size == SETTINGS["batch_size"]
+    big = SequenceTagger(**{**SETTINGS, "epochs": 1}).fit(TEXTS * 10, SPANS * 10)
+    assert big.net_.batch_size == SETTINGS["batch_size"]
+
+
+def test_a_token_counts_as_much_in_a_short_text_as_in_a_long_one(fitted):
+    data = fitted._encode(["北京", "我在上海"], [["O"] * 2, ["O"] * 4])
+    batches = [batch for batch, _ in TagBatches(data, 1)]
+    assert [batch.whole for batch in batches] == [3, 3]
+    shares = [TagBatches(data, 2).batch(np.arange(2), rank, 2) for rank in range(2)]
+    assert [(len(batch), batch.whole) for batch, _ in shares] == [(2, 6), (2, 6)]
+    assert [len(tags) for _, tags in shares] == [2, 4]
 
 
 @pytest.mark.parametrize("settings", [{}, {"patience": 2}], ids=["cycle", "patience"])
