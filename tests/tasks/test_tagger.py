@@ -12,9 +12,9 @@ from sklearn.model_selection import GridSearchCV
 
 import elman
 from elman.tasks import SequenceClassifier, SequenceTagger, TaskError
-from elman.tasks.chain import chances, log_likelihood
+from elman.tasks.chain import best_path, chances, log_likelihood
 from elman.tasks.data.columns import COLUMNS
-from elman.tasks.data.schemes import Span
+from elman.tasks.data.schemes import Span, read_tags
 from elman.tasks.data.text import PADDING, UNKNOWN
 from elman.tasks.opened import load_model
 from elman.tasks.tagging import TagRNN
@@ -253,6 +253,17 @@ def read_by(made, texts):
         embedding.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
     made(texts)
     return seen
+
+
+def test_no_path_that_bioes_does_not_allow_is_taken():
+    made, labels = network("elman").eval(), ("O", "B-a", "I-a", "E-a", "S-a")
+    with torch.no_grad():
+        made.output.weight.mul_(100)  # scores that would rather have it otherwise
+    texts = ids([9] * 20)
+    tags = best_path(made(texts)).view(9, 20).t()
+    for row in tags.tolist():
+        read_tags([labels[tag] for tag in row], "BIOES")
+    assert tags.unique().numel() > 1
 
 
 def test_a_token_is_read_with_the_pairs_on_both_sides():
