@@ -8,8 +8,9 @@ USAGE = """\
 Usage: elman [--help | --version] COMMAND ...
 
   train classify FILE --text COLUMN --label COLUMN   learn the labels of texts
-  evaluate MODEL FILE                                score a model on texts with labels
-  predict MODEL TEXT...                              name the label of each text
+  train tag FILE                                     learn the spans in texts
+  evaluate MODEL FILE                                score a model on other data
+  predict MODEL TEXT...                              say what a model finds in texts
   inspect MODEL --text TEXT                          show a model, and its states
   demo                                               both, on reviews in Chinese
   bench                                              how much faster than torch.nn here

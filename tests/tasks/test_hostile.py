@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from elman.tasks import SequenceClassifier, TaskError
+from elman.tasks import SequenceClassifier, SequenceTagger, TaskError
+from elman.tasks.opened import load_model
 
 SETTINGS = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -29,13 +30,16 @@ JSON = st.recursive(
 )
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
+LABELS = {SequenceClassifier: "xy", SequenceTagger: [["B-x", "I-x"], ["O", "B-x"]]}
+
+
+@pytest.fixture(scope="module", params=LABELS)
+def files(request, tmp_path_factory):
     """A small model's files by name."""
     folder = tmp_path_factory.mktemp("small")
     cell = {"name": "leaky", "leak": 0.5}
-    model = SequenceClassifier(cell=cell, embedding_size=2, hidden_size=2, epochs=1)
-    model.fit(["ab", "cd"] * 4, ["x", "y"] * 4).save(folder)
+    model = request.param(cell=cell, embedding_size=2, hidden_size=2, epochs=1)
+    model.fit(["ab", "cd"] * 4, [*LABELS[request.param]] * 4).save(folder)
     return {name: (folder / name).read_bytes() for name in (CONFIG, WEIGHTS)}
 
 
@@ -44,14 +48,19 @@ def load_or_refuse(folder, files):
         (folder / name).write_bytes(content)
     refused = None
     try:
-        model = SequenceClassifier.load(folder)
-        probabilities = model.predict_proba(["ab", "zz"])
+        model = load_model(folder)
+        answers = model.predict(["ab", "zz"])
     except TaskError as error:
         refused = str(error)
     if refused is not None:
         assert str(folder) in refused or refused.startswith("The network's states grow beyond")
         assert "\n" not in refused
         return
+    if isinstance(model, SequenceTagger):
+        assert [len(tags) for tags in answers] == [len(model.predict([t])[0]) for t in ("ab", "zz")]
+        assert all(0 <= span.score <= 1 for row in model.predict_spans(["ab"]) for span in row)
+        return
+    probabilities = model.predict_proba(["ab", "zz"])
     assert probabilities.shape == (2, len(model.classes_))
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
 
@@ -118,12 +127,14 @@ def test_states_beyond_all_bounds(files, tmp_path):
     files = {**files, CONFIG: json.dumps(config).encode()}
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(TaskError, match="grow beyond all bounds on 2 of the 2 texts; train"):
-        SequenceClassifier.load(tmp_path).predict_proba(["a", "abcd"])
+    with pytest.raises(
+        TaskError, match=r"grow beyond all bounds(; train| on 2 of the 2 texts; train)"
+    ):
+        load_model(tmp_path).predict(["a", "abcd"])
 
 
 def test_the_untouched_folder_loads(files, tmp_path):
     """Without which the tests above would say nothing."""
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
-    assert SequenceClassifier.load(tmp_path).predict_proba(["ab"]).shape == (1, 2)
+    assert len(load_model(tmp_path).predict(["ab"])) == 1

@@ -4,15 +4,24 @@ import inspect
 
 import pytest
 
-from elman.tasks import SequenceClassifier, TaskError
+from elman.tasks import SequenceClassifier, SequenceTagger, TaskError
 from elman.tasks.commands import options
 
+TASKS = (SequenceClassifier, SequenceTagger)
 
-def test_every_parameter_has_an_option_with_its_default(run):
-    parameters = inspect.signature(SequenceClassifier).parameters
-    assert set(options.PANEL) == set(parameters)
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_parameter_has_an_option_with_its_default(task):
+    parameters = inspect.signature(task).parameters
+    assert set(options.PANEL) >= set(parameters)
     given = {options.NAMES.get(name, name): p.default for name, p in parameters.items()}
-    assert options.classifier(given).get_params() == SequenceClassifier().get_params()
+    assert options.estimator(task, given).get_params() == task().get_params()
+
+
+def test_every_option_is_a_parameter_of_some_task():
+    assert set(options.PANEL) == {
+        name for task in TASKS for name in inspect.signature(task).parameters
+    }
 
 
 def test_options_are_written_and_read_back(run, table, tmp_path):

@@ -7,7 +7,8 @@ import time
 import torch
 from skorch.callbacks import Callback
 
-from elman.tasks import SequenceClassifier
+from elman.tasks import SequenceClassifier, SequenceTagger
+from tests.tasks import tagged_rows
 from tests.tasks.rows import make_rows
 
 EACH = None
@@ -78,3 +79,23 @@ def train_on_until_a_write_is_cut(settings, folder, writes):
 
     os.fsync = fsync
     train(settings, folder, resume=True)
+
+
+def train_tagger(settings, folder=None, *, resume=False, callbacks=()):
+    """A tagger of the same texts each time, with checkpoints as often as possible."""
+    torch.set_num_threads(1)
+    small = {**tagged_rows.SETTINGS, "epochs": 3, "batch_size": 16, "dropout": 0.2}
+    return SequenceTagger(**{**small, **settings}).fit(
+        *tagged_rows.make_tagged(80),
+        valid=tagged_rows.make_tagged(20, seed=1),
+        callbacks=callbacks,
+        folder=folder,
+        resume=resume,
+        checkpoint_seconds=0,
+    )
+
+
+def train_tagger_on(settings, folder, steps):
+    """Resume, and be killed after so many steps."""
+    kill = At(steps, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    train_tagger(settings, folder, resume=True, callbacks=[("kill", kill)])

@@ -26,8 +26,9 @@ from .errors import TaskError  # noqa: E402
 
 if TYPE_CHECKING:
     from .classifier import SequenceClassifier
+    from .tagger import SequenceTagger
 
-__all__ = ["SequenceClassifier", "TaskError"]
+__all__ = ["SequenceClassifier", "SequenceTagger", "TaskError"]
 
 
 def __getattr__(name: str) -> Any:
@@ -36,4 +37,8 @@ def __getattr__(name: str) -> Any:
         from .classifier import SequenceClassifier
 
         return SequenceClassifier
+    if name == "SequenceTagger":
+        from .tagger import SequenceTagger
+
+        return SequenceTagger
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Checks of what a classifier is given; the messages name the argument, and how to mend it."""
+"""Checks of what an estimator is given; the messages name the argument, and how to mend it."""
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -118,9 +118,9 @@ RULES = {
 
 
 def check_parameters(given: Mapping[str, Any]) -> None:
-    """The parameters of a `SequenceClassifier`, each for itself; the network checks the rest."""
+    """The parameters of an estimator, each for itself; the network checks the rest."""
     for name, rule in RULES.items():
-        if not rule.holds(given[name]):
+        if name in given and not rule.holds(given[name]):
             raise TaskError(f"{name} must be {rule.words}. Got {given[name]!r}.")
 
 

@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
+from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 
-from . import folder as model_folder
-from .checks import as_labels, as_targets, check_labels, check_parameters, check_texts
+from .checks import as_labels, as_targets, check_labels, check_texts
 from .data.fingerprint import fingerprint
 from .data.text import TOKENS, Ragged, Vocabulary
 from .errors import TaskError
+from .estimator import SHARED, SequenceEstimator
 from .model import Backend, CellLike, TextRNN
-from .saved import read_labels, read_parameters, read_vocabulary, write_parameters
+from .saved import read_labels, read_vocabulary
 from .training.batches import Batches
-from .training.checkpoint import Checkpoint, check_folder
-from .training.net import TextNet, make_net
-from .training.ranks import rank
-from .training.run import run_pass, run_training, surroundings
+from .training.checkpoint import check_folder
+from .training.run import run_pass, surroundings
+from .training.textnet import TextNet
 
 AT_ONCE = 256  # texts that are predicted together
 
-#: The parameters that make the network.
-NETWORK = (
-    *("cell", "embedding_size", "hidden_size", "num_layers", "bidirectional", "recurrent"),
-    *("pooling", "token_dropout", "dropout", "backend"),
-)
 
-
-class SequenceClassifier(ClassifierMixin, BaseEstimator):
+class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     """A recurrent network that reads texts and names their label.
 
     Args:
@@ -82,6 +73,10 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
     >>> model.predict(["very good", "very bad"])
     array([ True, False])
     """
+
+    FORMAT, VERSION, NEEDED = "elman sequence classifier", 2, frozenset({"pooling", "max_length"})
+    NETWORK = (*SHARED, "pooling")
+    NET, MODULE = TextNet, TextRNN
 
     def __init__(
         self,
@@ -161,21 +156,8 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         held_out = None
         if valid is not None:
             held_out, data["valid"] = self._known(*valid)
-        self.net_ = self._net(self._class_weights(labels), held_out, callbacks)
-        self.training_ = {**surroundings(), "data": data}
-        checkpoint = None
-        if folder is not None:
-            read_labels(self.classes_.tolist())  # can they be saved?
-            run = {**self._as_json(), **data}
-            checkpoint = Checkpoint(folder, run, checkpoint_seconds)
-        interrupted = run_training(self.net_, train, checkpoint)
-        self.training_["epochs"] = self.net_.summary()
-        if folder is not None and rank() == 0:
-            self.save(folder)
-        if interrupted:
-            raise KeyboardInterrupt("the training was interrupted")
-        if checkpoint is not None:
-            checkpoint.remove()
+        weights = self._class_weights(labels)
+        self._train(train, data, held_out, callbacks, folder, checkpoint_seconds, weights)
         return self
 
     def partial_fit(
@@ -202,7 +184,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
             every = as_labels(classes)
             check_labels(every, len(every), "classes", "classes")
             self._begin(texts, every)
-            self.net_ = self._net(self._class_weights(every))
+            self.net_ = self._net(weights=self._class_weights(every))
             self.training_ = surroundings()
         elif classes is not None and set(classes) != set(self.classes_.tolist()):
             raise TaskError(f"classes must be those of the first call: {self.classes_.tolist()}.")
@@ -245,62 +227,6 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         as_targets(labels, self.classes_)
         return super().score(X, labels, sample_weight)
 
-    def save(self, folder: str | Path) -> None:
-        """Write `model.safetensors` and `config.json` into the folder.
-
-        A model that is there already is replaced. `docs/format.md` specifies both files.
-        """
-        check_is_fitted(self, "net_")
-        labels = self.classes_.tolist()
-        read_labels(labels)
-        config = {
-            "parameters": self._as_json(),
-            "labels": labels,
-            "vocabulary": self.vocabulary_.tokens,
-            "training": self.training_,
-        }
-        model_folder.write_folder(folder, self.net_.module_.state_dict(), config)
-
-    @classmethod
-    def load(
-        cls, folder: str | Path, *, backend: Backend | None = None, cell: CellLike | None = None
-    ) -> SequenceClassifier:
-        """The classifier that `save` wrote.
-
-        Args:
-            folder: its folder.
-            backend: in place of the one it was trained with.
-            cell: the cell it was trained with, if that is not from `elman.cells`: a folder holds
-                no code.
-
-        Raises:
-            TaskError: the folder holds no model, one of another version, or one that doesn't
-                hold together; whatever its files contain, nothing of it is run.
-        """
-        config = model_folder.read_config(folder)
-        try:
-            field = partial(model_folder.field, config)
-            written = read_parameters(field("parameters", dict), cls._get_param_names(), cell)
-            self = cls(**written)
-            if backend is not None:
-                self.backend = backend
-            self._check_parameters()
-            self.classes_ = read_labels(field("labels", list))
-            self.vocabulary_ = read_vocabulary(field("vocabulary", list), self.tokens)
-            self.seed_, self.truncated_ = self.random_state, 0
-            self.training_ = field("training", dict) if "training" in config else {}
-            sha256 = field("sha256", str)
-        except TaskError as error:
-            raise TaskError(f"{Path(folder) / model_folder.CONFIG}: {error}") from None
-        with torch.device("meta"):  # the sizes alone: a wrong config allocates nothing
-            expected = TextRNN(**self._model()).state_dict()
-        tensors = model_folder.read_weights(folder, sha256, expected)
-        self.net_ = self._net()
-        with torch.random.fork_rng(devices=[]):
-            self.net_.initialize()
-        self.net_.module_.load_state_dict(tensors)
-        return self
-
     def __sklearn_tags__(self) -> Any:
         """Texts, not a matrix of numbers."""
         tags = super().__sklearn_tags__()
@@ -309,23 +235,50 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.two_d_array = False
         return tags
 
-    def _as_json(self) -> dict[str, Any]:
-        """The parameters, with the seed that was used."""
-        return write_parameters({**self.get_params(), "random_state": self.seed_})
+    def look(self, text: str) -> tuple[Sequence[Any], list[tuple[Any, float]]]:
+        """The tokens of a text that are read, and the probability of each label."""
+        (chances,) = self.predict_proba([text]).tolist()
+        tokens = TOKENS[self.tokens](text)[: self.max_length]
+        return tokens, list(zip(self.classes_.tolist(), chances, strict=True))
 
-    def _check_parameters(self) -> None:
-        """Each for itself, and whether they go together: as sizes alone, nothing is allocated."""
-        check_parameters(self.get_params())
-        with torch.device("meta"):
-            TextRNN(vocabulary=3, labels=2, **{name: getattr(self, name) for name in NETWORK})
+    def about(self) -> dict[str, str]:
+        """What there is to say of the model, by name."""
+        labels = self.classes_.tolist()
+        return {
+            "labels": f"{len(labels)}: {', '.join(map(str, labels[:10]))}"
+            + (", ..." if len(labels) > 10 else ""),
+            "reads": f"at most {self.max_length} {self.tokens} of a text, and knows "
+            f"{len(self.vocabulary_.tokens):,}",
+        }
+
+    def _learned(self) -> dict[str, Any]:
+        labels = self.classes_.tolist()
+        read_labels(labels)
+        return {"labels": labels, "vocabulary": self.vocabulary_.tokens}
+
+    def _recall(self, field: Callable[[str, type[Any]], Any]) -> None:
+        self.classes_ = read_labels(field("labels", list))
+        self.vocabulary_ = read_vocabulary(field("vocabulary", list), self.tokens)
+        self.truncated_ = 0
+
+    def _sizes(self, smallest: bool = False) -> dict[str, Any]:
+        if smallest:
+            return {"vocabulary": 3, "labels": 2}
+        return {"vocabulary": len(self.vocabulary_), "labels": len(self.classes_)}
+
+    def _net_options(self, weights: np.ndarray | None = None) -> dict[str, Any]:
+        return {
+            "criterion": torch.nn.CrossEntropyLoss,
+            "criterion__weight": None if weights is None else torch.tensor(weights).float(),
+            "criterion__reduction": "sum",
+            "classes": np.arange(len(self.classes_)),
+        }
 
     def _begin(self, texts: Iterable[str], labels: np.ndarray) -> None:
         """What the first texts and all labels decide."""
         self.classes_ = np.unique(labels)
         self.vocabulary_ = Vocabulary.build(map(TOKENS[self.tokens], texts), self.min_count)
-        self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
-        if isinstance(self.random_state, (int, np.integer)):
-            self.seed_ = int(self.random_state)
+        self._draw_seed()
 
     def _class_weights(self, labels: np.ndarray) -> np.ndarray | None:
         """What `class_weight` means for the labels: (len(classes_),)."""
@@ -336,32 +289,6 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
             if unknown:
                 raise TaskError(f"class_weight has labels that y has not: {unknown[:5]}.")
         return compute_class_weight(self.class_weight, classes=self.classes_, y=labels)
-
-    def _model(self) -> dict[str, Any]:
-        """The arguments of the network."""
-        return {
-            "vocabulary": len(self.vocabulary_),
-            "labels": len(self.classes_),
-            **{name: getattr(self, name) for name in NETWORK},
-        }
-
-    def _net(
-        self,
-        class_weights: np.ndarray | None = None,
-        valid: Ragged | None = None,
-        callbacks: Iterable[tuple[str, Callback]] = (),
-    ) -> TextNet:
-        return make_net(
-            self._model(),
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            lr=self.lr,
-            patience=self.patience,
-            seed=self.seed_,
-            class_weights=class_weights,
-            valid=valid,
-            callbacks=callbacks,
-        )
 
     def _encode(
         self, texts: Iterable[str], targets: np.ndarray | None = None

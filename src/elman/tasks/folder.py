@@ -20,8 +20,7 @@ import elman
 
 from .errors import TaskError
 
-FORMAT = "elman sequence classifier"
-VERSION = 2
+FORMATS = "elman sequence "  # what a format begins with; the task follows
 CONFIG, WEIGHTS, CHECKPOINT = "config.json", "model.safetensors", "checkpoint.safetensors"
 DRAFT = ".draft"  # of a file that is being written
 CONFIG_BYTES = 64 << 20  # of config.json, at most
@@ -38,8 +37,6 @@ def write_folder(
     folder = check_target(folder)
     weights = save({name: tensor.detach().contiguous() for name, tensor in tensors.items()})
     stated = {
-        "format": FORMAT,
-        "version": VERSION,
         **config,
         "written_by": {
             "elman": elman.__version__,
@@ -99,22 +96,30 @@ def replace_file(path: Path, content: bytes) -> None:
         raise
 
 
-def read_config(folder: str | Path) -> dict[str, Any]:
-    """The config of a model folder, once its format and version are known to be ours."""
+def read_config(
+    folder: str | Path, expected: str | None = None, version: int | None = None
+) -> dict[str, Any]:
+    """The config of a model folder, once its format is known to be ours, or the one expected."""
     folder = Path(folder)
     path = folder / CONFIG
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "there is no such folder"
         raise TaskError(f"{folder}: {what}; name one that `save` or `--output` wrote.")
     config = _parse(path)
-    if config.get("format") != FORMAT:
+    found = config.get("format")
+    if not isinstance(found, str) or not found.startswith(FORMATS):
         raise TaskError(
-            f"{path}: the format is {config.get('format')!r}, expected {FORMAT!r}; "
+            f"{path}: the format is {found!r}, expected {expected or FORMATS + '...'!r}; "
             "this is not one of elman's model folders."
         )
-    if config.get("version") != VERSION:
+    if expected is not None and found != expected:
         raise TaskError(
-            f"{path}: format version {config.get('version')!r}, this elman reads {VERSION}; "
+            f"{path}: the format is {found!r}, expected {expected!r}; this model is of another "
+            "task."
+        )
+    if version is not None and config.get("version") != version:
+        raise TaskError(
+            f"{path}: format version {config.get('version')!r}, this elman reads {version}; "
             "use the elman that wrote it, or train anew."
         )
     return config

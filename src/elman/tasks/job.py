@@ -12,8 +12,10 @@ from .classifier import SequenceClassifier
 from .data import Table, split_rows
 from .data.findings import count
 from .data.split import shared
+from .data.tagtable import TagTable
 from .data.text import TOKENS
 from .errors import TaskError
+from .estimator import SequenceEstimator
 from .folder import CONFIG
 from .model import layer_name
 from .report.pictures import save_pictures
@@ -34,7 +36,7 @@ class Job:
 
     output: Path
     valid_fraction: float = 0.2
-    valid: Table | None = None  # held-out texts of their own, instead of a fraction
+    valid: Table | TagTable | None = None  # held-out texts of their own, instead of a fraction
     compare: bool = False
     baseline: bool = False
     resume: bool = False  # go on with the training that was interrupted in `output`
@@ -61,7 +63,7 @@ def _run_job(table: Table, model: SequenceClassifier, job: Job, console: Console
         saving = {"folder": job.output, "resume": job.resume}
         runs = [_train(model, train_rows, valid_rows, console, **saving)]
     except KeyboardInterrupt:
-        console.print(_what_is_left(model, job))
+        console.print(what_is_left(model, job))
         raise
     if rank() == 0:
         found, epochs = runs[0].evaluation, model.training_["epochs"]
@@ -130,6 +132,7 @@ def _split(
 ) -> tuple[Rows, Rows, dict[str, Any]]:
     """Training and held-out rows, and what the report says on how they came about."""
     if job.valid is not None:
+        assert isinstance(job.valid, Table)
         job.valid.check_labels(set(table.labels), job.valid.source["file"])
         for note in job.valid.notes:
             console.print(f"Of the held-out texts: {note}")
@@ -153,7 +156,7 @@ def _split(
     return parts[0], parts[1], {"valid_fraction": job.valid_fraction}
 
 
-def _what_is_left(model: SequenceClassifier, job: Job) -> str:
+def what_is_left(model: SequenceEstimator, job: Job) -> str:
     """What an interrupted training leaves behind."""
     if "epochs" not in getattr(model, "training_", {}):
         return "Interrupted before the first step; there is nothing to save."

@@ -1,14 +1,15 @@
-"""What `config.json` says of a classifier: its parameters, labels and vocabulary, as JSON.
+"""What `config.json` says of a model: its parameters, labels and vocabulary, as JSON.
 
 `docs/format.md` specifies it. What is read is checked before it is used, so that a folder from
 anywhere gives a working model or a `TaskError`.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from typing import Any
 
 import numpy as np
 
+from .data.schemes import OUTSIDE, SCHEMES, labels_of
 from .data.text import Vocabulary
 from .errors import TaskError
 from .model import CELLS, find_cell, same_cell
@@ -17,7 +18,7 @@ from .model import CELLS, find_cell, same_cell
 NEEDED = frozenset(
     {
         *("cell", "tokens", "embedding_size", "hidden_size", "num_layers", "bidirectional"),
-        *("recurrent", "pooling", "max_length"),
+        "recurrent",
     }
 )
 #: What a token of each kind is: a test, and in words.
@@ -29,18 +30,18 @@ TOKEN = {
 
 
 def write_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of a classifier as JSON has them."""
+    """The parameters of an estimator as JSON has them."""
     written = {**parameters, "cell": _write_cell(parameters["cell"])}
-    if isinstance(parameters["class_weight"], Mapping):  # a label need not be a string
+    if isinstance(parameters.get("class_weight"), Mapping):  # a label need not be a string
         written["class_weight"] = [[k, float(w)] for k, w in parameters["class_weight"].items()]
     return written
 
 
 def read_parameters(
-    written: Mapping[str, Any], known: Collection[str], cell: Any = None
+    written: Mapping[str, Any], known: Collection[str], needed: Set[str] = NEEDED, cell: Any = None
 ) -> dict[str, Any]:
     """The arguments that `write_parameters` was given; a `cell` of one's own is needed again."""
-    if missing := sorted(NEEDED - written.keys()):
+    if missing := sorted((NEEDED | needed) - written.keys()):
         raise TaskError(f"'parameters' has no {', '.join(missing)}.")
     if unknown := sorted(written.keys() - set(known)):
         raise TaskError(f"'parameters' has {', '.join(unknown)}, which this elman doesn't know.")
@@ -73,7 +74,7 @@ def _read_cell(written: Any, given: Any) -> Any:
         if own:
             raise TaskError(
                 f"the cell {str(written.get('class'))[:80]} is one of your own, and a folder holds "
-                "no code; give it again: SequenceClassifier.load(folder, cell=...)."
+                "no code; give it again: load(folder, cell=...)."
             )
         return written
     formula = written["formula"] if own else find_cell(written).trace().name
@@ -106,3 +107,36 @@ def read_vocabulary(tokens: list[Any], kind: str) -> Vocabulary:
     if len(set(tokens)) < len(tokens):
         raise TaskError("'vocabulary' lists a token twice.")
     return Vocabulary(tokens)
+
+
+def read_tags_of_model(labels: list[Any], scheme: str) -> list[str]:
+    """The tags of a tagger, in its own order."""
+    if scheme not in SCHEMES:
+        raise TaskError(f"'scheme' must be one of {', '.join(SCHEMES)}. Got {scheme[:40]!r}.")
+    if len(labels) < 2 or not all(map(_is_tag, labels)) or labels_of([labels]) != labels:
+        raise TaskError(
+            "'labels' must be BIOES tags, two at least: O first, then by label B, I, E and S, each "
+            "once, and of a label with one of B, I, E all three."
+        )
+    return labels
+
+
+def _is_tag(label: Any) -> bool:
+    return isinstance(label, str) and (
+        label == OUTSIDE or (len(label) > 2 and label[0] in "BIES" and label[1] == "-")
+    )
+
+
+def read_vocabularies(written: Mapping[str, Any], names: Collection[str]) -> list[Vocabulary]:
+    """The vocabulary of each column."""
+    if sorted(written) != sorted(names):
+        raise TaskError(f"'vocabularies' must have {', '.join(names)} and no others.")
+    found = []
+    for name in names:
+        tokens = written[name]
+        if not isinstance(tokens, list) or not all(isinstance(t, str) and t for t in tokens):
+            raise TaskError(f"'vocabularies' must list strings for {name!r}.")
+        if len(set(tokens)) < len(tokens):
+            raise TaskError(f"'vocabularies' lists a token of {name!r} twice.")
+        found.append(Vocabulary(tokens))
+    return found

@@ -16,12 +16,13 @@ class _Training(TyperGroup):
     """`elman train`, whose options are those of a class that takes a second to import."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return ["classify"]
+        return ["classify", "tag"]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         from .train import app
 
-        return typer.main.get_command(app) if cmd_name in self.list_commands(ctx) else None
+        found = typer.main.get_command(app)
+        return found.commands.get(cmd_name) if isinstance(found, TyperGroup) else None
 
 
 app = typer.Typer(

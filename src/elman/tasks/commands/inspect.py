@@ -20,9 +20,9 @@ def inspect(
     """Show what a model is, how it was trained, what runs it, and its states over a text."""
     import elman
 
-    from ..classifier import SequenceClassifier
     from ..data.values import is_utf8
     from ..model import layer_name
+    from ..opened import load_model
     from ..report.pictures import save_picture
     from ..report.record import facts
     from ..report.show import show_facts, show_parameters
@@ -33,17 +33,13 @@ def inspect(
         raise TaskError("--text is empty; expected something to read.")
     if not is_utf8(text or ""):
         raise TaskError("--text is not UTF-8; set the terminal and the locale to UTF-8.")
-    classifier, terminal = SequenceClassifier.load(model), console()
-    states = read_states(classifier, text or "?")  # a first call: then there are kernels to explain
-    network = classifier.net_.module_
-    labels = classifier.classes_.tolist()
+    opened, terminal = load_model(model), console()
+    states = read_states(opened, text or "?")  # a first call: then there are kernels to explain
+    network = opened.net_.module_
     about = {
-        "model": f"{layer_name(classifier.cell, classifier.backend)} in {model}",
-        "labels": f"{len(labels)}: {', '.join(map(str, labels[:10]))}"
-        + (", ..." if len(labels) > 10 else ""),
-        "reads": f"at most {classifier.max_length} {classifier.tokens} of a text, and knows "
-        f"{len(classifier.vocabulary_.tokens):,}",
-        **facts(model, classifier.training_),
+        "model": f"{layer_name(opened.cell, opened.backend)} in {model}",
+        **opened.about(),
+        **facts(model, opened.training_),
     }
     show_facts(about, terminal)
     terminal.print()
@@ -54,7 +50,7 @@ def inspect(
     terminal.print()
     show_states(states, terminal)
     terminal.print()
-    for label, chance in zip(labels, states.probabilities.tolist(), strict=True):
+    for label, chance in states.answer:
         terminal.print(f"{chance:6.1%}  {label}")
     path = picture or model / "states.png"
     width = max(6.4, 2 + 0.2 * sum(map(len, states.tokens)))

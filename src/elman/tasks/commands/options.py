@@ -1,4 +1,4 @@
-"""An option for every parameter of `SequenceClassifier`, and files that hold options.
+"""An option for every parameter of an estimator, and files that hold options.
 
 The parameters' types and defaults are those of the class; only what they mean to a user, and the
 bounds that typer can check, are written here.
@@ -10,17 +10,19 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from ..classifier import SequenceClassifier
 from ..errors import TaskError
+from ..estimator import SequenceEstimator
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+Task = TypeVar("Task", bound=SequenceEstimator)
 
 # parameter -> its meaning, for each panel of the help
 PANELS: dict[str, dict[str, str]] = {
@@ -35,6 +37,7 @@ PANELS: dict[str, dict[str, str]] = {
         "pooling": "How a text's steps become one: max, mean, max_mean or last.",
         "token_dropout": "Share of the tokens that are read as unknown in training.",
         "dropout": "Share of the features set to zero in training.",
+        "scheme": "That of the tags: BIO, BIOES, IOB1, IO, tags (one a token), or auto.",
         "max_length": "Tokens of a text that are read.",
         "min_count": "Rarer tokens share the id 'unknown'.",
         "backend": "Whose layers run: elman's or torch.nn's.",
@@ -58,17 +61,25 @@ TYPES: dict[str, Any] = {
 }
 
 
-def with_parameters(command: Callable[..., None]) -> Callable[..., None]:
-    """The command, whose `**parameters` become options."""
-    signature = inspect.signature(command, eval_str=True)
-    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    command.__signature__ = signature.replace(parameters=[*own, *_options()])  # type: ignore[attr-defined]
-    return command
+def with_parameters(
+    task: type[SequenceEstimator],
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command whose `**parameters` become options, those of a task's estimator."""
+
+    def change(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command, eval_str=True)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        command.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=[*own, *_options(task)]
+        )
+        return command
+
+    return change
 
 
-def _options() -> Iterator[inspect.Parameter]:
-    hints = get_type_hints(SequenceClassifier.__init__)
-    for name, parameter in inspect.signature(SequenceClassifier).parameters.items():
+def _options(task: type[SequenceEstimator]) -> Iterator[inspect.Parameter]:
+    hints = get_type_hints(task.__init__)
+    for name, parameter in inspect.signature(task).parameters.items():
         panel = PANEL[name]
         kind = TYPES.get(name, hints[name])
         lowest, highest = BOUNDS.get(name, (None, None))
@@ -83,10 +94,10 @@ def _options() -> Iterator[inspect.Parameter]:
         yield parameter.replace(name=NAMES.get(name, name), annotation=Annotated[kind, option])
 
 
-def classifier(options: Mapping[str, Any]) -> SequenceClassifier:
-    """The untrained classifier that the options describe."""
-    given = {name: options[NAMES.get(name, name)] for name in PANEL}
-    model = SequenceClassifier(**given)
+def estimator(task: type[Task], options: Mapping[str, Any]) -> Task:
+    """The untrained estimator that the options describe."""
+    given = {name: options[NAMES.get(name, name)] for name in task._get_param_names()}
+    model = task(**given)
     model._check_parameters()
     return model
 

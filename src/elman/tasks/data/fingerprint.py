@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 
-def fingerprint(texts: Iterable[str], labels: Iterable[Any]) -> dict[str, Any]:
+def fingerprint(texts: Iterable[Any], labels: Iterable[Any]) -> dict[str, Any]:
     """How many texts there are, and the SHA-256 of them and their labels.
 
     >>> fingerprint(["good", "bad"], [1, 0])

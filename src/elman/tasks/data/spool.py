@@ -19,7 +19,7 @@ BUFFER = 1 << 20  # bytes collected before they are written
 
 
 class Rows:
-    """Rows end to end in `values` (N,): row b is `values[starts[b]:][:lengths[b]]`."""
+    """Rows end to end in `values` (N,) or (N, F): row b is `values[starts[b]:][:lengths[b]]`."""
 
     def __init__(self, values: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> None:
         self.values, self.starts, self.lengths = values, starts, lengths
@@ -39,6 +39,8 @@ class Rows:
 class Spool:
     """Takes rows of one type one after another, and gives them back as `Rows`.
 
+    With `columns` a row is (T, columns), without (T,).
+
     >>> with Spool(np.int32) as spool:
     ...     spool.append(np.array([5, 6], np.int32))
     ...     spool.append(np.array([7], np.int32))
@@ -47,8 +49,8 @@ class Spool:
     [[5, 6], [7]]
     """
 
-    def __init__(self, dtype: Any) -> None:
-        self.dtype = np.dtype(dtype)
+    def __init__(self, dtype: Any, columns: int | None = None) -> None:
+        self.dtype, self.columns = np.dtype(dtype), columns
         self._lengths = array("q")
         self._file = self._on_disk(partial(tempfile.TemporaryFile, "w+b", BUFFER))
 
@@ -72,13 +74,20 @@ class Spool:
         mapped: Any = b""
         if lengths.any():  # an empty file can't be mapped
             mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
-        return Rows(np.frombuffer(mapped, self.dtype), np.cumsum(lengths) - lengths, lengths)
+        values = np.frombuffer(mapped, self.dtype)
+        if self.columns is not None:
+            values = values.reshape(-1, self.columns)
+        return Rows(values, np.cumsum(lengths) - lengths, lengths)
 
     def _on_disk(self, act: Callable[[], Any]) -> Any:
         try:
             return act()
         except OSError as error:
-            size = sum(self._lengths) * self.dtype.itemsize if hasattr(self, "_file") else 0
+            size = (
+                sum(self._lengths) * self.dtype.itemsize * (self.columns or 1)
+                if hasattr(self, "_file")
+                else 0
+            )
             raise TaskError(
                 f"The temporary folder can't take the data ({error.strerror or error}, after "
                 f"{size / 1e6:,.0f} MB); free space there, or name another folder in the "

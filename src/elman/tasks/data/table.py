@@ -125,7 +125,7 @@ def read_table(
             rows, {text: as_text, label: as_label}, findings
         ):
             writer.add(place, one_text.encode(), one_label)
-        _judge(path, findings, len(writer), skip_bad)
+        judge(path, findings, len(writer), skip_bad)
         if not len(writer):
             raise TaskError(
                 f"{path}: no row has both {text!r} and {label!r}; expected at least one."
@@ -134,7 +134,7 @@ def read_table(
         return writer.finish(findings.notes, findings.unit, file=str(path), **columns)
 
 
-def _judge(path: Path, findings: Findings, good: int, skip_bad: bool) -> None:
+def judge(path: Path, findings: Findings, good: int, skip_bad: bool) -> None:
     """Bad rows are an error or, if they may be left out, a note."""
     if not findings:
         return

@@ -81,11 +81,17 @@ class Ragged(Dataset[Any]):
     """Rows of ids of different lengths, end to end in a file that is mapped into memory.
 
     `starts` and `lengths` (B,) say where each row lies in `ids`. `targets` (B,) are what skorch
-    hands to the criterion; zeros where nothing is known, as in prediction.
+    hands to the criterion; zeros where nothing is known, as in prediction. With `columns` every
+    place has so many ids.
     """
 
-    def __init__(self, rows: Iterable[np.ndarray], targets: np.ndarray | None = None) -> None:
-        with Spool(np.int32) as spool:
+    def __init__(
+        self,
+        rows: Iterable[np.ndarray],
+        targets: np.ndarray | None = None,
+        columns: int | None = None,
+    ) -> None:
+        with Spool(np.int32, columns) as spool:
             for row in rows:
                 spool.append(row)
             self._set(spool.finish(), targets)

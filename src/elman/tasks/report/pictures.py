@@ -30,6 +30,12 @@ def save_pictures(folder: Path, found: Evaluation, epochs: Sequence[Mapping[str,
     return next(filter(None, notes), f"Pictures: {', '.join(f'{name}.png' for name in drawings)}")
 
 
+def save_losses(folder: Path, epochs: Sequence[Mapping[str, Any]]) -> str:
+    """Draw the losses of the epochs; a line on it."""
+    note = save_picture(folder / "loss.png", lambda axes: _losses(axes, epochs))
+    return note or "Picture: loss.png"
+
+
 def save_picture(
     path: Path, draw: Callable[[Any], object], size: tuple[float, float] = (6.4, 4.8)
 ) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import platform
+from collections import Counter
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,7 @@ import elman
 from ..data import Table
 from ..data.findings import count
 from ..data.fingerprint import fingerprint
+from ..data.tagtable import TagTable
 from ..errors import TaskError
 from ..folder import CONFIG
 
@@ -63,9 +65,13 @@ def facts(folder: Path, training: Mapping[str, Any]) -> dict[str, str]:
         if losses := [f"{epoch['train_loss']:.3f}" for epoch in training.get("epochs", ())]:
             found["losses"] = f"{', '.join(losses)} in {count(len(losses), 'epoch')}"
         if scores := report.get("evaluation"):
+            first = (
+                f"F1 {scores['spans']['f1']:.1%}"
+                if "spans" in scores
+                else f"accuracy {scores['accuracy']:.1%}"
+            )
             found["scores"] = (
-                f"accuracy {scores['accuracy']:.1%}, macro F1 {scores['macro_f1']:.1%} on "
-                f"{scores['texts']:,} held-out texts"
+                f"{first}, macro F1 {scores['macro_f1']:.1%} on {scores['texts']:,} held-out texts"
             )
         made_by = report.get("made_by", {}).items()
         return {**found, "versions": ", ".join(f"{name} {number}" for name, number in made_by)}
@@ -79,6 +85,17 @@ def columns_of(folder: Path) -> tuple[str | None, str | None]:
     """The columns of texts and labels that a model was trained on, as far as they are known."""
     data = read_report(folder).get("data", {})
     return data.get("text"), data.get("label")
+
+
+def describe_tags(table: TagTable) -> dict[str, Any]:
+    """What there is to say about a table of tagged texts, and where it came from."""
+    labels = Counter(span.label for row in table.spans() for span in row)
+    return {
+        **table.source,
+        **fingerprint(table.texts, table.tags),
+        "scheme": table.scheme,
+        "labels": dict(sorted(labels.items())),
+    }
 
 
 def describe(table: Table) -> dict[str, Any]:

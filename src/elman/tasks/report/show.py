@@ -10,6 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table as Grid
 from torch import nn
 
+from .entities import Comparison, Score
 from .evaluation import BINS, Evaluation
 from .scores import Run
 
@@ -28,6 +29,32 @@ def show_evaluation(found: Evaluation, console: Console) -> None:
     _show_labels(found, console)
     _show_confusion(found, console)
     _show_reliability(found, console)
+
+
+def show_comparison(found: Comparison, console: Console) -> None:
+    """The scores of found spans, and those of each label."""
+    kinds = ", ".join(f"{number:,} {kind}" for kind, number in found.kinds.items())
+    console.print(
+        f"F1 {found.all.f1:.1%}, precision {found.all.precision:.1%}, recall "
+        f"{found.all.recall:.1%}, macro F1 {found.macro_f1:.1%}\n"
+        f"{found.all.right:,} of {found.all.there:,} spans are found as they are; mistakes: "
+        f"{kinds or 'none'}\n"
+    )
+    labels = list(found.by_label)
+    if len(labels) > MOST:
+        labels = sorted(labels, key=lambda label: found.by_label[label].f1)[:MOST]
+        console.print(f"The {MOST} labels of {len(found.by_label)} with the lowest F1 score:")
+    show_scores({label: found.by_label[label] for label in labels}, console)
+
+
+def show_scores(scores: Mapping[str, Comparison | Score], console: Console) -> None:
+    """Scores of found spans beside one another, by name."""
+    grid = _grid("", ("precision", "recall", "F1", "spans", "found"))
+    for name, given in scores.items():
+        score = given.all if isinstance(given, Comparison) else given
+        shown = [f"{value:.1%}" for value in (score.precision, score.recall, score.f1)]
+        grid.add_row(name, *shown, f"{score.there:,}", f"{score.found:,}")
+    _print(grid, console)
 
 
 def show_runs(runs: Sequence[Run], console: Console) -> None:

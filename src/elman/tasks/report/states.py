@@ -11,8 +11,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from ..classifier import SequenceClassifier
-from ..data.text import TOKENS
+from ..estimator import SequenceEstimator
 
 SHOWN = 16  # units on the terminal: those that change most
 BLUE, WHITE, RED = np.array([[33, 102, 172], [247, 247, 247], [178, 24, 43]])
@@ -25,7 +24,7 @@ class States:
     tokens: list[str]  # (T,), as they can be shown
     values: np.ndarray  # (T, units), those of the reverse direction last
     forward: int  # how many units read forward
-    probabilities: np.ndarray  # (labels,)
+    answer: Any  # what the model says of the text
 
     @property
     def largest(self) -> float:
@@ -38,17 +37,16 @@ class States:
         return f">{unit}" if forward else f"<{unit - self.forward}"
 
 
-def read_states(classifier: SequenceClassifier, text: str) -> States:
-    """Let the classifier read a text, and look on."""
-    network, seen = classifier.net_.module_, []
+def read_states(model: SequenceEstimator, text: str) -> States:
+    """Let the model read a text, and look on."""
+    network, seen = model.net_.module_, []
     hook = network.rnn.register_forward_hook(lambda *call: seen.append(call[-1][0].data))
     try:
-        (probabilities,) = classifier.predict_proba([text])
+        tokens, answer = model.look(text)
     finally:
         hook.remove()
-    tokens = TOKENS[classifier.tokens](text)[: classifier.max_length]
     values = seen[0].detach().float().cpu().numpy()
-    return States(list(map(_shown, tokens)), values, network.forward_size, probabilities)
+    return States(list(map(_shown, tokens)), values, network.forward_size, answer)
 
 
 def _shown(token: str | int) -> str:

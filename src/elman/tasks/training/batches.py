@@ -12,16 +12,25 @@ NO_LABEL = -100  # what torch's losses ignore
 
 
 class Batch:
-    """Texts of one step: `packed` for the model, and the labels of all ranks' texts, `targets`.
+    """The input of one step: `packed` for the model, and what a net needs of the whole batch.
 
-    The length is that of `targets`. With one rank alone, these are the same texts.
+    `targets` are the labels of all ranks' texts, the length is how many texts that are, and
+    `whole` is what the sum of the losses is divided by, by default their number.
     """
 
-    def __init__(self, packed: PackedSequence, targets: torch.Tensor) -> None:
+    def __init__(
+        self,
+        packed: PackedSequence,
+        targets: torch.Tensor,
+        texts: int | None = None,
+        whole: float | None = None,
+    ) -> None:
         self.packed, self.targets = packed, targets
+        self.texts = len(targets) if texts is None else texts
+        self.whole = self.texts if whole is None else whole
 
     def __len__(self) -> int:
-        return len(self.targets)
+        return self.texts
 
 
 class Batches:
@@ -60,9 +69,12 @@ class Batches:
             order = np.argsort(self.dataset.lengths * noise, kind="stable")
             cuts = generator.permutation(cuts)
         for cut in cuts[start:]:
-            rows = order[cut : cut + self.batch_size]
-            targets = torch.from_numpy(self.dataset.targets[rows])
-            mine, labels = rows[rank::ranks], targets[rank::ranks]
-            if not len(mine):
-                mine, labels = rows[:1], torch.tensor([NO_LABEL])
-            yield Batch(self.dataset.pack(mine), targets), labels
+            yield self.batch(order[cut : cut + self.batch_size], rank, ranks)
+
+    def batch(self, rows: np.ndarray, rank: int, ranks: int) -> tuple[Batch, torch.Tensor]:
+        """A rank's share of the texts with these numbers, and its labels."""
+        targets = torch.from_numpy(self.dataset.targets[rows])
+        mine, labels = rows[rank::ranks], targets[rank::ranks]
+        if not len(mine):
+            mine, labels = rows[:1], torch.tensor([NO_LABEL])
+        return Batch(self.dataset.pack(mine), targets), labels

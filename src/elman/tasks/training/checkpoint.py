@@ -19,7 +19,7 @@ from skorch.history import History
 
 from ..errors import TaskError
 from ..folder import CHECKPOINT, CONFIG, check_target, replace_file
-from .net import TextNet
+from .net import SequenceNet
 from .ranks import rank
 
 VERSION = 1
@@ -54,20 +54,20 @@ class Checkpoint(Callback):
         # As it will be read again: tuples are lists, NumPy's numbers Python's.
         self.run = json.loads(json.dumps(run, default=lambda number: number.item()))
 
-    def on_train_begin(self, net: TextNet, **_: Any) -> None:
+    def on_train_begin(self, net: SequenceNet, **_: Any) -> None:
         """Start the clock."""
         self.due = time.monotonic() + self.seconds
 
-    def on_batch_end(self, net: TextNet, training: bool, **_: Any) -> None:
+    def on_batch_end(self, net: SequenceNet, training: bool, **_: Any) -> None:
         """Write, if it is time to, or the training is about to be interrupted."""
         if net.interrupt_.asked or (training and time.monotonic() >= self.due):
             self.write(net)
 
-    def on_epoch_end(self, net: TextNet, **_: Any) -> None:
+    def on_epoch_end(self, net: SequenceNet, **_: Any) -> None:
         """Write."""
         self.write(net)
 
-    def write(self, net: TextNet) -> None:
+    def write(self, net: SequenceNet) -> None:
         """Write the state that the net is in; of several ranks one does."""
         if rank():
             return
@@ -95,7 +95,7 @@ class Checkpoint(Callback):
         if not rank():
             self.path.unlink(missing_ok=True)
 
-    def resume(self, net: TextNet) -> None:
+    def resume(self, net: SequenceNet) -> None:
         """Put an initialised net into the state that was written, if one was."""
         if not self.path.exists():
             return

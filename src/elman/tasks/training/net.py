@@ -1,4 +1,4 @@
-"""What trains: skorch's net over packed texts, with a loop that goes on where its history ends.
+"""What trains: skorch's net over packed sequences, with a loop that goes on where its history ends.
 
 All that is random in a step follows from the seed and the step's number, and so does the order of
 the texts; the learning rate and the end follow from the history. So weights, the optimizer's
@@ -7,30 +7,33 @@ state and the history are all there is to know about a training under way.
 
 import math
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from skorch import NeuralNetClassifier
+from skorch import NeuralNet
 from skorch.callbacks import Callback, GradientNormClipping
 from skorch.helper import predefined_split
 
 from ..data.text import Ragged
 from ..errors import TaskError
-from ..model import TextRNN
 from .batches import Batch, Batches
 from .interrupt import Interrupt
 from .ranks import add_up, rank, ranks
 from .schedule import by_progress, one_cycle, out_of_patience
 
 
-class TextNet(NeuralNetClassifier):
-    """A NeuralNetClassifier whose input is a `Batch` of packed texts.
+class SequenceNet(NeuralNet):
+    """A NeuralNet whose input is a `Batch` of packed sequences.
 
-    With `patience` it stops after so many epochs without a lower loss on the held-out texts;
-    `best_weights_` are then those of the best epoch so far.
+    With `patience` it stops after so many epochs without a lower loss on the held-out data;
+    `best_weights_` are then those of the best epoch so far. A subclass says what is summed up in
+    a step beside the loss (`count`), and what an epoch's sums mean (`scores`).
     """
+
+    batches: ClassVar[type[Batches]] = Batches
+    steepest: ClassVar[float] = 1.0  # the norm that gradients are clipped to
 
     def __init__(
         self, *args: Any, seed: int = 0, patience: int | None = None, **kwargs: Any
@@ -47,39 +50,52 @@ class TextNet(NeuralNetClassifier):
 
     # -- a step
 
-    def infer(self, x: Batch, **_: Any) -> torch.Tensor:
-        """The scores of this rank's texts, (B, labels)."""
+    def infer(self, x: Batch, **_: Any) -> Any:
+        """What the module says of this rank's part of the batch."""
         return self.module_(x.packed)
 
+    def whole(self, batch: Batch) -> Any:
+        """What the criterion's sum over a batch is divided by."""
+        return batch.whole
+
+    def count(self, y_pred: Any, y_true: torch.Tensor, training: bool) -> dict[str, torch.Tensor]:
+        """Numbers that are added up over an epoch, and over all ranks."""
+        raise NotImplementedError
+
+    def scores(self, sums: Mapping[str, int], size: int) -> dict[str, float]:
+        """What an epoch's counts say, of so many units."""
+        return {"acc": sums["right"] / size}
+
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Any:
-        """What this rank's texts add to the mean over all texts of the batch."""
-        weight = self.criterion_.weight
-        whole = len(X) if weight is None else weight[X.targets].sum()
-        return super().get_loss(y_pred, y_true, X=X, training=training) / whole
+        """What this rank's part adds to the mean over the batch."""
+        return super().get_loss(y_pred, y_true, X=X, training=training) / self.whole(X)
 
     def train_step_single(self, batch: Any, **_: Any) -> dict[str, Any]:
-        """The batch's loss and right answers; its gradients are in the parameters."""
+        """The batch's loss and counts; its gradients are in the parameters."""
         return self._step(batch, training=True)
 
     def validation_step(self, batch: Any, **_: Any) -> dict[str, Any]:
-        """The batch's loss and right answers."""
+        """The batch's loss and counts."""
         return self._step(batch, training=False)
 
     def _step(self, batch: Any, training: bool) -> dict[str, Any]:
-        texts, labels = batch
+        given, targets = batch
         self._set_training(training)
         with torch.set_grad_enabled(training):
-            scores = self.infer(texts)
-            loss = self.get_loss(scores, labels, X=texts, training=training)
+            found = self.infer(given)
+            loss = self.get_loss(found, targets, X=given, training=training)
         gradients = []
         if training:
             loss.backward()
             gradients = [p.grad for p in self.module_.parameters() if p.grad is not None]
-        right, asked = (scores.argmax(1) == labels).sum(), self.interrupt_.asked
-        figures = torch.stack([loss.detach(), right, torch.tensor(float(asked))])
+        with torch.no_grad():
+            counts = self.count(found, targets, training)
+        asked = torch.tensor(float(self.interrupt_.asked))
+        figures = torch.stack([loss.detach(), asked, *counts.values()])
         add_up([figures, *gradients])
-        self.interrupt_.asked = bool(figures[2])  # all ranks end after the same step
-        return {"loss": figures[0], "y_pred": scores, "right": int(figures[1])}
+        self.interrupt_.asked = bool(figures[1])  # all ranks end after the same step
+        sums = dict(zip(counts, map(int, figures[2:].tolist()), strict=True))
+        return {"loss": figures[0], "y_pred": found, "counts": sums}
 
     # -- the loop
 
@@ -96,7 +112,9 @@ class TextNet(NeuralNetClassifier):
 
         return [{k: v for k, v in epoch.items() if is_number(v)} for epoch in self.epochs]
 
-    def fit_loop(self, X: Ragged, y: Any = None, epochs: int | None = None, **_: Any) -> "TextNet":
+    def fit_loop(
+        self, X: Ragged, y: Any = None, epochs: int | None = None, **_: Any
+    ) -> "SequenceNet":
         """Train until there are `max_epochs` epochs, or `epochs` more, or patience runs out."""
         train = self.get_iterator(X, training=True)
         held_out = self.get_split_datasets(X)[1]
@@ -153,7 +171,8 @@ class TextNet(NeuralNetClassifier):
             step = take(batch)
             loss = step["loss"].item()
             record(f"{name}_loss", loss)
-            record(f"{name}_right", step["right"])
+            for what, number in step["counts"].items():
+                record(f"{name}_{what}", number)
             record(f"{name}_batch_size", len(batch[0]))
             record(f"{name}_seconds", time.perf_counter() - since)
             if training and not math.isfinite(loss):
@@ -172,12 +191,14 @@ class TextNet(NeuralNetClassifier):
         epoch["lr"] = epoch["batches"][self.steps_ - 1]["train_lr"]
         for name in ("train", "valid"):
             steps = [step for step in epoch["batches"] if f"{name}_loss" in step]
-            texts = sum(step[f"{name}_batch_size"] for step in steps)
-            if not texts:
+            size = sum(step[f"{name}_batch_size"] for step in steps)
+            if not size:
                 continue
             losses = (step[f"{name}_loss"] * step[f"{name}_batch_size"] for step in steps)
-            epoch[f"{name}_loss"] = sum(losses) / texts
-            epoch[f"{name}_acc"] = sum(step[f"{name}_right"] for step in steps) / texts
+            epoch[f"{name}_loss"] = sum(losses) / size
+            given = [key for key in steps[0] if key.startswith(f"{name}_")]
+            sums = {key.removeprefix(f"{name}_"): sum(step[key] for step in steps) for key in given}
+            epoch.update({f"{name}_{k}": v for k, v in self.scores(sums, size).items()})
             epoch[f"{name}_seconds"] = sum(step[f"{name}_seconds"] for step in steps)
         if "valid_loss" in epoch:
             lowest = min((e["valid_loss"] for e in before), default=math.inf)
@@ -188,24 +209,24 @@ class TextNet(NeuralNetClassifier):
 
 
 def make_net(
-    model: dict[str, Any],
+    net: type[SequenceNet],
+    module: type[torch.nn.Module],
+    model: Mapping[str, Any],
     *,
     epochs: int,
     batch_size: int,
     lr: float,
     seed: int,
     patience: int | None = None,
-    class_weights: np.ndarray | None = None,
     valid: Ragged | None = None,
     callbacks: Iterable[tuple[str, Callback]] = (),
-) -> TextNet:
-    """A net for `TextRNN(**model)`, trained by Adam."""
-    return TextNet(
-        TextRNN,
+    **further: Any,
+) -> SequenceNet:
+    """A net for `module(**model)`, trained by Adam; `further` is the kind of net's own."""
+    return net(
+        module,
         **{f"module__{name}": value for name, value in model.items()},
-        criterion=torch.nn.CrossEntropyLoss,
-        criterion__weight=None if class_weights is None else torch.tensor(class_weights).float(),
-        criterion__reduction="sum",
+        **further,
         optimizer=torch.optim.Adam,
         optimizer__fused=True,
         lr=lr,
@@ -213,12 +234,11 @@ def make_net(
         patience=patience,
         seed=seed,
         batch_size=batch_size,
-        iterator_train=Batches,
+        iterator_train=net.batches,
         iterator_train__shuffle=True,
         iterator_train__seed=seed,
-        iterator_valid=Batches,
+        iterator_valid=net.batches,
         train_split=None if valid is None else predefined_split(valid),
-        classes=np.arange(model["labels"]),
         # Recurrent gradients have rare, huge peaks.
-        callbacks=[("clipping", GradientNormClipping(1.0)), *callbacks],
+        callbacks=[("clipping", GradientNormClipping(net.steepest)), *callbacks],
     )

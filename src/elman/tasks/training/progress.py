@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from skorch.callbacks import Callback
 
-from .net import TextNet
+from .net import SequenceNet
 
 
 class ProgressBar(Callback):
@@ -19,7 +19,7 @@ class ProgressBar(Callback):
     def __init__(self, console: Console, name: str) -> None:
         self.console, self.name = console, name
 
-    def on_train_begin(self, net: TextNet, X: Any = None, **_: Any) -> None:
+    def on_train_begin(self, net: SequenceNet, X: Any = None, **_: Any) -> None:
         """Draw the bar, as far along as the training is."""
         steps = -(-len(X) // net.batch_size)
         self.bar = Progress(
@@ -37,14 +37,14 @@ class ProgressBar(Callback):
         )
         self.bar.start()
 
-    def on_epoch_begin(self, net: TextNet, **_: Any) -> None:
+    def on_epoch_begin(self, net: SequenceNet, **_: Any) -> None:
         """Start counting anew, or from what was done before an interruption."""
         self.texts = self.right = 0
         self.loss = self.seconds = 0.0
         for step in net.history[-1]["batches"]:
             self._count(step)
 
-    def on_batch_end(self, net: TextNet, training: bool, **_: Any) -> None:
+    def on_batch_end(self, net: SequenceNet, training: bool, **_: Any) -> None:
         """Move the bar."""
         if not training:
             return
@@ -54,28 +54,33 @@ class ProgressBar(Callback):
             self.task,
             advance=1,
             description=f"{self.name}, epoch {len(net.history)}/{net.max_epochs}",
-            figures=f"loss {self.loss / self.texts:.3f}  accuracy {self.right / self.texts:.1%}  "
+            figures=f"loss {self.loss / self.texts:.3f}  {_accuracy(step, self.right / self.texts)}"
             f"lr {step['train_lr']:.1e}  {self.texts / self.seconds:,.0f} texts/s ",
         )
 
-    def on_epoch_end(self, net: TextNet, **_: Any) -> None:
+    def on_epoch_end(self, net: SequenceNet, **_: Any) -> None:
         """Leave a line behind."""
         epoch, held_out, left = net.history[-1], "", ""
         if "valid_acc" in epoch:
-            held_out = f"  held out {epoch['valid_acc']:.1%} (loss {epoch['valid_loss']:.3f})"
+            score = (
+                f"F1 {epoch['valid_f1']:.1%}"
+                if "valid_f1" in epoch
+                else f"{epoch['valid_acc']:.1%}"
+            )
+            held_out = f"held out {score} (loss {epoch['valid_loss']:.3f})  "
         if len(net.history) < net.max_epochs:
             took = sum(e["train_seconds"] + e.get("valid_seconds", 0.0) for e in net.history)
             ahead = took / len(net.history) * (net.max_epochs - len(net.history))
             left = f"  {timedelta(seconds=round(ahead))} left"
         self.console.print(
             f"{self.name}, epoch {epoch['epoch']}/{net.max_epochs}  "
-            f"loss {epoch['train_loss']:.3f}  accuracy {epoch['train_acc']:.1%}{held_out}  "
-            f"lr {epoch['lr']:.1e}  {epoch['train_seconds']:.1f} s  "
+            f"loss {epoch['train_loss']:.3f}  {_accuracy(epoch, epoch.get('train_acc', 0.0))}"
+            f"{held_out}lr {epoch['lr']:.1e}  {epoch['train_seconds']:.1f} s  "
             f"{self.texts / self.seconds:,.0f} texts/s{left}",
             highlight=False,
         )
 
-    def on_train_end(self, net: TextNet, **_: Any) -> None:
+    def on_train_end(self, net: SequenceNet, **_: Any) -> None:
         """Take the bar away; a training that an error ends gets here too late, see `stop`."""
         self.stop()
         if net.best_weights_:
@@ -89,6 +94,11 @@ class ProgressBar(Callback):
 
     def _count(self, step: dict[str, Any]) -> None:
         self.texts += step["train_batch_size"]
-        self.right += step["train_right"]
+        self.right += step.get("train_right", 0)
         self.loss += step["train_loss"] * step["train_batch_size"]
         self.seconds += step["train_seconds"]
+
+
+def _accuracy(figures: Any, share: float) -> str:
+    """The share of right answers in training, of what counts them."""
+    return f"accuracy {share:.1%}  " if {"train_right", "train_acc"} & set(figures) else ""

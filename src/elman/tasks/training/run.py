@@ -9,11 +9,11 @@ import torch
 from ..data.text import Ragged
 from .checkpoint import Checkpoint
 from .interrupt import interruptible
-from .net import TextNet
+from .net import SequenceNet
 from .ranks import ranks
 
 
-def run_training(net: TextNet, texts: Ragged, checkpoint: Checkpoint | None = None) -> bool:
+def run_training(net: SequenceNet, texts: Ragged, checkpoint: Checkpoint | None = None) -> bool:
     """Train a net from its first step, or from its checkpoint; whether it was interrupted.
 
     The net then has the weights of its best epoch, if it has patience, or else its last ones.
@@ -33,7 +33,7 @@ def run_training(net: TextNet, texts: Ragged, checkpoint: Checkpoint | None = No
     return net.interrupt_.asked or len(net.epochs) < len(net.history)
 
 
-def run_pass(net: TextNet, texts: Ragged) -> None:
+def run_pass(net: SequenceNet, texts: Ragged) -> None:
     """Train a net for one more pass over texts, at its highest learning rate.
 
     A KeyboardInterrupt ends it after the step under way; the net can be trained further then, too.

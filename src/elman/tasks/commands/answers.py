@@ -1,0 +1,118 @@
+"""What `elman predict` says of texts, by the model's task: which it takes, what it prints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..classifier import SequenceClassifier
+from ..data.findings import Findings
+from ..data.readers import Row, read_rows
+from ..data.schemes import SchemeError
+from ..data.tagged import Text
+from ..data.tagtable import as_given, tagged_rows
+from ..data.text import TOKENS
+from ..data.values import accepted, as_text
+from ..errors import TaskError
+from ..estimator import SequenceEstimator
+from ..report.shown import FOOT, FORMATS, HEAD, as_conll, as_html, as_json, as_line
+from ..tagger import SequenceTagger
+
+
+class Labels:
+    """The labels of a classifier: one a text, with its probability."""
+
+    begin = end = ""
+
+    def __init__(self, model: SequenceClassifier, form: str) -> None:
+        if form not in ("text", "jsonl"):
+            raise TaskError(f"--format must be text or jsonl for a classifier. Got {form!r}.")
+        self.model, self.form, self.cut = model, form, 0
+
+    def rows(self, file: Path, column: str | None, findings: Findings) -> Iterator[Row]:
+        """The texts of a file, as their values are."""
+        return read_rows(file, [column or "text"], findings)
+
+    def usable(
+        self, rows: Iterable[Row], column: str, findings: Findings
+    ) -> Iterator[tuple[int | str, str]]:
+        """The places and texts that can be used."""
+        for place, (text,) in accepted(rows, {column: as_text}, findings):
+            yield place, text
+
+    def __call__(self, given: Sequence[tuple[dict[str, Any], Any]]) -> Iterator[str]:
+        """The lines on some texts and their places."""
+        split, labels = TOKENS[self.model.tokens], self.model.classes_.tolist()
+        texts = [text for _, text in given]
+        self.cut += sum(len(split(text)) > self.model.max_length for text in texts)
+        rows = self.model.predict_proba(texts).tolist()
+        for (place, text), chances in zip(given, rows, strict=True):
+            best = chances.index(max(chances))
+            if self.form == "jsonl":
+                yield _json({**place, "text": text, "label": labels[best]}, labels, chances)
+            else:
+                yield f"{labels[best]}\t{chances[best]:.3f}\t{' '.join(text.split())}"
+
+    def remarks(self) -> Iterator[str]:
+        """What there is to say at the end."""
+        if self.cut:
+            limit = f"only the first {self.model.max_length} {self.model.tokens} are read"
+            yield f"{self.cut:,} of the texts: {limit}"
+
+
+def _json(answer: dict[str, Any], labels: list[Any], chances: list[float]) -> str:
+    rounded = {str(name): round(chance, 6) for name, chance in zip(labels, chances, strict=True)}
+    return json.dumps({**answer, "probabilities": rounded}, ensure_ascii=False)
+
+
+class Spans:
+    """The spans that a tagger finds, with their probabilities."""
+
+    def __init__(self, model: SequenceTagger, form: str) -> None:
+        if form not in FORMATS:
+            raise TaskError(f"--format must be one of {', '.join(FORMATS)}. Got {form!r}.")
+        self.model, self.form = model, form
+        self.labels = sorted({tag[2:] for tag in model.labels_ if tag[2:]})
+        self.begin, self.end = (HEAD, FOOT) if form == "html" else ("", "")
+
+    def rows(self, file: Path, column: str | None, findings: Findings) -> Iterator[Row]:
+        """The texts of a file, or its lists of tokens, as their values are."""
+        return tagged_rows(file, column, "", findings)
+
+    def usable(
+        self, rows: Iterable[Row], column: str, findings: Findings
+    ) -> Iterator[tuple[int | str, Text]]:
+        """The places and texts that can be used; spaces around a text count as its places do."""
+        for place, values in rows:
+            try:
+                yield place, as_given(values[0], column)
+            except SchemeError as error:
+                findings.reject(place, error.reason, error.detail)
+
+    def __call__(self, given: Sequence[tuple[dict[str, Any], Any]]) -> Iterator[str]:
+        """The lines on some texts and their places."""
+        found = self.model.predict_spans([text for _, text in given])
+        show: dict[str, Callable[[dict[str, Any], Text, Any], str]] = {
+            "text": lambda _, text, spans: as_line(text, spans),
+            "jsonl": as_json,
+            "conll": lambda _, text, spans: as_conll(
+                text, spans, self.model.tokens, self.model.scheme_
+            ),
+            "html": lambda _, text, spans: as_html(text, spans, self.labels),
+        }
+        for (place, text), spans in zip(given, found, strict=True):
+            yield show[self.form](place, text, spans)
+
+    def remarks(self) -> Iterator[str]:
+        """Nothing: every text is read to its end."""
+        yield from ()
+
+
+def answers_of(model: SequenceEstimator, form: str) -> Labels | Spans:
+    """What answers for a model, in a form."""
+    if isinstance(model, SequenceTagger):
+        return Spans(model, form)
+    assert isinstance(model, SequenceClassifier)
+    return Labels(model, form)

@@ -1,0 +1,219 @@
+"""What every task's estimator shares: its network, its training, and the folder it is saved in.
+
+A task is a subclass. It says what its parameters mean, how data becomes rows of ids, and how
+predictions are read off the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+from skorch.callbacks import Callback
+
+from . import folder as model_folder
+from .checks import check_parameters
+from .data.text import Ragged
+from .errors import TaskError
+from .model import Backend, CellLike
+from .saved import read_parameters, write_parameters
+from .training.checkpoint import Checkpoint
+from .training.net import SequenceNet, make_net
+from .training.ranks import rank
+from .training.run import run_training, surroundings
+
+#: The parameters that make the network of every task.
+SHARED = (
+    *("cell", "embedding_size", "hidden_size", "num_layers", "bidirectional", "recurrent"),
+    *("token_dropout", "dropout", "backend"),
+)
+Self = TypeVar("Self", bound="SequenceEstimator")
+
+
+class SequenceEstimator(BaseEstimator):
+    """An estimator over a recurrent network; see `SequenceClassifier` for the parameters."""
+
+    FORMAT: ClassVar[str]  # of `config.json`, which names the task
+    VERSION: ClassVar[int]
+    NEEDED: ClassVar[frozenset[str]]  # parameters that say what the model is, beside `saved.NEEDED`
+    NETWORK: ClassVar[tuple[str, ...]]  # parameters that make the network
+    NET: ClassVar[type[SequenceNet]]
+    MODULE: ClassVar[type[torch.nn.Module]]
+
+    cell: CellLike
+    backend: Backend
+    random_state: Any
+    epochs: int
+    batch_size: int
+    lr: float
+    patience: int | None
+    net_: SequenceNet
+    seed_: int
+    training_: dict[str, Any]
+
+    # -- what a task says
+
+    def _learned(self) -> dict[str, Any]:
+        """What was learned beside weights, as JSON."""
+        raise NotImplementedError
+
+    def _recall(self, field: Callable[[str, type[Any]], Any]) -> None:
+        """Take up what `_learned` wrote, from the fields of a config."""
+        raise NotImplementedError
+
+    def _sizes(self, smallest: bool = False) -> dict[str, Any]:
+        """The network's arguments that data decides, or the smallest that they may be."""
+        raise NotImplementedError
+
+    def _net_options(self) -> dict[str, Any]:
+        """The net's arguments of its own kind."""
+        raise NotImplementedError
+
+    def look(self, text: str) -> tuple[Sequence[Any], Any]:
+        """The tokens of a text that are read, and what the model says of it."""
+        raise NotImplementedError
+
+    def about(self) -> dict[str, str]:
+        """What there is to say of the model, by name."""
+        raise NotImplementedError
+
+    # -- training
+
+    def _train(
+        self,
+        train: Ragged,
+        data: Mapping[str, Any],
+        held_out: Ragged | None,
+        callbacks: Iterable[tuple[str, Callback]],
+        folder: str | Path | None,
+        checkpoint_seconds: float,
+        *options: Any,
+    ) -> None:
+        """Train a new net, or resume it; `options` are those of `_net_options`."""
+        self.net_ = self._net(held_out, callbacks, *options)
+        self.net_.batch_size = self._texts_a_step(len(train))
+        self.training_ = {**surroundings(), "data": data}
+        checkpoint = None
+        if folder is not None:
+            self._learned()  # can it be saved?
+            checkpoint = Checkpoint(folder, {**self._as_json(), **data}, checkpoint_seconds)
+        interrupted = run_training(self.net_, train, checkpoint)
+        self.training_["epochs"] = self.net_.summary()
+        if folder is not None and rank() == 0:
+            self.save(folder)
+        if interrupted:
+            raise KeyboardInterrupt("the training was interrupted")
+        if checkpoint is not None:
+            checkpoint.remove()
+
+    def _texts_a_step(self, texts: int) -> int:
+        """The size of a batch, where there are so many texts."""
+        return self.batch_size
+
+    def _draw_seed(self) -> None:
+        self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
+        if isinstance(self.random_state, (int, np.integer)):
+            self.seed_ = int(self.random_state)
+
+    def _check_parameters(self) -> None:
+        """Each for itself, and whether they go together: as sizes alone, nothing is allocated."""
+        check_parameters(self.get_params())
+        with torch.device("meta"):
+            self.MODULE(**self._sizes(smallest=True), **self._network())
+
+    def _network(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.NETWORK}
+
+    def _net(
+        self,
+        valid: Ragged | None = None,
+        callbacks: Iterable[tuple[str, Callback]] = (),
+        *options: Any,
+        **named: Any,
+    ) -> SequenceNet:
+        return make_net(
+            self.NET,
+            self.MODULE,
+            {**self._sizes(), **self._network()},
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            patience=self.patience,
+            seed=self.seed_,
+            valid=valid,
+            callbacks=callbacks,
+            **self._net_options(*options, **named),
+        )
+
+    # -- the folder
+
+    def _as_json(self) -> dict[str, Any]:
+        """The parameters, with the seed that was used."""
+        return write_parameters({**self.get_params(), "random_state": self.seed_})
+
+    def save(self, folder: str | Path) -> None:
+        """Write `model.safetensors` and `config.json` into the folder.
+
+        A model that is there already is replaced. `docs/format.md` specifies both files.
+        """
+        check_is_fitted(self, "net_")
+        config = {
+            "format": self.FORMAT,
+            "version": self.VERSION,
+            "parameters": self._as_json(),
+            **self._learned(),
+            "training": self.training_,
+        }
+        model_folder.write_folder(folder, self.net_.module_.state_dict(), config)
+
+    @classmethod
+    def load(
+        cls: type[Self],
+        folder: str | Path,
+        *,
+        backend: Backend | None = None,
+        cell: CellLike | None = None,
+    ) -> Self:
+        """The estimator that `save` wrote.
+
+        Args:
+            folder: its folder.
+            backend: in place of the one it was trained with.
+            cell: the cell it was trained with, if that is not from `elman.cells`: a folder holds
+                no code.
+
+        Raises:
+            TaskError: the folder holds no model, one of another task or version, or one that
+                doesn't hold together; whatever its files contain, nothing of it is run.
+        """
+        config = model_folder.read_config(folder, cls.FORMAT, cls.VERSION)
+        try:
+            field = partial(model_folder.field, config)
+            written = read_parameters(
+                field("parameters", dict), cls._get_param_names(), cls.NEEDED, cell
+            )
+            self = cls(**written)
+            if backend is not None:
+                self.backend = backend
+            self._check_parameters()
+            self._recall(field)
+            self.seed_ = self.random_state
+            self.training_ = field("training", dict) if "training" in config else {}
+            sha256 = field("sha256", str)
+        except TaskError as error:
+            raise TaskError(f"{Path(folder) / model_folder.CONFIG}: {error}") from None
+        with torch.device("meta"):  # the sizes alone: a wrong config allocates nothing
+            expected = cls.MODULE(**self._sizes(), **self._network()).state_dict()
+        tensors = model_folder.read_weights(folder, sha256, expected)
+        self.net_ = self._net()
+        with torch.random.fork_rng(devices=[]):
+            self.net_.initialize()
+        self.net_.module_.load_state_dict(tensors)
+        return self

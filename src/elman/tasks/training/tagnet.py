@@ -1,0 +1,84 @@
+"""What trains a tagger: a tag for each token, whose whole path is made likely."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..chain import Lattice, best_path
+from ..data.schemes import OUTSIDE, closes, opens
+from ..pooling import owners
+from .batches import NO_LABEL, Batch, Batches
+from .net import SequenceNet
+
+
+class TagBatches(Batches):
+    """Batches of texts whose last column of ids are tags.
+
+    Losses are divided by the tokens that a batch has on average. So a token counts as much in a
+    batch of short texts, of which there are few, as in one of long ones.
+    """
+
+    def batch(self, rows: np.ndarray, rank: int, ranks: int) -> tuple[Batch, Tensor]:
+        """A rank's share of the texts with these numbers, and their tags as they are packed."""
+        mine = rows[rank::ranks]
+        packed = self.dataset.pack(mine if len(mine) else rows[:1])
+        ids, tags = packed.data[:, :-1], packed.data[:, -1]
+        if not len(mine):
+            tags = torch.full_like(tags, NO_LABEL)
+        whole = len(rows) * float(self.dataset.lengths.mean())
+        return Batch(packed._replace(data=ids), tags, len(rows), whole), tags
+
+
+class TagNet(SequenceNet):
+    """A net whose module gives a `Lattice`. On held-out texts it counts the spans it finds."""
+
+    batches = TagBatches
+    steepest = 0.05  # of a mean over tokens
+
+    def __init__(self, *args: Any, labels: tuple[str, ...] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.labels = labels
+
+    def count(self, y_pred: Lattice, y_true: Tensor, training: bool) -> dict[str, Tensor]:
+        """Nothing in training; on held-out texts right tags, and the spans of the best paths."""
+        if training:
+            return {}
+        tags = best_path(y_pred)
+        known = bool((y_true >= 0).all())
+        spans = count_spans(tags, y_true, y_pred.batch_sizes, self.labels) if known else (0, 0, 0)
+        names = ("named", "there", "hit")
+        return {
+            "right": (tags == y_true).sum(),
+            "tokens": torch.tensor(len(tags) if known else 0),
+            **{name: torch.tensor(count) for name, count in zip(names, spans, strict=True)},
+        }
+
+    def scores(self, sums: Mapping[str, int], size: int) -> dict[str, float]:
+        """On held-out texts the share of right tags, and the spans' F1 score."""
+        if "hit" not in sums:
+            return {}
+        f1 = 2 * sums["hit"] / max(1, sums["named"] + sums["there"])
+        return {"acc": sums["right"] / max(1, sums["tokens"]), "f1": f1}
+
+
+def count_spans(
+    tags: Tensor, truth: Tensor, batch_sizes: Tensor, labels: tuple[str, ...]
+) -> tuple[int, int, int]:
+    """How many spans there are in packed tags, in the true ones, and in both.
+
+    >>> tags, truth = torch.tensor([1, 2, 3, 0]), torch.tensor([1, 2, 0, 0])  # of one text
+    >>> count_spans(tags, truth, torch.ones(4, dtype=torch.int64), ("O", "B-a", "E-a", "S-a"))
+    (2, 1, 1)
+    """
+    named = [label != OUTSIDE for label in labels]
+    opening = torch.tensor([n and opens(tag) for n, tag in zip(named, labels, strict=True)])
+    closing = torch.tensor([n and closes(tag) for n, tag in zip(named, labels, strict=True)])
+    order = owners(batch_sizes).argsort(stable=True)  # text after text
+    tags, truth = tags[order], truth[order]
+    wrong = (tags != truth).cumsum(0)
+    first, last = opening[truth].nonzero()[:, 0], closing[truth].nonzero()[:, 0]
+    same = (tags[first] == truth[first]) & (wrong[last] == wrong[first])
+    return int(opening[tags].sum()), len(first), int(same.sum())
