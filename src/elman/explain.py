@@ -116,8 +116,7 @@ def explain(module: Any) -> Explanation:
             rows.append(_library(name, layer))
             whole.append(f"{name}." if name else "")
         elif takes(layer):
-            why = refusal(layer)
-            reason = f"elman.accelerate leaves it: {why}" if why else _NOT_CALLED
+            reason = _untaken(layer)
             path = "torch.nn" if isinstance(layer, (RNNBase, RNNCellBase)) else "other"
             rows.append(LayerReport(name, repr(layer), path, reason))
             whole.append(f"{name}." if name else "")
@@ -128,6 +127,15 @@ def explain(module: Any) -> Explanation:
 
 #: A model that is built anew, copied from a class or loaded begins as torch.nn's.
 _NOT_CALLED = "elman.accelerate, which takes it, was not called"
+
+
+def _untaken(layer: torch.nn.Module) -> str:
+    """Why a layer that :func:`elman.accelerate` asks about is not elman's."""
+    try:
+        why = refusal(layer)
+    except (RuntimeError, TypeError, ValueError) as error:
+        return f"elman.accelerate raises {type(error).__name__}: {error}"
+    return f"elman.accelerate leaves it: {why}" if why else _NOT_CALLED
 
 
 def _library(name: str, layer: torch.nn.Module) -> LayerReport:
