@@ -91,10 +91,12 @@ def explain(module: Any) -> Explanation:
     input of a call can bring further reasons (a tensor subclass, a transform). Layers of torch.nn
     are listed too, with what :func:`elman.accelerate` would do with them: so one sees which are
     torch.nn's again in a model that was built anew or loaded. Loops written by hand, TorchScript
-    and quantized layers are listed with what to do instead.
+    and quantized layers are listed with what to do instead, captured graphs with the recurrent
+    operators that they call.
 
     Args:
-        module: a module, or an estimator that holds one as ``module_``, ``model``, ``policy``, ...
+        module: a module, an estimator that holds one (or another estimator) as ``module_``,
+            ``model``, ``policy``, ..., or a program of ``torch.export``.
 
     Raises:
         TypeError: if it is neither.

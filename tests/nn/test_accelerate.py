@@ -1,7 +1,6 @@
 """torch.nn's layers become elman's and back."""
 
 import copy
-
 from typing import Any
 
 import pytest
