@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.utils import parametrizations, parametrize
 
 import elman
 from elman.nn import conversions
@@ -140,6 +141,25 @@ def test_a_changed_class_keeps_parameters_hooks_and_checkpoints() -> None:
     for other in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
         assert type(other) is Inside
         assert type(elman.restore(other)) is Theirs
+
+
+def test_a_changed_class_is_given_back_where_it_has_been_parametrized() -> None:
+    elman.register(Theirs, lambda _: Inside)
+    before, after = Theirs(3, 4), Theirs(3, 4)
+    parametrizations.weight_norm(before, "w")
+    assert type(elman.accelerate(before)) is type(before)
+    (row,) = elman.explain(before).layers
+    assert row.reason.startswith("elman.accelerate leaves it: it is parametrized: call elman.acc")
+    x = torch.randn(2, 5, 3)
+    wanted = after(x)
+    parametrizations.weight_norm(elman.accelerate(after), "w")
+    assert isinstance(after, Inside)
+    for module in (copy.deepcopy(after), after):
+        elman.restore(module)
+        assert type(module).__mro__[1] is Theirs
+        torch.testing.assert_close(module(x), wanted)
+    parametrize.remove_parametrizations(after, "w")
+    assert type(after) is Theirs
 
 
 def test_a_replaced_module_is_given_back_from_a_pickle_in_another_dtype() -> None:

@@ -130,7 +130,7 @@ def refusal(module: torch.nn.Module) -> str:
 
 def takes(module: torch.nn.Module) -> bool:
     """Whether a module is of a kind that :func:`accelerate` asks about."""
-    return isinstance(module, (RNNBase, RNNCellBase)) or conversion(type(module)) is not None
+    return isinstance(module, (RNNBase, RNNCellBase)) or conversion(plain(type(module))) is not None
 
 
 def changed_class(module: torch.nn.Module) -> bool:
@@ -150,8 +150,10 @@ def _becoming(module: torch.nn.Module, picked: frozenset[type[torch.nn.Module]])
     if mine in picked:
         theirs = next(c for c in mine.__mro__ if c in OURS)
         return alike(kind, bridge(mine, OURS[theirs]))
-    if (convert := conversion(kind)) is None:
+    if (convert := conversion(mine)) is None:
         return None
+    if mine is not kind:
+        return "it is parametrized: call elman.accelerate first, and parametrize what is there then"
     if (known := replacement(module, convert)) is not None:
         return known
     found = answer(module, convert)
