@@ -229,6 +229,36 @@ def test_what_stands_in_two_places_stays_one(convert: Any, way: str) -> None:
         assert elman.restore(part)[0] is shared
 
 
+class Around(torch.nn.Module):
+    """It keeps the original, and calls it."""
+
+    def __init__(self, theirs: Theirs) -> None:
+        super().__init__()
+        self.theirs = theirs
+
+    def forward(self, *args: Any) -> Any:
+        return self.theirs(*args)
+
+
+def test_a_module_around_the_original_stays_around_it() -> None:
+    elman.register(Theirs, Around)
+    seen: list[int] = []
+    original = Theirs(3, 4)
+    original.register_forward_hook(lambda *_: seen.append(1))
+    model = torch.nn.ModuleDict({"a": original})
+    elman.accelerate(elman.accelerate(model))
+    around = model["a"]
+    model["b"] = original
+    elman.accelerate(model)
+    with elman.accelerated():
+        model["c"] = around
+    assert model["a"] is model["b"] is model["c"] is around
+    assert around.theirs is original
+    model["a"](torch.randn(2, 5, 3))
+    assert seen == [1]
+    assert elman.restore(model)["a"] is model["b"] is model["c"] is original
+
+
 def test_what_changed_since_it_was_replaced_is_converted_anew() -> None:
     elman.register(Theirs, Ours)
     shared, x = Theirs(3, 3), torch.randn(2, 4, 3)

@@ -13,7 +13,7 @@ from .conversions import answer, conversion, meet
 from .gru import GRU, GRUCell
 from .lstm import LSTM, LSTMCell
 from .parametrized import alike, plain
-from .replaced import fit, original_of, replace, replacement
+from .replaced import fit, original_of, replace, replacement, stands_in
 from .rnn import RNN, RNNCell
 
 #: By torch's class, elman's. They have the same attributes, so a module changes by its class.
@@ -169,7 +169,7 @@ def _plan(
     becomes: dict[int, _Becomes | None],
 ) -> None:
     """Finds out what a module and all below it become, by their ids, and changes nothing."""
-    if id(module) in becomes:
+    if id(module) in becomes or stands_in(module):
         return
     try:
         found = becomes[id(module)] = _becoming(module, picked)
@@ -216,7 +216,7 @@ def _each(
         return done[id(module)]
     new = change(module)
     done[id(module)] = done[id(new)] = new
-    if new is module:  # else it was made of elman's
+    if new is module and not stands_in(module):  # what does was made of elman's
         for name, child in [*module._modules.items()]:
             if child is not None and (found := _each(child, change, done)) is not child:
                 module._modules[name] = found

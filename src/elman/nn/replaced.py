@@ -76,6 +76,11 @@ def replace(original: torch.nn.Module, ours: torch.nn.Module, convert: Convert |
     ours.train(original.training)
 
 
+def stands_in(module: torch.nn.Module) -> bool:
+    """Whether a module has another's place, which it may hold itself."""
+    return _ORIGINAL in module.__dict__
+
+
 def original_of(ours: torch.nn.Module) -> torch.nn.Module | None:
     """The module whose place this one took, with the weights that this one has now; None if it
     took nobody's."""
