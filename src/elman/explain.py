@@ -91,10 +91,12 @@ def explain(module: Any) -> Explanation:
     input of a call can bring further reasons (a tensor subclass, a transform). Layers of torch.nn
     are listed too, with what :func:`elman.accelerate` would do with them: so one sees which are
     torch.nn's again in a model that was built anew or loaded. Loops written by hand, TorchScript
-    and quantized layers are listed with what to do instead.
+    and quantized layers are listed with what to do instead, captured graphs with the recurrent
+    operators that they call.
 
     Args:
-        module: a module, or an estimator that holds one as ``module_``, ``model``, ``policy``, ...
+        module: a module, an estimator that holds one (or another estimator) as ``module_``,
+            ``model``, ``policy``, ..., or a program of ``torch.export``.
 
     Raises:
         TypeError: if it is neither.
@@ -116,8 +118,7 @@ def explain(module: Any) -> Explanation:
             rows.append(_library(name, layer))
             whole.append(f"{name}." if name else "")
         elif takes(layer):
-            why = refusal(layer)
-            reason = f"elman.accelerate leaves it: {why}" if why else _NOT_CALLED
+            reason = _untaken(layer)
             path = "torch.nn" if isinstance(layer, (RNNBase, RNNCellBase)) else "other"
             rows.append(LayerReport(name, repr(layer), path, reason))
             whole.append(f"{name}." if name else "")
@@ -128,6 +129,15 @@ def explain(module: Any) -> Explanation:
 
 #: A model that is built anew, copied from a class or loaded begins as torch.nn's.
 _NOT_CALLED = "elman.accelerate, which takes it, was not called"
+
+
+def _untaken(layer: torch.nn.Module) -> str:
+    """Why a layer that :func:`elman.accelerate` asks about is not elman's."""
+    try:
+        why = refusal(layer)
+    except (RuntimeError, TypeError, ValueError) as error:
+        return f"elman.accelerate raises {type(error).__name__}: {error}"
+    return f"elman.accelerate leaves it: {why}" if why else _NOT_CALLED
 
 
 def _library(name: str, layer: torch.nn.Module) -> LayerReport:

@@ -1,9 +1,11 @@
 """torch.nn's layers become elman's and back."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
+from torch.nn.utils import parametrizations, parametrize
 
 import elman
 
@@ -83,3 +85,64 @@ def test_compiled_modules_are_walked_and_left() -> None:
     assert elman.accelerate(scripted) is scripted
     assert elman.restore(scripted) is scripted
     assert scripted(torch.zeros(1, 1, 2))[0].shape == (1, 1, 3)
+
+
+class Prepared(torch.nn.LSTM):
+    def forward(self, input: torch.Tensor, hx: Any = None) -> Any:
+        return super().forward(input / 2, hx)
+
+
+PARAMETRIZED = {
+    "rnn": (lambda: torch.nn.RNN(2, 3), "weight_hh_l0", (4, 1, 2)),
+    "lstm": (lambda: torch.nn.LSTM(2, 3), "weight_hh_l0", (4, 1, 2)),
+    "gru": (lambda: torch.nn.GRU(2, 3, bidirectional=True), "weight_ih_l0_reverse", (4, 1, 2)),
+    "cell": (lambda: torch.nn.GRUCell(2, 3), "weight_hh", (1, 2)),
+    "subclass": (lambda: Prepared(2, 3), "weight_hh_l0", (4, 1, 2)),
+}
+
+
+@pytest.mark.parametrize("name", PARAMETRIZED)
+@pytest.mark.parametrize("first", ["parametrized", "accelerated"])
+@pytest.mark.parametrize("last", ["restored", "plain again"])
+def test_parametrized_layers_are_taken_and_given_back(name: str, first: str, last: str) -> None:
+    make, weight, shape = PARAMETRIZED[name]
+    module, x = make().double(), torch.randn(shape, dtype=torch.float64)
+    wanted, kind = module(x)[0], type(module)
+    model, picked = torch.nn.Sequential(module), [Prepared]
+    if first == "parametrized":
+        parametrizations.weight_norm(module, weight)
+        (row,) = elman.explain(model).layers
+        if name == "subclass":
+            assert "name it in subclasses=[Prepared]" in row.reason
+        else:
+            assert row.reason == "elman.accelerate, which takes it, was not called"
+        elman.accelerate(model, subclasses=picked)
+    else:
+        elman.accelerate(model, subclasses=picked)
+        parametrizations.weight_norm(module, weight)
+    assert model[0] is module
+    assert elman.explain(model).layers[0].path == "kernel"
+    for taken in (module, copy.deepcopy(module)):
+        assert isinstance(taken, kind)
+        with elman.set_path("kernel"):
+            torch.testing.assert_close(taken(x)[0], wanted, rtol=1e-12, atol=1e-12)
+    if last == "restored":
+        elman.restore(model)
+        assert type(module).__mro__[1] is kind
+        assert parametrize.is_parametrized(module, weight)
+        torch.testing.assert_close(module(x)[0], wanted, rtol=1e-12, atol=1e-12)
+        parametrize.remove_parametrizations(module, weight)
+    else:
+        parametrize.remove_parametrizations(module, weight)
+        assert elman.explain(model).layers[0].path == "kernel"
+        torch.testing.assert_close(module(x)[0], wanted, rtol=1e-12, atol=1e-12)
+        elman.restore(model)
+    assert type(module) is kind
+    torch.testing.assert_close(module(x)[0], wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_a_parametrized_layer_that_torch_does_not_have_stays() -> None:
+    module = elman.GRU(2, 3, reset_after=False)
+    parametrizations.weight_norm(module, "weight_hh_l0")
+    elman.restore(module)
+    assert elman.explain(module).layers[0].path == "kernel"

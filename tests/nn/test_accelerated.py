@@ -5,12 +5,14 @@ import io
 import pickle
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import pytest
 import torch
 
 import elman
+from elman.nn.accelerate import OURS
 
 
 class Model(torch.nn.Module):
@@ -100,6 +102,63 @@ def test_outside_nothing_changes(way: str) -> None:
         assert dict(vars(cls)) == names
     assert kinds(Model()) == kinds(reload(Model(), way)) == {"torch"}
     assert type(torch.nn.LSTM(2, 3)) is torch.nn.LSTM
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (0, 2, 1)], ids=str)
+def test_contexts_may_overlap(order: tuple[int, ...]) -> None:
+    classes = (*OURS, Their, torch.nn.Module)
+    before = {c: dict(vars(c)) for c in classes}
+    contexts = [elman.accelerated(), elman.accelerated([Their]), elman.accelerated()]
+    for context in contexts:
+        context.__enter__()
+    left = {0, 1, 2}
+    for number in order:
+        assert type(torch.nn.GRU(2, 3)) is elman.GRU
+        assert kinds(copy.deepcopy(torch.nn.Sequential(torch.nn.RNN(2, 3)))) == {"elman"}
+        assert (type(Their(2, 3)) is Their) == (1 not in left)
+        contexts[number].__exit__(None, None, None)
+        left.remove(number)
+    assert {c: dict(vars(c)) for c in classes} == before
+    assert kinds(torch.nn.Sequential(torch.nn.GRU(2, 3))) == {"torch"}
+
+
+def test_contexts_of_threads_may_overlap() -> None:
+    first, second = threading.Event(), threading.Event()
+    found: list[type] = []
+
+    def work() -> None:
+        with elman.accelerated():
+            first.set()
+            second.wait(60)
+            found.append(type(torch.nn.LSTM(2, 3)))
+
+    thread = threading.Thread(target=work)
+    before = dict(vars(torch.nn.LSTM))
+    with elman.accelerated():
+        thread.start()
+        first.wait(60)
+    found.append(type(torch.nn.LSTM(2, 3)))
+    second.set()
+    thread.join()
+    assert found == [elman.LSTM, elman.LSTM]
+    assert dict(vars(torch.nn.LSTM)) == before
+
+
+def test_a_constructor_that_is_kept_does_nothing_more_outside() -> None:
+    layer = torch.nn.GRU.__new__(torch.nn.GRU)
+    with elman.accelerated():
+        kept = torch.nn.GRU.__init__
+    kept(layer, 2, 3)
+    assert type(layer) is torch.nn.GRU
+
+
+def test_an_existing_model_that_is_assigned_within_is_taken() -> None:
+    assigned, copied, apart = (torch.nn.Sequential(torch.nn.GRU(2, 3)) for _ in range(3))
+    with elman.accelerated():
+        owner = torch.nn.Module()
+        owner.held = assigned
+        copy.copy(copied)
+    assert [type(m[0]) for m in (assigned, copied, apart)] == [elman.GRU, elman.GRU, torch.nn.GRU]
 
 
 def test_subclasses_are_taken_as_they_are_made() -> None:

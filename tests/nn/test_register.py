@@ -2,10 +2,12 @@
 
 import copy
 import pickle
+import re
 from typing import Any
 
 import pytest
 import torch
+from torch.nn.utils import parametrizations, parametrize
 
 import elman
 from elman.nn import conversions
@@ -141,6 +143,25 @@ def test_a_changed_class_keeps_parameters_hooks_and_checkpoints() -> None:
         assert type(elman.restore(other)) is Theirs
 
 
+def test_a_changed_class_is_given_back_where_it_has_been_parametrized() -> None:
+    elman.register(Theirs, lambda _: Inside)
+    before, after = Theirs(3, 4), Theirs(3, 4)
+    parametrizations.weight_norm(before, "w")
+    assert type(elman.accelerate(before)) is type(before)
+    (row,) = elman.explain(before).layers
+    assert row.reason.startswith("elman.accelerate leaves it: it is parametrized: call elman.acc")
+    x = torch.randn(2, 5, 3)
+    wanted = after(x)
+    parametrizations.weight_norm(elman.accelerate(after), "w")
+    assert isinstance(after, Inside)
+    for module in (copy.deepcopy(after), after):
+        elman.restore(module)
+        assert type(module).__mro__[1] is Theirs
+        torch.testing.assert_close(module(x), wanted)
+    parametrize.remove_parametrizations(after, "w")
+    assert type(after) is Theirs
+
+
 def test_a_replaced_module_is_given_back_from_a_pickle_in_another_dtype() -> None:
     elman.register(Theirs, Ours)
     model = elman.accelerate(torch.nn.Sequential(Theirs(3, 4)))
@@ -187,6 +208,197 @@ def test_what_a_conversion_leaves_is_left(name: str, last: Any) -> None:
         (row,) = elman.explain(module).layers
         expected = last or "the conversion that is registered for Theirs leaves it"
         assert row.reason == f"elman.accelerate leaves it: {expected}"
+
+
+@pytest.mark.parametrize("convert", [Ours, Sharing])
+@pytest.mark.parametrize("way", ["one call", "two calls", "within"])
+def test_what_stands_in_two_places_stays_one(convert: Any, way: str) -> None:
+    elman.register(Theirs, convert)
+    if way == "within":
+        with elman.accelerated():
+            shared = Theirs(3, 3)
+            parts = [torch.nn.Sequential(shared), torch.nn.Sequential(shared)]
+    else:
+        shared = Theirs(3, 3)
+        parts = [torch.nn.Sequential(shared), torch.nn.Sequential(shared)]
+        for part in [torch.nn.ModuleList(parts)] if way == "one call" else parts:
+            elman.accelerate(part)
+    assert type(parts[0][0]) is convert
+    assert parts[0][0] is parts[1][0]
+    for part in parts:
+        assert elman.restore(part)[0] is shared
+
+
+class Around(torch.nn.Module):
+    """It keeps the original, and calls it."""
+
+    def __init__(self, theirs: Theirs) -> None:
+        super().__init__()
+        self.theirs = theirs
+
+    def forward(self, *args: Any) -> Any:
+        return self.theirs(*args)
+
+
+def test_a_module_around_the_original_stays_around_it() -> None:
+    elman.register(Theirs, Around)
+    seen: list[int] = []
+    original = Theirs(3, 4)
+    original.register_forward_hook(lambda *_: seen.append(1))
+    model = torch.nn.ModuleDict({"a": original})
+    elman.accelerate(elman.accelerate(model))
+    around = model["a"]
+    model["b"] = original
+    elman.accelerate(model)
+    with elman.accelerated():
+        model["c"] = around
+    assert model["a"] is model["b"] is model["c"] is around
+    assert around.theirs is original
+    model["a"](torch.randn(2, 5, 3))
+    assert seen == [1]
+    assert elman.restore(model)["a"] is model["b"] is model["c"] is original
+
+
+def test_what_changed_since_it_was_replaced_is_converted_anew() -> None:
+    elman.register(Theirs, Ours)
+    shared, x = Theirs(3, 3), torch.randn(2, 4, 3)
+    first = elman.accelerate(torch.nn.Sequential(shared))
+    with torch.no_grad():
+        shared.w.mul_(2)
+    second = elman.accelerate(torch.nn.Sequential(shared))
+    torch.testing.assert_close(second(x), shared(x))
+    assert first[0] is not second[0]
+    elman.register(Theirs, Sharing)
+    assert type(elman.accelerate(torch.nn.Sequential(shared))[0]) is Sharing
+
+
+@pytest.mark.filterwarnings("ignore:Full backward hook is firing")
+@pytest.mark.parametrize("convert", [Ours, Sharing])
+def test_a_module_in_anothers_place_has_its_hooks(convert: Any) -> None:
+    elman.register(Theirs, convert)
+    seen: list[str] = []
+    module = Theirs(3, 4)
+    handles = [
+        module.register_forward_pre_hook(lambda *_: seen.append("before")),
+        module.register_forward_hook(lambda *_, **__: seen.append("after"), with_kwargs=True),
+        module.register_full_backward_hook(lambda *_: seen.append("backward")),
+        module.register_full_backward_pre_hook(lambda *_: seen.append("back")),
+    ]
+    model, x = torch.nn.Sequential(module), torch.randn(2, 5, 3)
+
+    def calls() -> list[str]:
+        seen.clear()
+        model(x).sum().backward()
+        return [*seen]
+
+    expected = calls()
+    assert len(expected) == 4
+    elman.accelerate(model)
+    assert calls() == expected
+    copied = copy.deepcopy(model)
+    late = model[0].register_forward_hook(lambda *_: seen.append("late"))
+    elman.restore(model)
+    assert "late" in calls()
+    elman.accelerate(model)
+    for handle in (*handles, late):
+        handle.remove()
+    assert calls() == []
+    seen.clear()
+    copied(x).sum().backward()
+    assert seen == expected
+
+
+@pytest.mark.parametrize("convert", [Ours, Sharing])
+@pytest.mark.parametrize("frozen", [("w",), ("u", "b"), ("w", "u", "b"), ()], ids=str)
+def test_frozen_weights_stay_frozen(convert: Any, frozen: tuple[str, ...]) -> None:
+    elman.register(Theirs, convert)
+    module = Theirs(3, 4)
+    for name in frozen:
+        getattr(module, name).requires_grad_(False)
+    ours = elman.accelerate(module)
+    found = {n: p.requires_grad for n, p in ours.layer.named_parameters()}
+    names = {"weight_ih_l0": "w", "weight_hh_l0": "u", "bias_ih_l0": "b"}
+    assert {names[n]: trains for n, trains in found.items() if n in names} == {
+        n: n not in frozen for n in ("w", "u", "b")
+    }
+    assert found["bias_hh_l0"] == (len(frozen) < 3)
+    assert [n for n, p in elman.restore(ours).named_parameters() if not p.requires_grad] == [
+        *frozen
+    ]
+
+
+class Stacked(torch.nn.Module):
+    """All weights in one."""
+
+    def __init__(self, theirs: Theirs) -> None:
+        super().__init__()
+        held = [p.detach().flatten() for p in theirs.parameters()]
+        self.all = torch.nn.Parameter(torch.cat([torch.ones(2), *held]))
+
+
+class Narrow(Ours):
+    def __init__(self, theirs: Theirs) -> None:
+        super().__init__(copy.deepcopy(theirs).float())
+
+
+def _raises(theirs: Theirs) -> Any:
+    raise KeyError("no such layer")
+
+
+def _changes_nothing(model: torch.nn.Module, error: type[Exception], text: str) -> None:
+    before = {n: (type(m), id(m)) for n, m in model.named_modules()}
+    rows = {row.name: row for row in elman.explain(model).layers}
+    assert re.search(text, rows["1.last"].reason)
+    assert rows["1.last"].reason.startswith(f"elman.accelerate raises {error.__name__}: ")
+    with pytest.raises(error, match=rf"^accelerate: 1\.last: .*{text}"):
+        elman.accelerate(model)
+    assert {n: (type(m), id(m)) for n, m in model.named_modules()} == before
+
+
+def _late(module: Theirs) -> torch.nn.Module:
+    return torch.nn.Sequential(torch.nn.LSTM(3, 3), torch.nn.ModuleDict({"last": module}))
+
+
+@pytest.mark.parametrize(
+    ("convert", "error", "text"),
+    [
+        (_raises, RuntimeError, "registered for Theirs raised KeyError: 'no such layer'"),
+        (lambda _: 3, TypeError, "has to return a subclass of it"),
+        (Narrow, ValueError, "expected torch.float64 on cpu, got torch.float32 on cpu"),
+    ],
+)
+def test_nothing_changes_if_a_conversion_fails(
+    convert: Any, error: type[Exception], text: str
+) -> None:
+    elman.register(Theirs, convert)
+    _changes_nothing(_late(Theirs(3, 3).double()), error, text)
+
+
+def test_frozen_and_other_weights_cannot_become_one() -> None:
+    elman.register(Theirs, Stacked)
+    module = Theirs(3, 3)
+    module.b.requires_grad_(False)
+    _changes_nothing(_late(module), ValueError, "joins weights that require a gradient .* in all:")
+    for p in module.parameters():
+        p.requires_grad_(False)
+    ours = elman.accelerate(module)
+    assert not ours.all.requires_grad
+    ours.all.data += 1
+    wanted = ours.all[2:].clone()
+    restored = torch.cat([p.flatten() for p in elman.restore(ours).parameters()])
+    assert torch.equal(restored, wanted)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_dtypes_stay(dtype: torch.dtype) -> None:
+    elman.register(Theirs, Ours)
+    model = torch.nn.Sequential(Theirs(3, 4).to(dtype))
+    before = [p.clone() for p in model.parameters()]
+    elman.accelerate(model)
+    assert {p.dtype for p in model.parameters()} == {dtype}
+    for was, now in zip(before, elman.restore(model).parameters(), strict=True):
+        assert torch.equal(was, now)
+        assert now.dtype is dtype
 
 
 class Summed(Ours):

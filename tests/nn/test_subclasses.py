@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+import re
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -132,6 +133,18 @@ def test_subclasses_of_what_is_named_are_left_alone() -> None:
 def test_what_is_no_subclass_is_refused(wrong: Any) -> None:
     with pytest.raises(TypeError, match=r"expected subclasses of torch\.nn's RNN, LSTM, GRU"):
         elman.accelerate(Named(2, 3, "x"), subclasses=[wrong])
+
+
+@pytest.mark.parametrize("wrong", [None, 3, "LSTM", torch.nn.Sequential(torch.nn.LSTM(2, 3))])
+def test_what_is_no_list_of_classes_is_refused(wrong: Any) -> None:
+    named = "LSTM(2, 3)" if isinstance(wrong, torch.nn.Module) else repr(wrong)
+    for call in (lambda: elman.accelerate(Named(2, 3, "x"), subclasses=wrong), _within(wrong)):
+        with pytest.raises(TypeError, match=rf"expected subclasses of .* got {re.escape(named)}:"):
+            call()
+
+
+def _within(wrong: Any) -> Any:
+    return lambda: elman.accelerated(wrong).__enter__()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")

@@ -12,7 +12,8 @@ from .bridge import bridge
 from .conversions import answer, conversion, meet
 from .gru import GRU, GRUCell
 from .lstm import LSTM, LSTMCell
-from .replaced import original_of, replace
+from .parametrized import alike, plain
+from .replaced import fit, original_of, replace, replacement, stands_in
 from .rnn import RNN, RNNCell
 
 #: By torch's class, elman's. They have the same attributes, so a module changes by its class.
@@ -23,15 +24,18 @@ _THEIRS = {ours: theirs for theirs, ours in OURS.items()}
 _WAS = "_elman_was"  # of a module of another library that changed its class: the class before
 
 _Module = TypeVar("_Module", bound=torch.nn.Module)
+_Becomes = type | torch.nn.Module | str
 
 
 def accelerate(module: _Module, *, subclasses: Iterable[type[torch.nn.Module]] = ()) -> _Module:
     """Makes every RNN, LSTM, GRU and cell of them of torch.nn inside a model elman's, in place.
 
     So it does with layers of other libraries that :func:`elman.register` knows. Parameters, hooks
-    and everything else stay what they are. Other subclasses of torch.nn's layers are left alone,
-    since they may compute something else, and so is what elman has no layer for:
-    :func:`elman.explain` names both. Doing it twice does nothing more; :func:`restore` undoes it.
+    and everything else stay what they are (of what a registered conversion replaces by another
+    module, see there). Other subclasses of torch.nn's layers are left alone, since they may
+    compute something else, and so is what elman has no layer for: :func:`elman.explain` names
+    both. Those of ``torch.nn.utils.parametrize`` are taken. Doing it twice does nothing more;
+    :func:`restore` undoes it. If it raises, nothing has changed.
 
     Args:
         module: the model, or a layer.
@@ -44,7 +48,10 @@ def accelerate(module: _Module, *, subclasses: Iterable[type[torch.nn.Module]] =
         :func:`elman.register`).
 
     Raises:
-        TypeError: what is no module; ``subclasses`` that are none of torch.nn's layers.
+        TypeError: what is no module; ``subclasses`` that are none of torch.nn's layers; a
+            conversion's answer of a wrong type.
+        RuntimeError: a registered conversion that raises.
+        ValueError: a conversion whose module cannot take the other's place.
 
     >>> import elman, torch
     >>> model = torch.nn.ModuleList([torch.nn.RNN(2, 4), torch.nn.Linear(4, 1)])
@@ -56,7 +63,9 @@ def accelerate(module: _Module, *, subclasses: Iterable[type[torch.nn.Module]] =
     _check_module("accelerate", module)
     picked = chosen(subclasses)
     meet()
-    return _each(module, lambda part: _taken(part, picked), {})
+    becomes: dict[int, _Becomes | None] = {}
+    _plan(module, "", picked, becomes)
+    return _each(module, lambda part: _taken(part, becomes.get(id(part))), {})
 
 
 def restore(module: _Module) -> _Module:
@@ -85,8 +94,8 @@ def _check_module(owner: str, module: Any) -> None:
 
 def chosen(subclasses: Iterable[type[torch.nn.Module]]) -> frozenset[type[torch.nn.Module]]:
     """The checked argument of :func:`accelerate`."""
-    given: Any = [subclasses] if isinstance(subclasses, type) else subclasses
-    picked: frozenset[type[torch.nn.Module]] = frozenset(given)
+    one = isinstance(subclasses, (type, str)) or not isinstance(subclasses, Iterable)
+    picked: list[Any] = [subclasses] if one else [*subclasses]
     for kind in picked:
         if not (isinstance(kind, type) and issubclass(kind, tuple(OURS))) or kind in OURS:
             names = ", ".join(theirs.__name__ for theirs in OURS)
@@ -94,18 +103,19 @@ def chosen(subclasses: Iterable[type[torch.nn.Module]]) -> frozenset[type[torch.
                 f"accelerate: expected subclasses of torch.nn's {names}, got {kind!r}: "
                 "elman.register takes layers of other kinds"
             )
-    return picked
+    return frozenset(picked)
 
 
 def refusal(module: torch.nn.Module) -> str:
-    """Why :func:`accelerate` leaves a recurrent module alone, in words; empty if it takes it."""
-    mine = type(module)
-    if mine in OURS:
-        size = 0 if mine is torch.nn.LSTM else getattr(module, "proj_size", 0)
-        return f"only LSTM projects its state (proj_size={size})" if size else ""
-    if (convert := conversion(mine)) is not None:
-        found = answer(module, convert)
+    """Why :func:`accelerate` leaves a recurrent module alone, in words; empty if it takes it.
+
+    Raises:
+        RuntimeError, TypeError, ValueError: as :func:`accelerate` does at this module.
+    """
+    found = _becoming(module, frozenset())
+    if found is not None:
         return found if isinstance(found, str) else ""
+    mine = plain(type(module))
     theirs = next(c for c in mine.__mro__ if c.__module__ == RNNBase.__module__)
     if theirs is mine:
         return f"elman has no {mine.__name__}"
@@ -120,7 +130,7 @@ def refusal(module: torch.nn.Module) -> str:
 
 def takes(module: torch.nn.Module) -> bool:
     """Whether a module is of a kind that :func:`accelerate` asks about."""
-    return isinstance(module, (RNNBase, RNNCellBase)) or conversion(type(module)) is not None
+    return isinstance(module, (RNNBase, RNNCellBase)) or conversion(plain(type(module))) is not None
 
 
 def changed_class(module: torch.nn.Module) -> bool:
@@ -128,36 +138,73 @@ def changed_class(module: torch.nn.Module) -> bool:
     return _WAS in module.__dict__
 
 
-def _taken(part: torch.nn.Module, picked: frozenset[type[torch.nn.Module]]) -> torch.nn.Module:
-    """What a module becomes: itself, with another class or not, or another module."""
-    kind = type(part)
-    if kind in OURS:
-        if not refusal(part):
-            part.__class__ = OURS[kind]
-    elif kind in picked:
-        theirs = next(c for c in kind.__mro__ if c in OURS)
-        _change(part, bridge(kind, OURS[theirs]))
-    elif (convert := conversion(kind)) is not None:
-        found = answer(part, convert)
-        if isinstance(found, torch.nn.Module):
-            replace(part, found, convert)
-            return found
-        if isinstance(found, type):
-            _change(part, found)
+def _becoming(module: torch.nn.Module, picked: frozenset[type[torch.nn.Module]]) -> _Becomes | None:
+    """What a module becomes, or why it stays; None if nothing is known of its class."""
+    kind: Any = type(module)
+    mine: Any = plain(kind)
+    if mine in OURS:
+        size = 0 if mine is torch.nn.LSTM else getattr(module, "proj_size", 0)
+        if size:
+            return f"only LSTM projects its state (proj_size={size})"
+        return alike(kind, OURS[mine])
+    if mine in picked:
+        theirs = next(c for c in mine.__mro__ if c in OURS)
+        return alike(kind, bridge(mine, OURS[theirs]))
+    if (convert := conversion(mine)) is None:
+        return None
+    if mine is not kind:
+        return "it is parametrized: call elman.accelerate first, and parametrize what is there then"
+    if (known := replacement(module, convert)) is not None:
+        return known
+    found = answer(module, convert)
+    if isinstance(found, torch.nn.Module):
+        fit(module, found, convert)
+    return found
+
+
+def _plan(
+    module: torch.nn.Module,
+    name: str,
+    picked: frozenset[type[torch.nn.Module]],
+    becomes: dict[int, _Becomes | None],
+) -> None:
+    """Finds out what a module and all below it become, by their ids, and changes nothing."""
+    if id(module) in becomes or stands_in(module):
+        return
+    try:
+        found = becomes[id(module)] = _becoming(module, picked)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raised = next(c for c in (TypeError, ValueError, RuntimeError) if isinstance(error, c))
+        raise raised(
+            f"accelerate: {name or 'the module itself'}: {error} (nothing has been changed)"
+        ) from error
+    if not isinstance(found, torch.nn.Module):  # else it was made of elman's
+        for child_name, child in module._modules.items():
+            if child is not None:
+                _plan(child, f"{name}.{child_name}".lstrip("."), picked, becomes)
+
+
+def _taken(part: torch.nn.Module, becomes: _Becomes | None) -> torch.nn.Module:
+    """What a module is after :func:`accelerate`: itself, of another class or not, or another."""
+    if isinstance(becomes, torch.nn.Module):
+        replace(part, becomes, conversion(type(part)))
+        return becomes
+    if isinstance(becomes, type):
+        mine = plain(type(part))
+        if mine not in OURS:
+            part.__dict__[_WAS] = mine
+        part.__class__ = becomes
     return part
-
-
-def _change(part: torch.nn.Module, kind: Any) -> None:
-    part.__dict__[_WAS] = type(part)
-    part.__class__ = kind
 
 
 def _restored(part: torch.nn.Module) -> torch.nn.Module:
     """What a module was before :func:`accelerate`."""
-    if type(part) in _THEIRS and getattr(part, "reset_after", True):
-        part.__class__ = _THEIRS[type(part)]
-    elif _WAS in part.__dict__:
-        part.__class__ = part.__dict__.pop(_WAS)
+    mine: Any = plain(type(part))
+    was: Any = part.__dict__.pop(_WAS, None)
+    if mine in _THEIRS and getattr(part, "reset_after", True):
+        was = _THEIRS[mine]
+    if was is not None:
+        part.__class__ = alike(type(part), was)
     return original_of(part) or part
 
 
@@ -169,7 +216,7 @@ def _each(
         return done[id(module)]
     new = change(module)
     done[id(module)] = done[id(new)] = new
-    if new is module:  # else it was made of elman's
+    if new is module and not stands_in(module):  # what does was made of elman's
         for name, child in [*module._modules.items()]:
             if child is not None and (found := _each(child, change, done)) is not child:
                 module._modules[name] = found

@@ -30,9 +30,11 @@ def register(their_class: type[torch.nn.Module] | str, convert: Convert | None) 
     - **a subclass of their class**: the module changes to it in place, as torch.nn's layers do.
       It keeps its parameters, so optimizers and checkpoints go on;
     - **another module**, which takes the same calls. It takes the module's place in its parents
-      (in none that is no ``torch.nn.Module``). Where it has parameters of its own, an optimizer
-      has to be made afterwards. :func:`elman.restore` puts the original back and copies the
-      weights to it, so each of them has to stand in the new module as it is, wherever;
+      (in none that is no ``torch.nn.Module``), with its hooks of forward and backward calls and
+      its ``requires_grad``; hooks of state dicts, and of modules inside it, stay behind. Where it
+      has parameters of its own, these have the dtype and the device of the module's, and an
+      optimizer has to be made afterwards. :func:`elman.restore` puts the original back and copies
+      the weights to it, so each of them has to stand in the new module as it is, wherever;
     - None, or a sentence that says why, to leave the module alone.
 
     Args:
@@ -116,10 +118,17 @@ def answer(module: torch.nn.Module, convert: Convert) -> type | torch.nn.Module 
     """What a module becomes: a subclass of its class, another module; or why it is left alone.
 
     Raises:
+        RuntimeError: if the conversion raises.
         TypeError: an answer that is none of these.
     """
-    given = convert(module)
     kind = type(module)
+    try:
+        given = convert(module)
+    except Exception as error:
+        raise RuntimeError(
+            f"the conversion that is registered for {kind.__name__} raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
     if given is None:
         return f"the conversion that is registered for {kind.__name__} leaves it"
     if isinstance(given, str):

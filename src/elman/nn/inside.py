@@ -15,6 +15,12 @@ from .accelerate import OURS, accelerate, chosen
 from .conversions import imported
 
 _busy = threading.local()
+_lock = threading.Lock()
+#: Of every open context of the process, the subclasses that it takes. torch.nn is followed from the
+#: first one that opens to the last one that closes, in whatever order.
+_open: list[frozenset[type[torch.nn.Module]]] = []
+_known: set[type[torch.nn.Module]] = set()  # the classes whose constructors are followed
+_ends = contextlib.ExitStack()  # follows no more
 
 
 @contextlib.contextmanager
@@ -22,8 +28,11 @@ def accelerated(subclasses: Iterable[type[torch.nn.Module]] = ()) -> Iterator[No
     """Within the context, layers that are made, unpickled or copied become elman's.
 
     For models that are built out of reach, as in an estimator's ``fit``, and for those that are
-    loaded. Modules that exist already stay what they are. Where it is left, nothing more changes
-    by itself; what has become elman's stays that. It holds for all threads of the process.
+    loaded. A module that exists already becomes elman's, too, in place, where it is assigned to an
+    attribute of another, or where ``copy.copy`` makes a second owner of its layers; elsewhere it
+    stays what it is. Where the context is left, nothing more changes by itself; what has become
+    elman's stays that. Contexts may overlap: each holds for all threads of the process, and
+    torch.nn is as before when the last one is left.
 
     Args:
         subclasses: as in :func:`elman.accelerate`.
@@ -38,32 +47,50 @@ def accelerated(subclasses: Iterable[type[torch.nn.Module]] = ()) -> Iterator[No
     <class 'elman.nn.gru.GRU'>
     """
     picked = chosen(subclasses)
-
-    def take(module: Any) -> Any:
-        if getattr(_busy, "now", False):  # a conversion makes and copies modules
-            return module
-        _busy.now = True
-        try:
-            return accelerate(module, subclasses=picked)
-        finally:
-            _busy.now = False
-
-    known = {*OURS, *imported()}
-
-    def made(module: Any) -> None:
-        if type(module) in known or type(module) in picked:
-            take(module)
-
-    def assigned(_: Any, __: str, child: torch.nn.Module | None) -> torch.nn.Module | None:
-        return None if child is None else take(child)
-
-    with contextlib.ExitStack() as stack:
-        hook = register_module_module_registration_hook(assigned)  # type: ignore[arg-type]
-        stack.callback(hook.remove)
-        for layer in known:  # those that no other module gets hold of
-            stack.enter_context(_followed(layer, "__init__", made))
-        stack.enter_context(_followed(torch.nn.Module, "__setstate__", take))
+    with _lock:
+        _open.append(picked)
+    try:
+        with _lock:
+            _follow()
         yield
+    finally:
+        with _lock:
+            _open.remove(picked)  # or another that takes the same
+            if not _open:
+                _ends.close()
+                _known.clear()
+
+
+def _follow() -> None:
+    """Follows torch.nn, and layers that have been imported since it is followed."""
+    if not _known:
+        hook = register_module_module_registration_hook(_assigned)  # type: ignore[arg-type]
+        _ends.callback(hook.remove)
+        _ends.enter_context(_followed(torch.nn.Module, "__setstate__", _take))
+    for layer in {*OURS, *imported()} - _known:  # those that no other module gets hold of
+        _ends.enter_context(_followed(layer, "__init__", _made))
+        _known.add(layer)
+
+
+def _take(module: Any) -> Any:
+    """What a module becomes now."""
+    if not _open or getattr(_busy, "now", False):  # a conversion makes and copies modules
+        return module
+    _busy.now = True
+    try:
+        return accelerate(module, subclasses=frozenset().union(*_open))
+    finally:
+        _busy.now = False
+
+
+def _made(module: Any) -> None:
+    kind = type(module)
+    if kind in _known or any(kind in picked for picked in _open):
+        _take(module)
+
+
+def _assigned(_: Any, __: str, child: torch.nn.Module | None) -> torch.nn.Module | None:
+    return None if child is None else _take(child)
 
 
 @contextlib.contextmanager
