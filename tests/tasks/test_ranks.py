@@ -53,7 +53,8 @@ def test_two_processes_train_what_one_does(run, tmp_path, task):
     assert done.returncode == 0, done.stderr
 
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
-    assert_close(two, one, rtol=1e-4, atol=1e-5)
+    # The tagger takes 450 steps: Adam makes more of what rounding leaves in rare embeddings.
+    assert_close(two, one, rtol=1e-4, atol=1e-4 if task == "tag" else 1e-5)
     one, two = (
         json.loads((tmp_path / name / "config.json").read_bytes())["training"]
         for name in ("one", "two")
