@@ -144,11 +144,12 @@ def test_contexts_of_threads_may_overlap() -> None:
     assert dict(vars(torch.nn.LSTM)) == before
 
 
-def test_a_constructor_that_is_kept_does_nothing_more_outside() -> None:
-    layer = torch.nn.GRU.__new__(torch.nn.GRU)
+@pytest.mark.parametrize("method", ["__init__", "__setstate__"])
+def test_a_method_that_is_kept_does_nothing_more_outside(method: str) -> None:
+    layer = torch.nn.GRU(2, 3)
     with elman.accelerated():
-        kept = torch.nn.GRU.__init__
-    kept(layer, 2, 3)
+        kept = getattr(torch.nn.GRU if method == "__init__" else torch.nn.Module, method)
+    kept(layer, *((2, 3) if method == "__init__" else (layer.__dict__,)))
     assert type(layer) is torch.nn.GRU
 
 

@@ -259,6 +259,19 @@ def test_a_module_around_the_original_stays_around_it() -> None:
     assert elman.restore(model)["a"] is model["b"] is model["c"] is original
 
 
+@pytest.mark.parametrize("convert", [Ours, Sharing, Around])
+def test_what_has_been_given_back_is_converted_anew(convert: Any) -> None:
+    elman.register(Theirs, convert)
+    module = Theirs(3, 4)
+    first = elman.accelerate(module)
+    assert first.training
+    assert elman.restore(first) is module
+    second = elman.accelerate(module.eval())
+    assert not second.training
+    assert second is not first
+    assert elman.restore(second) is module
+
+
 def test_what_changed_since_it_was_replaced_is_converted_anew() -> None:
     elman.register(Theirs, Ours)
     shared, x = Theirs(3, 3), torch.randn(2, 4, 3)
