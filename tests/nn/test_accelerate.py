@@ -146,3 +146,30 @@ def test_a_parametrized_layer_that_torch_does_not_have_stays() -> None:
     parametrizations.weight_norm(module, "weight_hh_l0")
     elman.restore(module)
     assert elman.explain(module).layers[0].path == "kernel"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_torchscript_refuses_parametrized_layers_as_it_does_torchs() -> None:
+    module = torch.nn.LSTM(2, 3)
+    parametrizations.weight_norm(module, "weight_hh_l0")
+    model = torch.nn.Sequential(module)
+    with pytest.raises(RuntimeError):
+        torch.jit.script(model)
+    with pytest.raises(RuntimeError, match=r"cannot compile ParametrizedLSTM.* torch\.export"):
+        torch.jit.script(elman.accelerate(model))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("way", ["compile", "export", "trace", "fx"])
+def test_parametrized_layers_are_captured(way: str) -> None:
+    module = torch.nn.LSTM(2, 3)
+    parametrizations.weight_norm(module, "weight_hh_l0")
+    model, x = elman.accelerate(torch.nn.Sequential(module)), torch.randn(5, 2, 2)
+    wanted = model(x)[0]
+    captured: Any = {
+        "compile": lambda: torch.compile(model, backend="eager", fullgraph=True),
+        "export": lambda: torch.export.export(model, (x,)).module(),
+        "trace": lambda: torch.jit.trace(model, x),
+        "fx": lambda: torch.fx.symbolic_trace(model),
+    }[way]()
+    torch.testing.assert_close(captured(x)[0], wanted)

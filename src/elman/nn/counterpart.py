@@ -20,6 +20,7 @@ from torch.nn.utils.rnn import PackedSequence
 from ..paths import torch_serves
 from ..runtime.untraced import untraced
 from .messages import raised_by
+from .parametrized import plain
 
 #: To these modules a layer shows its real class. Dynamo refuses to compile instances of torch.nn's
 #: layers; parametrizations derive a class from it; picklers compare it with what they write.
@@ -107,6 +108,11 @@ class Counterpart:
             raise RuntimeError(
                 f"torch.jit.script cannot compile {name}(reset_after=False), which torch.nn does "
                 "not have: use torch.jit.trace or torch.export"
+            )
+        if plain(type(self)) is not type(self):
+            raise RuntimeError(
+                f"torch.jit.script cannot compile {name}, nor any parametrized layer of torch.nn: "
+                "use torch.jit.trace or torch.export, or remove_parametrizations first"
             )
         warnings.warn(
             f"torch.jit.script compiles torch.nn.{counterpart.__name__} instead of elman's {name}, "
