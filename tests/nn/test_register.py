@@ -340,6 +340,17 @@ def test_frozen_weights_stay_frozen(convert: Any, frozen: tuple[str, ...]) -> No
     ]
 
 
+def test_what_is_frozen_afterwards_is_given_back_frozen() -> None:
+    elman.register(Theirs, Ours)
+    module = Theirs(3, 4)
+    module.b.requires_grad_(False)
+    layer = elman.accelerate(torch.nn.Sequential(module))
+    layer[0].layer.weight_hh_l0.requires_grad_(False)
+    layer[0].layer.bias_ih_l0.requires_grad_(True)
+    found = {n: p.requires_grad for n, p in elman.restore(layer)[0].named_parameters()}
+    assert found == {"w": True, "u": False, "b": True}
+
+
 class Stacked(torch.nn.Module):
     """All weights in one."""
 

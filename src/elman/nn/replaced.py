@@ -98,14 +98,16 @@ def original_of(ours: torch.nn.Module) -> torch.nn.Module | None:
                 f"restore: expected a conversion to be registered for {type(original).__name__}, "
                 "which tells where its weights are: call elman.register as before"
             )
-        held = [p.detach() for p in ours.parameters()]
-        mine = torch.cat([p.flatten() for p in held])
+        mine = torch.cat([p.detach().flatten() for p in ours.parameters()])
         if not _kinds(ours) <= _kinds(original):  # it has been moved since
             original.to(mine.device, mine.dtype)
-        places = _places(original, convert)[0].to(mine.device)
+        places = _places(original, convert)[0]
+        ends = torch.tensor(_sizes(ours)).cumsum(0)
+        trained = torch.tensor([p.requires_grad for p in ours.parameters()])
         with torch.no_grad():
             for p, at in zip(original.parameters(), places.split(_sizes(original)), strict=True):
-                p.copy_(mine[at].view_as(p))
+                p.copy_(mine[at.to(mine.device)].view_as(p))
+                p.requires_grad_(bool(trained[torch.bucketize(at, ends, right=True)].any()))
     return original.train(ours.training)
 
 
