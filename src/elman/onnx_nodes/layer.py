@@ -8,7 +8,7 @@ from torch import Tensor
 from .. import reference
 from ..batch import Given, Rows
 from ..step import Step
-from . import operators, scan
+from . import older, operators, scan
 from .match import find
 
 
@@ -24,7 +24,7 @@ def layer(
         RuntimeError: the older exporter, where a Scan is needed; PyTorch before 2.8, which has no
             nodes for the newer one.
     """
-    newer = torch.compiler.is_compiling()
+    newer = not older.recording()
     if newer and not hasattr(torch.onnx, "ops"):
         raise RuntimeError(
             "torch.onnx.export(dynamo=True) of elman's layers needs PyTorch 2.8 or newer, got "
