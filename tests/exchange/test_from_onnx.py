@@ -138,6 +138,25 @@ def test_no_limit_is_none():
     assert type(layer) is elman.LSTM
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("ThresholdedRelu", lambda x: np.where(x > 1, x, 0)),
+        ("Affine", lambda x: x),
+        ("ScaledTanh", np.tanh),
+        ("LeakyRelu", lambda x: np.where(x > 0, x, 0.01 * x)),
+        ("HardSigmoid", lambda x: np.clip(0.2 * x + 0.5, 0, 1)),
+        ("Elu", lambda x: np.where(x > 0, x, np.expm1(x))),
+    ],
+)
+def test_numbers_that_a_node_leaves_out(name, expected):
+    x = np.linspace(-3, 3, 7, dtype="float32").reshape(1, 7, 1)
+    tensors = {"X": x, "W": np.ones((1, 1, 1), "float32"), "R": np.zeros((1, 1, 1), "float32")}
+    (layer,) = elman.from_onnx(model("RNN", tensors, {"activations": [name]})).values()
+    output, _ = layer(torch.from_numpy(x))
+    np.testing.assert_allclose(output.detach().numpy(), expected(x), rtol=1e-5, atol=1e-6)
+
+
 def test_weights_that_nodes_compute_of_constants():
     tensors, attributes = plain("GRU", linear_before_reset=1)
     proto = model("GRU", tensors, attributes)

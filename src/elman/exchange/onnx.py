@@ -39,6 +39,10 @@ def from_onnx(model: Any) -> dict[str, torch.nn.Module]:
         ``batch_first``, too. States that the model holds as constants are the layer's learned
         initial states.
 
+        Where a node leaves out alpha or beta, ONNX says that they are those of the operator of the
+        same name: 1 for the alpha of ThresholdedRelu. Affine and ScaledTanh are no operators any
+        more; here their alpha is 1, and their beta 0 and 1. ONNX Runtime takes 0 in all three.
+
     Raises:
         ImportError: without the package onnx.
         TypeError: a model of another type.
