@@ -41,7 +41,7 @@ def from_onnx(model: Any) -> dict[str, torch.nn.Module]:
 
         Where a node leaves out alpha or beta, ONNX says that they are those of the operator of the
         same name: 1 for the alpha of ThresholdedRelu. Affine and ScaledTanh are no operators any
-        more; here their alpha is 1, and their beta 0 and 1. ONNX Runtime takes 0 in all three.
+        more: here they are ``x`` and ``tanh(x)`` then. ONNX Runtime takes 0 in all three.
 
     Raises:
         ImportError: without the package onnx.
