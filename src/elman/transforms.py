@@ -167,7 +167,7 @@ def _(
     lengths: Tensor | None,
     keep: bool,
 ) -> list[Tensor]:
-    if torch.onnx.is_in_onnx_export() and not keep:  # a program captured before is traced anew
+    if not keep and torch.onnx.is_in_onnx_export():  # a program captured before is traced anew
         return _layer(formula, tensors, present, lengths, onnx_nodes.layer)
     if _has_tangent(tensors):
         return _layer(formula, tensors, present, lengths)
