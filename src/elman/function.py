@@ -94,6 +94,8 @@ def _layer(
             output, final = onnx_nodes.layer(step, rows, given, lengths)
             return [output, *final], None
         if operators.suit(rows, given) and not forward_mode() and _allowed(tensors):
+            if not torch.compiler.is_compiling() and onnx_nodes.older.recording():
+                onnx_nodes.older.refuse_programs()
             output, final = operators.recur(step, given, narrow, lengths)
             return [output, *final], None
     bound = None

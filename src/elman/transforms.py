@@ -19,7 +19,7 @@ from torch import Tensor
 from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import forward_ad
 
-from . import reference
+from . import onnx_nodes, reference
 from .compiler.plan import plan_of
 from .operators import LIBRARY, given_of, rows_of
 from .runtime.untraced import untraced
@@ -55,13 +55,17 @@ def forward_mode() -> bool:
 forward_mode._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
-def _reference(
-    formula: str, tensors: Sequence[Tensor], present: str, lengths: Tensor | None
+def _layer(
+    formula: str,
+    tensors: Sequence[Tensor],
+    present: str,
+    lengths: Tensor | None,
+    by: Callable[..., tuple[Tensor, Sequence[Tensor]]] = reference.layer,
 ) -> list[Tensor]:
-    """The results by PyTorch operations."""
+    """The results by other operations: PyTorch's, or nodes of ONNX."""
     step = read(formula)
     given = given_of(step, tensors, present)
-    output, final = reference.layer(step, rows_of(given), given, lengths)
+    output, final = by(step, rows_of(given), given, lengths)
     return [output, *final]
 
 
@@ -129,7 +133,7 @@ class _Backward(torch.autograd.Function):
                 every = [
                     next(asked) if n else t for t, n in zip(given[:count], needed, strict=True)
                 ]
-                return _reference(formula, every, present, lengths)
+                return _layer(formula, every, present, lengths)
 
             wanted = [t for t, n in zip(given[:count], needed, strict=True) if n]
             pull: Any = torch.func.vjp(results, *wanted)[1]
@@ -163,8 +167,10 @@ def _(
     lengths: Tensor | None,
     keep: bool,
 ) -> list[Tensor]:
+    if not keep and torch.onnx.is_in_onnx_export():  # a program captured before is traced anew
+        return _layer(formula, tensors, present, lengths, onnx_nodes.layer)
     if _has_tangent(tensors):
-        return _reference(formula, tensors, present, lengths)
+        return _layer(formula, tensors, present, lengths)
     if _tracked(tensors):
         return _apply(_Forward, (formula, narrow, present, keep), lengths, *tensors)
     with _below():

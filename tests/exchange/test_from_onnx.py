@@ -1,5 +1,7 @@
 """Layers of ONNX's nodes: its own tests of them, and what ONNX Runtime gives."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -104,16 +106,55 @@ def test_what_a_class_computes_becomes_that_class(name):
 
 def test_a_file_with_names(tmp_path):
     proto = model("LSTM", *plain("LSTM"), name="encoder")
-    onnx.save(proto, tmp_path / "model.onnx")
-    for source in (tmp_path / "model.onnx", str(tmp_path / "model.onnx"), proto):
-        assert list(elman.from_onnx(source)) == ["encoder"]
+    file = tmp_path / "model.onnx"
+    onnx.save(proto, file)
+    content = file.read_bytes()
+    same = [content, bytearray(content), memoryview(content), io.BytesIO(content)]
+    with file.open("rb") as opened:
+        for source in (file, str(file), proto, opened, *same):
+            assert list(elman.from_onnx(source)) == ["encoder"]
 
 
-def test_names_that_are_taken_twice_are_told_apart():
-    proto = model("GRU", *plain("GRU"), name="layer")
-    again = helper.make_node("GRU", ["X", "W", "R", "B"], ["other"], name="layer", hidden_size=4)
-    proto.graph.node.append(again)
-    assert list(elman.from_onnx(proto)) == ["layer", "layer_1"]
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["layer", "layer"], ["layer", "layer_1"]),
+        (["", ""], ["GRU_0", "GRU_1"]),
+        (["GRU", "GRU_2", ""], ["GRU", "GRU_2", "GRU_3"]),
+        (["a", "a_2", "a"], ["a", "a_2", "a_3"]),
+        (["", "GRU_0", "GRU_0"], ["GRU_1", "GRU_0", "GRU_0_2"]),
+    ],
+)
+def test_each_node_has_a_name_of_its_own(given, expected):
+    proto = model("GRU", *plain("GRU"), name=given[0])
+    for place, name in enumerate(given[1:]):
+        again = helper.make_node("GRU", ["X", "W", "R", "B"], [f"Y{place}"], name, hidden_size=4)
+        proto.graph.node.append(again)
+    assert list(elman.from_onnx(proto)) == expected
+
+
+def test_no_limit_is_none():
+    (layer,) = elman.from_onnx(model("LSTM", *plain("LSTM", clip=float("inf")))).values()
+    assert type(layer) is elman.LSTM
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("ThresholdedRelu", lambda x: np.where(x > 1, x, 0)),
+        ("Affine", lambda x: x),
+        ("ScaledTanh", np.tanh),
+        ("LeakyRelu", lambda x: np.where(x > 0, x, 0.01 * x)),
+        ("HardSigmoid", lambda x: np.clip(0.2 * x + 0.5, 0, 1)),
+        ("Elu", lambda x: np.where(x > 0, x, np.expm1(x))),
+    ],
+)
+def test_numbers_that_a_node_leaves_out(name, expected):
+    x = np.linspace(-3, 3, 7, dtype="float32").reshape(1, 7, 1)
+    tensors = {"X": x, "W": np.ones((1, 1, 1), "float32"), "R": np.zeros((1, 1, 1), "float32")}
+    (layer,) = elman.from_onnx(model("RNN", tensors, {"activations": [name]})).values()
+    output, _ = layer(torch.from_numpy(x))
+    np.testing.assert_allclose(output.detach().numpy(), expected(x), rtol=1e-5, atol=1e-6)
 
 
 def test_weights_that_nodes_compute_of_constants():
@@ -205,17 +246,53 @@ def add_states(proto):
     proto.graph.node[0].input.extend(["", "initial_h"])
 
 
+def into_a_branch(proto):
+    graph = onnx.GraphProto()
+    graph.CopyFrom(proto.graph)
+    del proto.graph.node[:]
+    proto.graph.node.append(helper.make_node("If", ["X"], ["Y"], then_branch=graph))
+
+
+def into_a_function(proto):
+    imports = [helper.make_opsetid("", 14)]
+    proto.functions.append(
+        helper.make_function("mine", "layer", ["X"], ["Y"], [*proto.graph.node], imports)
+    )
+    del proto.graph.node[:]
+    proto.graph.node.append(helper.make_node("layer", ["X"], ["Y"], domain="mine"))
+
+
 ERRORS = {
     "weights that come in": (
         as_input,
         "expected W of RNN_0 to be constant, got 'W', which depends",
     ),
-    "a function": (set_attribute("activations", ["Gelu"]), "expected 1 activations of RNN_0, of"),
-    "a direction": (set_attribute("direction", "up"), "RNN_0 has the direction 'up'"),
+    "an activation": (
+        set_attribute("activations", ["Gelu"]),
+        "expected 1 activations of RNN_0, of",
+    ),
+    "a direction": (
+        set_attribute("direction", "up"),
+        r"expected direction of RNN_0 to be one of \['forward', .* got 'up'",
+    ),
     "rows that differ": (add_states, "expected initial_h of RNN_0 to be the same for all rows"),
+    "no R": (
+        lambda proto: proto.graph.node[0].input.__delitem__(slice(2, None)),
+        "input R of RNN_0",
+    ),
+    "no name for R": (
+        lambda proto: proto.graph.node[0].input.__setitem__(2, ""),
+        "input R of RNN_0",
+    ),
+    "a node of another domain": (
+        lambda proto: setattr(proto.graph.node[0], "domain", "mine"),
+        r"no RNN, LSTM or GRU node of ONNX, only \['mine::RNN'\]",
+    ),
+    "a branch": (into_a_branch, "in the graph itself, got RNN '' in the body of a branch, a loop"),
+    "a function": (into_a_function, "in the graph itself, got RNN '' .*inline_local_functions"),
     "no such node": (
         lambda proto: setattr(proto.graph.node[0], "op_type", "Relu"),
-        r"the model has no RNN, LSTM or GRU node, only \['Relu'\]",
+        r"the model has no RNN, LSTM or GRU node of ONNX, only \['Relu'\]",
     ),
 }
 
@@ -227,8 +304,93 @@ def test_what_cannot_be_is_refused(name):
         elman.from_onnx(wrong(change))
 
 
+def ones(*shape, dtype="float32"):
+    return np.ones(shape, dtype)
+
+
+#: An operator of 4 units, further attributes, other tensors, and what is said.
+CONTRADICTIONS = [
+    (
+        "LSTM",
+        {"direction": "bidirectional"},
+        {},
+        r"W of node to have shape \(2, 16, any\), got \(1,",
+    ),
+    (
+        "LSTM",
+        {},
+        {"W": ones(2, 16, 2)},
+        r"W of node to have shape \(1, 16, any\), got \(2, 16, 2\): dir",
+    ),
+    (
+        "GRU",
+        {"direction": "reverse"},
+        {"W": ones(2, 12, 2)},
+        r"W .* \(1, 12, any\), got \(2, 12, 2\)",
+    ),
+    ("RNN", {"hidden_size": 7}, {}, r"W .* \(1, 7, any\), got \(1, 4, 2\): .*hidden_size=7"),
+    ("RNN", {"hidden_size": 0}, {}, "hidden_size of node to be 1 or more, got 0"),
+    ("LSTM", {}, {"W": ones(16, 2)}, r"W of node to have shape \(1, 16, any\), got \(16, 2\)"),
+    (
+        "LSTM",
+        {},
+        {"W": ones(1, 15, 2)},
+        r"W of node to have shape \(1, 16, any\), got \(1, 15, 2\)",
+    ),
+    ("LSTM", {}, {"R": ones(1, 16, 5)}, r"R of node to have shape \(1, 16, 4\), got \(1, 16, 5\)"),
+    ("LSTM", {}, {"B": ones(1, 16)}, r"B of node to have shape \(1, 32\), got \(1, 16\)"),
+    ("LSTM", {}, {"P": ones(1, 5)}, r"P of node to have shape \(1, 12\), got \(1, 5\)"),
+    ("GRU", {}, {"initial_h": ones(3, 4)}, r"initial_h .* \(1, any, 4\), got \(3, 4\)"),
+    (
+        "GRU",
+        {"layout": 1},
+        {"initial_h": ones(1, 3, 4)},
+        r"initial_h .* \(any, 1, 4\), got \(1, 3, 4\)",
+    ),
+    ("LSTM", {}, {"initial_c": ones(1, 3, 9)}, r"initial_c .* \(1, any, 4\), got \(1, 3, 9\)"),
+    ("LSTM", {}, {"W": ones(1, 16, 2, dtype="int32")}, "W of node to be of float16, .* got int32"),
+    (
+        "LSTM",
+        {},
+        {"W": ones(1, 16, 2, dtype="float64")},
+        "R of node to be of float64 as W is, got fl",
+    ),
+    *(
+        ("GRU", {"clip": v}, {}, "clip of node to be above 0, got")
+        for v in (0.0, -1.0, float("nan"))
+    ),
+    ("GRU", {"clip": 1}, {}, "clip of node to be FLOAT, got INT"),
+    ("GRU", {"direction": 1}, {}, "direction of node to be STRING, got INT"),
+    ("GRU", {"layout": 2}, {}, "layout of node to be 0 or 1, got 2"),
+    ("GRU", {"linear_before_reset": -1}, {}, "linear_before_reset of node to be 0 or 1, got -1"),
+    (
+        "GRU",
+        {"input_forget": 1},
+        {},
+        "attributes of node to be among .* got 'input_forget': GRU of ops",
+    ),
+    ("RNN", {"other": 1}, {}, "attributes of node to be among .* got 'other'"),
+]
+
+
+@pytest.mark.parametrize(("op", "attributes", "tensors", "message"), CONTRADICTIONS)
+def test_a_node_that_contradicts_itself_is_refused(op, attributes, tensors, message):
+    held, given = plain(op, **attributes)
+    with pytest.raises(ValueError, match=f"^from_onnx: expected (the )?{message}"):
+        elman.from_onnx(model(op, held | tensors, given, name="node"))
+
+
+def test_content_that_is_no_model_is_refused(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"no model")
+    for source in (b"no model", tmp_path / "model.onnx"):
+        with pytest.raises(ValueError, match="expected a model of ONNX, got other content"):
+            elman.from_onnx(source)
+    with pytest.raises(TypeError, match="got StringIO that reads str: open it as binary"):
+        elman.from_onnx(io.StringIO("text"))
+
+
 def test_something_else_is_refused():
-    with pytest.raises(TypeError, match=r"expected a file's name, its bytes, .* got Linear"):
+    with pytest.raises(TypeError, match=r"expected a file or its name, .* got Linear"):
         elman.from_onnx(torch.nn.Linear(2, 3))
 
 

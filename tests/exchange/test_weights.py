@@ -202,7 +202,8 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: elman.from_keras(arrays_of(), reset_afer=True),
         TypeError,
-        "from_keras: got an unexpected option 'reset_afer'; known are {",
+        "from_keras: got an unexpected option 'reset_afer' for the arrays of LSTM in one "
+        "direction; known are ['activation', 'dropout',",
     ),
     (
         lambda: elman.from_keras(arrays_of(2)),
@@ -219,7 +220,35 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         lambda: elman.from_keras(arrays_of(3), reset_after=True),
         ValueError,
         "from_keras: expected the bias of GRU with {'activation': 'tanh', 'recurrent_activation': "
-        "'sigmoid', 'reset_after': True} to have shape (2, 3*H), got (15,)",
+        "'sigmoid', 'reset_after': True} to have shape (2, 15), got (15,)",
+    ),
+    (
+        lambda: elman.from_keras([*arrays_of(), np.ones(3, "f4")]),
+        ValueError,
+        "from_keras: expected a layer's arrays, kernel, recurrent kernel and perhaps bias, for one "
+        "or two directions, got shapes [(3, 20), (5, 20), (20,), (3,)]",
+    ),
+    (
+        lambda: elman.from_keras([*arrays_of()[:2], np.ones(19, "f4")]),
+        ValueError,
+        "from_keras: expected the bias of LSTM with {'activation': 'tanh', 'recurrent_activation': "
+        "'sigmoid'} to have shape (20,), got (19,)",
+    ),
+    (
+        lambda: elman.from_keras([np.ones((I, 19), "f4"), *arrays_of()[1:]]),
+        ValueError,
+        "from_keras: expected the kernel of LSTM with {'activation': 'tanh', "
+        "'recurrent_activation': 'sigmoid'} to have shape (3, 20), got (3, 19)",
+    ),
+    (
+        lambda: elman.from_keras(arrays_of(), merge_mode="sum"),
+        TypeError,
+        "from_keras: got an unexpected option 'merge_mode' for the arrays of LSTM in one direction",
+    ),
+    (
+        lambda: elman.from_keras(arrays_of() * 2, reset_after=False),
+        TypeError,
+        "from_keras: got an unexpected option 'reset_after' for the arrays of LSTM in two",
     ),
     (
         lambda: elman.from_keras([arrays_of(), arrays_of(width=H + 1)]),
@@ -276,6 +305,47 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         TypeError,
         "to_keras: expected a recurrent module of elman or torch.nn, got Sequential: give the "
         "layer instead of the model that it is in",
+    ),
+    *(
+        (
+            lambda call=call: call(elman.GRU(I, H, device="meta")),
+            ValueError,
+            f"{call.__name__}: expected weight_ih_l0 to have values, got a tensor on the meta "
+            "device: load its weights first",
+        )
+        for call in (elman.to_keras, elman.to_flax)
+    ),
+    (
+        lambda: elman.from_keras([torch.ones(I, 4 * H, device="meta"), *arrays_of()[1:]]),
+        ValueError,
+        "from_keras: expected kernel to have values, got a tensor on the meta device",
+    ),
+    (
+        lambda: elman.from_flax(TREE, merge="sum"),
+        ValueError,
+        "from_flax: expected merge='sum' with a Bidirectional only, got parameters of "
+        "GRU(reset_after=True) in 1 direction(s): leave it out",
+    ),
+    (
+        lambda: elman.from_flax(TREE, nonlinearity="relu"),
+        ValueError,
+        "from_flax: expected nonlinearity='relu' with a SimpleCell only, got parameters of GRU",
+    ),
+    (
+        lambda: elman.from_flax([]),
+        TypeError,
+        "from_flax: expected a tree of parameters or a list of such, got an empty list: give",
+    ),
+    (
+        lambda: elman.from_flax({}),
+        ValueError,
+        "from_flax: expected one cell, RNN or Bidirectional, or numbered layers, at the tree, got "
+        "nothing: give",
+    ),
+    (
+        lambda: elman.to_flax(elman.GRU(I, H), like=3),
+        TypeError,
+        "to_flax: expected like to be a tree of parameters or a list of such, got int: give",
     ),
     (
         lambda: elman.from_flax(RESET),

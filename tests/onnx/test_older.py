@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils import _pytree as pytree
 
 import elman
@@ -76,6 +77,53 @@ def test_a_formula_that_is_no_operator_is_refused(net):
     x = torch.rand(4, 2, I, dtype=next(net.parameters()).dtype)
     with pytest.raises(RuntimeError, match=r"would keep the 4 steps.*dynamo=True"):
         export(net, (x,), ["x"], {"x": {0: "T"}})
+
+
+class Packing(torch.nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x, lengths):
+        output, state = self.net(pack_padded_sequence(x, lengths))
+        return pad_packed_sequence(output)[0], state
+
+
+class WithLengths(Packing):
+    def forward(self, x, lengths):
+        return self.net(x, lengths=lengths)
+
+
+LENGTHS = [
+    (lambda: Packing(elman.GRU(I, H)), "GRU"),
+    (lambda: Packing(elman.LSTM(I, H, 2, bidirectional=True)), "LSTM"),
+    (lambda: WithLengths(elman.Recurrent(elman.cells.LSTM, I, H)), "LSTM"),
+]
+
+
+@pytest.mark.parametrize(("make", "wanted"), LENGTHS)
+def test_lengths_are_data(make, wanted):
+    torch.manual_seed(0)
+    net = make()
+
+    def call(T, B):
+        return torch.randn(T, B, I), torch.tensor([T, *(max(T - i, 1) for i in range(1, B))])
+
+    program = export(net, call(5, 3), ["x", "n"], {"x": {0: "T", 1: "B"}, "n": {0: "B"}})
+    nodes = [n.op_type for n in onnx.load_model_from_string(program).graph.node]
+    assert {*nodes} & {"RNN", "LSTM", "GRU", "Scan"} == {wanted}
+    for T, B in SIZES:
+        given = call(T, B)
+        with torch.no_grad():
+            expected = pytree.tree_leaves(net(*given))
+        for actual, right in zip(run(program, given), expected, strict=True):
+            np.testing.assert_allclose(actual, right.numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_packed_input_of_a_formula_is_refused():
+    net = Packing(elman.Recurrent(GRU, I, H))
+    with pytest.raises(RuntimeError, match="got a PackedSequence: give padded input with lengths="):
+        export(net, (torch.rand(4, 2, I), torch.tensor([4, 2])), ["x", "n"], {"x": {0: "T"}})
 
 
 def test_one_step_of_any_formula_is_no_loop():

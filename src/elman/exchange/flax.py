@@ -100,6 +100,15 @@ def from_flax(
             f"from_flax: expected all layers to have one formula, got {cell!r} and {others[0]!r}: "
             "convert them one by one"
         )
+    for option, value, usual, used, where in (
+        ("nonlinearity", nonlinearity, "tanh", hasattr(cell, "nonlinearity"), "a SimpleCell"),
+        ("merge", merge, "concat", len(ways[0]) == 2, "a Bidirectional"),
+    ):
+        if value != usual and not used:
+            raise ValueError(
+                f"from_flax: expected {option}={value!r} with {where} only, got parameters of "
+                f"{cell!r} in {len(ways[0])} direction(s): leave it out"
+            )
     return build("from_flax", Layers(cell, ways, merge), batch_first)
 
 
@@ -213,8 +222,10 @@ def _open(owner: str, params: Any) -> tuple[_Tree, list[list[_Path]]]:
     if isinstance(params, Mapping):
         return params, _paths(owner, params, ())
     if not isinstance(params, Sequence) or isinstance(params, str) or not params:
+        what = "like to be " if owner == "to_flax" else ""
+        empty = "an empty " if isinstance(params, Sequence) and not params else ""
         raise TypeError(
-            f"{owner}: expected a tree of parameters or a list of such, got "
+            f"{owner}: expected {what}a tree of parameters or a list of such, got {empty}"
             f"{type(params).__name__}: give model.init(...) or nnx.state(model, nnx.Param)"
         )
     tree = dict(enumerate(params))
@@ -279,7 +290,7 @@ def _find(owner: str, tree: _Tree, nonlinearity: str) -> Row:
 
 
 def _shown(tree: _Tree) -> str:
-    return ", ".join(str(key) for key in tree)
+    return ", ".join(str(key) for key in tree) or "nothing"
 
 
 def _at(tree: Any, path: _Path) -> Any:

@@ -182,7 +182,9 @@ def _is_arrays(layer: Any) -> bool:
 
 def _of_arrays(arrays: Sequence[Any], config: _Config) -> tuple[str, _Config]:
     """The class and the options of a layer by its arrays."""
-    if len(arrays) not in (2, 3, 4, 6) or any(len(a.shape) != 2 for a in arrays[:2]):
+    each = 3 if len(arrays) % 3 == 0 else 2
+    kernels = [a for i, a in enumerate(arrays) if i % each < 2]
+    if len(arrays) not in (2, 3, 4, 6) or any(len(a.shape) != 2 for a in kernels):
         raise ValueError(
             "from_keras: expected a layer's arrays, kernel, recurrent kernel and perhaps bias, for "
             f"one or two directions, got shapes {[tuple(a.shape) for a in arrays]}"
@@ -194,18 +196,23 @@ def _of_arrays(arrays: Sequence[Any], config: _Config) -> tuple[str, _Config]:
             "from_keras: expected a recurrent kernel (H, G*H) of G=1, 3 or 4 gates, got shape "
             f"{(units, columns)}"
         )
-    known = {key for row in ROWS for key in row.config} | {*_ABSENT, "merge_mode"}
+    both = len(arrays) >= 4
+    known = {key for row in ROWS if row.name == name for key in row.config} | {*_ABSENT}
+    known |= {"merge_mode"} if both else set()
     unknown = [key for key in config if key not in known]
     if unknown:
-        raise TypeError(f"from_keras: got an unexpected option {unknown[0]!r}; known are {known}")
-    bias = len(arrays) % 3 == 0
+        raise TypeError(
+            f"from_keras: got an unexpected option {unknown[0]!r} for the arrays of {name} in "
+            f"{'two directions' if both else 'one direction'}; known are {sorted(known)}"
+        )
+    bias = each == 3
     options = {"use_bias": bias, **config}
     if name == "GRU" and bias:
         options.setdefault("reset_after", len(arrays[2].shape) == 2)
-    if len(arrays) < 4:
+    if not both:
         return name, options
-    both = {"class_name": name, "config": options}
-    return "Bidirectional", {"layer": both, "merge_mode": config.get("merge_mode", "concat")}
+    layer = {"class_name": name, "config": options}
+    return "Bidirectional", {"layer": layer, "merge_mode": config.get("merge_mode", "concat")}
 
 
 def _parts(name: str, config: _Config, backwards: bool = False) -> list[tuple[str, _Config]]:
@@ -278,15 +285,19 @@ def _way(row: Row, arrays: Sequence[Any]) -> Way:
     names = ("kernel", "recurrent kernel", "bias")
     tensors = [to_tensor("from_keras", *pair) for pair in zip(names, arrays, strict=False)]
     gates, wanted = row.gates, row.cell.gates
+    columns = len(gates) * tensors[1].shape[0]
+    kernels = [(t.shape[0], columns) for t in tensors[:2]]
+    for name, tensor, shape in zip(
+        names, tensors, [*kernels, (2, columns) if row.two else (columns,)], strict=False
+    ):
+        if tensor.shape != shape:
+            raise ValueError(
+                f"from_keras: expected the {name} of {row.name} with {row.config} to have shape "
+                f"{shape}, got {tuple(tensor.shape)}"
+            )
     kernel, recurrent = (reorder(t.t(), gates, wanted) for t in tensors[:2])
     if len(tensors) == 2:
         return Way(kernel, recurrent)
     bias = tensors[2]
-    if bias.dim() != 1 + row.two:
-        shape = ("2, " if row.two else "") + f"{len(gates)}*H"
-        raise ValueError(
-            f"from_keras: expected the bias of {row.name} with {row.config} to have shape "
-            f"({shape}), got {tuple(bias.shape)}"
-        )
     ih, hh = bias if row.two else (bias, torch.zeros_like(bias))
     return Way(kernel, recurrent, reorder(ih, gates, wanted), reorder(hh, gates, wanted))

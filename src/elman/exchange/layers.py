@@ -121,9 +121,9 @@ def read(owner: str, given: torch.nn.Module) -> Layers:
             )
     cell = module.cell if isinstance(module, OfCell) else _cell_of(module)
     if not hasattr(module, "num_layers"):  # a cell
-        return Layers(cell, [[_way(module, "")]])
+        return Layers(cell, [[_way(owner, module, "")]])
     endings = _ENDINGS if module.bidirectional else _ENDINGS[:1]
-    ways = [[_way(module, f"_l{n}{e}") for e in endings] for n in range(module.num_layers)]
+    ways = [[_way(owner, module, f"_l{n}{e}") for e in endings] for n in range(module.num_layers)]
     return Layers(cell, ways, getattr(module, "merge", "concat"))
 
 
@@ -137,9 +137,18 @@ def _cell_of(module: Any) -> Cell:
     return cells.LSTM() if number == 4 else cells.GRU(getattr(module, "reset_after", True))
 
 
-def _way(module: Any, ending: str) -> Way:
-    found: Any = [getattr(module, name + ending, None) for name in Way._fields]
-    return Way._make(t if t is None else t.detach().cpu() for t in found)
+def _way(owner: str, module: Any, ending: str) -> Way:
+    found: Any = [(name, getattr(module, name + ending, None)) for name in Way._fields]
+    return Way._make(t if t is None else _on_cpu(owner, n + ending, t) for n, t in found)
+
+
+def _on_cpu(owner: str, name: str, value: Tensor) -> Tensor:
+    if value.is_meta:
+        raise ValueError(
+            f"{owner}: expected {name} to have values, got a tensor on the meta device: load its "
+            "weights first, for instance after module.to_empty(device='cpu')"
+        )
+    return value.detach().cpu()
 
 
 def reorder(value: Tensor, gates: Sequence[str], wanted: Sequence[str]) -> Tensor:
@@ -185,7 +194,7 @@ def place_biases(
 def to_tensor(owner: str, name: str, value: Any) -> Tensor:
     """A copy of an array of any framework."""
     if isinstance(value, Tensor):
-        found = value.detach().cpu().clone()
+        found = _on_cpu(owner, name, value).clone()
     else:
         array = np.array(value)
         if array.dtype.name == "bfloat16":  # of ml_dtypes, unknown to PyTorch

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..nn import GRU, LSTM, RNN, Recurrent
 from ..onnx_nodes import cells
-from ..onnx_nodes.cells import FUNCTIONS, Activation, Operator, activation
+from ..onnx_nodes.cells import Operator
+from .nodes import CELLS, GATES, Node, read
 from .ways import Ways
-
-_INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
 
 
 def from_onnx(model: Any) -> dict[str, torch.nn.Module]:
     """Makes a layer of each RNN, LSTM and GRU node of an ONNX model, and loads its weights.
 
     Args:
-        model: a file's name, the bytes of one, an ``onnx.ModelProto``, or what
+        model: a file's name, an open file, the bytes of one, an ``onnx.ModelProto``, or what
             ``torch.onnx.export`` returns.
 
     Returns:
@@ -42,172 +39,34 @@ def from_onnx(model: Any) -> dict[str, torch.nn.Module]:
         ``batch_first``, too. States that the model holds as constants are the layer's learned
         initial states.
 
+        Where a node leaves out alpha or beta, ONNX says that they are those of the operator of the
+        same name: 1 for the alpha of ThresholdedRelu. Affine and ScaledTanh are no operators any
+        more: here they are ``x`` and ``tanh(x)`` then. ONNX Runtime takes 0 in all three.
+
     Raises:
         ImportError: without the package onnx.
         TypeError: a model of another type.
-        ValueError: no such node; weights that are no constants; attributes that ONNX does not have;
+        ValueError: content that is no model; no such node; weights that are no constants;
+            attributes that ONNX does not have, or that contradict one another or the tensors;
             constant initial states that differ from row to row.
 
     >>> import elman, torch
     >>> layers = elman.from_onnx("model.onnx")  # doctest: +SKIP
     >>> output, h_n = layers["encoder"](torch.rand(5, 3, 40))  # doctest: +SKIP
     """
-    try:
-        import onnx
-    except ImportError as error:
-        raise ImportError(
-            "from_onnx reads models by the package onnx: pip install elman[onnx]"
-        ) from error
-    model = getattr(model, "model_proto", model)
-    if isinstance(model, (str, os.PathLike)):
-        model = onnx.load(model)
-    elif isinstance(model, bytes):
-        model = onnx.load_model_from_string(model)
-    if not isinstance(model, onnx.ModelProto):
-        raise TypeError(
-            "from_onnx: expected a file's name, its bytes, an onnx.ModelProto or what "
-            f"torch.onnx.export returns, got {type(model).__name__}"
-        )
-    found: dict[str, torch.nn.Module] = {}
-    for node in model.graph.node:
-        if node.op_type in _KINDS and node.domain in ("", "ai.onnx"):
-            name = node.name or node.op_type
-            if not node.name or name in found:
-                name = f"{name}_{len(found)}"
-            with torch.no_grad():
-                found[name] = _layer(_read(model, node, name)).eval()
-    if not found:
-        kinds = sorted({node.op_type for node in model.graph.node})
-        raise ValueError(f"from_onnx: the model has no RNN, LSTM or GRU node, only {kinds}")
-    return found
+    with torch.no_grad():
+        return {node.name: _layer(node).eval() for node in read(model)}
 
 
-class _Kind(NamedTuple):
-    """One of ONNX's operators."""
-
-    cell: type[Operator]
-    gates: int
-    layer: type[torch.nn.Module]  # torch.nn's
-    order: Sequence[int]  # where torch.nn's gates are among ONNX's
-
-
-_KINDS = {
-    "RNN": _Kind(cells.RNN, 1, RNN, (0,)),
-    "LSTM": _Kind(cells.LSTM, 4, LSTM, (0, 2, 3, 1)),
-    "GRU": _Kind(cells.GRU, 3, GRU, (1, 0, 2)),
+#: torch.nn's layers of the operators, and where their gates are among ONNX's.
+_LAYERS: dict[str, tuple[type[torch.nn.Module], Sequence[int]]] = {
+    "RNN": (RNN, (0,)),
+    "LSTM": (LSTM, (0, 2, 3, 1)),
+    "GRU": (GRU, (1, 0, 2)),
 }
 
 
-class _Node(NamedTuple):
-    """What a node says: its attributes, and its constant tensors by the names of the inputs."""
-
-    name: str
-    op: str
-    attributes: dict[str, Any]
-    tensors: dict[str, Tensor]
-    lengths: bool
-
-    @property
-    def kind(self) -> _Kind:
-        return _KINDS[self.op]
-
-    def part(self, d: int) -> _Node:
-        """One of its directions."""
-        tensors = {name: value[d : d + 1] for name, value in self.tensors.items()}
-        activations = self.attributes["activations"][d : d + 1]
-        return self._replace(
-            tensors=tensors, attributes={**self.attributes, "activations": activations}
-        )
-
-
-def _read(model: Any, node: Any, name: str) -> _Node:
-    """A node's attributes, complete, and its tensors."""
-    from onnx.helper import get_attribute_value
-
-    given = {a.name: get_attribute_value(a) for a in node.attribute}
-    direction = given.get("direction", b"forward").decode()
-    if direction not in ("forward", "reverse", "bidirectional"):
-        raise ValueError(f"from_onnx: {name} has the direction {direction!r}, which ONNX has not")
-    ways = 2 if direction == "bidirectional" else 1
-    activations = _activations(name, _KINDS[node.op_type].cell, given, ways)
-    present = {label: source for label, source in zip(_INPUTS, node.input, strict=False) if source}
-    tensors: dict[str, Tensor] = {}
-    for label, source in present.items():
-        if label in ("X", "sequence_lens"):
-            continue
-        value = _constant(model, source)
-        if value is not None:
-            tensors[label] = value
-        elif not label.startswith("initial"):
-            raise ValueError(
-                f"from_onnx: expected {label} of {name} to be constant, got {source!r}, which "
-                "depends on the model's inputs"
-            )
-    for label in ("initial_h", "initial_c"):
-        if label in tensors and given.get("layout"):
-            tensors[label] = tensors[label].transpose(0, 1)
-        if label in tensors and bool((tensors[label] == 0).all()):
-            del tensors[label]
-    attributes = {**given, "direction": direction, "activations": activations}
-    return _Node(name, node.op_type, attributes, tensors, "sequence_lens" in present)
-
-
-def _activations(
-    name: str, cell: type[Operator], given: dict[str, Any], ways: int
-) -> list[tuple[Activation, ...]]:
-    """The activations of each direction. Their numbers come in order, for those that have one."""
-    usual = [n.encode() for n in cell.usual] * ways
-    named = [n.decode() for n in given.get("activations", usual)]
-    proper = {known.lower(): known for known in FUNCTIONS}
-    unknown = [n for n in named if n.lower() not in proper]
-    if unknown or len(named) != len(usual):
-        raise ValueError(
-            f"from_onnx: expected {len(usual)} activations of {name}, of {sorted(FUNCTIONS)}, got "
-            f"{named}"
-        )
-    alphas, betas = (iter(given.get(f"activation_{n}", ())) for n in ("alpha", "beta"))
-    every = []
-    for known in (proper[n.lower()] for n in named):
-        row = FUNCTIONS[known]
-        alpha = None if row.alpha is None else next(alphas, None)
-        every.append(activation(known, alpha, None if row.beta is None else next(betas, None)))
-    count = len(cell.usual)
-    return [tuple(every[i : i + count]) for i in range(0, len(every), count)]
-
-
-def _constant(model: Any, name: str) -> Tensor | None:
-    """The value of a tensor of the graph; None if it depends on the model's inputs."""
-    from onnx import helper, numpy_helper
-    from onnx.reference import ReferenceEvaluator
-
-    held = {t.name: t for t in model.graph.initializer}
-    if name in held:
-        array = numpy_helper.to_array(held[name])
-    else:
-        makers = {output: i for i, node in enumerate(model.graph.node) for output in node.output}
-        needed: set[int] = set()
-        wanted = [name]
-        while wanted:
-            current = wanted.pop()
-            if not current or current in held or makers.get(current) in needed:
-                continue
-            if current not in makers:
-                return None
-            needed.add(makers[current])
-            wanted += model.graph.node[makers[current]].input
-        nodes = [model.graph.node[i] for i in sorted(needed)]
-        output = helper.make_empty_tensor_value_info(name)
-        part = helper.make_model(
-            helper.make_graph(nodes, "constants", [], [output], list(held.values())),
-            opset_imports=model.opset_import,
-            functions=model.functions,
-        )
-        array = np.asarray(ReferenceEvaluator(part).run(None, {})[0])  # type: ignore[index]
-    wide = torch.from_numpy(array.astype("float64" if array.dtype == "float64" else "float32"))
-    return wide.to(getattr(torch, array.dtype.name))
-
-
-def _layer(node: _Node) -> torch.nn.Module:
+def _layer(node: Node) -> torch.nn.Module:
     """The layer of a node, in its directions."""
     direction, activations = node.attributes["direction"], node.attributes["activations"]
     batch_first = bool(node.attributes.get("layout", 0))
@@ -218,10 +77,10 @@ def _layer(node: _Node) -> torch.nn.Module:
     return _simple(node)
 
 
-def _simple(node: _Node) -> torch.nn.Module:
+def _simple(node: Node) -> torch.nn.Module:
     """A layer of one formula, forward or in both directions."""
-    given, tensors, kind = node.attributes, node.tensors, node.kind
-    D, rows, width = tensors["W"].shape
+    given, tensors = node.attributes, node.tensors
+    (D, _, width), units = tensors["W"].shape, tensors["R"].shape[-1]
     cell = _cell(node)
     initial = "initial_h" in tensors or "initial_c" in tensors
     settings: dict[str, Any] = {
@@ -231,19 +90,20 @@ def _simple(node: _Node) -> torch.nn.Module:
         "dtype": tensors["W"].dtype,
     }
     options = None if node.lengths or initial else _options(cell)
-    units = rows // kind.gates
     if options is not None:
-        net, order = kind.layer(width, units, **settings, **options), kind.order
+        kind, order = _LAYERS[node.op]
+        net = kind(width, units, **settings, **options)
     else:
         net = Recurrent(cell, width, units, learn_initial=initial, **settings)
-        order = ["iofc".index(g) for g in cell.gates] if node.op == "LSTM" else range(kind.gates)
+        every = GATES[node.op]
+        order = ["iofc".index(g) for g in cell.gates] if node.op == "LSTM" else range(every)
     for d, way in enumerate(("", "_reverse")[:D]):
         for name, value in _parameters(node, cell, order, d):
             getattr(net, f"{name}_l0{way}").copy_(value)
     return net
 
 
-def _cell(node: _Node) -> Operator:
+def _cell(node: Node) -> Operator:
     """The formula of a node."""
     given, activations = node.attributes, node.attributes["activations"][0]
     options: dict[str, bool] = {}
@@ -252,7 +112,7 @@ def _cell(node: _Node) -> Operator:
         options["input_forget"] = bool(given.get("input_forget", 0))
     if node.op == "GRU":
         options["linear_before_reset"] = bool(given.get("linear_before_reset", 0))
-    return node.kind.cell(activations, given.get("clip"), **options)
+    return CELLS[node.op](activations, given.get("clip"), **options)
 
 
 def _options(cell: Operator) -> dict[str, Any] | None:
@@ -270,10 +130,10 @@ def _options(cell: Operator) -> dict[str, Any] | None:
 
 
 def _parameters(
-    node: _Node, cell: Operator, order: Sequence[int], d: int
+    node: Node, cell: Operator, order: Sequence[int], d: int
 ) -> Iterator[tuple[str, Tensor]]:
     """The parameters of one direction, by their names without layer and direction."""
-    tensors, gates = node.tensors, node.kind.gates
+    tensors, gates = node.tensors, GATES[node.op]
 
     def blocks(value: Tensor) -> Tensor:
         every = value.chunk(gates)

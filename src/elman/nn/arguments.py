@@ -115,7 +115,8 @@ def _read_packed(
     if torch.compiler.is_compiling() and torch.onnx.is_in_onnx_export():
         raise RuntimeError(
             f"{owner}: expected padded input while torch.onnx.export follows the module, got a "
-            "PackedSequence, whose lengths no program of ONNX takes: export it on padded input"
+            "PackedSequence, whose sizes are data: use elman.Recurrent (of elman.cells.LSTM, for "
+            "instance) with lengths=, or for RNN, LSTM and GRU torch.onnx.export(dynamo=False)"
         )
     sizes, x = input.batch_sizes, input.data
     # torch.nn's LSTM checks nothing of packed input: what meets another dtype refuses it.

@@ -8,7 +8,7 @@ from torch import Tensor
 from .. import reference
 from ..batch import Given, Rows
 from ..step import Step
-from . import operators, scan
+from . import older, operators, scan
 from .match import find
 
 
@@ -21,14 +21,19 @@ def layer(
     them in no other dtype. Any other becomes a Scan, and where there is only one step, its body.
 
     Raises:
-        RuntimeError: the older exporter, where a Scan is needed; PyTorch before 2.8, which has no
-            nodes for the newer one.
+        RuntimeError: the older exporter, where a Scan is needed, or the rows are packed; PyTorch
+            before 2.8, which has no nodes for the newer one.
     """
-    newer = torch.compiler.is_compiling()
+    newer = not older.recording()
     if newer and not hasattr(torch.onnx, "ops"):
         raise RuntimeError(
             "torch.onnx.export(dynamo=True) of elman's layers needs PyTorch 2.8 or newer, got "
             f"{torch.__version__}"
+        )
+    if rows.counts is not None:
+        raise RuntimeError(
+            "torch.onnx.export(dynamo=False): expected padded input of elman.Recurrent, got a "
+            "PackedSequence: give padded input with lengths="
         )
     found = find(step) if given.x.dtype == torch.float32 else None
     if found is not None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+
+
+def recording() -> bool:
+    """Whether the older exporter records this call; the newer one does not trace by torch.jit."""
+    return torch._C._get_tracing_state() is not None
 
 
 def node(
@@ -57,3 +63,21 @@ def _none(g: Any) -> Any:
     value = g.op("prim::Constant")
     value.setType(torch._C.OptionalType.ofTensor())
     return value
+
+
+@functools.cache
+def refuse_programs() -> None:
+    """Has the exporter say what to export in place of a program of ``torch.jit.trace``, in which a
+    layer is elman's own operator."""
+    import torch.onnx
+
+    torch.onnx.register_custom_op_symbolic(  # type: ignore[attr-defined]
+        "elman::recur", _refuse, 9
+    )
+
+
+def _refuse(*_: Any) -> None:
+    raise RuntimeError(
+        "torch.onnx.export(dynamo=False): expected a module, got a program of torch.jit.trace with "
+        "an elman layer in it: give the module that was traced"
+    )

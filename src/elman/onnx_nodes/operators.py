@@ -53,13 +53,13 @@ def layer(
     T, B, _ = x.shape
     shapes = [(T, D, B, units), *[(D, B, units)] * len(step.states)]
     told = {"hidden_size": units, **attributes(found.cell, D)}
-    if torch.compiler.is_compiling():
+    if older.recording():
+        results = older.node(kind, tensors, told, shapes)
+    else:
         dtypes = [x.dtype] * len(shapes)
         results = torch.onnx.ops.symbolic_multi_out(
             kind, tensors, told, dtypes=dtypes, shapes=shapes
         )
-    else:
-        results = older.node(kind, tensors, told, shapes)
     output, *final = results
     if lengths is not None:  # rows without any step keep their state, of which ONNX says nothing
         some = (lengths > 0)[:, None]
