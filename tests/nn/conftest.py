@@ -7,6 +7,9 @@ import torch
 
 import elman
 
+#: A program: to import it, as the search for doctests does, gives the process another device.
+collect_ignore = ["other_device.py"]
+
 
 @pytest.fixture(autouse=True)
 def _one_thread(poisoned_tensors: None, threads: None) -> None:
