@@ -1,4 +1,4 @@
-"""Programs that run in processes of their own: to import one, as the search for doctests does, would
-bring JAX and its threads into every process of the suite."""
+"""Programs of these tests run in processes of their own. To import one, as the search for doctests
+does, would bring JAX and its threads into every process of the suite."""
 
 collect_ignore = ["in_flax.py", "in_keras.py"]
