@@ -244,7 +244,7 @@ class SequenceTagger(SequenceEstimator):
         return min(self.batch_size, max(1, texts // STEPS))
 
     def _check_parameters(self) -> None:
-        if self.tokens not in COLUMNS:
+        if self.tokens not in tuple(COLUMNS):
             raise TaskError(f"tokens must be one of {', '.join(COLUMNS)}. Got {self.tokens!r}.")
         super()._check_parameters()
 
