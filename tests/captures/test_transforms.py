@@ -1,5 +1,6 @@
 """functorch's transforms, eager and compiled, beside the same of the unrolled reference."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -123,6 +124,7 @@ FORWARD = ("jacfwd", "jvp", "hessian")  # which the reference answers
 each_transform = pytest.mark.parametrize("transform", TRANSFORMS)
 
 
+@functools.cache
 def _expected(column: Column, transform: str) -> Any:
     with elman.set_path("reference"):
         return TRANSFORMS[transform](column, column.program(), column.data(2, 2))
