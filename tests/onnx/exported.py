@@ -1,5 +1,6 @@
 """Modules exported to ONNX, and run by ONNX Runtime at other sizes than those of the example."""
 
+import functools
 import warnings
 from typing import Any
 
@@ -12,8 +13,13 @@ pytest.importorskip("onnxscript")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 import tqdm  # noqa: E402
+from torch.onnx._internal.exporter import _registration  # noqa: E402
 
 tqdm.tqdm.monitor_interval = 0  # the exporter shows its progress: without a thread of its own
+
+# The exporter lists all functions of ONNX anew for every program, which takes a third of the time.
+_registry = _registration.ONNXRegistry
+_registry.from_torchlib = staticmethod(functools.cache(_registry.from_torchlib))
 
 SIZES = [(7, 2), (2, 3), (1, 1)]  # T and B
 
