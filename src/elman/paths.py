@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import functools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -200,6 +201,14 @@ def kernel_isa(tensors: Sequence[Tensor | None]) -> ISA | None:
     if _path.get() == "kernel":
         raise PathError(f"set_path('kernel'), but {obstacle(tensors)}")
     return None
+
+
+def kernels_serve(tensors: Sequence[Any]) -> bool:
+    """Whether kernels run on what may be tensors, as far as a glance tells: most calls end here."""
+    try:
+        return ready_isa() is not None and not unfit(tensors)
+    except (AttributeError, ValueError):  # something is no tensor; one of torch.fx's proxies
+        return False
 
 
 def torch_serves(counterpart: type[torch.nn.Module] | None, tensors: Sequence[Tensor]) -> bool:

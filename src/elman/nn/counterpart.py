@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from ..paths import torch_serves
+from ..paths import kernels_serve, torch_serves
 from ..runtime.untraced import untraced
 from .messages import raised_by
 from .parametrized import plain
@@ -56,6 +56,8 @@ class Counterpart:
         states = hx if isinstance(hx, (tuple, list)) else (hx,)
         x = input.data if isinstance(input, PackedSequence) else input
         tensors = [t for t in (x, *states, *weights) if t is not None]
+        if not torch.compiler.is_compiling() and kernels_serve(tensors):
+            return False
         for tensor in tensors:
             dense = isinstance(tensor, Tensor) and tensor.layout is torch.strided
             if not dense or tensor.is_nested:

@@ -64,7 +64,8 @@ class Layer(Counterpart, RNNBase):
                 return self._by_torch(
                     input, hx, lambda: self._read(step, input, hx, self._held(step))
                 )
-            if (proxies := leaf(self, input, hx)) is not None:
+            usual = isinstance(input, (Tensor, PackedSequence)) and hx is None
+            if not usual and (proxies := leaf(self, input, hx)) is not None:
                 return proxies
         held, two = self._held(step), self.bidirectional
         if found is None:
