@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 import elman
 from elman.nn import known
-from tests.nn.kinds import CELLS, KINDS, LAYERS, Kind, assert_same_bits, each, tensors
+from tests.nn.kinds import CELLS, KINDS, LAYERS, I, Kind, assert_same_bits, each, tensors
 
 Call = tuple[Any, Any, Any]
 
@@ -91,6 +92,41 @@ def doubled(hx: Any) -> Any:
     return torch.cat([hx, hx], -2)
 
 
+def packed(lengths: list[int]) -> PackedSequence:
+    return pack_sequence([torch.randn(n, I) for n in lengths], enforce_sorted=False)
+
+
+PACKED = [3, 6, 1, 4]  # rows, and as many steps as all other inputs have
+
+
+def of_sizes(x: PackedSequence, sizes: Any) -> PackedSequence:
+    return x._replace(batch_sizes=sizes)
+
+
+def of_order(x: PackedSequence, order: Any) -> PackedSequence:
+    return x._replace(sorted_indices=order, unsorted_indices=order)
+
+
+BAD_PACKED: dict[str, Callable[..., Any]] = {
+    "sizes that rise": lambda x: of_sizes(x, x.batch_sizes.flip(0)),
+    "sizes of fewer rows": lambda x: of_sizes(x, x.batch_sizes - (x.batch_sizes > 3).long()),
+    "sizes that end in none": lambda x: of_sizes(x, torch.tensor([4, 3, 3, 4, 0, 0])),
+    "sizes that are no integers": lambda x: of_sizes(x, x.batch_sizes.double()),
+    "sizes that are no tensor": lambda x: of_sizes(x, x.batch_sizes.tolist()),
+    "fewer steps in its data": lambda x: x._replace(data=x.data[:-1]),
+    "an order beyond the rows": lambda x: of_order(x, x.sorted_indices + 1),
+    "an order of floats": lambda x: of_order(x, x.sorted_indices.double()),
+}
+CHANGED_PACKED: dict[str, Callable[..., Any]] = {
+    "others of its rows are long": lambda _: packed([6, 1, 4, 3]),
+    "other sizes that add up to as many": lambda _: packed([2, 6, 2, 4]),
+    "fewer rows of as many steps": lambda _: packed([6, 5, 3]),
+    "sorted": lambda x: of_order(x, None),
+    "another layout of its data": lambda x: x._replace(data=torch.stack([x.data] * 2, -1)[..., 1]),
+    "its rows side by side": lambda x: torch.stack([x.data[:4], x.data[4:8]]),
+}
+
+
 def warm(kind: Kind) -> Call:
     """A module that knows its call, and that call."""
     torch.manual_seed(0)
@@ -151,6 +187,55 @@ def test_changed_calls_give_what_they_give_at_first(kind, change, unknown):
     given = change(*warm(kind))
     expected = tensors(unknown(given))
     assert_same_bits(tensors(given[0](*given[1:])), expected)
+
+
+def states(kind: Kind, layers: int, rows: int, given: bool) -> Any:
+    return kind.state(layers, rows) if given else None
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["no states", "states"])
+@pytest.mark.parametrize("layers", [1, 2])
+@each(LAYERS)
+def test_packed_calls_are_known_whatever_the_lengths(kind, layers, given, unknown, monkeypatch):
+    module = kind.make(elman, num_layers=layers, bidirectional=True)
+    module(packed(PACKED), states(kind, 2 * layers, 4, given))
+    for lengths in (PACKED, [6, 1, 4, 3], [2, 6, 2, 4]):
+        call = module, packed(lengths), states(kind, 2 * layers, 4, given)
+        expected = tensors(unknown(call))
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "_read", None)  # what checks
+            assert_same_bits(tensors(module(*call[1:])), expected)
+
+
+@pytest.mark.parametrize("change", CHANGED_PACKED.values(), ids=CHANGED_PACKED.keys())
+@each(LAYERS)
+def test_changed_packed_calls_give_what_they_give_at_first(kind, change, unknown):
+    module, x = kind.make(elman), packed(PACKED)
+    module(x), module(x)
+    call = module, change(x), None
+    assert_same_bits(tensors(module(*call[1:])), tensors(unknown(call)))
+
+
+@pytest.mark.parametrize("change", BAD_PACKED.values(), ids=BAD_PACKED.keys())
+@each(LAYERS)
+def test_bad_packed_calls_are_refused_as_at_first(kind, change, unknown):
+    module, x, hx = kind.make(elman), packed(PACKED), kind.state()
+    module(x, hx), module(x, hx)
+    call = module, change(x), hx
+    with pytest.raises((AttributeError, TypeError, ValueError, RuntimeError, IndexError)) as first:
+        unknown(call)
+    with pytest.raises(type(first.value)) as again:
+        module(*call[1:])
+    assert str(again.value) == str(first.value)
+
+
+@each(LAYERS)
+def test_an_order_of_too_many_rows_is_refused_although_the_call_is_known(kind):
+    module, x, hx = kind.make(elman), packed(PACKED), kind.state()
+    module(x, hx), module(x, hx)
+    longer = of_order(x, torch.tensor([0, 1, 2, 3, 0]))
+    with pytest.raises(RuntimeError):
+        module(longer, hx)
 
 
 @each(LAYERS)

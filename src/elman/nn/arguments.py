@@ -32,17 +32,18 @@ class Call(NamedTuple):
         return self.batched and not self.batch_first and self.packed is None
 
     def arrange(self, x: Tensor) -> Tensor:
-        """A padded input as ``(T, B, I)``."""
+        """The input as ``(T, B, I)``, or ``(N, I)`` if it is packed."""
+        if self.packed is not None:
+            return self.packed.data
         if not self.batched:
             return x.unsqueeze(1)
         return x.transpose(0, 1) if self.batch_first else x
 
     def arrange_states(self, hx: Any, count: int) -> Sequence[Tensor | None]:
-        """The initial states of padded rows, which ``hx`` holds, each as ``(L*D, B, H)``."""
+        """The initial states that a checked ``hx`` holds, each as ``(L*D, B, H)``."""
         if hx is None:
             return [None] * count
-        given = states_of(hx, count)
-        return given if self.batched else [s if s is None else s.unsqueeze(1) for s in given]
+        return [s if s is None else self.order_state(s) for s in states_of(hx, count)]
 
     def restore(self, output: Tensor, states: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
         """The output in the form of the input, the final states in the order of the caller's rows;
@@ -121,7 +122,7 @@ def _read_packed(
     sizes, x = input.batch_sizes, input.data
     # torch.nn's LSTM checks nothing of packed input: what meets another dtype refuses it.
     asked: Callable[[Any], object] = _zeros if hx is None else int if count == 1 else _nothing
-    if not _is_list(sizes):
+    if not is_list(sizes):
         raise _no_batch_sizes(owner, sizes, asked)
     if not isinstance(x, Tensor):
         raise no_tensor(owner, "input", x, lambda value: value.dtype)
@@ -203,15 +204,23 @@ def ragged(owner: str, sizes: Tensor, total: int, asked: Callable[[Any], object]
 
     ``asked`` is what torch.nn does with the first of the sizes.
     """
+    rows = rows_of(sizes, total)
+    if rows is None:
+        raise _no_batch_sizes(owner, sizes, asked, total)
+    return rows
+
+
+def rows_of(sizes: Tensor, total: int) -> Rows | None:
+    """The rows that a list of batch sizes stands for; None unless they fall and add up to all."""
     counts = sizes.tolist()
     falling = counts == sorted(counts, reverse=True)
     if not counts or counts[-1] <= 0 or not falling or sum(counts) != total:
-        raise _no_batch_sizes(owner, sizes, asked, total)
+        return None
     sizes = sizes.clone()  # what has been checked, and not what the caller makes of it
     return Rows(len(counts), counts[0], total, sizes, sizes.cumsum(0) - sizes)
 
 
-def _is_list(sizes: Any) -> bool:
+def is_list(sizes: Any) -> bool:
     """Whether batch sizes are a list of integers on the CPU."""
     whole = isinstance(sizes, Tensor) and sizes.dim() == 1 and sizes.dtype == torch.int64
     return whole and sizes.is_cpu

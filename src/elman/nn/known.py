@@ -14,12 +14,14 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+from torch.nn.utils.rnn import PackedSequence
 
 from .. import function
 from ..compiler.kernel import CALLS
 from ..execution import of_tensors, remember
 from ..paths import PLAIN, products, ready_isa
 from ..runtime.tensors import Alike
+from .arguments import is_list, rows_of
 from .stack import Bounds
 from .states import hx_of
 
@@ -32,6 +34,13 @@ class Known(NamedTuple):
     call: Any  # their normal form
     bounds: Bounds
     plain: bool  # the tensors of a call are those that its layers take, and return
+
+    def of(self, input: Any, rows: Any) -> Known:
+        """The same for a packed input with these rows, which no signature tells; ``rows`` is None
+        for a padded one."""
+        if rows is None:
+            return self
+        return self._replace(call=self.call._replace(rows=rows, packed=input))
 
     def run(self, tensors: list[Any], dropout: float) -> tuple[Any, Any] | None:
         """The results for the tensors that :func:`find` gave, where no more is to be done than to
@@ -61,8 +70,8 @@ class _Last(NamedTuple):
 def find(
     module: tuple[Any, ...], input: Any, hx: Any, held: Sequence[Any]
 ) -> tuple[Known | None, Key | None, list[Any]]:
-    """What is known of a call on padded rows; if nothing is, how it may be remembered; and its
-    tensors, None for states that it has not.
+    """What is known of a call; if nothing is, how it may be remembered; and its tensors, None for
+    states that it has not.
 
     ``module`` is what the checks read of the module, its formula first, ``held`` its parameters.
     """
@@ -71,20 +80,30 @@ def find(
         states: Any = [None] * len(module[0].states)
     else:
         states = hx if kind is tuple or kind is list else [hx]
-    tensors = [input, *states, *held]
+    x, tables = input, ()
+    packed = type(input) is PackedSequence
+    if packed:
+        x, *tables = input
+    tensors = [x, *states, *held, *tables]
     isa = None if torch.compiler.is_compiling() else ready_isa()
     if isa is None:
         return None, None, tensors
     try:
+        rows = None
+        if packed:
+            rows = rows_of(tables[0], x.shape[0]) if is_list(tables[0]) else None
+            if rows is None:
+                return None, None, tensors
+            module = *module, rows.B
         # Beside autocast the dtype, which is part of the signature, says what is narrow.
-        narrow = products(input.dtype) if _any_autocast() else ""
-        short = (module, isa, narrow, kind, len(tensors), input.shape)
+        narrow = products(x.dtype) if _any_autocast() else ""
+        short = (module, isa, narrow, kind, len(tensors), x.shape)
         last: _Last | None = CALLS.get(short)
         if last is not None and last.alike.to(tensors):
-            return last.known, None, tensors
-        if type(input) not in PLAIN or not input.is_cpu:
+            return last.known.of(input, rows), None, tensors
+        if type(x) not in PLAIN or not x.is_cpu:
             return None, None, tensors
-        for given in (input, *(states if hx is not None else ())):
+        for given in (x, *(states if hx is not None else ())):
             if given.requires_grad and given.is_inference():
                 return None, None, tensors
         signature = (module, isa, narrow, kind, *of_tensors(tensors))
@@ -96,7 +115,7 @@ def find(
     if known is None:
         return None, key, tensors
     remember(short, _Last(Alike(tensors), known))
-    return known, None, tensors
+    return known.of(input, rows), None, tensors
 
 
 def keep(key: Key | None, call: Any, bounds: Bounds, plain: bool = False) -> None:
@@ -104,6 +123,7 @@ def keep(key: Key | None, call: Any, bounds: Bounds, plain: bool = False) -> Non
     tensors themselves: under autocast some are converted first."""
     if key is None or not bounds.complete():
         return
-    if len({t.dtype for t in key.tensors if t is not None}) == 1:
+    dtypes = {t.dtype for t in key.tensors if t is not None and t.is_floating_point()}
+    if len(dtypes) == 1:  # but for the tables of a packed sequence
         known = remember(key.signature, Known(call, bounds, plain))
         remember(key.short, _Last(Alike(key.tensors), known))
