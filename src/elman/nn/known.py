@@ -17,6 +17,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from .. import function
+from ..batch import Rows
 from ..compiler.kernel import CALLS
 from ..execution import of_tensors, remember
 from ..paths import PLAIN, products, ready_isa
@@ -25,6 +26,8 @@ from .arguments import is_list, rows_of
 from .stack import Bounds
 from .states import hx_of
 
+# Names of their own: in every call, each lookup counts.
+_is_compiling = torch.compiler.is_compiling
 _any_autocast = torch._C._is_any_autocast_enabled
 
 
@@ -35,11 +38,8 @@ class Known(NamedTuple):
     bounds: Bounds
     plain: bool  # the tensors of a call are those that its layers take, and return
 
-    def of(self, input: Any, rows: Any) -> Known:
-        """The same for a packed input with these rows, which no signature tells; ``rows`` is None
-        for a padded one."""
-        if rows is None:
-            return self
+    def of(self, input: PackedSequence, rows: Rows) -> Known:
+        """The same for a packed input with these rows, which no signature tells."""
         return self._replace(call=self.call._replace(rows=rows, packed=input))
 
     def run(self, tensors: list[Any], dropout: float) -> tuple[Any, Any] | None:
@@ -80,27 +80,29 @@ def find(
         states: Any = [None] * len(module[0].states)
     else:
         states = hx if kind is tuple or kind is list else [hx]
-    x, tables = input, ()
-    packed = type(input) is PackedSequence
-    if packed:
+    tables: Any = None
+    x = input
+    if type(input) is PackedSequence:
         x, *tables = input
-    tensors = [x, *states, *held, *tables]
-    isa = None if torch.compiler.is_compiling() else ready_isa()
+    tensors = [x, *states, *held]
+    isa = None if _is_compiling() else ready_isa()
     if isa is None:
         return None, None, tensors
     try:
         rows = None
-        if packed:
+        if tables is not None:
             rows = rows_of(tables[0], x.shape[0]) if is_list(tables[0]) else None
             if rows is None:
                 return None, None, tensors
+            tensors += tables
             module = *module, rows.B
         # Beside autocast the dtype, which is part of the signature, says what is narrow.
         narrow = products(x.dtype) if _any_autocast() else ""
         short = (module, isa, narrow, kind, len(tensors), x.shape)
         last: _Last | None = CALLS.get(short)
         if last is not None and last.alike.to(tensors):
-            return last.known.of(input, rows), None, tensors
+            known = last.known
+            return known if rows is None else known.of(input, rows), None, tensors
         if type(x) not in PLAIN or not x.is_cpu:
             return None, None, tensors
         for given in (x, *(states if hx is not None else ())):
@@ -111,11 +113,11 @@ def find(
         # No tensors, or such as have no strides, or no size yet.
         return None, None, tensors
     key = Key(short, signature, tensors)
-    known: Known | None = CALLS.get(signature)
-    if known is None:
+    found: Known | None = CALLS.get(signature)
+    if found is None:
         return None, key, tensors
-    remember(short, _Last(Alike(tensors), known))
-    return known.of(input, rows), None, tensors
+    remember(short, _Last(Alike(tensors), found))
+    return found if rows is None else found.of(input, rows), None, tensors
 
 
 def keep(key: Key | None, call: Any, bounds: Bounds, plain: bool = False) -> None:
