@@ -114,6 +114,7 @@ BAD_PACKED: dict[str, Callable[..., Any]] = {
     "sizes that are no integers": lambda x: of_sizes(x, x.batch_sizes.double()),
     "sizes that are no tensor": lambda x: of_sizes(x, x.batch_sizes.tolist()),
     "fewer steps in its data": lambda x: x._replace(data=x.data[:-1]),
+    "data of no dimensions": lambda x: x._replace(data=x.data[0, 0]),
     "an order beyond the rows": lambda x: of_order(x, x.sorted_indices + 1),
     "an order of floats": lambda x: of_order(x, x.sorted_indices.double()),
 }

@@ -109,7 +109,7 @@ def find(
             if given.requires_grad and given.is_inference():
                 return None, None, tensors
         signature = (module, isa, narrow, kind, *of_tensors(tensors))
-    except (AttributeError, RuntimeError, TypeError, ValueError):
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
         # No tensors, or such as have no strides, or no size yet.
         return None, None, tensors
     key = Key(short, signature, tensors)
