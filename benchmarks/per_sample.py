@@ -2,9 +2,10 @@
 benchmarks.per_sample``.
 
 A plain pass is forward and backward over the whole batch. Beside it: ``vmap(grad)`` of elman's
-layer, the same by its reference (as for any module that consists of operators), and a loop over
-the samples with torch.nn's layer, which ``vmap`` cannot take. By turns, on one thread; the least
-of the rounds, in milliseconds of the processor's time.
+layer, the same by its reference (as for any module that consists of operators), a loop over the
+samples with torch.nn's layer, which ``vmap`` cannot take, and Opacus' own layer with its hooks, if
+Opacus is installed. By turns, on one thread; the least of the rounds, in milliseconds of the
+processor's time.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -50,12 +52,32 @@ def contestants(name: str) -> dict[str, Callable[[], Any]]:
         ]
         return [torch.stack(parts) for parts in zip(*every, strict=True)]
 
-    return {
+    found = {
         "plain": plain,
         "vmap(grad)": lambda: per_sample(parameters, x[:, :, None]),
         "its reference": reference,
         "torch.nn, a loop": loop,
     }
+    if find_spec("opacus"):
+        found["Opacus"] = _opacus(name, theirs, x)
+    return found
+
+
+def _opacus(name: str, theirs: torch.nn.Module, x: torch.Tensor) -> Callable[[], Any]:
+    """Hooks that compute each sample's gradients in the backward pass of Opacus' layer."""
+    from opacus import GradSampleModule, layers
+
+    layer = getattr(layers, f"DP{name}")(H, H)
+    layer.load_state_dict(theirs.state_dict())
+    module = GradSampleModule(layer, batch_first=False)
+
+    def run() -> Any:
+        module.zero_grad()
+        module(x)[0].pow(2).sum().backward()
+        of = {n.removeprefix("_module."): p.grad_sample for n, p in module.named_parameters()}
+        return [of[n] for n, _ in theirs.named_parameters()]
+
+    return run
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ ROWS = [
     ["nn"],
     ["function"],
     ["transforms"],
-    ["onnx_nodes", "operators", "taps"],
+    ["onnx_nodes", "operators"],
     ["execution"],
     ["passes", "recompute"],
     ["paths"],

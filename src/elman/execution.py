@@ -191,15 +191,17 @@ class Bound:
         arrived: Tensors,
         needed: tuple[bool, ...],
         links: int = 0,
+        apart: bool = False,
     ) -> list[Tensor | None] | None:
         """The gradients of the tensors, None for those not needed; None if what has ``arrived``,
         the gradients of the results, is nothing that kernels read.
 
         ``tensors`` is what was saved: somebody may have replaced their memory meanwhile. ``output``
         is None if it is not read, or no more what it was: then it is computed again. So many of
-        what was ``kept``, the first, are the factors of dropout.
+        what was ``kept``, the first, are the factors of dropout. The weights' gradients of a single
+        layer may be ``apart``: for each row, ``(B, ...)``.
         """
-        kind = self.passes.threads(BACKWARD), needed, links
+        kind = self.passes.threads(BACKWARD), needed, links, apart
         back = self._back_like(kind, [*tensors, *arrived, output, *kept])
         if back is None or onlooker():
             kept = [t.contiguous() for t in kept]
@@ -212,7 +214,7 @@ class Bound:
                     return None
                 signature = (*self._form, *_of_rows(rows), *now)
                 bound: Bound = CALLS.get(signature) or _bind(signature, rows, tensors)
-                return bound.gradients(rows, tensors, output, kept, arrived, needed, links)
+                return bound.gradients(rows, tensors, output, kept, arrived, needed, links, apart)
             self._check_saved(rows, output, kept, arrived, links)
             back = self._back(kind, rows, tensors, output, kept, arrived)
             self._backs.keep(kind, [back, *(self._backs.find(kind) or ())[:1]])
@@ -243,15 +245,20 @@ class Bound:
 
     def _back(
         self,
-        kind: tuple[int, tuple[bool, ...], int],
+        kind: tuple[int, tuple[bool, ...], int, bool],
         rows: Rows,
         tensors: Tensors,
         output: Tensor | None,
         kept: Sequence[Tensor],
         arrived: Tensors,
     ) -> _Back:
-        threads, needed, links = kind
-        goals = [form if n else None for form, n in zip(self._goals, needed, strict=True)]
+        threads, needed, links, apart = kind
+        forms_of_goals = self._goals
+        if apart:
+            first = 1 + len(self.step.states) + len(self.step.inputs)
+            each = [g and form_of((rows.B, *g.shape), g.dtype) for g in self._goals[first:]]
+            forms_of_goals = [*self._goals[:first], *each]
+        goals = [form if n else None for form, n in zip(forms_of_goals, needed, strict=True)]
         between = self.layers - 1 if self._spans else self.passes.between(BACKWARD, threads)
         forms = Forms([*goals, *[self._output] * between])
         calls: Calls | None = None
@@ -260,7 +267,7 @@ class Bound:
             before = self._before(rows, tensors, output, kept[:links]) if self.reads_output else ()
             given = tensors, arrived, forms.meta(), before, kept
             calls = self._known.find(key) or self._known.keep(
-                key, self.passes.backward(rows, *given, threads, links)
+                key, self.passes.backward(rows, *given, threads, links, apart)
             )
         return _Back(Alike([*tensors, *arrived, output, *kept]), forms, calls)
 

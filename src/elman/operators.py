@@ -39,7 +39,7 @@ LIBRARY.define(
 )
 LIBRARY.define(
     "recur_backward(str formula, str narrow, Tensor[] tensors, str present, Tensor? lengths, "
-    "Tensor[] kept, Tensor[] gradients, bool[] needed) -> Tensor[]",
+    "Tensor[] kept, Tensor[] gradients, bool[] needed, bool apart=False) -> Tensor[]",
     tags=_TAGS,
 )
 
@@ -221,8 +221,10 @@ def _backward(
     kept: Sequence[Tensor],
     gradients: Sequence[Tensor],
     needed: Sequence[bool],
+    apart: bool = False,
 ) -> list[Tensor]:
-    """The gradients of those tensors that are needed."""
+    """The gradients of those tensors that are needed; of weights those of each row, ``(B, ...)``,
+    if these are to be ``apart``."""
     step, rows, given, bound, padded = _unpack(formula, narrow, tensors, present, lengths)
     arrived = list(gradients)
     if padded is not None:
@@ -233,12 +235,13 @@ def _backward(
     asked = iter(needed)
     wanted = tuple([here == "1" and next(asked) for here in present])
     if bound is None:
-        zeros = [torch.zeros_like(t) if t is not None else None for t in given.flat()]
+        shapes = _shapes_of_gradients(step, given.flat(), rows.B, apart)
+        zeros = [None if t is None else given.x.new_zeros(shape) for t, shape in shapes]
         found = [g if w else None for g, w in zip(zeros, wanted, strict=True)]
     else:
-        found = _gradients(bound, rows, given, kept, arrived, wanted, padded is not None)
+        found = _gradients(bound, rows, given, kept, arrived, wanted, padded is not None, apart)
     if padded is not None:
-        found = _restored(step, padded, found, gradients)
+        found = _restored(step, padded, found, gradients, apart)
     return [g for g in found if g is not None]
 
 
@@ -250,6 +253,7 @@ def _gradients(
     arrived: Sequence[Tensor],
     wanted: tuple[bool, ...],
     packed: bool,
+    apart: bool,
 ) -> list[Tensor | None]:
     sizes = [math.prod(form.shape) for form in bound.kept] or [0] * bound.count
     if bound.reads_output:
@@ -264,29 +268,43 @@ def _gradients(
     output, saved = None, kept
     if bound.reads_output:
         output, saved = kept[0].view(bound.results[0].shape), kept[1:]
-    found = bound.gradients(
-        rows, given.flat(), output, saved if bound.kept else (), arrived, wanted
-    )
+    saved = saved if bound.kept else ()
+    every = given.flat()
+    found = bound.gradients(rows, every, output, saved, arrived, wanted, apart=apart)
     if found is None:
         raise RuntimeError("elman::recur_backward: no kernel can read these gradients")
     return found
 
 
 def _restored(
-    step: Step, padded: Padded, found: Sequence[Tensor | None], gradients: Sequence[Tensor]
+    step: Step,
+    padded: Padded,
+    found: Sequence[Tensor | None],
+    gradients: Sequence[Tensor],
+    apart: bool,
 ) -> list[Tensor | None]:
     """Gradients of packed tensors as those of the padded ones: zero where nothing was computed; a
     row without steps hands its initial state through."""
     states, inputs = 1 + len(step.states), 1 + len(step.states) + len(step.inputs)
+
+    def restore(i: int, g: Tensor) -> Tensor:
+        if 1 <= i < states:
+            return padded.restore_state(g, gradients[i])
+        if i < inputs:
+            return padded.restore(g)
+        return padded.restore_rows(g) if apart else g
+
+    return [None if g is None else restore(i, g) for i, g in enumerate(found)]
+
+
+def _shapes_of_gradients(
+    step: Step, tensors: Sequence[Tensor | None], B: int, apart: bool
+) -> list[tuple[Tensor | None, tuple[int, ...]]]:
+    """All tensors of a call, and the shapes of their gradients."""
+    first = 1 + len(step.states) + len(step.inputs)
     return [
-        None
-        if g is None
-        else padded.restore_state(g, gradients[i])
-        if 1 <= i < states
-        else padded.restore(g)
-        if i < inputs
-        else g
-        for i, g in enumerate(found)
+        (t, () if t is None else (B, *t.shape) if apart and i >= first else tuple(t.shape))
+        for i, t in enumerate(tensors)
     ]
 
 
@@ -300,5 +318,9 @@ def _(
     kept: Sequence[Tensor],
     gradients: Sequence[Tensor],
     needed: Sequence[bool],
+    apart: bool = False,
 ) -> list[Tensor]:
-    return [t.new_empty(t.shape) for t, n in zip(tensors, needed, strict=True) if n]
+    step, asked = read(formula), iter(needed)
+    given = given_of(step, tensors, present)
+    every = _shapes_of_gradients(step, given.flat(), given.x.shape[1], apart)
+    return [t.new_empty(shape) for t, shape in every if t is not None and next(asked)]

@@ -33,6 +33,11 @@ class Padded(NamedTuple):
         filled = flat.index_copy(0, self.places, output.flatten(0, -2))
         return filled.unflatten(0, self.lead)
 
+    def restore_rows(self, found: Tensor) -> Tensor:
+        """All rows of ``(B, ...)``, with zeros for those that took no part."""
+        B = self.lead[0] if self.batch_first else self.lead[1]
+        return found.new_zeros(B, *found.shape[1:]).index_copy(0, self.order, found)
+
     def select_state(self, state: Tensor | None) -> Tensor | None:
         """The rows of ``(D, B, H)`` that take part; None stands for zeros."""
         return None if state is None else state.index_select(1, self.order)

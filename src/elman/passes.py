@@ -115,13 +115,15 @@ class Passes:
         kept: Sequence[Tensor],
         threads: int,
         links: int,
+        apart: bool = False,
     ) -> Calls:
         """The backward passes of those layers whose tensors, or those of a layer below, have a
         goal. They get the gradients that have ``arrived``, of the output and of the final states,
         and write what was ``made``: the gradients of the tensors, None for those that nobody needs,
         and those between layers. ``before`` is that of :meth:`Kernel.backward`, for the last
         layer; ``kept`` are the ``links`` factors, the outputs between layers, if there are factors
-        these times them, and what was kept of each direction."""
+        these times them, and what was kept of each direction. ``apart`` is that of
+        :meth:`Kernel.backward`."""
         groups = [tensors, arrived, made, before, [None], kept, [rows.counts, rows.offsets]]
         every, starts = _behind_one_another(groups)
         _, first, goals, last, none, factors, tables, end = starts
@@ -153,6 +155,7 @@ class Passes:
                     *(way, size, given, above, wanted, output_before, saved, own),
                     *(d, self._count, layer),
                     add=d > 0,
+                    apart=apart,
                 )
                 for d, way in ways
             ]

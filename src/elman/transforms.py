@@ -5,8 +5,8 @@ The operators stay operators: a gradient of ``elman::recur`` is one call of
 which meet both rules below at each of their levels. A further derivative, and forward mode, are
 those of the reference.
 
-A mapped dimension of the data is folded into the rows. Where weights are mapped too, each member
-has a call of its own.
+A mapped dimension of the data is folded into the rows, and the kernels give the weights' gradients
+of each row. Where weights are mapped too, each member has a call of its own.
 """
 
 from __future__ import annotations
@@ -20,11 +20,9 @@ from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import forward_ad
 
 from . import onnx_nodes, reference
-from .compiler.plan import plan_of
 from .operators import LIBRARY, given_of, rows_of
 from .runtime.untraced import untraced
 from .step import read
-from .taps import Samples, Tapped, tapped, weights
 
 _recur = torch.ops.elman.recur.default
 _recur_backward = torch.ops.elman.recur_backward.default
@@ -112,11 +110,11 @@ class _Backward(torch.autograd.Function):
     def forward(
         ctx: Any, call: Any, lengths: Tensor | None, kept: Sequence[Tensor], *given: Tensor
     ) -> Any:
-        formula, narrow, present, count, needed = call
-        tensors, gradients = given[:count], given[count:]
+        formula, narrow, present, count, needed, apart = call
         with torch.enable_grad(), _below():
             found = _recur_backward(
-                formula, narrow, tensors, present, lengths, kept, gradients, needed
+                *(formula, narrow, given[:count], present, lengths, kept, given[count:]),
+                *(needed, apart),
             )
         ctx.call = call
         ctx.save_for_backward(lengths, *given)
@@ -124,24 +122,60 @@ class _Backward(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *arrived: Tensor) -> Any:
-        formula, _, present, count, needed = ctx.call
+        formula, _, present, _, needed, apart = ctx.call
         lengths, *given = ctx.saved_tensors
+        by = _gradients_of_rows if apart else _gradients
 
         def gradients(*given: Tensor) -> tuple[Tensor, ...]:
-            def results(*some: Tensor) -> list[Tensor]:
-                asked = iter(some)
-                every = [
-                    next(asked) if n else t for t, n in zip(given[:count], needed, strict=True)
-                ]
-                return _layer(formula, every, present, lengths)
-
-            wanted = [t for t, n in zip(given[:count], needed, strict=True) if n]
-            pull: Any = torch.func.vjp(results, *wanted)[1]
-            found: tuple[Tensor, ...] = pull(list(given[count:]))
-            return found
+            return by(formula, present, lengths, needed, given)
 
         pull: Any = torch.func.vjp(gradients, *given)[1]
         return None, None, None, *pull(arrived)
+
+
+def _gradients(
+    formula: str,
+    present: str,
+    lengths: Tensor | None,
+    needed: Sequence[bool],
+    given: Sequence[Tensor],
+) -> tuple[Tensor, ...]:
+    """The gradients of those tensors of a call that are needed, by PyTorch's operations; the
+    gradients of its results are the last that is ``given``."""
+    tensors, arrived = given[: len(needed)], given[len(needed) :]
+
+    def results(*some: Tensor) -> list[Tensor]:
+        asked = iter(some)
+        every = [next(asked) if n else t for t, n in zip(tensors, needed, strict=True)]
+        return _layer(formula, every, present, lengths)
+
+    pull: Any = torch.func.vjp(results, *(t for t, n in zip(tensors, needed, strict=True) if n))[1]
+    found: tuple[Tensor, ...] = pull(list(arrived))
+    return found
+
+
+def _gradients_of_rows(
+    formula: str,
+    present: str,
+    lengths: Tensor | None,
+    needed: Sequence[bool],
+    given: Sequence[Tensor],
+) -> tuple[Tensor, ...]:
+    """The same with the weights' gradients of each row."""
+    weight = _is_weight(formula, present)
+    dims = [*(None if w else 1 for w in weight), *[1] * (len(given) - len(weight))]
+
+    def of_row(length: Tensor | None, *mine: Tensor) -> tuple[Tensor, ...]:
+        row = [t if d is None else t.unsqueeze(d) for t, d in zip(mine, dims, strict=True)]
+        only = None if length is None else length.unsqueeze(0)
+        found = iter(_gradients(formula, present, only, needed, row))
+        asked = [w for w, n in zip(weight, needed, strict=True) if n]
+        return tuple([next(found) if w else next(found).squeeze(1) for w in asked])
+
+    places = tuple([0 if w else 1 for w, n in zip(weight, needed, strict=True) if n])
+    each: Any = torch.func.vmap(of_row, (None if lengths is None else 0, *dims), places)
+    rows: tuple[Tensor, ...] = each(lengths, *given)
+    return rows
 
 
 def _apply(function: type[torch.autograd.Function], *arguments: Any) -> list[Tensor]:
@@ -189,6 +223,7 @@ def _(
     kept: Sequence[Tensor],
     gradients: Sequence[Tensor],
     needed: Sequence[bool],
+    apart: bool = False,
 ) -> list[Tensor]:
     given = [*tensors, *gradients]
     if _has_tangent(given):
@@ -197,11 +232,11 @@ def _(
             "or both within what is captured"
         )
     if _tracked(given):
-        call = formula, narrow, present, len(tensors), list(needed)
+        call = formula, narrow, present, len(tensors), list(needed), apart
         return _apply(_Backward, call, lengths, kept, *given)
     with _below():
         found: list[Tensor] = _recur_backward(
-            formula, narrow, tensors, present, lengths, kept, gradients, needed
+            formula, narrow, tensors, present, lengths, kept, gradients, needed, apart
         )
     return found
 
@@ -230,8 +265,14 @@ class _Mapped:
         each = zip(tensors, dims, weight, strict=True)
         return [t if w else self.fold(t, d) for t, d, w in each]
 
-    def unfold(self, t: Tensor) -> Tensor:
-        return t.unflatten(1, (self.size, t.shape[1] // self.size))
+    def unfold(self, t: Tensor, rows: int = 1) -> Tensor:
+        return t.unflatten(rows, (self.size, t.shape[rows] // self.size))
+
+    def sums(self, t: Tensor) -> Tensor:
+        """Of gradients of each row those of each member."""
+        if t.shape[0] == self.size:
+            return t
+        return self.unfold(t, 0).sum(1)
 
     def member(self, tensors: Sequence[Tensor], dims: _Dims, i: int) -> list[Tensor]:
         pairs = zip(tensors, dims, strict=True)
@@ -242,19 +283,6 @@ class _Mapped:
         found = [call(i) for i in range(self.size)]
         stacked = [torch.stack(parts) for parts in zip(*found, strict=True)]
         return stacked, [*[0] * len(stacked)]
-
-
-def _with_taps(
-    formula: str, of: Tapped, tensors: Sequence[Tensor], present: str
-) -> tuple[list[Tensor], str]:
-    """The tensors of a call with taps, which are zero."""
-    step = read(formula)
-    first = 1 + len(step.states) + len(step.inputs)
-    place, (T, B, _) = present[:first].count("1"), tensors[0].shape
-    units = given_of(step, tensors, present).weights[0].sizes(step)[0]
-    zeros = [tensors[0].new_zeros(()).expand(T, B, units)] * of.taps
-    given = [*tensors[:place], *zeros, *tensors[place:]]
-    return given, present[:first] + "1" * of.taps + present[first:]
 
 
 def _is_weight(formula: str, present: str) -> list[bool]:
@@ -290,10 +318,7 @@ def _(
     folded = mapped.fold_data(tensors, dims, weight)
     if lengths is not None:
         lengths = mapped.fold(lengths, of_lengths, 0)
-    count, with_taps = 1 + len(read(formula).states), tapped(read(formula))
-    if keep and with_taps is not None:  # the gradients of weights may be wanted for each member
-        folded, present = _with_taps(formula, with_taps, folded, present)
-        formula = with_taps.step.text
+    count = 1 + len(read(formula).states)
     found = _recur(formula, narrow, folded, present, lengths, keep)
     results = [mapped.unfold(r) for r in found[:count]]
     return [*results, *found[count:]], [*[1] * count, *[None] * (len(found) - count)]
@@ -312,94 +337,34 @@ def _(
     kept: Sequence[Tensor],
     gradients: Sequence[Tensor],
     needed: Sequence[bool],
+    apart: bool = False,
 ) -> _Found:
     mapped, weight = _Mapped(info.batch_size), _is_weight(formula, present)
     dims, of_lengths, of_kept, of_gradients = in_dims[2], in_dims[4], in_dims[5], in_dims[6]
-
-    def lengths_of(i: int) -> Tensor | None:
-        if lengths is None or of_lengths is None:
-            return lengths
-        return lengths.select(of_lengths, i)
-
     folds = of_lengths is not None or any(d is not None for d in dims)
     folds = folds and not any(w and d is not None for w, d in zip(weight, dims, strict=True))
     if not folds:  # each member has a call of its own in the forward pass, or all have one
 
         def call(i: int) -> list[Tensor]:
             mine, back = mapped.member(tensors, dims, i), mapped.member(gradients, of_gradients, i)
-            saved = mapped.member(kept, of_kept, i)
+            saved, of = mapped.member(kept, of_kept, i), lengths
+            if lengths is not None and of_lengths is not None:
+                of = lengths.select(of_lengths, i)
             found: list[Tensor] = _recur_backward(
-                formula, narrow, mine, present, lengths_of(i), saved, back, needed
+                formula, narrow, mine, present, of, saved, back, needed, apart
             )
             return found
 
         return mapped.each(call)
     folded = mapped.fold_data(tensors, dims, weight)
     back = [mapped.fold(g, d) for g, d in zip(gradients, of_gradients, strict=True)]
-    all_lengths = None if lengths is None else mapped.fold(lengths, of_lengths, 0)
-    with_taps = tapped(read(formula))
-    every = formula, narrow, folded, present, all_lengths
-    if with_taps is not None:
-        return _by_taps(with_taps, mapped.size, every, kept, back, needed)
-    if not any(w and n for w, n in zip(weight, needed, strict=True)):
-        found = _recur_backward(*every, kept, back, needed)
-        return [mapped.unfold(g) for g in found], [*[1] * len(found)]
-    count = 1 + len(read(formula).states)
-
-    def again(i: int) -> list[Tensor]:
-        mine, back = mapped.member(tensors, dims, i), mapped.member(gradients, of_gradients, i)
-        forward = _recur(formula, narrow, mine, present, lengths_of(i), True)
-        found: list[Tensor] = _recur_backward(
-            formula, narrow, mine, present, lengths_of(i), forward[count:], back, needed
-        )
-        return found
-
-    return mapped.each(again)
-
-
-def _by_taps(
-    of: Tapped,
-    samples: int,
-    call: tuple[str, str, list[Tensor], str, Tensor | None],
-    kept: Sequence[Tensor],
-    gradients: Sequence[Tensor],
-    needed: Sequence[bool],
-) -> _Found:
-    """The gradients of a folded call whose forward pass had taps."""
-    formula, narrow, tensors, present, lengths = call
-    step, mapped = read(formula), _Mapped(samples)
-    given = given_of(step, tensors, present)
-    fixed = present[: 1 + len(step.states) + len(step.inputs)].count("1")
-    data, of_weights = needed[:fixed], needed[fixed:]
-    directions = len(given.weights)
-    P = gradients[0].shape[-1] // directions
-    # Both directions share the taps, so each has a backward pass of its own.
-    apart = directions if any(of_weights) else 1
-    every, with_taps = _with_taps(formula, of, tensors, present)
-    wanted = [*data, *[any(of_weights)] * of.taps, *[False] * len(of_weights)]
-    sums: list[Tensor] = []
-    taps: list[list[Tensor]] = []
-    for d in range(apart):
-        back = list(gradients)
-        if apart > 1:
-            back = [torch.zeros_like(g) for g in gradients]
-            back[0][..., d * P : (d + 1) * P] = gradients[0][..., d * P : (d + 1) * P]
-            for mine, g in zip(back[1:], gradients[1:], strict=True):
-                mine[d] = g[d]
-        found = _recur_backward(of.step.text, narrow, every, with_taps, lengths, kept, back, wanted)
-        parts = found[: sum(data)]
-        sums = [a + b for a, b in zip(sums, parts, strict=True)] if sums else parts
-        taps.append(found[sum(data) :])
-    results = [mapped.unfold(g) for g in sums]
-    dims: list[int | None] = [*[1] * len(results)]
-    if any(of_weights):
-        if lengths is None and plan_of(of.step).reads_output:
-            output = kept[0]  # as it was, in the rows of padded tensors
-        else:
-            output = _recur(formula, narrow, tensors, present, lengths, False)[0]
-        batch = Samples(given, samples, lengths)
-        ways = weights(step, of, batch, output.chunk(directions, -1), taps)
-        flat = [g for way in ways for g in way if g is not None]
-        results += [g for g, n in zip(flat, of_weights, strict=True) if n]
-        dims = [*dims, *[0] * sum(of_weights)]
-    return results, dims
+    of = None if lengths is None else mapped.fold(lengths, of_lengths, 0)
+    asked = [w for w, n in zip(weight, needed, strict=True) if n]
+    found = _recur_backward(
+        formula, narrow, folded, present, of, kept, back, needed, apart or any(asked)
+    )
+    unfolded = [
+        mapped.unfold(g, 0 if w else 1) if apart or not w else mapped.sums(g)
+        for g, w in zip(found, asked, strict=True)
+    ]
+    return unfolded, [0 if w else 1 for w in asked]

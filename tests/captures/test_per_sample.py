@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
 import elman
-from elman.step import Step
-from elman.taps import tapped
-from tests.cells import CATALOGUE, CELLS, EVERY_STEP
+from elman.compiler.isa import ISA, available
+from tests.cells import CATALOGUE, CELLS
+from tests.compiler.targets import force, label, runnable
 
 EVERY = CELLS | CATALOGUE
 T, S, B, I, H = 4, 3, 2, 3, 5  # noqa: E741
@@ -69,20 +69,78 @@ def test_so_has_it_with_learned_initial_states() -> None:
     _check(CELLS["LSTM"], {"learn_initial": True, "bidirectional": True})
 
 
-def test_most_formulas_have_taps() -> None:
-    """The others have a call for each sample: what their products multiply is not in the output."""
-    without = {name for name, step in EVERY_STEP.items() if tapped(step) is None}
-    assert without == WITHOUT
+def _by_rows(net: Any, x: Tensor, lengths: Tensor | None = None) -> tuple[Any, list[Tensor]]:
+    """Each row's gradients, and those of all rows together."""
+    parameters = {n: p.detach() for n, p in net.named_parameters()}
+
+    def loss(p: Any, x: Tensor, lengths: Tensor | None) -> Tensor:
+        given = {} if lengths is None else {"lengths": lengths}
+        return functional_call(net, p, (x,), given)[0].cos().sum()
+
+    def of_row(row: Tensor, length: Tensor | None) -> Any:
+        only = None if length is None else length[None]
+        return grad(loss)(parameters, row[:, None], only)
+
+    found = vmap(of_row, in_dims=(1, None if lengths is None else 0))(x, lengths)
+    every = loss(dict(net.named_parameters()), x, lengths)
+    return found, list(torch.autograd.grad(every, [*net.parameters()]))
 
 
-WITHOUT = {"Again", "Odd", "Seer", "cornn", "lem", "scrn"}  # another state
-WITHOUT |= {"Narrow", "Projected", "lstm, projected"}  # another size
+@pytest.mark.parametrize("lengths", [False, True], ids=["padded", "lengths"])
+@pytest.mark.parametrize(
+    ("T", "B", "width", "units"),
+    [(1, 5, 3, 4), (700, 3, 3, 37), (40, 33, 16, 16), (90, 2, 31, 64), (530, 1, 5, 8)],
+)
+@pytest.mark.parametrize("row", runnable(), ids=label)
+def test_rows_add_up_whatever_the_chunks(row: ISA, T: int, B: int, width: int, units: int, lengths):
+    torch.manual_seed(0)
+    net = elman.Recurrent(elman.cells.GRU, width, units, bidirectional=True, dtype=torch.float64)
+    some = torch.randint(0, T + 1, (B,)) if lengths else None
+    with force(row), elman.set_path("kernel"):
+        found, every = _by_rows(net, torch.randn(T, B, width, dtype=torch.float64), some)
+    for mine, want in zip(found.values(), every, strict=True):
+        torch.testing.assert_close(mine.sum(0), want, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("cell", EVERY_STEP)
-def test_taps_are_few(cell: str) -> None:
-    """Values that are added up have one gradient, and so one tap."""
-    step: Step = EVERY_STEP[cell]
-    found = tapped(step)
-    if found is not None:
-        assert found.taps <= len(set(step.x_gates) | set(step.u_gates)) * 2 + len(step.vectors)
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_rows_have_the_same_bits_on_any_number_of_threads(threads: int) -> None:
+    torch.manual_seed(0)
+    net, x = elman.LSTM(24, 48), torch.randn(60, 40, 24)
+    expected = _by_rows(net, x)[0]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = _by_rows(net, x)[0]
+    finally:
+        torch.set_num_threads(before)
+    for name, want in expected.items():
+        assert torch.equal(found[name], want)
+
+
+@pytest.mark.skipif(not (available() and available()[0].couples), reason="no AVX512-BF16")
+def test_rows_add_up_in_products_of_bfloat16() -> None:
+    net, x = elman.Recurrent(elman.cells.LSTM, 24, 40), torch.randn(61, 9, 24)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found, every = _by_rows(net, x)
+    for mine, want in zip(found.values(), every, strict=True):
+        most = want.abs().max().item()
+        torch.testing.assert_close(mine.sum(0), want, rtol=2e-2, atol=2e-2 * most)
+
+
+def test_gradients_of_rows_have_gradients() -> None:
+    """A penalty on each sample's gradient, as in gradient penalties."""
+    torch.manual_seed(0)
+    net, x = elman.GRU(3, 4, dtype=torch.float64), torch.randn(5, 3, 3, dtype=torch.float64)
+
+    def penalty(parameters: Any) -> Tensor:
+        def of_row(row: Tensor) -> Tensor:
+            every = grad(lambda p: functional_call(net, p, (row,))[0].cos().sum())(parameters)
+            return torch.stack([g.pow(2).sum() for g in every.values()]).sum().sqrt()
+
+        return vmap(of_row, in_dims=1)(x).sum()
+
+    parameters = {n: p.detach() for n, p in net.named_parameters()}
+    found = grad(penalty)(parameters)
+    with elman.set_path("reference"):
+        expected = grad(penalty)(parameters)
+    torch.testing.assert_close(found, expected)

@@ -211,7 +211,8 @@ def test_a_cell_without_a_step_says_so():
 def sums(cell: str, width: int, units: int, direct: bool = False) -> Sums:
     plan = plan_of(STEPS[cell])
     asked = [True] * len(plan.step.parameters)
-    return sums_of_weights(plan, asked, 1, (width, units, units), -(-units // 16) * 16, 16, direct)
+    padded, together = -(-units // 16) * 16, [0] * len(asked)
+    return sums_of_weights(plan, asked, 1, (width, units, units), padded, 16, direct, together)
 
 
 def jobs(found: Sums) -> list[tuple[int, int]]:

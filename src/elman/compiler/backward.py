@@ -3,7 +3,9 @@
 The batch is cut into parts (``batch.Order``), which need nothing of one another until the end. A
 chunk of time after another (sizes.py), the loop over time writes the gradient at each gate and
 product of each step into ``z``; from it, three kinds of sums follow that need no order of time:
-``x``'s gradient (row by row), the weights' (over the part's rows and steps) and the biases'.
+``x``'s gradient (row by row), the weights' (over the part's rows and steps) and the biases'. Where
+each row's gradients are wanted apart, ``z`` lists the chunk row by row, and a row is a group; else
+it lists it step by step, and all rows of a part are one group.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from .frame import COMMON, Frame, define_sum, extern, parameters
 from .graph import Store
 from .inputs import emit_inputs, panels_to_x, wanted
 from .ir import Int, Module
-from .outer import emit_outer, lists, z_at
+from .outer import emit_outer, lists, range_of, z_at
 from .panel import define_tiles, panels_of
 from .plan import Plan
 from .stage import Spot, Stages
@@ -25,10 +27,10 @@ from .target import Target
 from .units import load_beside, load_units, store_units
 
 #: Buffers of which each thread has its own.
-_OF_THREAD = ("z", "couples_z", "lists", "starts", "area")
-#: What a thread is at: a part, its rows, the steps of a chunk and of a piece of it in the order of
-#: the forward pass; whether there is anything in the part's sums.
-_OF_CHUNK = ("part", "first", "last", "j", "j.end", "from", "to", "summed")
+_OF_THREAD = ("z", "couples_z", "lists", "starts", "ranges", "area")
+#: What a thread is at: a part, its rows, one group of these, the steps of a chunk and of a piece of
+#: it in the order of the forward pass.
+_OF_CHUNK = ("part", "first", "last", "group", "j", "j.end", "from", "to")
 
 
 def tensors(plan: Plan) -> list[str]:
@@ -49,7 +51,7 @@ def slots(plan: Plan) -> list[str]:
         *("panels", "panels_x", "block", "states", "crossing", "couples", "sums"),
         *("chunk", "segment", "most", "jobs", "matrices", "tasks", "goals", "goals.n"),
         *("operands", "operands.n", "width", "depth", "Zp", "ahead", "parts", "one.by.one"),
-        *("partials", "partials.size", "partials.given", "partials.end"),
+        *("partials", "partials.size", "partials.given", "partials.end", "apart", "pitch"),
         *(name for buffer in _OF_THREAD for name in (buffer, f"{buffer}.bytes")),
         *_OF_CHUNK,
         "saved",
@@ -103,21 +105,23 @@ def _parts(module: Module, plan: Plan, target: Target) -> None:
     with frame.tickets(frame.slot("slices")) as part:
         first = f.mul(part, size)
         last = f.min(f.add(first, size), frame.slot("B"))
-        given = f.op(f"icmp ne ptr {frame.pointer('partials.given')}, null")
         frame.put(own, {"part": part, "first": first, "last": last})
-        frame.put(own, {"summed": f.select(given, 1, 0)})
+        apart = f.compare("ne", frame.slot("apart"), 0)
+        groups = f.select(apart, f.sub(last, first), 1)
         with f.loop(0, chunks) as i:
             j = f.mul(f.sub(f.sub(chunks, 1), i), length)
             frame.put(own, {"j": j, "j.end": f.min(f.add(j, length), steps)})
             f.call("list_rows", ("ptr", own))
-            _pieces(frame, own, j, f.min(f.add(j, length), steps))
-            with f.when(f.compare("sgt", frame.slot("tasks"), 0)):
+            _pieces(frame, own, j, f.min(f.add(j, length), steps), groups)
+            with f.when(f.compare("sgt", frame.slot("tasks"), 0)), f.loop(0, groups) as group:
+                mine = f.select(apart, f.add(first, group), part)
+                frame.put(own, {"group": group, "part": mine})
                 f.call("add_up", ("ptr", own))
         with f.when(f.compare("ne", frame.slot("one.by.one"), 0)):
             f.call("add_part", ("ptr", own))
 
 
-def _pieces(frame: Frame, own: str, j: Int, end: Int) -> None:
+def _pieces(frame: Frame, own: str, j: Int, end: Int, groups: Int) -> None:
     """A chunk's steps and their inputs' gradients, a piece after another, the last first."""
     f, steps = frame.f, frame.slot("T")
 
@@ -134,7 +138,8 @@ def _pieces(frame: Frame, own: str, j: Int, end: Int) -> None:
         with f.when(f.compare("ne", adding, 0)):
             frame.wait_for("dx.other", f.sub(steps, begin))
         f.call("backward_rows", ("ptr", own))
-        with f.when(wanted(frame)):
+        with f.when(wanted(frame)), f.loop(0, groups) as group:
+            frame.put(own, {"group": group})
             f.call("backward_inputs", ("ptr", own))
         frame.tell(done)
 
@@ -279,7 +284,7 @@ class _Memory:
         elif store.kind == "cross":
             place = self.row_of(store.value, spot.row)[0]
         else:
-            n = f.add(self.place, f.sub(spot.row, frame.slot("first")))
+            n = f.add(self.place, f.mul(f.sub(spot.row, frame.slot("first")), frame.slot("pitch")))
             place = z_at(frame, n, int(store.name))
         frame.v.store(value, frame.at(place, spot.unit))
 
@@ -345,20 +350,29 @@ def _finish(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
 
 
 def _list_rows(module: Module, plan: Plan, target: Target) -> None:
-    """For every row of a chunk, step by step, where its input and its products' operands lie, and
-    its input's gradient; and how many rows there are before each step, and in all."""
+    """For every row of a chunk, at each step, where its input and its products' operands lie, and
+    its input's gradient; and where each step begins in these lists, and the last one ends. Where
+    rows are apart, also at which steps each is there."""
     frame = Frame(module, "list_rows", target, slots(plan))
     f, memory = frame.f, _Memory(frame, plan)
     begin, first = frame.slot("j"), frame.slot("first")
     position, starts = f.alloca(1, "i64", 8), frame.buffer("starts")
+    apart = f.compare("ne", frame.slot("apart"), 0)
     f.store("i64", 0, position)
+    given = f.op(f"icmp ne ptr {frame.pointer('partials.given')}, null")
+    opening = f.compare("eq", frame.slot("j.end"), frame.slot("T"))  # of the part: its last chunk
+    with f.loop(0, f.select(apart, f.sub(frame.slot("last"), first), 1)) as group:
+        for name in ("from", "to"):
+            f.store("i64", 0, range_of(frame, group, name))
+        with f.when(opening):
+            f.store("i64", f.select(given, 1, 0), range_of(frame, group, "summed"))
     with f.loop(begin, frame.slot("j.end")) as j:
         t, active, begins, _ = walk_step(frame, j, first, frame.slot("last"))
         memory.move(j, t, begins)
         done = f.load("i64", position)
         f.store("i64", done, f.gep("i64", starts, f.sub(j, begin)))
         with f.loop(first, active) as row:
-            n = f.add(done, f.sub(row, first))
+            n = f.add(done, f.mul(f.sub(row, first), frame.slot("pitch")))
             flat = f.add(memory.flat, row)
             addresses = [frame.at(frame.pointer("dx"), (flat, frame.slot("I")))]
             for operand in reversed(lists(plan)):
@@ -375,6 +389,12 @@ def _list_rows(module: Module, plan: Plan, target: Target) -> None:
             for i, address in enumerate(reversed(addresses)):
                 index = f.add(f.mul(frame.slot("most"), i), n)
                 f.store("ptr", address, f.gep("ptr", frame.buffer("lists"), index))
-        f.store("i64", f.add(done, f.sub(active, first)), position)
+        with f.when(apart):
+            now = f.sub(j, begin)
+            with f.loop(begins, active) as row:
+                f.store("i64", now, range_of(frame, f.sub(row, first), "from"))
+            with f.loop(first, active) as row:
+                f.store("i64", f.add(now, 1), range_of(frame, f.sub(row, first), "to"))
+        f.store("i64", f.add(done, f.select(apart, 1, f.sub(active, first))), position)
     steps = f.sub(frame.slot("j.end"), begin)
     f.store("i64", f.load("i64", position), f.gep("i64", starts, steps))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .frame import Frame
 from .ir import Int, Module
-from .outer import lists, z_at
+from .outer import lists, place_of, z_at
 from .panel import Panel, panel_x
 from .plan import Plan
 from .target import Target
@@ -24,17 +24,14 @@ def panels_to_x(frame: Frame, plan: Plan) -> list[Panel]:
 
 
 def emit_inputs(module: Module, target: Target, slots: Sequence[str], plan: Plan) -> None:
-    """``backward_inputs``: the gradient of the rows of a piece."""
+    """``backward_inputs``: the gradient of the rows of a piece, one group of them."""
     frame = Frame(module, "backward_inputs", target, slots)
     f, v, shape = frame.f, frame.v, target.bulk
     padded, panels = frame.slot("Ip"), panels_to_x(frame, plan)
     tile_width = shape.widths[0] * v.lanes
     acc = f.alloca(shape.rows * tile_width, v.dtype)
     pointers = f.alloca(shape.rows, "ptr")
-    start, end = (
-        f.load("i64", f.gep("i64", frame.buffer("starts"), f.sub(frame.slot(at), frame.slot("j"))))
-        for at in ("from", "to")
-    )
+    start, end = (place_of(frame, f.sub(frame.slot(at), frame.slot("j"))) for at in ("from", "to"))
     tall = shape.height(f, f.sub(end, start))
     goals = f.gep("ptr", frame.buffer("lists"), f.mul(frame.slot("most"), len(lists(plan))))
 

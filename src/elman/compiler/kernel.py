@@ -112,6 +112,7 @@ class Kernel:
         order: Order | None = None,
         partials: Tensor | None = None,
         last: bool = True,
+        apart: bool = False,
     ) -> Prepared:
         """The backward pass of one direction: called with the tensors, the gradients of the
         results, the goals, what was before and what was kept, it writes those goals that are not
@@ -125,6 +126,7 @@ class Kernel:
             partials: where their sums are kept between spans, zeros at first: for each part of the
                 rows as many numbers as :meth:`sums` says. A call is given it before what was kept.
             last: no span follows, and the weights' gradients are written.
+            apart: the weights' gradients are those of each row, which is their first dimension.
         """
         every = [*tensors, *gradients, *goals, *before, partials, *kept, rows.counts, rows.offsets]
         run, x = self.back, tensors[0]
@@ -142,10 +144,12 @@ class Kernel:
         order = order or rows.order(size.units)
         spans = partials is not None
         of_parameters = goals[mine : mine + len(self.plan.step.parameters)]
-        sums = self.sums(of_parameters, x, size, direct=order.parts == 1 and not spans)
+        direct = apart or (order.parts == 1 and not spans)
+        sums = self.sums(of_parameters, x, size, direct, apart)
         lie = self._lie(tensors, direction)
         lie = lie and sizes.reads_within(self.form, size, goals[0] is not None)
-        values, layout = sizes.backward(self.form, rows, size, threads, order, sums, spans, lie)
+        given = self.form, rows, size, threads, order, sums, spans, lie, apart
+        values, layout = sizes.backward(*given)
         values |= {"dx.add": add, "partials.end": last}
 
         def addresses(places: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
@@ -159,14 +163,20 @@ class Kernel:
         return run.prepare(every, places, values, layout, inner, 2 * self.work(rows.N, size))
 
     def sums(
-        self, goals: Sequence[Tensor | None], x: Tensor, size: Sizes, direct: bool = False
+        self,
+        goals: Sequence[Tensor | None],
+        x: Tensor,
+        size: Sizes,
+        direct: bool = False,
+        apart: bool = False,
     ) -> Sums:
-        """What a part of the batch sums up for these of a direction's parameters: the gradients
-        themselves, if ``direct``."""
+        """What a part of the batch, or each row if they are ``apart``, sums up for these of a
+        direction's parameters: the gradients themselves, if ``direct``."""
         asked = [goal is not None for goal in goals]
+        steps = [goal.stride(0) if apart and goal is not None else 0 for goal in goals]
         padded = sizes.padded_units(self.form, size.units)
         lanes = self.form.target.isa.lanes(self.form.target.dtype)
-        return sums_of_weights(self.plan, asked, x.stride(-1), size, padded, lanes, direct)
+        return sums_of_weights(self.plan, asked, x.stride(-1), size, padded, lanes, direct, steps)
 
     def _lie(self, tensors: Sequence[Tensor | None], direction: int | None = None) -> bool:
         """Whether the last dimension of some tensors lies side by side, as PyTorch makes it; those

@@ -6,7 +6,8 @@ that a weight may be applied to lie side by side, and behind them, where a vecto
 one product gives the gradients of the matrices and the biases of a gate. A part of the batch has
 sums of its own, segment of time by segment, and those of all parts are added up from first to last.
 Parts, segments and the depth depend on the sizes of a call alone: the bits do not depend on the
-number of threads, nor on whether a call does all segments or one.
+number of threads, nor on whether a call does all segments or one. Where each row's gradients are
+wanted apart, a row has sums of its own as a part has, which nothing is added to.
 
 Three tables come from the caller: what is side by side (:data:`OPERAND`), the sums (:data:`JOB`),
 and the gradients that they are (:data:`GOAL`).
@@ -29,11 +30,16 @@ from .units import load_beside, load_units, store_beside
 #: they take to the end of their last vector there.
 OPERAND = ("list", "stride", "units", "at", "room")
 #: Of a sum: where it lies among the sums of a part, its rows, the column of z, from which unit of
-#: the panel on how many, that number padded, whether it is the first that is added to this sum, and
-#: the gradient that it is itself, if it is one. A column alone is summed up in one row.
-JOB = ("sum", "rows", "column", "at", "units", "padded", "first", "goal")
-#: Of any other gradient: where it goes, its first sum, rows, units, and what its sums' rows take.
-GOAL = ("goal", "sum", "rows", "units", "padded")
+#: the panel on how many, that number padded, whether it is the first that is added to this sum,
+#: elements from one row's gradient to the next row's, if these are apart, and the gradient that it
+#: is itself, if it is one. A column alone is summed up in one row.
+JOB = ("sum", "rows", "column", "at", "units", "padded", "first", "apart", "goal")
+#: Of any other gradient: where it goes, its first sum, rows, units, what its sums' rows take, and
+#: elements from one row's gradient to the next row's, if these are apart.
+GOAL = ("goal", "sum", "rows", "units", "padded", "apart")
+#: Of a group: from which step of the chunk to which it is there, if rows are apart, and whether
+#: there is anything in its sums.
+RANGE = ("from", "to", "summed")
 
 
 def lists(plan: Plan) -> tuple[Node | None, ...]:
@@ -45,15 +51,36 @@ def lists(plan: Plan) -> tuple[Node | None, ...]:
 
 
 def emit_outer(module: Module, target: Target, slots: Sequence[str], columns: int) -> None:
-    """``add_up``: the sums of a chunk of a part, for so many columns of z; ``add_part``: a part to
-    the gradients."""
+    """``add_up``: the sums of a chunk of a group, for so many columns of z; ``add_part``: a part
+    to the gradients."""
     _define_add_up(module, target, slots, columns)
     _define_add_part(module, target, slots)
 
 
+def range_of(frame: Frame, group: Int, name: str) -> str:
+    """Where a number of :data:`RANGE` is kept of a group."""
+    f = frame.f
+    place = f.add(f.mul(group, len(RANGE)), RANGE.index(name))
+    return f.gep("i64", frame.buffer("ranges"), place)
+
+
+def place_of(frame: Frame, step: Int) -> Int:
+    """Where the rows of a group begin, from a step of the chunk on, among all rows of it."""
+    f, group = frame.f, frame.slot("group")
+
+    def of_row() -> Int:
+        begin, end = (f.load("i64", range_of(frame, group, name)) for name in ("from", "to"))
+        return f.add(f.mul(group, frame.slot("pitch")), f.min(f.max(step, begin), end))
+
+    def of_all() -> Int:
+        return f.load("i64", f.gep("i64", frame.buffer("starts"), step))
+
+    return f.either(f.compare("ne", frame.slot("apart"), 0), "i64", of_row, of_all)
+
+
 def z_at(frame: Frame, row: Int, column: Int) -> str:
-    """Where the gradients at a gate are for a row of the chunk: those of all rows follow one
-    another, gate by gate."""
+    """Where the gradients at a gate are for a row of the chunk: those of all rows and steps follow
+    one another, gate by gate."""
     f = frame.f
     place = f.add(f.mul(frame.slot("most"), column), row)
     return frame.at(frame.buffer("z"), (place, frame.slot("Zp")))
@@ -79,7 +106,7 @@ def _entry_of(frame: Frame, table: str, kinds: Sequence[str], index: Int) -> dic
 
 
 def _define_add_up(module: Module, target: Target, slots: Sequence[str], columns: int) -> None:
-    """Adds the segments of a chunk to all sums of its part, the last segment first."""
+    """Adds the segments of a chunk to all sums of a group, the last segment first."""
     frame = Frame(module, "add_up", target, slots)
     f, v, shape = frame.f, frame.v, target.bulk
     one = f.alloca(1, "ptr", 8)
@@ -89,17 +116,14 @@ def _define_add_up(module: Module, target: Target, slots: Sequence[str], columns
         f.store(elements.COUPLES, elements.ONES, couple)
         f.store("ptr", couple, one)
     pointers = f.alloca(shape.rows, "ptr")
-    summed = frame.address("summed")
+    summed = range_of(frame, frame.slot("group"), "summed")
     sums, depth = _sums_of_part(frame), frame.slot("depth")
     j, stop, length = frame.slot("j"), frame.slot("j.end"), frame.slot("segment")
     segments = f.div(f.add(f.sub(stop, j), f.sub(length, 1)), length)
-    starts = frame.buffer("starts")
-
     with f.loop(0, segments) as i:
         step = f.mul(f.sub(f.sub(segments, 1), i), length)
-        start = f.load("i64", f.gep("i64", starts, step))
-        after = f.min(f.add(step, length), f.sub(stop, j))
-        end = f.load("i64", f.gep("i64", starts, after))
+        start = place_of(frame, step)
+        end = place_of(frame, f.min(f.add(step, length), f.sub(stop, j)))
         size = f.equal(f.sub(end, start), depth)
         with f.loop(start, end, size) as begin:
             k = f.min(f.sub(end, begin), size)
@@ -164,7 +188,8 @@ def _matrix(
     f, v, shape, (begin, k) = frame.f, frame.v, frame.target.bulk, rows_of_z
     padded, z = given["padded"], z_at(frame, begin, given["column"])
     own = frame.at(_sums_of_part(frame), given["sum"])
-    goal = f.select(frame.null(given["goal"]), own, given["goal"], "ptr")
+    mine = frame.at(given["goal"], (frame.slot("part"), given["apart"]))
+    goal = f.select(frame.null(given["goal"]), own, mine, "ptr")
     panel, width = frame.at(frame.buffer("area"), given["at"]), frame.slot("width")
     with f.loop(0, given["rows"], shape.rows) as m:
         rows = f.min(f.sub(given["rows"], m), shape.rows)
@@ -185,15 +210,16 @@ def _matrix(
 
 
 def _define_add_part(module: Module, target: Target, slots: Sequence[str]) -> None:
-    """Adds the sums of a part to the gradients; the first ones are these."""
+    """Adds the sums of a part to the gradients; the first ones are these, and those apart."""
     frame = Frame(module, "add_part", target, slots)
     f, v = frame.f, frame.v
-    sums, begins = _sums_of_part(frame), f.compare("eq", frame.slot("part"), 0)
+    sums, part = _sums_of_part(frame), frame.slot("part")
     with f.loop(0, frame.slot("goals.n")) as i:
         given = _entry_of(frame, "goals", GOAL, i)
-        units = given["units"]
+        units, apart = given["units"], f.mul(part, given["apart"])
+        begins = f.compare("eq", f.select(f.compare("ne", given["apart"], 0), 0, part), 0)
         with f.loop(0, given["rows"]) as m, f.loop(0, units, v.lanes) as u:
-            goal = frame.at(given["goal"], (m, units))
+            goal = frame.at(given["goal"], apart, (m, units))
             mine = v.load(frame.at(sums, given["sum"], (m, given["padded"]), u))
 
             def alone(mine: str = mine) -> str:

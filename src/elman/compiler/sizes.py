@@ -12,7 +12,7 @@ from ..batch import Order, Rows
 from . import elements
 from . import forward as forward_pass
 from .graph import Program
-from .outer import OPERAND, lists
+from .outer import OPERAND, RANGE, lists
 from .plan import Plan, operands_of, products_of, sums_of
 from .target import Target
 from .tile import odd
@@ -243,20 +243,28 @@ def backward(
     sums: Sums,
     spans: bool,
     lie: bool,
+    apart: bool,
 ) -> tuple[dict[str, int], Layout]:
     """The slots of the backward pass that depend on sizes, and its scratch memory. The sums of
-    ``spans`` are kept between calls; ``lie``: matrices do as panels would."""
+    ``spans`` are kept between calls; ``lie``: matrices do as panels would; ``apart``: each row has
+    sums of its own."""
     plan, size = form.plan, form.dtype.itemsize
     states, units = plan.step.states, sizes.units
     values = _common(form, rows, sizes, threads, ["gout", *(f"ghn.{name}" for name in states)])
     inner, padded, _ = padded_sizes(form, sizes)
     deepest = max(32, min(256, _DEPTH_BYTES // (max(inner + padded, 1) * size)))
-    depth = _equal(order.segment * order.rows, deepest)
+    segment = rows.T if apart else order.segment
+    depth = _equal(segment * (1 if apart else order.rows), deepest)
     z_row = odd(padded, form.target.isa.lanes(form.target.dtype))
     row = len(plan.z) * z_row * size
     chunk = _chunk_steps(rows, order, row, sums.size * size)
-    parts, most = -(-rows.B // order.rows), min(chunk * order.rows, rows.N)  # of this call
-    one_by_one = threads == 1 and not spans
+    if apart and rows.T * row <= 2 * sums.apart * size:  # no chunk adds to what another wrote
+        chunk = rows.T
+    parts, most = -(-rows.B // order.rows), chunk * order.rows  # of this call
+    if not apart:
+        most = min(most, rows.N)
+    one_by_one = threads == 1 and not spans and not apart
+    summed = rows.B if apart else order.parts
     few = rows.N <= _FEW_ROWS and (rows.T == 1 or not form.target.single)
     packed = not (lie and few) or form.target.narrow
     layout = Layout()
@@ -267,26 +275,29 @@ def backward(
     layout.add("states", 2 * len(states) * rows.B * padded * size)
     layout.add("crossing", len(plan.backward.crossing) * rows.B * padded * size)
     layout.add("sums", len(sums_of(plan.backward)) * rows.B * size)
-    layout.add("partials", (1 if one_by_one else order.parts) * sums.size * size)
+    layout.add("partials", (1 if one_by_one else summed) * sums.size * size)
     of_thread = {
         "z": most * row,
         "couples_z": most * len(plan.z_x) * z_row // 2 * size if form.target.couples else 0,
         "lists": (len(lists(plan)) + 1) * most * 8,
         "starts": (chunk + 1) * 8,
+        "ranges": (order.rows if apart else 1) * len(RANGE) * 8,
         "area": sums.width * depth * size,
     }
     for name, nbytes in of_thread.items():
         values[f"{name}.bytes"] = layout.add(name, nbytes, min(threads, parts))
     values |= {
         "slices": parts,
-        "parts": order.parts,
+        "parts": summed,
+        "apart": int(apart),
+        "pitch": chunk if apart else 1,
         "one.by.one": one_by_one,
         "slice": order.rows,
         "fleeting": int(not packed),
         "threads": min(threads, parts),
         "chunk": chunk,
         "piece": chunk,
-        "segment": order.segment,
+        "segment": segment,
         "most": most,
         "Ip": inner,
         "matrices": sums.matrices,

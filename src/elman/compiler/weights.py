@@ -25,6 +25,7 @@ class Sums(NamedTuple):
     places_in_goals: list[tuple[int, int, int]]
     matrices: int  # of the jobs
     size: int  # elements of the sums of a part
+    apart: int  # elements of a row's gradients, if rows have their own
     width: int  # elements of a row of the panel
 
     @property
@@ -113,8 +114,8 @@ class _Panel:
 class _Tables:
     """The tables under construction."""
 
-    def __init__(self, parameters: Sequence[str]) -> None:
-        self.parameters = list(parameters)
+    def __init__(self, parameters: Sequence[str], apart: Sequence[int]) -> None:
+        self.parameters, self.apart = list(parameters), apart
         self.jobs: list[tuple[tuple[int, ...], tuple[str, int] | None]] = []
         self.goals, self.places = array("q"), list[tuple[int, int, int]]()
         self.end = 0
@@ -123,18 +124,21 @@ class _Tables:
         self.jobs.append((numbers, goal))
 
     def goal(self, name: str, offset: int, *numbers: int) -> None:
-        self.places.append((len(self.goals), self.parameters.index(name), offset))
-        self.goals.extend((0, *numbers))
+        number = self.parameters.index(name)
+        self.places.append((len(self.goals), number, offset))
+        self.goals.extend((0, *numbers, self.apart[number]))
 
     def of_jobs(self) -> tuple[array[int], list[tuple[int, int, int]]]:
         """The table of the jobs, each told whether it is the first of its sum, and the places of
         the gradients that are sums themselves."""
         table, begun, places = array("q"), set[object](), list[tuple[int, int, int]]()
         for numbers, goal in self.jobs:
-            table.extend((*numbers, (numbers[0], goal) not in begun, 0))
+            number = self.parameters.index(goal[0]) if goal else 0
+            apart = self.apart[number] if goal else 0
+            table.extend((*numbers, (numbers[0], goal) not in begun, apart, 0))
             begun.add((numbers[0], goal))
             if goal is not None:
-                places.append((len(table) - 1, self.parameters.index(goal[0]), goal[1]))
+                places.append((len(table) - 1, number, goal[1]))
         return table, places
 
 
@@ -146,9 +150,12 @@ def sums_of_weights(
     padded: int,
     lanes: int,
     direct: bool,
+    apart: Sequence[int],
 ) -> Sums:
     """The sums for those of the parameters that are asked for. ``sizes`` are features of the input,
-    units and projected units; then the units, padded. With ``direct`` sums may be gradients."""
+    units and projected units; then the units, padded. With ``direct`` sums may be gradients.
+    ``apart``: elements from each parameter's gradient for one row to that for the next; 0 if all
+    rows have one."""
     step, units = plan.step, sizes[1]
     wanted = dict(zip(step.parameters, asked, strict=True))
     matrices = [m for m in _matrices(plan, sizes) if wanted[m.name] and m.rows * m.units]
@@ -159,7 +166,7 @@ def sums_of_weights(
         if m not in alone:
             column, n = m.terms[0]
             columns.setdefault(column, {}).setdefault(n, []).append(m)
-    panel, tables = _Panel(lanes, used), _Tables(step.parameters)
+    panel, tables = _Panel(lanes, used), _Tables(step.parameters, apart)
     panel.place([set(mine) for mine in columns.values()], {n for m in alone for _, n in m.terms})
     vectors: dict[int, list[tuple[str, int]]] = {}  # by column of z
     for name, first, z in _vectors(plan, units):
@@ -197,7 +204,8 @@ def sums_of_weights(
         tables.end += padded
     size = tables.end + lanes  # whole vectors are read of the last row
     goals = tables.goals, tables.places
-    return Sums(panel.operands(summed), *tables.of_jobs(), *goals, count, size, panel.width)
+    operands = panel.operands(summed)
+    return Sums(operands, *tables.of_jobs(), *goals, count, size, sum(apart), panel.width)
 
 
 def _matrices(plan: Plan, sizes: tuple[int, int, int]) -> Iterator[_Matrix]:
