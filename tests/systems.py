@@ -10,6 +10,9 @@ import torch
 
 from elman.runtime.threads import parallel_address
 
+#: Seconds that a process or a thread may take: a deadlock ends, a busy machine is waited for.
+PATIENCE = 1000
+
 linux_only = pytest.mark.skipif(
     sys.platform != "linux", reason="asks Linux: /proc, mmap, limits, ELF"
 )

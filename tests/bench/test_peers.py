@@ -10,6 +10,7 @@ import torch
 
 from elman.bench.contestants import TORCH
 from elman.bench.task import Task
+from tests.systems import PATIENCE
 
 PEERS = {
     "jax": "benchmarks.peers.jax_scan",
@@ -32,7 +33,7 @@ def test_a_peer_computes_what_torch_does(package):
     """In a process of its own: OpenVINO leaves signals a stack whose memory it gives back."""
     pytest.importorskip(package)
     run = [sys.executable, "-W", "ignore", "-m", "tests.bench.test_peers", package]
-    subprocess.run(run, check=True, timeout=120)
+    subprocess.run(run, check=True, timeout=PATIENCE)
 
 
 def compare(package: str) -> None:

@@ -16,7 +16,7 @@ from elman.compiler import backward, elements, forward, isa, jit, kernel, table
 from elman.compiler.plan import plan_of
 from tests.cells import STEPS
 from tests.compiler.objects import symbols, undefined
-from tests.systems import linux_only
+from tests.systems import PATIENCE, linux_only
 
 SCRIPT = """
 import torch, elman
@@ -58,7 +58,7 @@ def run(cache: str, script: str = SCRIPT) -> str:
         capture_output=True,
         text=True,
         check=True,
-        timeout=100,
+        timeout=PATIENCE,
     )
     return result.stdout
 

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from tests.systems import PATIENCE
+
 
 @pytest.mark.timeout(300)  # JAX compiles each of some 20 models twice
 @pytest.mark.parametrize("package", ["keras", "flax"])
@@ -14,5 +16,5 @@ def test_outputs_are_those_of_the_other_framework(package: str) -> None:
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed: what is pinned needs Python 3.11")
     run = [sys.executable, "-W", "ignore", "-m", f"tests.exchange.in_{package}"]
-    done = subprocess.run(run, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(run, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.nn import malformed
+from tests.systems import PATIENCE
 
 SPARSE = "coo|csr|batched csr"
 NESTED = "nested|ragged nested|jagged"
@@ -105,7 +106,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
             [sys.executable, malformed.__file__, library, file],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
         )
         last = done.stdout.splitlines()[-1:]
         assert done.returncode == 0, f"{library} ended in {last}: {done.stderr[-2000:]}"

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.nn import module_inputs
+from tests.systems import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +15,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
     """By class, how many samples there were, and what was wrong."""
     file = tmp_path_factory.mktemp("module_inputs") / "found.json"
     command = [sys.executable, module_inputs.__file__, str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(file.read_text())
 

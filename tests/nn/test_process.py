@@ -15,7 +15,7 @@ import elman
 from elman import passes
 from elman.runtime import threads as runtime
 from tests.nn.jobs import resident
-from tests.systems import flushing, linux_only, needs_fork
+from tests.systems import PATIENCE, flushing, linux_only, needs_fork
 
 MODULES = {
     "RNN": (elman.RNN, (128, 128), (5, 64, 128)),
@@ -110,7 +110,9 @@ print(os.waitstatus_to_exitcode(status), same(results()))
 @needs_fork
 def test_pytorch_123828_a_forked_child_computes_the_bits_of_its_parent() -> None:
     """It waited for ever for its parent's threads (also 17199 and 2245)."""
-    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", FORK], capture_output=True, text=True, timeout=PATIENCE
+    )
     assert done.stdout.strip() == "0 True", done.stderr
 
 
@@ -182,7 +184,7 @@ print(len(made))
 def test_threads_that_are_first_at_the_same_time_call_the_same_function_of_python() -> None:
     """Each made one, and the memory of all but the last was freed."""
     command = [sys.executable, "-W", "ignore", "-c", FIRST_CALLS]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.stdout.strip() == "1", done.stderr
 
 

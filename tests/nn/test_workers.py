@@ -22,7 +22,7 @@ import elman
 from elman.compiler import calls, forward, jit, kernel, table
 from tests.nn import jobs
 from tests.nn.kinds import KINDS, LAYERS, Kind, assert_same_bits, call, each, loss_of, tensors
-from tests.systems import linux_only, needs_fork
+from tests.systems import PATIENCE, linux_only, needs_fork
 
 # Python warns of forks with threads about, which is what is tested here.
 may_fork = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
@@ -42,7 +42,7 @@ def _cold(no_kernels_in_memory: None, monkeypatch: pytest.MonkeyPatch) -> None:
 def assert_lock_is_free() -> None:
     """Another thread can compile, and so can a process be forked."""
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        assert pool.submit(jit.LOCK.acquire, timeout=5).result()
+        assert pool.submit(jit.LOCK.acquire, timeout=PATIENCE).result()
         pool.submit(jit.LOCK.release).result()
 
 
@@ -192,7 +192,7 @@ def test_a_child_can_compile_whatever_another_thread_had_llvm_do() -> None:
         env={**os.environ, "ELMAN_CACHE_DIR": "off"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.stdout.strip() == "0", done.stderr
 
@@ -219,7 +219,7 @@ def test_workers_of_a_data_loader_run_layers(kind: Kind) -> None:
     torch.set_num_threads(2)
     data = Features(getattr(elman, kind.name)(128, 128))
     expected = list(data)
-    loader = DataLoader(data, None, num_workers=2, multiprocessing_context="fork", timeout=60)
+    loader = DataLoader(data, None, num_workers=2, multiprocessing_context="fork", timeout=PATIENCE)
     assert_same_bits(list(loader), expected)
 
 
@@ -254,7 +254,10 @@ print(same, len(runtimes))
 def test_a_second_openmp_runtime_is_no_matter(order: str) -> None:
     pytest.importorskip("sklearn")
     done = subprocess.run(
-        [sys.executable, "-c", SECOND_RUNTIME, order], capture_output=True, text=True, timeout=100
+        [sys.executable, "-c", SECOND_RUNTIME, order],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
     )
     assert done.stdout.split() == ["True", "2"], done.stderr
 

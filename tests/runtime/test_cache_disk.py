@@ -13,6 +13,7 @@ import pytest
 from elman.runtime import cache as cache_module
 from elman.runtime.cache import ObjectCache
 from tests.runtime.stored import CODE, KEY, OTHER
+from tests.systems import PATIENCE
 
 # Disks that are full, read-only or unwritable
 
@@ -177,7 +178,7 @@ def test_two_processes_at_once(cache: ObjectCache, place: Path) -> None:
         assert process.stdin is not None
         process.stdin.close()
         process.stdin = None
-    errors = [process.communicate(timeout=100)[1] for process in processes]
+    errors = [process.communicate(timeout=PATIENCE)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
     assert len(list(place.iterdir())) == 1
     assert cache.load(KEY) in (b"a" * 20000, b"b" * 20000)

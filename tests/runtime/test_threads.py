@@ -16,7 +16,7 @@ import torch
 
 from elman.runtime import threads
 from elman.runtime.threads import FLOP_PER_THREAD, parallel_address, thread_count, threads_status
-from tests.systems import linux_only, needs_threads
+from tests.systems import PATIENCE, linux_only, needs_threads
 
 MUCH = 1e12
 
@@ -43,7 +43,7 @@ def run(script: str, **environment: str) -> str:
         [sys.executable, "-c", PRELUDE + textwrap.dedent(script)],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=PATIENCE,
         env={**os.environ, **environment},
         check=False,
     )
@@ -82,7 +82,7 @@ def test_a_region_runs_its_function_once_on_each_thread(size: int) -> None:
     meeting = threading.Barrier(size)  # only passed if all are there at once
 
     def body() -> None:
-        meeting.wait(timeout=30)
+        meeting.wait(timeout=PATIENCE)
         seen.append(threading.get_native_id())
 
     enter(size, body)

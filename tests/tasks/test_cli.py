@@ -10,7 +10,7 @@ import pytest
 import elman
 from elman.tasks import SequenceClassifier
 from elman.tasks.data import reviews
-from tests.systems import linux_only
+from tests.systems import PATIENCE, linux_only
 
 SMALL = ["--hidden-size", "8", "--embedding-size", "8", "--batch-size", "16", "--lr", "0.02"]
 
@@ -144,7 +144,7 @@ def without(hidden, program, *arguments):
         [sys.executable, "-c", HIDE.format(hidden=hidden) + program, *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 
@@ -188,7 +188,7 @@ def test_the_command_as_a_process_of_its_own(rows, tmp_path):
         cwd=tmp_path,
         input="很好\n".encode(),
         capture_output=True,
-        timeout=100,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     chance = model.predict_proba(["很好"]).max()

@@ -8,6 +8,7 @@ import pytest
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
+from tests.systems import PATIENCE
 from tests.tasks.rows import make_rows
 from tests.tasks.tagged_rows import make_tagged
 
@@ -48,7 +49,7 @@ def test_two_processes_train_what_one_does(run, tmp_path, task):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=250,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
 

@@ -12,7 +12,7 @@ import pytest
 
 from elman.tasks import TaskError
 from elman.tasks.data.spool import Spool, Texts
-from tests.systems import linux_only
+from tests.systems import PATIENCE, linux_only
 
 WORDS = ["good", "", "很好", "x" * 5000]
 
@@ -93,7 +93,7 @@ def test_a_file_much_larger_than_the_memory_allowed(tmp_path):
             file.write(f"{number:08} {'any long text ' * 571},{'xyz'[number % 3]}\n")
     assert path.stat().st_size > 95e6
     done = subprocess.run(
-        [sys.executable, "-c", LARGE, path], capture_output=True, text=True, timeout=100
+        [sys.executable, "-c", LARGE, path], capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.splitlines() == ["limited", "12000 9600 22 1920000"]
