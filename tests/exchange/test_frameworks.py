@@ -9,7 +9,6 @@ import pytest
 from tests.systems import PATIENCE
 
 
-@pytest.mark.timeout(300)  # JAX compiles each of some 20 models twice
 @pytest.mark.parametrize("package", ["keras", "flax"])
 def test_outputs_are_those_of_the_other_framework(package: str) -> None:
     """In a process of its own, since these frameworks leave threads behind."""

@@ -1,9 +1,6 @@
 import re
 
-import pytest
 
-
-@pytest.mark.timeout(400)  # processes that import torch
 def test_bench_times_both_and_tells_the_mean(run, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     status, out, err = run("bench", "--only", "tutorial", "--rounds", 2, "--threads", 1)

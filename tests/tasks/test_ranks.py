@@ -27,7 +27,6 @@ TASKS = {
 }
 
 
-@pytest.mark.timeout(300)  # three processes import all there is to import
 @pytest.mark.parametrize("task", TASKS)
 def test_two_processes_train_what_one_does(run, tmp_path, task):
     make, options = TASKS[task]
