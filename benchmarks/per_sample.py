@@ -69,7 +69,7 @@ def _opacus(name: str, theirs: torch.nn.Module, x: torch.Tensor) -> Callable[[],
 
     layer = getattr(layers, f"DP{name}")(H, H)
     layer.load_state_dict(theirs.state_dict())
-    module = GradSampleModule(layer, batch_first=False)
+    module = GradSampleModule(layer, batch_first=False, loss_reduction="sum")
 
     def run() -> Any:
         module.zero_grad()
