@@ -1,5 +1,6 @@
 """What holds in every test: a cache of its own, and memory that shows what was read unset."""
 
+import gc
 import os
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,13 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("elman")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected, a million objects, is no garbage: nobody looks again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)  # tracing makes many objects that live
 
 
 @pytest.fixture(scope="session", autouse=True)

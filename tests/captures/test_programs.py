@@ -1,5 +1,6 @@
 """Programs that were captured, saved, and run in a new process at other T and B."""
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,7 @@ for file, load, given in torch.load(sys.argv[1]):
 """
 
 
+@functools.cache
 def _export(column: Column, strict: bool) -> torch.export.ExportedProgram:
     return torch.export.export(
         column.program(torch.float32),
@@ -35,6 +37,12 @@ def _export(column: Column, strict: bool) -> torch.export.ExportedProgram:
         dynamic_shapes=(column.dynamic(),),
         strict=strict,
     )
+
+
+@functools.cache
+def _trace(column: Column) -> torch.jit.ScriptModule:
+    data = column.data(*CAPTURED, dtype=torch.float32)
+    return torch.jit.trace(column.program(torch.float32), data)
 
 
 class Everything(torch.nn.Module):
@@ -67,8 +75,7 @@ def _save(how: str, column: Column | None, file: str) -> tuple[Tensor, ...]:
         torch._inductor.aoti_compile_and_package(program, package_path=file)
         return _all_data(*RUN)
     if how == "jit-trace":
-        data = column.data(*CAPTURED, dtype=torch.float32)
-        torch.jit.save(torch.jit.trace(column.program(torch.float32), data), file)
+        torch.jit.save(_trace(column), file)
     else:
         torch.export.save(_export(column, how == "strict"), file)
     return column.data(*RUN, dtype=torch.float32)
@@ -119,9 +126,9 @@ def test_an_inductor_package_gives_the_same_bits_in_a_new_process(
 @each_column
 @pytest.mark.parametrize("how", ["strict", "non-strict", "jit-trace"])
 def test_captured_programs_have_gradients(how: str, column: Column) -> None:
-    program, data = column.program(torch.float32), column.data(*CAPTURED, dtype=torch.float32)
+    program = column.program(torch.float32)
     if how == "jit-trace":
-        captured = torch.jit.trace(program, data)
+        captured = _trace(column)
     else:
         captured = _export(column, how == "strict").module()
     found = []

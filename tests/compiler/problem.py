@@ -13,6 +13,8 @@ from tests.cells import EVERY_STEP
 from tests.reference import recurrences
 from tests.tolerances import assert_close
 
+RAGGED = [7, 5, 5, 2, 1, 1, 1]
+
 
 @dataclass
 class Problem:

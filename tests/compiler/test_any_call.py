@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 import elman
 from tests.cells import STEPS
+from tests.compiler.bits import assert_same_rows, of_rows
 from tests.compiler.problem import Problem, check
-from tests.compiler.test_bits import assert_same_rows, of_rows
 
 # Numbers of units that need few different kernels: a vector and its neighbours, several vectors.
 UNITS = st.sampled_from([1, 3, 4, 5, 8, 9, 17, 40])

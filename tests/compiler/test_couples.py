@@ -14,10 +14,9 @@ from torch.nn.functional import linear
 import elman
 from elman import reference
 from tests.cells import EVERY_STEP, STEPS
-from tests.compiler.problem import Problem
+from tests.compiler.bits import assert_same_rows, of_rows
+from tests.compiler.problem import RAGGED, Problem
 from tests.compiler.targets import exact, needs_couples
-from tests.compiler.test_bits import assert_same_rows, of_rows
-from tests.compiler.test_kernels import RAGGED
 from tests.tolerances import distance
 
 pytestmark = needs_couples

@@ -6,7 +6,7 @@ import torch
 import elman
 from elman.expr import PRIMITIVES, walk
 from tests.cells import STEPS
-from tests.compiler.problem import Problem, check
+from tests.compiler.problem import RAGGED, Problem, check
 from tests.compiler.targets import each_isa, exact, force
 from tests.reference.recurrences import FORMULAS
 from tests.tolerances import assert_close
@@ -14,7 +14,6 @@ from tests.tolerances import assert_close
 MAIN = ("tanh", "relu", "LSTM", "GRU", "GRUBefore", "Odd")
 each_cell = pytest.mark.parametrize("cell", STEPS)
 main_cells = pytest.mark.parametrize("cell", MAIN)
-RAGGED = [7, 5, 5, 2, 1, 1, 1]
 
 
 def test_every_cell_has_a_reference():

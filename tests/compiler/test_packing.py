@@ -13,10 +13,10 @@ from elman.compiler.isa import available
 from elman.compiler.kernel import CALLS, Kernel, kernel_for
 from elman.compiler.sizes import Sizes
 from tests.cells import EVERY_STEP
+from tests.compiler.bits import same_results
+from tests.compiler.layouts import inside, shifted, spread, turned
 from tests.compiler.problem import Problem
 from tests.compiler.targets import each_isa, force, label, runnable
-from tests.compiler.test_bits import same_results
-from tests.compiler.test_layouts import inside, shifted, spread, turned
 from tests.systems import linux_only
 
 

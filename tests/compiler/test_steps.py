@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import elman
-from tests.compiler.test_bits import UNITS, each_dtype
+from tests.compiler.bits import UNITS, each_dtype
 
 
 @pytest.mark.parametrize("H", UNITS)

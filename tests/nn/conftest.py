@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import elman
+from elman.nn import conversions
 
 #: A program: to import it, as the search for doctests does, gives the process another device.
 collect_ignore = ["other_device.py"]
@@ -22,3 +23,10 @@ def kernel_path() -> Iterator[None]:
     torch.manual_seed(0)
     with elman.set_path("kernel"):
         yield
+
+
+@pytest.fixture
+def own_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is forgotten after it."""
+    for table in ("_BY_CLASS", "_BY_NAME"):
+        monkeypatch.setattr(conversions, table, dict(getattr(conversions, table)))

@@ -1,6 +1,7 @@
 """Modules exported to ONNX, and run by ONNX Runtime at other sizes than those of the example."""
 
 import functools
+import io
 import warnings
 from typing import Any
 
@@ -41,6 +42,19 @@ def export(module: torch.nn.Module, call: Any, T: int = 5, B: int = 3, **options
         return torch.onnx.export(
             module, (), kwargs=pairs[0], dynamic_shapes=free, dynamo=True, verbose=False, **options
         )
+
+
+def record(
+    net: torch.nn.Module, args: Any, names: list[str], axes: dict[str, dict[int, str]]
+) -> bytes:
+    """The program that the older exporter makes of a call."""
+    program = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter is deprecated
+        torch.onnx.export(
+            net.eval(), args, program, dynamo=False, input_names=names, dynamic_axes=axes
+        )
+    return program.getvalue()
 
 
 def operators(program: Any) -> list[str]:

@@ -44,10 +44,12 @@ def calls(step, D):
 
 
 @pytest.mark.parametrize("name", cells.CATALOGUE)
-def test_onnx_runtime_computes_a_cell_of_the_catalogue_in_both_directions(name):
-    step = cells.CATALOGUE[name].trace()
-    net = layer(cells.CATALOGUE[name], bidirectional=True)
-    check(net, calls(step, 2), [OPERATORS[name]] if name in OPERATORS else ["Scan", "Scan"])
+def test_onnx_runtime_computes_a_cell_of_the_catalogue(name):
+    """An operator in both directions, since they share a node. A Scan has one direction, whatever
+    its body is; test_layers.py and the random formulas of tests/fuzz have two."""
+    step, D = cells.CATALOGUE[name].trace(), 2 if name in OPERATORS else 1
+    net = layer(cells.CATALOGUE[name], bidirectional=D == 2)
+    check(net, calls(step, D), [OPERATORS.get(name, "Scan")])
 
 
 @pytest.mark.parametrize("name", cells.CELLS)

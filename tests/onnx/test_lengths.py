@@ -9,8 +9,7 @@ from torch.utils import _pytree as pytree
 import elman
 from elman.cells import BRC, GRU, RAN, CoupledLSTM
 from tests import cells
-from tests.onnx.exported import SIZES, check, run
-from tests.onnx.test_older import export
+from tests.onnx.exported import SIZES, check, record, run
 
 I, H = 3, 5  # noqa: E741
 
@@ -61,7 +60,7 @@ def test_the_older_exporter_has_them_too():
     torch.manual_seed(0)
     net, call = stack(CoupledLSTM, bidirectional=True), calls(2)
     axes = {"x": {0: "T", 1: "B"}, "h": {1: "B"}, "c": {1: "B"}, "lengths": {0: "B"}}
-    program = export(net, tuple(call(5, 3).values()), list(axes), axes)
+    program = record(net, tuple(call(5, 3).values()), list(axes), axes)
     (node,) = [n for n in onnx.load_model_from_string(program).graph.node if n.op_type == "LSTM"]
     assert node.input[4]
     for T, B in SIZES:

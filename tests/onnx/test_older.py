@@ -1,8 +1,5 @@
 """The older exporter, which records the operations of one call."""
 
-import io
-import warnings
-
 import numpy as np
 import onnx
 import pytest
@@ -12,19 +9,9 @@ from torch.utils import _pytree as pytree
 
 import elman
 from elman.cells import GRU, CoupledLSTM, Elman, PeepholeLSTM
-from tests.onnx.exported import SIZES, run
+from tests.onnx.exported import SIZES, record, run
 
 I, H = 3, 5  # noqa: E741
-
-
-def export(net, args, names, axes):
-    program = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter is deprecated
-        torch.onnx.export(
-            net.eval(), args, program, dynamo=False, input_names=names, dynamic_axes=axes
-        )
-    return program.getvalue()
 
 
 #: A module, the node that its layers become, whether states are given, and how many there are.
@@ -59,7 +46,7 @@ def test_layers_are_operators_of_any_sizes(name, path):
     names = ["x", *(f"h{i}" for i in range(states))]
     axes |= {label: {1: "B"} for label in names[1:]}
     with elman.set_path(path):
-        program = export(net, call(5, 3), names, axes)
+        program = record(net, call(5, 3), names, axes)
     nodes = [n.op_type for n in onnx.load_model_from_string(program).graph.node]
     assert [n for n in nodes if n in ("RNN", "LSTM", "GRU")] == wanted
     for T, B in SIZES:
@@ -76,7 +63,7 @@ def test_layers_are_operators_of_any_sizes(name, path):
 def test_a_formula_that_is_no_operator_is_refused(net):
     x = torch.rand(4, 2, I, dtype=next(net.parameters()).dtype)
     with pytest.raises(RuntimeError, match=r"would keep the 4 steps.*dynamo=True"):
-        export(net, (x,), ["x"], {"x": {0: "T"}})
+        record(net, (x,), ["x"], {"x": {0: "T"}})
 
 
 class Packing(torch.nn.Module):
@@ -109,7 +96,7 @@ def test_lengths_are_data(make, wanted):
     def call(T, B):
         return torch.randn(T, B, I), torch.tensor([T, *(max(T - i, 1) for i in range(1, B))])
 
-    program = export(net, call(5, 3), ["x", "n"], {"x": {0: "T", 1: "B"}, "n": {0: "B"}})
+    program = record(net, call(5, 3), ["x", "n"], {"x": {0: "T", 1: "B"}, "n": {0: "B"}})
     nodes = [n.op_type for n in onnx.load_model_from_string(program).graph.node]
     assert {*nodes} & {"RNN", "LSTM", "GRU", "Scan"} == {wanted}
     for T, B in SIZES:
@@ -123,12 +110,12 @@ def test_lengths_are_data(make, wanted):
 def test_packed_input_of_a_formula_is_refused():
     net = Packing(elman.Recurrent(GRU, I, H))
     with pytest.raises(RuntimeError, match="got a PackedSequence: give padded input with lengths="):
-        export(net, (torch.rand(4, 2, I), torch.tensor([4, 2])), ["x", "n"], {"x": {0: "T"}})
+        record(net, (torch.rand(4, 2, I), torch.tensor([4, 2])), ["x", "n"], {"x": {0: "T"}})
 
 
 def test_one_step_of_any_formula_is_no_loop():
     net = elman.RecurrentCell(elman.cells.BRC, I, H)
-    program = export(net, (torch.rand(4, I),), ["x"], {"x": {0: "B"}})
+    program = record(net, (torch.rand(4, I),), ["x"], {"x": {0: "B"}})
     x = torch.rand(7, I)
     (found,) = run(program, x)
     np.testing.assert_allclose(found, net(x).detach().numpy(), rtol=1e-5, atol=1e-6)

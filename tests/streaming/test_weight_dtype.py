@@ -15,7 +15,7 @@ from elman.compiler.kernel import kernel_for
 from elman.compiler.sizes import Sizes
 from elman.paths import current_isa
 from tests.compiler.targets import each_isa, force
-from tests.streaming.test_stream import MODULES, B, Gap, I, T, dtype_of, same
+from tests.streaming.modules import MODULES, B, Gap, I, T, dtype_of, same
 
 HALF = torch.bfloat16
 SINGLE = {name: make for name, make in MODULES.items() if dtype_of(make()) == torch.float32}
