@@ -21,7 +21,7 @@ from elman.tasks import SequenceTagger
 from elman.tasks.data.newspaper import NAMES, read_newspaper
 from elman.tasks.data.schemes import read_tags
 from elman.tasks.report.entities import Comparison, compare
-from elman.tasks.tagjob import commonest
+from elman.tasks.tag import commonest
 from elman.tasks.training.progress import ProgressBar
 
 #: The spans of each task.

@@ -22,13 +22,15 @@ def demo(
 ) -> None:
     """Learn from 35,000 Chinese reviews what praise is; compare; judge a few new sentences."""
     from ..classifier import SequenceClassifier
+    from ..classify import Classify
     from ..data.reviews import read_reviews
-    from ..job import Job, run_job
+    from ..job import Plan, run_job
     from .terminal import console
 
     terminal = console()
     model = SequenceClassifier(epochs=epochs, random_state=seed)
-    if not run_job(read_reviews(), model, Job(output, compare=compare, baseline=True), terminal):
+    job = Classify(model, read_reviews(), compare=compare)
+    if not run_job(job, Plan(output, baseline=True), terminal):
         return
     terminal.print("\nSentences that it hasn't seen:")
     loaded = SequenceClassifier.load(output)

@@ -8,7 +8,7 @@ import difflib
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
@@ -61,23 +61,8 @@ TYPES: dict[str, Any] = {
 }
 
 
-def with_parameters(
-    task: type[SequenceEstimator],
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A command whose `**parameters` become options, those of a task's estimator."""
-
-    def change(command: Callable[..., None]) -> Callable[..., None]:
-        signature = inspect.signature(command, eval_str=True)
-        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        command.__signature__ = signature.replace(  # type: ignore[attr-defined]
-            parameters=[*own, *_options(task)]
-        )
-        return command
-
-    return change
-
-
-def _options(task: type[SequenceEstimator]) -> Iterator[inspect.Parameter]:
+def parameter_options(task: type[SequenceEstimator]) -> Iterator[inspect.Parameter]:
+    """An option for each parameter of a task's estimator."""
     hints = get_type_hints(task.__init__)
     for name, parameter in inspect.signature(task).parameters.items():
         panel = PANEL[name]

@@ -37,10 +37,15 @@ def train(
 ) -> Run:
     """Fit the model and score it on the held-out rows; `saving` says where `fit` saves it."""
     model.fit(*train_rows, valid=valid_rows, callbacks=callbacks, **saving)
+    return run_of(model, _score(model, valid_rows))
+
+
+def run_of(model: SequenceClassifier, evaluation: Evaluation) -> Run:
+    """The run of a model that has been trained and scored."""
     history = model.net_.history
     return Run(
         layer_name(model.cell, model.backend),
-        _score(model, valid_rows),
+        evaluation,
         epoch_seconds=statistics.median(history[:, "train_seconds"]),
         first_loss=history[0, "batches", 0, "train_loss"],
     )

@@ -1,0 +1,19 @@
+"""The tasks there are: the job of each estimator."""
+
+from typing import Any
+
+from .classify import Classify
+from .errors import TaskError
+from .estimator import SequenceEstimator
+from .job import Job
+from .tag import Tag
+
+JOBS: tuple[type[Job[Any, Any]], ...] = (Classify, Tag)
+
+
+def job_of(model: SequenceEstimator) -> type[Job[Any, Any]]:
+    """The job of a model's task."""
+    for job in JOBS:
+        if isinstance(model, job.MODEL):
+            return job
+    raise TaskError(f"There is no task for a {type(model).__name__}.")
