@@ -26,9 +26,10 @@ from .errors import TaskError  # noqa: E402
 
 if TYPE_CHECKING:
     from .classifier import SequenceClassifier
+    from .language_model import LanguageModel
     from .tagger import SequenceTagger
 
-__all__ = ["SequenceClassifier", "SequenceTagger", "TaskError"]
+__all__ = ["LanguageModel", "SequenceClassifier", "SequenceTagger", "TaskError"]
 
 
 def __getattr__(name: str) -> Any:
@@ -37,6 +38,10 @@ def __getattr__(name: str) -> Any:
         from .classifier import SequenceClassifier
 
         return SequenceClassifier
+    if name == "LanguageModel":
+        from .language_model import LanguageModel
+
+        return LanguageModel
     if name == "SequenceTagger":
         from .tagger import SequenceTagger
 

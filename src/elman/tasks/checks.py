@@ -34,18 +34,22 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
-def _whole(most: int = 2**31 - 1) -> Rule:
+def whole(most: int = 2**31 - 1, least: int = 1) -> Rule:
+    """A whole number within bounds."""
+
     def holds(value: Any) -> bool:
-        return _is_whole(value) and 1 <= int(value) <= most
+        return _is_whole(value) and least <= int(value) <= most
 
-    return Rule(holds, f"a whole number from 1 to {most:,}")
+    return Rule(holds, f"a whole number from {least:,} to {most:,}")
 
 
-def _or_none(rule: Rule) -> Rule:
+def or_none(rule: Rule) -> Rule:
+    """What a rule allows, or nothing."""
     return Rule(lambda value: value is None or rule.holds(value), f"None, or {rule.words}")
 
 
-def _one_of(names: Collection[str]) -> Rule:
+def one_of(names: Collection[str]) -> Rule:
+    """One of some strings."""
     return Rule(
         lambda value: isinstance(value, str) and value in names, f"one of {', '.join(names)}"
     )
@@ -81,28 +85,27 @@ def _is_class_weight(value: Any) -> bool:
     return value is None or (isinstance(value, str) and value == "balanced")
 
 
+SHARE = Rule(lambda value: _is_number(value) and 0 <= value < 1, "at least 0 and below 1")
+NOT_NEGATIVE = Rule(lambda value: _is_number(value) and value >= 0, "a number of at least 0")
 RULES = {
-    "tokens": _one_of(TOKENS),
-    "embedding_size": _whole(2**16),
-    "hidden_size": _sizes(_whole(2**16), LAYERS),
-    "num_layers": _whole(LAYERS),
+    "tokens": one_of(TOKENS),
+    "embedding_size": whole(2**16),
+    "hidden_size": _sizes(whole(2**16), LAYERS),
+    "num_layers": whole(LAYERS),
     "bidirectional": Rule(lambda value: isinstance(value, (bool, np.bool_)), "True or False"),
     "recurrent": _named(
         dict.fromkeys(("bias", "residual", "learn_initial", "recompute"), bool)
         | {"merge": str, "proj_size": int}
     ),
-    "pooling": _one_of(POOLINGS),
-    **dict.fromkeys(
-        ("token_dropout", "dropout"),
-        Rule(lambda value: _is_number(value) and 0 <= value < 1, "at least 0 and below 1"),
-    ),
+    "pooling": one_of(POOLINGS),
+    **dict.fromkeys(("token_dropout", "dropout"), SHARE),
     "class_weight": Rule(
         _is_class_weight, "None, 'balanced', or a dict of a positive number for each label"
     ),
-    "max_length": _whole(),
-    "min_count": _whole(),
-    "epochs": _whole(),
-    "batch_size": _whole(),
+    "max_length": whole(),
+    "min_count": whole(),
+    "epochs": whole(),
+    "batch_size": whole(),
     "lr": Rule(lambda value: _is_number(value) and value > 0, "a positive number"),
     "random_state": Rule(
         lambda value: (
@@ -112,14 +115,17 @@ RULES = {
         ),
         "None, a whole number from 0 to 4,294,967,295, or a numpy.random.RandomState",
     ),
-    "patience": _or_none(_whole()),
-    "backend": _one_of(BACKENDS),
+    "patience": or_none(whole()),
+    "backend": one_of(BACKENDS),
 }
 
 
-def check_parameters(given: Mapping[str, Any]) -> None:
-    """The parameters of an estimator, each for itself; the network checks the rest."""
-    for name, rule in RULES.items():
+def check_parameters(given: Mapping[str, Any], own: Mapping[str, Rule]) -> None:
+    """The parameters of an estimator, each for itself; the network checks the rest.
+
+    Its `own` rules count before those of all estimators.
+    """
+    for name, rule in {**RULES, **own}.items():
         if name in given and not rule.holds(given[name]):
             raise TaskError(f"{name} must be {rule.words}. Got {given[name]!r}.")
 

@@ -17,7 +17,7 @@ from .checks import as_labels, as_targets, check_labels, check_texts
 from .data.fingerprint import fingerprint
 from .data.text import TOKENS, Ragged, Vocabulary
 from .errors import TaskError
-from .estimator import SHARED, SequenceEstimator
+from .estimator import BOTH_WAYS, SequenceEstimator
 from .model import Backend, CellLike, TextRNN
 from .saved import read_labels, read_vocabulary
 from .training.batches import Batches
@@ -74,8 +74,10 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     array([ True, False])
     """
 
-    FORMAT, VERSION, NEEDED = "elman sequence classifier", 2, frozenset({"pooling", "max_length"})
-    NETWORK = (*SHARED, "pooling")
+    FORMAT, VERSION, NEEDED = "elman sequence classifier", 2, frozenset(
+        {"pooling", "max_length", "bidirectional"}
+    )
+    NETWORK = (*BOTH_WAYS, "pooling")
     NET, MODULE = TextNet, TextRNN
 
     def __init__(

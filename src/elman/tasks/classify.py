@@ -129,7 +129,7 @@ class Classify(Job[SequenceClassifier, Table]):
         """The same on the other backend, and the baseline, beside one another."""
         runs = [] if found is None else [run_of(self.model, found)]
         if self.twin:
-            fit(self.twin, parts, console)
+            fit(self.twin, parts.learn, parts.held_out, console)
             runs.append(run_of(self.twin, self._evaluate(self.twin, parts.held_out)))
         if rank():
             return

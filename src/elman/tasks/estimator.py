@@ -19,8 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 
 from . import folder as model_folder
-from .checks import check_parameters
-from .data.text import Ragged
+from .checks import Rule, check_parameters
 from .errors import TaskError
 from .model import Backend, CellLike
 from .saved import read_parameters, write_parameters
@@ -29,11 +28,9 @@ from .training.net import SequenceNet, make_net
 from .training.ranks import rank
 from .training.run import run_training, surroundings
 
-#: The parameters that make the network of every task.
-SHARED = (
-    *("cell", "embedding_size", "hidden_size", "num_layers", "bidirectional", "recurrent"),
-    *("token_dropout", "dropout", "backend"),
-)
+#: The parameters that make the network of every task; of those that read texts in both directions.
+SHARED = ("cell", "embedding_size", "hidden_size", "num_layers", "recurrent", "dropout", "backend")
+BOTH_WAYS = (*SHARED, "bidirectional", "token_dropout")
 Self = TypeVar("Self", bound="SequenceEstimator")
 
 
@@ -44,13 +41,14 @@ class SequenceEstimator(BaseEstimator):
     VERSION: ClassVar[int]
     NEEDED: ClassVar[frozenset[str]]  # parameters that say what the model is, beside `saved.NEEDED`
     NETWORK: ClassVar[tuple[str, ...]]  # parameters that make the network
+    RULES: ClassVar[Mapping[str, Rule]] = {}  # for parameters, beside or instead of `checks.RULES`
     NET: ClassVar[type[SequenceNet]]
     MODULE: ClassVar[type[torch.nn.Module]]
 
     cell: CellLike
     backend: Backend
     random_state: Any
-    epochs: int
+    epochs: int | None
     batch_size: int
     lr: float
     patience: int | None
@@ -88,9 +86,9 @@ class SequenceEstimator(BaseEstimator):
 
     def _train(
         self,
-        train: Ragged,
+        train: Any,
         data: Mapping[str, Any],
-        held_out: Ragged | None,
+        held_out: Any,
         callbacks: Iterable[tuple[str, Callback]],
         folder: str | Path | None,
         checkpoint_seconds: float,
@@ -99,6 +97,7 @@ class SequenceEstimator(BaseEstimator):
         """Train a new net, or resume it; `options` are those of `_net_options`."""
         self.net_ = self._net(held_out, callbacks, *options)
         self.net_.batch_size = self._texts_a_step(len(train))
+        self.net_.max_epochs = self._passes(len(train))
         self.training_ = {**surroundings(), "data": data}
         checkpoint = None
         if folder is not None:
@@ -117,6 +116,11 @@ class SequenceEstimator(BaseEstimator):
         """The size of a batch, where there are so many texts."""
         return self.batch_size
 
+    def _passes(self, texts: int) -> int:
+        """How many epochs there are, over so many texts."""
+        assert self.epochs is not None
+        return self.epochs
+
     def _draw_seed(self) -> None:
         self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
         if isinstance(self.random_state, (int, np.integer)):
@@ -124,7 +128,7 @@ class SequenceEstimator(BaseEstimator):
 
     def _check_parameters(self) -> None:
         """Each for itself, and whether they go together: as sizes alone, nothing is allocated."""
-        check_parameters(self.get_params())
+        check_parameters(self.get_params(), self.RULES)
         with torch.device("meta"):
             self.MODULE(**self._sizes(smallest=True), **self._network())
 
@@ -133,7 +137,7 @@ class SequenceEstimator(BaseEstimator):
 
     def _net(
         self,
-        valid: Ragged | None = None,
+        valid: Any = None,
         callbacks: Iterable[tuple[str, Callback]] = (),
         *options: Any,
         **named: Any,
@@ -142,7 +146,7 @@ class SequenceEstimator(BaseEstimator):
             self.NET,
             self.MODULE,
             {**self._sizes(), **self._network()},
-            epochs=self.epochs,
+            epochs=self.epochs or 1,
             batch_size=self.batch_size,
             lr=self.lr,
             patience=self.patience,

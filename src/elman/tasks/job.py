@@ -6,7 +6,7 @@ What is the same for every task is here. A task's own part is a subclass of `Job
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
@@ -37,7 +37,7 @@ class Plan:
 
 
 class Parts(NamedTuple):
-    """Arguments of `fit` to learn from and held out, and what the report says of the split."""
+    """Rows to learn from and held out, and what the report says of the split."""
 
     learn: Any
     held_out: Any
@@ -88,6 +88,10 @@ class Job(ABC, Generic[Model, Data]):
         `trained` says that the folder is the model's, which has just been trained.
         """
 
+    def arguments(self, rows: Any) -> tuple[Any, ...]:
+        """Rows as the first arguments of `fit`."""
+        return tuple(rows)
+
     def size(self, rows: Any) -> str:
         """How much there is of something to learn from or held out."""
         return f"{len(rows[0]):,}"
@@ -123,7 +127,7 @@ def _run(job: Job[Any, Any], plan: Plan, console: Console) -> Any:
     parts = job.split(plan.valid_fraction, console)
     console.print(f"{job.size(parts.learn)} to learn from, {job.size(parts.held_out)} held out\n")
     try:
-        fit(job.model, parts, console, folder=plan.output, resume=plan.resume)
+        fit(job.model, job.arguments(parts.learn), parts.held_out, console, folder=plan.output, resume=plan.resume)
     except KeyboardInterrupt:
         console.print(what_is_left(job.model, plan))
         raise
@@ -143,11 +147,13 @@ def _run(job: Job[Any, Any], plan: Plan, console: Console) -> Any:
     return found
 
 
-def fit(model: SequenceEstimator, parts: Parts, console: Console, **saving: Any) -> None:
+def fit(
+    model: SequenceEstimator, learn: Iterable[Any], held_out: Any, console: Console, **saving: Any
+) -> None:
     """One training with its progress bar; `saving` says where `fit` saves it."""
     bar = ProgressBar(console, layer_name(model.cell, model.backend))
     try:
-        model.fit(*parts.learn, valid=parts.held_out, callbacks=[("progress", bar)], **saving)
+        model.fit(*learn, valid=held_out, callbacks=[("progress", bar)], **saving)
     finally:
         bar.stop()
 

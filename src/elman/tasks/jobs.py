@@ -6,9 +6,10 @@ from .classify import Classify
 from .errors import TaskError
 from .estimator import SequenceEstimator
 from .job import Job
+from .lm import Foretell
 from .tag import Tag
 
-JOBS: tuple[type[Job[Any, Any]], ...] = (Classify, Tag)
+JOBS: tuple[type[Job[Any, Any]], ...] = (Classify, Tag, Foretell)
 
 
 def job_of(model: SequenceEstimator) -> type[Job[Any, Any]]:

@@ -8,10 +8,11 @@ from .classifier import SequenceClassifier
 from .errors import TaskError
 from .estimator import SequenceEstimator
 from .folder import CONFIG, read_config
+from .language_model import LanguageModel
 from .tagger import SequenceTagger
 
 TASKS: dict[str, type[SequenceEstimator]] = {
-    task.FORMAT: task for task in (SequenceClassifier, SequenceTagger)
+    task.FORMAT: task for task in (SequenceClassifier, SequenceTagger, LanguageModel)
 }
 
 

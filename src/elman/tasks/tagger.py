@@ -20,7 +20,7 @@ from .data.tagged import Text, as_texts, in_characters, read_rows_of_tags, to_to
 from .data.text import Ragged, Vocabulary
 from .decode import cut
 from .errors import TaskError
-from .estimator import SHARED, SequenceEstimator
+from .estimator import BOTH_WAYS, SequenceEstimator
 from .model import Backend, CellLike
 from .report.entities import compare
 from .saved import read_tags_of_model, read_vocabularies
@@ -70,8 +70,8 @@ class SequenceTagger(SequenceEstimator):
     [[(9, 12, 'name')]]
     """
 
-    FORMAT, VERSION, NEEDED = "elman sequence tagger", 1, frozenset[str]()
-    NETWORK = (*SHARED, "tokens")
+    FORMAT, VERSION, NEEDED = "elman sequence tagger", 1, frozenset({"bidirectional"})
+    NETWORK = (*BOTH_WAYS, "tokens")
     NET, MODULE = TagNet, TagRNN
 
     def __init__(

@@ -8,7 +8,10 @@ import typer
 from ..classifier import SequenceClassifier
 from ..classify import Classify
 from ..data import read_table
+from ..data.plain import read_corpus
 from ..data.tagtable import read_tagged
+from ..language_model import LanguageModel
+from ..lm import ORDER, Foretell
 from ..tag import Tag
 from ..tagger import SequenceTagger
 from .shared import trains
@@ -67,3 +70,20 @@ def tag(
     if valid:
         held_out = read_tagged(valid, text, label, tokens=tokens, scheme=scheme, skip_bad=skip_bad)
     return Tag(model, table, held_out)
+
+
+@trains(app, "lm", LanguageModel, noun="text", baseline=f"Kneser-Ney n-grams of order {ORDER}")
+def lm(
+    model: LanguageModel,
+    valid: Path | None,
+    skip_bad: bool,
+    file: Annotated[
+        list[Path], typer.Argument(help="Files of plain text; or tables, with --text.")
+    ],
+    text: Annotated[
+        str | None, typer.Option(help="The column with the texts, if FILE is a table.")
+    ] = None,
+) -> Foretell:
+    """Learn what comes next in texts, and save the model."""
+    held_out = read_corpus([valid], text, skip_bad=skip_bad) if valid else None
+    return Foretell(model, read_corpus(file, text, skip_bad=skip_bad), held_out)

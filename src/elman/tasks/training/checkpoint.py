@@ -1,7 +1,8 @@
 """A training under way as one file, from which it goes on as if nothing had happened.
 
-`checkpoint.safetensors` in the model's folder holds the weights, those of the best epoch, the
-optimizer's state, and as JSON in bytes what training it is, and its history. One file takes the
+`checkpoint.safetensors` in the model's folder holds the weights, those of the best epoch, what the
+net keeps from step to step, the optimizer's state, and as JSON in bytes what training it is, and
+its history. One file takes the
 place of the one before in a single step: whenever the process is killed, there is a whole one.
 """
 
@@ -73,7 +74,7 @@ class Checkpoint(Callback):
             return
         began = time.monotonic()
         state = {"version": VERSION, "run": self.run, "history": net.history.to_list()}
-        groups = {"module": net.module_.state_dict(), "best": net.best_weights_}
+        groups = net.lasting()
         for index, moments in net.optimizer_.state_dict()["state"].items():
             groups[f"optimizer.{index}"] = moments
         tensors = {f"{group}.{n}": t for group, named in groups.items() for n, t in named.items()}
@@ -127,8 +128,7 @@ class Checkpoint(Callback):
         def under(prefix: str) -> dict[str, torch.Tensor]:
             return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
-        net.module_.load_state_dict(under("module."))
-        net.best_weights_ = under("best.")
+        net.resume_from({group: under(f"{group}.") for group in net.lasting()})
         optimizer = net.optimizer_.state_dict()
         for index in range(len(list(net.module_.parameters()))):
             optimizer["state"][index] = under(f"optimizer.{index}.")

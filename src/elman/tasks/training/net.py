@@ -2,7 +2,8 @@
 
 All that is random in a step follows from the seed and the step's number, and so does the order of
 the texts; the learning rate and the end follow from the history. So weights, the optimizer's
-state and the history are all there is to know about a training under way.
+state, the history and what a kind of net keeps from step to step (`lasting`) are all there is to
+know about a training under way.
 """
 
 import math
@@ -34,6 +35,8 @@ class SequenceNet(NeuralNet):
 
     batches: ClassVar[type[Batches]] = Batches
     steepest: ClassVar[float] = 1.0  # the norm that gradients are clipped to
+    warm_up: ClassVar[float] = 0.2  # the share of the steps in which the learning rate rises
+    unit: Any = "texts"  # what is counted in a second
 
     def __init__(
         self, *args: Any, seed: int = 0, patience: int | None = None, **kwargs: Any
@@ -43,6 +46,8 @@ class SequenceNet(NeuralNet):
         self.steady = False  # whether the learning rate stays at its highest
         self.interrupt_ = Interrupt()
         self.best_weights_: dict[str, torch.Tensor] = {}
+        self.kept_: dict[str, torch.Tensor] = {}  # from one step for the next
+        self.exchanged_: list[torch.Tensor] = []  # of those what is added up over all ranks
 
     def get_default_callbacks(self) -> list[tuple[str, Callback]]:
         """None of skorch's: some know things that the history doesn't."""
@@ -65,6 +70,10 @@ class SequenceNet(NeuralNet):
     def scores(self, sums: Mapping[str, int], size: int) -> dict[str, float]:
         """What an epoch's counts say, of so many units."""
         return {"acc": sums["right"] / size}
+
+    def shown(self, epoch: Mapping[str, Any]) -> str:
+        """The score of an epoch's held-out data, in words."""
+        return f"{epoch['valid_acc']:.1%}"
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Any:
         """What this rank's part adds to the mean over the batch."""
@@ -92,10 +101,31 @@ class SequenceNet(NeuralNet):
             counts = self.count(found, targets, training)
         asked = torch.tensor(float(self.interrupt_.asked))
         figures = torch.stack([loss.detach(), asked, *counts.values()])
-        add_up([figures, *gradients])
+        add_up([figures, *gradients, *(self.exchanged_ if training else ())])
         self.interrupt_.asked = bool(figures[1])  # all ranks end after the same step
         sums = dict(zip(counts, map(int, figures[2:].tolist()), strict=True))
         return {"loss": figures[0], "y_pred": found, "counts": sums}
+
+    # -- weights
+
+    def judged_weights(self) -> dict[str, torch.Tensor]:
+        """The weights that held-out data are judged with."""
+        found: dict[str, torch.Tensor] = self.module_.state_dict()
+        return found
+
+    def settle(self) -> None:
+        """The training has ended: take the weights that remain, of the best epoch or the last."""
+        self.module_.load_state_dict(self.best_weights_ or self.judged_weights())
+
+    def lasting(self) -> dict[str, dict[str, torch.Tensor]]:
+        """What a checkpoint holds beside the optimizer's state, by group and name."""
+        weights = self.module_.state_dict()
+        return {"module": weights, "best": self.best_weights_, "kept": self.kept_}
+
+    def resume_from(self, lasting: Mapping[str, dict[str, torch.Tensor]]) -> None:
+        """Take up what `lasting` gave."""
+        self.module_.load_state_dict(lasting["module"])
+        self.best_weights_, self.kept_ = lasting["best"], lasting["kept"]
 
     # -- the loop
 
@@ -160,7 +190,7 @@ class SequenceNet(NeuralNet):
         if self.steady:
             return 1.0
         if self.patience is None:
-            return one_cycle(step, self.max_epochs * self.steps_)
+            return one_cycle(step, self.max_epochs * self.steps_, self.warm_up)
         return by_progress(step, self.steps_, self.epochs)
 
     def _run(self, batches: Iterator[Any], training: bool) -> None:
@@ -204,7 +234,7 @@ class SequenceNet(NeuralNet):
             lowest = min((e["valid_loss"] for e in before), default=math.inf)
             epoch["valid_loss_best"] = epoch["valid_loss"] < lowest
             if self.patience is not None and epoch["valid_loss_best"]:
-                weights = self.module_.state_dict()
+                weights = self.judged_weights()
                 self.best_weights_ = {name: weights[name].clone() for name in weights}
 
 
@@ -218,7 +248,7 @@ def make_net(
     lr: float,
     seed: int,
     patience: int | None = None,
-    valid: Ragged | None = None,
+    valid: Any = None,
     callbacks: Iterable[tuple[str, Callback]] = (),
     **further: Any,
 ) -> SequenceNet:
@@ -226,8 +256,7 @@ def make_net(
     return net(
         module,
         **{f"module__{name}": value for name, value in model.items()},
-        **further,
-        optimizer=torch.optim.Adam,
+        **{"optimizer": torch.optim.Adam, **further},
         optimizer__fused=True,
         lr=lr,
         max_epochs=epochs,

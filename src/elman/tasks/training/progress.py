@@ -21,7 +21,7 @@ class ProgressBar(Callback):
 
     def on_train_begin(self, net: SequenceNet, X: Any = None, **_: Any) -> None:
         """Draw the bar, as far along as the training is."""
-        steps = -(-len(X) // net.batch_size)
+        steps = len(net.get_iterator(X, training=True))
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -55,19 +55,14 @@ class ProgressBar(Callback):
             advance=1,
             description=f"{self.name}, epoch {len(net.history)}/{net.max_epochs}",
             figures=f"loss {self.loss / self.texts:.3f}  {_accuracy(step, self.right / self.texts)}"
-            f"lr {step['train_lr']:.1e}  {self.texts / self.seconds:,.0f} texts/s ",
+            f"lr {step['train_lr']:.1e}  {self.texts / self.seconds:,.0f} {net.unit}/s ",
         )
 
     def on_epoch_end(self, net: SequenceNet, **_: Any) -> None:
         """Leave a line behind."""
         epoch, held_out, left = net.history[-1], "", ""
-        if "valid_acc" in epoch:
-            score = (
-                f"F1 {epoch['valid_f1']:.1%}"
-                if "valid_f1" in epoch
-                else f"{epoch['valid_acc']:.1%}"
-            )
-            held_out = f"held out {score} (loss {epoch['valid_loss']:.3f})  "
+        if "valid_loss" in epoch:
+            held_out = f"held out {net.shown(epoch)} (loss {epoch['valid_loss']:.3f})  "
         if len(net.history) < net.max_epochs:
             took = sum(e["train_seconds"] + e.get("valid_seconds", 0.0) for e in net.history)
             ahead = took / len(net.history) * (net.max_epochs - len(net.history))
@@ -76,7 +71,7 @@ class ProgressBar(Callback):
             f"{self.name}, epoch {epoch['epoch']}/{net.max_epochs}  "
             f"loss {epoch['train_loss']:.3f}  {_accuracy(epoch, epoch.get('train_acc', 0.0))}"
             f"{held_out}lr {epoch['lr']:.1e}  {epoch['train_seconds']:.1f} s  "
-            f"{self.texts / self.seconds:,.0f} texts/s{left}",
+            f"{self.texts / self.seconds:,.0f} {net.unit}/s{left}",
             highlight=False,
         )
 

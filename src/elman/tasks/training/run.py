@@ -27,8 +27,8 @@ def run_training(net: SequenceNet, texts: Ragged, checkpoint: Checkpoint | None 
             net.callbacks_ = [*own, ("checkpoint", checkpoint)]
         net.partial_fit(texts, None)
         net.callbacks_ = own
-    if net.best_weights_:
-        net.module_.load_state_dict(net.best_weights_)
+    if net.history:
+        net.settle()
     # A callback may end the training with the end of an epoch. Elsewhere it has interrupted it.
     return net.interrupt_.asked or len(net.epochs) < len(net.history)
 

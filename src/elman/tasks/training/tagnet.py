@@ -56,6 +56,10 @@ class TagNet(SequenceNet):
             **{name: torch.tensor(count) for name, count in zip(names, spans, strict=True)},
         }
 
+    def shown(self, epoch: Mapping[str, Any]) -> str:
+        """The F1 score of the spans."""
+        return f"F1 {epoch['valid_f1']:.1%}"
+
     def scores(self, sums: Mapping[str, int], size: int) -> dict[str, float]:
         """On held-out texts the share of right tags, and the spans' F1 score."""
         if "hit" not in sums:

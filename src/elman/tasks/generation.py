@@ -1,0 +1,184 @@
+"""Texts that a language model makes up, token by token, through `elman.Stream`."""
+
+from __future__ import annotations
+
+import codecs
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import elman
+
+from .data.plain import BOUNDARY, PIECES
+from .data.text import RESERVED, UNKNOWN
+from .errors import TaskError
+
+if TYPE_CHECKING:
+    from .language_model import LanguageModel
+
+DRAWN = 1024  # random numbers that are drawn at once
+
+
+class Sampler:
+    """Draws tokens, each from the probabilities after all those before it.
+
+    All memory is there before the first token: a token takes a native call for each layer, one for
+    the scores, and a few of NumPy's.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        temperature: float,
+        top_k: int | None,
+        top_p: float | None,
+        seed: int | None,
+    ) -> None:
+        _check("temperature", temperature, 0, math.inf)
+        _check("top_p", top_p, 0, 1)
+        if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
+            raise TaskError(f"top_k must be None or a positive whole number. Got {top_k!r}.")
+        self.model, self.temperature, self.seed = model, temperature, seed
+        network: Any = model.net_.module_.eval()
+        self._network = network
+        vocabulary = len(model.vocabulary_)
+        self.top_k = None if top_k is None or top_k >= vocabulary else top_k
+        self.top_p = None if top_p in (None, 1) else top_p
+        self._streams = [elman.Stream(layer) for layer in _on_kernels(network.rnn)]
+        with torch.inference_mode():
+            self._embedding = network.embedding.weight.detach()
+        self._scores = torch.empty(vocabulary)
+        self._chances = self._scores.numpy()
+
+    def run(self, prompt: str, length: int | None) -> Iterator[str]:
+        """The tokens after a prompt, as text."""
+        if length is not None and (not isinstance(length, int) or length < 0):
+            raise TaskError(f"length must be None or a whole number from 0 on. Got {length!r}.")
+        model = self.model
+        pieces = PIECES[model.tokens](prompt)
+        ids = [BOUNDARY, *model.vocabulary_.encode(pieces).tolist()]
+        return self._texts(ids, length)
+
+    def _texts(self, ids: list[int], length: int | None) -> Iterator[str]:
+        tokens = self.model.vocabulary_.tokens
+        if self.model.tokens != "bytes":
+            for number in self._numbers(ids, length):
+                yield tokens[number - RESERVED]
+            return
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        for number in self._numbers(ids, length):
+            if text := decoder.decode(bytes([tokens[number - RESERVED]])):
+                yield text
+        if text := decoder.decode(b"", final=True):
+            yield text
+
+    def _numbers(self, ids: list[int], length: int | None) -> Iterator[int]:
+        """Ids that go on from those given, up to the end of the text."""
+        rows = self._embedding.unbind()
+        step, score, draw = self._step(), self._score(), self._draw()
+        with torch.inference_mode():
+            x = self._embedding[torch.tensor(ids)]
+            for stream in self._streams:
+                x = stream.chunk(x)
+            output, made = x[-1], 0
+            while made != length:
+                score(output)
+                number = draw()
+                if number == BOUNDARY:
+                    return
+                yield number
+                made += 1
+                output = step(rows[number])
+
+    def _step(self) -> Callable[[Tensor], Tensor]:
+        """What makes the layers' output of a token's features."""
+        first, *others = (stream.step for stream in self._streams)
+        if not others:
+            return first
+
+        def step(x: Tensor) -> Tensor:
+            x = first(x)
+            for other in others:
+                x = other(x)
+            return x
+
+        return step
+
+    def _score(self) -> Callable[[Tensor], Any]:
+        """What fills the scores of all tokens, given the layers' output."""
+        network, scores = self._network, self._scores
+        heat = 1 / self.temperature if self.temperature else 1.0
+        if network.adaptive is not None:
+
+            def adaptive(output: Tensor) -> None:
+                torch.mul(network.log_chances(network.projection(output)), heat, out=scores)
+                scores[UNKNOWN] = -math.inf
+
+            return adaptive
+        weight, bias = self._embedding * heat, (network.bias.detach() * heat).clone()
+        bias[UNKNOWN] = -math.inf  # it has no text
+        if isinstance(network.projection, nn.Linear):
+            inner = network.projection.weight.detach()
+            if len(weight) < inner.shape[0]:  # few tokens: both matrices at once
+                weight, inner = weight @ inner, None
+            if inner is not None:
+                features = torch.empty(len(inner))
+
+                def projected(output: Tensor) -> None:
+                    torch.mv(inner, output, out=features)
+                    torch.addmv(bias, weight, features, out=scores)
+
+                return projected
+        return lambda output: torch.addmv(bias, weight, output, out=scores)
+
+    def _draw(self) -> Callable[[], int]:
+        """What draws a token by the scores."""
+        scores, chances = self._scores, self._chances
+        if not self.temperature:
+            return lambda: int(chances.argmax())
+        top_k, top_p = self.top_k, self.top_p
+        generator = np.random.default_rng(self.seed)
+        left: list[float] = []
+        sums = np.empty_like(chances)
+
+        def draw() -> int:
+            if not left:
+                left.extend(generator.random(DRAWN).tolist())
+            if top_k is not None:
+                least = np.partition(chances, -top_k)[-top_k]
+                chances[chances < least] = -np.inf
+            torch.softmax(scores, 0, out=scores)
+            if top_p is not None:
+                _keep(chances, top_p)
+            np.cumsum(chances, out=sums)
+            where = int(sums.searchsorted(left.pop() * sums[-1], "right"))
+            return where if where < len(sums) else int(chances.argmax())
+
+        return draw
+
+
+def _keep(chances: np.ndarray, top_p: float) -> None:
+    """Sets all but the likeliest to zero, of which as many stay as have `top_p` together.
+
+    >>> chances = np.array([0.1, 0.5, 0.3, 0.1])
+    >>> _keep(chances, 0.7)
+    >>> chances.tolist()
+    [0.0, 0.5, 0.3, 0.0]
+    """
+    order = np.argsort(-chances)
+    enough = int(np.cumsum(chances[order]).searchsorted(top_p)) + 1
+    chances[order[enough:]] = 0
+
+
+def _on_kernels(layers: nn.ModuleList) -> list[nn.Module]:
+    """The layers, where torch.nn's are elman's on the same weights."""
+    return [elman.accelerate(layer) if isinstance(layer, nn.RNNBase) else layer for layer in layers]
+
+
+def _check(name: str, value: float | None, least: float, most: float) -> None:
+    if value is not None and not (isinstance(value, (int, float)) and least <= value <= most):
+        raise TaskError(f"{name} must lie between {least:g} and {most:g}. Got {value!r}.")

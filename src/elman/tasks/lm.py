@@ -1,0 +1,111 @@
+"""From files of plain text to a saved language model and its report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from .data.plain import Corpus, Tokens, read_corpus, split_corpus
+from .job import Job, Parts, Plan
+from .kneser_ney import KneserNey
+from .language_model import LanguageModel
+from .model import layer_name
+from .report.pictures import save_losses
+from .report.show import show_facts
+from .report.surprise import Scores, surprises
+
+ORDER = 5  # of the n-grams of the baseline
+
+
+class Foretell(Job[LanguageModel, Corpus]):
+    """Texts, and what comes next in them."""
+
+    MODEL = LanguageModel
+    NOUN = "text"
+    USE = "elman generate {} --prompt TEXT"
+
+    @classmethod
+    def read(
+        cls, model: LanguageModel, file: Path, columns: Mapping[str, Any], skip_bad: bool
+    ) -> Corpus:
+        """A file of plain text, or a table's column."""
+        return read_corpus([file], columns.get("text"), skip_bad=skip_bad)
+
+    def rows(self) -> Corpus:
+        """The texts."""
+        return self.data
+
+    def arguments(self, rows: Corpus) -> tuple[Corpus]:
+        """The texts are all that `fit` takes."""
+        return (rows,)
+
+    def source(self) -> dict[str, Any]:
+        """Where the texts came from, and how much it is."""
+        return {**self.data.source, **self.data.fingerprint()}
+
+    def size(self, rows: Corpus) -> str:
+        """How many characters there are."""
+        return f"{rows.characters:,} characters"
+
+    def whole(self) -> str:
+        """How many characters there are."""
+        return self.size(self.rows())
+
+    def describe(self, console: Console) -> None:
+        """How much text there is, and what the reader noted."""
+        texts = len(self.data.texts)
+        console.print(f"{self.size(self.rows())} in {texts:,} text{'s' * (texts != 1)}")
+        for note in self.data.notes:
+            console.print(note)
+
+    def split(self, fraction: float, console: Console) -> Parts:
+        """The end of the text, or the last of several texts, is held out."""
+        if self.valid is not None:
+            for note in self.valid.notes:
+                console.print(f"Of the held-out text: {note}")
+            valid = {**self.valid.source, **self.valid.fingerprint()}
+            return Parts(self.data, self.valid, {"valid": valid})
+        learn, held_out = split_corpus(self.data, fraction)
+        return Parts(learn, held_out, {"valid_fraction": fraction})
+
+    def judge(
+        self, rows: Corpus, folder: Path, console: Console, trained: bool = False
+    ) -> Scores:
+        """Bits and perplexity."""
+        found = self.model.scores(rows)
+        console.print(found.words())
+        if trained:
+            console.print(f"\n{save_losses(folder, self.model.training_['epochs'])}")
+        return found
+
+    def further(self, parts: Parts, plan: Plan, found: Scores | None, console: Console) -> None:
+        """Counted n-grams, alone and mixed with the network."""
+        if found is None or not plan.baseline:
+            return
+        with console.status(f"n-grams of up to {ORDER} {self.model.tokens}"):
+            alone, mixed = beside_ngrams(self.model, parts.learn, parts.held_out)
+        name = layer_name(self.model.cell, self.model.backend)
+        console.print()
+        show_facts(
+            {
+                name: found.words(),
+                f"Kneser-Ney, order {ORDER}": alone.words(),
+                "both, half and half": mixed.words(),
+            },
+            console,
+        )
+
+
+def beside_ngrams(model: LanguageModel, learn: Corpus, held_out: Corpus) -> tuple[Scores, Scores]:
+    """The scores of n-grams with the model's vocabulary, and of the mean of both probabilities."""
+    train, test = (Tokens(c, model.vocabulary_, model.tokens) for c in (learn, held_out))
+    ngrams = KneserNey(train.ids, len(model.vocabulary_), ORDER)
+    chances = ngrams.chances(test.ids)
+    network = np.exp2(-surprises(model.net_.module_, test.ids).astype(np.float64))
+    mixed = (chances + network) / 2
+    given = (test.ids, held_out.characters, model.tokens)
+    return Scores.of(-np.log2(chances), *given), Scores.of(-np.log2(mixed), *given)

@@ -1,0 +1,209 @@
+"""What trains a language model: windows that follow one another, and states that are carried on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils._pytree import tree_leaves
+
+from ..data.plain import ONE, Tokens
+from ..language import detached
+from .net import SequenceNet
+from .ranks import ranks
+
+JITTER = 4  # the end of a window is moved by up to this part of it
+
+
+class Window:
+    """The input of one step: tokens (T, b) of this rank's streams, which `streams` are its share.
+
+    Its length is how many tokens all ranks foretell together.
+    """
+
+    def __init__(self, tokens: Tensor, streams: slice, of: int, begins: bool) -> None:
+        self.tokens, self.streams, self.of, self.begins = tokens, streams, of, begins
+        self.whole = len(self)
+
+    def __len__(self) -> int:
+        return len(self.tokens) * self.of
+
+
+class Windows:
+    """Cuts a row of tokens into `batch_size` streams, and these into windows of about `window`.
+
+    With `shuffle` the ends of the windows are moved at random, so that not always the same tokens
+    come first. They follow from the seed and the number of the epoch alone.
+    """
+
+    def __init__(
+        self,
+        dataset: Tokens,
+        batch_size: int,
+        shuffle: bool = False,
+        seed: int = 0,
+        window: int = 64,
+    ) -> None:
+        self.dataset, self.shuffle, self.seed, self.window = dataset, shuffle, seed, window
+        self.batch_size = max(1, min(batch_size, len(dataset)))
+        self.steps = len(dataset) // self.batch_size  # of a stream; a rest of tokens isn't read
+
+    def __len__(self) -> int:
+        return -(-self.steps // self.window)
+
+    def __iter__(self) -> Iterator[tuple[Window, Tensor]]:
+        return self.epoch()
+
+    def epoch(
+        self, number: int = 0, start: int = 0, rank: int = 0, ranks: int = 1
+    ) -> Iterator[tuple[Window, Tensor]]:
+        """An epoch's windows from the one numbered `start` on, and the tokens after each one's.
+
+        Of `ranks` processes each gets every `ranks`-th stream. Where there are too few, a rank
+        reads one of them without anything to foretell.
+        """
+        ends = np.linspace(0, self.steps, len(self) + 1).round().astype(np.int64)
+        if self.shuffle and len(ends) > 2:
+            most = self.window // JITTER
+            generator = np.random.default_rng([self.seed, number])
+            ends[1:-1] += generator.integers(-most, most + 1, len(ends) - 2)
+            ends[1:-1] = np.clip(np.sort(ends[1:-1]), 1, self.steps - 1)
+        begins = np.arange(self.batch_size)[rank::ranks] * self.steps
+        idle = not len(begins)
+        for at, end in zip(ends[start:-1].tolist(), ends[start + 1 :].tolist(), strict=True):
+            rows = np.arange(at, end + 1)[:, None] + (np.array([0]) if idle else begins)
+            ids = torch.from_numpy(self.dataset.ids[rows].astype(np.int64))
+            targets = torch.full_like(ids[1:], -1) if idle else ids[1:]
+            streams = slice(0, 0) if idle else slice(rank, None, ranks)
+            yield Window(ids[:-1], streams, self.batch_size, begins=at == 0), targets
+
+
+class LanguageNet(SequenceNet):
+    """A net whose module reads windows, each with the states that the one before has left.
+
+    `averaging` is the share that a mean of all weights so far keeps at each step; that mean is
+    judged, and is what remains. `narrow` lets products be of bfloat16.
+    """
+
+    batches = Windows
+    steepest = 1.0
+    warm_up = 0.1
+
+    def __init__(
+        self,
+        *args: Any,
+        averaging: float = 0.0,
+        narrow: bool = False,
+        tokens: str = "characters",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.averaging, self.narrow, self.tokens = averaging, narrow, tokens
+        self._average: AveragedModel | None = None
+        self._states: Any = None  # of held-out text
+
+    @property
+    def unit(self) -> str:
+        """What is counted in a second."""
+        return self.tokens
+
+    def initialize(self) -> LanguageNet:
+        """Begin anew: new weights, whose mean they are."""
+        super().initialize()
+        if self.averaging:
+            self._average = AveragedModel(self.module_, multi_avg_fn=self._follow)
+        return self
+
+    # -- a step
+
+    def infer(self, x: Window, **_: Any) -> Tensor:
+        """Features of this rank's streams; the states after them are kept."""
+        training = torch.is_grad_enabled()
+        module = self._judged(training)
+        if x.begins:
+            before = module.begin()
+        else:
+            before = self._carried(x.streams) if training else self._states
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.narrow):
+            features, after = module(x.tokens, before)
+        if training:
+            self._carry(detached(after), x)
+        else:
+            self._states = after
+        return features
+
+    def get_loss(self, y_pred: Any, y_true: Tensor, X: Any = None, training: bool = False) -> Any:
+        """What this rank's part adds to the mean over the tokens."""
+        dtype = torch.bfloat16 if self.narrow else torch.float32
+        return self._judged(training).loss(y_pred, y_true, dtype) / X.whole
+
+    def count(self, y_pred: Any, y_true: Tensor, training: bool) -> dict[str, Tensor]:
+        """Nothing: the loss says it all."""
+        return {}
+
+    def scores(self, sums: Mapping[str, int], size: int) -> dict[str, float]:
+        """Nothing beside the loss."""
+        return {}
+
+    def shown(self, epoch: Mapping[str, Any]) -> str:
+        """The loss on held-out text, in bits."""
+        return f"{epoch['valid_loss'] / math.log(2):.3f} bits a {ONE[self.tokens]}"
+
+    def on_batch_end(self, net: Any, training: bool = False, **kwargs: Any) -> None:
+        """Let the mean follow the weights."""
+        super().on_batch_end(net, training=training, **kwargs)
+        if training and self._average is not None:
+            self._average.update_parameters(self.module_)
+
+    # -- states
+
+    def _carry(self, states: Any, window: Window) -> None:
+        """Keep the states of all ranks' streams; `add_up` brings those of the others."""
+        self.kept_, self.exchanged_ = {}, []
+        for layer, state in enumerate(states):
+            for number, value in enumerate(tree_leaves(state)):
+                whole = value.float()
+                if ranks() > 1:
+                    whole = whole.new_zeros(1, window.of, value.shape[2])
+                    whole[:, window.streams] = value
+                    self.exchanged_.append(whole)
+                self.kept_[f"{layer}.{number}"] = whole
+
+    def _carried(self, streams: slice) -> Any:
+        """The states of this rank's streams, in the form in which the layers take them."""
+        layers: dict[str, list[Tensor]] = {}
+        for name, value in self.kept_.items():
+            mine = value[:, streams if streams != slice(0, 0) else slice(0, 1)]
+            layers.setdefault(name.partition(".")[0], []).append(mine.contiguous())
+        return tuple(mine[0] if len(mine) == 1 else tuple(mine) for mine in layers.values())
+
+    # -- the mean of the weights
+
+    def _follow(self, mean: Any, weights: Any, steps: Any) -> None:
+        """The first weights are forgotten sooner: after so many steps the mean is of half as many."""
+        share = min(self.averaging, 1 - 2 / (2 + float(steps)))
+        get_ema_multi_avg_fn(share)(mean, weights, steps)
+
+    def _judged(self, training: bool) -> Any:
+        return self.module_ if training or self._average is None else self._average.module
+
+    def judged_weights(self) -> dict[str, Tensor]:
+        """The mean, if there is one."""
+        found: dict[str, Tensor] = self._judged(False).state_dict()
+        return found
+
+    def lasting(self) -> dict[str, dict[str, Tensor]]:
+        """What a checkpoint holds beside what every net's does: the mean."""
+        further = {} if self._average is None else {"average": self._average.state_dict()}
+        return super().lasting() | further
+
+    def resume_from(self, lasting: Mapping[str, dict[str, Tensor]]) -> None:
+        """Take up the mean as well."""
+        super().resume_from(lasting)
+        if self._average is not None:
+            self._average.load_state_dict(lasting["average"])
