@@ -74,8 +74,10 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     array([ True, False])
     """
 
-    FORMAT, VERSION, NEEDED = "elman sequence classifier", 2, frozenset(
-        {"pooling", "max_length", "bidirectional"}
+    FORMAT, VERSION, NEEDED = (
+        "elman sequence classifier",
+        2,
+        frozenset({"pooling", "max_length", "bidirectional"}),
     )
     NETWORK = (*BOTH_WAYS, "pooling")
     NET, MODULE = TextNet, TextRNN

@@ -70,7 +70,7 @@ class SequenceEstimator(BaseEstimator):
         """The network's arguments that data decides, or the smallest that they may be."""
         raise NotImplementedError
 
-    def _net_options(self) -> dict[str, Any]:
+    def _net_options(self, *options: Any) -> dict[str, Any]:
         """The net's arguments of its own kind."""
         raise NotImplementedError
 

@@ -127,7 +127,14 @@ def _run(job: Job[Any, Any], plan: Plan, console: Console) -> Any:
     parts = job.split(plan.valid_fraction, console)
     console.print(f"{job.size(parts.learn)} to learn from, {job.size(parts.held_out)} held out\n")
     try:
-        fit(job.model, job.arguments(parts.learn), parts.held_out, console, folder=plan.output, resume=plan.resume)
+        fit(
+            job.model,
+            job.arguments(parts.learn),
+            parts.held_out,
+            console,
+            folder=plan.output,
+            resume=plan.resume,
+        )
     except KeyboardInterrupt:
         console.print(what_is_left(job.model, plan))
         raise

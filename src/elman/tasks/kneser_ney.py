@@ -49,11 +49,11 @@ class KneserNey:
             # The context of the next place is the n-gram that ends here.
             numbers, place = inverse[:-1], place[1:]
         self._levels: list[_Level] = []
-        for length, (keys, _, _, counts) in enumerate(found):
-            if length + 1 < order:  # before how many tokens it stands, not how often
-                _, ends, _, _ = found[length + 1]
-                suffix = found[length][2][ends - length]
-                counts = np.bincount(suffix, minlength=len(keys))
+        for length, (keys, _, inverse, often) in enumerate(found):
+            counts = often
+            if length + 1 < order:  # after how many tokens it stands, not how often
+                ends = found[length + 1][1]
+                counts = np.bincount(inverse[ends - length], minlength=len(keys))
             contexts = len(found[length - 1][0]) if length else 1
             self._levels.append(_level(keys, counts, vocabulary, contexts))
 

@@ -47,7 +47,8 @@ class LanguageRNN(nn.Module):
 
     The last recurrent layer's output gets as many features as a token has, by a linear layer
     unless it has so many. A vocabulary of `adaptive_from` ids or more has an adaptive softmax
-    instead, which has weights of its own.
+    instead, which has weights of its own. `counts` says how often each id occurs in training: a
+    network that begins with these frequencies need not learn them step by step.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class LanguageRNN(nn.Module):
         dropout: float,
         adaptive_from: int,
         backend: Backend,
+        counts: np.ndarray | None = None,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, embedding_size)
@@ -90,6 +92,9 @@ class LanguageRNN(nn.Module):
             )
         else:
             self.bias = nn.Parameter(torch.zeros(vocabulary))
+            if counts is not None:
+                with torch.no_grad():
+                    self.bias.copy_(torch.from_numpy(np.log((counts + 1.0) / counts.sum())))
         self.embedding_dropout, self.input_dropout = embedding_dropout, input_dropout
         self.hidden_dropout, self.dropout = hidden_dropout, dropout
 

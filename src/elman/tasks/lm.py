@@ -72,9 +72,7 @@ class Foretell(Job[LanguageModel, Corpus]):
         learn, held_out = split_corpus(self.data, fraction)
         return Parts(learn, held_out, {"valid_fraction": fraction})
 
-    def judge(
-        self, rows: Corpus, folder: Path, console: Console, trained: bool = False
-    ) -> Scores:
+    def judge(self, rows: Corpus, folder: Path, console: Console, trained: bool = False) -> Scores:
         """Bits and perplexity."""
         found = self.model.scores(rows)
         console.print(found.words())

@@ -15,9 +15,7 @@ from .errors import TaskError
 from .model import CELLS, find_cell, same_cell
 
 #: What a model is, beside its weights. Parameters of the training alone may be missing.
-NEEDED = frozenset(
-    ("cell", "tokens", "embedding_size", "hidden_size", "num_layers", "recurrent")
-)
+NEEDED = frozenset(("cell", "tokens", "embedding_size", "hidden_size", "num_layers", "recurrent"))
 #: What a token of each kind is: a test, and in words.
 TOKEN = {
     "characters": (lambda token: isinstance(token, str) and len(token) == 1, "single characters"),

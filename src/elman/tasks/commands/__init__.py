@@ -7,7 +7,7 @@ from typer.core import TyperGroup
 
 import elman
 
-from . import bench, demo, evaluate, inspect, predict
+from . import bench, demo, evaluate, generate, inspect, predict, score
 
 # What trains and predicts is imported by the commands that do: `elman --help` should be quick.
 
@@ -16,7 +16,7 @@ class _Training(TyperGroup):
     """`elman train`, whose options are those of a class that takes a second to import."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return ["classify", "tag"]
+        return ["classify", "tag", "lm"]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         from .train import app
@@ -36,7 +36,10 @@ app.add_typer(
     name="train",
     help="Train a model on a file of your own.",
 )
-for command in (evaluate.evaluate, predict.predict, inspect.inspect, demo.demo, bench.bench):
+for command in (
+    *(evaluate.evaluate, predict.predict, generate.generate, score.score, inspect.inspect),
+    *(demo.demo, bench.bench),
+):
     app.command()(command)
 
 

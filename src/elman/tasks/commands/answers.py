@@ -17,6 +17,7 @@ from ..data.text import TOKENS
 from ..data.values import accepted, as_text
 from ..errors import TaskError
 from ..estimator import SequenceEstimator
+from ..language_model import LanguageModel
 from ..report.shown import FOOT, FORMATS, HEAD, as_conll, as_html, as_json, as_line
 from ..tagger import SequenceTagger
 
@@ -112,6 +113,11 @@ class Spans:
 
 def answers_of(model: SequenceEstimator, form: str) -> Labels | Spans:
     """What answers for a model, in a form."""
+    if isinstance(model, LanguageModel):
+        raise TaskError(
+            "A language model has no labels to predict. To go on with a text: elman generate MODEL "
+            "--prompt TEXT; for how likely a text is: elman score MODEL TEXT."
+        )
     if isinstance(model, SequenceTagger):
         return Spans(model, form)
     assert isinstance(model, SequenceClassifier)

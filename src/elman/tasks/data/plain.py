@@ -172,7 +172,7 @@ class _Whole(Sequence[Any]):
         return len(self._texts)
 
     def __getitem__(self, at: Any) -> Any:
-        return _Whole(self._texts[at]) if isinstance(at, slice) else (self._texts[at],)  # type: ignore[arg-type]
+        return _Whole(self._texts[at]) if isinstance(at, slice) else (self._texts[at],)
 
 
 def split_corpus(corpus: Corpus, fraction: float) -> tuple[Corpus, Corpus]:

@@ -65,20 +65,24 @@ def facts(folder: Path, training: Mapping[str, Any]) -> dict[str, str]:
         if losses := [f"{epoch['train_loss']:.3f}" for epoch in training.get("epochs", ())]:
             found["losses"] = f"{', '.join(losses)} in {count(len(losses), 'epoch')}"
         if scores := report.get("evaluation"):
-            first = (
-                f"F1 {scores['spans']['f1']:.1%}"
-                if "spans" in scores
-                else f"accuracy {scores['accuracy']:.1%}"
-            )
-            found["scores"] = (
-                f"{first}, macro F1 {scores['macro_f1']:.1%} on {scores['texts']:,} held-out texts"
-            )
+            found["scores"] = _scores(scores)
         made_by = report.get("made_by", {}).items()
         return {**found, "versions": ", ".join(f"{name} {number}" for name, number in made_by)}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise TaskError(
             f"{folder}: {REPORT} or 'training' in {CONFIG} is not as elman writes it ({error})."
         ) from None
+
+
+def _scores(scores: Mapping[str, Any]) -> str:
+    """Those of a report, in words."""
+    if "perplexity" in scores:
+        bits, perplexity = scores["bits_per_character"], scores["perplexity"]
+        held_out = f"{scores['characters']:,} held-out characters"
+        return f"{bits:.3f} bits a character, perplexity {perplexity:,.2f} on {held_out}"
+    spans = "spans" in scores
+    first = f"F1 {scores['spans']['f1']:.1%}" if spans else f"accuracy {scores['accuracy']:.1%}"
+    return f"{first}, macro F1 {scores['macro_f1']:.1%} on {scores['texts']:,} held-out texts"
 
 
 def columns_of(folder: Path) -> tuple[str | None, str | None]:

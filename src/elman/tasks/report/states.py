@@ -45,7 +45,7 @@ def read_states(model: SequenceEstimator, text: str) -> States:
         tokens, answer = model.look(text)
     finally:
         hook.remove()
-    values = seen[0].detach().float().cpu().numpy()
+    values = seen[0].detach().float().cpu().flatten(0, -2).numpy()
     return States(list(map(_shown, tokens)), values, network.forward_size, answer)
 
 

@@ -132,6 +132,7 @@ class Surprise:
 
     tokens: list[Any]
     bits: np.ndarray
+    characters: int
 
     def texts(self) -> list[str]:
         """The tokens as they can be shown: bytes that are no ASCII in hexadecimal."""
@@ -150,7 +151,7 @@ class Surprise:
     def as_html(self) -> str:
         """A paragraph in the same colours; a pointer shows the bits.
 
-        >>> Surprise(["<"], np.array([12.0])).as_html()
+        >>> Surprise(["<"], np.array([12.0]), 1).as_html()
         '<p><span style="background: rgb(255,110,80)" title="12.0 bits">&lt;</span></p>'
         """
         spans = [

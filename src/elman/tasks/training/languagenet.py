@@ -54,7 +54,7 @@ class Windows:
         self.steps = len(dataset) // self.batch_size  # of a stream; a rest of tokens isn't read
 
     def __len__(self) -> int:
-        return -(-self.steps // self.window)
+        return math.ceil(self.steps / self.window)
 
     def __iter__(self) -> Iterator[tuple[Window, Tensor]]:
         return self.epoch()
@@ -104,7 +104,7 @@ class LanguageNet(SequenceNet):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.averaging, self.narrow, self.tokens = averaging, narrow, tokens
-        self._average: AveragedModel | None = None
+        self._average: list[AveragedModel] = []  # none or one: skorch trains modules that are set
         self._states: Any = None  # of held-out text
 
     @property
@@ -116,7 +116,7 @@ class LanguageNet(SequenceNet):
         """Begin anew: new weights, whose mean they are."""
         super().initialize()
         if self.averaging:
-            self._average = AveragedModel(self.module_, multi_avg_fn=self._follow)
+            self._average = [AveragedModel(self.module_, multi_avg_fn=self._follow)]
         return self
 
     # -- a step
@@ -157,8 +157,8 @@ class LanguageNet(SequenceNet):
     def on_batch_end(self, net: Any, training: bool = False, **kwargs: Any) -> None:
         """Let the mean follow the weights."""
         super().on_batch_end(net, training=training, **kwargs)
-        if training and self._average is not None:
-            self._average.update_parameters(self.module_)
+        for mean in self._average if training else ():
+            mean.update_parameters(self.module_)
 
     # -- states
 
@@ -185,12 +185,12 @@ class LanguageNet(SequenceNet):
     # -- the mean of the weights
 
     def _follow(self, mean: Any, weights: Any, steps: Any) -> None:
-        """The first weights are forgotten sooner: after so many steps the mean is of half as many."""
+        """The first weights are forgotten sooner, as there are few others."""
         share = min(self.averaging, 1 - 2 / (2 + float(steps)))
         get_ema_multi_avg_fn(share)(mean, weights, steps)
 
     def _judged(self, training: bool) -> Any:
-        return self.module_ if training or self._average is None else self._average.module
+        return self.module_ if training or not self._average else self._average[0].module
 
     def judged_weights(self) -> dict[str, Tensor]:
         """The mean, if there is one."""
@@ -199,11 +199,11 @@ class LanguageNet(SequenceNet):
 
     def lasting(self) -> dict[str, dict[str, Tensor]]:
         """What a checkpoint holds beside what every net's does: the mean."""
-        further = {} if self._average is None else {"average": self._average.state_dict()}
-        return super().lasting() | further
+        means = [("average", mean.state_dict()) for mean in self._average]
+        return super().lasting() | dict(means)
 
     def resume_from(self, lasting: Mapping[str, dict[str, Tensor]]) -> None:
         """Take up the mean as well."""
         super().resume_from(lasting)
-        if self._average is not None:
-            self._average.load_state_dict(lasting["average"])
+        for mean in self._average:
+            mean.load_state_dict(lasting["average"])

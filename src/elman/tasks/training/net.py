@@ -33,7 +33,7 @@ class SequenceNet(NeuralNet):
     a step beside the loss (`count`), and what an epoch's sums mean (`scores`).
     """
 
-    batches: ClassVar[type[Batches]] = Batches
+    batches: ClassVar[type[Any]] = Batches
     steepest: ClassVar[float] = 1.0  # the norm that gradients are clipped to
     warm_up: ClassVar[float] = 0.2  # the share of the steps in which the learning rate rises
     unit: Any = "texts"  # what is counted in a second
@@ -55,7 +55,7 @@ class SequenceNet(NeuralNet):
 
     # -- a step
 
-    def infer(self, x: Batch, **_: Any) -> Any:
+    def infer(self, x: Any, **_: Any) -> Any:
         """What the module says of this rank's part of the batch."""
         return self.module_(x.packed)
 
