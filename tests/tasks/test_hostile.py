@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from elman.tasks import SequenceClassifier, SequenceTagger, TaskError
+from elman.tasks import LanguageModel, SequenceClassifier, SequenceTagger, TaskError
 from elman.tasks.opened import load_model
 
 SETTINGS = settings(
@@ -30,7 +30,11 @@ JSON = st.recursive(
 )
 
 
-LABELS = {SequenceClassifier: "xy", SequenceTagger: [["B-x", "I-x"], ["O", "B-x"]]}
+LABELS = {
+    SequenceClassifier: "xy",
+    SequenceTagger: [["B-x", "I-x"], ["O", "B-x"]],
+    LanguageModel: "xy",  # which it leaves alone
+}
 
 
 @pytest.fixture(scope="module", params=LABELS)
@@ -49,6 +53,10 @@ def load_or_refuse(folder, files):
     refused = None
     try:
         model = load_model(folder)
+        if isinstance(model, LanguageModel):
+            assert model.perplexity(["ab", "zz"]) > 0
+            assert len("".join(model.generate("a", length=3, seed=0))) <= 3
+            return
         answers = model.predict(["ab", "zz"])
     except TaskError as error:
         refused = str(error)

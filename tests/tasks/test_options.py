@@ -4,10 +4,10 @@ import inspect
 
 import pytest
 
-from elman.tasks import SequenceClassifier, SequenceTagger, TaskError
+from elman.tasks import LanguageModel, SequenceClassifier, SequenceTagger, TaskError
 from elman.tasks.commands import options
 
-TASKS = (SequenceClassifier, SequenceTagger)
+TASKS = (SequenceClassifier, SequenceTagger, LanguageModel)
 
 
 @pytest.mark.parametrize("task", TASKS)

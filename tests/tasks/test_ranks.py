@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch.testing import assert_close
 
 from tests.systems import PATIENCE
+from tests.tasks.plain_rows import make_text
 from tests.tasks.rows import make_rows
 from tests.tasks.tagged_rows import make_tagged
 
@@ -21,24 +22,39 @@ def write_table(path, rows):
     path.write_text("\n".join(lines), "utf-8")
 
 
+def write_text(path, text):
+    path.write_text(text, "utf-8")
+
+
 TASKS = {
     "classify": (make_rows, ("--text", "text", "--label", "label", "--class-weight", "balanced")),
     "tag": (make_tagged, ()),
+    # Of three streams the second process gets one.
+    "lm": (make_text, ()),
+}
+SAME = {
+    "classify": ("--batch-size", "17", "--token-dropout", "0"),
+    "tag": ("--batch-size", "17", "--token-dropout", "0"),
+    "lm": (
+        *("--batch-size", "3", "--window", "16", "--precision", "float32"),
+        *("--embedding-dropout", "0", "--input-dropout", "0", "--hidden-dropout", "0"),
+    ),
 }
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_two_processes_train_what_one_does(run, tmp_path, task):
     make, options = TASKS[task]
-    write_table(tmp_path / "words.jsonl", make(120 if task == "classify" else 901))
-    write_table(tmp_path / "held.jsonl", make(41, seed=1))
+    write = write_text if task == "lm" else write_table
+    write(tmp_path / "words.jsonl", make({"classify": 120, "tag": 901, "lm": 60}[task]))
+    write(tmp_path / "held.jsonl", make(41, seed=1))
     # The last batches have one text: there is nothing in them for the second process.
     # Dropout draws other numbers in each process.
     train = (
         *("train", task, "words.jsonl", *options),
-        *("--valid", "held.jsonl", "--batch-size", "17"),
+        *("--valid", "held.jsonl", *SAME[task]),
         *("--hidden-size", "8", "--embedding-size", "8", "--epochs", "3", "--lr", "0.02"),
-        *("--dropout", "0", "--token-dropout", "0", "--output"),
+        *("--dropout", "0", "--output"),
     )
     status, alone, _ = run(*train, "one")
     assert status == 0

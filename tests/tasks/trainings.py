@@ -7,8 +7,8 @@ import time
 import torch
 from skorch.callbacks import Callback
 
-from elman.tasks import SequenceClassifier, SequenceTagger
-from tests.tasks import tagged_rows
+from elman.tasks import LanguageModel, SequenceClassifier, SequenceTagger
+from tests.tasks import plain_rows, tagged_rows
 from tests.tasks.rows import make_rows
 
 EACH = None
@@ -99,3 +99,22 @@ def train_tagger_on(settings, folder, steps):
     """Resume, and be killed after so many steps."""
     kill = At(steps, lambda: os.kill(os.getpid(), signal.SIGKILL))
     train_tagger(settings, folder, resume=True, callbacks=[("kill", kill)])
+
+
+def train_language(settings, folder=None, *, resume=False, callbacks=()):
+    """A language model of the same text each time, with checkpoints as often as possible."""
+    torch.set_num_threads(1)
+    return LanguageModel(**{**plain_rows.SETTINGS, **settings}).fit(
+        [plain_rows.make_text(40)],
+        valid=[plain_rows.make_text(10, seed=1)],
+        callbacks=callbacks,
+        folder=folder,
+        resume=resume,
+        checkpoint_seconds=0,
+    )
+
+
+def train_language_on(settings, folder, steps):
+    """Resume, and be killed after so many steps."""
+    kill = At(steps, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    train_language(settings, folder, resume=True, callbacks=[("kill", kill)])

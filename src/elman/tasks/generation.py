@@ -114,7 +114,8 @@ class Sampler:
 
             @torch.no_grad()
             def adaptive(output: Tensor) -> None:
-                torch.mul(network.log_chances(network.projection(output)), heat, out=scores)
+                chances = network.log_chances(network.projection(output[None]))
+                torch.mul(chances[0], heat, out=scores)
                 scores[UNKNOWN] = -math.inf
 
             return adaptive

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from .model import Backend, CellLike, make_layers
 from .softmax import cross_entropy
 
 States = tuple[Any, ...]  # of each layer
-DIVISION = 4.0  # by which adaptive softmax has fewer features for each rarer group of tokens
+DIVISION = 4  # by which adaptive softmax has fewer features for each rarer group of tokens
 
 
 class Stack(nn.ModuleList):
@@ -87,8 +88,9 @@ class LanguageRNN(nn.Module):
         self.adaptive: nn.AdaptiveLogSoftmaxWithLoss | None = None
         if vocabulary >= adaptive_from:
             cutoffs = [vocabulary // 16, vocabulary // 4]
+            division = min(DIVISION, math.isqrt(embedding_size))  # a feature is left at least
             self.adaptive = nn.AdaptiveLogSoftmaxWithLoss(
-                embedding_size, vocabulary, cutoffs, DIVISION, head_bias=True
+                embedding_size, vocabulary, cutoffs, division, head_bias=True
             )
         else:
             self.bias = nn.Parameter(torch.zeros(vocabulary))

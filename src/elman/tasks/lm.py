@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from .data.findings import count
 from .data.plain import Corpus, Tokens, read_corpus, split_corpus
 from .job import Job, Parts, Plan
 from .kneser_ney import KneserNey
@@ -18,7 +19,8 @@ from .report.pictures import save_losses
 from .report.show import show_facts
 from .report.surprise import Scores, surprises
 
-ORDER = 5  # of the n-grams of the baseline
+ORDER, LONGER = 5, 8  # of the n-grams of the baseline; where there are few different tokens
+FEW = 500
 
 
 class Foretell(Job[LanguageModel, Corpus]):
@@ -53,12 +55,11 @@ class Foretell(Job[LanguageModel, Corpus]):
 
     def whole(self) -> str:
         """How many characters there are."""
-        return self.size(self.rows())
+        return self.size(self.data)
 
     def describe(self, console: Console) -> None:
         """How much text there is, and what the reader noted."""
-        texts = len(self.data.texts)
-        console.print(f"{self.size(self.rows())} in {texts:,} text{'s' * (texts != 1)}")
+        console.print(f"{self.size(self.data)} in {count(len(self.data.texts), 'text')}")
         for note in self.data.notes:
             console.print(note)
 
@@ -84,26 +85,30 @@ class Foretell(Job[LanguageModel, Corpus]):
         """Counted n-grams, alone and mixed with the network."""
         if found is None or not plan.baseline:
             return
-        with console.status(f"n-grams of up to {ORDER} {self.model.tokens}"):
-            alone, mixed = beside_ngrams(self.model, parts.learn, parts.held_out)
+        with console.status("n-grams"):
+            order, alone, mixed = beside_ngrams(self.model, parts.learn, parts.held_out)
         name = layer_name(self.model.cell, self.model.backend)
         console.print()
         show_facts(
             {
                 name: found.words(),
-                f"Kneser-Ney, order {ORDER}": alone.words(),
+                f"Kneser-Ney, order {order}": alone.words(),
                 "both, half and half": mixed.words(),
             },
             console,
         )
 
 
-def beside_ngrams(model: LanguageModel, learn: Corpus, held_out: Corpus) -> tuple[Scores, Scores]:
-    """The scores of n-grams with the model's vocabulary, and of the mean of both probabilities."""
+def beside_ngrams(
+    model: LanguageModel, learn: Corpus, held_out: Corpus
+) -> tuple[int, Scores, Scores]:
+    """The order of n-grams with the model's vocabulary, their scores, and those of the mean of
+    their probabilities and the network's."""
     train, test = (Tokens(c, model.vocabulary_, model.tokens) for c in (learn, held_out))
-    ngrams = KneserNey(train.ids, len(model.vocabulary_), ORDER)
+    order = ORDER if len(model.vocabulary_) > FEW else LONGER
+    ngrams = KneserNey(train.ids, len(model.vocabulary_), order)
     chances = ngrams.chances(test.ids)
     network = np.exp2(-surprises(model.net_.module_, test.ids).astype(np.float64))
     mixed = (chances + network) / 2
     given = (test.ids, held_out.characters, model.tokens)
-    return Scores.of(-np.log2(chances), *given), Scores.of(-np.log2(mixed), *given)
+    return order, Scores.of(-np.log2(chances), *given), Scores.of(-np.log2(mixed), *given)

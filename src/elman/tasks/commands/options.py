@@ -111,11 +111,15 @@ def read_config(context: typer.Context, path: Path | None) -> None:
             close = difflib.get_close_matches(name.replace("-", "_"), known, n=1)
             hint = f" Did you mean {close[0]}?" if close else f" There are {', '.join(known)}."
             raise TaskError(f"{path}: there is no option {name!r}.{hint}")
-    # As on the command line: 0.5 is no whole number there.
-    context.default_map = {
-        name: value if isinstance(value, str) else json.dumps(value, default=str)
-        for name, value in config.items()
-    }
+    several = {option.name for option in context.command.params if option.nargs == -1}
+
+    def as_typed(name: str, value: Any) -> Any:
+        """As on the command line: 0.5 is no whole number there."""
+        if name in several and isinstance(value, list):
+            return [str(one) for one in value]
+        return value if isinstance(value, str) else json.dumps(value, default=str)
+
+    context.default_map = {name: as_typed(name, value) for name, value in config.items()}
 
 
 def write_config(path: Path, options: Mapping[str, Any]) -> None:

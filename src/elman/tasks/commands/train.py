@@ -11,7 +11,7 @@ from ..data import read_table
 from ..data.plain import read_corpus
 from ..data.tagtable import read_tagged
 from ..language_model import LanguageModel
-from ..lm import ORDER, Foretell
+from ..lm import Foretell
 from ..tag import Tag
 from ..tagger import SequenceTagger
 from .shared import trains
@@ -72,7 +72,7 @@ def tag(
     return Tag(model, table, held_out)
 
 
-@trains(app, "lm", LanguageModel, noun="text", baseline=f"Kneser-Ney n-grams of order {ORDER}")
+@trains(app, "lm", LanguageModel, noun="text", baseline="Kneser-Ney n-grams")
 def lm(
     model: LanguageModel,
     valid: Path | None,

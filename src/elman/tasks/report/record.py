@@ -59,7 +59,10 @@ def facts(folder: Path, training: Mapping[str, Any]) -> dict[str, str]:
     report, found = read_report(folder), {}
     try:
         if data := report.get("data"):
-            found["data"] = f"{data['texts']:,} texts of {data['file']}, SHA-256 {data['sha256']}"
+            texts = count(data["texts"], "text")
+            if "characters" in data:
+                texts = f"{data['characters']:,} characters in {texts}"
+            found["data"] = f"{texts} of {data['file']}, SHA-256 {data['sha256']}"
         if "command" in training:
             found["command"] = str(training["command"])
         if losses := [f"{epoch['train_loss']:.3f}" for epoch in training.get("epochs", ())]:

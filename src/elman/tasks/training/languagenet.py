@@ -116,7 +116,7 @@ class LanguageNet(SequenceNet):
         """Begin anew: new weights, whose mean they are."""
         super().initialize()
         if self.averaging:
-            self._average = [AveragedModel(self.module_, multi_avg_fn=self._follow)]
+            self._average = [AveragedModel(self.module_, multi_avg_fn=self._follow).eval()]
         return self
 
     # -- a step
@@ -172,12 +172,12 @@ class LanguageNet(SequenceNet):
                     whole = whole.new_zeros(1, window.of, value.shape[2])
                     whole[:, window.streams] = value
                     self.exchanged_.append(whole)
-                self.kept_[f"{layer}.{number}"] = whole
+                self.kept_[f"{layer:03}.{number}"] = whole
 
     def _carried(self, streams: slice) -> Any:
         """The states of this rank's streams, in the form in which the layers take them."""
         layers: dict[str, list[Tensor]] = {}
-        for name, value in self.kept_.items():
+        for name, value in sorted(self.kept_.items()):  # a checkpoint gives them in any order
             mine = value[:, streams if streams != slice(0, 0) else slice(0, 1)]
             layers.setdefault(name.partition(".")[0], []).append(mine.contiguous())
         return tuple(mine[0] if len(mine) == 1 else tuple(mine) for mine in layers.values())
