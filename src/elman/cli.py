@@ -9,8 +9,11 @@ Usage: elman [--help | --version] COMMAND ...
 
   train classify FILE --text COLUMN --label COLUMN   learn the labels of texts
   train tag FILE                                     learn the spans in texts
+  train lm FILE                                      learn what comes next in texts
   evaluate MODEL FILE                                score a model on other data
   predict MODEL TEXT...                              say what a model finds in texts
+  generate MODEL --prompt TEXT                       go on with a text
+  score MODEL TEXT                                   show how surprising a text is
   inspect MODEL --text TEXT                          show a model, and its states
   demo                                               both, on reviews in Chinese
   bench                                              how much faster than torch.nn here

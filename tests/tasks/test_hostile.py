@@ -47,22 +47,29 @@ def files(request, tmp_path_factory):
     return {name: (folder / name).read_bytes() for name in (CONFIG, WEIGHTS)}
 
 
+def answers_of(model, texts):
+    """What a model of any task says of texts."""
+    if not isinstance(model, LanguageModel):
+        return model.predict(texts)
+    assert len("".join(model.generate(texts[0], length=3, seed=0))) <= 3
+    return model.perplexity(texts)
+
+
 def load_or_refuse(folder, files):
     for name, content in files.items():
         (folder / name).write_bytes(content)
     refused = None
     try:
         model = load_model(folder)
-        if isinstance(model, LanguageModel):
-            assert model.perplexity(["ab", "zz"]) > 0
-            assert len("".join(model.generate("a", length=3, seed=0))) <= 3
-            return
-        answers = model.predict(["ab", "zz"])
+        answers = answers_of(model, ["ab", "zz"])
     except TaskError as error:
         refused = str(error)
     if refused is not None:
         assert str(folder) in refused or refused.startswith("The network's states grow beyond")
         assert "\n" not in refused
+        return
+    if isinstance(model, LanguageModel):
+        assert answers >= 1
         return
     if isinstance(model, SequenceTagger):
         assert [len(tags) for tags in answers] == [len(model.predict([t])[0]) for t in ("ab", "zz")]
@@ -138,11 +145,11 @@ def test_states_beyond_all_bounds(files, tmp_path):
     with pytest.raises(
         TaskError, match=r"grow beyond all bounds(; train| on 2 of the 2 texts; train)"
     ):
-        load_model(tmp_path).predict(["a", "abcd"])
+        answers_of(load_model(tmp_path), ["a", "abcd"])
 
 
 def test_the_untouched_folder_loads(files, tmp_path):
     """Without which the tests above would say nothing."""
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
-    assert len(load_model(tmp_path).predict(["ab"])) == 1
+    assert answers_of(load_model(tmp_path), ["ab"]) is not None

@@ -7,6 +7,11 @@ class TaskError(ValueError):
     """Data, options or a model folder can't be used: says what, where, and how to mend it."""
 
 
+#: Of a network whose states are no numbers any more.
+BEYOND = (
+    "The network's states grow beyond all bounds; train with another cell, or a lower learning "
+    "rate."
+)
 SHOWN = 5  # places that are named
 
 

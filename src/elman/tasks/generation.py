@@ -15,7 +15,7 @@ import elman
 
 from .data.plain import BOUNDARY, PIECES
 from .data.text import RESERVED, UNKNOWN
-from .errors import TaskError
+from .errors import BEYOND, TaskError
 
 if TYPE_CHECKING:
     from .language_model import LanguageModel
@@ -142,7 +142,7 @@ class Sampler:
         """What draws a token by the scores."""
         scores, chances = self._scores, self._chances
         if not self.temperature:
-            return lambda: int(chances.argmax())
+            return lambda: _finite(int(chances.argmax()), chances)
         top_k, top_p = self.top_k, self.top_p
         generator = np.random.default_rng(self.seed)
         left: list[float] = []
@@ -159,10 +159,20 @@ class Sampler:
             if top_p is not None:
                 _keep(chances, top_p)
             torch.cumsum(scores, 0, out=summed)
-            where = int(sums.searchsorted(left.pop() * sums[-1], "right"))
-            return where if where < len(sums) else int(chances.argmax())
+            total = sums[-1]
+            where = int(sums.searchsorted(left.pop() * total, "right"))
+            if where < len(sums) and total == total:  # false for NaN
+                return where
+            return _finite(int(chances.argmax()), chances)
 
         return draw
+
+
+def _finite(number: int, chances: np.ndarray) -> int:
+    """A token's number, if there are probabilities at all."""
+    if np.isnan(chances[number]):
+        raise TaskError(BEYOND)
+    return number
 
 
 def _keep(chances: np.ndarray, top_p: float) -> None:

@@ -170,7 +170,7 @@ class LanguageModel(SequenceEstimator):
             )
         self._draw_seed()
         train, data = self._encode(corpus), {"train": corpus.fingerprint()}
-        counts = np.bincount(train.ids, minlength=len(self.vocabulary_))
+        counts = train.counts(len(self.vocabulary_))
         held_out = None
         if valid is not None:
             others = _as_corpus(valid, "valid")

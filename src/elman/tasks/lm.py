@@ -21,6 +21,7 @@ from .report.surprise import Scores, surprises
 
 ORDER, LONGER = 5, 8  # of the n-grams of the baseline; where there are few different tokens
 FEW = 500
+COUNTED = 20_000_000  # tokens that n-grams are counted in, at most: the last ones
 
 
 class Foretell(Job[LanguageModel, Corpus]):
@@ -103,10 +104,10 @@ def beside_ngrams(
     model: LanguageModel, learn: Corpus, held_out: Corpus
 ) -> tuple[int, Scores, Scores]:
     """The order of n-grams with the model's vocabulary, their scores, and those of the mean of
-    their probabilities and the network's."""
+    their probabilities and the network's. Of a large text only the end is counted in memory."""
     train, test = (Tokens(c, model.vocabulary_, model.tokens) for c in (learn, held_out))
     order = ORDER if len(model.vocabulary_) > FEW else LONGER
-    ngrams = KneserNey(train.ids, len(model.vocabulary_), order)
+    ngrams = KneserNey(train.ids[-COUNTED:], len(model.vocabulary_), order)
     chances = ngrams.chances(test.ids)
     network = np.exp2(-surprises(model.net_.module_, test.ids).astype(np.float64))
     mixed = (chances + network) / 2

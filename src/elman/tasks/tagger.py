@@ -19,7 +19,7 @@ from .data.schemes import OUTSIDE, Span, labels_of, read_tags, write_tags
 from .data.tagged import Text, as_texts, in_characters, read_rows_of_tags, to_tokens
 from .data.text import Ragged, Vocabulary
 from .decode import cut
-from .errors import TaskError
+from .errors import BEYOND, TaskError
 from .estimator import BOTH_WAYS, SequenceEstimator
 from .model import Backend, CellLike
 from .report.entities import compare
@@ -322,10 +322,7 @@ class SequenceTagger(SequenceEstimator):
         packed = rows.pack(numbers)
         lattice = network(packed)
         if not bool(lattice.scores.isfinite().all()):
-            raise TaskError(
-                "The network's states grow beyond all bounds; train with another cell, or a lower "
-                "learning rate."
-            )
+            raise TaskError(BEYOND)
         tags = best_path(lattice)
         chance = chances(lattice, tags) if scored else None
         assert packed.sorted_indices is not None

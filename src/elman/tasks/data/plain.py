@@ -243,6 +243,13 @@ class Tokens(Dataset[Any]):
                 spool.append(np.concatenate([*held, boundary]))
             self.ids = spool.finish().values
 
+    def counts(self, vocabulary: int) -> np.ndarray:
+        """How often each id occurs, (V,); a part after the other, as NumPy copies what it counts."""
+        found = np.zeros(vocabulary, np.int64)
+        for at in range(0, len(self.ids), BLOCK):
+            found += np.bincount(self.ids[at : at + BLOCK], minlength=vocabulary)
+        return found
+
     def __len__(self) -> int:
         """How many tokens there are to foretell."""
         return len(self.ids) - 1

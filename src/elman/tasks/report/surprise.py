@@ -17,6 +17,7 @@ from rich.text import Text
 
 from ..data.plain import ONE
 from ..data.text import UNKNOWN
+from ..errors import BEYOND, TaskError
 from ..language import LanguageRNN
 
 BEGIN = 4096  # tokens that are read in one go, from the first on
@@ -45,6 +46,8 @@ def surprises(network: LanguageRNN, ids: np.ndarray) -> np.ndarray:
         starts = range(BEGIN, len(found), PIECE)
         for at in range(0, len(starts), AT_ONCE):
             _read(network, ids, [*starts[at : at + AT_ONCE]], PIECE, BEFORE, found)
+    if np.isnan(found).any():
+        raise TaskError(BEYOND)
     return found
 
 
