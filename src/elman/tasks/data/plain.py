@@ -244,7 +244,7 @@ class Tokens(Dataset[Any]):
             self.ids = spool.finish().values
 
     def counts(self, vocabulary: int) -> np.ndarray:
-        """How often each id occurs, (V,); a part after the other, as NumPy copies what it counts."""
+        """How often each id occurs, (V,); part by part, as NumPy copies what it counts."""
         found = np.zeros(vocabulary, np.int64)
         for at in range(0, len(self.ids), BLOCK):
             found += np.bincount(self.ids[at : at + BLOCK], minlength=vocabulary)
