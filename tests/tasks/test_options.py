@@ -73,3 +73,18 @@ def test_files_that_cannot_be_read_or_written_are_named(tmp_path):
         options.read_config(None, tmp_path / "none.toml")
     with pytest.raises(TaskError, match=r"can't be written \(Is a directory\)"):
         options.write_config(tmp_path, {})
+
+
+@pytest.mark.parametrize(
+    ("task", "held_out", "baseline"),
+    [
+        ("classify", "held-out texts", "TF-IDF"),
+        ("tag", "held-out texts", "commonest tag"),
+        ("lm", "held-out text,", "Kneser-Ney"),
+    ],
+)
+def test_the_shared_options_name_what_a_task_has(run, task, held_out, baseline):
+    shown = " ".join(run("train", task, "--help")[1].replace("│", " ").split())
+    assert held_out in shown
+    assert baseline in shown
+    assert "{noun}" not in shown

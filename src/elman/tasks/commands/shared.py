@@ -2,9 +2,10 @@
 
 import inspect
 from collections.abc import Callable
+from copy import copy
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -90,6 +91,9 @@ def trains(
 
 def _named(parameter: inspect.Parameter, **words: str) -> inspect.Parameter:
     """A parameter whose help names things as the task does."""
-    for option in getattr(parameter.annotation, "__metadata__", ()):
-        option.help = option.help.format(**words)
-    return parameter
+    kind, *options = get_args(parameter.annotation) or (parameter.annotation,)
+    if not options:
+        return parameter
+    option = copy(options[0])  # each task has its own
+    option.help = option.help.format(**words)
+    return parameter.replace(annotation=Annotated[kind, option])
