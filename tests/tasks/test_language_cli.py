@@ -51,7 +51,7 @@ def test_from_a_file_to_a_model(run, file, tmp_path):
     assert re.search(r" [\d,]+ characters/s", out)
     assert re.search(r"^On the held-out text:\n\d\.\d{3} bits a character, perplexity ", out, re.M)
     assert re.search(r"^Kneser-Ney, order 8 +\d\.\d{3} bits a character", out, re.M)
-    assert "both, half and half" in out
+    assert "both, weighed as the text goes on" in out
     assert "Saved in m. Use it with: elman generate m --prompt TEXT" in out
     written = {path.name for path in (tmp_path / "m").iterdir()}
     expected = {"config.json", "model.safetensors", "report.json", "options.toml", "loss.png"}

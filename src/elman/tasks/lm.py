@@ -12,7 +12,7 @@ from rich.console import Console
 from .data.findings import count
 from .data.plain import Corpus, Tokens, read_corpus, split_corpus
 from .job import Job, Parts, Plan
-from .kneser_ney import KneserNey
+from .kneser_ney import KneserNey, mixed
 from .language_model import LanguageModel
 from .model import layer_name
 from .report.pictures import save_losses
@@ -83,18 +83,18 @@ class Foretell(Job[LanguageModel, Corpus]):
         return found
 
     def further(self, parts: Parts, plan: Plan, found: Scores | None, console: Console) -> None:
-        """Counted n-grams, alone and mixed with the network."""
+        """Counted n-grams, alone and together with the network."""
         if found is None or not plan.baseline:
             return
         with console.status("n-grams"):
-            order, alone, mixed = beside_ngrams(self.model, parts.learn, parts.held_out)
+            order, alone, both = beside_ngrams(self.model, parts.learn, parts.held_out)
         name = layer_name(self.model.cell, self.model.backend)
         console.print()
         show_facts(
             {
                 name: found.words(),
                 f"Kneser-Ney, order {order}": alone.words(),
-                "both, half and half": mixed.words(),
+                "both, weighed as the text goes on": both.words(),
             },
             console,
         )
@@ -103,13 +103,15 @@ class Foretell(Job[LanguageModel, Corpus]):
 def beside_ngrams(
     model: LanguageModel, learn: Corpus, held_out: Corpus
 ) -> tuple[int, Scores, Scores]:
-    """The order of n-grams with the model's vocabulary, their scores, and those of the mean of
-    their probabilities and the network's. Of a large text only the end is counted in memory."""
+    """The order of n-grams with the model's vocabulary, their scores, and those of both together.
+
+    Of a large text the end is counted, as all counts are in memory.
+    """
     train, test = (Tokens(c, model.vocabulary_, model.tokens) for c in (learn, held_out))
     order = ORDER if len(model.vocabulary_) > FEW else LONGER
     ngrams = KneserNey(train.ids[-COUNTED:], len(model.vocabulary_), order)
     chances = ngrams.chances(test.ids)
     network = np.exp2(-surprises(model.net_.module_, test.ids).astype(np.float64))
-    mixed = (chances + network) / 2
+    both = mixed(chances, network)
     given = (test.ids, held_out.characters, model.tokens)
-    return order, Scores.of(-np.log2(chances), *given), Scores.of(-np.log2(mixed), *given)
+    return order, Scores.of(-np.log2(chances), *given), Scores.of(-np.log2(both), *given)
