@@ -21,9 +21,10 @@ JITTER = 4  # the end of a window is moved by up to this part of it
 
 
 class Window:
-    """The input of one step: tokens (T, b) of this rank's streams, which `streams` are its share.
+    """The input of one step: tokens (T, b) of this rank's streams.
 
-    Its length is how many tokens all ranks foretell together.
+    `streams` says which of all `of` streams those are, `begins` whether they begin anew. The length
+    is how many tokens all ranks foretell together.
     """
 
     def __init__(self, tokens: Tensor, streams: slice, of: int, begins: bool) -> None:
