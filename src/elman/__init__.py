@@ -59,5 +59,4 @@ from .paths import set_path as set_path
 from .reductions import layer_norm as layer_norm
 from .reductions import mean as mean
 from .streaming import Stream as Stream
-
-__version__ = "0.1.0"
+from .version import __version__ as __version__

@@ -2,7 +2,7 @@
 
 import sys
 
-from . import __version__
+from .version import __version__
 
 USAGE = """\
 Usage: elman [--help | --version] COMMAND ...
@@ -46,7 +46,7 @@ def _without_tasks(arguments: list[str], reason: str) -> int:
     if arguments == ["--version"]:
         print(f"elman {__version__}")
         return 0
-    if arguments == ["--help"]:
+    if arguments in (["--help"], ["-h"]):
         print(f"{USAGE}\n{reason}")
         return 0
     print(reason, file=sys.stderr)

@@ -3,6 +3,7 @@
 Needs the extra `tasks`, which brings skorch, scikit-learn, safetensors, typer and rich.
 """
 
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -32,18 +33,20 @@ if TYPE_CHECKING:
 __all__ = ["LanguageModel", "SequenceClassifier", "SequenceTagger", "TaskError"]
 
 
+# Not before they are asked for: scikit-learn takes a second, `elman --help` needs none.
+_LATER = {
+    "LanguageModel": ".language_model",
+    "SequenceClassifier": ".classifier",
+    "SequenceTagger": ".tagger",
+}
+
+
 def __getattr__(name: str) -> Any:
-    # Not before it is asked for: scikit-learn takes a second or two, `elman --help` needs none.
-    if name == "SequenceClassifier":
-        from .classifier import SequenceClassifier
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_LATER[name], __name__), name)
+    return found
 
-        return SequenceClassifier
-    if name == "LanguageModel":
-        from .language_model import LanguageModel
 
-        return LanguageModel
-    if name == "SequenceTagger":
-        from .tagger import SequenceTagger
-
-        return SequenceTagger
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

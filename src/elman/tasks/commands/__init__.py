@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-import elman
+from elman.version import __version__
 
 from . import bench, demo, evaluate, generate, inspect, predict, score
 
@@ -28,7 +28,7 @@ class _Training(TyperGroup):
 app = typer.Typer(
     help="Recurrent networks for sequences: train them, use them.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},  # of all commands below
     pretty_exceptions_enable=False,
 )
 app.add_typer(
@@ -45,7 +45,7 @@ for command in (
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"elman {elman.__version__}")
+        print(f"elman {__version__}")
         raise typer.Exit
 
 

@@ -1,17 +1,19 @@
 """`elman predict`: what a model says of texts from the command line, a file or the input."""
 
+from __future__ import annotations
+
 import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..data.findings import Findings
-from ..data.lines import arriving
-from ..data.readers import Row
 from ..errors import TaskError
+
+if TYPE_CHECKING:
+    from ..data.readers import Row
 
 CHUNK = 2048  # texts of a file that are answered at once
 
@@ -43,6 +45,7 @@ def predict(
 
     Texts that can't be used are left out, counted and named at the end, with exit status 1.
     """
+    from ..data.findings import Findings
     from ..opened import load_model
     from ..report.record import columns_of
     from .answers import answers_of
@@ -85,6 +88,8 @@ def predict(
 
 def _input() -> Iterator[list[Row]]:
     """The lines of the standard input, numbered, as they arrive."""
+    from ..data.lines import arriving
+
     if sys.stdin.isatty():
         print("elman: one text a line; Ctrl-D ends the input", file=sys.stderr)
     number = itertools.count(1)
