@@ -14,6 +14,7 @@ LONGEST_FILE = 500
 # room in a row below its own; rooms in one row don't know each other. `__init__` is the public
 # face: what stands above it uses elman as any user would.
 ROWS = [
+    ["__main__"],
     ["cli"],
     ["tasks"],
     ["bench", "callbacks"],
@@ -33,7 +34,7 @@ ROWS = [
     ["cell", "functions"],
     ["step"],
     ["expr"],
-    ["errors"],
+    ["errors", "version"],
 ]
 DEPTH = {room: depth for depth, row in enumerate(ROWS) for room in row}
 

@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
+from torch.overrides import TorchFunctionMode
 
 from . import folder as model_folder
 from .checks import Rule, check_parameters
@@ -32,6 +33,18 @@ from .training.run import run_training, surroundings
 SHARED = ("cell", "embedding_size", "hidden_size", "num_layers", "recurrent", "dropout", "backend")
 BOTH_WAYS = (*SHARED, "bidirectional", "token_dropout")
 Self = TypeVar("Self", bound="SequenceEstimator")
+
+
+class _Unfilled(TorchFunctionMode):
+    """Parameters get no values: filling those on "meta" loads torch._dynamo, for over a second."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 class SequenceEstimator(BaseEstimator):
@@ -129,7 +142,7 @@ class SequenceEstimator(BaseEstimator):
     def _check_parameters(self) -> None:
         """Each for itself, and whether they go together: as sizes alone, nothing is allocated."""
         check_parameters(self.get_params(), self.RULES)
-        with torch.device("meta"):
+        with torch.device("meta"), _Unfilled():
             self.MODULE(**self._sizes(smallest=True), **self._network())
 
     def _network(self) -> dict[str, Any]:
@@ -213,10 +226,11 @@ class SequenceEstimator(BaseEstimator):
             sha256 = field("sha256", str)
         except TaskError as error:
             raise TaskError(f"{Path(folder) / model_folder.CONFIG}: {error}") from None
-        with torch.device("meta"):  # the sizes alone: a wrong config allocates nothing
+        with torch.device("meta"), _Unfilled():  # sizes alone: a wrong config allocates nothing
             expected = cls.MODULE(**self._sizes(), **self._network()).state_dict()
         tensors = model_folder.read_weights(folder, sha256, expected)
         self.net_ = self._net()
+        self.net_.learns = False  # until `partial_fit` is called
         with torch.random.fork_rng(devices=[]):
             self.net_.initialize()
         self.net_.module_.load_state_dict(tensors)

@@ -1,15 +1,32 @@
 """The commands of `elman`: options in, work done by the rooms beside this one, a report out."""
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+import elman
 from elman.version import __version__
 
 from . import bench, demo, evaluate, generate, inspect, predict, score
 
 # What trains and predicts is imported by the commands that do: `elman --help` should be quick.
+
+
+def execute() -> None:
+    """Execute elman, which `elman_cli` may only have put in place."""
+    assert elman.Cell
+
+
+def _executed(command: Callable[..., None]) -> Callable[..., None]:
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        execute()
+        command(*args, **kwargs)
+
+    return run
 
 
 class _Training(TyperGroup):
@@ -19,6 +36,7 @@ class _Training(TyperGroup):
         return ["classify", "tag", "lm"]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        execute()
         from .train import app
 
         found = typer.main.get_command(app)
@@ -40,7 +58,7 @@ for command in (
     *(evaluate.evaluate, predict.predict, generate.generate, score.score, inspect.inspect),
     *(demo.demo, bench.bench),
 ):
-    app.command()(command)
+    app.command()(_executed(command))
 
 
 def _version(wanted: bool) -> None:

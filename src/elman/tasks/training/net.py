@@ -8,6 +8,7 @@ know about a training under way.
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -23,6 +24,13 @@ from .batches import Batch, Batches
 from .interrupt import Interrupt
 from .ranks import add_up, rank, ranks
 from .schedule import by_progress, one_cycle, out_of_patience
+
+
+class _NoOptimizer(torch.optim.Optimizer):
+    """An optimizer of nothing: torch's load torch._dynamo when they are made, for over a second."""
+
+    def __init__(self) -> None:
+        self.defaults, self.state, self.param_groups = {}, defaultdict(dict), []
 
 
 class SequenceNet(NeuralNet):
@@ -44,6 +52,7 @@ class SequenceNet(NeuralNet):
         super().__init__(*args, **kwargs)
         self.seed, self.patience = seed, patience
         self.steady = False  # whether the learning rate stays at its highest
+        self.learns = True  # False: it only predicts, and has no optimizer
         self.interrupt_ = Interrupt()
         self.best_weights_: dict[str, torch.Tensor] = {}
         self.kept_: dict[str, torch.Tensor] = {}  # from one step for the next
@@ -52,6 +61,19 @@ class SequenceNet(NeuralNet):
     def get_default_callbacks(self) -> list[tuple[str, Callback]]:
         """None of skorch's: some know things that the history doesn't."""
         return []
+
+    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        """Make the optimizer, or what takes its place where the net only predicts."""
+        if self.learns:
+            return super().initialize_optimizer(*args, **kwargs)
+        self.optimizer_ = _NoOptimizer()
+        return self
+
+    def begin_to_learn(self) -> None:
+        """Make the optimizer that a net hasn't which only predicted so far."""
+        if not self.learns:
+            self.learns = True
+            self.initialize_optimizer()
 
     # -- a step
 
@@ -263,6 +285,7 @@ def make_net(
         patience=patience,
         seed=seed,
         batch_size=batch_size,
+        verbose=0,  # what is seen of a training, a callback shows
         iterator_train=net.batches,
         iterator_train__shuffle=True,
         iterator_train__seed=seed,

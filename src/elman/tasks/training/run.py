@@ -42,6 +42,7 @@ def run_pass(net: SequenceNet, texts: Ragged) -> None:
         if not net.initialized_:
             torch.manual_seed(net.seed)
             net.initialize()
+        net.begin_to_learn()
         net.steady = True
         try:
             net.fit_loop(texts, epochs=1)
