@@ -5,20 +5,22 @@ import re
 import time
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from elman.tasks.training.progress import ProgressBar
 from tests.tasks.trainings import EACH, At, interrupt, train
 
 LINE = (
-    r"model, epoch (\d)/3  loss 0\.\d{3}  accuracy \d+\.\d%  held out \d+\.\d% \(loss 0\.\d{3}\)  "
+    r"model, epoch (\d)/3  loss 0\.\d{3}  accuracy \d+\.\d%  held out \d+\.\d%  "
+    r"held-out loss 0\.\d{3}  "
     r"lr (\d\.\de-0\d)  \d\.\d s  [\d,]+ texts/s(?:  0:\d\d:\d\d left)?"
 )
 
 
-def shown(terminal, callbacks=(), **options):
+def shown(terminal, callbacks=(), width=150, **options):
     """The characters that a training puts on a console."""
-    console = Console(file=io.StringIO(), force_terminal=terminal, width=150)
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=width)
     bar = ("progress", ProgressBar(console, "model"))
     train({"epochs": 3, **options.pop("settings", {})}, callbacks=[bar, *callbacks], **options)
     return console.file.getvalue()
@@ -41,6 +43,18 @@ def test_a_terminal_shows_the_steps_too():
     assert len(re.findall(LINE, out)) == 3
 
 
+@pytest.mark.parametrize("width", [80, 60])
+def test_a_narrow_terminal_shows_whole_words_in_one_line(width):
+    out = shown(True, [("sleep", At(EACH, lambda: time.sleep(0.02)))], width)
+    lines = [re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", line) for line in re.split("[\r\n]", out)]
+    assert max(map(cell_len, lines)) <= width
+    bar = r"model, epoch \d/3 [━╸╺ ]{8} loss 0\.\d{3}( {2}\S+ \S+)* +[-\d]:[-\d]{2}:[-\d]{2}"
+    assert any(re.fullmatch(bar, line.strip()) for line in lines)
+    epochs = [line for line in lines if line.endswith("left")]
+    assert all(re.match(r"model, epoch \d/3  loss .*  held out \S+%", line) for line in epochs)
+    assert len(epochs) == 2
+
+
 def test_the_best_epoch_is_named():
     last = shown(False, settings={"patience": 1, "lr": 0.5}).splitlines()[-1]
     assert re.fullmatch(r"model: the weights are those of epoch \d, the best", last)
@@ -51,6 +65,7 @@ def test_after_an_interruption_the_epoch_is_counted_whole(tmp_path):
     stop = At(11 + 4, interrupt)
     with pytest.raises(KeyboardInterrupt):
         shown(False, [("stop", stop)], folder=tmp_path)
-    lines = shown(False, folder=tmp_path, resume=True).splitlines()
+    resumed, *lines = shown(False, folder=tmp_path, resume=True).splitlines()
+    assert resumed == "model: resumes in epoch 2/3, after 4 of its 8 steps"
     without_times = [re.sub(r"  \d\.\d s .*", "", line) for line in lines]
     assert without_times == [re.sub(r"  \d\.\d s .*", "", line) for line in whole.splitlines()[1:]]

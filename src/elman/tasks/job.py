@@ -15,7 +15,7 @@ from rich.console import Console
 
 from .data.findings import count
 from .estimator import SequenceEstimator
-from .folder import CONFIG
+from .folder import CHECKPOINT, CONFIG
 from .model import layer_name
 from .report.record import write_report
 from .training.checkpoint import check_folder
@@ -126,6 +126,8 @@ def _run(job: Job[Any, Any], plan: Plan, console: Console) -> Any:
     job.describe(console)
     parts = job.split(plan.valid_fraction, console)
     console.print(f"{job.size(parts.learn)} to learn from, {job.size(parts.held_out)} held out\n")
+    if plan.resume and not (plan.output / CHECKPOINT).exists():
+        console.print(f"{plan.output}: no checkpoint was written there yet; this begins anew\n")
     try:
         fit(
             job.model,

@@ -1,5 +1,6 @@
 """What is seen of a training: a live line while it runs, and a line for every epoch."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -9,11 +10,15 @@ from skorch.callbacks import Callback
 
 from .net import SequenceNet
 
+WIDE = 100  # columns from which on the bar is a long one
+TIME = 7  # columns of the time left
+
 
 class ProgressBar(Callback):
     """Shows every training step on `console`, and leaves one line for each epoch.
 
-    Where the console is no terminal only those lines appear.
+    A narrow terminal shows fewer figures. Where the console is no terminal only the lines of the
+    epochs appear, whole.
     """
 
     def __init__(self, console: Console, name: str) -> None:
@@ -22,16 +27,24 @@ class ProgressBar(Callback):
     def on_train_begin(self, net: SequenceNet, X: Any = None, **_: Any) -> None:
         """Draw the bar, as far along as the training is."""
         steps = len(net.get_iterator(X, training=True))
+        done = sum("train_loss" in step for epoch in net.history for step in epoch["batches"])
+        if done:
+            epoch, step = divmod(done, steps)
+            self.console.print(
+                f"{self.name}: resumes in epoch {epoch + 1}/{net.max_epochs}, "
+                f"after {step:,} of its {steps:,} steps",
+                highlight=False,
+            )
+        self.length = 24 if self.console.width >= WIDE else 8
         self.bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=self.length),
             TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(),
             console=self.console,
             transient=True,
             disable=not self.console.is_terminal,
         )
-        done = sum("train_loss" in step for epoch in net.history for step in epoch["batches"])
         self.task = self.bar.add_task(
             self.name, total=steps * net.max_epochs, completed=done, figures=""
         )
@@ -50,30 +63,39 @@ class ProgressBar(Callback):
             return
         step = net.history[-1]["batches"][-1]
         self._count(step)
-        self.bar.update(
-            self.task,
-            advance=1,
-            description=f"{self.name}, epoch {len(net.history)}/{net.max_epochs}",
-            figures=f"loss {self.loss / self.texts:.3f}  {_accuracy(step, self.right / self.texts)}"
-            f"lr {step['train_lr']:.1e}  {self.texts / self.seconds:,.0f} {net.unit}/s ",
-        )
+        where = f"{self.name}, epoch {len(net.history)}/{net.max_epochs}"
+        figures = [
+            (0, f"loss {self.loss / self.texts:.3f}"),
+            (1, _accuracy(step, self.right / self.texts)),
+            (3, f"lr {step['train_lr']:.1e}"),
+            (2, f"{self.texts / self.seconds:,.0f} {net.unit}/s"),
+        ]
+        room = self.console.width - len(where) - self.length - TIME - 3
+        self.bar.update(self.task, advance=1, description=where, figures=_fitting(figures, room))
 
     def on_epoch_end(self, net: SequenceNet, **_: Any) -> None:
         """Leave a line behind."""
-        epoch, held_out, left = net.history[-1], "", ""
+        epoch, held_out, loss, left = net.history[-1], "", "", ""
         if "valid_loss" in epoch:
-            held_out = f"held out {net.shown(epoch)} (loss {epoch['valid_loss']:.3f})  "
+            held_out = f"held out {net.shown(epoch)}"
+            loss = f"held-out loss {epoch['valid_loss']:.3f}"
         if len(net.history) < net.max_epochs:
             took = sum(e["train_seconds"] + e.get("valid_seconds", 0.0) for e in net.history)
             ahead = took / len(net.history) * (net.max_epochs - len(net.history))
-            left = f"  {timedelta(seconds=round(ahead))} left"
-        self.console.print(
-            f"{self.name}, epoch {epoch['epoch']}/{net.max_epochs}  "
-            f"loss {epoch['train_loss']:.3f}  {_accuracy(epoch, epoch.get('train_acc', 0.0))}"
-            f"{held_out}lr {epoch['lr']:.1e}  {epoch['train_seconds']:.1f} s  "
-            f"{self.texts / self.seconds:,.0f} {net.unit}/s{left}",
-            highlight=False,
-        )
+            left = f"{timedelta(seconds=round(ahead))} left"
+        parts = [
+            (0, f"{self.name}, epoch {epoch['epoch']}/{net.max_epochs}"),
+            (0, f"loss {epoch['train_loss']:.3f}"),
+            (2, _accuracy(epoch, epoch.get("train_acc", 0.0))),
+            (0, held_out),
+            (3, loss),
+            (6, f"lr {epoch['lr']:.1e}"),
+            (4, f"{epoch['train_seconds']:.1f} s"),
+            (5, f"{self.texts / self.seconds:,.0f} {net.unit}/s"),
+            (1, left),
+        ]
+        room = self.console.width if self.console.is_terminal else None
+        self.console.print(_fitting(parts, room), highlight=False, soft_wrap=True)
 
     def on_train_end(self, net: SequenceNet, **_: Any) -> None:
         """Take the bar away; a training that an error ends gets here too late, see `stop`."""
@@ -96,4 +118,18 @@ class ProgressBar(Callback):
 
 def _accuracy(figures: Any, share: float) -> str:
     """The share of right answers in training, of what counts them."""
-    return f"accuracy {share:.1%}  " if {"train_right", "train_acc"} & set(figures) else ""
+    return f"accuracy {share:.1%}" if {"train_right", "train_acc"} & set(figures) else ""
+
+
+def _fitting(parts: Sequence[tuple[int, str]], room: int | None) -> str:
+    """The parts beside one another; those of the highest numbers go first where room is short.
+
+    >>> _fitting([(0, "loss 0.1"), (2, "lr 0.01"), (1, "5 s")], 14)
+    'loss 0.1  5 s'
+    """
+    shown = [part for part in parts if part[1]]
+    while True:
+        line = "  ".join(text for _, text in shown)
+        if room is None or len(line) <= room or len(shown) < 2:
+            return line
+        shown.remove(max(shown, key=lambda part: part[0]))
