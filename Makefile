@@ -11,7 +11,7 @@ CASES  ?= 2000
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/tasks ## train a sentiment classifier on Chinese reviews, then try it
+demo: $(VENV)/tasks ## train small models on Chinese texts, and try them out
 	$(BIN)/elman demo
 
 test: $(VENV)/dev ## run the whole test suite

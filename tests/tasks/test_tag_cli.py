@@ -52,7 +52,7 @@ def test_from_a_file_to_a_model_in_use(run, file, others, tmp_path):
     assert re.search(
         r"^150 texts of [\d,]+ characters, tagged as BIO: \d+ \w+, \d+ \w+$", out, re.M
     )
-    assert re.search(r"held out F1 \d+\.\d% \(loss", out)
+    assert re.search(r"held out F1 \d+\.\d%  held-out loss ", out)
     assert re.search(r"^mistakes.jsonl lists \d+ mistake", out, re.M)
     assert "each token's commonest tag" in out
     written = {path.name for path in (tmp_path / "m").iterdir()}

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .data.text import TOKENS
-from .errors import TaskError, places
+from .errors import TaskError, meant, places
 from .model import BACKENDS
 from .pooling import POOLINGS
 
@@ -19,6 +19,7 @@ class Rule(NamedTuple):
 
     holds: Callable[[Any], bool]
     words: str
+    names: Collection[str] = ()  # of which one was perhaps meant
 
 
 def _is_number(value: Any) -> bool:
@@ -51,7 +52,9 @@ def or_none(rule: Rule) -> Rule:
 def one_of(names: Collection[str]) -> Rule:
     """One of some strings."""
     return Rule(
-        lambda value: isinstance(value, str) and value in names, f"one of {', '.join(names)}"
+        lambda value: isinstance(value, str) and value in names,
+        f"one of {', '.join(names)}",
+        names,
     )
 
 
@@ -117,6 +120,7 @@ RULES = {
     ),
     "patience": or_none(whole()),
     "backend": one_of(BACKENDS),
+    "verbose": Rule(lambda value: isinstance(value, (bool, int)) and 0 <= value <= 1, "0 or 1"),
 }
 
 
@@ -127,7 +131,8 @@ def check_parameters(given: Mapping[str, Any], own: Mapping[str, Rule]) -> None:
     """
     for name, rule in {**RULES, **own}.items():
         if name in given and not rule.holds(given[name]):
-            raise TaskError(f"{name} must be {rule.words}. Got {given[name]!r}.")
+            hint = meant(given[name], rule.names)
+            raise TaskError(f"{name} must be {rule.words}. Got {given[name]!r}.{hint}")
 
 
 def check_texts(X: Iterable[str], name: str = "X") -> Collection[str]:

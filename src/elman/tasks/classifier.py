@@ -62,6 +62,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
             weights of the best epoch; `epochs` is then the most there may be. None: never.
         random_state: seed of everything random; None draws one. Equal seeds, equal models.
         backend: "elman", or "torch" for the same model on `torch.nn.RNN`, `LSTM` or `GRU`.
+        verbose: 1: `fit` shows its progress on standard error, a line for each epoch and on a
+            terminal a bar; 0: nothing.
 
     After `fit`: `classes_`, `vocabulary_`, `truncated_`, `seed_`, `training_` (command, data and
     epochs), and `net_`, the `skorch.NeuralNetClassifier` with its `history`.
@@ -104,6 +106,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         patience: int | None = None,
         random_state: Any = 0,
         backend: Backend = "elman",
+        verbose: int = 1,
     ) -> None:
         self.cell = cell
         self.tokens = tokens
@@ -124,6 +127,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         self.patience = patience
         self.random_state = random_state
         self.backend = backend
+        self.verbose = verbose
 
     def fit(
         self,

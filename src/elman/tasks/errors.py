@@ -1,6 +1,7 @@
 """What a user of the tasks got wrong; the command line prints the text without a traceback."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 
 
 class TaskError(ValueError):
@@ -13,6 +14,16 @@ BEYOND = (
     "rate."
 )
 SHOWN = 5  # places that are named
+
+
+def meant(given: object, names: Iterable[str]) -> str:
+    """What follows an error about a name: the one that was perhaps meant, if there is one.
+
+    >>> meant("lstmm", ["rnn", "lstm"]), meant("x", ["rnn", "lstm"])
+    (" Did you mean 'lstm'?", '')
+    """
+    close = difflib.get_close_matches(str(given).lower(), list(names), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def places(

@@ -6,7 +6,8 @@ predictions are read off the network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -22,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 from . import folder as model_folder
 from .checks import Rule, check_parameters
 from .errors import TaskError
-from .model import Backend, CellLike
+from .model import Backend, CellLike, layer_name
 from .saved import read_parameters, write_parameters
 from .training.checkpoint import Checkpoint
 from .training.net import SequenceNet, make_net
@@ -65,6 +66,7 @@ class SequenceEstimator(BaseEstimator):
     batch_size: int
     lr: float
     patience: int | None
+    verbose: int = 1
     net_: SequenceNet
     seed_: int
     training_: dict[str, Any]
@@ -108,6 +110,40 @@ class SequenceEstimator(BaseEstimator):
         *options: Any,
     ) -> None:
         """Train a new net, or resume it; `options` are those of `_net_options`."""
+        with self._shown(callbacks) as every:
+            self._run(train, data, held_out, every, folder, checkpoint_seconds, *options)
+
+    @contextmanager
+    def _shown(self, callbacks: Iterable[tuple[str, Callback]]) -> Iterator[list[Any]]:
+        """The callbacks, and a progress bar, unless there is one or none is wanted."""
+        from rich.console import Console
+
+        from .training.progress import ProgressBar
+
+        every = list(callbacks)
+        given = any(isinstance(callback, ProgressBar) for _, callback in every)
+        if given or not self.verbose or rank():
+            yield every
+            return
+        bar = ProgressBar(Console(stderr=True), layer_name(self.cell, self.backend))
+        try:
+            yield [*every, ("progress", bar)]
+        finally:
+            bar.stop()
+            for name in ("callbacks", "callbacks_"):  # it belongs to this training alone
+                if kept := getattr(getattr(self, "net_", None), name, None):
+                    setattr(self.net_, name, [one for one in kept if one[1] is not bar])
+
+    def _run(
+        self,
+        train: Ragged,
+        data: Mapping[str, Any],
+        held_out: Ragged | None,
+        callbacks: Iterable[tuple[str, Callback]],
+        folder: str | Path | None,
+        checkpoint_seconds: float,
+        *options: Any,
+    ) -> None:
         self.net_ = self._net(held_out, callbacks, *options)
         self.net_.batch_size = self._texts_a_step(len(train))
         self.net_.max_epochs = self._passes(len(train))
@@ -172,8 +208,9 @@ class SequenceEstimator(BaseEstimator):
     # -- the folder
 
     def _as_json(self) -> dict[str, Any]:
-        """The parameters, with the seed that was used."""
-        return write_parameters({**self.get_params(), "random_state": self.seed_})
+        """The parameters that decide the result, with the seed that was used."""
+        given = {name: value for name, value in self.get_params().items() if name != "verbose"}
+        return write_parameters({**given, "random_state": self.seed_})
 
     def save(self, folder: str | Path) -> None:
         """Write `model.safetensors` and `config.json` into the folder.

@@ -14,7 +14,7 @@ from elman.cells import CATALOGUE, GRU, LSTM, Elman
 
 from .data.text import PADDING, UNKNOWN
 from .dropout import Dropout
-from .errors import TaskError
+from .errors import TaskError, meant
 from .pooling import POOLINGS
 
 Backend = Literal["elman", "torch"]
@@ -47,7 +47,9 @@ def find_cell(cell: Any) -> elman.Cell:
         cell = hyper.pop("name", None)
     if isinstance(cell, str):
         if cell.lower() not in CELLS:
-            raise TaskError(f"cell must be one of {', '.join(CELLS)}. Got {cell!r}.")
+            raise TaskError(
+                f"cell must be one of {', '.join(CELLS)}. Got {cell!r}.{meant(cell, CELLS)}"
+            )
         cell = CELLS[cell.lower()]
     try:
         found = cell(**hyper) if isinstance(cell, type) else cell

@@ -50,7 +50,7 @@ class SequenceTagger(SequenceEstimator):
 
     Args:
         cell, hidden_size, num_layers, bidirectional, recurrent, token_dropout, dropout, min_count,
-        epochs, lr, patience, random_state, backend: as of `SequenceClassifier`.
+        epochs, lr, patience, random_state, backend, verbose: as of `SequenceClassifier`.
         tokens: what a string is cut into: "characters" or "words". Also says what is known of a
             token: of characters the pairs they are part of, of words beginning, end and shape.
         embedding_size: features of a token; of a pair half as many, of an affix a quarter.
@@ -94,6 +94,7 @@ class SequenceTagger(SequenceEstimator):
         patience: int | None = None,
         random_state: Any = 0,
         backend: Backend = "elman",
+        verbose: int = 1,
     ) -> None:
         self.cell = cell
         self.tokens = tokens
@@ -112,6 +113,7 @@ class SequenceTagger(SequenceEstimator):
         self.patience = patience
         self.random_state = random_state
         self.backend = backend
+        self.verbose = verbose
 
     def fit(
         self,

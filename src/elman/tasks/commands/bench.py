@@ -30,12 +30,13 @@ def bench(
     from elman.bench.machine import machine
     from elman.bench.workloads import WORKLOADS
 
-    from ..errors import TaskError
+    from ..errors import TaskError, meant
     from .terminal import console
 
     for name in only or []:
         if name not in WORKLOADS:
-            raise TaskError(f"No workload {name!r}; there are {', '.join(WORKLOADS)}.")
+            hint = meant(name, WORKLOADS)
+            raise TaskError(f"No workload {name!r}; there are {', '.join(WORKLOADS)}.{hint}")
     contestants = {
         "torch.nn": "elman.bench.contestants:TORCH",
         "elman": "elman.bench.contestants:ELMAN",

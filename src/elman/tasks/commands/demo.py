@@ -1,39 +1,51 @@
-"""`elman demo`: everything once, on reviews in Chinese."""
+"""`elman demo`: each use once, in a few minutes."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-# Sentences that nobody reviewed.
-SENTENCES = [
-    "房间很干净,前台态度也好,下次还会住这里。",
-    "等了两个小时才入住,空调还是坏的,太失望了。",
-    "这本书文笔优美,孩子读得津津有味。",
-    "电脑用了三天就死机,客服推来推去,后悔买了。",
-]
-
 
 def demo(
-    output: Annotated[Path, typer.Option(help="The model's folder.")] = Path("elman-demo"),
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the reviews.")] = 4,
+    parts: Annotated[
+        list[str] | None, typer.Argument(help="What to show: reviews, names; by default all.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="A folder for the models.")] = Path("elman-demo"),
+    seconds: Annotated[float, typer.Option(min=1, help="The longest training of a part.")] = 55,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1)] = 0,
-    compare: Annotated[bool, typer.Option(help="Train the same on torch.nn.RNN, too.")] = True,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="In the end time training beside torch.nn's GRU.")
+    ] = False,
 ) -> None:
-    """Learn from 35,000 Chinese reviews what praise is; compare; judge a few new sentences."""
-    from ..classifier import SequenceClassifier
-    from ..classify import Classify
-    from ..data.reviews import read_reviews
-    from ..job import Plan, run_job
+    """Train small models in a few minutes, and try them out: reviews are judged, names found.
+
+    Everything begins anew when it is called again.
+    """
+    import torch
+
+    from ..demo import PARTS, compare_with_torch, run_part
+    from ..errors import TaskError, meant
     from .terminal import console
 
-    terminal = console()
-    model = SequenceClassifier(epochs=epochs, random_state=seed)
-    job = Classify(model, read_reviews(), compare=compare)
-    if not run_job(job, Plan(output, baseline=True), terminal):
-        return
-    terminal.print("\nSentences that it hasn't seen:")
-    loaded = SequenceClassifier.load(output)
-    for text, row in zip(SENTENCES, loaded.predict_proba(SENTENCES).tolist(), strict=True):
-        best = max(range(len(row)), key=row.__getitem__)
-        terminal.print(f"  {loaded.classes_[best]}  {row[best]:.2f}  {text}")
+    for name in parts or ():
+        if name not in PARTS:
+            known = ", ".join(PARTS)
+            raise TaskError(f"A part is one of {known}. Got {name!r}.{meant(name, PARTS)}")
+    chosen, terminal = {name: PARTS[name] for name in parts or PARTS}, console()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # where other programs keep the cores busy, threads wait for threads
+    try:
+        for name, part in chosen.items():
+            run_part(part, output / name, seed, seconds, terminal)
+        if compare:
+            compare_with_torch(seed, min(seconds, 20), terminal)
+    except KeyboardInterrupt:
+        terminal.print("\nInterrupted; the same command begins again.")
+        raise
+    finally:
+        torch.set_num_threads(threads)
+    terminal.print("\nWhat to try next:")
+    for name, part in chosen.items():
+        for command in part.commands:
+            terminal.print(f"  {command.format(output / name)}")
+    terminal.print("  elman train classify FILE --text COLUMN --label COLUMN")

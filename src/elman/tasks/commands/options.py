@@ -60,6 +60,7 @@ PANELS: dict[str, dict[str, str]] = {
     },
 }
 PANEL = {name: panel for panel, names in PANELS.items() for name in names}
+UNSEEN = frozenset({"verbose"})  # parameters of Python alone: commands show what they do
 NAMES = {"random_state": "seed"}  # other than in Python
 BOUNDS = {"random_state": (0, 2**32 - 1)}  # checked here, as errors must use that name
 # Of parameters that take several types in Python; a str is JSON or, if it isn't, itself.
@@ -73,6 +74,8 @@ def parameter_options(task: type[SequenceEstimator]) -> Iterator[inspect.Paramet
     """An option for each parameter of a task's estimator."""
     hints = get_type_hints(task.__init__)
     for name, parameter in inspect.signature(task).parameters.items():
+        if name in UNSEEN:
+            continue
         panel = PANEL[name]
         kind = TYPES.get(name, hints[name])
         lowest, highest = BOUNDS.get(name, (None, None))
@@ -89,7 +92,8 @@ def parameter_options(task: type[SequenceEstimator]) -> Iterator[inspect.Paramet
 
 def estimator(task: type[Task], options: Mapping[str, Any]) -> Task:
     """The untrained estimator that the options describe."""
-    given = {name: options[NAMES.get(name, name)] for name in task._get_param_names()}
+    names = [name for name in task._get_param_names() if name not in UNSEEN]
+    given = {name: options[NAMES.get(name, name)] for name in names}
     model = task(**given)
     model._check_parameters()
     return model
