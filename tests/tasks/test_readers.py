@@ -187,6 +187,8 @@ def test_parquet_rows_have_numbers_and_types(tmp_path):
 
 def test_parquet_without_its_package(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert error_of(tmp_path / "a.parquet").endswith("there is no such file.")
+    (tmp_path / "a.parquet").touch()
     message = error_of(tmp_path / "a.parquet")
     assert message.endswith(
         'reading Parquet needs the package pyarrow: pip install "elman[parquet]"'

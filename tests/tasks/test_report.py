@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from elman.tasks.report import pictures
@@ -89,9 +90,9 @@ def test_of_many_labels_the_worst_are_shown():
     chances[7] = chances[8]
     lines = shown(evaluate(labels, chances, labels), 80)
     assert "The 20 labels of 30 with the lowest F1 score:" in lines
-    assert lines[5].split() == ["label", "07", "0.0%", "0.0%", "0.0%", "1"]
+    assert lines[7].split() == ["label", "07", "0.0%", "0.0%", "0.0%", "1"]
     assert "      1  label 07 for label 08" in lines
-    assert len(lines) < 40
+    assert len(lines) < 42
 
 
 def test_pictures(found, tmp_path):
@@ -105,16 +106,57 @@ def test_pictures(found, tmp_path):
 def test_without_matplotlib_the_extra_is_named(found, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     says = pictures.save_pictures(tmp_path, found)
-    assert says == 'Pictures need the package matplotlib: pip install "elman[plot]"'
+    assert says == 'Pictures need the package matplotlib: pip install "elman[tasks]"'
     assert not list(tmp_path.iterdir())
 
 
 def test_characters_that_no_font_has_are_told(tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "CHINESE", ("Noto Sans CJK SC",))
-    says = pictures.save_picture(tmp_path / "a.png", lambda axes: axes.set_title("\U0010fffd"))
-    assert says.startswith(
-        f"{tmp_path / 'a.png'}: no font here has all its characters; install one"
+    names = ["a", "\U0010fffd", "b"]
+    path, shown = tmp_path / "a.png", []
+    says = pictures.save_picture(path, lambda _, names: shown.extend(names), names=names)
+    assert shown == ["a", "#2", "b"]
+    assert says == (
+        "a.png: no font here has all characters, so numbers stand for 1 names (#2 \U0010fffd); for "
+        "Chinese install for example Noto Sans CJK SC (fonts-noto-cjk)"
     )
+
+
+def test_labels_without_a_font_do_not_hide_which_pictures_there_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "_fonts", lambda: ["DejaVu Sans"])
+    found = evaluate(["好评", "差评"], np.eye(2), ["好评", "差评"])
+    first, second = pictures.save_pictures(tmp_path, found).splitlines()
+    assert first == "Pictures: confusion.png, reliability.png"
+    assert second.startswith("confusion.png: no font here has all characters, so numbers stand for")
+    assert "(#1 好评, #2 差评)" in second
+
+
+def test_every_picture_has_a_title_and_sensible_axes(found):
+    losses = Figure().add_subplot()
+    pictures._losses(losses, [{"epoch": 1, "train_loss": 1.0}])
+    reliability = Figure().add_subplot()
+    pictures._reliability(reliability, found)
+    confusion = Figure().add_subplot()
+    pictures._confusion(found, [0, 1, 2], confusion, found.labels)
+    assert all(axes.get_title() for axes in (losses, reliability, confusion))
+    assert (losses.get_xlim(), losses.get_ylim()[0]) == ((0.5, 1.5), 0)
+    assert all(tick == int(tick) for tick in losses.get_xticks())
+    legend = [text.get_text() for text in reliability.get_legend().get_texts()]
+    assert "perfectly calibrated" in legend
+    assert [tick.get_text() for tick in confusion.get_yticklabels()] == ["a", "b", "c"]
+
+
+def test_of_many_labels_those_with_the_most_mistakes_are_named(monkeypatch):
+    monkeypatch.setattr(pictures, "MOST", 4)
+    labels = [f"label {number}" for number in range(6)]
+    chances = np.eye(6)[[0, 1, 2, 4, 3, 5]]  # labels 3 and 4 are taken for each other
+    found = evaluate(labels, chances, labels)
+    chosen = pictures._most_mistaken(found)
+    assert chosen == [0, 1, 3, 4]
+    axes = Figure().add_subplot()
+    pictures._confusion(found, chosen, axes, [labels[one] for one in chosen])
+    assert axes.get_title().endswith("(the 4 labels of 6 with the most mistakes)")
+    assert sorted(text.get_text() for text in axes.texts) == ["1"] * 4
 
 
 def test_reports_that_are_none(tmp_path):

@@ -35,6 +35,32 @@ def test_a_label_never_seen_is_an_error_with_its_lines(run, model, tmp_path):
     assert err.startswith("elman: a.csv: 1 label never seen in training: 'good' (lines 3, 4); ")
 
 
+def test_labels_that_training_has_not_seen_are_left_out_if_wanted(run, model, tmp_path):
+    (tmp_path / "a.csv").write_text("text,label\n很好,positive\n很差,awful\n讨厌,negative\n", "utf-8")
+    evaluate = ("evaluate", model, "a.csv", "--text", "text", "--label", "label")
+    status, _, err = run(*evaluate)
+    assert status == 1
+    assert err == (
+        "elman: a.csv: 1 label never seen in training: 'awful' (line 3); expected one of "
+        "'negative', 'positive'. Correct them, or leave them out with --skip-bad.\n"
+    )
+    status, out, err = run(*evaluate, "--skip-bad")
+    assert (status, err) == (0, "")
+    assert "1 row left out: 1 label never seen in training: 'awful' (line 3);" in out
+    assert "2 texts of a.csv:" in out
+    assert "These are 2 texts only: the scores say little." in out
+    (tmp_path / "b.csv").write_text("text,label\n很差,awful\n", "utf-8")
+    status, _, err = run("evaluate", model, "b.csv", *evaluate[3:], "--skip-bad")
+    assert (status, "No row is left." in err) == (1, True)
+
+
+def test_a_terminal_is_sent_no_escapes_of_a_text(run, model):
+    evil = "很好\x1b[31m\x1b]0;title\x07 \x9b2J\x08讨厌\x1b[0m"
+    _, out, _ = run("predict", model, evil)
+    assert out.endswith("\t很好 讨厌\n")
+    assert json.loads(run("predict", model, "--json", evil)[1])["text"] == evil
+
+
 def test_a_file_is_answered_row_by_row(run, model, tmp_path, monkeypatch):
     monkeypatch.setattr(predict, "CHUNK", 2)
     rows = ["text,id", "很好,1", "讨厌,2", " ,3", "喜欢,4", "too,many,values", "很差,5"]

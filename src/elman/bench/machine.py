@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,28 @@ def machine() -> dict[str, Any]:
         "elman": __version__,
         **{package: version(package) for package in ("torch", "llvmlite", "numpy")},
     }
+
+
+def busy_share(seconds: float = 0.5) -> float:
+    """The share of all processors' time that is used while this process sleeps.
+
+    From the counters of Linux; elsewhere from the load of the last minute, where there is one.
+    """
+    try:
+        before = _times()
+        time.sleep(seconds)
+        idle, total = (now - then for now, then in zip(_times(), before, strict=True))
+        return 1 - idle / max(1, total)
+    except OSError:
+        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+        return min(1.0, load / (os.cpu_count() or 1))
+
+
+def _times() -> tuple[int, int]:
+    """What all processors spent idle or waiting for disks, and altogether."""
+    first = Path("/proc/stat").read_text().partition("\n")[0]
+    spent = [int(number) for number in first.split()[1:9]]  # guests count as user already
+    return spent[3] + spent[4], sum(spent)
 
 
 def _processor() -> str:

@@ -50,7 +50,9 @@ class Classify(Job[SequenceClassifier, Table]):
     ) -> Table:
         """A table whose labels the model knows."""
         table = read_table(file, **columns, skip_bad=skip_bad)
-        table.check_labels(_labels(model), file)
+        if skip_bad:
+            return table.of_labels(_labels(model), file)
+        table.check_labels(_labels(model), file, "leave them out with --skip-bad")
         return table
 
     def rows(self) -> Rows:
@@ -70,7 +72,7 @@ class Classify(Job[SequenceClassifier, Table]):
                 f"{table.source['file']}: every text has the label {counts[0][0]!r}; expected at "
                 "least two different labels."
             )
-        kinds = ", ".join(f"{number:,} {label}" for label, number in counts[:10])
+        kinds = ", ".join(f"{number:,} {_named(label)}" for label, number in counts[:10])
         more = f" and {len(counts) - 10} more labels" if len(counts) > 10 else ""
         console.print(f"{len(table.texts):,} texts: {kinds}{more}")
         (commonest, most), (rarest, fewest) = counts[0], counts[-1]
@@ -146,6 +148,11 @@ class Classify(Job[SequenceClassifier, Table]):
     def _evaluate(self, model: SequenceClassifier, rows: Rows) -> Evaluation:
         texts, labels = rows
         return evaluate(labels, model.predict_proba(texts), _labels(model))
+
+
+def _named(label: str) -> str:
+    """A label as it stands behind a number."""
+    return repr(label) if label[:1].isdigit() else label
 
 
 def _labels(model: SequenceClassifier) -> list[str]:

@@ -48,14 +48,24 @@ def write_folder(
     # NumPy's numbers as Python's; half of a surrogate pair as JSON's escape.
     text = json.dumps(stated, ensure_ascii=False, indent=1, default=lambda number: number.item())
     content = (text + "\n").encode(errors="backslashreplace")
+    make_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         replace_file(folder / WEIGHTS, weights)
         replace_file(folder / CONFIG, content)
     except OSError as error:
-        raise TaskError(
-            f"{folder}: can't be written ({error.strerror}); choose another folder."
-        ) from None
+        raise _unwritten(folder, error) from None
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, unless it is there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritten(folder, error) from None
+
+
+def _unwritten(folder: Path, error: OSError) -> TaskError:
+    return TaskError(f"{folder}: can't be written ({error.strerror}); choose another folder.")
 
 
 def check_target(folder: str | Path) -> Path:

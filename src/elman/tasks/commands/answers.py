@@ -18,7 +18,7 @@ from ..data.values import accepted, as_text
 from ..errors import TaskError
 from ..estimator import SequenceEstimator
 from ..language_model import LanguageModel
-from ..report.shown import FOOT, FORMATS, HEAD, as_conll, as_html, as_json, as_line
+from ..report.shown import FOOT, FORMATS, HEAD, as_conll, as_html, as_json, as_line, one_line
 from ..tagger import SequenceTagger
 
 
@@ -54,7 +54,7 @@ class Labels:
             if self.form == "jsonl":
                 yield _json({**place, "text": text, "label": labels[best]}, labels, chances)
             else:
-                yield f"{labels[best]}\t{chances[best]:.3f}\t{' '.join(text.split())}"
+                yield f"{one_line(str(labels[best]))}\t{chances[best]:.3f}\t{one_line(text)}"
 
     def remarks(self) -> Iterator[str]:
         """What there is to say at the end."""

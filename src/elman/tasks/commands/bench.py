@@ -1,8 +1,10 @@
 """`elman bench`: how much faster than torch.nn on the machine at hand."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+BUSY = 0.15  # the share of all cores that others may use
 
 
 def bench(
@@ -27,7 +29,7 @@ def bench(
 
     from elman.bench.contest import Contest
     from elman.bench.figures import Ratio, duration, geometric_mean, ratio
-    from elman.bench.machine import machine
+    from elman.bench.machine import busy_share, machine
     from elman.bench.workloads import WORKLOADS
 
     from ..errors import TaskError, meant
@@ -47,6 +49,7 @@ def bench(
         f"{found['processor']}, {found['isa'] or 'no kernels'}, threads {count}; "
         f"elman {found['elman']}, torch {found['torch']}"
     )
+    busy = _warned(busy_share(), terminal)
     table = Table("workload", "layer", "T, B, I, H", "mode", "torch.nn", "elman", "times as fast")
     for column in table.columns[4:]:
         column.justify = "right"
@@ -63,6 +66,19 @@ def bench(
                     shown.append(str(ratios[mode][-1]))
                 table.add_row(name, task.layer, task.sizes, mode, *shown)
     terminal.print()
+    if not busy:
+        _warned(busy_share(), terminal)
     for mode, of in ratios.items():
         mean = geometric_mean(one.median for one in of)
         terminal.print(f"{mode}: {mean:.2f} times as fast, the geometric mean of {len(of)}")
+
+
+def _warned(share: float, terminal: Any) -> bool:
+    """Whether other programs use so much of the machine that a warning was due."""
+    if share < BUSY:
+        return False
+    terminal.print(
+        f"Other programs keep {share:.0%} of this machine busy: the ratios below say little. "
+        "Measure again when it is quiet."
+    )
+    return True

@@ -25,8 +25,8 @@ def evaluate(
 ) -> None:
     """Score a model on a file: by label, what is taken for what or what was missed.
 
-    A label that a classifier has never seen is an error, which names its lines; a tagger misses
-    its spans.
+    A label that a classifier has never seen is an error, which names its lines, or with --skip-bad
+    left out; a tagger misses its spans.
     """
     from ..jobs import job_of
     from ..opened import load_model

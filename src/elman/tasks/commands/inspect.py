@@ -1,11 +1,14 @@
 """`elman inspect`: what a model is, and what it makes of a text."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..errors import TaskError
+
+MOST = 20  # labels, or spans, that are listed
 
 
 def inspect(
@@ -20,10 +23,11 @@ def inspect(
     """Show what a model is, how it was trained, what runs it, and its states over a text."""
     import elman
 
+    from ..classifier import SequenceClassifier
     from ..data.values import is_utf8
     from ..model import layer_name
     from ..opened import load_model
-    from ..report.pictures import save_picture
+    from ..report.pictures import MISSING, save_picture
     from ..report.record import facts
     from ..report.show import show_facts, show_parameters
     from ..report.states import draw_states, read_states, show_states
@@ -50,9 +54,17 @@ def inspect(
     terminal.print()
     show_states(states, terminal)
     terminal.print()
-    for label, chance in states.answer:
+    answer = states.answer
+    if isinstance(opened, SequenceClassifier):  # whose labels have no order, as spans do
+        answer = sorted(answer, key=lambda one: -one[1])
+    for label, chance in answer[:MOST]:
         terminal.print(f"{chance:6.1%}  {label}")
+    if answer[MOST:]:
+        terminal.print(f"        and {len(answer) - MOST} more")
     path = picture or model / "states.png"
     width = max(6.4, 2 + 0.2 * sum(map(len, states.tokens)))
-    note = save_picture(path, lambda axes: draw_states(axes, states), (width, 6.4))
-    terminal.print(f"\n{note or f'Picture: {path}'}")
+    draw = partial(draw_states, states)
+    note = save_picture(path, draw, (width, 6.4), states.tokens)
+    terminal.print(f"\n{note if note == MISSING else f'Picture: {path}'}")
+    if note not in ("", MISSING):
+        terminal.print(note)

@@ -104,7 +104,7 @@ def read_config(context: typer.Context, path: Path | None) -> None:
     if path is None:
         return
     try:
-        config = tomllib.loads(path.read_text("utf-8"))
+        config = tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise TaskError(f"{path}: can't be read ({error.strerror}).") from None
     except (ValueError, RecursionError) as error:  # not UTF-8, or not TOML

@@ -13,6 +13,8 @@ def parquet_rows(
     path: Path, columns: Sequence[str], find_column: Callable[..., int]
 ) -> Iterator[tuple[int, list[Any]]]:
     """(number, values) of each row, counted from 1."""
+    if not path.exists():
+        raise TaskError(f"{path}: there is no such file.")
     try:
         import pyarrow as pa
         from pyarrow import parquet
@@ -31,7 +33,5 @@ def parquet_rows(
                 for row in zip(*values, strict=True):
                     number += 1
                     yield number, list(row)
-    except FileNotFoundError:
-        raise TaskError(f"{path}: there is no such file.") from None
     except (pa.ArrowException, OSError) as error:
         raise TaskError(f"{path}: can't be read as Parquet ({error}).") from None

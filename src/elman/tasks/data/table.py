@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,21 +33,45 @@ class Table:
         named = [self.lines[row] if self.files is None else self.files[row] for row in rows]
         return places(named, self.unit, f"{self.unit}s")
 
-    def check_labels(self, known: Collection[str], path: str | Path) -> None:
+    def check_labels(
+        self, known: Collection[str], path: str | Path, remedy: str = "leave those rows out"
+    ) -> None:
         """Refuses labels that a model has never seen in training, naming them and their places."""
+        if found := self._unseen(known):
+            raise TaskError(f"{path}: {found} Correct them, or {remedy}.")
+
+    def of_labels(self, known: Collection[str], path: str | Path) -> "Table":
+        """The rows whose labels a model has seen in training; a note on those that are left out."""
+        found = self._unseen(known)
+        if not found:
+            return self
+        rows = np.flatnonzero(np.isin(self.labels, list(known)))
+        if not len(rows):
+            raise TaskError(f"{path}: {found} No row is left.")
+        return replace(
+            self,
+            texts=self.texts[rows],
+            labels=self.labels[rows],
+            lines=self.lines[rows],
+            files=None if self.files is None else [self.files[row] for row in rows],
+            notes=[*self.notes, f"{count(len(self.labels) - len(rows), 'row')} left out: {found}"],
+        )
+
+    def _unseen(self, known: Collection[str]) -> str:
+        """The labels that are not known, and where they stand; empty if there are none."""
         names = set(known)
         unknown: dict[str, list[int]] = {}
         for row, label in enumerate(self.labels):
             if label not in names:
                 unknown.setdefault(label, []).append(row)
         if not unknown:
-            return
+            return ""
         shown = [f"{label!r} ({self.where(rows)})" for label, rows in list(unknown.items())[:5]]
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         expected = ", ".join(repr(name) for name in sorted(names)[:20])
-        raise TaskError(
-            f"{path}: {count(len(unknown), 'label')} never seen in training: {', '.join(shown)}"
-            f"{more}; expected one of {expected}. Correct them, or leave those rows out."
+        return (
+            f"{count(len(unknown), 'label')} never seen in training: {', '.join(shown)}{more}; "
+            f"expected one of {expected}."
         )
 
 

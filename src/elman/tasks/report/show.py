@@ -10,10 +10,12 @@ from rich.measure import Measurement
 from rich.table import Table as Grid
 from torch import nn
 
+from ..data.findings import count
 from .entities import Comparison, Score
 from .evaluation import BINS, Evaluation
 from .scores import Run
 
+FEW = 50  # texts whose scores say little
 MOST = 20  # labels, or mistakes, that are listed; the report file holds all
 NAME, GAP = 12, 3  # characters of a name, however narrow the terminal; between columns
 
@@ -26,6 +28,8 @@ def show_evaluation(found: Evaluation, console: Console) -> None:
         f"{found.log_loss:.3f}, calibration error {found.calibration_error:.1%}\n"
         f"(who always says {commonest!r}, the commonest label, has an accuracy of {share:.1%})\n"
     )
+    if (texts := int(found.support.sum())) < FEW:
+        console.print(f"These are {count(texts, 'text')} only: the scores say little.\n")
     _show_labels(found, console)
     _show_confusion(found, console)
     _show_reliability(found, console)
@@ -59,7 +63,7 @@ def show_scores(scores: Mapping[str, Comparison | Score], console: Console) -> N
 
 def show_runs(runs: Sequence[Run], console: Console) -> None:
     """Several methods beside one another."""
-    grid = _grid("", ("accuracy", "macro F1", "s an epoch", "first loss"))
+    grid = _grid("", ("accuracy", "macro F1", "s an epoch", "loss of step 1"))
     for run in runs:
         grid.add_row(
             run.name,

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from ..data.schemes import Span, write_tags
 from ..data.tagged import Text, in_tokens, to_tokens
 
+# Of ECMA-48: a control sequence, a string such as a window's title, any other escape sequence.
+ESCAPES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[PX\]^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b[ -/]*[0-~]"
+)
+CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")  # what isn't space
 FORMATS = ("text", "jsonl", "conll", "html")
 HEAD = """<!DOCTYPE html>
 <html><head><meta charset="utf-8"><title>Spans</title><style>
@@ -46,13 +54,18 @@ def as_line(text: Text, spans: Sequence[Any]) -> str:
     >>> as_line("Ann ran", [(0, 3, "name", 0.987)])
     'Ann/name/0.987\tAnn ran'
     """
-    named = [f"{_line(part)}/{span[2]}/{span[3]:.3f}" for part, span in pieces(text, spans) if span]
+    named = [f"{one_line(part)}/{span[2]}/{span[3]:.3f}" for part, span in pieces(text, spans) if span]
     whole = text if isinstance(text, str) else " ".join(text)
-    return f"{' '.join(named)}\t{_line(whole)}"
+    return f"{' '.join(named)}\t{one_line(whole)}"
 
 
-def _line(text: str) -> str:
-    return " ".join(text.split())
+def one_line(text: str) -> str:
+    r"""A text on one line, without what a terminal would obey instead of showing it.
+
+    >>> one_line("a\tb \x1b[31mred\x1b[0m\x1b]0;title\x07\n")
+    'a b red'
+    """
+    return " ".join(CONTROL.sub("", ESCAPES.sub("", text)).split())
 
 
 def as_json(place: dict[str, Any], text: Text, spans: Sequence[Any]) -> str:
@@ -73,7 +86,7 @@ def as_conll(text: Text, spans: Sequence[Any], kind: str, scheme: str) -> str:
     if isinstance(text, str) and kind == "words":
         given = in_tokens(given, text)
     tags = write_tags(given, len(tokens), scheme)
-    lines = [f"{_line(token) or '_'}\t{tag}" for token, tag in zip(tokens, tags, strict=True)]
+    lines = [f"{one_line(token) or '_'}\t{tag}" for token, tag in zip(tokens, tags, strict=True)]
     return "\n".join(lines) + "\n"
 
 

@@ -1,6 +1,6 @@
 """The hidden states of a model while it reads a text: as numbers, on the terminal, as a picture."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +64,7 @@ def show_states(states: States, console: Console) -> None:
     highest. Texts wider than the console are continued below.
     """
     units = np.sort(np.argsort(-states.values.std(0), kind="stable")[:SHOWN])
-    colours = console.color_system is not None
+    colours = console.color_system is not None and not console.no_color  # NO_COLOR
     groups = units.reshape(-1, 2) if colours and len(units) % 2 == 0 else units[:, None]
     margin = 2 + max(cell_len(_label(states, group)) for group in groups)
     scale = states.largest or 1.0
@@ -111,14 +111,15 @@ def _colour(value: float) -> Color:
     return Color.from_rgb(*(WHITE + (end - WHITE) * abs(float(value))))
 
 
-def draw_states(axes: Any, states: States) -> None:
-    """All units over the tokens, on matplotlib's axes."""
+def draw_states(states: States, axes: Any, tokens: Sequence[str]) -> None:
+    """All units over the tokens as they can be shown, on matplotlib's axes."""
     scale = states.largest or 1.0
     image = axes.imshow(
         states.values.T, cmap="RdBu_r", vmin=-scale, vmax=scale, aspect="auto", interpolation="none"
     )
     axes.figure.colorbar(image, label="hidden state", pad=0.01)
-    axes.set_xticks(range(len(states.tokens)), states.tokens)
+    axes.set_title("Hidden states of the last layer, token after token")
+    axes.set_xticks(range(len(tokens)), tokens)
     axes.set_ylabel("unit")
     if states.forward < states.values.shape[1]:
         axes.axhline(states.forward - 0.5, color="black", linewidth=0.8)

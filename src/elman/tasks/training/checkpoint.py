@@ -19,7 +19,7 @@ from skorch.callbacks import Callback
 from skorch.history import History
 
 from ..errors import TaskError
-from ..folder import CHECKPOINT, CONFIG, check_target, replace_file
+from ..folder import CHECKPOINT, CONFIG, check_target, make_folder, replace_file
 from .net import SequenceNet
 from .ranks import rank
 
@@ -56,7 +56,9 @@ class Checkpoint(Callback):
         self.run = json.loads(json.dumps(run, default=lambda number: number.item()))
 
     def on_train_begin(self, net: SequenceNet, **_: Any) -> None:
-        """Start the clock."""
+        """Start the clock, once it is known that the folder can be there."""
+        if not rank():
+            make_folder(self.path.parent)
         self.due = time.monotonic() + self.seconds
 
     def on_batch_end(self, net: SequenceNet, training: bool, **_: Any) -> None:
