@@ -1,11 +1,12 @@
 """The demo: sentences are judged first, a slow machine ends it in time, and it begins again."""
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
 
-from elman.tasks import SequenceClassifier, SequenceTagger, demo
+from elman.tasks import LanguageModel, SequenceClassifier, SequenceTagger, demo
 from elman.tasks.demo import PARTS, Deadline
 from elman.tasks.folder import CHECKPOINT
 
@@ -14,11 +15,12 @@ from elman.tasks.folder import CHECKPOINT
 def few(monkeypatch):
     """A part of the data, and smaller networks: seconds instead of a minute."""
     reviews, paper = demo.read_reviews(), demo.read_newspaper()
-    part = demo.Table(reviews.texts[::60], reviews.labels[::60], reviews.lines[::60])
+    part = demo.Table(reviews.texts[::120], reviews.labels[::120], reviews.lines[::120])
     monkeypatch.setattr(demo, "read_reviews", lambda: part)
     monkeypatch.setattr(demo, "read_newspaper", lambda: paper)
-    monkeypatch.setattr(demo, "PARAGRAPHS", 300)
-    monkeypatch.setattr(demo, "HELD_OUT", 50)
+    monkeypatch.setattr(demo, "PARAGRAPHS", 100)
+    monkeypatch.setattr(demo, "HELD_OUT", 20)
+    monkeypatch.setattr(demo, "LINES", 60)
 
 
 def test_every_part_judges_sentences_then_scores_and_draws(run, few, tmp_path):
@@ -32,7 +34,11 @@ def test_every_part_judges_sentences_then_scores_and_draws(run, few, tmp_path):
     assert out.index("Names in sentences") < out.index("names in held-out paragraphs are found")
     commands = re.findall(r"^  elman (.*)$", out[out.index("What to try next:") :], re.M)
     assert len(commands) == sum(len(part.commands) for part in PARTS.values()) + 1
-    for name, task in {"reviews": SequenceClassifier, "names": SequenceTagger}.items():
+    assert out.index("What it makes up") < out.index("Of held-out paragraphs: ")
+    made_up = re.search(r"^  中国(.*)\n((?:  .*\n)*)  新华社北京", out, re.M)
+    assert len(made_up[1] + made_up[2]) >= demo.LENGTH
+    tasks = {"reviews": SequenceClassifier, "names": SequenceTagger, "text": LanguageModel}
+    for name, task in tasks.items():
         folder = tmp_path / "elman-demo" / name
         assert task.load(folder).training_["epochs"]
         assert (folder / "loss.png").exists()
@@ -42,7 +48,11 @@ def test_every_part_judges_sentences_then_scores_and_draws(run, few, tmp_path):
 
 @pytest.mark.parametrize(
     ("part", "epochs", "line"),
-    [("reviews", 3, r"  (?:posi|nega)tive [01]\.\d\d  "), ("names", 4, "  .*[。]")],
+    [
+        ("reviews", 3, r"  (?:posi|nega)tive [01]\.\d\d  "),
+        ("names", 4, "  .*。"),
+        ("text", 1, "  "),
+    ],
 )
 def test_what_takes_too_long_ends_and_goes_on_with_what_it_has(
     run, few, tmp_path, monkeypatch, part, epochs, line
@@ -84,7 +94,7 @@ def test_the_comparison_is_an_option_with_a_bound(run, few):
 
 def test_a_part_that_is_not_there_is_refused_with_the_one_meant(run):
     assert run("demo", "review")[2] == (
-        "elman: A part is one of reviews, names. Got 'review'. Did you mean 'reviews'?\n"
+        "elman: A part is one of reviews, names, text. Got 'review'. Did you mean 'reviews'?\n"
     )
 
 
@@ -100,3 +110,17 @@ def test_names_of_persons_are_whole():
         if span.label == "person"
     ]
     assert "江泽民" in persons
+
+
+def test_where_all_is_slow_trainings_are_shorter(monkeypatch):
+    now, given = [0.0], []
+    monkeypatch.setattr(demo.time, "monotonic", lambda: now[0])
+
+    def slow(part, folder, seed, seconds, console):
+        given.append(seconds)
+        now[0] += seconds + 40
+
+    monkeypatch.setattr(demo, "run_part", slow)
+    demo.run_parts(PARTS, Path("here"), 0, 55, None)
+    assert given == [55, 42.5, 17.5]
+    assert now[0] < 240

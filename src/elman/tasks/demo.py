@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,14 @@ from .classifier import SequenceClassifier
 from .classify import Classify
 from .data import Table
 from .data.newspaper import read_newspaper
+from .data.plain import corpus_of
 from .data.reviews import read_reviews
 from .data.schemes import Span, write_tags
 from .data.tagtable import TagTable
 from .folder import CHECKPOINT
 from .job import Job, Parts
+from .language_model import LanguageModel
+from .lm import Foretell
 from .model import layer_name
 from .report.record import write_report
 from .tag import Tag
@@ -46,8 +49,16 @@ NEWS = {
 }
 NAMES = {"nr": "person", "ns": "place", "nt": "organisation"}
 STYLES = {"person": "bold red", "place": "bold green", "organisation": "bold blue"}
+BESIDE = 15  # seconds that a part takes beside its training
 SLOW = 10  # steps in which kernels are compiled
-PARAGRAPHS, HELD_OUT = 4000, 600  # of the newspaper
+PARAGRAPHS, HELD_OUT = 4000, 600  # of the newspaper, for its names
+LINES = 12_000  # of the newspaper as a text
+# A language model that reads a million characters in half a minute.
+READER: dict[str, Any] = {
+    **{"cell": "gru", "embedding_size": 128, "hidden_size": 224, "num_layers": 1, "min_count": 5},
+    **{"embedding_dropout": 0.0, "input_dropout": 0.1, "dropout": 0.2},
+}
+BEGINNINGS, LENGTH = ("中国", "新华社北京"), 70
 
 
 class Deadline(Callback):
@@ -77,19 +88,30 @@ class Part:
     commands: tuple[str, ...]  # the model's folder goes into the braces
 
 
+def run_parts(
+    parts: Mapping[str, Part], output: Path, seed: int, seconds: float, console: Console
+) -> None:
+    """One part after the other; where what comes beside training is slow, trainings are shorter."""
+    end = time.monotonic() + (seconds + BESIDE) * len(parts)
+    for number, (name, part) in enumerate(parts.items()):
+        mine = (end - time.monotonic()) / (len(parts) - number) - BESIDE
+        run_part(part, output / name, seed, max(1.0, min(seconds, mine)), console)
+
+
 def run_part(part: Part, folder: Path, seed: int, seconds: float, console: Console) -> None:
     """Train for at most so many seconds, judge sentences, then score, draw and save."""
     (folder / CHECKPOINT).unlink(missing_ok=True)  # of a demo that was interrupted
     check_folder(folder, resume=False)
     console.print(f"\n{part.title}")
     job, parts = part.make(seed)
-    size = f"{job.size(parts.learn)} {job.NOUN}, {job.size(parts.held_out)} held out"
-    console.print(f"{size}; at most {seconds:.0f} s\n")
+    sizes = f"{job.size(parts.learn)} to learn from, {job.size(parts.held_out)} held out"
+    console.print(f"{sizes}; at most {seconds:.0f} s\n")
     bar = ProgressBar(console, layer_name(job.model.cell, job.model.backend))
     deadline = Deadline(seconds)
     callbacks = [("progress", bar), ("deadline", deadline)]
     try:
-        job.model.fit(*parts.learn, valid=parts.held_out, callbacks=callbacks, folder=folder)
+        learn = job.arguments(parts.learn)
+        job.model.fit(*learn, valid=parts.held_out, callbacks=callbacks, folder=folder)
     except KeyboardInterrupt:
         if not deadline.reached:
             raise
@@ -118,7 +140,7 @@ def compare_with_torch(seed: int, seconds: float, console: Console) -> None:
         model, deadline = job.model.set_params(backend=backend), Deadline(seconds)
         name = layer_name(model.cell, backend)
         with console.status(name), contextlib.suppress(KeyboardInterrupt):
-            model.fit(*parts.learn, callbacks=[("deadline", deadline)])
+            model.fit(*job.arguments(parts.learn), callbacks=[("deadline", deadline)])
         if model.net_.interrupt_.asked and not deadline.reached:
             raise KeyboardInterrupt
         steps = [step for epoch in model.net_.history for step in epoch["batches"]]
@@ -188,6 +210,27 @@ def _show_names(model: SequenceTagger, console: Console) -> None:
         _print("", shown, meaning, console)
 
 
+def _text(seed: int) -> tuple[Foretell, Parts]:
+    model = LanguageModel(**READER, epochs=1, lr=6e-3, averaging=0.99, random_state=seed, verbose=0)
+    texts = read_newspaper().texts
+    end = len(texts) * 19 // 20
+    every = -(-end // LINES)
+    learn, held_out = (
+        corpus_of(["\n".join(map(str, part))]) for part in (texts[:end:every], texts[end : end + HELD_OUT])
+    )
+    job = Foretell(model, learn, held_out)
+    return job, job.split(0.0, Console(quiet=True))
+
+
+def _show_text(model: LanguageModel, console: Console) -> None:
+    console.print("What it makes up, character by character:")
+    for prompt in BEGINNINGS:
+        console.print(f"  {prompt}", end="", style="bold")
+        for token in model.generate(prompt, length=LENGTH, temperature=0.6, seed=0):
+            console.print(token.replace("\n", "\n  "), end="", soft_wrap=True)
+        console.print()
+
+
 def _print(answer: str, text: Text, meaning: str, console: Console) -> None:
     """What is said of a text, and below it, where there is no room beside it, what it means."""
     line = Text(f"  {answer}  " if answer else "  ").append_text(text)
@@ -219,5 +262,12 @@ PARTS = {
             f"found, and {found.all.precision:.1%} of those found are right"
         ),
         ('elman predict {} "记者从南京大学获悉"',),
+    ),
+    "text": Part(
+        "The same newspaper as a text: which character comes next?",
+        _text,
+        _show_text,
+        lambda found: f"Of held-out paragraphs: {found.words()}",
+        ("elman generate {} --prompt 今天", "elman score {} 新华社北京电"),
     ),
 }

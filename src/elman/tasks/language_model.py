@@ -39,7 +39,7 @@ class LanguageModel(SequenceEstimator):
     """A recurrent network that reads texts token by token, and says which will be next.
 
     Args:
-        cell, recurrent, patience, random_state, backend: as of `SequenceClassifier`; `recurrent`
+        cell, recurrent, patience, random_state, backend, verbose: as of `SequenceClassifier`; `recurrent`
             are further arguments of each layer.
         tokens: what is read one after another: "characters", "bytes" in UTF-8, or "words" (with
             the space before them). Nothing is changed in a text.
@@ -117,6 +117,7 @@ class LanguageModel(SequenceEstimator):
         precision: str = "auto",
         random_state: Any = 0,
         backend: Backend = "elman",
+        verbose: int = 1,
     ) -> None:
         self.cell = cell
         self.tokens = tokens
@@ -140,6 +141,7 @@ class LanguageModel(SequenceEstimator):
         self.precision = precision
         self.random_state = random_state
         self.backend = backend
+        self.verbose = verbose
 
     def fit(
         self,

@@ -8,7 +8,7 @@ import typer
 
 def demo(
     parts: Annotated[
-        list[str] | None, typer.Argument(help="What to show: reviews, names; by default all.")
+        list[str] | None, typer.Argument(help="What to show: reviews, names, text; by default all.")
     ] = None,
     output: Annotated[Path, typer.Option(help="A folder for the models.")] = Path("elman-demo"),
     seconds: Annotated[float, typer.Option(min=1, help="The longest training of a part.")] = 55,
@@ -17,13 +17,14 @@ def demo(
         bool, typer.Option("--compare", help="In the end time training beside torch.nn's GRU.")
     ] = False,
 ) -> None:
-    """Train small models in a few minutes, and try them out: reviews are judged, names found.
+    """Train small models in a few minutes, and try them out.
 
+    Reviews are judged, names found in sentences, and a text is made up.
     Everything begins anew when it is called again.
     """
     import torch
 
-    from ..demo import PARTS, compare_with_torch, run_part
+    from ..demo import PARTS, compare_with_torch, run_parts
     from ..errors import TaskError, meant
     from .terminal import console
 
@@ -35,8 +36,7 @@ def demo(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # where other programs keep the cores busy, threads wait for threads
     try:
-        for name, part in chosen.items():
-            run_part(part, output / name, seed, seconds, terminal)
+        run_parts(chosen, output, seed, seconds, terminal)
         if compare:
             compare_with_torch(seed, min(seconds, 20), terminal)
     except KeyboardInterrupt:
