@@ -1,0 +1,109 @@
+"""How the command line starts: quickly, and with a word on what was perhaps meant."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import elman
+import elman.tasks
+from elman.tasks import commands
+
+COMMAND = "import sys; sys.argv[0] = 'elman'; import elman_cli\n"
+REPORT = """
+import atexit, json, sys
+atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))
+"""
+
+
+def command(*arguments, program="elman_cli.main()", **environment):
+    """A process of its own: its status, output and errors."""
+    return subprocess.run(
+        [sys.executable, "-c", COMMAND + program, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**__import__("os").environ, "PYTHONIOENCODING": "utf-8", **environment},
+    )
+
+
+def loaded(*arguments, **environment):
+    """What a command prints, and the packages and modules that it has loaded in the end."""
+    done = command(*arguments, program=REPORT + "elman_cli.main()", **environment)
+    return done.stdout, set(json.loads(done.stderr.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["--version"], f"elman {elman.__version__}"),
+        (["--help"], "predict"),
+        (["-h"], "predict"),
+        (["predict", "-h"], "--skip-bad"),
+        (["train", "--help"], "classify"),
+        (["predict", "--fil"], ""),
+    ],
+)
+def test_what_needs_no_pytorch_does_not_load_it(arguments, shown):
+    out, modules = loaded(*arguments)
+    assert shown in out
+    assert not modules & {"torch", "numpy", "llvmlite", "sklearn"}
+
+
+def test_completion_needs_no_pytorch_either():
+    out, modules = loaded(
+        _ELMAN_COMPLETE="complete_bash", COMP_WORDS="elman predict --sk", COMP_CWORD="2"
+    )
+    assert out.split() == ["--skip-bad"]
+    assert "torch" not in modules
+
+
+def test_a_prediction_loads_no_more_than_it_needs(model):
+    out, modules = loaded("predict", model, "很好")
+    assert out.startswith("positive\t")
+    assert {"torch", "elman.nn"} <= modules
+    assert not modules & {"torch._dynamo", "pandas", "snownlp", "matplotlib"}
+
+
+def test_the_package_is_a_module_too():
+    done = subprocess.run(
+        [sys.executable, "-m", "elman", "--version"], capture_output=True, text=True, timeout=100
+    )
+    assert done.stdout == f"elman {elman.__version__}\n"
+
+
+def test_the_tasks_name_all_their_estimators():
+    assert set(elman.tasks.__all__) <= set(dir(elman.tasks))
+    with pytest.raises(AttributeError, match="has no attribute 'Sequence'"):
+        elman.tasks.Sequence  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["predic"], "Did you mean 'predict'?"),
+        (["train", "classfy"], "Did you mean 'classify'?"),
+        (["predict", "--fil"], "--file"),
+        (["train", "classify", "a.csv", "--hiden-size", 3], "--hidden-size"),
+        (["bench", "--only", "tutorials"], "Did you mean 'tutorial'?"),
+    ],
+)
+def test_what_was_perhaps_meant(run, arguments, meant):
+    status, _, err = run(*arguments)
+    assert status in (1, 2)
+    assert meant in " ".join(err.replace("│", "").split())
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "meant"), [("--cell", "lstmm", "lstm"), ("--pooling", "maxx", "max")]
+)
+def test_the_value_that_was_perhaps_meant(run, table, option, value, meant):
+    train = ("train", "classify", table, "--text", "text", "--label", "label", option, value)
+    status, _, err = run(*train)
+    assert (status, err.count("\n")) == (1, 1)
+    assert err.endswith(f"Got {value!r}. Did you mean {meant!r}?\n")
+
+
+def test_every_command_has_a_word_on_itself():
+    assert all(one.callback.__doc__ for one in commands.app.registered_commands)
