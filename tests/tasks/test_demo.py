@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from elman.tasks import LanguageModel, SequenceClassifier, SequenceTagger, demo
+from elman.tasks.data import Table
 from elman.tasks.demo import PARTS, Deadline
 from elman.tasks.folder import CHECKPOINT
 
@@ -15,7 +16,7 @@ from elman.tasks.folder import CHECKPOINT
 def few(monkeypatch):
     """A part of the data, and smaller networks: seconds instead of a minute."""
     reviews, paper = demo.read_reviews(), demo.read_newspaper()
-    part = demo.Table(reviews.texts[::120], reviews.labels[::120], reviews.lines[::120])
+    part = Table(reviews.texts[::120], reviews.labels[::120], reviews.lines[::120])
     monkeypatch.setattr(demo, "read_reviews", lambda: part)
     monkeypatch.setattr(demo, "read_newspaper", lambda: paper)
     monkeypatch.setattr(demo, "PARAGRAPHS", 100)

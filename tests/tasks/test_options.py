@@ -1,29 +1,43 @@
 """Options come from the classifier's signature, and from files."""
 
 import inspect
+from typing import get_type_hints
 
 import pytest
 
 from elman.tasks import LanguageModel, SequenceClassifier, SequenceTagger, TaskError
 from elman.tasks.commands import options
 
-TASKS = (SequenceClassifier, SequenceTagger, LanguageModel)
+TASKS = {
+    "classifier:SequenceClassifier": SequenceClassifier,
+    "tagger:SequenceTagger": SequenceTagger,
+    "language_model:LanguageModel": LanguageModel,
+}
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_every_parameter_has_an_option_with_its_default(task):
+@pytest.mark.parametrize(("name", "task"), TASKS.items())
+def test_every_parameter_has_an_option_with_its_default(name, task):
     parameters = dict(inspect.signature(task).parameters)
-    for name in options.UNSEEN:
-        del parameters[name]
+    hints = get_type_hints(task.__init__)
+    read = list(options.parameters_of(name))
+    assert [(one, default) for one, _, default in read] == [
+        (one, parameter.default) for one, parameter in parameters.items()
+    ]
+    own = [(one, kind) for one, kind, _ in read if options.TYPES.get(one) not in (str, int)]
+    assert own == [(one, hints[one]) for one, _ in own]
+    for one in options.UNSEEN:
+        del parameters[one]
     assert set(options.PANEL) >= set(parameters)
     given = {options.NAMES.get(name, name): p.default for name, p in parameters.items()}
-    assert options.estimator(task, given).get_params() == task().get_params()
+    assert options.estimator(name, given).get_params() == task().get_params()
 
 
 def test_every_option_is_a_parameter_of_some_task():
-    assert set(options.PANEL) == {
-        name for task in TASKS for name in inspect.signature(task).parameters
-    } - options.UNSEEN
+    assert (
+        set(options.PANEL)
+        == {name for task in TASKS.values() for name in inspect.signature(task).parameters}
+        - options.UNSEEN
+    )
 
 
 def test_options_are_written_and_read_back(run, table, tmp_path):

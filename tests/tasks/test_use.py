@@ -36,7 +36,9 @@ def test_a_label_never_seen_is_an_error_with_its_lines(run, model, tmp_path):
 
 
 def test_labels_that_training_has_not_seen_are_left_out_if_wanted(run, model, tmp_path):
-    (tmp_path / "a.csv").write_text("text,label\n很好,positive\n很差,awful\n讨厌,negative\n", "utf-8")
+    (tmp_path / "a.csv").write_text(
+        "text,label\n很好,positive\n很差,awful\n讨厌,negative\n", "utf-8"
+    )
     evaluate = ("evaluate", model, "a.csv", "--text", "text", "--label", "label")
     status, _, err = run(*evaluate)
     assert status == 1

@@ -136,9 +136,9 @@ class SequenceEstimator(BaseEstimator):
 
     def _run(
         self,
-        train: Ragged,
+        train: Any,
         data: Mapping[str, Any],
-        held_out: Ragged | None,
+        held_out: Any,
         callbacks: Iterable[tuple[str, Callback]],
         folder: str | Path | None,
         checkpoint_seconds: float,

@@ -1,28 +1,33 @@
 """An option for every parameter of an estimator, and files that hold options.
 
-The parameters' types and defaults are those of the class; only what they mean to a user, and the
-bounds that typer can check, are written here.
+The parameters' types and defaults are those of the class, read off its source: importing it takes
+seconds, and help is to be there at once. Only what they mean to a user, and the bounds that typer
+can check, are written here.
 """
 
+from __future__ import annotations
+
+import ast
 import difflib
 import inspect
 import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_type_hints
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from ..errors import TaskError
-from ..estimator import SequenceEstimator
+
+if TYPE_CHECKING:
+    from ..estimator import SequenceEstimator
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
-
-Task = TypeVar("Task", bound=SequenceEstimator)
 
 # parameter -> its meaning, for each panel of the help
 PANELS: dict[str, dict[str, str]] = {
@@ -67,17 +72,33 @@ BOUNDS = {"random_state": (0, 2**32 - 1)}  # checked here, as errors must use th
 TYPES: dict[str, Any] = {
     **dict.fromkeys(("cell", "hidden_size", "recurrent", "class_weight"), str),
     "random_state": int,
+    "backend": Literal["elman", "torch"],
 }
 
 
-def parameter_options(task: type[SequenceEstimator]) -> Iterator[inspect.Parameter]:
+def parameters_of(task: str) -> Iterator[tuple[str, Any, Any]]:
+    """Name, type and default of each parameter of an estimator, given as "module:class".
+
+    The types are those of `TYPES`, or made of Python's own.
+    """
+    module, _, name = task.partition(":")
+    source = (Path(__file__).parents[1] / f"{module}.py").read_text("utf-8")
+    nodes = list(ast.walk(ast.parse(source)))
+    (found,) = (n for n in nodes if isinstance(n, ast.ClassDef) and n.name == name)
+    (init,) = (n for n in found.body if isinstance(n, ast.FunctionDef) and n.name == "__init__")
+    for given, default in zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True):
+        assert given.annotation is not None
+        assert default is not None
+        kind = TYPES.get(given.arg) or eval(ast.unparse(given.annotation))
+        yield given.arg, kind, ast.literal_eval(default)
+
+
+def parameter_options(task: str) -> Iterator[inspect.Parameter]:
     """An option for each parameter of a task's estimator."""
-    hints = get_type_hints(task.__init__)
-    for name, parameter in inspect.signature(task).parameters.items():
+    for name, kind, default in parameters_of(task):
         if name in UNSEEN:
             continue
         panel = PANEL[name]
-        kind = TYPES.get(name, hints[name])
         lowest, highest = BOUNDS.get(name, (None, None))
         option = typer.Option(
             help=PANELS[panel][name],
@@ -87,14 +108,20 @@ def parameter_options(task: type[SequenceEstimator]) -> Iterator[inspect.Paramet
             min=lowest,
             max=highest,
         )
-        yield parameter.replace(name=NAMES.get(name, name), annotation=Annotated[kind, option])
+        yield inspect.Parameter(
+            NAMES.get(name, name),
+            inspect.Parameter.KEYWORD_ONLY,
+            default=default,
+            annotation=Annotated[kind, option],
+        )
 
 
-def estimator(task: type[Task], options: Mapping[str, Any]) -> Task:
+def estimator(task: str, options: Mapping[str, Any]) -> SequenceEstimator:
     """The untrained estimator that the options describe."""
-    names = [name for name in task._get_param_names() if name not in UNSEEN]
+    kind = resolve_name(f"elman.tasks.{task}")
+    names = [name for name in kind._get_param_names() if name not in UNSEEN]
     given = {name: options[NAMES.get(name, name)] for name in names}
-    model = task(**given)
+    model: SequenceEstimator = kind(**given)
     model._check_parameters()
     return model
 

@@ -1,18 +1,22 @@
 """What every `elman train ...` shares: its options, and what is done with them."""
 
+from __future__ import annotations
+
 import inspect
 from collections.abc import Callable
 from copy import copy
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from ..estimator import SequenceEstimator
-from ..job import Job, Plan, default_folder, run_job
 from .options import estimator, parameter_options, read_config, write_config
 from .terminal import console
+from .whole import execute
+
+if TYPE_CHECKING:
+    from ..job import Job
 
 NOT_OPTIONS = ("config", "save_config", "resume")  # of the training that a file describes
 
@@ -52,22 +56,26 @@ def _shared(
 
 
 def trains(
-    app: typer.Typer, name: str, task: type[SequenceEstimator], *, noun: str, baseline: str
+    app: typer.Typer, name: str, task: str, *, noun: str, baseline: str
 ) -> Callable[[Callable[..., Job[Any, Any]]], Callable[..., Job[Any, Any]]]:
     """Makes `elman train NAME` of a function that makes a job of an untrained model and options.
 
-    Of its parameters `model` is the estimator, and those that `_shared` has get these options'
-    values. The others are options or arguments of its own. `noun` and `baseline` say in the help
-    what is held out and compared with.
+    `task` names the estimator, "module:class": nothing of it is imported before the command runs.
+    Of the function's parameters `model` is the estimator, and those that `_shared` has get these
+    options' values. The others are options or arguments of its own. `noun` and `baseline` say in
+    the help what is held out and compared with.
     """
 
     def add(make: Callable[..., Job[Any, Any]]) -> Callable[..., Job[Any, Any]]:
-        wanted = inspect.signature(make, eval_str=True).parameters
+        wanted = inspect.signature(make).parameters
         common = inspect.signature(_shared, eval_str=True).parameters
         own = [p for name, p in wanted.items() if name != "model" and name not in common]
 
         @wraps(make)
         def command(context: typer.Context, **given: Any) -> None:
+            execute()
+            from ..job import Plan, default_folder, run_job
+
             options = {k: v for k, v in context.params.items() if k not in NOT_OPTIONS}
             if given["save_config"]:
                 write_config(given["save_config"], options)

@@ -1,31 +1,30 @@
 """`elman train`: from a file of one's own to a model."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..classifier import SequenceClassifier
-from ..classify import Classify
-from ..data import read_table
-from ..data.plain import read_corpus
-from ..data.tagtable import read_tagged
-from ..language_model import LanguageModel
-from ..lm import Foretell
-from ..tag import Tag
-from ..tagger import SequenceTagger
 from .shared import trains
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+if TYPE_CHECKING:
+    from ..classifier import SequenceClassifier
+    from ..classify import Classify
+    from ..language_model import LanguageModel
+    from ..lm import Foretell
+    from ..tag import Tag
+    from ..tagger import SequenceTagger
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 @trains(
-    *(app, "classify", SequenceClassifier),
+    *(app, "classify", "classifier:SequenceClassifier"),
     noun="texts",
     baseline="TF-IDF with logistic regression",
 )
 def classify(
-    model: SequenceClassifier,
+    model: "SequenceClassifier",
     valid: Path | None,
     skip_bad: bool,
     file: Annotated[
@@ -37,16 +36,19 @@ def classify(
     compare: Annotated[
         bool, typer.Option("--compare", help="Train the same on torch.nn and show both.")
     ] = False,
-) -> Classify:
+) -> "Classify":
     """Learn the labels of texts, and save the model."""
+    from ..classify import Classify
+    from ..data import read_table
+
     table = read_table(file, text, label, skip_bad=skip_bad)
     held_out = read_table(valid, text, label, skip_bad=skip_bad) if valid else None
     return Classify(model, table, held_out, compare)
 
 
-@trains(app, "tag", SequenceTagger, noun="texts", baseline="each token's commonest tag")
+@trains(*(app, "tag", "tagger:SequenceTagger"), noun="texts", baseline="each token's commonest tag")
 def tag(
-    model: SequenceTagger,
+    model: "SequenceTagger",
     valid: Path | None,
     skip_bad: bool,
     file: Annotated[
@@ -61,8 +63,11 @@ def tag(
         str | None,
         typer.Option(help="The column with tags or spans; of CoNLL a number, by default -1."),
     ] = None,
-) -> Tag:
+) -> "Tag":
     """Learn to tag the tokens of texts, names for example, and save the model."""
+    from ..data.tagtable import read_tagged
+    from ..tag import Tag
+
     tokens, scheme = model.tokens, model.scheme
     table = read_tagged(file, text, label, tokens=tokens, scheme=scheme, skip_bad=skip_bad)
     model.scheme = scheme = table.scheme
@@ -72,9 +77,9 @@ def tag(
     return Tag(model, table, held_out)
 
 
-@trains(app, "lm", LanguageModel, noun="text", baseline="Kneser-Ney n-grams")
+@trains(*(app, "lm", "language_model:LanguageModel"), noun="text", baseline="Kneser-Ney n-grams")
 def lm(
-    model: LanguageModel,
+    model: "LanguageModel",
     valid: Path | None,
     skip_bad: bool,
     file: Annotated[
@@ -83,7 +88,10 @@ def lm(
     text: Annotated[
         str | None, typer.Option(help="The column with the texts, if FILE is a table.")
     ] = None,
-) -> Foretell:
+) -> "Foretell":
     """Learn what comes next in texts, and save the model."""
+    from ..data.plain import read_corpus
+    from ..lm import Foretell
+
     held_out = read_corpus([valid], text, skip_bad=skip_bad) if valid else None
     return Foretell(model, read_corpus(file, text, skip_bad=skip_bad), held_out)

@@ -53,7 +53,7 @@ class Table:
             texts=self.texts[rows],
             labels=self.labels[rows],
             lines=self.lines[rows],
-            files=None if self.files is None else [self.files[row] for row in rows],
+            files=None if self.files is None else [self.files[row] for row in rows.tolist()],
             notes=[*self.notes, f"{count(len(self.labels) - len(rows), 'row')} left out: {found}"],
         )
 

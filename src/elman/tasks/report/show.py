@@ -63,7 +63,7 @@ def show_scores(scores: Mapping[str, Comparison | Score], console: Console) -> N
 
 def show_runs(runs: Sequence[Run], console: Console) -> None:
     """Several methods beside one another."""
-    grid = _grid("", ("accuracy", "macro F1", "s an epoch", "loss of step 1"))
+    grid = _grid("", ("accuracy", "macro F1", "s an epoch", "step 1 loss"))
     for run in runs:
         grid.add_row(
             run.name,

@@ -54,7 +54,9 @@ def as_line(text: Text, spans: Sequence[Any]) -> str:
     >>> as_line("Ann ran", [(0, 3, "name", 0.987)])
     'Ann/name/0.987\tAnn ran'
     """
-    named = [f"{one_line(part)}/{span[2]}/{span[3]:.3f}" for part, span in pieces(text, spans) if span]
+    named = [
+        f"{one_line(part)}/{span[2]}/{span[3]:.3f}" for part, span in pieces(text, spans) if span
+    ]
     whole = text if isinstance(text, str) else " ".join(text)
     return f"{' '.join(named)}\t{one_line(whole)}"
 
