@@ -15,7 +15,7 @@ Usage: elman [--help | --version] COMMAND ...
   generate MODEL --prompt TEXT                       go on with a text
   score MODEL TEXT                                   show how surprising a text is
   inspect MODEL --text TEXT                          show a model, and its states
-  demo                                               both, on reviews in Chinese
+  demo                                               small models, trained and tried out
   bench                                              how much faster than torch.nn here
 """
 

@@ -71,6 +71,13 @@ def test_training_again_replaces_the_model(run, table):
     assert "Saved in here, in place of the model there." in out
 
 
+def test_resuming_what_was_never_begun_is_told(run, table):
+    arguments = ["train", "classify", *columns(table), *SMALL, "--epochs", 1, "--skip-bad"]
+    status, out, _ = run(*arguments, "--output", "new", "--resume")
+    assert status == 0
+    assert "new: no checkpoint was written there yet; this begins anew\n" in out
+
+
 def mistakes(table):
     train = ["train", "classify", *columns(table)]
     return {
