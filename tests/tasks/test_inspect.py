@@ -109,3 +109,10 @@ def test_wide_characters_stay_above_their_states(states, width, colours):
     assert max(widths) <= width
     block = widths[: 1 + (SHOWN // 2 if colours else SHOWN)]
     assert set(block) == {block[0]}  # the tokens, and each line of states below them
+
+
+def test_no_color_means_digits_on_a_terminal_too(states, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    lines = printed(states, 80, force_terminal=True, color_system="truecolor")
+    assert Text.from_ansi(lines[0]).plain.startswith("16 of 20 units, 0 to 9: ")
+    assert "▀" not in "".join(lines)

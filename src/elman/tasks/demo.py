@@ -139,8 +139,8 @@ def run_part(part: Part, folder: Path, seed: int, seconds: float, console: Conso
         folder, {"data": job.source(), "split": parts.split, "evaluation": found.as_json()}
     )
     console.print(f"\n{part.score(found)}")
-    pictures = ", ".join(sorted(path.name for path in folder.glob("*.png")))
-    console.print(f"In {folder}: the model, its report.json, and {pictures or 'no picture'}")
+    pictures = ", ".join(sorted(path.stem for path in folder.glob("*.png")))
+    console.print(f"In {folder}: model, report, pictures ({pictures or 'none'})")
 
 
 def compare_with_torch(seed: int, seconds: float, console: Console) -> None:
@@ -256,8 +256,8 @@ PARTS = {
         _reviews,
         _show_labels,
         lambda found: (
-            f"{found.accuracy:.1%} of {found.support.sum():,} held-out reviews are judged right; "
-            f"{found.majority[1]:.1%} would be by always saying {found.majority[0]}"
+            f"{found.accuracy:.1%} of {found.support.sum():,} held-out reviews are judged right "
+            f"(always {found.majority[0]}: {found.majority[1]:.1%})"
         ),
         (
             'elman predict {} "这个酒店太吵了"',
