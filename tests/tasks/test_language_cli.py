@@ -47,7 +47,7 @@ def test_from_a_file_to_a_model(run, file, tmp_path):
     characters = f"{len(make_text(150)):,}"
     assert f"{characters} characters in 1 text\n" in out
     assert re.search(r"^[\d,]+ characters to learn from, \d+ characters held out$", out, re.M)
-    assert re.search(r"held out \d\.\d{3} bits a character \(loss", out)
+    assert re.search(r"held out \d\.\d{3} bits a character  held-out loss ", out)
     assert re.search(r" [\d,]+ characters/s", out)
     assert re.search(r"^On the held-out text:\n\d\.\d{3} bits a character, perplexity ", out, re.M)
     assert re.search(r"^Kneser-Ney, order 8 +\d\.\d{3} bits a character", out, re.M)
