@@ -7,6 +7,7 @@ from rich.console import Console
 from elman.bench import machine
 from elman.tasks.commands import bench
 
+
 def test_bench_times_both_and_tells_the_mean(run, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     status, out, err = run("bench", "--only", "tutorial", "--rounds", 2, "--threads", 1)

@@ -1,6 +1,7 @@
 """How the command line starts: quickly, and with a word on what was perhaps meant."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 import elman
 import elman.tasks
 from elman.tasks import commands
+from tests.systems import PATIENCE
 
 COMMAND = "import sys; sys.argv[0] = 'elman'; import elman_cli\n"
 REPORT = """
@@ -23,8 +25,8 @@ def command(*arguments, program="elman_cli.main()", **environment):
         [sys.executable, "-c", COMMAND + program, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=100,
-        env={**__import__("os").environ, "PYTHONIOENCODING": "utf-8", **environment},
+        timeout=PATIENCE,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8", **environment},
     )
 
 
@@ -68,7 +70,10 @@ def test_a_prediction_loads_no_more_than_it_needs(model):
 
 def test_the_package_is_a_module_too():
     done = subprocess.run(
-        [sys.executable, "-m", "elman", "--version"], capture_output=True, text=True, timeout=100
+        [sys.executable, "-m", "elman", "--version"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
     )
     assert done.stdout == f"elman {elman.__version__}\n"
 
