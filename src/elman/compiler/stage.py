@@ -48,10 +48,10 @@ class Memory(Protocol):
         """Writes a vector where the store says."""
 
     def look_ahead(self, stores: Sequence[Store], spot: Spot, size: Int) -> None:
-        """Long before the results of a row, so many units from the spot on, go where they say."""
+        """Prefetches the cache lines that this row will write, so many units from the spot on."""
 
     def has_read(self) -> None:
-        """Behind all that is read and written of a spot."""
+        """Runs once a spot has been read and written: prefetches what the next step reads."""
 
 
 def _lengths(program: Program) -> dict[Node, int]:

@@ -40,10 +40,10 @@ class LSTM(Layer, counterpart=torch.nn.LSTM):
     Call ``lstm(input, hx=None)`` with input ``(T, B, I)``, ``(T, I)`` or a PackedSequence, and
     ``hx`` a tuple of h, ``(num_layers * D, B, P)``, and c, ``(num_layers * D, B, H)``, or None for
     zeros. Returns ``output``, ``(T, B, D * P)``, the last layer's h at every step, and
-    ``(h_n, c_n)``, shaped as ``hx``, every layer's final states. Layers of bfloat16 or float16 are
-    computed in float32, and their results rounded once; where the processor multiplies bfloat16s
-    (AVX512-BF16), products in layers of bfloat16 are of such, and under an autocast to it those of
-    float32, whose results stay that; but not in calls of one step.
+    ``(h_n, c_n)``, shaped as ``hx``, every layer's final states. bfloat16 and float16
+    layers compute in float32 and round their results once. Where the processor has AVX512-BF16,
+    bfloat16 layers, and float32 layers under an autocast to bfloat16, multiply in bfloat16 and
+    accumulate in float32. Calls of one step do not.
 
     Raises:
         ValueError: input that is neither 2-D nor 3-D, or not of the weights' dtype.

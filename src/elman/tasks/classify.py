@@ -110,7 +110,9 @@ class Classify(Job[SequenceClassifier, Table]):
                 "split"
             )
         if split.conflicting:
-            console.print(f"{split.conflicting:,} have a text that also stands with another label")
+            console.print(
+                f"{split.conflicting:,} rows have the same text as a row with a different label"
+            )
         learn, held_out = (
             (table.texts[side], table.labels[side]) for side in (split.train, split.valid)
         )

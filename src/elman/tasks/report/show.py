@@ -26,7 +26,7 @@ def show_evaluation(found: Evaluation, console: Console) -> None:
     console.print(
         f"accuracy {found.accuracy:.1%}, macro F1 {found.macro_f1:.1%}, log loss "
         f"{found.log_loss:.3f}, calibration error {found.calibration_error:.1%}\n"
-        f"(who always says {commonest!r}, the commonest label, has an accuracy of {share:.1%})\n"
+        f"(always predicting {commonest!r}, the commonest label, would score {share:.1%})\n"
     )
     if (texts := int(found.support.sum())) < FEW:
         console.print(f"These are {count(texts, 'text')} only: the scores say little.\n")
