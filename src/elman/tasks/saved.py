@@ -39,7 +39,8 @@ def read_parameters(
     if missing := sorted((NEEDED | needed) - written.keys()):
         raise TaskError(f"'parameters' has no {', '.join(missing)}.")
     if unknown := sorted(written.keys() - set(known)):
-        raise TaskError(f"'parameters' has {', '.join(unknown)}, which this elman doesn't know.")
+        named = ", ".join(name if name.isprintable() else repr(name) for name in unknown)
+        raise TaskError(f"'parameters' has {named}, which this elman doesn't know.")
     read = {**written, "cell": _read_cell(written["cell"], cell)}
     weights = written.get("class_weight")
     if isinstance(weights, list):
