@@ -33,6 +33,7 @@ class Classify(Job[SequenceClassifier, Table]):
     """Texts and their labels; `compare` trains the same on the other backend, too."""
 
     MODEL = SequenceClassifier
+    HUB = "text-classification"
 
     def __init__(
         self,

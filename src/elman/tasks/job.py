@@ -17,7 +17,8 @@ from .data.findings import count
 from .estimator import SequenceEstimator
 from .folder import CHECKPOINT, CONFIG
 from .model import layer_name
-from .report.record import write_report
+from .report.card import write_card
+from .report.record import facts, write_report
 from .training.checkpoint import check_folder
 from .training.progress import ProgressBar
 from .training.ranks import process_group, rank
@@ -56,6 +57,7 @@ class Job(ABC, Generic[Model, Data]):
     MODEL: ClassVar[type[SequenceEstimator]]
     NOUN: ClassVar[str] = "texts"
     USE: ClassVar[str] = 'elman predict {} "TEXT"'  # the folder goes into the braces
+    HUB: ClassVar[str]  # what hubs call such models
 
     def __init__(self, model: Model, data: Data, valid: Data | None = None) -> None:
         self.model, self.data, self.valid = model, data, valid
@@ -149,6 +151,10 @@ def _run(job: Job[Any, Any], plan: Plan, console: Console) -> Any:
         write_report(plan.output, report)
     job.further(parts, plan, found, console)
     if found is not None:
+        model = job.model
+        told = {**model.about(), **facts(plan.output, model.training_)}
+        layers = layer_name(model.cell, model.backend)
+        write_card(plan.output, type(model).__name__, layers, told, job.USE, job.HUB)
         console.print(
             f"\nSaved in {plan.output}{', in place of the model there' if replaces else ''}. "
             f"Use it with: {job.USE.format(plan.output)}"

@@ -30,6 +30,7 @@ class Foretell(Job[LanguageModel, Corpus]):
     MODEL = LanguageModel
     NOUN = "text"
     USE = "elman generate {} --prompt TEXT"
+    HUB = "text-generation"
 
     @classmethod
     def read(

@@ -29,6 +29,7 @@ class Tag(Job[SequenceTagger, TagTable]):
     """Texts and the spans in them."""
 
     MODEL = SequenceTagger
+    HUB = "token-classification"
 
     @classmethod
     def read(

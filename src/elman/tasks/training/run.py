@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -55,7 +56,7 @@ def run_pass(net: SequenceNet, texts: Ragged) -> None:
 def surroundings() -> dict[str, Any]:
     """How a training was started, as far as its data and parameters don't say."""
     return {
-        "command": shlex.join(sys.argv),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "processes": ranks(),
         "threads": torch.get_num_threads(),
     }
