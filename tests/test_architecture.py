@@ -1,13 +1,17 @@
-"""The shape of the package: who may import whom, what `import elman` costs, how long files get."""
+"""The shape of the package: who may import whom, what `import elman` costs, how long files get, and
+whether the pages about it are true."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "src" / "elman"
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "elman"
+PAGE = ROOT / "docs" / "architecture.md"
 LONGEST_FILE = 500
 
 # From top to bottom. A room (a module or a package directly under elman) may import itself and any
@@ -160,3 +164,50 @@ def test_importing_elman_stays_light():
     assert "llvmlite.binding" not in added
     roots = {name.partition(".")[0] for name in added} - sys.stdlib_module_names
     assert roots <= {"elman", "llvmlite", "numpy", "torch"}
+
+
+def table_of_rooms(text: str) -> list[set[str]]:
+    """The rooms of a page's table, row by row; the public face has an explanation behind it."""
+    block = next(b for b in re.findall(r"```text\n(.*?)```", text, re.S) if "__main__" in b)
+    rows = re.sub(r" \(.*?\)", "", block).replace("elman", "__init__").splitlines()
+    return [set(row.split()) for row in rows]
+
+
+@pytest.mark.parametrize("page", [PAGE, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_the_pages_show_the_table_of_rooms(page):
+    assert table_of_rooms(page.read_text(encoding="utf-8")) == [set(row) for row in ROWS]
+
+
+def files_of_rooms(text: str) -> set[str]:
+    """The files that the rooms' headings and tables list. In a cell of a table, the folder of the
+    first file is that of all."""
+    section = text.split("### Where to add things")[1].split("## The decisions")[0]
+    cells = re.findall(r"^\| (`.*?`) \|", section.split("\n### ", 1)[1], re.M)
+    found = set(re.findall(r"`(\w+\.py)`", "\n".join(re.findall("^### .*", section, re.M))))
+    for cell in cells:
+        first, *others = re.findall(r"`([\w/]+\.py)`", cell)
+        folder = first.rpartition("/")[0]
+        found |= {first, *(f"{folder}/{name}".lstrip("/") for name in others)}
+    return found
+
+
+def test_the_page_lists_every_file():
+    """A file is in the table of its room in docs/architecture.md, with what it contains."""
+    listed = files_of_rooms(PAGE.read_text(encoding="utf-8"))
+    there = {path.as_posix() for path in SOURCES if path.name != "__init__.py"}
+    assert (there - listed, listed - there) == (set(), set())
+
+
+def links(page: Path) -> list[Path]:
+    """The files that a page links to."""
+    text = page.read_text(encoding="utf-8")
+    return [page.parent / target for target in re.findall(r"\]\((?!\w+:)([^)#\s]+)", text)]
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/**/*.md")), ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    assert [target for target in links(page) if not target.exists()] == []
+
+
+def test_every_decision_is_on_the_page():
+    assert set((ROOT / "docs" / "decisions").glob("*.md")) <= set(links(PAGE))

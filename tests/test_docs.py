@@ -16,7 +16,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
-@pytest.mark.parametrize("name", ["cells.md", "libraries.md", "tasks.md"])
+@pytest.mark.parametrize("name", ["architecture.md", "cells.md", "libraries.md", "tasks.md"])
 def test_examples_run_and_print_what_is_printed(name: str, capsys: pytest.CaptureFixture) -> None:
     text = (DOCS / name).read_text(encoding="utf-8")
     blocks = re.findall(r"^```pycon\n(.*?)^```", text, re.M | re.S)

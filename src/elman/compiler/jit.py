@@ -118,7 +118,7 @@ def object_code(module: Module, isa: ISA) -> bytes:
             cpu=isa.cpu, features=isa.features, opt=2, reloc="pic", codemodel="small"
         )
         # No passes over the IR: it is written as it should run, they would take two thirds of
-        # the time, and change the kernels' speed by a few per cent (docs/architecture.md).
+        # the time, and change the kernels' speed by a few per cent (docs/decisions/ir-as-text.md).
         parsed = binding.parse_assembly(str(module))
         parsed.triple = triple
         return bytes(machine.emit_object(parsed))
