@@ -181,7 +181,7 @@ def test_the_pages_show_the_table_of_rooms(page):
 def files_of_rooms(text: str) -> set[str]:
     """The files that the rooms' headings and tables list. In a cell of a table, the folder of the
     first file is that of all."""
-    section = text.split("### Where to add things")[1].split("## The decisions")[0]
+    section = text.split("### Where to add things")[1].split("## The decisions", maxsplit=1)[0]
     cells = re.findall(r"^\| (`.*?`) \|", section.split("\n### ", 1)[1], re.M)
     found = set(re.findall(r"`(\w+\.py)`", "\n".join(re.findall("^### .*", section, re.M))))
     for cell in cells:
@@ -195,7 +195,8 @@ def test_the_page_lists_every_file():
     """A file is in the table of its room in docs/architecture.md, with what it contains."""
     listed = files_of_rooms(PAGE.read_text(encoding="utf-8"))
     there = {path.as_posix() for path in SOURCES if path.name != "__init__.py"}
-    assert (there - listed, listed - there) == (set(), set())
+    assert there - listed == set(), "the page lacks these files"
+    assert listed - there == set(), "the page lists files that do not exist"
 
 
 def links(page: Path) -> list[Path]:
