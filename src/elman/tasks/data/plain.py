@@ -132,7 +132,7 @@ def read_corpus(
                 except UnicodeEncodeError:
                     findings.reject(lines.number, "not UTF-8")
                     bad.append(lines.number)
-            findings.encoding = lines.encoding
+            findings.advice = lines.advice
         judge(path, findings, good, skip_bad)
         digest.end()
         notes += findings.notes
