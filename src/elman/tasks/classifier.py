@@ -103,7 +103,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         max_length: int = 200,
         min_count: int = 2,
-        epochs: int = 8,
+        epochs: int = 4,
         batch_size: int = 64,
         lr: float = 3e-3,
         patience: int | None = None,
