@@ -30,7 +30,7 @@ def score(rows: Rows, seed: int, **given: Any) -> list[float]:
         for part in (split.train, split.valid)
     )
     baseline = train_baseline(learn, held_out).evaluation.accuracy
-    model = SequenceClassifier(random_state=seed, **given)
+    model = SequenceClassifier(random_state=seed, verbose=0, **given)
     began = time.process_time()
     model.fit(*learn)
     trained = time.process_time() - began
