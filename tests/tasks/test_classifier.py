@@ -74,7 +74,7 @@ def test_held_out_texts_are_measured_and_change_nothing(rows, fitted, unseen):
 
 def test_what_is_too_long_is_cut_and_counted(rows, unseen):
     texts, labels = rows
-    model = SequenceClassifier(**SMALL, max_length=10).fit(texts, labels)
+    model = SequenceClassifier(**SMALL, ngrams=0, max_length=10).fit(texts, labels)
     assert model.truncated_ == sum(len(text) > 10 for text in texts) > 0
     cut = [text[:10] for text in unseen[0]]
     np.testing.assert_allclose(model.predict_proba(unseen[0]), model.predict_proba(cut), atol=1e-6)
@@ -129,6 +129,29 @@ def test_labels_of_any_sensible_type(labels):
     model = SequenceClassifier(**{**SMALL, "epochs": 1}).fit(["aa", "bb"] * 4, list(labels) * 4)
     assert model.classes_.tolist() == sorted(set(np.asarray(labels).tolist()))
     assert model.predict(["aa"]).dtype == np.asarray(labels).dtype
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [
+        (
+            [1, "1"],
+            r"2: int (1), str ('1'). Convert them to one type, strings for example, or leave",
+        ),
+        (np.array([True, 2], object), "2: bool (True), int (2). Conv"),
+        (["a", None], "2: NoneType (None), str ('a'). Conv"),
+    ],
+    ids=str,
+)
+def test_labels_of_two_types(labels, found):
+    with pytest.raises(TaskError) as error:
+        SequenceClassifier(**SMALL).fit(["aa", "bb"], labels)
+    assert str(error.value).startswith(f"y must hold labels of one type. Got {found}")
+
+
+def test_one_type_of_numpy_and_of_python():
+    model = SequenceClassifier(**{**SMALL, "epochs": 1}).fit(["aa", "bb"] * 2, [np.int64(0), 1] * 2)
+    assert model.classes_.tolist() == [0, 1]
 
 
 # -- further passes
@@ -318,7 +341,7 @@ def test_wrong_parameters(parameter, value, message):
         (
             ["a", "b"],
             [None, "x"],
-            "y must hold strings, whole numbers or booleans. Unknown label",
+            "y must hold labels of one type. Got 2: NoneType (None), str ('x'). Convert them to",
         ),
         (["a", "b"], [1, 1], "y has 1 class; there must be at least 2 different labels."),
     ],

@@ -1,9 +1,11 @@
 """`LanguageModel`: what it learns, foretells and makes up; its windows, states and last layer."""
 
 import json
+import os
 import signal
 from collections import Counter
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -442,3 +444,11 @@ def test_resume_needs_the_same_text(tmp_path):
         train_language({}, tmp_path, callbacks=[("interrupt", At(5, interrupt))])
     with pytest.raises(TaskError, match=r"train was .*'characters': "):
         LanguageModel(**SETTINGS).fit([UNSEEN], folder=tmp_path, resume=True)
+
+
+def test_a_pipe_is_refused_as_files_are_read_more_than_once(tmp_path):
+    path = tmp_path / "text"
+    os.mkfifo(path)
+    for one in (path, Path("-")):
+        with pytest.raises(TaskError, match=r"is a pipe; write what comes out of it to a file"):
+            read_corpus([one])

@@ -1,8 +1,11 @@
 """Tables of texts and labels: every row arrives or is accounted for."""
 
+import gzip
+import io
 import json
 import os
 import sys
+import threading
 
 import pyarrow
 import pytest
@@ -111,7 +114,8 @@ quotes around a value with a comma or a line break in it
   1 row: not UTF-8 (line 6)
   2 rows: double quotes that don't match (lines 8, 11); the first: ',' expected after '"'; quotes \
 must close, and a double quote inside is written twice
-Correct them, or leave them out with --skip-bad."""
+Convert the file with `iconv -f WINDOWS-1252 -t UTF-8 a.csv > utf8.csv`, if this is right: \
+'Café,x'; or correct them, or leave them out with --skip-bad."""
 BAD_JSON = b"""{"text": "good", "label": "x", "more": "Caf\xe9"}
 {"text":
 ["a", "x"]
@@ -134,7 +138,8 @@ BAD_JSON_SAYS = """\
   1 row: half of a surrogate pair (line 7)
   1 row: not UTF-8 (line 8)
   1 row: no 'text' (line 9)
-Correct them, or leave them out with --skip-bad."""
+Convert the file with `iconv -f WINDOWS-1252 -t UTF-8 a.jsonl > utf8.jsonl`, if this is right: \
+'ore": "Café"}'; or correct them, or leave them out with --skip-bad."""
 
 
 @pytest.mark.parametrize(
@@ -241,9 +246,8 @@ def test_bad_files_of_a_folder_are_named(tmp_path):
         ("a.csv", '"text,label\n', "line 1, the header, can't be read: double quotes that don't"),
         ("a.csv", "text,label\ra,x\r", "line 1, the header, can't be read: a carriage return ins"),
         ("a.csv", "text,标签\n".encode("gb18030"), "line 1, the header, is not UTF-8; convert"),
-        ("a.csv", "text,label\n".encode("utf-16"), "is UTF-16; convert the file with `iconv -f UT"),
-        ("a.csv", "text,label\n".encode("utf-16-le"), "with `iconv -f UTF-16LE"),
-        ("a.csv", "text,label\n".encode("utf-16-be"), "with `iconv -f UTF-16BE"),
+        ("a.csv", b"\xff\xfet\0\0\xd8\n\0", "begins as UTF-16, but isn't ('utf-16-le' codec"),
+        ("a.csv", gzip.compress(b"text,label\n" * 99)[:-9], "can't be read (Compressed file ended"),
         ("a.csv", "text,label\na\rb,x\n", "1 row: a carriage return inside a value (line 2): put"),
         ("a.jsonl", '{"text": "a"}\n', "no column 'label' in line 1; there are 'text'"),
         ("a.jsonl", "[" * 100_000, "1 row: JSON within JSON, too deep (line 1)"),
@@ -263,12 +267,75 @@ def test_a_wrong_encoding_is_named_with_its_lines_and_the_remedy(tmp_path):
     path = write(tmp_path, "a.csv", "\n".join(rows).encode("gb18030"))
     assert error_of(path) == (
         f"{path}: 2 of 3 rows can't be used:\n  2 rows: not UTF-8 (lines 3, 4)\n"
-        "Convert the file with `iconv -f GB18030 -t UTF-8 a.csv > utf8.csv`, correct them, or "
-        "leave them out with --skip-bad."
+        "Convert the file with `iconv -f GB18030 -t UTF-8 a.csv > utf8.csv`, if this is right: "
+        "'很好,x'; or correct them, or leave them out with --skip-bad."
     )
     # Two encodings in one file: iconv would be no remedy.
     path.write_bytes(path.read_bytes() + "\n还好,y".encode())
     assert "iconv" not in error_of(path)
+
+
+WESTERN = "text,label\nit\u2019s good,yes\na na\u00efve plot,no\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "codec", "expected"),
+    [
+        (
+            WESTERN,
+            "cp1252",
+            "`iconv -f WINDOWS-1252 -t UTF-8 a.csv > utf8.csv`, if this is right: ",
+        ),
+        (
+            "text,label\nDie Tür ist größer,x\n",
+            "cp1252",
+            "if this is right: 'Die Tür ist größer,x'",
+        ),
+        ("text,label\n空调是坏的\uff0c等了两个小时才入住,x\n", "gb18030", "iconv -f GB18030"),
+        ("text,label\nОчень хорошо,x\n", "cp1251", ""),  # noqa: RUF001
+        ("text,label\nとても良い本です,x\n", "cp932", ""),
+    ],
+    ids=["apostrophe", "umlauts", "Chinese", "Russian", "Japanese"],
+)
+def test_a_guess_is_made_where_it_is_likely(tmp_path, text, codec, expected):
+    error = error_of(write(tmp_path, "a.csv", text.encode(codec)))
+    assert expected in error
+    assert ("iconv" in error) == bool(expected)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+@pytest.mark.parametrize(
+    "codec", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32", "utf-32-le"]
+)
+def test_files_that_say_what_they_are(tmp_path, name, codec):
+    content = 'text,label\n"很\n好",x\nit\u2019s,y\n'.encode(codec)
+    path = write(tmp_path, name, gzip.compress(content) if name.endswith("gz") else content)
+    table = read_table(path, "text", "label")
+    assert list(table.texts) == ["很\n好", "it\u2019s"]
+    assert table.lines.tolist() == [2, 4]
+
+
+def test_compressed_json_and_its_wrong_encoding(tmp_path):
+    rows = ['{"text": "很好", "label": "x"}', '{"text": "很坏", "label": "y"}']
+    path = write(tmp_path, "a.jsonl.gz", gzip.compress("\n".join(rows).encode()))
+    assert list(read_table(path, "text", "label").texts) == ["很好", "很坏"]
+    path.write_bytes(gzip.compress("\n".join(rows).encode("gb18030")))
+    assert "`iconv -f GB18030 -t UTF-8 <(gzip -dc a.jsonl.gz) > utf8.jsonl`" in error_of(path)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+def test_what_separates_values_is_seen_in_the_header(tmp_path, name, separator):
+    others = {",", ";", "\t"} - {separator}
+    rows = [["text", "label"], [f'"a{separator}b"', "x"], ["".join(sorted(others)) + "c", "y"]]
+    path = write(tmp_path, name, "\n".join(separator.join(row) for row in rows))
+    assert list(read_table(path, "text", "label").texts) == [f"a{separator}b", rows[2][0].strip()]
+
+
+def test_the_standard_input(monkeypatch):
+    stream = io.TextIOWrapper(io.BufferedReader(io.BytesIO(b"text;label\na;x\nb;y\n")))
+    monkeypatch.setattr(sys, "stdin", stream)
+    assert list(read_table("-", "text", "label").texts) == ["a", "b"]
 
 
 def test_missing_files_and_columns_not_named(tmp_path):
@@ -292,9 +359,10 @@ def test_labels_never_seen_are_named_with_their_lines(tmp_path):
     )
 
 
-def test_a_pipe_is_no_file(tmp_path):
+def test_a_pipe_is_read_to_its_end(tmp_path):
     path = tmp_path / "a.csv"
     os.mkfifo(path)
-    writer = os.open(path, os.O_RDWR)  # so that opening it doesn't wait
-    assert error_of(path) == f"{path}: is a pipe; write what comes out of it to a file first."
-    os.close(writer)
+    writer = threading.Thread(target=path.write_bytes, args=[b"text,label\na,x\n"])
+    writer.start()
+    assert list(read_table(path, "text", "label").texts) == ["a"]
+    writer.join()

@@ -129,3 +129,16 @@ def test_a_slow_pipe_is_answered_at_once_and_a_closed_one_ends_quietly(model):
         process.stdin.close()
         assert process.wait(60) == 1
         assert process.stderr.read() == b""
+
+
+def test_the_likeliest_labels_into_a_file(run, model, tmp_path):
+    assert run("predict", model, "很好", "--top", 5, "--output", "answers.txt") == (0, "", "")
+    first, one, second, other, text = (tmp_path / "answers.txt").read_text("utf-8").split("\t")
+    assert (first, second, text) == ("positive", "negative", "很好\n")
+    assert float(one) > float(other)
+    assert float(one) + float(other) == pytest.approx(1, abs=0.002)
+    _, out, _ = run("predict", model, "很好", "--top", 1, "--json")
+    assert list(json.loads(out)["probabilities"]) == ["positive"]
+    status, _, err = run("predict", model, "很好", "--output", "none/answers.txt")
+    assert status == 1
+    assert "none/answers.txt: can't be written (No such file or directory)." in err

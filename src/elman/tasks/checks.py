@@ -101,6 +101,7 @@ RULES = {
         | {"merge": str, "proj_size": int}
     ),
     "pooling": one_of(POOLINGS),
+    "ngrams": whole(8, least=0),
     **dict.fromkeys(("token_dropout", "dropout"), SHARE),
     "class_weight": Rule(
         _is_class_weight, "None, 'balanced', or a dict of a positive number for each label"
@@ -159,9 +160,25 @@ def check_texts(X: Iterable[str], name: str = "X") -> Collection[str]:
     return texts
 
 
-def as_labels(y: Iterable[Any]) -> np.ndarray:
+def as_labels(y: Iterable[Any], name: str = "y") -> np.ndarray:
     """The labels as an array; one that is an array already is not copied."""
-    return y if isinstance(y, np.ndarray) else np.asarray(list(y))
+    if isinstance(y, np.ndarray) and y.dtype != object:
+        return y
+    labels = list(y)
+    # An array of several types would be one of strings.
+    kinds = {_kind(label): label for label in reversed(labels)}
+    if len(kinds) > 1:
+        found = ", ".join(f"{kind} ({label!r})" for kind, label in sorted(kinds.items()))
+        raise TaskError(
+            f"{name} must hold labels of one type. Got {len(kinds)}: {found}. Convert "
+            "them to one type, strings for example, or leave those rows out."
+        )
+    return y if isinstance(y, np.ndarray) else np.asarray(labels)
+
+
+def _kind(label: Any) -> str:
+    """The type of a label, NumPy's as Python's."""
+    return type(label.item() if isinstance(label, np.generic) else label).__name__
 
 
 def check_labels(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -15,10 +15,12 @@ from skorch.callbacks import Callback
 
 from .checks import as_labels, as_targets, check_labels, check_texts
 from .data.fingerprint import fingerprint
+from .data.split import identities
 from .data.text import TOKENS, Ragged, Vocabulary
 from .errors import TaskError
 from .estimator import BOTH_WAYS, SequenceEstimator
 from .model import Backend, CellLike, TextRNN
+from .ngrams import NGrams, check_count
 from .saved import read_labels, read_vocabulary
 from .training.batches import Batches
 from .training.checkpoint import check_folder
@@ -45,14 +47,16 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         recurrent: further arguments of `elman.Recurrent` by name, such as `{"residual": True}`.
         pooling: how a text's steps become one: "max", "mean", "max_mean" (both, side by side), or
             "last", what each direction puts out at the end of its way.
+        ngrams: besides, a logistic regression over TF-IDF of n-grams, of up to so many tokens,
+            weighs up the whole text; the network adds to its scores. 0: the network alone.
         token_dropout: share of the tokens that are read as unknown in training.
         dropout: share of the features set to zero in training, at the network's entrance, between
             its layers, and before its last layer.
         class_weight: how much a text of each label counts in training: None for equally much,
             "balanced" for all labels together equally much, or a dict of labels and weights, 1
             where a label isn't named.
-        max_length: tokens of a text that are read; what comes after them is not. How many texts
-            were cut short in `fit`, `truncated_` says.
+        max_length: tokens of a text that the network reads; what comes after them it doesn't. How
+            many texts were cut short in `fit`, `truncated_` says.
         min_count: a token that occurs less often in training shares the id "unknown".
         epochs: passes over the training texts.
         batch_size: texts a step.
@@ -65,8 +69,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         verbose: 1: `fit` shows its progress on standard error, a line for each epoch and on a
             terminal a bar; 0: nothing.
 
-    After `fit`: `classes_`, `vocabulary_`, `truncated_`, `seed_`, `training_` (command, data and
-    epochs), and `net_`, the `skorch.NeuralNetClassifier` with its `history`.
+    After `fit`: `classes_`, `vocabulary_`, `ngrams_`, `truncated_`, `seed_`, `training_` (command,
+    data and epochs), and `net_`, the `skorch.NeuralNetClassifier` with its `history`.
 
     >>> texts = ["good", "so good", "good!", "bad", "too bad", "bad!"] * 4
     >>> model = SequenceClassifier(hidden_size=8, embedding_size=8, epochs=8, dropout=0.0, lr=0.05)
@@ -76,12 +80,10 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     array([ True, False])
     """
 
-    FORMAT, VERSION, NEEDED = (
-        "elman sequence classifier",
-        2,
-        frozenset({"pooling", "max_length", "bidirectional"}),
-    )
-    NETWORK = (*BOTH_WAYS, "pooling")
+    FORMAT, VERSION = "elman sequence classifier", 3
+    OLDER: ClassVar[Mapping[int, Mapping[str, Any]]] = {2: {"ngrams": 0}}
+    NEEDED = frozenset({"pooling", "max_length", "bidirectional", "ngrams"})
+    NETWORK = (*BOTH_WAYS, "pooling", "ngrams")
     NET, MODULE = TextNet, TextRNN
 
     def __init__(
@@ -95,12 +97,13 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         bidirectional: bool = True,
         recurrent: Mapping[str, Any] | None = None,
         pooling: str = "max_mean",
+        ngrams: int = 4,
         token_dropout: float = 0.3,
         dropout: float = 0.5,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         max_length: int = 200,
         min_count: int = 2,
-        epochs: int = 8,
+        epochs: int = 4,
         batch_size: int = 64,
         lr: float = 3e-3,
         patience: int | None = None,
@@ -116,6 +119,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         self.bidirectional = bidirectional
         self.recurrent = recurrent
         self.pooling = pooling
+        self.ngrams = ngrams
         self.token_dropout = token_dropout
         self.dropout = dropout
         self.class_weight = class_weight
@@ -160,11 +164,12 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         check_labels(labels, len(texts))
         self._begin(texts, labels)
         train, self.truncated_ = self._encode(texts, as_targets(labels, self.classes_))
+        weights = self._class_weights(labels)
+        train = self._learn_ngrams(texts, train, weights)
         data = {"train": fingerprint(texts, labels.tolist())}
         held_out = None
         if valid is not None:
             held_out, data["valid"] = self._known(*valid)
-        weights = self._class_weights(labels)
         self._train(train, data, held_out, callbacks, folder, checkpoint_seconds, weights)
         return self
 
@@ -189,14 +194,19 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         if not hasattr(self, "net_"):
             if classes is None:
                 raise TaskError("The first partial_fit needs classes: all labels there will be.")
-            every = as_labels(classes)
+            every = as_labels(classes, "classes")
             check_labels(every, len(every), "classes", "classes")
             self._begin(texts, every)
-            self.net_ = self._net(weights=self._class_weights(every))
+            weights = self._class_weights(every)
+            rows, self.truncated_ = self._encode(texts, as_targets(labels, self.classes_))
+            rows = self._learn_ngrams(texts, rows, weights)
+            self.net_ = self._net(weights=weights)
             self.training_ = surroundings()
         elif classes is not None and set(classes) != set(self.classes_.tolist()):
             raise TaskError(f"classes must be those of the first call: {self.classes_.tolist()}.")
-        rows, self.truncated_ = self._encode(texts, as_targets(labels, self.classes_))
+        else:
+            rows, self.truncated_ = self._encode(texts, as_targets(labels, self.classes_))
+            rows = self._scored(rows)
         self.net_.lr, self.net_.batch_size = self.lr, self.batch_size
         run_pass(self.net_, rows)
         self.training_["epochs"] = self.net_.summary()
@@ -206,7 +216,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         """The probability of each label: (texts, labels), in the order of `classes_`."""
         check_is_fitted(self, "net_")
         texts = check_texts(X)
-        rows, _ = self._encode(texts)
+        rows = self._scored(self._encode(texts)[0])
         # Texts of similar length side by side: long ones don't hold up short ones.
         order = np.argsort(-rows.lengths, kind="stable")
         probabilities = np.empty((len(texts), len(self.classes_)), np.float32)
@@ -214,7 +224,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         with torch.inference_mode():
             for batch, _ in Batches(rows.take(order), AT_ONCE):
                 part = order[done : done + len(batch)]
-                probabilities[part] = network(batch.packed).softmax(1).numpy()
+                probabilities[part] = network(batch.packed, batch.scores).softmax(1).numpy()
                 done += len(batch)
         if beyond := int(np.isnan(probabilities).any(1).sum()):
             raise TaskError(
@@ -257,22 +267,38 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
             + (", ..." if len(labels) > 10 else ""),
             "reads": f"at most {self.max_length} {self.tokens} of a text, and knows "
             f"{len(self.vocabulary_.tokens):,}",
+            **self._about_ngrams(),
         }
+
+    def _about_ngrams(self) -> dict[str, str]:
+        if self.ngrams_ is None:
+            return {}
+        known = len(self.ngrams_.keys)
+        return {"weighs": f"{known:,} n-grams of up to {self.ngrams} {self.tokens}"}
 
     def _learned(self) -> dict[str, Any]:
         labels = self.classes_.tolist()
         read_labels(labels)
-        return {"labels": labels, "vocabulary": self.vocabulary_.tokens}
+        known = 0 if self.ngrams_ is None else len(self.ngrams_.keys)
+        return {"labels": labels, "vocabulary": self.vocabulary_.tokens, "ngrams": known}
 
     def _recall(self, field: Callable[[str, type[Any]], Any]) -> None:
         self.classes_ = read_labels(field("labels", list))
         self.vocabulary_ = read_vocabulary(field("vocabulary", list), self.tokens)
+        self.ngrams_ = None
+        if self.ngrams:
+            with torch.device("meta"):  # sizes alone
+                known = check_count(field("ngrams", int), len(self.classes_))
+                self.ngrams_ = NGrams(known, len(self.classes_), self.ngrams)
         self.truncated_ = 0
 
     def _sizes(self, smallest: bool = False) -> dict[str, Any]:
         if smallest:
             return {"vocabulary": 3, "labels": 2}
         return {"vocabulary": len(self.vocabulary_), "labels": len(self.classes_)}
+
+    def _beside(self) -> dict[str, torch.nn.Module]:
+        return {} if self.ngrams_ is None else {"ngrams": self.ngrams_}
 
     def _net_options(self, weights: np.ndarray | None = None) -> dict[str, Any]:
         return {
@@ -287,6 +313,25 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         self.classes_ = np.unique(labels)
         self.vocabulary_ = Vocabulary.build(map(TOKENS[self.tokens], texts), self.min_count)
         self._draw_seed()
+
+    def _learn_ngrams(
+        self, texts: Collection[str], rows: Ragged, weights: np.ndarray | None
+    ) -> Ragged:
+        """Learn what n-grams say; the rows as the network reads them, with their scores."""
+        if not self.ngrams:
+            self.ngrams_ = None
+            return self._scored(rows)
+        sizes = (len(self.classes_), self.ngrams)
+        self.ngrams_, rows.scores = NGrams.fit(
+            rows, identities(texts), *sizes, weights=weights, seed=self.seed_
+        )
+        return rows.cut(self.max_length)
+
+    def _scored(self, rows: Ragged) -> Ragged:
+        """Rows as the network reads them, with the scores of their n-grams."""
+        if self.ngrams_ is not None:
+            rows.scores = self.ngrams_(rows)
+        return rows.cut(self.max_length)
 
     def _class_weights(self, labels: np.ndarray) -> np.ndarray | None:
         """What `class_weight` means for the labels: (len(classes_),)."""
@@ -308,13 +353,13 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
             nonlocal truncated
             for tokens in map(TOKENS[self.tokens], texts):
                 truncated += len(tokens) > self.max_length
-                yield self.vocabulary_.encode(tokens[: self.max_length])
+                yield self.vocabulary_.encode(tokens)
 
         return Ragged(rows(), targets), truncated
 
     def _known(self, X: Iterable[str], y: Iterable[Any]) -> tuple[Ragged, dict[str, Any]]:
         """Held-out texts, whose labels must all occur in training."""
-        texts, labels = check_texts(X, "valid[0]"), as_labels(y)
+        texts, labels = check_texts(X, "valid[0]"), as_labels(y, "valid[1]")
         check_labels(labels, len(texts), "valid[0]", "valid[1]", fewest=1)
         rows, _ = self._encode(texts, as_targets(labels, self.classes_, "valid[1]"))
-        return rows, fingerprint(texts, labels.tolist())
+        return self._scored(rows), fingerprint(texts, labels.tolist())

@@ -87,8 +87,8 @@ class Classify(Job[SequenceClassifier, Table]):
         long = sum(len(TOKENS[model.tokens](text)) > model.max_length for text in table.texts)
         if long:
             console.print(
-                f"{count(long, 'text')} longer than {model.max_length} {model.tokens}: the rest is "
-                "not read"
+                f"{count(long, 'text')} longer than {model.max_length} {model.tokens}: the network "
+                "doesn't read the rest"
             )
 
     def split(self, fraction: float, console: Console) -> Parts:

@@ -58,6 +58,7 @@ JUDGE: dict[str, Any] = {
     "hidden_size": 64,
     "max_length": 100,
     "dropout": 0.4,
+    "ngrams": 2,
 }
 # A language model that reads a million characters in half a minute.
 READER: dict[str, Any] = {

@@ -53,6 +53,8 @@ class SequenceEstimator(BaseEstimator):
 
     FORMAT: ClassVar[str]  # of `config.json`, which names the task
     VERSION: ClassVar[int]
+    #: Older versions that can be read, and the values of parameters that they didn't have.
+    OLDER: ClassVar[Mapping[int, Mapping[str, Any]]] = {}
     NEEDED: ClassVar[frozenset[str]]  # parameters that say what the model is, beside `saved.NEEDED`
     NETWORK: ClassVar[tuple[str, ...]]  # parameters that make the network
     RULES: ClassVar[Mapping[str, Rule]] = {}  # for parameters, beside or instead of `checks.RULES`
@@ -88,6 +90,10 @@ class SequenceEstimator(BaseEstimator):
     def _net_options(self, *options: Any) -> dict[str, Any]:
         """The net's arguments of its own kind."""
         raise NotImplementedError
+
+    def _beside(self) -> dict[str, torch.nn.Module]:
+        """What was learned beside the network, by name, to be saved with it."""
+        return {}
 
     def look(self, text: str) -> tuple[Sequence[Any], Any]:
         """The tokens of a text that are read, and what the model says of it."""
@@ -225,7 +231,14 @@ class SequenceEstimator(BaseEstimator):
             **self._learned(),
             "training": self.training_,
         }
-        model_folder.write_folder(folder, self.net_.module_.state_dict(), config)
+        model_folder.write_folder(folder, self._tensors(self.net_.module_), config)
+
+    def _tensors(self, network: torch.nn.Module) -> dict[str, torch.Tensor]:
+        """All that `model.safetensors` holds."""
+        tensors = dict(network.state_dict())
+        for name, module in self._beside().items():
+            tensors.update(module.state_dict(prefix=f"{name}."))
+        return tensors
 
     @classmethod
     def load(
@@ -247,12 +260,11 @@ class SequenceEstimator(BaseEstimator):
             TaskError: the folder holds no model, one of another task or version, or one that
                 doesn't hold together; whatever its files contain, nothing of it is run.
         """
-        config = model_folder.read_config(folder, cls.FORMAT, cls.VERSION)
+        config = model_folder.read_config(folder, cls.FORMAT, [*cls.OLDER, cls.VERSION])
         try:
             field = partial(model_folder.field, config)
-            written = read_parameters(
-                field("parameters", dict), cls._get_param_names(), cls.NEEDED, cell
-            )
+            given = {**cls.OLDER.get(config["version"], {}), **field("parameters", dict)}
+            written = read_parameters(given, cls._get_param_names(), cls.NEEDED, cell)
             self = cls(**written)
             if backend is not None:
                 self.backend = backend
@@ -264,11 +276,13 @@ class SequenceEstimator(BaseEstimator):
         except TaskError as error:
             raise TaskError(f"{Path(folder) / model_folder.CONFIG}: {error}") from None
         with torch.device("meta"), _Unfilled():  # sizes alone: a wrong config allocates nothing
-            expected = cls.MODULE(**self._sizes(), **self._network()).state_dict()
+            expected = self._tensors(cls.MODULE(**self._sizes(), **self._network()))
         tensors = model_folder.read_weights(folder, sha256, expected)
         self.net_ = self._net()
         self.net_.learns = False  # until `partial_fit` is called
         with torch.random.fork_rng(devices=[]):
             self.net_.initialize()
-        self.net_.module_.load_state_dict(tensors)
+        for name, module in {"": self.net_.module_, **self._beside()}.items():
+            own = {key: tensors[f"{name}.{key}" if name else key] for key in module.state_dict()}
+            module.load_state_dict(own, assign=bool(name))
         return self

@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def read_config(
-    folder: str | Path, expected: str | None = None, version: int | None = None
+    folder: str | Path, expected: str | None = None, versions: Sequence[int] | None = None
 ) -> dict[str, Any]:
     """The config of a model folder, once its format is known to be ours, or the one expected."""
     folder = Path(folder)
@@ -127,10 +127,11 @@ def read_config(
             f"{path}: the format is {found!r}, expected {expected!r}; this model is of another "
             "task."
         )
-    if version is not None and config.get("version") != version:
+    version = config.get("version")
+    if versions is not None and (type(version) is not int or version not in versions):
         raise TaskError(
-            f"{path}: format version {config.get('version')!r}, this elman reads {version}; "
-            "use the elman that wrote it, or train anew."
+            f"{path}: format version {version!r}, this elman reads "
+            f"{' and '.join(map(str, versions))}; use the elman that wrote it, or train anew."
         )
     return config
 
@@ -191,7 +192,12 @@ def field(config: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
     value = config.get(name)
     if not isinstance(value, kind):
         found = "is missing" if name not in config else f"is {str(value)[:40]!r}"
-        words: dict[type[Any], str] = {dict: "an object", list: "a list", str: "a string"}
+        words: dict[type[Any], str] = {
+            dict: "an object",
+            list: "a list",
+            str: "a string",
+            int: "a whole number",
+        }
         raise TaskError(f"{name!r} {found}; expected {words[kind]}.")
     return value
 

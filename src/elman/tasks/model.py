@@ -121,6 +121,7 @@ class TextRNN(nn.Module):
         token_dropout: float,
         dropout: float,
         backend: Backend,
+        ngrams: int = 0,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, embedding_size, padding_idx=PADDING)
@@ -144,10 +145,16 @@ class TextRNN(nn.Module):
         self.pooling = pooling
         features = POOLINGS[pooling].features * self.forward_size * (2 if both else 1)
         self.output = nn.Linear(features, labels)
+        if ngrams:  # at first they alone answer; the network learns what to add
+            nn.init.zeros_(self.output.weight)
+            nn.init.zeros_(self.output.bias)
         self.dropout, self.token_dropout = Dropout(dropout), token_dropout
 
-    def forward(self, texts: PackedSequence) -> Tensor:
-        """Scores (B, labels) of packed ids, in the order that the texts had before packing."""
+    def forward(self, texts: PackedSequence, known: Tensor | None = None) -> Tensor:
+        """Scores (B, labels) of packed ids, in the order that the texts had before packing.
+
+        `known` (B, labels) are what n-grams say, which is added.
+        """
         ids = texts.data
         if self.training and self.token_dropout:
             ids = ids.masked_fill(torch.rand(ids.shape) < self.token_dropout, UNKNOWN)
@@ -157,4 +164,5 @@ class TextRNN(nn.Module):
         pooled = pool(read.data, texts.batch_sizes, self.forward_size)
         if texts.unsorted_indices is not None:
             pooled = pooled[texts.unsorted_indices]
-        return self.output(self.dropout(pooled))
+        scores: Tensor = self.output(self.dropout(pooled))
+        return scores if known is None else scores + known

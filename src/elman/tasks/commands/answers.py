@@ -23,14 +23,14 @@ from ..tagger import SequenceTagger
 
 
 class Labels:
-    """The labels of a classifier: one a text, with its probability."""
+    """The labels of a classifier: one a text, with its probability, or the `top` likeliest."""
 
     begin = end = ""
 
-    def __init__(self, model: SequenceClassifier, form: str) -> None:
+    def __init__(self, model: SequenceClassifier, form: str, top: int | None = None) -> None:
         if form not in ("text", "jsonl"):
             raise TaskError(f"--format must be text or jsonl for a classifier. Got {form!r}.")
-        self.model, self.form, self.cut = model, form, 0
+        self.model, self.form, self.top, self.cut = model, form, top, 0
 
     def rows(self, file: Path, column: str | None, findings: Findings) -> Iterator[Row]:
         """The texts of a file, as their values are."""
@@ -50,21 +50,24 @@ class Labels:
         self.cut += sum(len(split(text)) > self.model.max_length for text in texts)
         rows = self.model.predict_proba(texts).tolist()
         for (place, text), chances in zip(given, rows, strict=True):
-            best = chances.index(max(chances))
+            pairs = list(zip(labels, chances, strict=True))
+            best = sorted(pairs, key=lambda pair: -pair[1])[: self.top or 1]
             if self.form == "jsonl":
-                yield _json({**place, "text": text, "label": labels[best]}, labels, chances)
+                listed = best if self.top else pairs
+                yield _json({**place, "text": text, "label": best[0][0]}, listed)
             else:
-                yield f"{one_line(str(labels[best]))}\t{chances[best]:.3f}\t{one_line(text)}"
+                named = "".join(f"{one_line(str(name))}\t{chance:.3f}\t" for name, chance in best)
+                yield named + one_line(text)
 
     def remarks(self) -> Iterator[str]:
         """What there is to say at the end."""
         if self.cut:
-            limit = f"only the first {self.model.max_length} {self.model.tokens} are read"
+            limit = f"the network reads the first {self.model.max_length} {self.model.tokens}"
             yield f"{self.cut:,} of the texts: {limit}"
 
 
-def _json(answer: dict[str, Any], labels: list[Any], chances: list[float]) -> str:
-    rounded = {str(name): round(chance, 6) for name, chance in zip(labels, chances, strict=True)}
+def _json(answer: dict[str, Any], pairs: Iterable[tuple[Any, float]]) -> str:
+    rounded = {str(name): round(chance, 6) for name, chance in pairs}
     return json.dumps({**answer, "probabilities": rounded}, ensure_ascii=False)
 
 
@@ -111,7 +114,7 @@ class Spans:
         yield from ()
 
 
-def answers_of(model: SequenceEstimator, form: str) -> Labels | Spans:
+def answers_of(model: SequenceEstimator, form: str, top: int | None = None) -> Labels | Spans:
     """What answers for a model, in a form."""
     if isinstance(model, LanguageModel):
         raise TaskError(
@@ -119,6 +122,8 @@ def answers_of(model: SequenceEstimator, form: str) -> Labels | Spans:
             "--prompt TEXT; for how likely a text is: elman score MODEL TEXT."
         )
     if isinstance(model, SequenceTagger):
+        if top is not None:
+            raise TaskError("--top is for classifiers; this model is a tagger.")
         return Spans(model, form)
     assert isinstance(model, SequenceClassifier)
-    return Labels(model, form)
+    return Labels(model, form, top)

@@ -6,7 +6,7 @@ import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -37,6 +37,13 @@ def predict(
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line: --format jsonl.")
     ] = False,
+    top: Annotated[
+        int | None,
+        typer.Option(min=1, help="So many of a classifier's labels, the likeliest first."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write the answers to this file, not to the terminal.")
+    ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Texts that can't be used are no failure.")
     ] = False,
@@ -52,7 +59,7 @@ def predict(
 
     if file and texts:
         raise TaskError("Give texts or --file, not both.")
-    answer, findings = answers_of(load_model(model), "jsonl" if as_json else form), Findings()
+    answer, findings = answers_of(load_model(model), "jsonl" if as_json else form, top), Findings()
     column, answered = text or columns_of(model)[0], 0
     if file:
         rows = answer.rows(file, column, findings)
@@ -61,21 +68,24 @@ def predict(
         chunks = _input()
     else:
         findings.unit, chunks = "argument", iter([[(n, [t]) for n, t in enumerate(texts, 1)]])
+    out = sys.stdout if output is None else _opened(output)
     try:
-        sys.stdout.write(answer.begin)
+        out.write(answer.begin)
         for chunk in chunks:
             given = [
                 ({findings.unit: place}, one)
                 for place, one in answer.usable(chunk, column or "text", findings)
             ]
             for line in answer(given) if given else ():
-                print(line)
+                print(line, file=out)
             answered += len(given)
-            sys.stdout.flush()
-        sys.stdout.write(answer.end)
+            out.flush()
+        out.write(answer.end)
         if file and not answered and not findings:
             print(f"elman: {file}: has no rows", file=sys.stderr)
     finally:
+        if output is not None:
+            out.close()
         for remark in answer.remarks():
             print(f"elman: {remark}", file=sys.stderr)
         if findings:
@@ -84,6 +94,14 @@ def predict(
             print(f"elman: {unusable}:\n{findings}", file=sys.stderr)
     if findings and not skip_bad:
         raise typer.Exit(1)
+
+
+def _opened(path: Path) -> TextIO:
+    """A new file for answers, or an old one anew."""
+    try:
+        return path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise TaskError(f"{path}: can't be written ({error.strerror}).") from None
 
 
 def _input() -> Iterator[list[Row]]:

@@ -63,7 +63,7 @@ def conll_rows(
             tags.append(columns[tag_at].strip())
         if tokens and not bad:
             yield begin, [tokens, tags]
-        findings.encoding = lines.encoding
+        findings.advice = lines.advice
 
 
 def _number(path: Path, given: str | None, usual: int) -> int:

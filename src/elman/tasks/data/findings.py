@@ -31,7 +31,7 @@ class Findings:
     unit: str = "line"  # what rows are counted in: line, row or file
     faults: dict[str, Fault] = field(default_factory=dict)  # by reason
     notes: list[str] = field(default_factory=list)  # for the user's eyes
-    encoding: str = ""  # what the whole file is likely written in, if that isn't UTF-8
+    advice: str = ""  # how to make the file UTF-8, if it isn't
 
     def reject(self, place: int | str, reason: str, detail: str = "") -> None:
         """Count a row that can't be used. The reason is one for all such rows, `detail` its own."""

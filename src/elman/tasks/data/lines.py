@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import TaskError
+from .encodings import Guess, open_text
 
 LONGEST = 1 << 26  # bytes a line, characters a value: what is longer has lost its line breaks
 BOM = b"\xef\xbb\xbf"
@@ -14,23 +15,18 @@ UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # what such a file begins with
 class Lines:
     """Iterates over the lines of a UTF-8 file, with or without a byte order mark.
 
+    A file that is compressed by gzip, or in UTF-16 or UTF-32, is made UTF-8 first.
     `number` is that of the line read last. Bytes that aren't UTF-8 arrive as half surrogate
     pairs, as `errors="surrogateescape"` has it, so that the rest of the line can still be read.
     """
 
     def __init__(self, path: Path) -> None:
         self.path, self.number, self.offset = path, 0, 0
-        self._utf8 = self._gb18030 = self._other = False  # what the lines beyond ASCII were
-        self._file = open_file(path)
-        if not self._file.seekable():
-            self._file.close()
-            raise TaskError(f"{path}: is a pipe; write what comes out of it to a file first.")
-        begin = self._file.read(3)
-        if begin[:2] in UTF_16 or b"\0" in begin:
-            self._file.close()
-            order = "" if begin[:2] in UTF_16 else "BE" if begin[:1] == b"\0" else "LE"
-            raise TaskError(f"{path}: is UTF-16; {conversion(path, f'UTF-16{order}')}.")
-        self.back(0, len(BOM) if begin == BOM else 0)
+        self._utf8 = False  # whether a line beyond ASCII was
+        self._guess: Guess | None = None
+        self._file = open_text(path)
+        self.begin = len(BOM) if self._file.read(3) == BOM else 0  # the offset of line 1
+        self.back(0, self.begin)
 
     def __enter__(self) -> "Lines":
         return self
@@ -62,11 +58,8 @@ class Lines:
             self._utf8 = True
         except UnicodeDecodeError:
             text = line.decode(errors="surrogateescape")
-            try:
-                line.decode("gb18030")
-                self._gb18030 = True
-            except UnicodeDecodeError:
-                self._other = True
+            self._guess = self._guess or Guess()
+            self._guess.take(line)
         return text
 
     def back(self, number: int, offset: int) -> None:
@@ -75,9 +68,9 @@ class Lines:
         self._file.seek(offset)
 
     @property
-    def encoding(self) -> str:
-        """What the lines read so far can all be read in, if not in UTF-8; "" if unknown."""
-        return "GB18030" if self._gb18030 and not (self._other or self._utf8) else ""
+    def advice(self) -> str:
+        """How to make the file UTF-8, if it isn't; "" if that is unknown."""
+        return "" if self._utf8 or self._guess is None else self._guess.advice(self.path)
 
 
 def arriving(stream: Any, size: int = 1 << 20) -> Iterator[list[str]]:
@@ -101,18 +94,3 @@ def arriving(stream: Any, size: int = 1 << 20) -> Iterator[list[str]]:
             begin = False
     if rest:
         yield [rest.removeprefix(BOM if begin else b"").decode(errors="surrogateescape")]
-
-
-def open_file(path: Path) -> Any:
-    """The file, for reading bytes."""
-    try:
-        return path.open("rb")
-    except FileNotFoundError:
-        raise TaskError(f"{path}: there is no such file.") from None
-    except OSError as error:
-        raise TaskError(f"{path}: can't be read ({error.strerror}).") from None
-
-
-def conversion(path: Path, encoding: str) -> str:
-    """How to make a file UTF-8."""
-    return f"convert the file with `iconv -f {encoding} -t UTF-8 {path.name} > utf8{path.suffix}`"

@@ -123,6 +123,8 @@ def read_corpus(
     found: list[Iterable[str]] = []
     digest, notes = _Digest(), list[str]()
     for path in paths:
+        if str(path) == "-" or path.is_fifo():  # it is read more than once
+            raise TaskError(f"{path}: is a pipe; write what comes out of it to a file first.")
         findings, bad, good = Findings(), list[int](), 0
         with Lines(path) as lines:
             for line in lines:
@@ -132,7 +134,7 @@ def read_corpus(
                 except UnicodeEncodeError:
                     findings.reject(lines.number, "not UTF-8")
                     bad.append(lines.number)
-            findings.encoding = lines.encoding
+            findings.advice = lines.advice
         judge(path, findings, good, skip_bad)
         digest.end()
         notes += findings.notes

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import TaskError, places
+from .encodings import open_bytes
 from .findings import Findings, count
-from .lines import LONGEST, Lines, conversion, open_file
+from .lines import LONGEST, Lines
 from .parquet import parquet_rows
 
 Row = tuple[int | str, Sequence[Any]]
@@ -24,14 +25,16 @@ Row = tuple[int | str, Sequence[Any]]
 def read_rows(path: Path, columns: Sequence[str], findings: Findings) -> Iterator[Row]:
     """The wanted columns of every row of a file, or (text, folder's name) of a folder's texts.
 
-    The suffix says what the file is: `.csv` (comma) or `.tsv` (tab), both with a header line and
-    double quotes around values that need them; `.jsonl` or `.ndjson`, an object a line;
-    `.parquet`. All text is UTF-8.
+    The suffix says what the file is: `.csv` or `.tsv`, both with a header line, values separated by
+    commas, semicolons or tabs, and double quotes around those that need them; `.jsonl` or
+    `.ndjson`, an object a line; `.parquet`. `-` is the standard input, as `.csv`. All text is
+    UTF-8, or UTF-16 or UTF-32; all but `.parquet` may be compressed (`.csv.gz`).
     """
     if path.is_dir():
         findings.unit = "file"
         return _folder_rows(path, findings)
-    suffix = path.suffix.lower()
+    suffix = path.with_suffix("").suffix if path.suffix.lower() == ".gz" else path.suffix
+    suffix = ".csv" if str(path) == "-" else suffix.lower()
     if suffix in (".csv", ".tsv"):
         return _separated_rows(path, "," if suffix == ".csv" else "\t", columns, findings)
     if suffix in (".jsonl", ".ndjson"):
@@ -52,6 +55,7 @@ def _separated_rows(
     csv.field_size_limit(LONGEST)
     spanning: list[int] = []
     with Lines(path) as lines:
+        delimiter = _delimiter(lines, columns, delimiter)
         # Strict: without it an unclosed quote swallows the rest of the file in silence.
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         try:
@@ -63,13 +67,11 @@ def _separated_rows(
             ) from None
         if not header:
             raise TaskError(f"{path}: is empty; expected a header line and rows below it.")
-        if lines.encoding:
-            raise TaskError(
-                f"{path}: line 1, the header, is not UTF-8; {conversion(path, lines.encoding)}."
-            )
+        if lines.advice:
+            raise TaskError(f"{path}: line 1, the header, is not UTF-8; {lines.advice}.")
         wanted = [find_column(path, header, name) for name in columns]
         many = f"not as many values as the header's {len(header)}"
-        comma = "a comma" if delimiter == "," else "a tab"
+        comma = {",": "a comma", ";": "a semicolon", "\t": "a tab"}[delimiter]
         while True:
             begin, offset = lines.number + 1, lines.offset
             try:
@@ -95,10 +97,23 @@ def _separated_rows(
             if lines.number > begin:
                 spanning.append(begin)
             yield begin, [row[column] for column in wanted]
-        findings.encoding = lines.encoding
+        findings.advice = lines.advice
     if spanning:
         several = f"{count(len(spanning), 'row')} over several lines"
         findings.notes.append(f"{several} ({places(spanning)})")
+
+
+def _delimiter(lines: Lines, columns: Sequence[str], usual: str) -> str:
+    """What separates the header's names: what finds all columns, or else what is usual."""
+    for one in dict.fromkeys([usual, ",", ";", "\t"]):
+        try:
+            header = [name.strip() for name in next(csv.reader(lines, delimiter=one), [])]
+        except csv.Error:
+            header = []
+        lines.back(0, lines.begin)
+        if set(columns) <= set(header):
+            return one
+    return usual
 
 
 def _wrong(error: str) -> tuple[str, str]:
@@ -139,7 +154,7 @@ def _json_rows(path: Path, columns: Sequence[str], findings: Findings) -> Iterat
                     find_column(path, list(row), name, lines.number)
                 known = True
             yield lines.number, [row.get(name) for name in columns]
-        findings.encoding = lines.encoding
+        findings.advice = lines.advice
 
 
 def _folder_rows(path: Path, findings: Findings) -> Iterator[Row]:
@@ -154,7 +169,7 @@ def _folder_rows(path: Path, findings: Findings) -> Iterator[Row]:
             if not entry.is_file() or not entry.name.lower().endswith(".txt"):
                 strange.append(name)
                 continue
-            with open_file(Path(entry.path)) as file:
+            with open_bytes(Path(entry.path)) as file:
                 text = file.read(LONGEST + 1)
             if len(text) > LONGEST:
                 findings.reject(name, f"longer than {LONGEST:,} bytes")

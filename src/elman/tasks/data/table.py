@@ -10,7 +10,6 @@ import numpy as np
 
 from ..errors import TaskError, places
 from .findings import Findings, count
-from .lines import conversion
 from .readers import read_rows
 from .spool import Spool, Texts
 from .values import accepted, as_label, as_text
@@ -165,7 +164,7 @@ def judge(path: Path, findings: Findings, good: int, skip_bad: bool) -> None:
     total = findings.rows(len(findings) + good)
     listed = f"{len(findings):,} of {total} can't be used"
     if not skip_bad:
-        first = f"{conversion(path, findings.encoding)}, " if findings.encoding else ""
+        first = f"{findings.advice}; or " if findings.advice else ""
         remedy = f"{first}correct them, or leave them out with --skip-bad."
         raise TaskError(f"{path}: {listed}:\n{findings}\n{remedy[0].upper()}{remedy[1:]}")
     findings.notes.insert(0, f"{listed} and are left out:\n{findings}")

@@ -82,7 +82,8 @@ class Ragged(Dataset[Any]):
 
     `starts` and `lengths` (B,) say where each row lies in `ids`. `targets` (B,) are what skorch
     hands to the criterion; zeros where nothing is known, as in prediction. With `columns` every
-    place has so many ids.
+    place has so many ids. `scores` (B, labels), where there are any, are what is known of the rows
+    beside their ids.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Ragged(Dataset[Any]):
         self._rows = rows
         self.ids, self.starts, self.lengths = rows.values, rows.starts, rows.lengths
         self.targets = np.zeros(len(rows), np.int64) if targets is None else targets
+        self.scores: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -111,7 +113,21 @@ class Ragged(Dataset[Any]):
         """The rows with the given numbers, in that order; their ids are not copied."""
         taken = Ragged.__new__(Ragged)
         taken._set(self._rows.take(rows), self.targets[rows])
+        if self.scores is not None:
+            taken.scores = self.scores[rows]
         return taken
+
+    def cut(self, longest: int) -> "Ragged":
+        """The beginnings of the rows; nothing is copied.
+
+        >>> [row.tolist() for row in Ragged([np.array([5]), np.array([6, 7, 8])]).cut(2)]
+        [[5], [6, 7]]
+        """
+        short = Ragged.__new__(Ragged)
+        rows = Rows(self.ids, self.starts, np.minimum(self.lengths, longest))
+        short._set(rows, self.targets)
+        short.scores = self.scores
+        return short
 
     def pack(self, rows: np.ndarray) -> PackedSequence:
         """The rows with the given numbers, as `torch.nn.utils.rnn.pack_sequence` would pack them.

@@ -14,8 +14,9 @@ NO_LABEL = -100  # what torch's losses ignore
 class Batch:
     """The input of one step: `packed` for the model, and what a net needs of the whole batch.
 
-    `targets` are the labels of all ranks' texts, the length is how many texts that are, and
-    `whole` is what the sum of the losses is divided by, by default their number.
+    `targets` are the labels of all ranks' texts, the length is how many texts that are, `whole` is
+    what the sum of the losses is divided by, by default their number, and `scores` are what is
+    known of this rank's texts beside their ids.
     """
 
     def __init__(
@@ -24,8 +25,9 @@ class Batch:
         targets: torch.Tensor,
         texts: int | None = None,
         whole: float | None = None,
+        scores: torch.Tensor | None = None,
     ) -> None:
-        self.packed, self.targets = packed, targets
+        self.packed, self.targets, self.scores = packed, targets, scores
         self.texts = len(targets) if texts is None else texts
         self.whole = self.texts if whole is None else whole
 
@@ -77,4 +79,6 @@ class Batches:
         mine, labels = rows[rank::ranks], targets[rank::ranks]
         if not len(mine):
             mine, labels = rows[:1], torch.tensor([NO_LABEL])
-        return Batch(self.dataset.pack(mine), targets), labels
+        scores = self.dataset.scores
+        known = None if scores is None else torch.from_numpy(scores[mine])
+        return Batch(self.dataset.pack(mine), targets, scores=known), labels

@@ -12,6 +12,10 @@ from .net import SequenceNet
 class TextNet(SequenceNet, NeuralNetClassifier):
     """A NeuralNetClassifier of packed texts."""
 
+    def infer(self, x: Batch, **_: Any) -> Any:
+        """What the module says of this rank's part of the batch, beside its n-grams."""
+        return self.module_(x.packed, x.scores)
+
     def whole(self, batch: Batch) -> Any:
         """The number of the texts, or the sum of their weights."""
         weight = self.criterion_.weight
