@@ -112,3 +112,13 @@ def test_the_value_that_was_perhaps_meant(run, table, option, value, meant):
 
 def test_every_command_has_a_word_on_itself():
     assert all(one.callback.__doc__ for one in commands.app.registered_commands)
+
+
+def test_threads_of_a_training_sleep_and_those_of_a_comparison_do_as_usual():
+    """Spinning threads of two programs on the same cores wait for one another."""
+    show = "import os\ntry: elman_cli.main()\nfinally: print(os.environ.get('OMP_WAIT_POLICY'))"
+    for name, policy in (("train", "passive"), ("bench", "None")):
+        done = command(name, "--help", program=show)
+        assert done.stdout.splitlines()[-1] == policy
+    done = command("train", "--help", program=show, OMP_WAIT_POLICY="active")
+    assert done.stdout.splitlines()[-1] == "active"
