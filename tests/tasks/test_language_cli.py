@@ -54,7 +54,14 @@ def test_from_a_file_to_a_model(run, file, tmp_path):
     assert "both, weighed as the text goes on" in out
     assert "Saved in m. Use it with: elman generate m --prompt TEXT" in out
     written = {path.name for path in (tmp_path / "m").iterdir()}
-    expected = {"config.json", "model.safetensors", "report.json", "options.toml", "loss.png"}
+    expected = {
+        "config.json",
+        "model.safetensors",
+        "report.json",
+        "options.toml",
+        "loss.png",
+        "README.md",
+    }
     assert written == expected
     report = json.loads((tmp_path / "m/report.json").read_bytes())
     assert 0 < report["evaluation"]["bits_per_character"] < 4

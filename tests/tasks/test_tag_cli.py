@@ -57,7 +57,7 @@ def test_from_a_file_to_a_model_in_use(run, file, others, tmp_path):
     assert "each token's commonest tag" in out
     written = {path.name for path in (tmp_path / "m").iterdir()}
     assert written == {
-        *("config.json", "model.safetensors", "report.json", "options.toml"),
+        *("config.json", "model.safetensors", "report.json", "options.toml", "README.md"),
         *("mistakes.jsonl", "loss.png"),
     }
     report = json.loads((tmp_path / "m/report.json").read_bytes())

@@ -68,10 +68,14 @@ class ProgressBar(Callback):
             (0, f"loss {self.loss / self.texts:.3f}"),
             (1, _accuracy(step, self.right / self.texts)),
             (3, f"lr {step['train_lr']:.1e}"),
-            (2, f"{self.texts / self.seconds:,.0f} {net.unit}/s"),
+            (2, self._speed(net)),
         ]
         room = self.console.width - len(where) - self.length - TIME - 3
         self.bar.update(self.task, advance=1, description=where, figures=_fitting(figures, room))
+
+    def _speed(self, net: SequenceNet) -> str:
+        """How much is read in a second; nothing where no time has been measured yet."""
+        return f"{self.texts / self.seconds:,.0f} {net.unit}/s" if self.seconds else ""
 
     def on_epoch_end(self, net: SequenceNet, **_: Any) -> None:
         """Leave a line behind."""
@@ -91,7 +95,7 @@ class ProgressBar(Callback):
             (3, loss),
             (6, f"lr {epoch['lr']:.1e}"),
             (4, f"{epoch['train_seconds']:.1f} s"),
-            (5, f"{self.texts / self.seconds:,.0f} {net.unit}/s"),
+            (5, self._speed(net)),
             (1, left),
         ]
         room = self.console.width if self.console.is_terminal else None
