@@ -28,9 +28,13 @@ from .errors import TaskError  # noqa: E402
 if TYPE_CHECKING:
     from .classifier import SequenceClassifier
     from .language_model import LanguageModel
+    from .series_estimator import SeriesClassifier, SeriesRegressor
     from .tagger import SequenceTagger
 
-__all__ = ["LanguageModel", "SequenceClassifier", "SequenceTagger", "TaskError"]
+__all__ = [
+    *("LanguageModel", "SequenceClassifier", "SequenceTagger"),
+    *("SeriesClassifier", "SeriesRegressor", "TaskError"),
+]
 
 
 # Not before they are asked for: scikit-learn takes a second, `elman --help` needs none.
@@ -38,6 +42,8 @@ _LATER = {
     "LanguageModel": ".language_model",
     "SequenceClassifier": ".classifier",
     "SequenceTagger": ".tagger",
+    "SeriesClassifier": ".series_estimator",
+    "SeriesRegressor": ".series_estimator",
 }
 
 

@@ -182,13 +182,18 @@ def _kind(label: Any) -> str:
 
 
 def check_labels(
-    labels: np.ndarray, texts: int, name_x: str = "X", name_y: str = "y", fewest: int = 2
+    labels: np.ndarray,
+    texts: int,
+    name_x: str = "X",
+    name_y: str = "y",
+    fewest: int = 2,
+    nouns: tuple[str, str] = ("text", "texts"),
 ) -> None:
-    """One label a text, of as many kinds as it takes."""
+    """One label a text, or what the nouns say, of as many kinds as it takes."""
     if labels.ndim != 1 or len(labels) != texts:
         raise TaskError(
-            f"{name_y} must have one label for each text in {name_x}. Got labels of shape "
-            f"{labels.shape} for {texts} texts."
+            f"{name_y} must have one label for each {nouns[0]} in {name_x}. Got labels of shape "
+            f"{labels.shape} for {texts} {nouns[1]}."
         )
     strings = labels.dtype.kind == "O" and all(isinstance(label, str) for label in labels)
     if labels.dtype.kind not in "Uiub" and not strings:

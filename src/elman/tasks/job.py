@@ -58,6 +58,7 @@ class Job(ABC, Generic[Model, Data]):
     NOUN: ClassVar[str] = "texts"
     USE: ClassVar[str] = 'elman predict {} "TEXT"'  # the folder goes into the braces
     HUB: ClassVar[str]  # what hubs call such models
+    COLUMNS: ClassVar[tuple[str, ...]] = ("text", "label")  # that `read` is given
 
     def __init__(self, model: Model, data: Data, valid: Data | None = None) -> None:
         self.model, self.data, self.valid = model, data, valid

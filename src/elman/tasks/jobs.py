@@ -7,9 +7,10 @@ from .errors import TaskError
 from .estimator import SequenceEstimator
 from .job import Job
 from .lm import Foretell
+from .recognise import Recognise
 from .tag import Tag
 
-JOBS: tuple[type[Job[Any, Any]], ...] = (Classify, Tag, Foretell)
+JOBS: tuple[type[Job[Any, Any]], ...] = (Classify, Tag, Foretell, Recognise)
 
 
 def job_of(model: SequenceEstimator) -> type[Job[Any, Any]]:

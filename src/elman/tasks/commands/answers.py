@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ from ..errors import TaskError
 from ..estimator import SequenceEstimator
 from ..language_model import LanguageModel
 from ..report.shown import FOOT, FORMATS, HEAD, as_conll, as_html, as_json, as_line, one_line
+from ..series_estimator import SeriesEstimator
 from ..tagger import SequenceTagger
+from .series_answers import SeriesAnswers
 
 
 class Labels:
@@ -114,8 +116,12 @@ class Spans:
         yield from ()
 
 
-def answers_of(model: SequenceEstimator, form: str, top: int | None = None) -> Labels | Spans:
-    """What answers for a model, in a form."""
+def answers_of(
+    model: SequenceEstimator, form: str, data: Mapping[str, Any], top: int | None = None
+) -> Labels | Spans | SeriesAnswers:
+    """What answers for a model, in a form; `data` says what its report does of its data."""
+    if isinstance(model, SeriesEstimator):
+        return SeriesAnswers(model, form, data, top)
     if isinstance(model, LanguageModel):
         raise TaskError(
             "A language model has no labels to predict. To go on with a text: elman generate MODEL "

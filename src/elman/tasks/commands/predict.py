@@ -54,13 +54,14 @@ def predict(
     """
     from ..data.findings import Findings
     from ..opened import load_model
-    from ..report.record import columns_of
+    from ..report.record import read_report
     from .answers import answers_of
 
     if file and texts:
         raise TaskError("Give texts or --file, not both.")
-    answer, findings = answers_of(load_model(model), "jsonl" if as_json else form, top), Findings()
-    column, answered = text or columns_of(model)[0], 0
+    data, findings, answered = read_report(model).get("data", {}), Findings(), 0
+    answer = answers_of(load_model(model), "jsonl" if as_json else form, data, top)
+    column = text or data.get("text")
     if file:
         rows = answer.rows(file, column, findings)
         chunks = iter(lambda: list(itertools.islice(rows, CHUNK)), [])

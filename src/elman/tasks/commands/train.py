@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from ..classify import Classify
     from ..language_model import LanguageModel
     from ..lm import Foretell
+    from ..recognise import Recognise
+    from ..series_estimator import SeriesEstimator
     from ..tag import Tag
     from ..tagger import SequenceTagger
 
@@ -95,3 +97,53 @@ def lm(
 
     held_out = read_corpus([valid], text, skip_bad=skip_bad) if valid else None
     return Foretell(model, read_corpus(file, text, skip_bad=skip_bad), held_out)
+
+
+@trains(
+    *(app, "series", "series_estimator:SeriesEstimator"),
+    noun="series",
+    baseline="nearest neighbours with DTW and ROCKET, by aeon",
+)
+def series(
+    model: "SeriesEstimator",
+    valid: Path | None,
+    skip_bad: bool,
+    baseline: bool,
+    file: Annotated[
+        Path,
+        typer.Argument(help="A .ts file, or a table with a row for each step of a series."),
+    ],
+    label: Annotated[
+        str | None, typer.Option(help="A table's column with the label of a row's series.")
+    ] = None,
+    id: Annotated[  # noqa: A002
+        str | None, typer.Option(help="A table's column that names a row's series.")
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option(help="A table's column of times, which order a series' rows.")
+    ] = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option(help="A table's columns of values, with commas; by default all others."),
+    ] = None,
+    regression: Annotated[
+        bool, typer.Option("--regression", help="Labels are numbers to be predicted.")
+    ] = False,
+) -> "Recognise":
+    """Learn the labels of series of numbers, or a number of each, and save the model."""
+    from ..data.seriestable import has_numbers, read_series
+    from ..recognise import Recognise
+    from ..series_baselines import series_baselines
+    from ..series_estimator import SeriesClassifier, SeriesRegressor
+
+    regression = regression or has_numbers(file)
+    if baseline:
+        series_baselines(regression, 0)  # before anything is trained
+    given = {"id": id, "time": time, "values": values, "label": label}
+    tables = [
+        read_series(one, numbers=regression, skip_bad=skip_bad, **given) if one else None
+        for one in (file, valid)
+    ]
+    kind = SeriesRegressor if regression else SeriesClassifier
+    assert tables[0] is not None
+    return Recognise(kind(**model.get_params()), *tables)

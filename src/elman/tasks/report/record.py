@@ -3,7 +3,7 @@
 import json
 import platform
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def facts(folder: Path, training: Mapping[str, Any]) -> dict[str, str]:
     report, found = read_report(folder), {}
     try:
         if data := report.get("data"):
-            texts = count(data["texts"], "text")
+            texts = f"{data['series']:,} series" if "series" in data else count(data["texts"], "text")
             if "characters" in data:
                 texts = f"{data['characters']:,} characters in {texts}"
             found["data"] = f"{texts} of {data['file']}, SHA-256 {data['sha256']}"
@@ -83,15 +83,18 @@ def _scores(scores: Mapping[str, Any]) -> str:
         bits, perplexity = scores["bits_per_character"], scores["perplexity"]
         held_out = f"{scores['characters']:,} held-out characters"
         return f"{bits:.3f} bits a character, perplexity {perplexity:,.2f} on {held_out}"
+    noun = "series" if "series" in scores else "texts"
+    if "r2" in scores:
+        return f"R² {scores['r2']:.3f}, RMSE {scores['rmse']:.4g} on {scores[noun]:,} held-out {noun}"
     spans = "spans" in scores
     first = f"F1 {scores['spans']['f1']:.1%}" if spans else f"accuracy {scores['accuracy']:.1%}"
-    return f"{first}, macro F1 {scores['macro_f1']:.1%} on {scores['texts']:,} held-out texts"
+    return f"{first}, macro F1 {scores['macro_f1']:.1%} on {scores[noun]:,} held-out {noun}"
 
 
-def columns_of(folder: Path) -> tuple[str | None, str | None]:
-    """The columns of texts and labels that a model was trained on, as far as they are known."""
+def columns_of(folder: Path, names: Iterable[str] = ("text", "label")) -> dict[str, Any]:
+    """The columns that a model was trained on, as far as they are known; None where not."""
     data = read_report(folder).get("data", {})
-    return data.get("text"), data.get("label")
+    return {name: data.get(name) for name in names}
 
 
 def describe_tags(table: TagTable) -> dict[str, Any]:
