@@ -32,8 +32,12 @@ if TYPE_CHECKING:
     from .tagger import SequenceTagger
 
 __all__ = [
-    *("LanguageModel", "SequenceClassifier", "SequenceTagger"),
-    *("SeriesClassifier", "SeriesRegressor", "TaskError"),
+    "LanguageModel",
+    "SequenceClassifier",
+    "SequenceTagger",
+    "SeriesClassifier",
+    "SeriesRegressor",
+    "TaskError",
 ]
 
 

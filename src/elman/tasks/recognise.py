@@ -73,8 +73,8 @@ class Recognise(Job[SeriesEstimator, SeriesTable]):
             counts = Counter(table.labels).most_common()
             if len(counts) < 2:
                 raise TaskError(
-                    f"{table.source['file']}: every series has the label {counts[0][0]!r}; expected "
-                    "at least two different labels."
+                    f"{table.source['file']}: every series has the label {counts[0][0]!r}; "
+                    "expected at least two different labels."
                 )
             known = ", ".join(f"{number:,} {label!r}" for label, number in counts[:10])
             known = f": {known}" + (f" and {len(counts) - 10} more labels" if counts[10:] else "")

@@ -1,4 +1,4 @@
-"""`SeriesClassifier` and `SeriesRegressor`: series of numbers, with sktime's and aeon's conventions."""
+"""`SeriesClassifier` and `SeriesRegressor`: series of numbers, as sktime and aeon have them."""
 
 from __future__ import annotations
 

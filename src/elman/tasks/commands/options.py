@@ -150,7 +150,11 @@ def read_config(context: typer.Context, path: Path | None) -> None:
             close = difflib.get_close_matches(name.replace("-", "_"), known, n=1)
             hint = f" Did you mean {close[0]}?" if close else f" There are {', '.join(known)}."
             raise TaskError(f"{path}: there is no option {name!r}.{hint}")
-    several = {option.name for option in context.command.params if option.nargs == -1}
+    several = {
+        option.name
+        for option in context.command.params
+        if option.nargs == -1 or getattr(option, "multiple", False)
+    }
 
     def as_typed(name: str, value: Any) -> Any:
         """As on the command line: 0.5 is no whole number there."""

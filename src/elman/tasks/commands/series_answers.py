@@ -63,7 +63,7 @@ class SeriesAnswers:
                 best = chances.index(max(chances))
                 yield self._line(place, labels[best], dict(zip(labels, chances, strict=True)))
         else:
-            for place, value in zip(places, model.predict(series).tolist(), strict=True):  # type: ignore[attr-defined]
+            for place, value in zip(places, model.predict(series).tolist(), strict=True):
                 yield self._line(place, value, None)
 
     def _line(self, place: Any, answer: Any, chances: dict[Any, float] | None) -> str:

@@ -116,7 +116,7 @@ def series(
     label: Annotated[
         str | None, typer.Option(help="A table's column with the label of a row's series.")
     ] = None,
-    id: Annotated[  # noqa: A002
+    id: Annotated[
         str | None, typer.Option(help="A table's column that names a row's series.")
     ] = None,
     time: Annotated[
@@ -140,10 +140,10 @@ def series(
     if baseline:
         series_baselines(regression, 0)  # before anything is trained
     given = {"id": id, "time": time, "values": values, "label": label}
-    tables = [
-        read_series(one, numbers=regression, skip_bad=skip_bad, **given) if one else None
+    table, *held_out = (
+        read_series(one, numbers=regression, skip_bad=skip_bad, **given)
         for one in (file, valid)
-    ]
+        if one
+    )
     kind = SeriesRegressor if regression else SeriesClassifier
-    assert tables[0] is not None
-    return Recognise(kind(**model.get_params()), *tables)
+    return Recognise(kind(**model.get_params()), table, *held_out)

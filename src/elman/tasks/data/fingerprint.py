@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 
-def fingerprint(
-    texts: Iterable[Any], labels: Iterable[Any], unit: str = "texts"
-) -> dict[str, Any]:
+def fingerprint(texts: Iterable[Any], labels: Iterable[Any], unit: str = "texts") -> dict[str, Any]:
     """How many texts (or what `unit` says) there are, and the SHA-256 of them and their labels.
 
     >>> fingerprint(["good", "bad"], [1, 0])

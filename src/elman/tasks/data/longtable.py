@@ -56,10 +56,7 @@ def column_names(path: Path) -> list[str]:
         with Lines(path) as lines:
             for line in lines:
                 if line.strip():
-                    try:
-                        return list(json.loads(line))
-                    except (ValueError, TypeError) as error:
-                        raise TaskError(f"{path}: line {lines.number}: not JSON ({error}).") from None
+                    return _names_of_object(path, lines.number, line)
         return []
     if suffix == ".parquet":
         from .parquet import parquet_names
@@ -69,6 +66,13 @@ def column_names(path: Path) -> list[str]:
         f"{path}: can't tell the format from the suffix {path.suffix!r}; expected .csv, .tsv, "
         ".jsonl, .ndjson or .parquet."
     )
+
+
+def _names_of_object(path: Path, number: int, line: str) -> list[str]:
+    try:
+        return list(json.loads(line))
+    except (ValueError, TypeError) as error:
+        raise TaskError(f"{path}: line {number}: no JSON object ({error}).") from None
 
 
 def listed(names: str | Sequence[str] | None) -> tuple[str, ...]:

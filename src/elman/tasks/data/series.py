@@ -92,7 +92,7 @@ class Reading:
     @classmethod
     def read(cls, written: Mapping[str, Any]) -> Reading:
         """What `as_json` wrote, checked."""
-        mean, scale = (written.get(name) for name in ("mean", "scale"))
+        mean, scale = (written.get(name, ()) for name in ("mean", "scale"))
         if not (numbers(mean) and numbers(scale) and len(mean) == len(scale) > 0):
             raise TaskError("'reading' must have lists of numbers 'mean' and 'scale', of a length.")
         patch, missing = written.get("patch"), written.get("missing")
@@ -117,7 +117,7 @@ def as_series(X: Any, name: str = "X", channels: int | None = None) -> list[np.n
     Raises:
         TaskError: there are none, one is empty or infinite, or they differ in their channels.
     """
-    if getattr(X, "ndim", 3) == 1 and getattr(X, "dtype", None) != object:
+    if isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype.kind != "O":
         raise TaskError(f"{name} must be a list of series. Got one; write [series].")
     found = list(map(_as_one, X, _names(name)))
     if not found:

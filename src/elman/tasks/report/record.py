@@ -59,7 +59,7 @@ def facts(folder: Path, training: Mapping[str, Any]) -> dict[str, str]:
     report, found = read_report(folder), {}
     try:
         if data := report.get("data"):
-            texts = f"{data['series']:,} series" if "series" in data else count(data["texts"], "text")
+            texts = count(data["texts"], "text") if "texts" in data else _series(data)
             if "characters" in data:
                 texts = f"{data['characters']:,} characters in {texts}"
             found["data"] = f"{texts} of {data['file']}, SHA-256 {data['sha256']}"
@@ -77,6 +77,10 @@ def facts(folder: Path, training: Mapping[str, Any]) -> dict[str, str]:
         ) from None
 
 
+def _series(data: Mapping[str, Any]) -> str:
+    return f"{data['series']:,} series"
+
+
 def _scores(scores: Mapping[str, Any]) -> str:
     """Those of a report, in words."""
     if "perplexity" in scores:
@@ -85,7 +89,8 @@ def _scores(scores: Mapping[str, Any]) -> str:
         return f"{bits:.3f} bits a character, perplexity {perplexity:,.2f} on {held_out}"
     noun = "series" if "series" in scores else "texts"
     if "r2" in scores:
-        return f"R² {scores['r2']:.3f}, RMSE {scores['rmse']:.4g} on {scores[noun]:,} held-out {noun}"
+        off = f"R² {scores['r2']:.3f}, RMSE {scores['rmse']:.4g}"
+        return f"{off} on {scores['series']:,} held-out series"
     spans = "spans" in scores
     first = f"F1 {scores['spans']['f1']:.1%}" if spans else f"accuracy {scores['accuracy']:.1%}"
     return f"{first}, macro F1 {scores['macro_f1']:.1%} on {scores[noun]:,} held-out {noun}"

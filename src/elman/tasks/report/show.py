@@ -10,7 +10,6 @@ from rich.measure import Measurement
 from rich.table import Table as Grid
 from torch import nn
 
-from ..data.findings import count
 from .entities import Comparison, Score
 from .evaluation import BINS, Evaluation
 from .scores import Run
