@@ -95,6 +95,10 @@ class Job(ABC, Generic[Model, Data]):
         """Rows as the first arguments of `fit`."""
         return tuple(rows)
 
+    def fitted(self, held_out: Any) -> Any:
+        """What `fit` is given as held out."""
+        return held_out
+
     def size(self, rows: Any) -> str:
         """How much there is of something to learn from or held out."""
         return f"{len(rows[0]):,}"
@@ -135,7 +139,7 @@ def _run(job: Job[Any, Any], plan: Plan, console: Console) -> Any:
         fit(
             job.model,
             job.arguments(parts.learn),
-            parts.held_out,
+            job.fitted(parts.held_out),
             console,
             folder=plan.output,
             resume=plan.resume,

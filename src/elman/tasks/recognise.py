@@ -35,6 +35,7 @@ class Recognise(Job[SeriesEstimator, SeriesTable]):
     MODEL = SeriesEstimator
     NOUN = "series"
     USE = "elman predict {} --file FILE"
+    HUB = "tabular-classification"
     COLUMNS = ("id", "time", "values", "label")
 
     @classmethod

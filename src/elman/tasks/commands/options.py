@@ -35,6 +35,9 @@ PANELS: dict[str, dict[str, str]] = {
         "cell": "The recurrence: rnn, lstm, gru, or another cell of elman.cells.",
         "tokens": "What is read one after another: characters, words or bytes.",
         "embedding_size": "Features of a token.",
+        "horizon": "Steps that are told.",
+        "season": "Steps until a pattern comes again; 1: none; by default as dates say.",
+        "quantiles": "What is told, as a JSON list between 0 and 1 with 0.5.",
         "patch": "Steps of a series that are read together; by default at most 100 remain.",
         "hidden_size": "Units of each layer and direction; a JSON list: one for each layer.",
         "num_layers": "Recurrent layers.",
@@ -57,7 +60,7 @@ PANELS: dict[str, dict[str, str]] = {
     "Training": {
         "epochs": "Passes over the data.",
         "batch_size": "Texts or series a step; of a language model, places that are read at once.",
-        "window": "Tokens that a step reads at each place, on average.",
+        "window": "Tokens, or steps of a series, that are read at once.",
         "weight_decay": "How far weights fall towards zero (AdamW).",
         "averaging": "Share that the mean of the weights keeps at a step; 0: no mean.",
         "precision": "float32, bfloat16, or auto: the latter where the processor has it.",
@@ -73,7 +76,7 @@ NAMES = {"random_state": "seed"}  # other than in Python
 BOUNDS = {"random_state": (0, 2**32 - 1)}  # checked here, as errors must use that name
 # Of parameters that take several types in Python; a str is JSON or, if it isn't, itself.
 TYPES: dict[str, Any] = {
-    **dict.fromkeys(("cell", "hidden_size", "recurrent", "class_weight"), str),
+    **dict.fromkeys(("cell", "hidden_size", "recurrent", "class_weight", "quantiles"), str),
     "random_state": int,
     "backend": Literal["elman", "torch"],
 }

@@ -48,7 +48,9 @@ def predict(
         bool, typer.Option("--skip-bad", help="Texts that can't be used are no failure.")
     ] = False,
 ) -> None:
-    """Name the label of each text, or the spans in it: answer and text, with tabs between.
+    """Name the label of each text or series, the spans in it, or what comes next in a series.
+
+    Answer and text have tabs between; forecasts are CSV, by default those of what was trained on.
 
     Texts that can't be used are left out, counted and named at the end, with exit status 1.
     """
@@ -62,6 +64,7 @@ def predict(
     data, findings, answered = read_report(model).get("data", {}), Findings(), 0
     answer = answers_of(load_model(model), "jsonl" if as_json else form, data, top)
     column = text or data.get("text")
+    file = file or (None if texts else answer.file)
     if file:
         rows = answer.rows(file, column, findings)
         chunks = iter(lambda: list(itertools.islice(rows, CHUNK)), [])

@@ -24,11 +24,14 @@ class SeriesAnswers:
     """The labels or numbers of series, from files or as lines of .ts files have them."""
 
     begin = end = ""
+    file = None
 
-    def __init__(self, model: SeriesEstimator, form: str, data: Mapping[str, Any]) -> None:
+    def __init__(
+        self, model: SeriesEstimator, form: str, data: Mapping[str, Any], top: int | None = None
+    ) -> None:
         if form not in ("text", "jsonl"):
             raise TaskError(f"--format must be text or jsonl for series. Got {form!r}.")
-        self.model, self.form = model, form
+        self.model, self.form, self.top = model, form, top
         self.columns = {name: data.get(name) for name in COLUMNS}
 
     def rows(self, file: Path, column: str | None, findings: Findings) -> Iterator[Row]:
@@ -57,27 +60,28 @@ class SeriesAnswers:
         """The lines on some series and their places."""
         places = [next(iter(place.values())) for place, _ in given]
         series, model = [one for _, one in given], self.model
-        if isinstance(model, SeriesClassifier):
-            labels = model.classes_.tolist()
-            for place, chances in zip(places, model.predict_proba(series).tolist(), strict=True):
-                best = chances.index(max(chances))
-                yield self._line(place, labels[best], dict(zip(labels, chances, strict=True)))
-        else:
+        if not isinstance(model, SeriesClassifier):
             for place, value in zip(places, model.predict(series).tolist(), strict=True):
-                yield self._line(place, value, None)
+                yield self._number(place, value)
+            return
+        labels = model.classes_.tolist()
+        for place, chances in zip(places, model.predict_proba(series).tolist(), strict=True):
+            yield self._label(place, list(zip(labels, chances, strict=True)))
 
-    def _line(self, place: Any, answer: Any, chances: dict[Any, float] | None) -> str:
+    def _number(self, place: Any, value: float) -> str:
         if self.form == "jsonl":
-            found: dict[str, Any] = {"series": place}
-            if chances is None:
-                return json.dumps({**found, "value": answer}, ensure_ascii=False)
-            rounded = {str(name): round(chance, 6) for name, chance in chances.items()}
-            found |= {"label": answer, "probabilities": rounded}
+            return json.dumps({"series": place, "value": value}, ensure_ascii=False)
+        return f"{value:.6g}\t{one_line(str(place))}"
+
+    def _label(self, place: Any, pairs: list[tuple[Any, float]]) -> str:
+        best = sorted(pairs, key=lambda pair: -pair[1])[: self.top or 1]
+        if self.form == "jsonl":
+            listed = best if self.top else pairs
+            chances = {str(name): round(chance, 6) for name, chance in listed}
+            found = {"series": place, "label": best[0][0], "probabilities": chances}
             return json.dumps(found, ensure_ascii=False)
-        if chances is None:
-            return f"{answer:.6g}\t{one_line(str(place))}"
-        best = max(chances.values())
-        return f"{one_line(str(answer))}\t{best:.3f}\t{one_line(str(place))}"
+        named = "".join(f"{one_line(str(name))}\t{chance:.3f}\t" for name, chance in best)
+        return named + one_line(str(place))
 
     def remarks(self) -> Iterator[str]:
         """Nothing: every series is read to its end."""

@@ -10,6 +10,8 @@ from .shared import trains
 if TYPE_CHECKING:
     from ..classifier import SequenceClassifier
     from ..classify import Classify
+    from ..forecast import Forecast
+    from ..forecaster import SequenceForecaster
     from ..language_model import LanguageModel
     from ..lm import Foretell
     from ..recognise import Recognise
@@ -147,3 +149,37 @@ def series(
     )
     kind = SeriesRegressor if regression else SeriesClassifier
     return Recognise(kind(**model.get_params()), table, *held_out)
+
+
+@trains(
+    *(app, "forecast", "forecaster:SequenceForecaster"),
+    noun="steps",
+    baseline="the seasonal naive forecast and, with statsmodels, ETS",
+)
+def forecast(
+    model: "SequenceForecaster",
+    valid: Path | None,
+    skip_bad: bool,
+    file: Annotated[
+        Path, typer.Argument(help="A .csv, .tsv, .jsonl or .parquet table, a row for each step.")
+    ],
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="The column to be told, or several with commas, each a series."),
+    ] = None,
+    time: Annotated[str | None, typer.Option(help="The column of times.")] = None,
+    id: Annotated[str | None, typer.Option(help="The column that names a row's series.")] = None,
+    known: Annotated[
+        list[str] | None,
+        typer.Option(help="Columns, with commas, that are known ahead: of the horizon, too."),
+    ] = None,
+) -> "Forecast":
+    """Learn to foretell series of numbers in quantiles, and save the model."""
+    from ..data.forecasttable import read_forecast_table
+    from ..errors import TaskError
+    from ..forecast import Forecast
+
+    if valid:
+        raise TaskError("Forecasts hold out the end of each series; leave out --valid.")
+    given = {"target": target, "time": time, "id": id, "known": known}
+    return Forecast(model, read_forecast_table(file, given, skip_bad=skip_bad))

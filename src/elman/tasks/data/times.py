@@ -89,8 +89,8 @@ class Pace:
         steps = np.concatenate([np.diff(one) for one in times] or [np.zeros(0)])
         size = float(np.median(steps)) if len(steps) else 1.0
         if dated and size >= MONTHS:
-            months = np.concatenate([np.diff(_month(one)) for one in times])
-            days = {*np.concatenate([_day_of_month(one) for one in times]).tolist()}
+            months = np.concatenate([np.diff(month_of(one)) for one in times])
+            days = {*np.concatenate([_day_ofmonth_of(one) for one in times]).tolist()}
             if len(days) == 1:
                 return cls(size, int(np.median(months)), True)
         return cls(size, 0, dated)
@@ -136,10 +136,11 @@ def calendar(times: np.ndarray, seasons: list[str]) -> np.ndarray:
     return np.concatenate([np.sin(2 * np.pi * days), np.cos(2 * np.pi * days)], 1)
 
 
-def _month(times: np.ndarray) -> np.ndarray:
+def month_of(times: np.ndarray) -> np.ndarray:
+    """The months since January 1970 of times in seconds."""
     return times.astype("datetime64[s]").astype("datetime64[M]").astype(np.int64)
 
 
-def _day_of_month(times: np.ndarray) -> np.ndarray:
+def _day_ofmonth_of(times: np.ndarray) -> np.ndarray:
     moments = times.astype("datetime64[s]")
     return (moments.astype("datetime64[D]") - moments.astype("datetime64[M]")).astype(np.int64)

@@ -77,6 +77,10 @@ def facts(folder: Path, training: Mapping[str, Any]) -> dict[str, str]:
         ) from None
 
 
+def _shown(score: float | None) -> str:
+    return "unknown" if score is None else f"{score:.3f}"
+
+
 def _series(data: Mapping[str, Any]) -> str:
     return f"{data['series']:,} series"
 
@@ -87,6 +91,9 @@ def _scores(scores: Mapping[str, Any]) -> str:
         bits, perplexity = scores["bits_per_character"], scores["perplexity"]
         held_out = f"{scores['characters']:,} held-out characters"
         return f"{bits:.3f} bits a character, perplexity {perplexity:,.2f} on {held_out}"
+    if "mase" in scores:
+        told = f"{scores['forecasts']:,} forecasts"
+        return f"MASE {_shown(scores['mase'])}, CRPS {_shown(scores['crps'])} of {told}"
     noun = "series" if "series" in scores else "texts"
     if "r2" in scores:
         off = f"R² {scores['r2']:.3f}, RMSE {scores['rmse']:.4g}"
