@@ -62,5 +62,7 @@ def _simulated(past: np.ndarray, H: int, m: int) -> np.ndarray:
                 model = ETSModel(past, error="add", **options)
                 fitted.append(model.fit(disp=False, maxiter=200))
         best = min(fitted, key=lambda one: one.aicc if np.isfinite(one.aicc) else np.inf)
-        told = best.simulate(H, anchor="end", repetitions=SIMULATED, random_state=0)
+        off = float(np.sqrt(np.mean(np.asarray(best.resid) ** 2)))
+        errors = np.random.default_rng(0).normal(0, off, (H, SIMULATED))
+        told = best.simulate(H, anchor="end", repetitions=SIMULATED, random_errors=errors)
     return np.nan_to_num(np.asarray(told, np.float64).reshape(H, -1))

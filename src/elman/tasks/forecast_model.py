@@ -38,7 +38,7 @@ class ForecastRNN(Encoder):
             self.output.bias.copy_(2 * torch.tensor(list(quantiles)) - 1)
         self.dropout = Dropout(dropout)
 
-    def forward(self, series: PackedSequence, ahead: Tensor) -> Tensor:
+    def forward(self, series: PackedSequence, ahead: Tensor) -> Tensor:  # type: ignore[override]
         """Quantiles (B, H, Q), of B packed series with features `ahead` (B, H, F), in order."""
         read = self.dropout(super().forward(series))
         steps = self.context(read).unflatten(1, (self.horizon, WIDTH)) + self.ahead(ahead)

@@ -13,6 +13,7 @@ from ..errors import TaskError
 from .findings import Findings
 from .history import History
 from .longtable import Columns, column_names, listed, read_long
+from .readers import find_column
 from .table import judge
 
 
@@ -50,11 +51,14 @@ def read_forecast_table(
     path, findings = Path(path), Findings()
     known, target = listed(given.get("known")), listed(given.get("target"))
     id_, time = (str(given.get(name) or "") for name in ("id", "time"))
+    there = column_names(path)
+    for name in filter(None, (id_, time, *known, *target)):
+        find_column(path, there, name)
     if not target:
-        rest = [name for name in column_names(path) if name not in (id_, time, *known)]
+        rest = [name for name in there if name not in (id_, time, *known)]
         if len(rest) != 1:
-            there = ", ".join(map(repr, rest[:20])) or "none"
-            raise TaskError(f"{path}: name the column to be told with --target; left are {there}.")
+            left = ", ".join(map(repr, rest[:20])) or "none"
+            raise TaskError(f"{path}: name the column to be told with --target; left are {left}.")
         target = tuple(rest)
     table = read_long(path, Columns(id_, time, (*target, *known)), findings)
     judge(path, findings, sum(map(len, table.times)), skip_bad)
@@ -64,10 +68,10 @@ def read_forecast_table(
             times = (times * 1e6).round().astype("datetime64[us]")  # noqa: PLW2901
         covariates = values[:, len(target) :] if known else None
         for number, column in enumerate(target):
-            there = np.flatnonzero(~np.isnan(values[:, number]))
-            if len(there):
+            filled = np.flatnonzero(~np.isnan(values[:, number]))
+            if len(filled):
                 called = "/".join(filter(None, (name, column if target[1:] else "")))
-                one = values[: int(there[-1]) + 1, number]
+                one = values[: int(filled[-1]) + 1, number]
                 found.append(History(one, times if time else None, covariates, called))
     if not found:
         raise TaskError(f"{path}: {', '.join(target)} has no value; expected some.")

@@ -140,10 +140,9 @@ class Windows:
             value = np.concatenate([one.values, np.full(H, np.nan)])
             change = np.full(T, np.nan)
             change[m:] = value[m:] - value[:-m]
-            there = np.maximum.accumulate(np.where(np.isnan(value), -1, np.arange(T)))
             values.append(value)
             changes.append(change)
-            filled.append(np.where(there < 0, np.nan, value[there]))
+            filled.append(_filled(value, m))
             steady.append(outlook.steady_features(times, known))
         sizes = np.array([len(value) for value in values])
         self.starts = np.cumsum(sizes) - sizes
@@ -213,6 +212,20 @@ class Windows:
         told = [((base - middle[:, None]) / scale[:, None])[..., None], far[..., None]]
         ahead = np.concatenate([*told, self.steady[self.rows_ahead(windows)]], 2)
         return packed, Ahead(*map(torch.from_numpy, (ahead.astype(np.float32), base, spread)))
+
+
+def _filled(values: np.ndarray, season: int) -> np.ndarray:
+    """Values, and in place of a missing one that of a season before or, else, the one before.
+
+    >>> _filled(np.array([1.0, np.nan, 3.0, np.nan, np.nan]), season=2).tolist()
+    [1.0, 1.0, 3.0, 1.0, 3.0]
+    """
+    found = values.copy()
+    for step in np.flatnonzero(np.isnan(values)).tolist():
+        for back in (season, 1):
+            if back <= step and np.isnan(found[step]):
+                found[step] = found[step - back]
+    return found
 
 
 def _is_count(value: Any, least: int) -> TypeGuard[int]:
