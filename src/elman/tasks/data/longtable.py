@@ -18,6 +18,8 @@ from .readers import find_column, read_rows
 from .series import read_number
 from .times import read_time
 
+DELIMITERS = (",", ";", "\t")  # of which a header has the one that makes most columns
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -47,11 +49,13 @@ class Long:
 
 def column_names(path: Path) -> list[str]:
     """The columns of a table, in its order."""
-    suffix = path.suffix.lower()
+    suffix = path.with_suffix("").suffix if path.suffix.lower() == ".gz" else path.suffix
+    suffix = suffix.lower()
     if suffix in (".csv", ".tsv"):
         with Lines(path) as lines:
-            delimiter = "," if suffix == ".csv" else "\t"
-            return [name.strip() for name in next(csv.reader(lines, delimiter=delimiter), [])]
+            header = next(lines, "")
+        rows = [next(csv.reader([header], delimiter=one), []) for one in DELIMITERS]
+        return [name.strip() for name in max(rows, key=len)]
     if suffix in (".jsonl", ".ndjson"):
         with Lines(path) as lines:
             for line in lines:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import TaskError
 from .findings import Findings
-from .lines import Lines, conversion
+from .lines import Lines
 from .series import read_line
 
 TARGETS = ("classlabel", "targetlabel")
@@ -47,7 +47,7 @@ def ts_rows(path: Path, findings: Findings, labelled: bool = True) -> Iterator[t
                 findings.reject(lines.number, "no series of numbers", str(error))
                 continue
             yield lines.number, (series, None if label is None else label.strip())
-        findings.encoding = lines.encoding
+        findings.advice = lines.advice
 
 
 def ts_header(path: Path) -> dict[str, str]:
@@ -62,8 +62,6 @@ def _header(path: Path, lines: Lines) -> dict[str, str]:
     for line in lines:
         name, _, value = line.strip().partition(" ")
         if name.lower() == "@data":
-            if lines.encoding:
-                raise TaskError(f"{path}: is not UTF-8; {conversion(path, lines.encoding)}.")
             return header
         if name.startswith("@"):
             header[name[1:].lower()] = value.strip()
