@@ -46,7 +46,7 @@ def test_from_a_file_to_forecasts(run, file, tmp_path):
     assert re.search(r"^seasonal naive +MASE ", out, re.M)
     written = {path.name for path in (tmp_path / "m").iterdir()}
     assert written == {
-        *("config.json", "model.safetensors", "report.json", "options.toml"),
+        *("config.json", "model.safetensors", "report.json", "options.toml", "README.md"),
         *("forecast.png", "loss.png"),
     }
     status, out, err = run("predict", "m", "--output", "told.csv")

@@ -55,7 +55,7 @@ def test_from_a_file_to_a_model_in_use(run, file, others, tmp_path):
     assert re.search(r"^\d+\.\d% of values missing$", out, re.M)
     written = {path.name for path in (tmp_path / "m").iterdir()}
     assert written == {
-        *("config.json", "model.safetensors", "report.json", "options.toml"),
+        *("config.json", "model.safetensors", "report.json", "options.toml", "README.md"),
         *("confusion.png", "reliability.png", "loss.png"),
     }
     status, out, err = run("evaluate", "m", others)
