@@ -59,6 +59,6 @@ def test_commands_have_the_options_that_are_shown() -> None:
 def test_every_option_of_training_is_explained() -> None:
     text = (DOCS / "tasks.md").read_text("utf-8")
     commands = typer.main.get_command(training).commands
-    assert set(commands) == {"classify", "tag", "lm"}
+    assert set(commands) == {"classify", "tag", "lm", "series", "forecast"}
     for parameter in [one for command in commands.values() for one in command.params]:
         assert any(name in text for name in [*parameter.opts, *parameter.secondary_opts]), parameter

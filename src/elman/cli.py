@@ -10,6 +10,8 @@ Usage: elman [--help | --version] COMMAND ...
   train classify FILE --text COLUMN --label COLUMN   learn the labels of texts
   train tag FILE                                     learn the spans in texts
   train lm FILE                                      learn what comes next in texts
+  train series FILE                                  learn the labels of series of numbers
+  train forecast FILE                                learn what comes next in series of numbers
   evaluate MODEL FILE                                score a model on other data
   predict MODEL TEXT...                              say what a model finds in texts
   generate MODEL --prompt TEXT                       go on with a text

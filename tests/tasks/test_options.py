@@ -5,13 +5,22 @@ from typing import get_type_hints
 
 import pytest
 
-from elman.tasks import LanguageModel, SequenceClassifier, SequenceTagger, TaskError
+from elman.tasks import (
+    LanguageModel,
+    SequenceClassifier,
+    SequenceForecaster,
+    SequenceTagger,
+    TaskError,
+)
 from elman.tasks.commands import options
+from elman.tasks.series_estimator import SeriesEstimator
 
 TASKS = {
     "classifier:SequenceClassifier": SequenceClassifier,
     "tagger:SequenceTagger": SequenceTagger,
     "language_model:LanguageModel": LanguageModel,
+    "series_estimator:SeriesEstimator": SeriesEstimator,
+    "forecaster:SequenceForecaster": SequenceForecaster,
 }
 
 
@@ -97,6 +106,8 @@ def test_files_that_cannot_be_read_or_written_are_named(tmp_path):
         ("classify", "held-out texts", "TF-IDF"),
         ("tag", "held-out texts", "commonest tag"),
         ("lm", "held-out text,", "Kneser-Ney"),
+        ("series", "held-out series,", "ROCKET"),
+        ("forecast", "held-out steps,", "seasonal naive"),
     ],
 )
 def test_the_shared_options_name_what_a_task_has(run, task, held_out, baseline):

@@ -27,17 +27,33 @@ from .errors import TaskError  # noqa: E402
 
 if TYPE_CHECKING:
     from .classifier import SequenceClassifier
+    from .data.history import History
+    from .forecaster import SequenceForecaster
     from .language_model import LanguageModel
+    from .series_estimator import SeriesClassifier, SeriesRegressor
     from .tagger import SequenceTagger
 
-__all__ = ["LanguageModel", "SequenceClassifier", "SequenceTagger", "TaskError"]
+__all__ = [
+    "History",
+    "LanguageModel",
+    "SequenceClassifier",
+    "SequenceForecaster",
+    "SequenceTagger",
+    "SeriesClassifier",
+    "SeriesRegressor",
+    "TaskError",
+]
 
 
 # Not before they are asked for: scikit-learn takes a second, `elman --help` needs none.
 _LATER = {
+    "History": ".data.history",
     "LanguageModel": ".language_model",
     "SequenceClassifier": ".classifier",
+    "SequenceForecaster": ".forecaster",
     "SequenceTagger": ".tagger",
+    "SeriesClassifier": ".series_estimator",
+    "SeriesRegressor": ".series_estimator",
 }
 
 

@@ -22,7 +22,8 @@ class Rule(NamedTuple):
     names: Collection[str] = ()  # of which one was perhaps meant
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
         return False
     try:
@@ -84,12 +85,12 @@ def _named(values: Mapping[str, type]) -> Rule:
 
 def _is_class_weight(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return all(_is_number(weight) and weight > 0 for weight in value.values())
+        return all(is_number(weight) and weight > 0 for weight in value.values())
     return value is None or (isinstance(value, str) and value == "balanced")
 
 
-SHARE = Rule(lambda value: _is_number(value) and 0 <= value < 1, "at least 0 and below 1")
-NOT_NEGATIVE = Rule(lambda value: _is_number(value) and value >= 0, "a number of at least 0")
+SHARE = Rule(lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1")
+NOT_NEGATIVE = Rule(lambda value: is_number(value) and value >= 0, "a number of at least 0")
 RULES = {
     "tokens": one_of(TOKENS),
     "embedding_size": whole(2**16),
@@ -110,7 +111,7 @@ RULES = {
     "min_count": whole(),
     "epochs": whole(),
     "batch_size": whole(),
-    "lr": Rule(lambda value: _is_number(value) and value > 0, "a positive number"),
+    "lr": Rule(lambda value: is_number(value) and value > 0, "a positive number"),
     "random_state": Rule(
         lambda value: (
             value is None
@@ -182,13 +183,18 @@ def _kind(label: Any) -> str:
 
 
 def check_labels(
-    labels: np.ndarray, texts: int, name_x: str = "X", name_y: str = "y", fewest: int = 2
+    labels: np.ndarray,
+    texts: int,
+    name_x: str = "X",
+    name_y: str = "y",
+    fewest: int = 2,
+    nouns: tuple[str, str] = ("text", "texts"),
 ) -> None:
-    """One label a text, of as many kinds as it takes."""
+    """One label a text, or what the nouns say, of as many kinds as it takes."""
     if labels.ndim != 1 or len(labels) != texts:
         raise TaskError(
-            f"{name_y} must have one label for each text in {name_x}. Got labels of shape "
-            f"{labels.shape} for {texts} texts."
+            f"{name_y} must have one label for each {nouns[0]} in {name_x}. Got labels of shape "
+            f"{labels.shape} for {texts} {nouns[1]}."
         )
     strings = labels.dtype.kind == "O" and all(isinstance(label, str) for label in labels)
     if labels.dtype.kind not in "Uiub" and not strings:

@@ -25,13 +25,14 @@ from .checks import Rule, check_parameters
 from .errors import TaskError
 from .model import Backend, CellLike, layer_name
 from .saved import read_parameters, write_parameters
-from .training.checkpoint import Checkpoint
+from .training.checkpoint import Checkpoint, check_folder
 from .training.net import SequenceNet, make_net
 from .training.ranks import rank
 from .training.run import run_training, surroundings
 
-#: The parameters that make the network of every task; of those that read texts in both directions.
-SHARED = ("cell", "embedding_size", "hidden_size", "num_layers", "recurrent", "dropout", "backend")
+#: The parameters that make the network of every task; of those that read texts; in both directions.
+LAYERS = ("cell", "hidden_size", "num_layers", "recurrent", "dropout", "backend")
+SHARED = (*LAYERS, "embedding_size")
 BOTH_WAYS = (*SHARED, "bidirectional", "token_dropout")
 Self = TypeVar("Self", bound="SequenceEstimator")
 
@@ -104,6 +105,13 @@ class SequenceEstimator(BaseEstimator):
         raise NotImplementedError
 
     # -- training
+
+    def _may_begin(self, valid: Any, folder: str | Path | None, resume: bool) -> None:
+        """Refuses a training that can't be, before its data are read."""
+        self._check_parameters()
+        if self.patience is not None and valid is None:
+            raise TaskError("patience needs held-out data to be measured on; give fit valid=.")
+        check_folder(folder, resume)
 
     def _train(
         self,

@@ -58,6 +58,7 @@ class Job(ABC, Generic[Model, Data]):
     NOUN: ClassVar[str] = "texts"
     USE: ClassVar[str] = 'elman predict {} "TEXT"'  # the folder goes into the braces
     HUB: ClassVar[str]  # what hubs call such models
+    COLUMNS: ClassVar[tuple[str, ...]] = ("text", "label")  # that `read` is given
 
     def __init__(self, model: Model, data: Data, valid: Data | None = None) -> None:
         self.model, self.data, self.valid = model, data, valid
@@ -93,6 +94,10 @@ class Job(ABC, Generic[Model, Data]):
     def arguments(self, rows: Any) -> tuple[Any, ...]:
         """Rows as the first arguments of `fit`."""
         return tuple(rows)
+
+    def fitted(self, held_out: Any) -> Any:
+        """What `fit` is given as held out."""
+        return held_out
 
     def size(self, rows: Any) -> str:
         """How much there is of something to learn from or held out."""
@@ -134,7 +139,7 @@ def _run(job: Job[Any, Any], plan: Plan, console: Console) -> Any:
         fit(
             job.model,
             job.arguments(parts.learn),
-            parts.held_out,
+            job.fitted(parts.held_out),
             console,
             folder=plan.output,
             resume=plan.resume,

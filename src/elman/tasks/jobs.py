@@ -5,11 +5,13 @@ from typing import Any
 from .classify import Classify
 from .errors import TaskError
 from .estimator import SequenceEstimator
+from .forecast import Forecast
 from .job import Job
 from .lm import Foretell
+from .recognise import Recognise
 from .tag import Tag
 
-JOBS: tuple[type[Job[Any, Any]], ...] = (Classify, Tag, Foretell)
+JOBS: tuple[type[Job[Any, Any]], ...] = (Classify, Tag, Foretell, Recognise, Forecast)
 
 
 def job_of(model: SequenceEstimator) -> type[Job[Any, Any]]:

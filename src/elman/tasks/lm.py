@@ -31,6 +31,7 @@ class Foretell(Job[LanguageModel, Corpus]):
     NOUN = "text"
     USE = "elman generate {} --prompt TEXT"
     HUB = "text-generation"
+    COLUMNS = ("text",)
 
     @classmethod
     def read(

@@ -8,11 +8,17 @@ from .classifier import SequenceClassifier
 from .errors import TaskError
 from .estimator import SequenceEstimator
 from .folder import CONFIG, read_config
+from .forecaster import SequenceForecaster
 from .language_model import LanguageModel
+from .series_estimator import SeriesClassifier, SeriesRegressor
 from .tagger import SequenceTagger
 
 TASKS: dict[str, type[SequenceEstimator]] = {
-    task.FORMAT: task for task in (SequenceClassifier, SequenceTagger, LanguageModel)
+    task.FORMAT: task
+    for task in (
+        *(SequenceClassifier, SequenceTagger, LanguageModel),
+        *(SeriesClassifier, SeriesRegressor, SequenceForecaster),
+    )
 }
 
 

@@ -14,7 +14,8 @@ from .data.text import Vocabulary
 from .errors import TaskError
 from .model import CELLS, find_cell, same_cell
 
-#: What a model is, beside its weights. Parameters of the training alone may be missing.
+#: What a model is, beside its weights, as far as its task has that. Parameters of the training
+#: alone may be missing.
 NEEDED = frozenset(("cell", "tokens", "embedding_size", "hidden_size", "num_layers", "recurrent"))
 #: What a token of each kind is: a test, and in words.
 TOKEN = {
@@ -36,7 +37,7 @@ def read_parameters(
     written: Mapping[str, Any], known: Collection[str], needed: Set[str] = NEEDED, cell: Any = None
 ) -> dict[str, Any]:
     """The arguments that `write_parameters` was given; a `cell` of one's own is needed again."""
-    if missing := sorted((NEEDED | needed) - written.keys()):
+    if missing := sorted((NEEDED & set(known) | needed) - written.keys()):
         raise TaskError(f"'parameters' has no {', '.join(missing)}.")
     if unknown := sorted(written.keys() - set(known)):
         named = ", ".join(name if name.isprintable() else repr(name) for name in unknown)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,20 @@ from ..data.text import TOKENS
 from ..data.values import accepted, as_text
 from ..errors import TaskError
 from ..estimator import SequenceEstimator
+from ..forecaster import SequenceForecaster
 from ..language_model import LanguageModel
 from ..report.shown import FOOT, FORMATS, HEAD, as_conll, as_html, as_json, as_line, one_line
+from ..series_estimator import SeriesEstimator, SeriesRegressor
 from ..tagger import SequenceTagger
+from .forecasts import Forecasts
+from .series_answers import SeriesAnswers
 
 
 class Labels:
     """The labels of a classifier: one a text, with its probability, or the `top` likeliest."""
 
     begin = end = ""
+    file = None  # that is read where none is given: the input is
 
     def __init__(self, model: SequenceClassifier, form: str, top: int | None = None) -> None:
         if form not in ("text", "jsonl"):
@@ -74,6 +79,8 @@ def _json(answer: dict[str, Any], pairs: Iterable[tuple[Any, float]]) -> str:
 class Spans:
     """The spans that a tagger finds, with their probabilities."""
 
+    file = None
+
     def __init__(self, model: SequenceTagger, form: str) -> None:
         if form not in FORMATS:
             raise TaskError(f"--format must be one of {', '.join(FORMATS)}. Got {form!r}.")
@@ -114,8 +121,16 @@ class Spans:
         yield from ()
 
 
-def answers_of(model: SequenceEstimator, form: str, top: int | None = None) -> Labels | Spans:
-    """What answers for a model, in a form."""
+def answers_of(
+    model: SequenceEstimator, form: str, data: Mapping[str, Any], top: int | None = None
+) -> Labels | Spans | SeriesAnswers | Forecasts:
+    """What answers for a model, in a form; `data` says what its report does of its data."""
+    if top is not None and isinstance(model, (SequenceForecaster, SeriesRegressor)):
+        raise TaskError("--top is for classifiers; this model tells numbers.")
+    if isinstance(model, SequenceForecaster):
+        return Forecasts(model, form, data)
+    if isinstance(model, SeriesEstimator):
+        return SeriesAnswers(model, form, data, top)
     if isinstance(model, LanguageModel):
         raise TaskError(
             "A language model has no labels to predict. To go on with a text: elman generate MODEL "

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from ..errors import TaskError
+
 
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A model's folder.")],
@@ -35,11 +37,11 @@ def evaluate(
 
     opened, terminal = load_model(model), console()
     task = job_of(opened)
-    columns = dict(zip(("text", "label"), columns_of(model), strict=True))
-    given = {"text": text, "label": label}
-    if not file.is_dir():
-        given = {name: value or columns[name] for name, value in given.items()}
-    job = task(opened, task.read(opened, file, given, skip_bad))
+    given = {name: value for name, value in {"text": text, "label": label}.items() if value}
+    if strange := [f"--{name}" for name in given if name not in task.COLUMNS]:
+        raise TaskError(f"{', '.join(strange)} says nothing to this model; leave it out.")
+    columns = dict.fromkeys(task.COLUMNS) if file.is_dir() else columns_of(model, task.COLUMNS)
+    job = task(opened, task.read(opened, file, columns | given, skip_bad))
     for note in job.data.notes:
         terminal.print(note)
     folder = output or model / f"evaluate-{file.stem}"

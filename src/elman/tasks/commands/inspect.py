@@ -23,7 +23,6 @@ def inspect(
     """Show what a model is, how it was trained, what runs it, and its states over a text."""
     import elman
 
-    from ..classifier import SequenceClassifier
     from ..data.values import is_utf8
     from ..model import layer_name
     from ..opened import load_model
@@ -55,10 +54,10 @@ def inspect(
     show_states(states, terminal)
     terminal.print()
     answer = states.answer
-    if isinstance(opened, SequenceClassifier):  # whose labels have no order, as spans do
+    if hasattr(opened, "classes_"):  # whose labels have no order, as spans do
         answer = sorted(answer, key=lambda one: -one[1])
     for label, chance in answer[:MOST]:
-        terminal.print(f"{chance:6.1%}  {label}")
+        terminal.print(label if chance is None else f"{chance:6.1%}  {label}")
     if answer[MOST:]:
         terminal.print(f"        and {len(answer) - MOST} more")
     path = picture or model / "states.png"

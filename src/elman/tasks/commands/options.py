@@ -35,16 +35,21 @@ PANELS: dict[str, dict[str, str]] = {
         "cell": "The recurrence: rnn, lstm, gru, or another cell of elman.cells.",
         "tokens": "What is read one after another: characters, words or bytes.",
         "embedding_size": "Features of a token.",
+        "horizon": "Steps that are told.",
+        "season": "Steps until a pattern comes again; 1: none; by default as dates say.",
+        "quantiles": "What is told, as a JSON list between 0 and 1 with 0.5.",
+        "patch": "Steps of a series that are read together; by default at most 100 remain.",
         "hidden_size": "Units of each layer and direction; a JSON list: one for each layer.",
         "num_layers": "Recurrent layers.",
-        "bidirectional": "Read the texts from the end, too.",
+        "bidirectional": "Read from the end, too.",
         "recurrent": "Further arguments of elman.Recurrent, as a JSON object.",
-        "pooling": "How a text's steps become one: max, mean, max_mean or last.",
+        "pooling": "How all steps become one: max, mean, max_mean or last.",
         "embedding_dropout": "Share of the tokens without features for a step of training.",
         "input_dropout": "Share of the features set to zero on the way in, in training.",
         "hidden_dropout": "Share of the features set to zero between layers, in training.",
         "ngrams": "Tokens of the longest n-gram that is weighed beside the network; 0: none.",
         "token_dropout": "Share of the tokens that are read as unknown in training.",
+        "noise": "Deviation of noise on the standardised values, in training.",
         "dropout": "Share of the features set to zero in training.",
         "scheme": "That of the tags: BIO, BIOES, IOB1, IO, tags (one a token), or auto.",
         "max_length": "Tokens of a text that the network reads.",
@@ -53,14 +58,14 @@ PANELS: dict[str, dict[str, str]] = {
         "backend": "Whose layers run: elman's or torch.nn's.",
     },
     "Training": {
-        "epochs": "Passes over the texts.",
-        "batch_size": "Texts a step; of a language model, places that are read at once.",
-        "window": "Tokens that a step reads at each place, on average.",
+        "epochs": "Passes over the data.",
+        "batch_size": "Texts or series a step; of a language model, places that are read at once.",
+        "window": "Tokens, or steps of a series, that are read at once.",
         "weight_decay": "How far weights fall towards zero (AdamW).",
         "averaging": "Share that the mean of the weights keeps at a step; 0: no mean.",
         "precision": "float32, bfloat16, or auto: the latter where the processor has it.",
         "lr": "The highest learning rate.",
-        "patience": "End after so many epochs without a lower loss on the held-out texts.",
+        "patience": "End after so many epochs without a lower loss on what is held out.",
         "class_weight": "balanced: all labels count the same; or a JSON object of weights.",
         "random_state": "Seed of all that is random.",
     },
@@ -71,7 +76,7 @@ NAMES = {"random_state": "seed"}  # other than in Python
 BOUNDS = {"random_state": (0, 2**32 - 1)}  # checked here, as errors must use that name
 # Of parameters that take several types in Python; a str is JSON or, if it isn't, itself.
 TYPES: dict[str, Any] = {
-    **dict.fromkeys(("cell", "hidden_size", "recurrent", "class_weight"), str),
+    **dict.fromkeys(("cell", "hidden_size", "recurrent", "class_weight", "quantiles"), str),
     "random_state": int,
     "backend": Literal["elman", "torch"],
 }
@@ -85,8 +90,13 @@ def parameters_of(task: str) -> Iterator[tuple[str, Any, Any]]:
     module, _, name = task.partition(":")
     source = (Path(__file__).parents[1] / f"{module}.py").read_text("utf-8")
     nodes = list(ast.walk(ast.parse(source)))
-    (found,) = (n for n in nodes if isinstance(n, ast.ClassDef) and n.name == name)
-    (init,) = (n for n in found.body if isinstance(n, ast.FunctionDef) and n.name == "__init__")
+    classes = {node.name: node for node in nodes if isinstance(node, ast.ClassDef)}
+    inits: list[ast.FunctionDef] = []
+    while not inits:  # its own, or that of a class above in this file
+        found = classes[name]
+        inits = [n for n in found.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
+        name = next((b.id for b in found.bases if isinstance(b, ast.Name) and b.id in classes), "")
+    (init,) = inits
     for given, default in zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True):
         assert given.annotation is not None
         assert default is not None
@@ -143,7 +153,11 @@ def read_config(context: typer.Context, path: Path | None) -> None:
             close = difflib.get_close_matches(name.replace("-", "_"), known, n=1)
             hint = f" Did you mean {close[0]}?" if close else f" There are {', '.join(known)}."
             raise TaskError(f"{path}: there is no option {name!r}.{hint}")
-    several = {option.name for option in context.command.params if option.nargs == -1}
+    several = {
+        option.name
+        for option in context.command.params
+        if option.nargs == -1 or getattr(option, "multiple", False)
+    }
 
     def as_typed(name: str, value: Any) -> Any:
         """As on the command line: 0.5 is no whole number there."""

@@ -48,19 +48,23 @@ def predict(
         bool, typer.Option("--skip-bad", help="Texts that can't be used are no failure.")
     ] = False,
 ) -> None:
-    """Name the label of each text, or the spans in it: answer and text, with tabs between.
+    """Name the label of each text or series, the spans in it, or what comes next in a series.
+
+    Answer and text have tabs between; forecasts are CSV, by default those of what was trained on.
 
     Texts that can't be used are left out, counted and named at the end, with exit status 1.
     """
     from ..data.findings import Findings
     from ..opened import load_model
-    from ..report.record import columns_of
+    from ..report.record import read_report
     from .answers import answers_of
 
     if file and texts:
         raise TaskError("Give texts or --file, not both.")
-    answer, findings = answers_of(load_model(model), "jsonl" if as_json else form, top), Findings()
-    column, answered = text or columns_of(model)[0], 0
+    data, findings, answered = read_report(model).get("data", {}), Findings(), 0
+    answer = answers_of(load_model(model), "jsonl" if as_json else form, data, top)
+    column = text or data.get("text")
+    file = file or (None if texts else answer.file)
     if file:
         rows = answer.rows(file, column, findings)
         chunks = iter(lambda: list(itertools.islice(rows, CHUNK)), [])

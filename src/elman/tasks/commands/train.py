@@ -10,8 +10,12 @@ from .shared import trains
 if TYPE_CHECKING:
     from ..classifier import SequenceClassifier
     from ..classify import Classify
+    from ..forecast import Forecast
+    from ..forecaster import SequenceForecaster
     from ..language_model import LanguageModel
     from ..lm import Foretell
+    from ..recognise import Recognise
+    from ..series_estimator import SeriesEstimator
     from ..tag import Tag
     from ..tagger import SequenceTagger
 
@@ -95,3 +99,87 @@ def lm(
 
     held_out = read_corpus([valid], text, skip_bad=skip_bad) if valid else None
     return Foretell(model, read_corpus(file, text, skip_bad=skip_bad), held_out)
+
+
+@trains(
+    *(app, "series", "series_estimator:SeriesEstimator"),
+    noun="series",
+    baseline="nearest neighbours with DTW and ROCKET, by aeon",
+)
+def series(
+    model: "SeriesEstimator",
+    valid: Path | None,
+    skip_bad: bool,
+    baseline: bool,
+    file: Annotated[
+        Path,
+        typer.Argument(help="A .ts file, or a table with a row for each step of a series."),
+    ],
+    label: Annotated[
+        str | None, typer.Option(help="A table's column with the label of a row's series.")
+    ] = None,
+    id: Annotated[
+        str | None, typer.Option(help="A table's column that names a row's series.")
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option(help="A table's column of times, which order a series' rows.")
+    ] = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option(help="A table's columns of values, with commas; by default all others."),
+    ] = None,
+    regression: Annotated[
+        bool, typer.Option("--regression", help="Labels are numbers to be predicted.")
+    ] = False,
+) -> "Recognise":
+    """Learn the labels of series of numbers, or a number of each, and save the model."""
+    from ..data.seriestable import has_numbers, read_series
+    from ..recognise import Recognise
+    from ..series_baselines import series_baselines
+    from ..series_estimator import SeriesClassifier, SeriesRegressor
+
+    regression = regression or has_numbers(file)
+    if baseline:
+        series_baselines(regression, 0)  # before anything is trained
+    given = {"id": id, "time": time, "values": values, "label": label}
+    table, *held_out = (
+        read_series(one, numbers=regression, skip_bad=skip_bad, **given)
+        for one in (file, valid)
+        if one
+    )
+    kind = SeriesRegressor if regression else SeriesClassifier
+    return Recognise(kind(**model.get_params()), table, *held_out)
+
+
+@trains(
+    *(app, "forecast", "forecaster:SequenceForecaster"),
+    noun="steps",
+    baseline="the seasonal naive forecast and, with statsmodels, ETS",
+)
+def forecast(
+    model: "SequenceForecaster",
+    valid: Path | None,
+    skip_bad: bool,
+    file: Annotated[
+        Path, typer.Argument(help="A .csv, .tsv, .jsonl or .parquet table, a row for each step.")
+    ],
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="The column to be told, or several with commas, each a series."),
+    ] = None,
+    time: Annotated[str | None, typer.Option(help="The column of times.")] = None,
+    id: Annotated[str | None, typer.Option(help="The column that names a row's series.")] = None,
+    known: Annotated[
+        list[str] | None,
+        typer.Option(help="Columns, with commas, that are known ahead: of the horizon, too."),
+    ] = None,
+) -> "Forecast":
+    """Learn to foretell series of numbers in quantiles, and save the model."""
+    from ..data.forecasttable import read_forecast_table
+    from ..errors import TaskError
+    from ..forecast import Forecast
+
+    if valid:
+        raise TaskError("Forecasts hold out the end of each series; leave out --valid.")
+    given = {"target": target, "time": time, "id": id, "known": known}
+    return Forecast(model, read_forecast_table(file, given, skip_bad=skip_bad))

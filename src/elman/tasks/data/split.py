@@ -59,7 +59,11 @@ def shared(texts: Collection[str], others: Collection[str]) -> int:
 
 
 def split_rows(
-    texts: Collection[str], labels: Collection[Any], fraction: float, seed: int = 0
+    texts: Collection[str],
+    labels: Collection[Any],
+    fraction: float,
+    seed: int = 0,
+    noun: str = "texts",
 ) -> Split:
     """Put about `fraction` of each label's rows aside for validation.
 
@@ -87,7 +91,7 @@ def split_rows(
         raise TaskError(
             f"{'Label' if len(scarce) == 1 else 'Labels'} {', '.join(map(repr, scarce[:5]))}"
             f"{f' and {len(scarce) - 5} more' if len(scarce) > 5 else ''}: fewer than two "
-            "different texts; add texts, merge labels, or leave those rows out."
+            f"different {noun}; add {noun}, merge labels, or leave those rows out."
         )
     generator = np.random.default_rng(seed)
     chosen = np.zeros(len(keys), bool)

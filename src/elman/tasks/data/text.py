@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -86,13 +86,16 @@ class Ragged(Dataset[Any]):
     beside their ids.
     """
 
+    stored: ClassVar[Any] = np.int32
+    packed: ClassVar[Any] = np.int64
+
     def __init__(
         self,
         rows: Iterable[np.ndarray],
         targets: np.ndarray | None = None,
         columns: int | None = None,
     ) -> None:
-        with Spool(np.int32, columns) as spool:
+        with Spool(self.stored, columns) as spool:
             for row in rows:
                 spool.append(row)
             self._set(spool.finish(), targets)
@@ -111,7 +114,7 @@ class Ragged(Dataset[Any]):
 
     def take(self, rows: np.ndarray) -> "Ragged":
         """The rows with the given numbers, in that order; their ids are not copied."""
-        taken = Ragged.__new__(Ragged)
+        taken = type(self).__new__(type(self))
         taken._set(self._rows.take(rows), self.targets[rows])
         if self.scores is not None:
             taken.scores = self.scores[rows]
@@ -143,7 +146,7 @@ class Ragged(Dataset[Any]):
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
         return PackedSequence(
-            torch.from_numpy(self.ids[(starts + time)[there]].astype(np.int64)),
+            torch.from_numpy(self.ids[(starts + time)[there]].astype(self.packed)),
             torch.from_numpy(there.sum(1)),
             torch.from_numpy(order),
             torch.from_numpy(back),

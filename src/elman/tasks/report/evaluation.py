@@ -36,6 +36,7 @@ class Evaluation:
     support: np.ndarray  # (L,) how many texts have the label
     confusion: np.ndarray  # (L, L): how many texts of a label (row) were given another (column)
     reliability: np.ndarray  # (BINS, 3): texts, their mean confidence, the share predicted right
+    noun: str = "texts"  # what has labels
 
     @property
     def majority(self) -> tuple[str, float]:
@@ -48,7 +49,7 @@ class Evaluation:
         columns = ("precision", "recall", "f1", "support")
         by_label = zip(*(getattr(self, name).tolist() for name in columns), strict=True)
         return {
-            "texts": int(self.support.sum()),
+            self.noun: int(self.support.sum()),
             "accuracy": self.accuracy,
             "macro_f1": self.macro_f1,
             "log_loss": self.log_loss,
@@ -61,7 +62,7 @@ class Evaluation:
             "reliability": [
                 {
                     "above": number / BINS,
-                    "texts": int(texts),
+                    self.noun: int(texts),
                     "confidence": confidence,
                     "accuracy": right,
                 }
@@ -71,7 +72,9 @@ class Evaluation:
         }
 
 
-def evaluate(truth: Iterable[str], probabilities: np.ndarray, labels: Sequence[str]) -> Evaluation:
+def evaluate(
+    truth: Iterable[str], probabilities: np.ndarray, labels: Sequence[str], noun: str = "texts"
+) -> Evaluation:
     """Compare the label of each text, (B,), with the probabilities of all labels, (B, L).
 
     >>> right = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
@@ -104,6 +107,7 @@ def evaluate(truth: Iterable[str], probabilities: np.ndarray, labels: Sequence[s
         support=support,
         confusion=confusion_matrix(true, predicted, labels=numbers),
         reliability=np.stack([texts, sure / filled, correct / filled], 1),
+        noun=noun,
     )
 
 

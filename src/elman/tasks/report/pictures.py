@@ -40,10 +40,18 @@ def save_pictures(folder: Path, found: Evaluation, epochs: Sequence[Mapping[str,
     return _listed(drawings, notes)
 
 
-def save_losses(folder: Path, epochs: Sequence[Mapping[str, Any]]) -> str:
-    """Draw the losses of the epochs; lines on it."""
-    note = save_picture(folder / "loss.png", lambda axes, _: _losses(axes, epochs))
-    return _listed(["loss"], [note])
+def save_losses(
+    folder: Path,
+    epochs: Sequence[Mapping[str, Any]],
+    loss: str = "cross entropy",
+    **further: Draw,
+) -> str:
+    """Draw the losses of the epochs, if there are any, and further pictures; lines on it."""
+    drawings = {**further}
+    if epochs:
+        drawings["loss"] = lambda axes, _: _losses(axes, epochs, loss)
+    notes = [save_picture(folder / f"{name}.png", draw) for name, draw in drawings.items()]
+    return _listed(drawings, notes)
 
 
 def _listed(names: Iterable[str], notes: Iterable[str]) -> str:
@@ -107,7 +115,7 @@ def _showable(names: Sequence[str], fonts: Iterable[str]) -> list[str]:
     ]
 
 
-def _losses(axes: Any, epochs: Sequence[Mapping[str, Any]]) -> None:
+def _losses(axes: Any, epochs: Sequence[Mapping[str, Any]], loss: str = "cross entropy") -> None:
     for key, name in (("train_loss", "training"), ("valid_loss", "held out")):
         known = [(epoch["epoch"], epoch[key]) for epoch in epochs if key in epoch]
         if known:
@@ -115,7 +123,7 @@ def _losses(axes: Any, epochs: Sequence[Mapping[str, Any]]) -> None:
     axes.set(
         title="Loss after each epoch",
         xlabel="epoch",
-        ylabel="loss (cross entropy)",
+        ylabel=f"loss ({loss})",
         xlim=(0.5, max(1, len(epochs)) + 0.5),
         ylim=(0, None),
     )
@@ -135,8 +143,8 @@ def _confusion(found: Evaluation, chosen: Sequence[int], axes: Any, names: Seque
     counts = found.confusion[np.ix_(chosen, chosen)]
     shares = counts / np.maximum(found.support[chosen], 1)[:, None]
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.figure.colorbar(image, label="share of the label's texts")
-    title = f"What texts of each label are taken for; {found.accuracy:.1%} are right"
+    axes.figure.colorbar(image, label=f"share of the label's {found.noun}")
+    title = f"What {found.noun} of each label are taken for; {found.accuracy:.1%} are right"
     if len(chosen) < len(found.labels):
         title += f"\n(the {len(chosen)} labels of {len(found.labels)} with the most mistakes)"
     axes.set(title=title, xlabel="prediction", ylabel="label")
@@ -158,7 +166,7 @@ def _reliability(axes: Any, found: Evaluation) -> None:
         texts / texts.sum(),
         width=0.9 / BINS,
         alpha=0.2,
-        label="share of the texts",
+        label=f"share of the {found.noun}",
     )
     axes.set(
         title="How often predictions of a confidence are right",

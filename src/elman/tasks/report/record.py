@@ -3,7 +3,7 @@
 import json
 import platform
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def facts(folder: Path, training: Mapping[str, Any]) -> dict[str, str]:
     report, found = read_report(folder), {}
     try:
         if data := report.get("data"):
-            texts = count(data["texts"], "text")
+            texts = count(data["texts"], "text") if "texts" in data else _series(data)
             if "characters" in data:
                 texts = f"{data['characters']:,} characters in {texts}"
             found["data"] = f"{texts} of {data['file']}, SHA-256 {data['sha256']}"
@@ -77,21 +77,36 @@ def facts(folder: Path, training: Mapping[str, Any]) -> dict[str, str]:
         ) from None
 
 
+def _shown(score: float | None) -> str:
+    return "unknown" if score is None else f"{score:.3f}"
+
+
+def _series(data: Mapping[str, Any]) -> str:
+    return f"{data['series']:,} series"
+
+
 def _scores(scores: Mapping[str, Any]) -> str:
     """Those of a report, in words."""
     if "perplexity" in scores:
         bits, perplexity = scores["bits_per_character"], scores["perplexity"]
         held_out = f"{scores['characters']:,} held-out characters"
         return f"{bits:.3f} bits a character, perplexity {perplexity:,.2f} on {held_out}"
+    if "mase" in scores:
+        told = f"{scores['forecasts']:,} forecasts"
+        return f"MASE {_shown(scores['mase'])}, CRPS {_shown(scores['crps'])} of {told}"
+    noun = "series" if "series" in scores else "texts"
+    if "r2" in scores:
+        off = f"R² {scores['r2']:.3f}, RMSE {scores['rmse']:.4g}"
+        return f"{off} on {scores['series']:,} held-out series"
     spans = "spans" in scores
     first = f"F1 {scores['spans']['f1']:.1%}" if spans else f"accuracy {scores['accuracy']:.1%}"
-    return f"{first}, macro F1 {scores['macro_f1']:.1%} on {scores['texts']:,} held-out texts"
+    return f"{first}, macro F1 {scores['macro_f1']:.1%} on {scores[noun]:,} held-out {noun}"
 
 
-def columns_of(folder: Path) -> tuple[str | None, str | None]:
-    """The columns of texts and labels that a model was trained on, as far as they are known."""
+def columns_of(folder: Path, names: Iterable[str] = ("text", "label")) -> dict[str, Any]:
+    """The columns that a model was trained on, as far as they are known; None where not."""
     data = read_report(folder).get("data", {})
-    return data.get("text"), data.get("label")
+    return {name: data.get(name) for name in names}
 
 
 def describe_tags(table: TagTable) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from rich.measure import Measurement
 from rich.table import Table as Grid
 from torch import nn
 
-from ..data.findings import count
 from .entities import Comparison, Score
 from .evaluation import BINS, Evaluation
 from .scores import Run
@@ -29,7 +28,8 @@ def show_evaluation(found: Evaluation, console: Console) -> None:
         f"(always predicting {commonest!r}, the commonest label, would score {share:.1%})\n"
     )
     if (texts := int(found.support.sum())) < FEW:
-        console.print(f"These are {count(texts, 'text')} only: the scores say little.\n")
+        noun = found.noun if found.noun == "series" else f"text{'s' * (texts != 1)}"
+        console.print(f"These are {texts} {noun} only: the scores say little.\n")
     _show_labels(found, console)
     _show_confusion(found, console)
     _show_reliability(found, console)
@@ -101,7 +101,7 @@ def _show_labels(found: Evaluation, console: Console) -> None:
     if len(order) > MOST:
         order = np.argsort(found.f1, kind="stable")[:MOST]
         console.print(f"The {MOST} labels of {len(found.labels)} with the lowest F1 score:")
-    grid = _grid("label", ("precision", "recall", "F1", "texts"))
+    grid = _grid("label", ("precision", "recall", "F1", found.noun))
     for number in order:
         scores = (found.precision[number], found.recall[number], found.f1[number])
         shown = [f"{score:.1%}" for score in scores]
@@ -127,7 +127,7 @@ def _show_confusion(found: Evaluation, console: Console) -> None:
 
 
 def _show_reliability(found: Evaluation, console: Console) -> None:
-    grid = _grid("confidence", ("texts", "on average", "right"))
+    grid = _grid("confidence", (found.noun, "on average", "right"))
     for number, (texts, confidence, right) in enumerate(found.reliability.tolist()):
         if texts:
             span = f"{number / BINS:.0%} to {(number + 1) / BINS:.0%}"

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils._pytree import tree_leaves
 
 from ..data.plain import ONE, Tokens
 from ..language import detached
-from .net import SequenceNet
+from .averaging import AveragingNet
 from .ranks import ranks
 
 JITTER = 4  # the end of a window is moved by up to this part of it
@@ -84,11 +83,10 @@ class Windows:
             yield Window(ids[:-1], streams, self.batch_size, begins=at == 0), targets
 
 
-class LanguageNet(SequenceNet):
+class LanguageNet(AveragingNet):
     """A net whose module reads windows, each with the states that the one before has left.
 
-    `averaging` is the share that a mean of all weights so far keeps at each step; that mean is
-    judged, and is what remains. `narrow` lets products be of bfloat16.
+    `narrow` lets products be of bfloat16.
     """
 
     batches = Windows
@@ -98,14 +96,12 @@ class LanguageNet(SequenceNet):
     def __init__(
         self,
         *args: Any,
-        averaging: float = 0.0,
         narrow: bool = False,
         tokens: str = "characters",
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.averaging, self.narrow, self.tokens = averaging, narrow, tokens
-        self._average: list[AveragedModel] = []  # none or one: skorch trains modules that are set
+        self.narrow, self.tokens = narrow, tokens
         self._states: Any = None  # of held-out text
 
     @property
@@ -113,19 +109,12 @@ class LanguageNet(SequenceNet):
         """What is counted in a second."""
         return self.tokens
 
-    def initialize(self) -> LanguageNet:
-        """Begin anew: new weights, whose mean they are."""
-        super().initialize()
-        if self.averaging:
-            self._average = [AveragedModel(self.module_, multi_avg_fn=self._follow).eval()]
-        return self
-
     # -- a step
 
     def infer(self, x: Window, **_: Any) -> Tensor:
         """Features of this rank's streams; the states after them are kept."""
         training = torch.is_grad_enabled()
-        module = self._judged(training)
+        module = self.judged(training)
         if x.begins:
             before = module.begin()
         else:
@@ -141,7 +130,7 @@ class LanguageNet(SequenceNet):
     def get_loss(self, y_pred: Any, y_true: Tensor, X: Any = None, training: bool = False) -> Any:
         """What this rank's part adds to the mean over the tokens."""
         dtype = torch.bfloat16 if self.narrow else torch.float32
-        return self._judged(training).loss(y_pred, y_true, dtype) / X.whole
+        return self.judged(training).loss(y_pred, y_true, dtype) / X.whole
 
     def count(self, y_pred: Any, y_true: Tensor, training: bool) -> dict[str, Tensor]:
         """Nothing: the loss says it all."""
@@ -154,12 +143,6 @@ class LanguageNet(SequenceNet):
     def shown(self, epoch: Mapping[str, Any]) -> str:
         """The loss on held-out text, in bits."""
         return f"{epoch['valid_loss'] / math.log(2):.3f} bits a {ONE[self.tokens]}"
-
-    def on_batch_end(self, net: Any, training: bool = False, **kwargs: Any) -> None:
-        """Let the mean follow the weights."""
-        super().on_batch_end(net, training=training, **kwargs)
-        for mean in self._average if training else ():
-            mean.update_parameters(self.module_)
 
     # -- states
 
@@ -182,29 +165,3 @@ class LanguageNet(SequenceNet):
             mine = value[:, streams if streams != slice(0, 0) else slice(0, 1)]
             layers.setdefault(name.partition(".")[0], []).append(mine.contiguous())
         return tuple(mine[0] if len(mine) == 1 else tuple(mine) for mine in layers.values())
-
-    # -- the mean of the weights
-
-    def _follow(self, mean: Any, weights: Any, steps: Any) -> None:
-        """The first weights are forgotten sooner, as there are few others."""
-        share = min(self.averaging, 1 - 2 / (2 + float(steps)))
-        get_ema_multi_avg_fn(share)(mean, weights, steps)
-
-    def _judged(self, training: bool) -> Any:
-        return self.module_ if training or not self._average else self._average[0].module
-
-    def judged_weights(self) -> dict[str, Tensor]:
-        """The mean, if there is one."""
-        found: dict[str, Tensor] = self._judged(False).state_dict()
-        return found
-
-    def lasting(self) -> dict[str, dict[str, Tensor]]:
-        """What a checkpoint holds beside what every net's does: the mean."""
-        means = [("average", mean.state_dict()) for mean in self._average]
-        return super().lasting() | dict(means)
-
-    def resume_from(self, lasting: Mapping[str, dict[str, Tensor]]) -> None:
-        """Take up the mean as well."""
-        super().resume_from(lasting)
-        for mean in self._average:
-            mean.load_state_dict(lasting["average"])
