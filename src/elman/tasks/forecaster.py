@@ -26,8 +26,8 @@ from .report.backtest import Backtest
 from .training.forecastnet import ForecastNet, WindowBatches
 
 AT_ONCE = 256  # windows that are told together
-STEPS = 2000  # of a training, about, if `epochs` is None
-EPOCHS = (10, 100)  # the fewest and the most that this may be
+STEPS = 600  # of a training, about, if `epochs` is None
+EPOCHS = (10, 25)  # the fewest and the most that this may be
 MOST = 20_000  # windows an epoch
 Series = History | Any
 
@@ -59,7 +59,7 @@ class SequenceForecaster(SequenceEstimator):
             of months or quarters, a week of days, a day of hours or minutes.
         window: steps that are read, at most; None for two seasons, or two horizons, at least 16.
         quantiles: rising, between 0 and 1, with 0.5 among them.
-        epochs: passes over the windows; None for as many as make 2000 steps, 10 to 100.
+        epochs: passes over the windows; None for as many as make 600 steps, 10 to 25.
         batch_size: windows a step.
         lr: the highest learning rate, as of `SequenceClassifier`.
 
@@ -94,11 +94,11 @@ class SequenceForecaster(SequenceEstimator):
         season: int | None = None,
         window: int | None = None,
         quantiles: Sequence[float] = (0.1, 0.5, 0.9),
-        hidden_size: int | Sequence[int] = 64,
+        hidden_size: int | Sequence[int] = 32,
         num_layers: int = 1,
         recurrent: Mapping[str, Any] | None = None,
         noise: float = 0.05,
-        dropout: float = 0.2,
+        dropout: float = 0.4,
         weight_decay: float = 0.05,
         averaging: float = 0.99,
         epochs: int | None = None,
