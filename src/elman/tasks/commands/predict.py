@@ -61,8 +61,9 @@ def predict(
 
     if file and texts:
         raise TaskError("Give texts or --file, not both.")
+    opened = load_model(model)
     data, findings, answered = read_report(model).get("data", {}), Findings(), 0
-    answer = answers_of(load_model(model), "jsonl" if as_json else form, data, top)
+    answer = answers_of(opened, "jsonl" if as_json else form, data, top)
     column = text or data.get("text")
     file = file or (None if texts else answer.file)
     if file:
