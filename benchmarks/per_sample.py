@@ -1,10 +1,10 @@
 """Gradients for each sample of a batch, beside a plain backward pass: ``python -m
 benchmarks.per_sample``.
 
-A plain pass is forward and backward over the whole batch. Beside it: ``vmap(grad)`` of elman's
-layer, the same by its reference (as for any module that consists of operators), a loop over the
-samples with torch.nn's layer, which ``vmap`` cannot take, and Opacus' own layer with its hooks, if
-Opacus is installed. By turns, on one thread; the least of the rounds, in milliseconds of the
+A plain pass is forward and backward over the whole batch. Beside it are ``vmap(grad)`` of elman's
+layer, and the same by its reference, as for any module that consists of operators. torch.nn's
+layer, which ``vmap`` cannot take, runs in a loop over the samples. Opacus' own layer runs with its hooks,
+if Opacus is installed. By turns, on one thread; the least of the rounds, in milliseconds of the
 processor's time.
 """
 

@@ -29,13 +29,14 @@ from .units import load_beside, load_units, store_beside
 #: between units of such a row, how many units, where in a row of the panel they begin, and how much
 #: they take to the end of their last vector there.
 OPERAND = ("list", "stride", "units", "at", "room")
-#: Of a sum: where it lies among the sums of a part, its rows, the column of z, from which unit of
-#: the panel on how many, that number padded, whether it is the first that is added to this sum,
-#: elements from one row's gradient to the next row's, if these are apart, and the gradient that it
-#: is itself, if it is one. A column alone is summed up in one row.
+#: Of a sum, its place among the sums of a part, its rows and the column of z. Then units of the
+#: panel: the first, how many, and that number padded. Then whether it is the first product that is
+#: added to this sum. "apart": elements from one row's gradient to the next row's; 0 if all rows
+#: have one. "goal": the gradient that the sum itself is, if it is one. A column alone is summed up
+#: in one row.
 JOB = ("sum", "rows", "column", "at", "units", "padded", "first", "apart", "goal")
-#: Of any other gradient: where it goes, its first sum, rows, units, what its sums' rows take, and
-#: elements from one row's gradient to the next row's, if these are apart.
+#: Of any other gradient, where it goes, its first sum, rows, units, and what its sums' rows take;
+#: "apart" as above.
 GOAL = ("goal", "sum", "rows", "units", "padded", "apart")
 #: Of a group: from which step of the chunk to which it is there, if rows are apart, and whether
 #: there is anything in its sums.

@@ -14,9 +14,9 @@ NO_LABEL = -100  # what torch's losses ignore
 class Batch:
     """The input of one step: `packed` for the model, and what a net needs of the whole batch.
 
-    `targets` are the labels of all ranks' texts, the length is how many texts that are, `whole` is
-    what the sum of the losses is divided by, by default their number, and `scores` are what is
-    known of this rank's texts beside their ids.
+    `targets` are the labels of all ranks' texts, and the length is their number. The sum of the
+    losses is divided by `whole`, by default that number. `scores` are what is known of this rank's
+    texts beside their ids.
     """
 
     def __init__(
