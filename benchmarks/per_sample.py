@@ -3,9 +3,9 @@ benchmarks.per_sample``.
 
 A plain pass is forward and backward over the whole batch. Beside it are ``vmap(grad)`` of elman's
 layer, and the same by its reference, as for any module that consists of operators. torch.nn's
-layer, which ``vmap`` cannot take, runs in a loop over the samples. Opacus' own layer runs with its hooks,
-if Opacus is installed. By turns, on one thread; the least of the rounds, in milliseconds of the
-processor's time.
+layer, which ``vmap`` cannot take, runs in a loop over the samples. Opacus' own layer runs with its
+hooks, if Opacus is installed. All run by turns, on one thread; shown is the least of the rounds, in
+milliseconds of the processor's time.
 """
 
 from __future__ import annotations
