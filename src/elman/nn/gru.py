@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from .. import cells
 from ..step import Step
 from .layer import Layer, no_projection
+from .signatures import LayerCall, StepCall
 from .single import Single
 
 _STEPS = {after: cells.GRU(reset_after=after).trace() for after in (True, False)}
@@ -80,6 +82,9 @@ class GRU(_ResetAfter, Layer, counterpart=torch.nn.GRU):
     (torch.Size([3, 1, 4]), torch.Size([2, 1, 4]))
     """
 
+    if TYPE_CHECKING:
+        __call__: LayerCall[Tensor]
+
     def __init__(
         self,
         input_size: int,
@@ -138,6 +143,9 @@ class GRUCell(_ResetAfter, Single, counterpart=torch.nn.GRUCell):
     >>> elman.GRUCell(4, 6, reset_after=False)
     GRUCell(4, 6, reset_after=False)
     """
+
+    if TYPE_CHECKING:
+        __call__: StepCall[Tensor]
 
     def __init__(
         self,

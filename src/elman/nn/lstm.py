@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from .. import cells
 from ..step import Step
 from .layer import Layer
+from .signatures import LayerCall, StepCall
 from .single import Single
 
 _STEP, _PROJECTED = cells.LSTM().trace(), cells.LSTM(projection=True).trace()
@@ -59,6 +61,9 @@ class LSTM(Layer, counterpart=torch.nn.LSTM):
     >>> output.shape, h_n.shape, c_n.shape
     (torch.Size([5, 1, 3]), torch.Size([1, 1, 3]), torch.Size([1, 1, 4]))
     """
+
+    if TYPE_CHECKING:
+        __call__: LayerCall[tuple[Tensor, Tensor]]
 
     def __init__(
         self,
@@ -117,6 +122,9 @@ class LSTMCell(Single, counterpart=torch.nn.LSTMCell):
     >>> h.shape
     torch.Size([2, 6])
     """
+
+    if TYPE_CHECKING:
+        __call__: StepCall[tuple[Tensor, Tensor]]
 
     def __init__(
         self,

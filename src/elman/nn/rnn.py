@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from ..cells import Elman
 from ..step import Step
 from .layer import Layer, no_projection
 from .messages import refusal
+from .signatures import LayerCall, StepCall
 from .single import Single
 
 _MODES = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
@@ -56,6 +58,9 @@ class RNN(Layer, counterpart=torch.nn.RNN):
     >>> output.shape, h_n.shape
     (torch.Size([3, 1, 4]), torch.Size([2, 1, 4]))
     """
+
+    if TYPE_CHECKING:
+        __call__: LayerCall[Tensor]
 
     def __init__(
         self,
@@ -119,6 +124,9 @@ class RNNCell(Single, counterpart=torch.nn.RNNCell):
     >>> elman.RNNCell(4, 6)(torch.rand(2, 4)).shape
     torch.Size([2, 6])
     """
+
+    if TYPE_CHECKING:
+        __call__: StepCall[Tensor]
 
     def __init__(
         self,

@@ -1,0 +1,1 @@
+"""Programs of users, as their type checkers see them."""
