@@ -352,6 +352,11 @@ def test_wrong_data(texts, labels, message):
     assert message in str(error.value)
 
 
+def test_tokens_that_are_all_too_rare():
+    with pytest.raises(TaskError, match=r"^X has no character that occurs 1,000 times; lower min_c"):
+        SequenceClassifier(min_count=1000).fit(["a", "b"], [0, 1])
+
+
 def test_a_held_out_label_that_training_has_not():
     with pytest.raises(TaskError, match=r"valid\[1\] has labels that .*: 'c'; expected 'a', 'b'"):
         SequenceClassifier().fit(["a", "b"], ["a", "b"], valid=(["c"], ["c"]))
@@ -363,7 +368,7 @@ class Poison(Callback):
 
 
 def test_a_loss_that_is_no_number_stops_the_training(rows):
-    with pytest.raises(TaskError, match=r"The loss became nan in epoch 1; lower"):
+    with pytest.raises(TaskError, match=r"^The loss became nan in epoch 1 at step 1\. Nothing"):
         SequenceClassifier(**SMALL).fit(*rows, callbacks=[("poison", Poison())])
 
 

@@ -16,7 +16,7 @@ from skorch.callbacks import Callback
 from .checks import as_labels, as_targets, check_labels, check_texts
 from .data.fingerprint import fingerprint
 from .data.split import identities
-from .data.text import TOKENS, Ragged, Vocabulary
+from .data.text import TOKENS, Ragged, Vocabulary, check_known
 from .errors import TaskError
 from .estimator import BOTH_WAYS, SequenceEstimator
 from .model import Backend, CellLike, TextRNN
@@ -312,6 +312,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         """What the first texts and all labels decide."""
         self.classes_ = np.unique(labels)
         self.vocabulary_ = Vocabulary.build(map(TOKENS[self.tokens], texts), self.min_count)
+        check_known(self.tokens, self.min_count, self.vocabulary_)
         self._draw_seed()
 
     def _learn_ngrams(

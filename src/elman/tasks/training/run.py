@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..data.text import Ragged
+from ..errors import DivergedError
 from .checkpoint import Checkpoint
 from .interrupt import interruptible
 from .net import SequenceNet
@@ -26,10 +27,15 @@ def run_training(net: SequenceNet, texts: Ragged, checkpoint: Checkpoint | None 
         if checkpoint is not None:
             checkpoint.resume(net)
             net.callbacks_ = [*own, ("checkpoint", checkpoint)]
-        net.partial_fit(texts, None)
+        try:
+            net.partial_fit(texts, None)
+            if net.history:
+                net.settle()
+        except DivergedError:
+            if checkpoint is not None:
+                checkpoint.remove()  # resumed, it would only diverge again
+            raise
         net.callbacks_ = own
-    if net.history:
-        net.settle()
     # A callback may end the training with the end of an epoch. Elsewhere it has interrupted it.
     return net.interrupt_.asked or len(net.epochs) < len(net.history)
 
