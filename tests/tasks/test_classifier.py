@@ -207,7 +207,7 @@ def test_patience_and_epochs_do_not_count_in_a_pass(rows, unseen):
 )
 def test_mistakes_in_a_first_pass(parameters, arguments, message):
     with pytest.raises(TaskError) as error:
-        SequenceClassifier(**parameters).partial_fit(["a", "b"], [0, 1], **arguments)
+        SequenceClassifier(**parameters).partial_fit(["aa", "bb"], [0, 1], **arguments)
     assert str(error.value).startswith(message)
 
 
