@@ -47,7 +47,7 @@ class Table:
         if not found:
             return self
         names = set(known)
-        rows = np.flatnonzero([names.issuperset(self._named(label)) for label in self.labels])
+        rows = np.flatnonzero([names.issuperset(self.named(label)) for label in self.labels])
         if not len(rows):
             raise TaskError(f"{path}: {found} No row is left.")
         return replace(
@@ -59,7 +59,7 @@ class Table:
             notes=[*self.notes, f"{count(len(self.labels) - len(rows), 'row')} left out: {found}"],
         )
 
-    def _named(self, label: Any) -> tuple[str, ...]:
+    def named(self, label: Any) -> tuple[str, ...]:
         """The labels that a row has."""
         return label if self.kind == LABELS else (label,)
 
@@ -68,7 +68,7 @@ class Table:
         names = set(known)
         unknown: dict[str, list[int]] = {}
         for row, label in enumerate(self.labels):
-            for one in self._named(label):
+            for one in self.named(label):
                 if one not in names:
                     unknown.setdefault(one, []).append(row)
         if not unknown:

@@ -19,7 +19,7 @@ from skorch.callbacks import Callback, GradientNormClipping
 from skorch.helper import predefined_split
 
 from ..data.text import Ragged
-from ..errors import DivergedError
+from ..errors import DivergedError, TaskError
 from .batches import Batch, Batches
 from .interrupt import Interrupt
 from .ranks import add_up, rank, ranks
@@ -140,6 +140,18 @@ class SequenceNet(NeuralNet):
         )
 
     # -- weights
+
+    def begin_from(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Begin a training with weights that another has learned."""
+        own = self.module_.state_dict()
+        shapes = {name: tensor.shape for name, tensor in weights.items()}
+        if shapes != {name: tensor.shape for name, tensor in own.items()}:
+            differ = [n for n in own if n not in shapes or own[n].shape != shapes[n]] or [*shapes]
+            raise TaskError(
+                f"warm_start: the network would have another {differ[0]} than the one that was "
+                "trained; set its parameters as they were, or train anew with warm_start=False."
+            )
+        self.module_.load_state_dict(weights)
 
     def judged_weights(self) -> dict[str, torch.Tensor]:
         """The weights that held-out data are judged with."""

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,22 @@ from .net import SequenceNet
 from .ranks import ranks
 
 
-def run_training(net: SequenceNet, texts: Ragged, checkpoint: Checkpoint | None = None) -> bool:
+def run_training(
+    net: SequenceNet,
+    texts: Ragged,
+    checkpoint: Checkpoint | None = None,
+    weights: Mapping[str, torch.Tensor] | None = None,
+) -> bool:
     """Train a net from its first step, or from its checkpoint; whether it was interrupted.
 
+    The first step begins with `weights`, or else with random ones.
     The net then has the weights of its best epoch, if it has patience, or else its last ones.
     """
     with torch.random.fork_rng(devices=[]), interruptible() as net.interrupt_:
         torch.manual_seed(net.seed)
         net.initialize()
+        if weights is not None:
+            net.begin_from(weights)
         own = list(net.callbacks_)
         if checkpoint is not None:
             checkpoint.resume(net)
