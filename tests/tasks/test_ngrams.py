@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from elman.tasks import SequenceClassifier, ngrams
+from elman.tasks import SequenceClassifier, linear, ngrams
 from elman.tasks.data.split import identities
 from elman.tasks.data.text import Ragged, Vocabulary
+from elman.tasks.linear import LABEL, LABELS, NUMBER
 from elman.tasks.ngrams import NGrams, grams
 from tests.tasks.rows import make_rows
 
@@ -135,3 +136,36 @@ def test_the_network_adds_what_ngrams_do_not_tell():
     alone = model.ngrams_(model._encode(texts)[0]).argmax(1)
     assert (model.classes_[alone] == labels).mean() < 0.7
     assert model.score(texts, labels) > 0.95
+
+
+def targets_of(kind, labels):
+    """Labels as numbers of them, as flags of three labels, or as a number."""
+    number = np.unique(labels, return_inverse=True)[1]
+    if kind is LABELS:
+        return np.stack([number, 1 - number, np.arange(len(number)) % 5 == 0], 1).astype(np.float32)
+    return number.astype(np.float32) - 0.5 if kind is NUMBER else number
+
+
+@pytest.mark.parametrize("kind", [LABEL, LABELS, NUMBER], ids=["label", "labels", "number"])
+def test_weights_sought_in_the_span_of_few_texts_are_the_same(kind, monkeypatch):
+    texts, labels = make_rows(90)
+    targets = targets_of(kind, labels)
+    outputs = {LABEL: 2, LABELS: 3, NUMBER: 1}[kind]
+    monkeypatch.setattr(ngrams, "RARE", 1)  # more n-grams than texts
+    given = (encode(texts, targets), identities(texts), outputs, 4, kind)
+    found = []
+    for large in (1 << 40, 1):
+        monkeypatch.setattr(linear, "LARGE", large)
+        found.append(NGrams.fit(*given))
+    (slow, own), (fast, same) = found
+    assert len(slow.keys) > 2 * len(texts)
+    np.testing.assert_allclose(own, same, atol=0.03)
+    np.testing.assert_allclose(slow.weight, fast.weight, atol=0.03)
+    assert float(abs(slow.weight).max()) > 0.5
+
+
+def test_how_far_the_regressions_are_is_told():
+    texts, labels = make_rows(90)
+    rows, told = encode(texts, targets_of(LABEL, labels)), []
+    NGrams.fit(rows, identities(texts), 2, 3, told=lambda *given: told.append(given))
+    assert told == [(done, 4) for done in range(5)]

@@ -43,6 +43,18 @@ def test_a_terminal_shows_the_steps_too():
     assert len(re.findall(LINE, out)) == 3
 
 
+def test_a_terminal_shows_how_far_the_ngrams_are():
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    bar = ProgressBar(console, "model")
+    for done in range(3):
+        bar.prepare("n-grams", done, 2)
+        bar.bar.refresh()
+    bar.stop()
+    assert re.search(r"model, n-grams .*━", console.file.getvalue())
+    assert "model, n-grams" in shown(True)
+    assert "n-grams" not in shown(False)
+
+
 @pytest.mark.parametrize("width", [80, 60])
 def test_a_narrow_terminal_shows_whole_words_in_one_line(width):
     out = shown(True, [("sleep", At(EACH, lambda: time.sleep(0.02)))], width)

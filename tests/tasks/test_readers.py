@@ -208,12 +208,13 @@ def folder_of(tmp_path, files):
 
 
 def test_a_folder_of_texts(tmp_path):
-    files = {"pos/b.txt": "很好\n", "pos/a.txt": b"\xef\xbb\xbfgood\nindeed", "neg/1.TXT": "bad"}
+    packed = gzip.compress("很好\n".encode())
+    files = {"pos/b.txt.gz": packed, "pos/a.txt": b"\xef\xbb\xbfgood\nindeed", "neg/1.TXT": "bad"}
     path = folder_of(tmp_path, {**files, "README": "", "neg/deep/2.txt": "bad"})
     table = read_table(path)
     assert list(table.texts) == ["bad", "good\nindeed", "很好"]
     assert table.labels.tolist() == ["neg", "pos", "pos"]
-    assert table.where([0, 2]) == "files neg/1.TXT, pos/b.txt"
+    assert table.where([0, 2]) == "files neg/1.TXT, pos/b.txt.gz"
     assert table.notes == ["2 not read, being no LABEL/NAME.txt: entries README, neg/deep"]
     with pytest.raises(TaskError, match="has no columns; leave out their names"):
         read_table(path, "text")

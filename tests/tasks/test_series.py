@@ -11,7 +11,7 @@ from sklearn.model_selection import cross_val_score
 
 from elman.tasks import SeriesClassifier, SeriesRegressor, TaskError
 from elman.tasks.data.series import Reading, as_series
-from elman.tasks.training.seriesnet import NumberBatches
+from elman.tasks.training.numbernet import NumberBatches
 from tests.tasks.series_rows import SETTINGS, make_series
 from tests.tasks.trainings import At, interrupt
 

@@ -1,5 +1,6 @@
 """`elman train tag` and what is done with its models, from files of all kinds."""
 
+import gzip
 import json
 import re
 from pathlib import Path
@@ -276,3 +277,12 @@ def test_the_command_can_be_interrupted_and_resumed(run, file, monkeypatch, tmp_
     assert run(*train, "parts", "--resume")[0] == 0
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts")]
     assert weights[0] == weights[1]
+
+
+def test_compressed_columns(tmp_path):
+    content = "北\tB-city\n京\tI-city\n的\tO\n\n我\tI-city\n".encode()
+    for path in (tmp_path / "a.conll", tmp_path / "a.conll.gz"):
+        path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+        with pytest.raises(TaskError, match=r"I-city follows O \(line 5\)"):
+            read_tagged(path, scheme="BIO")
+        assert read_tagged(path, scheme="IOB1").texts == [["北", "京", "的"], ["我"]]

@@ -342,3 +342,8 @@ def test_spans_are_what_tags_say():
     ):
         model = SequenceTagger(**{**SETTINGS, "epochs": 1}).fit(texts, y)
         assert model.labels_ == ["B-c", "I-c", "E-c", "S-c"]
+
+
+def test_tokens_that_are_all_too_rare():
+    with pytest.raises(TaskError, match=r"^X has no word that occurs 1,000 times; lower min_count"):
+        SequenceTagger(tokens="words", min_count=1000).fit([["a", "b"]], [["B-x", "O"]])

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from sklearn.base import clone
+from skorch.callbacks import Callback
 
 from elman.tasks import SequenceClassifier, TaskError
 from elman.tasks.data.fingerprint import fingerprint
@@ -66,6 +68,45 @@ def test_out_of_patience():
 def test_patience_needs_held_out_texts(rows):
     with pytest.raises(TaskError, match="patience needs held-out texts to be measured on"):
         SequenceClassifier(**SMALL, patience=2).fit(*rows)
+
+
+class PoisonAt(Callback):
+    """Weights that are no numbers, after so many steps of training."""
+
+    def __init__(self, step):
+        self.left = step
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        self.left -= training
+        if not self.left:
+            net.module_.output.bias.data.fill_(math.nan)
+
+
+@pytest.mark.parametrize(
+    ("step", "valid", "message"),
+    [
+        (2, False, "The loss became nan in epoch 1 at step 3, after 0."),
+        (19, True, "The held-out loss became nan in epoch 1 at step 19, after "),
+        (38, False, "The weights became infinite or no numbers in epoch 2 at step 19, after "),
+    ],
+)
+def test_a_training_that_diverges_damages_nothing(rows, unseen, tmp_path, step, valid, message):
+    model = SequenceClassifier(**SMALL, epochs=2, ngrams=0)
+    model.fit(*rows, folder=tmp_path)
+    files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    given = {"valid": unseen} if valid else {}
+    with pytest.raises(TaskError) as error:
+        clone(model).fit(
+            *rows,
+            **given,
+            folder=tmp_path,
+            callbacks=[("poison", PoisonAt(step))],
+            checkpoint_seconds=0,
+        )
+    assert str(error.value).startswith(message)
+    assert "lower the learning rate (now 0.1) and train anew." in str(error.value)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files
+    clone(model).set_params(lr=0.05).fit(*rows, folder=tmp_path)  # no checkpoint is in its way
 
 
 def test_what_a_training_says_of_itself(patient, noisy, unseen, tmp_path):

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .data.spool import Texts
 from .data.text import TOKENS
 from .errors import TaskError, meant, places
 from .model import BACKENDS
@@ -137,19 +138,61 @@ def check_parameters(given: Mapping[str, Any], own: Mapping[str, Rule]) -> None:
             raise TaskError(f"{name} must be {rule.words}. Got {given[name]!r}.{hint}")
 
 
+def as_column(X: Any, name: str) -> Any:
+    """The values of one column, of whatever library: a collection that is quick to read.
+
+    Arrays, lists and elman's own texts on disk stay as they are. A table of one column (pandas'
+    `DataFrame`) is that column, of a table of several the error names them.
+    """
+    if isinstance(X, (list, tuple, np.ndarray, Texts)):
+        return X
+    columns = getattr(X, "column_names", getattr(X, "columns", None))  # of datasets, of pandas
+    if columns is not None:
+        names = [str(column) for column in columns]
+        if len(names) != 1:
+            raise TaskError(
+                f"{name} must be one column. Got a table of {', '.join(map(repr, names[:10]))}; "
+                f"take one of them, table[{names[0] if names else 'column'!r}]."
+            )
+        X = X[next(iter(columns))]
+    if hasattr(X, "to_pylist"):  # of pyarrow
+        return X.to_pylist()
+    return X if getattr(X, "ndim", 1) != 1 else list(X)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value stands for one that isn't there: None, NaN, pandas' NA and NaT."""
+    if value is None:
+        return True
+    try:
+        return bool(value != value)  # noqa: PLR0124 (only what is no number differs from itself)
+    except (TypeError, ValueError):  # pandas' NA; an array
+        return type(value).__name__ == "NAType"
+
+
+def check_missing(values: Iterable[Any], name: str) -> None:
+    """Refuses a column in which values are missing, naming their rows."""
+    if rows := [row for row, value in enumerate(values) if is_missing(value)]:
+        raise TaskError(
+            f"{name} has no value in {places(rows, 'row', 'rows')}, counted from 0; leave them "
+            "out, of X and y alike, or fill them in."
+        )
+
+
 def check_texts(X: Iterable[str], name: str = "X") -> Collection[str]:
     """The texts, each with something to read in it; a list of them if `X` can be read only once."""
     if isinstance(X, str):
         raise TaskError(f"{name} must be a list of texts. Got one text; write [text].")
-    if getattr(X, "ndim", 1) != 1:
+    texts: Collection[str] = as_column(X, name)
+    if getattr(texts, "ndim", 1) != 1:
         raise TaskError(
-            f"{name} must be one-dimensional. Got shape {getattr(X, 'shape', '?')}; "
+            f"{name} must be one-dimensional. Got shape {getattr(texts, 'shape', '?')}; "
             "take the column of texts."
         )
-    texts = X if isinstance(X, Collection) else list(X)
     empty = []
     for row, text in enumerate(texts):
         if not isinstance(text, str):
+            check_missing(texts, name)
             raise TaskError(f"{name}[{row}] must be a text. Got {type(text).__name__}: {text!r}.")
         if not text.strip():
             empty.append(row)
@@ -163,12 +206,14 @@ def check_texts(X: Iterable[str], name: str = "X") -> Collection[str]:
 
 def as_labels(y: Iterable[Any], name: str = "y") -> np.ndarray:
     """The labels as an array; one that is an array already is not copied."""
+    y = as_column(y, name)
     if isinstance(y, np.ndarray) and y.dtype != object:
         return y
     labels = list(y)
     # An array of several types would be one of strings.
     kinds = {_kind(label): label for label in reversed(labels)}
     if len(kinds) > 1:
+        check_missing(labels, name)
         found = ", ".join(f"{kind} ({label!r})" for kind, label in sorted(kinds.items()))
         raise TaskError(
             f"{name} must hold labels of one type. Got {len(kinds)}: {found}. Convert "

@@ -16,7 +16,7 @@ from skorch.callbacks import Callback
 from .checks import as_labels, as_targets, check_labels, check_texts
 from .data.fingerprint import fingerprint
 from .data.split import identities
-from .data.text import TOKENS, Ragged, Vocabulary
+from .data.text import TOKENS, Ragged, Vocabulary, check_known
 from .errors import TaskError
 from .estimator import BOTH_WAYS, SequenceEstimator
 from .model import Backend, CellLike, TextRNN
@@ -24,6 +24,7 @@ from .ngrams import NGrams, check_count
 from .saved import read_labels, read_vocabulary
 from .training.batches import Batches
 from .training.checkpoint import check_folder
+from .training.progress import ProgressBar
 from .training.run import run_pass, surroundings
 from .training.textnet import TextNet
 
@@ -165,12 +166,13 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         self._begin(texts, labels)
         train, self.truncated_ = self._encode(texts, as_targets(labels, self.classes_))
         weights = self._class_weights(labels)
-        train = self._learn_ngrams(texts, train, weights)
         data = {"train": fingerprint(texts, labels.tolist())}
-        held_out = None
-        if valid is not None:
-            held_out, data["valid"] = self._known(*valid)
-        self._train(train, data, held_out, callbacks, folder, checkpoint_seconds, weights)
+        with self._shown(callbacks) as shown:
+            train = self._learn_ngrams(texts, train, weights, shown)
+            held_out = None
+            if valid is not None:
+                held_out, data["valid"] = self._known(*valid)
+            self._train(train, data, held_out, shown, folder, checkpoint_seconds, weights)
         return self
 
     def partial_fit(
@@ -312,18 +314,32 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         """What the first texts and all labels decide."""
         self.classes_ = np.unique(labels)
         self.vocabulary_ = Vocabulary.build(map(TOKENS[self.tokens], texts), self.min_count)
+        check_known(self.tokens, self.min_count, self.vocabulary_)
         self._draw_seed()
 
     def _learn_ngrams(
-        self, texts: Collection[str], rows: Ragged, weights: np.ndarray | None
+        self,
+        texts: Collection[str],
+        rows: Ragged,
+        weights: np.ndarray | None,
+        callbacks: Iterable[tuple[str, Callback]] = (),
     ) -> Ragged:
-        """Learn what n-grams say; the rows as the network reads them, with their scores."""
+        """Learn what n-grams say; the rows as the network reads them, with their scores.
+
+        A progress bar among the callbacks shows how far that is.
+        """
+
+        def told(done: int, total: int) -> None:
+            for _, one in callbacks:
+                if isinstance(one, ProgressBar):
+                    one.prepare("n-grams", done, total)
+
         if not self.ngrams:
             self.ngrams_ = None
             return self._scored(rows)
         sizes = (len(self.classes_), self.ngrams)
         self.ngrams_, rows.scores = NGrams.fit(
-            rows, identities(texts), *sizes, weights=weights, seed=self.seed_
+            rows, identities(texts), *sizes, weights=weights, seed=self.seed_, told=told
         )
         return rows.cut(self.max_length)
 

@@ -8,6 +8,10 @@ class TaskError(ValueError):
     """Data, options or a model folder can't be used: says what, where, and how to mend it."""
 
 
+class DivergedError(TaskError):
+    """A training's loss or weights are no finite numbers any more."""
+
+
 #: Of a network whose states are no numbers any more.
 BEYOND = (
     "The network's states grow beyond all bounds; train with another cell, or a lower learning "

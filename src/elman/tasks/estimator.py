@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -34,6 +34,8 @@ from .training.run import run_training, surroundings
 LAYERS = ("cell", "hidden_size", "num_layers", "recurrent", "dropout", "backend")
 SHARED = (*LAYERS, "embedding_size")
 BOTH_WAYS = (*SHARED, "bidirectional", "token_dropout")
+#: Parameters that say nothing of the result.
+OF_PYTHON = ("verbose", "warm_start")
 Self = TypeVar("Self", bound="SequenceEstimator")
 
 
@@ -47,6 +49,14 @@ class _Unfilled(TorchFunctionMode):
         if getattr(func, "__module__", None) == "torch.nn.init":
             return args[0] if args else kwargs["tensor"]
         return func(*args, **kwargs)
+
+
+class _Before(NamedTuple):
+    """A training that another goes on from, and what that one's record says of it."""
+
+    net: SequenceNet
+    training: dict[str, Any]
+    told: dict[str, Any]
 
 
 class SequenceEstimator(BaseEstimator):
@@ -70,6 +80,7 @@ class SequenceEstimator(BaseEstimator):
     lr: float
     patience: int | None
     verbose: int = 1
+    warm_start: bool = False
     net_: SequenceNet
     seed_: int
     training_: dict[str, Any]
@@ -158,15 +169,24 @@ class SequenceEstimator(BaseEstimator):
         checkpoint_seconds: float,
         *options: Any,
     ) -> None:
+        before = self._trained_before()
         self.net_ = self._net(held_out, callbacks, *options)
         self.net_.batch_size = self._texts_a_step(len(train))
         self.net_.max_epochs = self._passes(len(train))
-        self.training_ = {**surroundings(), "data": data}
+        begun = {} if before is None else {"began_from": before.told}
+        self.training_ = {**surroundings(), "data": data, **begun}
         checkpoint = None
         if folder is not None:
             self._learned()  # can it be saved?
-            checkpoint = Checkpoint(folder, {**self._as_json(), **data}, checkpoint_seconds)
-        interrupted = run_training(self.net_, train, checkpoint)
+            run = {**self._as_json(), **data, **begun}
+            checkpoint = Checkpoint(folder, run, checkpoint_seconds)
+        try:
+            weights = None if before is None else before.net.module_.state_dict()
+            interrupted = run_training(self.net_, train, checkpoint, weights)
+        except TaskError:
+            if before is not None:
+                self.net_, self.training_ = before.net, before.training
+            raise
         self.training_["epochs"] = self.net_.summary()
         if folder is not None and rank() == 0:
             self.save(folder)
@@ -174,6 +194,13 @@ class SequenceEstimator(BaseEstimator):
             raise KeyboardInterrupt("the training was interrupted")
         if checkpoint is not None:
             checkpoint.remove()
+
+    def _trained_before(self) -> _Before | None:
+        """What a warm start begins from, if this is one."""
+        if not (self.warm_start and hasattr(self, "net_")):
+            return None
+        told = {name: self.training_[name] for name in ("command", "data") if name in self.training_}
+        return _Before(self.net_, self.training_, told)
 
     def _texts_a_step(self, texts: int) -> int:
         """The size of a batch, where there are so many texts."""
@@ -223,7 +250,7 @@ class SequenceEstimator(BaseEstimator):
 
     def _as_json(self) -> dict[str, Any]:
         """The parameters that decide the result, with the seed that was used."""
-        given = {name: value for name, value in self.get_params().items() if name != "verbose"}
+        given = {name: v for name, v in self.get_params().items() if name not in OF_PYTHON}
         return write_parameters({**given, "random_state": self.seed_})
 
     def save(self, folder: str | Path) -> None:

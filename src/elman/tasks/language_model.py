@@ -15,8 +15,8 @@ from skorch.callbacks import Callback
 from elman.compiler.isa import available
 
 from .checks import NOT_NEGATIVE, SHARE, Rule, check_texts, one_of, or_none, whole
-from .data.plain import BOUNDARY, ONE, PIECES, Corpus, Tokens, corpus_of
-from .data.text import RESERVED, Vocabulary
+from .data.plain import BOUNDARY, PIECES, Corpus, Tokens, corpus_of
+from .data.text import RESERVED, Vocabulary, check_known
 from .errors import TaskError
 from .estimator import SHARED, SequenceEstimator
 from .generation import Sampler
@@ -165,11 +165,7 @@ class LanguageModel(SequenceEstimator):
         corpus = _as_corpus(X)
         tokens = chain.from_iterable(corpus.tokens(self.tokens))
         self.vocabulary_ = Vocabulary.build(tokens, self.min_count)
-        if not self.vocabulary_.tokens:
-            raise TaskError(
-                f"X has no {ONE[self.tokens]} that occurs {self.min_count} times; lower min_count, "
-                "or give more text."
-            )
+        check_known(self.tokens, self.min_count, self.vocabulary_)
         self._draw_seed()
         train, data = self._encode(corpus), {"train": corpus.fingerprint()}
         counts = train.counts(len(self.vocabulary_))

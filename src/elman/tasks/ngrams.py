@@ -1,4 +1,4 @@
-"""What n-grams say of a text: logistic regression over TF-IDF, to which the network adds its own.
+"""What n-grams say of a text: a regression over TF-IDF, to which the network adds its own.
 
 Which n-grams a text has is much of what its label depends on, and little of what a network learns
 from few texts. So that is learned first, by a convex fit, and the network is trained on top.
@@ -9,8 +9,7 @@ a few; what all of them say on average is kept for prediction.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from torch.nn import functional
 
 from .data.text import Ragged
 from .errors import TaskError
+from .linear import LABEL, Linear, Span
 
 FOLDS = 4  # regressions, each of which has not seen its part of the texts
 RARE = 2  # texts that an n-gram must occur in
@@ -29,8 +29,6 @@ NUMBERS = 1 << 24  # weights, at most
 ENOUGH = 1 << 26  # n-grams to learn from, at most: they take memory
 WORK = 1 << 29  # those times the labels, at most: they take time
 AT_ONCE = 1 << 18  # tokens that are cut into n-grams together
-#: scikit-learn's C to choose from: the larger, the less are weights held back.
-STRENGTHS = (1.0, 4.0, 16.0, 64.0)
 EDGE = 0  # stands before and after a text
 
 Keys = NDArray[np.uint64]
@@ -152,18 +150,22 @@ class NGrams(nn.Module):
         groups: np.ndarray,
         labels: int,
         longest: int,
+        kind: Linear = LABEL,
         weights: np.ndarray | None = None,
         seed: int = 0,
+        told: Callable[[int, int], None] = lambda done, all_of_them: None,
     ) -> tuple[NGrams, np.ndarray]:
         """What the texts teach, and their own scores, from regressions that haven't seen them.
 
         Args:
-            texts: with their labels, as numbers below `labels`, as `targets`.
+            texts: with what is known of them as `targets`, in the form that `kind` takes.
             groups: (B,) numbers that equal texts share: one hasn't seen the other.
-            labels: how many there are.
+            labels: how many there are; 1 for a number.
             longest: tokens of an n-gram, at most.
+            kind: what is known of a text: one label, several, or a number.
             weights: (labels,) how much a text of each counts; None for equally much.
             seed: decides which texts are read, where there are too many.
+            told: is called with how many regressions are done, and how many there are.
         """
         read = np.arange(len(texts))
         enough = min(ENOUGH, WORK // labels)
@@ -175,19 +177,26 @@ class NGrams(nn.Module):
         self.keys, self.idf = torch.from_numpy(keys), torch.from_numpy(idf)
         matrix, own = self._matrix(learned), np.empty((len(read), labels), np.float32)
         counted = np.ones(labels) if weights is None else weights
-        strengths: Sequence[float] = STRENGTHS
+        targets, strengths = learned.targets, kind.strengths
+        span = Span(matrix) if Span.pays(matrix, labels) else None
         for number in range(FOLDS):
+            told(number, FOLDS)
             seen = fold != number
-            targets = learned.targets
-            fits = _regress(matrix[seen], targets[seen], counted, strengths)
+            if span is None:
+                fits = kind.fit(matrix[seen], targets[seen], counted, strengths)
+            else:
+                rows, back = span.of(seen)
+                found = kind.fit(rows, targets[seen], counted, strengths)
+                fits = [(back(weight).astype(np.float32), bias) for weight, bias in found]
             scores = [matrix[~seen] @ weight + bias for weight, bias in fits]
             best = 0
             if len(fits) > 1 and not seen.all():  # the first one chooses for the others
-                best = int(np.argmin([_loss(one, targets[~seen], counted) for one in scores]))
+                best = int(np.argmin([kind.loss(one, targets[~seen], counted) for one in scores]))
                 strengths = strengths[best : best + 1]
             own[~seen], (weight, bias) = scores[best], fits[best]
             self.weight += torch.from_numpy(weight) / FOLDS
             self.bias += torch.from_numpy(bias) / FOLDS
+        told(FOLDS, FOLDS)
         if len(read) == len(texts):
             return self, own
         scores = self(texts)
@@ -222,38 +231,3 @@ def _choose(texts: Ragged, longest: int, most: int) -> tuple[np.ndarray, np.ndar
     kept = np.sort(kept[np.argsort(-counts[kept], kind="stable")[:most]])
     idf = np.log((1 + len(texts)) / (1 + counts[kept])) + 1
     return keys[kept], idf.astype(np.float32)
-
-
-def _regress(
-    matrix: Any, targets: np.ndarray, counted: np.ndarray, strengths: Sequence[float]
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Weights (n-grams, labels) and biases (labels,) of logistic regressions, one a strength.
-
-    `counted` (labels,) says how much a text of each label counts.
-    """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    there = np.unique(targets)
-    model = LogisticRegression(max_iter=200, warm_start=True)
-    fits = []
-    for strength in strengths:
-        weight = np.zeros((matrix.shape[1], len(counted)), np.float32)
-        bias = np.full(len(counted), -np.log(1 + len(targets)), np.float32)  # of a label unseen
-        bias[there] = 0
-        if len(there) > 1:
-            with warnings.catch_warnings():
-                # What isn't quite at its end is held back a little more.
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                model.set_params(C=strength).fit(matrix, targets, counted[targets])
-            half = [[-0.5, 0.5]] if len(there) == 2 else np.eye(len(there))
-            weight[:, there], bias[there] = model.coef_.T @ half, model.intercept_ @ half
-        fits.append((weight, bias))
-    return fits
-
-
-def _loss(scores: np.ndarray, targets: np.ndarray, counted: np.ndarray) -> float:
-    """The cross entropy of scores (B, labels)."""
-    weight = torch.from_numpy(counted).float()
-    loss = functional.cross_entropy(torch.from_numpy(scores), torch.from_numpy(targets), weight)
-    return float(loss)

@@ -17,7 +17,7 @@ from .data.columns import COLUMNS, normal
 from .data.fingerprint import fingerprint
 from .data.schemes import OUTSIDE, Span, labels_of, read_tags, write_tags
 from .data.tagged import Text, as_texts, in_characters, read_rows_of_tags, to_tokens
-from .data.text import Ragged, Vocabulary
+from .data.text import Ragged, Vocabulary, check_known
 from .decode import cut
 from .errors import BEYOND, TaskError
 from .estimator import BOTH_WAYS, SequenceEstimator
@@ -264,6 +264,7 @@ class SequenceTagger(SequenceEstimator):
             )
             for column in COLUMNS[self.tokens]
         ]
+        check_known(self.tokens, self.min_count, *self.vocabularies_)
         self._draw_seed()
 
     def _known(

@@ -33,7 +33,6 @@ PIECES: dict[str, Callable[[str], Sequence[Any]]] = {
     "bytes": lambda text: text.encode("utf-8", "surrogatepass"),
     "words": WORD.findall,
 }
-ONE = {"characters": "character", "bytes": "byte", "words": "word"}
 
 
 class FileText:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import TaskError, places
-from .encodings import open_bytes
+from .encodings import open_text
 from .findings import Findings, count
 from .lines import LONGEST, Lines
 from .parquet import parquet_rows
@@ -33,8 +33,7 @@ def read_rows(path: Path, columns: Sequence[str], findings: Findings) -> Iterato
     if path.is_dir():
         findings.unit = "file"
         return _folder_rows(path, findings)
-    suffix = path.with_suffix("").suffix if path.suffix.lower() == ".gz" else path.suffix
-    suffix = ".csv" if str(path) == "-" else suffix.lower()
+    suffix = ".csv" if str(path) == "-" else suffix_of(path)
     if suffix in (".csv", ".tsv"):
         return _separated_rows(path, "," if suffix == ".csv" else "\t", columns, findings)
     if suffix in (".jsonl", ".ndjson"):
@@ -46,6 +45,16 @@ def read_rows(path: Path, columns: Sequence[str], findings: Findings) -> Iterato
         f"{path}: can't tell the format from the suffix {path.suffix!r}; "
         "expected .csv, .tsv, .jsonl, .ndjson, .parquet, or a folder of texts."
     )
+
+
+def suffix_of(path: Path) -> str:
+    """What a file's name ends with in lower case, `.gz` behind it aside.
+
+    >>> suffix_of(Path("a.CSV.gz")), suffix_of(Path("a.csv"))
+    ('.csv', '.csv')
+    """
+    suffix = path.suffix.lower()
+    return path.with_suffix("").suffix.lower() if suffix == ".gz" else suffix
 
 
 def _separated_rows(
@@ -158,7 +167,7 @@ def _json_rows(path: Path, columns: Sequence[str], findings: Findings) -> Iterat
 
 
 def _folder_rows(path: Path, findings: Findings) -> Iterator[Row]:
-    """(text, label) of each file `path/label/any.txt`, in the order of their names."""
+    """(text, label) of each file `path/label/any.txt` (or `.txt.gz`), in the order of their names."""
     strange: list[str] = []
     for folder in _entries(path):
         if not folder.is_dir():
@@ -166,10 +175,10 @@ def _folder_rows(path: Path, findings: Findings) -> Iterator[Row]:
             continue
         for entry in _entries(folder.path):
             name = f"{folder.name}/{entry.name}"
-            if not entry.is_file() or not entry.name.lower().endswith(".txt"):
+            if not entry.is_file() or suffix_of(Path(entry.name)) != ".txt":
                 strange.append(name)
                 continue
-            with open_bytes(Path(entry.path)) as file:
+            with open_text(Path(entry.path)) as file:
                 text = file.read(LONGEST + 1)
             if len(text) > LONGEST:
                 findings.reject(name, f"longer than {LONGEST:,} bytes")

@@ -1,8 +1,9 @@
 """Tables of texts and labels, from any file that can be read; the texts are on disk."""
 
 from array import array
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import numpy as np
 
 from ..errors import TaskError, places
 from .findings import Findings, count
-from .readers import read_rows
+from .readers import Row, read_rows
 from .spool import Spool, Texts
-from .values import accepted, as_label, as_text
+from .values import LABEL, LABELS, NUMBER, accepted, as_label, as_number, as_text, labels_between
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,13 @@ class Table:
     """Texts, their labels, the line each began at, and what the reader has to say about them."""
 
     texts: Texts
-    labels: np.ndarray  # (B,) of str objects, one for all rows of a label
+    labels: np.ndarray  # (B,) of objects: a str, a tuple of several, or a float; equal ones are one
     lines: np.ndarray  # (B,) int64; of a folder: the numbers of its files
     notes: list[str] = field(default_factory=list)  # for the user's eyes
     unit: str = "line"  # what `lines` counts: line, row or file
     files: Sequence[str] | None = None  # of a folder: their names
     source: dict[str, str] = field(default_factory=dict)  # where all this comes from
+    kind: str = LABEL  # of `labels`, see `values`
 
     def where(self, rows: Sequence[int]) -> str:
         """The places of some rows, in words: "lines 3, 7 and 2 more"."""
@@ -44,7 +46,8 @@ class Table:
         found = self._unseen(known)
         if not found:
             return self
-        rows = np.flatnonzero(np.isin(self.labels, list(known)))
+        names = set(known)
+        rows = np.flatnonzero([names.issuperset(self.named(label)) for label in self.labels])
         if not len(rows):
             raise TaskError(f"{path}: {found} No row is left.")
         return replace(
@@ -56,13 +59,18 @@ class Table:
             notes=[*self.notes, f"{count(len(self.labels) - len(rows), 'row')} left out: {found}"],
         )
 
+    def named(self, label: Any) -> tuple[str, ...]:
+        """The labels that a row has."""
+        return label if self.kind == LABELS else (label,)
+
     def _unseen(self, known: Collection[str]) -> str:
         """The labels that are not known, and where they stand; empty if there are none."""
         names = set(known)
         unknown: dict[str, list[int]] = {}
         for row, label in enumerate(self.labels):
-            if label not in names:
-                unknown.setdefault(label, []).append(row)
+            for one in self.named(label):
+                if one not in names:
+                    unknown.setdefault(one, []).append(row)
         if not unknown:
             return ""
         shown = [f"{label!r} ({self.where(rows)})" for label, rows in list(unknown.items())[:5]]
@@ -80,7 +88,7 @@ class TableWriter:
     def __init__(self) -> None:
         self._texts, self._names = Spool(np.uint8), Spool(np.uint8)
         self._codes, self._lines = array("i"), array("q")
-        self._labels: dict[str, int] = {}
+        self._labels: dict[Any, int] = {}
 
     def __enter__(self) -> "TableWriter":
         return self
@@ -92,15 +100,17 @@ class TableWriter:
     def __len__(self) -> int:
         return len(self._codes)
 
-    def add(self, place: int | str, text: bytes, label: str) -> None:
-        """Add a row: its line, or its file's name; its text in UTF-8; its label."""
+    def add(self, place: int | str, text: bytes, label: Any) -> None:
+        """Add a row: its line, or its file's name; its text in UTF-8; what is known of it."""
         self._texts.append(text)
         self._codes.append(self._labels.setdefault(label, len(self._labels)))
         if isinstance(place, str):
             self._names.append(place.encode(errors="replace"))
         self._lines.append(place if isinstance(place, int) else len(self._codes))
 
-    def finish(self, notes: list[str], unit: str = "line", **source: str) -> Table:
+    def finish(
+        self, notes: list[str], unit: str = "line", kind: str = LABEL, **source: str
+    ) -> Table:
         """The table of all rows."""
         names = Texts(self._names.finish())
         return Table(
@@ -111,11 +121,18 @@ class TableWriter:
             unit,
             names if len(names) else None,
             source,
+            kind,
         )
 
 
 def read_table(
-    path: str | Path, text: str | None = None, label: str | None = None, *, skip_bad: bool = False
+    path: str | Path,
+    text: str | None = None,
+    label: str | None = None,
+    *,
+    kind: str | None = None,
+    labels_separator: str | None = None,
+    skip_bad: bool = False,
 ) -> Table:
     """Read the columns `text` and `label` of a file, or a folder of texts.
 
@@ -126,6 +143,16 @@ def read_table(
     are left out, and the same is told in `Table.notes`.
 
     The texts go to a temporary file: a table takes some 40 bytes of memory a row.
+
+    Args:
+        path: the file or folder.
+        text: the column of texts.
+        label: the column of what is known of them.
+        kind: what that is: "label", "labels" (several, as a list or with separators) or "number";
+            by default "labels" where there is a separator or the first row has a list, else
+            "label".
+        labels_separator: what stands between several labels in a string.
+        skip_bad: leave bad rows out.
 
     Raises:
         TaskError: bad rows; a file that can't be read; columns that it hasn't; no good row.
@@ -141,20 +168,37 @@ def read_table(
         text, label = "text", "label"
     if text == label:
         raise TaskError(f"The text and the label are both column {text!r}; name two columns.")
+    if labels_separator is not None and not labels_separator.strip():
+        raise TaskError("--labels-separator must be something other than spaces, such as ';'.")
     findings = Findings()
     with TableWriter() as writer:
         rows = read_rows(path, [text, label], findings)
-        for place, (one_text, one_label) in accepted(
-            rows, {text: as_text, label: as_label}, findings
-        ):
+        if kind is None:
+            kind, rows = _kind_of(rows, labels_separator)
+        meanings = {LABEL: as_label, NUMBER: as_number, LABELS: labels_between(labels_separator)}
+        columns = {text: as_text, label: meanings[kind]}
+        for place, (one_text, one_label) in accepted(rows, columns, findings):
             writer.add(place, one_text.encode(), one_label)
         judge(path, findings, len(writer), skip_bad)
         if not len(writer):
             raise TaskError(
                 f"{path}: no row has both {text!r} and {label!r}; expected at least one."
             )
-        columns = {} if path.is_dir() else {"text": text, "label": label}
-        return writer.finish(findings.notes, findings.unit, file=str(path), **columns)
+        source = {"file": str(path)}
+        if not path.is_dir():
+            source |= {"text": text, "label": label}
+        if labels_separator is not None:
+            source["labels_separator"] = labels_separator
+        return writer.finish(findings.notes, findings.unit, kind, **source)
+
+
+def _kind_of(rows: Iterator[Row], separator: str | None) -> tuple[str, Iterator[Row]]:
+    """What is known of texts, by their first row, and all rows again."""
+    first = next(rows, None)
+    if first is None:
+        return LABEL, rows
+    several = separator is not None or isinstance(first[1][1], list)
+    return LABELS if several else LABEL, chain([first], rows)
 
 
 def judge(path: Path, findings: Findings, good: int, skip_bad: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import TaskError
 from .conll import SUFFIXES, conll_rows
 from .findings import Findings
-from .readers import Row, read_rows
+from .readers import Row, read_rows, suffix_of
 from .schemes import SchemeError, Span, read_tags, write_tags
 from .table import judge
 from .tagged import Text, are_tags, find_scheme, to_bioes
@@ -48,7 +48,7 @@ def tagged_rows(
     path: Path, text: str | None, label: str | None, findings: Findings
 ) -> Iterator[Row]:
     """(place, [text, labels]) of each row of a file, as its values are."""
-    if path.suffix.lower() in SUFFIXES and not path.is_dir():
+    if suffix_of(path) in SUFFIXES and not path.is_dir():
         yield from conll_rows(path, text, label, findings)
         return
     if path.is_dir():
@@ -147,7 +147,7 @@ def read_tagged(
             findings.reject(place, error.reason, error.detail)
     scheme = find_scheme((row for _, (_, row) in given), scheme)
     table = TagTable([], [], [], scheme, findings.notes, findings.unit, {"file": str(path)})
-    lined = path.suffix.lower() in SUFFIXES
+    lined = suffix_of(path) in SUFFIXES
     for place, (one, row) in given:
         try:
             tags = to_bioes(one, tokens, row, scheme)

@@ -11,6 +11,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import Dataset
 
+from ..errors import TaskError
 from .spool import Rows, Spool
 
 PADDING, UNKNOWN = 0, 1  # ids that no token has
@@ -34,6 +35,8 @@ TOKENS: dict[str, Callable[[str], Sequence[Any]]] = {
     "bytes": lambda text: text.encode("utf-8", "surrogatepass"),  # as they are: numbers below 256
     "words": lambda text: WORD.findall(normalise(text)),
 }
+
+ONE = {"characters": "character", "bytes": "byte", "words": "word"}
 
 
 class Vocabulary:
@@ -68,6 +71,15 @@ class Vocabulary:
     def encode(self, tokens: Sequence[Any]) -> np.ndarray:
         """The ids of a text's tokens: (T,) int32."""
         return np.fromiter(map(self._ids.__getitem__, tokens), np.int32, len(tokens))
+
+
+def check_known(kind: str, min_count: int, *vocabularies: Vocabulary) -> None:
+    """Refuses vocabularies without any token: to the network all texts would be the same."""
+    if not any(one.tokens for one in vocabularies):
+        raise TaskError(
+            f"X has no {ONE[kind]} that occurs {min_count:,} times; lower min_count, or give more "
+            "text."
+        )
 
 
 class _Ids(dict[Any, int]):

@@ -15,11 +15,12 @@ class Deviation:
     """The scores of predicted numbers, (n,) each.
 
     >>> Deviation(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 4.0])).words()
-    'R² 0.500, mean absolute error 0.3333, RMSE 0.5774 (the mean alone: 0.8165)'
+    'R² 0.500, rank correlation 1.000, mean absolute error 0.3333, RMSE 0.5774 (the mean alone: ...)'
     """
 
     truth: np.ndarray
     predicted: np.ndarray
+    noun: str = "series"  # what has a number
 
     @property
     def r2(self) -> float:
@@ -36,23 +37,33 @@ class Deviation:
         """The root of the mean square of the errors."""
         return float(root_mean_squared_error(self.truth, self.predicted))
 
+    @property
+    def spearman(self) -> float:
+        """The correlation of the ranks; 0 where all numbers on a side are the same."""
+        from scipy.stats import spearmanr
+
+        sides = (self.truth, self.predicted)
+        if len(self.truth) < 2 or any(np.ptp(side) == 0 for side in sides):
+            return 0.0
+        return float(spearmanr(*sides).statistic)
+
     def as_json(self) -> dict[str, Any]:
         """All of it."""
-        scores = {name: getattr(self, name) for name in ("r2", "mae", "rmse")}
-        return {"series": len(self.truth), **scores}
+        scores = {name: getattr(self, name) for name in ("r2", "spearman", "mae", "rmse")}
+        return {self.noun: len(self.truth), **scores}
 
     def words(self) -> str:
         """All of it in a line."""
         alone = float(self.truth.std())
         return (
-            f"R² {self.r2:.3f}, mean absolute error {self.mae:.4g}, RMSE {self.rmse:.4g} (the mean "
-            f"alone: {alone:.4g})"
+            f"R² {self.r2:.3f}, rank correlation {self.spearman:.3f}, mean absolute error "
+            f"{self.mae:.4g}, RMSE {self.rmse:.4g} (the mean alone: {alone:.4g})"
         )
 
     def draw(self, axes: Any, _: Sequence[str] = ()) -> None:
         """What was predicted over what is true, on matplotlib's axes."""
         low, high = (f(self.truth.min(), self.truth.max()) for f in (min, max))
         axes.plot([low, high], [low, high], color="grey", linestyle=":", label="all right")
-        axes.scatter(self.truth, self.predicted, s=12, alpha=0.6, label="series")
+        axes.scatter(self.truth, self.predicted, s=12, alpha=0.6, label=self.noun)
         axes.set(title="Predicted and true numbers", xlabel="true", ylabel="predicted")
         axes.legend()

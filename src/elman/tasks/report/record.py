@@ -16,6 +16,7 @@ from ..data import Table
 from ..data.findings import count
 from ..data.fingerprint import fingerprint
 from ..data.tagtable import TagTable
+from ..data.values import NUMBER
 from ..errors import TaskError
 from ..folder import CONFIG
 
@@ -95,12 +96,15 @@ def _scores(scores: Mapping[str, Any]) -> str:
         told = f"{scores['forecasts']:,} forecasts"
         return f"MASE {_shown(scores['mase'])}, CRPS {_shown(scores['crps'])} of {told}"
     noun = "series" if "series" in scores else "texts"
+    held_out = f"{scores[noun]:,} held-out {noun}"
     if "r2" in scores:
-        off = f"R² {scores['r2']:.3f}, RMSE {scores['rmse']:.4g}"
-        return f"{off} on {scores['series']:,} held-out series"
+        return f"R² {scores['r2']:.3f}, RMSE {scores['rmse']:.4g} on {held_out}"
+    if "micro_f1" in scores:
+        subset = f"all labels right {scores['subset_accuracy']:.1%}"
+        return f"micro F1 {scores['micro_f1']:.1%}, {subset} on {held_out}"
     spans = "spans" in scores
     first = f"F1 {scores['spans']['f1']:.1%}" if spans else f"accuracy {scores['accuracy']:.1%}"
-    return f"{first}, macro F1 {scores['macro_f1']:.1%} on {scores[noun]:,} held-out {noun}"
+    return f"{first}, macro F1 {scores['macro_f1']:.1%} on {held_out}"
 
 
 def columns_of(folder: Path, names: Iterable[str] = ("text", "label")) -> dict[str, Any]:
@@ -122,9 +126,9 @@ def describe_tags(table: TagTable) -> dict[str, Any]:
 
 def describe(table: Table) -> dict[str, Any]:
     """What there is to say about a table, and where it came from."""
-    labels, counts = np.unique(table.labels, return_counts=True)
-    return {
-        **table.source,
-        **fingerprint(table.texts, table.labels),
-        "labels": dict(zip(labels.tolist(), counts.tolist(), strict=True)),
-    }
+    found = {**table.source, **fingerprint(table.texts, table.labels)}
+    if table.kind == NUMBER:
+        numbers = table.labels.astype(np.float64)
+        return found | {"mean": float(numbers.mean()), "deviation": float(numbers.std())}
+    counts = Counter(name for label in table.labels for name in table.named(label))
+    return found | {"labels": dict(sorted(counts.items()))}

@@ -13,6 +13,7 @@ from torch import nn
 from .entities import Comparison, Score
 from .evaluation import BINS, Evaluation
 from .scores import Run
+from .several import SeveralLabels
 
 FEW = 50  # texts whose scores say little
 MOST = 20  # labels, or mistakes, that are listed; the report file holds all
@@ -33,6 +34,19 @@ def show_evaluation(found: Evaluation, console: Console) -> None:
     _show_labels(found, console)
     _show_confusion(found, console)
     _show_reliability(found, console)
+
+
+def show_several(found: SeveralLabels, console: Console) -> None:
+    """The scores, the table of labels, and whether another threshold would be better."""
+    console.print(
+        f"micro F1 {found.micro_f1:.1%}, macro F1 {found.macro_f1:.1%}, all labels of a text right "
+        f"{found.subset_accuracy:.1%}\n"
+        f"(with --threshold {found.best_threshold:g} instead of {found.threshold:g}, micro F1 would "
+        f"be {found.best_micro_f1:.1%} here)\n"
+    )
+    if found.texts < FEW:
+        console.print(f"These are {found.texts} texts only: the scores say little.\n")
+    _show_labels(found, console)
 
 
 def show_comparison(found: Comparison, console: Console) -> None:
@@ -96,7 +110,7 @@ def show_parameters(network: nn.Module, console: Console) -> None:
     _print(grid, console)
 
 
-def _show_labels(found: Evaluation, console: Console) -> None:
+def _show_labels(found: Evaluation | SeveralLabels, console: Console) -> None:
     order = np.arange(len(found.labels))
     if len(order) > MOST:
         order = np.argsort(found.f1, kind="stable")[:MOST]

@@ -15,8 +15,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from ..data.plain import ONE
-from ..data.text import UNKNOWN
+from ..data.text import ONE, UNKNOWN
 from ..errors import BEYOND, TaskError
 from ..language import LanguageRNN
 

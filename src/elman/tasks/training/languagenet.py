@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from ..data.plain import ONE, Tokens
+from ..data.plain import Tokens
+from ..data.text import ONE
 from ..language import detached
 from .averaging import AveragingNet
 from .ranks import ranks

@@ -19,7 +19,7 @@ from skorch.callbacks import Callback, GradientNormClipping
 from skorch.helper import predefined_split
 
 from ..data.text import Ragged
-from ..errors import TaskError
+from ..errors import DivergedError, TaskError
 from .batches import Batch, Batches
 from .interrupt import Interrupt
 from .ranks import add_up, rank, ranks
@@ -128,7 +128,30 @@ class SequenceNet(NeuralNet):
         sums = dict(zip(counts, map(int, figures[2:].tolist()), strict=True))
         return {"loss": figures[0], "y_pred": found, "counts": sums}
 
+    def _diverged(self, what: str) -> DivergedError:
+        """The error of a training that can't go on; the same steps would end the same way."""
+        epoch = self.history[-1]
+        losses = [step["train_loss"] for step in epoch["batches"] if "train_loss" in step]
+        last = next((loss for loss in reversed(losses) if math.isfinite(loss)), None)
+        before = "" if last is None else f", after {last:.4g}"
+        return DivergedError(
+            f"{what} in epoch {len(self.history)} at step {len(losses)}{before}. Nothing of this "
+            f"training is saved; lower the learning rate (now {self.lr}) and train anew."
+        )
+
     # -- weights
+
+    def begin_from(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Begin a training with weights that another has learned."""
+        own = self.module_.state_dict()
+        shapes = {name: tensor.shape for name, tensor in weights.items()}
+        if shapes != {name: tensor.shape for name, tensor in own.items()}:
+            differ = [n for n in own if n not in shapes or own[n].shape != shapes[n]] or [*shapes]
+            raise TaskError(
+                f"warm_start: the network would have another {differ[0]} than the one that was "
+                "trained; set its parameters as they were, or train anew with warm_start=False."
+            )
+        self.module_.load_state_dict(weights)
 
     def judged_weights(self) -> dict[str, torch.Tensor]:
         """The weights that held-out data are judged with."""
@@ -137,7 +160,10 @@ class SequenceNet(NeuralNet):
 
     def settle(self) -> None:
         """The training has ended: take the weights that remain, of the best epoch or the last."""
-        self.module_.load_state_dict(self.best_weights_ or self.judged_weights())
+        weights = self.best_weights_ or self.judged_weights()
+        if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
+            raise self._diverged("The weights became infinite or no numbers")
+        self.module_.load_state_dict(weights)
 
     def lasting(self) -> dict[str, dict[str, torch.Tensor]]:
         """What a checkpoint holds beside the optimizer's state, by group and name."""
@@ -227,11 +253,9 @@ class SequenceNet(NeuralNet):
                 record(f"{name}_{what}", number)
             record(f"{name}_batch_size", len(batch[0]))
             record(f"{name}_seconds", time.perf_counter() - since)
-            if training and not math.isfinite(loss):
-                raise TaskError(
-                    f"The loss became {loss} in epoch {len(self.history)}; "
-                    f"lower the learning rate (now {self.lr})."
-                )
+            if not math.isfinite(loss):
+                which = "loss" if training else "held-out loss"
+                raise self._diverged(f"The {which} became {loss}")
             self.notify("on_batch_end", batch=batch, training=training, **step)
             if self.interrupt_.asked:
                 raise KeyboardInterrupt

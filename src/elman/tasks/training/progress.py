@@ -35,6 +35,11 @@ class ProgressBar(Callback):
                 f"after {step:,} of its {steps:,} steps",
                 highlight=False,
             )
+        self._draw(self.name, done, steps * net.max_epochs)
+
+    def _draw(self, what: str, done: int, total: int) -> None:
+        """A new bar."""
+        self.stop()
         self.length = 24 if self.console.width >= WIDE else 8
         self.bar = Progress(
             TextColumn("{task.description}"),
@@ -45,10 +50,14 @@ class ProgressBar(Callback):
             transient=True,
             disable=not self.console.is_terminal,
         )
-        self.task = self.bar.add_task(
-            self.name, total=steps * net.max_epochs, completed=done, figures=""
-        )
+        self.task = self.bar.add_task(what, total=total, completed=done, figures="")
         self.bar.start()
+
+    def prepare(self, what: str, done: int, total: int) -> None:
+        """Show on a terminal how much is done of what comes before the first step."""
+        if not done:
+            self._draw(f"{self.name}, {what}", done, total)
+        self.bar.update(self.task, completed=done)
 
     def on_epoch_begin(self, net: SequenceNet, **_: Any) -> None:
         """Start counting anew, or from what was done before an interruption."""

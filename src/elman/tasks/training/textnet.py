@@ -1,20 +1,27 @@
-"""What trains a classifier: a label for each text, compared by cross entropy."""
+"""What trains on texts: one label of each, several, or a number; beside what n-grams say."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from skorch import NeuralNetClassifier
+from torch.nn import functional
 
 from .batches import Batch
 from .net import SequenceNet
+from .numbernet import NumberBatches, NumberNet
 
 
-class TextNet(SequenceNet, NeuralNetClassifier):
-    """A NeuralNetClassifier of packed texts."""
+class _BesideNGrams(SequenceNet):
+    """A net of packed texts, whose module adds to the scores of n-grams."""
 
     def infer(self, x: Batch, **_: Any) -> Any:
         """What the module says of this rank's part of the batch, beside its n-grams."""
         return self.module_(x.packed, x.scores)
+
+
+class TextNet(_BesideNGrams, NeuralNetClassifier):
+    """A label for each text, compared by cross entropy."""
 
     def whole(self, batch: Batch) -> Any:
         """The number of the texts, or the sum of their weights."""
@@ -24,3 +31,51 @@ class TextNet(SequenceNet, NeuralNetClassifier):
     def count(self, y_pred: Any, y_true: torch.Tensor, training: bool) -> dict[str, torch.Tensor]:
         """The right answers."""
         return {"right": (y_pred.argmax(1) == y_true).sum()}
+
+
+class TextLabelsNet(_BesideNGrams):
+    """Any number of labels for each text, each for itself: binary cross entropies, added up.
+
+    `threshold` is the probability from which on a label is named; `weights` (labels,) says how
+    much each label counts, None for equally much.
+    """
+
+    batches = NumberBatches
+
+    def __init__(
+        self, *args: Any, threshold: float = 0.5, weights: Any = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.threshold, self.weights = threshold, weights
+
+    def get_loss(
+        self, y_pred: Any, y_true: torch.Tensor, X: Any = None, training: bool = False
+    ) -> Any:
+        """What this rank's part adds to the mean over the batch."""
+        there = ~y_true.isnan().any(1)
+        loss = functional.binary_cross_entropy_with_logits(
+            y_pred[there], y_true[there], self.weights, reduction="sum"
+        )
+        return loss / X.whole
+
+    def count(self, y_pred: Any, y_true: torch.Tensor, training: bool) -> dict[str, torch.Tensor]:
+        """On held-out texts how many labels are named, are there, and both."""
+        if training:
+            return {}
+        there = ~y_true.isnan().any(1)
+        named, true = y_pred[there].sigmoid() > self.threshold, y_true[there] > 0.5
+        return {"named": named.sum(), "there": true.sum(), "hit": (named & true).sum()}
+
+    def scores(self, sums: Mapping[str, int], size: int) -> dict[str, float]:
+        """On held-out texts the F1 score over all labels of all texts."""
+        if "hit" not in sums:
+            return {}
+        return {"f1": 2 * sums["hit"] / max(1, sums["named"] + sums["there"])}
+
+    def shown(self, epoch: Mapping[str, Any]) -> str:
+        """The F1 score over all labels of all texts."""
+        return f"F1 {epoch['valid_f1']:.1%}"
+
+
+class TextNumberNet(_BesideNGrams, NumberNet):
+    """A number of each text."""
