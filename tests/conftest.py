@@ -64,11 +64,11 @@ def threads() -> Iterator[None]:
 @pytest.fixture
 def no_kernels_in_memory() -> Iterator[None]:
     """A process that has compiled nothing yet; what it had is put back at the end."""
-    from elman.compiler import kernel
+    from elman.launch import kernels
 
-    kept = dict(kernel._kernels), dict(kernel.CALLS)
-    kernel.forget()
+    kept = dict(kernels._kernels), dict(kernels.CALLS)
+    kernels.forget()
     yield
-    kernel.forget()
-    kernel._kernels.update(kept[0])
-    kernel.CALLS.update(kept[1])
+    kernels.forget()
+    kernels._kernels.update(kept[0])
+    kernels.CALLS.update(kept[1])

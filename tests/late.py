@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from elman.compiler import calls
+from elman.launch import calls
 
 
 def come_late(monkeypatch: pytest.MonkeyPatch) -> list[int]:

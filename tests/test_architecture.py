@@ -31,6 +31,7 @@ ROWS = [
     ["execution"],
     ["passes", "recompute"],
     ["paths"],
+    ["launch"],
     ["reference", "compiler"],
     ["runtime"],
     ["cells", "padded"],
@@ -94,6 +95,29 @@ SOURCES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 @pytest.mark.parametrize("path", SOURCES, ids=str)
 def test_imports_go_downward(path):
     assert violations((PACKAGE / path).read_text(encoding="utf-8"), path) == []
+
+
+def packages_imported(source: str) -> set[str]:
+    """The packages that a file imports, but for those by relative names."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if room_of(p) == "compiler"], ids=str)
+def test_the_compiler_knows_no_tensors(path):
+    assert "torch" not in packages_imported((PACKAGE / path).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    "source", ["import torch", "import torch.nn as nn", "def f():\n    from torch import Tensor"]
+)
+def test_an_import_of_torch_is_caught(source):
+    assert packages_imported(source) == {"torch"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=str)

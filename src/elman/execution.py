@@ -10,11 +10,11 @@ from torch import Tensor
 
 from . import recompute
 from .batch import Given, Rows, by_layer, part_of
-from .compiler.calls import Calls
 from .compiler.isa import ISA
-from .compiler.kernel import CALLS, kernel_for
 from .compiler.sizes import Sizes
-from .compiler.table import Known
+from .launch.calls import Calls
+from .launch.kernels import CALLS, kernel_for
+from .launch.known import Known
 from .passes import BACKWARD, INFER, TRAIN, Passes, Tensors
 from .paths import kernel_isa, onlooker, readable, ready_isa, require_operator
 from .runtime.memory import LARGE, fresh

@@ -9,7 +9,7 @@ import torch
 from torch.nn.modules.rnn import RNNBase, RNNCellBase
 
 from .compiler.jit import CACHE
-from .compiler.kernel import compiled
+from .launch.kernels import compiled
 from .nn.accelerate import changed_class, refusal, takes
 from .nn.layer import Layer
 from .nn.ofcell import OfCell

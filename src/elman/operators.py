@@ -21,10 +21,10 @@ from torch import Tensor
 
 from . import reference
 from .batch import Given, Rows
-from .compiler.kernel import DTYPES, kernel_for
 from .compiler.plan import plan_of
 from .errors import PathError
 from .execution import Bound, bind
+from .launch.kernels import DTYPES, kernel_for
 from .padded import Padded, pack
 from .paths import current_isa, obstacle
 from .runtime.untraced import untraced

@@ -9,12 +9,12 @@ from typing import Any
 from torch import Tensor
 
 from .batch import Rows
-from .compiler.calls import Calls
-from .compiler.kernel import Kernel
-from .compiler.link import link
 from .compiler.sizes import Sizes
-from .compiler.table import Prepared
-from .compiler.together import Task, together
+from .launch.calls import Calls
+from .launch.kernel import Kernel
+from .launch.link import link_pass
+from .launch.table import Prepared
+from .launch.together import Task, together
 from .runtime.threads import thread_count
 
 Tensors = Sequence[Tensor | None]
@@ -28,10 +28,10 @@ class Passes:
     The tensors of a call are the stack's (``batch.by_layer``), and then what :meth:`forward` and
     :meth:`backward` say. What lies between two layers takes the memory of what lies between two
     others where layers run one after another and nothing is kept. With dropout it is multiplied by
-    ``factors``, of which there is one tensor between two layers each (``compiler.link``).
+    ``factors``, of which there is one tensor between two layers each (``launch.link``).
 
     Layers of a single row run at the same time if there are threads, some steps behind one another
-    (``compiler.together``): one row is nothing that threads may share.
+    (``launch.together``): one row is nothing that threads may share.
     """
 
     def __init__(self, kernel: Kernel, rows: Rows, sizes: Sequence[Sizes], count: int) -> None:
@@ -174,8 +174,9 @@ class Passes:
         backwards: bool = False,
     ) -> _Pass:
         """One tensor becomes another times the ``factors``; ``places`` are those of all three."""
-        _, dtype, target = self._kernel.form
-        return link(dtype, target.isa, rows.N, factors.shape[-1], backwards), places
+        target = self._kernel.spec.target
+        run = link_pass(target.dtype, target.isa, rows.N, factors.shape[-1], backwards)
+        return run, places
 
     def _ways(self, rows: Rows) -> list[tuple[int, Rows]]:
         return [*enumerate(rows.ways(self._count))]

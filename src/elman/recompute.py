@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from .batch import Order, Rows
-from .compiler.calls import Calls
-from .compiler.kernel import Kernel
 from .compiler.sizes import Sizes
-from .compiler.table import Known
+from .launch.calls import Calls
+from .launch.kernel import Kernel
+from .launch.known import Known
 from .runtime.threads import thread_count
 
 Tensors = Sequence[Tensor | None]

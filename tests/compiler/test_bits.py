@@ -10,8 +10,9 @@ from torch import Tensor
 
 import elman
 from elman import batch, passes
-from elman.compiler import calls, sizes
-from elman.compiler.kernel import forget
+from elman.compiler import sizes
+from elman.launch import calls
+from elman.launch.kernels import forget
 from elman.runtime import threads
 from tests.compiler.bits import UNITS, assert_same_rows, each_dtype, of_rows, same_results
 from tests.compiler.problem import Problem

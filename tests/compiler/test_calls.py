@@ -9,9 +9,9 @@ import torch
 from elman.batch import Given, Rows, Weights
 from elman.cells import Elman
 from elman.compiler import isa
-from elman.compiler.calls import Calls
-from elman.compiler.kernel import kernel_for
 from elman.compiler.sizes import Sizes
+from elman.launch.calls import Calls
+from elman.launch.kernels import kernel_for
 
 
 @pytest.fixture

@@ -12,8 +12,11 @@ import torch
 
 import elman
 from elman import execution
-from elman.compiler import backward, elements, forward, isa, jit, kernel, table
+from elman.compiler import backward, elements, forward, isa, jit
 from elman.compiler.plan import plan_of
+from elman.compiler.target import target_of
+from elman.launch import kernels
+from elman.launch.known import Known
 from tests.cells import STEPS
 from tests.compiler.objects import symbols, undefined
 from tests.systems import PATIENCE, linux_only
@@ -90,16 +93,16 @@ def test_code_reaches_its_constants_where_memory_is_in_pieces():
 def test_objects_are_complete_for_every_isa(row, dtype, cell):
     plan = plan_of(STEPS[cell])
     for single in (False, True):
-        target = kernel.target_of(plan, dtype, dtype, row, 33, single)
+        target = target_of(plan, dtype, dtype, row, 33, single)
         made = [
             (forward.emit(plan, target, True), "elman_forward"),
             (backward.emit(plan, target), "elman_backward"),
         ]
         if dtype == "float":
-            narrow = kernel.target_of(plan, dtype, "bfloat", row, 33, single)
+            narrow = target_of(plan, dtype, "bfloat", row, 33, single)
             made.append((forward.emit(plan, narrow, False), "elman_forward"))
             if row.couples:
-                couples = kernel.target_of(plan, dtype, elements.COUPLES, row, 33, single)
+                couples = target_of(plan, dtype, elements.COUPLES, row, 33, single)
                 made.append((forward.emit(plan, couples, True), "elman_forward"))
                 made.append((backward.emit(plan, couples), "elman_backward"))
         for module, name in made:
@@ -120,13 +123,13 @@ def test_the_key_of_object_code_covers_formula_target_and_pass(monkeypatch):
     monkeypatch.setattr(jit, "Code", lambda *_: None)
     best = isa.available()[0]
     other = dataclasses.replace(best, features=best.features + ",+aes")
-    narrow = [(torch.float32, what) for what in kernel.NARROW]
+    narrow = [(torch.float32, what) for what in kernels.NARROW]
     for step in (STEPS["tanh"], STEPS["relu"]):
         for row in (best, other):
             for dtypes in ((torch.float32,), (torch.float64,), *narrow):
                 for units in (3, 300):  # other numbers of chains
                     for single in (False, True):
-                        made = kernel.kernel_for(step, dtypes[0], row, units, single, *dtypes[1:])
+                        made = kernels.kernel_for(step, dtypes[0], row, units, single, *dtypes[1:])
                         for run_ in made.passes.values():
                             run_._load_code()
     assert len(keys) == len(set(keys)) == 2 * 2 * 4 * 2 * 2 * 3
@@ -134,10 +137,10 @@ def test_the_key_of_object_code_covers_formula_target_and_pass(monkeypatch):
 
 @pytest.mark.usefixtures("no_kernels_in_memory")
 def test_kernels_in_memory_are_bounded(monkeypatch):
-    monkeypatch.setattr(kernel, "_KERNEL_LIMIT", 5)
+    monkeypatch.setattr(kernels, "_KERNEL_LIMIT", 5)
     for units in range(1, 20):
-        kernel.kernel_for(STEPS["tanh"], torch.float32, isa.available()[0], units, True)
-        assert len(kernel._kernels) <= 5
+        kernels.kernel_for(STEPS["tanh"], torch.float32, isa.available()[0], units, True)
+        assert len(kernels._kernels) <= 5
 
 
 @pytest.mark.usefixtures("no_kernels_in_memory")
@@ -147,8 +150,8 @@ def test_what_is_remembered_of_calls_is_bounded(monkeypatch):
     with torch.no_grad():
         for steps in range(1, 30):
             rnn(torch.rand(steps, 2, 2))
-    assert 0 < len(kernel.CALLS) <= 5
-    known = table.Known()
+    assert 0 < len(kernels.CALLS) <= 5
+    known = Known()
     for key in range(1000):
         known.keep(key, key)
         assert known.find(key) == key

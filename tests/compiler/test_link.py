@@ -5,10 +5,14 @@ from typing import Any
 import pytest
 import torch
 
-from elman.compiler import isa, jit, link
-from elman.compiler.calls import Calls
+from elman.compiler import isa, jit
+from elman.compiler import link as code
+from elman.launch import link
+from elman.launch.calls import Calls
 from tests.compiler.objects import undefined
 from tests.compiler.targets import each_isa, force
+
+NAMES = {torch.float32: "float", torch.float64: "double"}
 
 
 @each_isa
@@ -20,7 +24,7 @@ def test_a_tensor_is_multiplied_in_whole_and_in_part_vectors(row, dtype, backwar
         for rows, units in ((1, 1), (2, 3), (7, 5), (1, 64), (3, 33)):
             values = torch.randn(3, rows * units + 1, dtype=dtype)
             goal, given, factors = values.clone()
-            run: Any = link.link(dtype, row, rows, units, backwards)
+            run: Any = link.link_pass(NAMES[dtype], row, rows, units, backwards)
             Calls([(run, (0, 1, 2))]).run([goal, given, factors])
             assert torch.equal(goal[:-1], (given * factors)[:-1])
             assert torch.equal(goal[-1], values[0, -1])  # behind the last row nothing is written
@@ -31,5 +35,5 @@ def test_a_tensor_is_multiplied_in_whole_and_in_part_vectors(row, dtype, backwar
 
 def test_the_code_asks_for_nothing_else_on_any_processor():
     for row in isa.TABLE:
-        for dtype in (torch.float32, torch.float64):
-            assert undefined(jit.object_code(link.emit(dtype, row), row)) == []
+        for dtype in NAMES.values():
+            assert undefined(jit.object_code(code.emit(dtype, row), row)) == []

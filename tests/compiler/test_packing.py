@@ -10,8 +10,9 @@ import torch
 import elman
 from elman.batch import Given, Rows, Weights
 from elman.compiler.isa import available
-from elman.compiler.kernel import CALLS, Kernel, kernel_for
 from elman.compiler.sizes import Sizes
+from elman.launch.kernel import Kernel
+from elman.launch.kernels import CALLS, kernel_for
 from tests.cells import EVERY_STEP
 from tests.compiler.bits import same_results
 from tests.compiler.layouts import inside, shifted, spread, turned

@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from elman.batch import Given, Rows, Weights
-from elman.compiler import calls, isa, jit, together
-from elman.compiler.calls import Calls
-from elman.compiler.kernel import kernel_for
+from elman.compiler import isa, jit
+from elman.compiler import together as code
 from elman.compiler.sizes import Sizes
-from elman.compiler.together import Task
+from elman.launch import calls, together
+from elman.launch.calls import Calls
+from elman.launch.kernels import kernel_for
+from elman.launch.together import Task
 from tests.cells import EVERY_STEP
 from tests.compiler.objects import undefined
 from tests.late import come_late
@@ -293,4 +295,4 @@ def test_a_tensor_without_memory_is_refused():
 
 def test_the_code_asks_for_nothing_else_on_any_processor():
     for row in isa.TABLE:
-        assert undefined(jit.object_code(together.emit(row), row)) == []
+        assert undefined(jit.object_code(code.emit(row), row)) == []

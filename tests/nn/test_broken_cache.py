@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import elman
-from elman.compiler import kernel
+from elman.launch import kernels
 from elman.runtime.cache import ObjectCache
 from tests.nn.kinds import assert_same_bits
 from tests.systems import posix_only
@@ -34,7 +34,7 @@ def results(no_kernels_in_memory: None, module: elman.RNN, x: Tensor) -> Callabl
     """What the layer computes in a process that has no kernel yet: inference needs one alone."""
 
     def fresh() -> list[Tensor]:
-        kernel.forget()
+        kernels.forget()
         with elman.set_path("kernel"), torch.no_grad():
             return [*module(x)]
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 import elman
-from elman.compiler import isa, jit, kernel
-from elman.compiler.calls import Calls
+from elman.compiler import isa, jit
+from elman.launch import kernels
+from elman.launch.calls import Calls
 from elman.paths import set_isa
 
 COMPLEX = pytest.mark.filterwarnings("ignore:Complex modules:UserWarning")
@@ -31,7 +32,7 @@ def no_kernels(
 ) -> Callable[[], None]:
     """A process that has no kernels in memory and none on disk; call it to forget them again."""
     monkeypatch.setenv("ELMAN_CACHE_DIR", str(tmp_path / "cache"))
-    return kernel.forget
+    return kernels.forget
 
 
 @pytest.fixture

@@ -156,7 +156,7 @@ def test_python_threads_may_be_the_first_to_need_a_kernel() -> None:
 
 FIRST_CALLS = """
 import threading, time, torch, elman
-from elman.compiler import calls
+from elman.launch import calls
 
 load, made = calls.load, []
 

@@ -6,8 +6,8 @@ from torch.autograd.graph import saved_tensors_hooks
 
 import elman
 from elman import execution, passes
-from elman.compiler import calls
-from elman.compiler.kernel import CALLS
+from elman.launch import calls
+from elman.launch.kernels import CALLS
 from elman.runtime import threads as runtime
 from tests.late import come_late
 

@@ -11,8 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 import elman
-from elman.compiler import calls
-from elman.compiler.together import together
+from elman.launch import calls
+from elman.launch.together import together
 from elman.runtime import threads as runtime
 from elman.streaming import chunk
 from tests.streaming.modules import MODULES, B, Gap, H, I, T, dtype_of, same

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 import elman
-from elman.batch import Rows
 from elman.compiler import sizes
-from elman.compiler.kernel import kernel_for
-from elman.compiler.sizes import Sizes
+from elman.compiler.sizes import Sizes, Steps
+from elman.launch.kernels import kernel_for
 from elman.paths import current_isa
 from tests.compiler.targets import each_isa, force
 from tests.streaming.modules import MODULES, B, Gap, I, T, dtype_of, same
@@ -125,7 +124,7 @@ def test_the_weights_take_half_the_memory(single):
     for narrow in ("", "weights"):
         kernel = kernel_for(step, torch.float32, isa, 256, single, narrow)
         size = Sizes(256, 256, 256)
-        taken[narrow] = sizes.forward(kernel.form, Rows(1, rows, rows), size, 1, False, True)[1]
+        taken[narrow] = sizes.forward(kernel.spec, Steps(1, rows, rows), size, 1, False, True)[1]
     assert taken["weights"].bytes < 0.6 * taken[""].bytes
 
 

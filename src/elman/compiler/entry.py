@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from .ir import Function, Module
 
+#: Of the numbers of a call: behind the table's address scratch memory, then the first tensor.
+SCRATCH, FIRST = 1, 2
+
 
 def define_entry(module: Module, name: str, run: str) -> None:
     """The function of a pass that Python calls; ``run`` is the frame that does the work.
 
     Its argument is a list of numbers: the address of a prepared table, that of scratch memory,
-    and the rest of the addresses of the call (``table.Prepared``). The table is copied to where
+    and the rest of the addresses of the call (``launch``). The table is copied to where
     scratch memory begins, and there the numbers are added to the slots that they belong to.
     """
     f = Function(module, name, [("ptr", "numbers")], public=True)

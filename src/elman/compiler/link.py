@@ -7,42 +7,26 @@ It is a pass as those of layers are, and so part of the same call: where layers 
 
 from __future__ import annotations
 
-from functools import cache
-
-import torch
-
 from .entry import define_entry
 from .ir import Module
 from .isa import ISA
-from .jit import load
-from .kernel import DTYPES
 from .routine import BESIDE, SHARED, Routine
-from .sizes import Layout
-from .table import Pass, Place, Prepared
 from .units import load_beside, store_beside
 from .vector import Vector
 
 #: Three contiguous tensors of so many rows, of so many units each, and whether the last row comes
 #: first, as in a backward pass.
-_TENSORS = ("goal", "given", "factors")
-_SLOTS = (*SHARED, *BESIDE, *_TENSORS, "T", "units", "backwards", "slices", "scratch")
+TENSORS = ("goal", "given", "factors")
+SLOTS = (*SHARED, *BESIDE, *TENSORS, "T", "units", "backwards", "slices", "scratch")
 
 
-def link(dtype: torch.dtype, isa: ISA, rows: int, units: int, backwards: bool) -> Prepared:
-    """``goal = given * factors``, called with these three; the first two may be one tensor."""
-    values = {"T": rows, "piece": rows, "units": units, "backwards": backwards, "slices": 1}
-    places = [Place(name, number, strided=False) for number, name in enumerate(_TENSORS)]
-    nothing = [torch.empty(0, device="meta")] * len(_TENSORS)
-    return _pass(dtype, isa).prepare(nothing, places, {**values, "threads": 1}, Layout())
-
-
-def emit(dtype: torch.dtype, isa: ISA) -> Module:
+def emit(dtype: str, isa: ISA) -> Module:
     """The module of ``elman_link``."""
     module = Module()
-    routine = Routine(module, "link", isa, _SLOTS)
-    f, v = routine.f, Vector(routine.f, isa, DTYPES[dtype])
+    routine = Routine(module, "link", isa, SLOTS)
+    f, v = routine.f, Vector(routine.f, isa, dtype)
     rows, units = routine.slot("T"), routine.slot("units")
-    goal, given, factors = map(routine.pointer, _TENSORS)
+    goal, given, factors = map(routine.pointer, TENSORS)
     with f.loop(0, rows, routine.slot("piece")) as begin:
         end = f.min(f.add(begin, routine.slot("piece")), rows)
         routine.wait(begin, end)
@@ -55,9 +39,3 @@ def emit(dtype: torch.dtype, isa: ISA) -> Module:
         routine.tell(end)
     define_entry(module, "elman_link", "link")
     return module
-
-
-@cache
-def _pass(dtype: torch.dtype, isa: ISA) -> Pass:
-    key = f"link {DTYPES[dtype]}"
-    return Pass(_SLOTS, lambda: load(key, isa, "elman_link", lambda: emit(dtype, isa)))

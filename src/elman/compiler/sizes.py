@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
-
-from ..batch import Order, Rows
+from ..batch import Order
 from . import elements
 from . import forward as forward_pass
 from .graph import Program
@@ -28,12 +24,31 @@ _GATE_BYTES = 512 << 10  # of gradients at the gates of a chunk of the backward 
 _SMALL_BYTES = 128 << 10  # of a chunk, however short the call
 
 
-class Form(NamedTuple):
+class KernelSpec(NamedTuple):
     """What a kernel is made for."""
 
     plan: Plan
-    dtype: torch.dtype
     target: Target
+
+    @property
+    def lanes(self) -> int:
+        """Elements of a vector."""
+        return self.target.isa.lanes(self.target.dtype)
+
+    @property
+    def size(self) -> int:
+        """Bytes of an element."""
+        return elements.SIZE[self.target.dtype]
+
+
+class Steps(NamedTuple):
+    """The rows of a batch over time, in numbers, see ``batch.Rows``."""
+
+    T: int
+    B: int
+    N: int  # rows of all steps together
+    ragged: bool = False  # some rows have fewer steps than others
+    reverse: bool = False
 
 
 class Layout:
@@ -51,20 +66,9 @@ class Layout:
         return nbytes
 
 
-def _constants(dtype: torch.dtype) -> Tensor:
-    values = torch.zeros(257, dtype=dtype, device="cpu")
-    values[256] = 1
-    return values
-
-
-#: By dtype zeros, as many as the widest tile has units, then a one. Prepared tables hold their
-#: addresses, so they are made once, before any thread asks.
-_CONSTANTS = {dtype: _constants(dtype) for dtype in (torch.float32, torch.float64)}
-
-
-def padded_units(form: Form, units: int) -> int:
+def padded_units(spec: KernelSpec, units: int) -> int:
     """Hidden units rounded up to whole vectors, or whole tiles of one row."""
-    return form.target.step.padded(units, form.target.isa.lanes(form.target.dtype))
+    return spec.target.step.padded(units, spec.lanes)
 
 
 class Sizes(NamedTuple):
@@ -75,62 +79,58 @@ class Sizes(NamedTuple):
     projected: int
 
 
-def padded_sizes(form: Form, sizes: Sizes) -> Sizes:
+def padded_sizes(spec: KernelSpec, sizes: Sizes) -> Sizes:
     """The sizes rounded up to whole vectors."""
-    inner = form.target.bulk.padded(sizes.width, form.target.isa.lanes(form.target.dtype))
-    return Sizes(inner, *(padded_units(form, units) for units in sizes[1:]))
+    inner = spec.target.bulk.padded(sizes.width, spec.lanes)
+    return Sizes(inner, *(padded_units(spec, units) for units in sizes[1:]))
 
 
-def saved_size(form: Form, rows: Rows, units: int) -> int:
+def saved_size(spec: KernelSpec, rows: Steps, units: int) -> int:
     """Elements of what the forward pass keeps for the backward pass, which reads rows in whole
     vectors, and so beyond the end of the last."""
-    states, values = len(form.plan.saved_states), len(form.plan.saved)
+    states, values = len(spec.plan.saved_states), len(spec.plan.saved)
     if not states + values:
         return 0
     rows_kept = (rows.N + rows.B) * states + rows.N * values
-    return rows_kept * units + padded_units(form, units) - units
+    return rows_kept * units + padded_units(spec, units) - units
 
 
-def kept(form: Form, rows: Rows, units: int) -> dict[str, int]:
+def kept(spec: KernelSpec, rows: Steps, units: int) -> dict[str, int]:
     """The parts of it: slot and offset in bytes of each kept state, then of all kept values."""
-    size = (rows.N + rows.B) * units * form.dtype.itemsize
-    slots = [*(f"saved.{name}" for name in form.plan.saved_states), "saved"]
+    size = (rows.N + rows.B) * units * spec.size
+    slots = [*(f"saved.{name}" for name in spec.plan.saved_states), "saved"]
     return {slot: i * size for i, slot in enumerate(slots)}
 
 
-def _slice_of_units(form: Form, units: int, slices: int) -> int:
+def _slice_of_units(spec: KernelSpec, units: int, slices: int) -> int:
     """The units of a slice, if those of a row are cut into so many, or fewer."""
-    lanes = form.target.isa.lanes(form.target.dtype)
-    return form.target.step.slice_of(padded_units(form, units) // lanes, slices) * lanes
+    lanes = spec.lanes
+    return spec.target.step.slice_of(padded_units(spec, units) // lanes, slices) * lanes
 
 
-def pieces(form: Form, rows: Rows, units: int, training: bool) -> int:
+def pieces(spec: KernelSpec, rows: Steps, units: int, training: bool) -> int:
     """Parts of a forward pass that threads may share: rows, in a single step tiles of units too."""
-    program = form.plan.train if training else form.plan.infer
-    if rows.T > 1 or not forward_pass.can_cut_units(program, form.target):
+    program = spec.plan.train if training else spec.plan.infer
+    if rows.T > 1 or not forward_pass.can_cut_units(program, spec.target):
         return rows.B
-    padded = padded_units(form, units)
-    return max(rows.B, -(-padded // _slice_of_units(form, units, max(1, padded))))
+    padded = padded_units(spec, units)
+    return max(rows.B, -(-padded // _slice_of_units(spec, units, max(1, padded))))
 
 
-def _common(
-    form: Form, rows: Rows, sizes: Sizes, threads: int, tensors: Sequence[str]
-) -> dict[str, int]:
-    """The slots of all passes. A tensor that is not given is a zero with no strides."""
-    tile = form.target.step.rows
+def _common(spec: KernelSpec, rows: Steps, sizes: Sizes, threads: int) -> dict[str, int]:
+    """The slots of all passes."""
+    tile = spec.target.step.rows
     # Rows of unequal length are handed out in more pieces than there are threads.
-    pieces = threads if rows.counts is None else 4 * threads if threads > 1 else 1
+    pieces = threads if not rows.ragged else 4 * threads if threads > 1 else 1
     piece = -(-rows.B // min(pieces, -(-rows.B // tile)))
-    zeros = _CONSTANTS[form.dtype].data_ptr()
     return {
-        **dict.fromkeys(tensors, zeros),
         "T": rows.T,
         "B": rows.B,
         "I": sizes.width,
         "H": sizes.units,
         "P": sizes.projected,
-        "Hp": padded_units(form, sizes.units),
-        "Pp": padded_units(form, sizes.projected),
+        "Hp": padded_units(spec, sizes.units),
+        "Pp": padded_units(spec, sizes.projected),
         "N": rows.N,
         "t0": rows.T - 1 if rows.reverse else 0,
         "dt": -1 if rows.reverse else 1,
@@ -139,7 +139,6 @@ def _common(
         "unit.slices": 1,
         "unit.slice": _WHOLE,
         "threads": threads,
-        "zeros": zeros,
     }
 
 
@@ -153,22 +152,22 @@ def _few(rows: int, length: int) -> bool:
 
 
 def forward(
-    form: Form, rows: Rows, sizes: Sizes, threads: int, training: bool, lie: bool
+    spec: KernelSpec, rows: Steps, sizes: Sizes, threads: int, training: bool, lie: bool
 ) -> tuple[dict[str, int], Layout]:
     """The slots of the forward pass that depend on sizes, and its scratch memory; ``lie``: matrices
     and the input do as PyTorch makes them."""
-    plan, size, panel = form.plan, form.dtype.itemsize, form.target.panel
+    plan, size, panel = spec.plan, spec.size, spec.target.panel
     width, units, _ = sizes
     program = plan.train if training else plan.infer
     products, columns = len(products_of(program)), len(plan.columns)
-    values = _common(form, rows, sizes, threads, [f"h0.{name}" for name in plan.step.states])
+    values = _common(spec, rows, sizes, threads)
     padded = values["Hp"]
-    if rows.T == 1 and forward_pass.can_cut_units(program, form.target):
-        unit_slice = _slice_of_units(form, units, threads)
+    if rows.T == 1 and forward_pass.can_cut_units(program, spec.target):
+        unit_slice = _slice_of_units(spec, units, threads)
         count = max(1, -(-padded // unit_slice))
         values |= {"slices": count, "slice": rows.B}  # each weight is read by one thread
         values |= {"unit.slices": count, "unit.slice": unit_slice}
-    if rows.T == 1 and values["slice"] >= rows.B and lie and not form.target.narrow:
+    if rows.T == 1 and values["slice"] >= rows.B and lie and not spec.target.narrow:
         values["fleeting"] = int(_few(rows.B, width + units))
     step_bytes = max(1, values["slice"] * columns * padded * size)
     written = 1 + (len(plan.saved) + len(plan.saved_states)) * training
@@ -178,9 +177,9 @@ def forward(
     layout = Layout()
     layout.add("panels", products * elements.nbytes(panel, padded, padded))
     layout.add("panels_x", columns * elements.nbytes(panel, padded, width))
-    _add_operands(form, layout, program, rows, units, width)
-    lanes = form.target.isa.lanes(form.target.dtype)
-    if form.target.couples:
+    _add_operands(spec, layout, program, rows, units, width)
+    lanes = spec.lanes
+    if spec.target.couples:
         layout.add("couples_x", area * -(-width // lanes) * lanes // 2 * size)
     layout.add("starts", len(forward_pass.starts(plan, program)) * padded * size)
     layout.add("rows", area * 8)
@@ -192,17 +191,17 @@ def forward(
 
 
 def _add_operands(
-    form: Form, layout: Layout, program: Program, rows: Rows, units: int, k: int
+    spec: KernelSpec, layout: Layout, program: Program, rows: Steps, units: int, k: int
 ) -> None:
     """What narrow panels take besides: a block of one before it is narrowed, of a step's product or
     of others of ``k``, and what is multiplied, as couples."""
-    target, size = form.target, form.dtype.itemsize
+    target, size = spec.target, spec.size
     if target.narrow:
         most = max(target.step.widths[0] * units, target.bulk.widths[0] * k)
-        layout.add("block", most * target.isa.lanes(target.dtype) * size)
+        layout.add("block", most * spec.lanes * size)
     if target.couples:
         operands = len(operands_of(program)) * rows.B
-        layout.add("couples", operands * padded_units(form, units) // 2 * size)
+        layout.add("couples", operands * padded_units(spec, units) // 2 * size)
 
 
 def _equal(total: int, most: int) -> int:
@@ -210,16 +209,16 @@ def _equal(total: int, most: int) -> int:
     return -(-total // -(-total // most))
 
 
-def reads_within(form: Form, sizes: Sizes, inputs: bool) -> bool:
+def reads_within(spec: KernelSpec, sizes: Sizes, inputs: bool) -> bool:
     """Whether the products of a backward pass, those for the ``inputs``' gradient too, read nothing
     beyond the rows of matrices as they lie."""
-    target = form.target
-    lanes = target.isa.lanes(target.dtype)
+    target = spec.target
+    lanes = spec.lanes
     widths = [(target.step, size) for size in sizes[1:]] + [(target.bulk, sizes.width)] * inputs
     return all(shape.reads_within(width, lanes) for shape, width in widths)
 
 
-def _chunk_steps(rows: Rows, order: Order, row_bytes: int, weight_bytes: int) -> int:
+def _chunk_steps(rows: Steps, order: Order, row_bytes: int, weight_bytes: int) -> int:
     """The steps of a chunk of the backward pass: whole segments of the order of summation.
 
     The steps of a chunk run back, then the inputs' and the weights' gradients are summed up, so the
@@ -235,8 +234,8 @@ def _chunk_steps(rows: Rows, order: Order, row_bytes: int, weight_bytes: int) ->
 
 
 def backward(
-    form: Form,
-    rows: Rows,
+    spec: KernelSpec,
+    rows: Steps,
     sizes: Sizes,
     threads: int,
     order: Order,
@@ -248,14 +247,14 @@ def backward(
     """The slots of the backward pass that depend on sizes, and its scratch memory. The sums of
     ``spans`` are kept between calls; ``lie``: matrices do as panels would; ``apart``: each row has
     sums of its own."""
-    plan, size = form.plan, form.dtype.itemsize
+    plan, size = spec.plan, spec.size
     states, units = plan.step.states, sizes.units
-    values = _common(form, rows, sizes, threads, ["gout", *(f"ghn.{name}" for name in states)])
-    inner, padded, _ = padded_sizes(form, sizes)
+    values = _common(spec, rows, sizes, threads)
+    inner, padded, _ = padded_sizes(spec, sizes)
     deepest = max(32, min(256, _DEPTH_BYTES // (max(inner + padded, 1) * size)))
     segment = rows.T if apart else order.segment
     depth = _equal(segment * (1 if apart else order.rows), deepest)
-    z_row = odd(padded, form.target.isa.lanes(form.target.dtype))
+    z_row = odd(padded, spec.lanes)
     row = len(plan.z) * z_row * size
     chunk = _chunk_steps(rows, order, row, sums.size * size)
     if apart and rows.T * row <= 2 * sums.apart * size:  # no chunk adds to what another wrote
@@ -265,20 +264,20 @@ def backward(
         most = min(most, rows.N)
     one_by_one = threads == 1 and not spans and not apart
     summed = rows.B if apart else order.parts
-    few = rows.N <= _FEW_ROWS and (rows.T == 1 or not form.target.single)
-    packed = not (lie and few) or form.target.narrow
+    few = rows.N <= _FEW_ROWS and (rows.T == 1 or not spec.target.single)
+    packed = not (lie and few) or spec.target.narrow
     layout = Layout()
-    panel, products = form.target.panel, packed * len(products_of(plan.backward))
+    panel, products = spec.target.panel, packed * len(products_of(plan.backward))
     layout.add("panels", products * elements.nbytes(panel, padded, padded))
     layout.add("panels_x", packed * len(plan.z_x) * elements.nbytes(panel, inner, units))
-    _add_operands(form, layout, plan.backward, rows, units, units)
+    _add_operands(spec, layout, plan.backward, rows, units, units)
     layout.add("states", 2 * len(states) * rows.B * padded * size)
     layout.add("crossing", len(plan.backward.crossing) * rows.B * padded * size)
     layout.add("sums", len(sums_of(plan.backward)) * rows.B * size)
     layout.add("partials", (1 if one_by_one else summed) * sums.size * size)
     of_thread = {
         "z": most * row,
-        "couples_z": most * len(plan.z_x) * z_row // 2 * size if form.target.couples else 0,
+        "couples_z": most * len(plan.z_x) * z_row // 2 * size if spec.target.couples else 0,
         "lists": (len(lists(plan)) + 1) * most * 8,
         "starts": (chunk + 1) * 8,
         "ranges": (order.rows if apart else 1) * len(RANGE) * 8,
@@ -309,6 +308,5 @@ def backward(
         "depth": depth,
         "Zp": z_row,
         "ahead": int(rows.N * units * (len(states) + len(plan.saved) + 1) * size >= _FAR_BYTES),
-        "one": _CONSTANTS[form.dtype].data_ptr() + 256 * size,
     }
     return values, layout

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from . import elements
-from .isa import ISA
+from .isa import ISA, chains
+from .plan import Plan, bundles_of
 from .tile import Shape, odd
 
 
@@ -56,3 +58,21 @@ class Target:
     def chains_of(self, products: int) -> int:
         """Into how many chains the sums of products are cut of which a stage has so many."""
         return dict(self.chains)[products]
+
+
+def target_of(plan: Plan, dtype: str, panel: str, isa: ISA, units: int, single: bool) -> Target:
+    """What code for these sizes is made for: the same for as many as can share it."""
+    bundles = *bundles_of(plan.train), *bundles_of(plan.backward)
+    counts = sorted({len(b) for b in bundles}) or [1]
+    cut = tuple((n, chains(isa, dtype, units, n)) for n in counts)
+    lanes = isa.lanes(dtype)
+    vectors = max(1, math.ceil(units / lanes))
+    half = isa.halves and 0 < units % lanes <= lanes // 2
+    bulk = front = Shape.many(isa, vectors, 1, half, True, pairs=single)
+    if single:
+        step = Shape.single(isa, vectors, counts[-1], half)
+    else:
+        projected = plan.step.output_space != "H"
+        step = Shape.many(isa, vectors, max(c for _, c in cut), half, projected)
+        front = Shape.many(isa, vectors, 1, half, projected)
+    return Target(isa, dtype, panel, single, step, front, bulk, cut)

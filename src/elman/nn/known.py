@@ -18,8 +18,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 from .. import function
 from ..batch import Rows
-from ..compiler.kernel import CALLS
 from ..execution import of_tensors, remember
+from ..launch.kernels import CALLS
 from ..paths import PLAIN, products, ready_isa
 from ..runtime.tensors import Alike
 from .arguments import is_list, rows_of

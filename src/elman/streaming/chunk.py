@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ..batch import Rows, Weights
-from ..compiler.calls import Calls
-from ..compiler.table import Prepared
-from ..compiler.together import Task, together
 from ..errors import PathError
 from ..execution import bind
+from ..launch.calls import Calls
+from ..launch.table import Prepared
+from ..launch.together import Task, together
 from ..passes import INFER
 from ..paths import obstacle
 from ..runtime.tensors import form_of

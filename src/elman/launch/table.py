@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple, cast
 
 from torch import Tensor
 
+from ..compiler.entry import FIRST, SCRATCH
+from ..compiler.jit import LOCK, Code
+from ..compiler.sizes import Layout
 from ..runtime.memory import ALIGNMENT, new_block
-from .jit import LOCK, Code
-from .sizes import Layout
-
-_LIMIT = 64  # each has a table of about a kilobyte
-SCRATCH, FIRST = 1, 2  # of the numbers of a call: scratch memory, the first tensor
-_T = TypeVar("_T")
 
 
 class Place(NamedTuple):
@@ -125,23 +122,6 @@ class Prepared:
     def has_packed(self) -> None:
         """The weights are in its own scratch memory."""
         self._table[2 + self.at["packed"]] = 1
-
-
-class Known:
-    """Passes that are ready, by what they depend on. When there are too many, all go."""
-
-    def __init__(self) -> None:
-        self._ready: dict[Any, Any] = {}
-        self.find = self._ready.get
-
-    def keep(self, key: Any, ready: _T) -> _T:
-        if len(self._ready) >= _LIMIT:
-            self._ready.clear()
-        self._ready[key] = ready
-        return ready
-
-    def __len__(self) -> int:
-        return len(self._ready)
 
 
 class Pass:

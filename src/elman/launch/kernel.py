@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..batch import Order, Rows
-from ..step import Step
-from . import backward, elements, forward, sizes
-from .ir import Module
-from .isa import ISA, chains
-from .jit import LOCK, Code, load
-from .plan import Plan, bundles_of, plan_of
-from .sizes import Form, Sizes
+from ..compiler import backward, forward, sizes
+from ..compiler.ir import Module
+from ..compiler.jit import Code, load
+from ..compiler.sizes import KernelSpec, Sizes, Steps
+from ..compiler.weights import Sums, sums_of_weights
 from .table import Inner, Pass, Place, Prepared
-from .target import Target
-from .tile import Shape
-from .weights import Sums, sums_of_weights
 
-DTYPES = {torch.float32: "float", torch.float64: "double"}
-#: What panels may hold where the arithmetic is float32, by what is bfloat16 then: the weights, or
-#: whatever products multiply, see ``elements``.
-NARROW = {"weights": "bfloat", "products": elements.COUPLES}
-_KERNEL_LIMIT = 128
+
+def _constants(dtype: torch.dtype) -> Tensor:
+    values = torch.zeros(257, dtype=dtype, device="cpu")
+    values[256] = 1
+    return values
+
+
+#: Zeros, as many as the widest tile has units, then a one. Prepared tables hold their addresses, so
+#: they are made once, before any thread asks.
+_CONSTANTS = {"float": _constants(torch.float32), "double": _constants(torch.float64)}
 
 
 class Kernel:
@@ -37,8 +35,11 @@ class Kernel:
     Tensors of the same sizes and strides may take their place in a call.
     """
 
-    def __init__(self, form: Form) -> None:
-        self.form, plan = form, form.plan
+    def __init__(self, spec: KernelSpec) -> None:
+        self.spec, plan = spec, spec.plan
+        constants = _CONSTANTS[spec.target.dtype]
+        self._zeros = constants.data_ptr()
+        self._one = self._zeros + 256 * constants.itemsize
         self.columns, self.products = len(plan.columns), len(plan.products)
         self.plan = plan
         self.infer = Pass(forward.slots(plan), self._loader("infer", "elman_forward"))
@@ -47,7 +48,7 @@ class Kernel:
         self.passes = {"infer": self.infer, "train": self.train, "backward": self.back}
 
     def _loader(self, which: str, name: str) -> Callable[[], tuple[Code, str]]:
-        plan, _, target = self.form
+        plan, target = self.spec
 
         def emit() -> Module:
             if which == "backward":
@@ -58,11 +59,11 @@ class Kernel:
 
     def saved_size(self, rows: Rows, units: int) -> int:
         """Elements of what the forward pass keeps for the backward pass."""
-        return sizes.saved_size(self.form, rows, units)
+        return sizes.saved_size(self.spec, steps_of(rows), units)
 
     def pieces(self, rows: Rows, units: int, training: bool) -> int:
         """Parts of a forward pass that threads may share."""
-        return sizes.pieces(self.form, rows, units, training)
+        return sizes.pieces(self.spec, steps_of(rows), units, training)
 
     def work(self, rows: int, size: Sizes) -> float:
         """Floating-point operations of a forward pass over so many rows; the backward pass does
@@ -91,7 +92,8 @@ class Kernel:
         places += self._ends("output", "hn", every, len(tensors), direction, count, row)
         places += self._beside(rows, size, every, len(tensors) + len(results), direction)
         lie = self._lie(tensors, direction) and self._lie(tensors[:1])
-        values, layout = sizes.forward(self.form, rows, size, threads, training, lie)
+        values, layout = sizes.forward(self.spec, steps_of(rows), size, threads, training, lie)
+        values |= self._if_none("h0")
         return run.prepare(every, places, values, layout, work=self.work(rows.N, size))
 
     def backward(
@@ -147,10 +149,11 @@ class Kernel:
         direct = apart or (order.parts == 1 and not spans)
         sums = self.sums(of_parameters, x, size, direct, apart)
         lie = self._lie(tensors, direction)
-        lie = lie and sizes.reads_within(self.form, size, goals[0] is not None)
-        given = self.form, rows, size, threads, order, sums, spans, lie, apart
+        lie = lie and sizes.reads_within(self.spec, size, goals[0] is not None)
+        given = self.spec, steps_of(rows), size, threads, order, sums, spans, lie, apart
         values, layout = sizes.backward(*given)
-        values |= {"dx.add": add, "partials.end": last}
+        values |= {"dx.add": add, "partials.end": last, "one": self._one}
+        values |= self._if_none("ghn") | {"gout": self._zeros}
 
         def addresses(places: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
             return [(at, first + mine + n, offset * x.itemsize) for at, n, offset in places]
@@ -174,9 +177,13 @@ class Kernel:
         direction's parameters: the gradients themselves, if ``direct``."""
         asked = [goal is not None for goal in goals]
         steps = [goal.stride(0) if apart and goal is not None else 0 for goal in goals]
-        padded = sizes.padded_units(self.form, size.units)
-        lanes = self.form.target.isa.lanes(self.form.target.dtype)
+        padded, lanes = sizes.padded_units(self.spec, size.units), self.spec.lanes
         return sums_of_weights(self.plan, asked, x.stride(-1), size, padded, lanes, direct, steps)
+
+    def _if_none(self, kind: str) -> dict[str, int]:
+        """The slots of tensors of states that are zeros, without strides, where they are None."""
+        states = [f"{kind}.{name}" for name in self.plan.step.states]
+        return dict.fromkeys([*states, "zeros"], self._zeros)
 
     def _lie(self, tensors: Sequence[Tensor | None], direction: int | None = None) -> bool:
         """Whether the last dimension of some tensors lies side by side, as PyTorch makes it; those
@@ -245,7 +252,7 @@ class Kernel:
         """The last tensors of a call: what is kept of each direction, if anything is, then the
         tables of ragged rows."""
         if len(every) > first + 2:
-            for slot, offset in sizes.kept(self.form, rows, size.units).items():
+            for slot, offset in sizes.kept(self.spec, steps_of(rows), size.units).items():
                 yield Place(slot, first + direction, offset, strided=False)
         for number, slot in enumerate(("counts", "offsets"), len(every) - 2):
             yield Place(slot, number, strided=False)
@@ -260,79 +267,6 @@ class Kernel:
             yield Place(f"ginput.{name}", number)
 
 
-_kernels: dict[tuple[Any, ...], Kernel] = {}
-#: What callers remember of calls, by their signatures. It holds kernels, and goes when one goes.
-CALLS: dict[tuple[Any, ...], Any] = {}
-
-
-def forget() -> None:
-    """No kernel is in memory any more."""
-    _kernels.clear()
-    CALLS.clear()
-
-
-def kernel_for(
-    step: Step,
-    dtype: torch.dtype,
-    isa: ISA,
-    units: int,
-    single: bool,
-    narrow: str = "",
-) -> Kernel:
-    """The kernel for a step and sizes. When there are too many, the oldest go.
-
-    ``narrow`` says what is bfloat16 in products, if anything is, see ``NARROW``.
-    """
-    key = (step, dtype, isa, units, single, narrow)
-    kernel = _kernels.get(key)
-    if kernel is None:
-        with LOCK:
-            plan = plan_of(step)
-            panel = NARROW[narrow] if narrow else DTYPES[dtype]
-            target = target_of(plan, DTYPES[dtype], panel, isa, units, single)
-            form = Form(plan, dtype, target)
-            known = _same(form)
-            while len(_kernels) >= _KERNEL_LIMIT:
-                _kernels.pop(next(iter(_kernels)))
-                CALLS.clear()
-            kernel = _kernels.setdefault(key, known or Kernel(form))
-    return kernel
-
-
-def target_of(plan: Plan, dtype: str, panel: str, isa: ISA, units: int, single: bool) -> Target:
-    """What code for these sizes is made for: the same for as many as can share it."""
-    bundles = *bundles_of(plan.train), *bundles_of(plan.backward)
-    counts = sorted({len(b) for b in bundles}) or [1]
-    cut = tuple((n, chains(isa, dtype, units, n)) for n in counts)
-    lanes = isa.lanes(dtype)
-    vectors = max(1, math.ceil(units / lanes))
-    half = isa.halves and 0 < units % lanes <= lanes // 2
-    bulk = front = Shape.many(isa, vectors, 1, half, True, pairs=single)
-    if single:
-        step = Shape.single(isa, vectors, counts[-1], half)
-    else:
-        projected = plan.step.output_space != "H"
-        step = Shape.many(isa, vectors, max(c for _, c in cut), half, projected)
-        front = Shape.many(isa, vectors, 1, half, projected)
-    return Target(isa, dtype, panel, single, step, front, bulk, cut)
-
-
-def _same(form: Form) -> Kernel | None:
-    """A kernel of the same formula and tiles, made for other sizes or another cell object."""
-    for kernel in _kernels.values():
-        if kernel.plan.key == form.plan.key and kernel.form[1:] == form[1:]:
-            return kernel
-    return None
-
-
-def compiled(step: Step, dtype: torch.dtype, isa: ISA, units: int) -> dict[str, str]:
-    """By pass, where the code of these kernels came from; only of what is in memory."""
-    found: dict[str, str] = {}
-    for (*made_for, single, narrow), kernel in list(_kernels.items()):
-        if made_for == [step, dtype, isa, units]:
-            ending = ", one row" if single else ""
-            if narrow:
-                ending += f", bfloat16 {narrow}"
-            made = {name: run.origin for name, run in kernel.passes.items() if run.origin}
-            found |= {name + ending: origin for name, origin in made.items()}
-    return found
+def steps_of(rows: Rows) -> Steps:
+    """The rows of a call in numbers."""
+    return Steps(rows.T, rows.B, rows.N, rows.counts is not None, rows.reverse)

@@ -1,0 +1,81 @@
+"""The kernels in memory, and what is remembered of calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..compiler import elements
+from ..compiler.isa import ISA
+from ..compiler.jit import LOCK
+from ..compiler.plan import plan_of
+from ..compiler.sizes import KernelSpec
+from ..compiler.target import target_of
+from ..step import Step
+from .kernel import Kernel
+
+DTYPES = {torch.float32: "float", torch.float64: "double"}
+#: What panels may hold where the arithmetic is float32, by what is bfloat16 then: the weights, or
+#: whatever products multiply, see ``elements``.
+NARROW = {"weights": "bfloat", "products": elements.COUPLES}
+_KERNEL_LIMIT = 128
+
+_kernels: dict[tuple[Any, ...], Kernel] = {}
+#: What callers remember of calls, by their signatures. It holds kernels, and goes when one goes.
+CALLS: dict[tuple[Any, ...], Any] = {}
+
+
+def forget() -> None:
+    """No kernel is in memory any more."""
+    _kernels.clear()
+    CALLS.clear()
+
+
+def kernel_for(
+    step: Step,
+    dtype: torch.dtype,
+    isa: ISA,
+    units: int,
+    single: bool,
+    narrow: str = "",
+) -> Kernel:
+    """The kernel for a step and sizes. When there are too many, the oldest go.
+
+    ``narrow`` says what is bfloat16 in products, if anything is, see ``NARROW``.
+    """
+    key = (step, dtype, isa, units, single, narrow)
+    kernel = _kernels.get(key)
+    if kernel is None:
+        with LOCK:
+            plan = plan_of(step)
+            panel = NARROW[narrow] if narrow else DTYPES[dtype]
+            target = target_of(plan, DTYPES[dtype], panel, isa, units, single)
+            spec = KernelSpec(plan, target)
+            known = _same(spec)
+            while len(_kernels) >= _KERNEL_LIMIT:
+                _kernels.pop(next(iter(_kernels)))
+                CALLS.clear()
+            kernel = _kernels.setdefault(key, known or Kernel(spec))
+    return kernel
+
+
+def _same(spec: KernelSpec) -> Kernel | None:
+    """A kernel of the same formula and tiles, made for other sizes or another cell object."""
+    for kernel in _kernels.values():
+        if kernel.plan.key == spec.plan.key and kernel.spec.target == spec.target:
+            return kernel
+    return None
+
+
+def compiled(step: Step, dtype: torch.dtype, isa: ISA, units: int) -> dict[str, str]:
+    """By pass, where the code of these kernels came from; only of what is in memory."""
+    found: dict[str, str] = {}
+    for (*made_for, single, narrow), kernel in list(_kernels.items()):
+        if made_for == [step, dtype, isa, units]:
+            ending = ", one row" if single else ""
+            if narrow:
+                ending += f", bfloat16 {narrow}"
+            made = {name: run.origin for name, run in kernel.passes.items() if run.origin}
+            found |= {name + ending: origin for name, origin in made.items()}
+    return found

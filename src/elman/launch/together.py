@@ -1,0 +1,108 @@
+"""Passes that run at the same time (``compiler/together.py``), as one pass: its table."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..compiler import isa
+from ..compiler.entry import FIRST, SCRATCH
+from ..compiler.jit import Code, load
+from ..compiler.together import LEFT, LINE, SLOTS, emit
+from ..runtime.memory import ALIGNMENT
+from ..runtime.threads import yield_address
+from .table import Pass, Prepared
+
+_PIECES = 16  # of a pass, if it has steps enough
+_STEPS = 8  # of a piece, at least: the rows of a tile
+
+
+class Task(NamedTuple):
+    """A pass made for one thread, with the places of its tensors among those of the call, and the
+    numbers of earlier ones in its list, if there are any:
+
+    of those whose steps it reads, which run in the ``same`` order of time or in the ``other`` one,
+    and in a backward pass of the other direction ``beside`` it, whose inputs' gradients lie in the
+    same memory. Whichever of the two comes to a step second adds to what the first has written.
+    """
+
+    run: Prepared
+    places: Sequence[int]
+    same: int | None = None
+    other: int | None = None
+    beside: int | None = None
+
+
+def together(tasks: Sequence[Task], threads: int, work: float) -> tuple[Prepared, list[Prepared]]:
+    """One call of all these passes, on several threads, with the bits of one pass after another;
+    also the passes as it runs them, with tables of their own.
+
+    It is called with the tensors of all tasks, which have the same number of steps and their rows
+    in one slice. ``work`` is that of all of them.
+    """
+    steps, threads, count = tasks[0].run.slot("T"), min(threads, len(tasks)), len(tasks)
+    assert all((run.slot("T"), run.slot("slices")) == (steps, 1) for run, *_ in tasks)
+    at, begin = _PASS.at, len(SLOTS)
+    length = begin + sum(2 + FIRST + len(run.numbers) + 1 for run, *_ in tasks)
+    table, places = array("q", [0] * length), list[tuple[int, int]]()
+    counters = _aligned(length * table.itemsize)
+    scratch, each = counters + LINE * count, _aligned(max(run.nbytes for run, *_ in tasks))
+
+    def near(place: int, offset: int) -> None:
+        """An address that lies so many bytes from where the call's scratch memory begins."""
+        table[place] = offset
+        places.append((place, SCRATCH))
+
+    for slot, number in {"tasks": count, "T": steps, "bytes": each}.items():
+        table[at[slot]] = number
+    near(at["list"], begin * table.itemsize)
+    near(at["counters"], counters)
+    near(at["scratch"], scratch)
+    mine = begin + 2 * count  # where a task's numbers are
+    runs, numbers = list[Prepared](), dict[int, int]()  # a tensor's place, and its number
+    for i, ((run, where, *_), points) in enumerate(zip(tasks, _counters(tasks), strict=True)):
+        runs.append(run.with_slots(_pieces(run, steps), points))
+        table[begin + 2 * i] = run.code.address
+        near(begin + 2 * i + 1, mine * table.itemsize)
+        table[mine] = runs[i].address
+        mine += FIRST
+        for number in run.numbers:
+            places.append((mine, numbers.setdefault(where[number], FIRST + len(numbers))))
+            mine += 1
+        near(mine, counters)
+        mine += 1
+    nbytes = scratch + each * threads
+    return Prepared(_PASS, table, places, [*numbers], nbytes, threads, work, runs), runs
+
+
+def _aligned(nbytes: int) -> int:
+    return -(-nbytes // ALIGNMENT) * ALIGNMENT
+
+
+def _pieces(run: Prepared, steps: int) -> dict[str, int]:
+    """Pieces of time so small that others need not wait for long."""
+    few = -(-steps // (_PIECES * _STEPS)) * _STEPS
+    return {"piece": min(run.slot("piece"), few), "yield": yield_address()}
+
+
+def _counters(tasks: Sequence[Task]) -> list[dict[str, int]]:
+    """The slots of each task that point to counters, its own or others', and where these lie."""
+    found = [{"done": LINE * i} for i in range(len(tasks))]
+    for i, (_, _, same, other, beside) in enumerate(tasks):
+        for slot, number in (("after.same", same), ("after.other", other)):
+            if number is not None:
+                found[i][slot] = LINE * number
+        if beside is not None:
+            left = LINE * beside + LEFT
+            found[i] |= {"dx.other": LINE * beside, "dx.left": left}
+            found[beside] |= {"dx.other": LINE * i, "dx.left": left}
+    return found
+
+
+def _load() -> tuple[Code, str]:
+    row = isa.of_this_kind()[-1]  # no vectors: the row that every processor can run
+    return load("together", row, "elman_together", lambda: emit(row))
+
+
+_PASS = Pass(SLOTS, _load)
