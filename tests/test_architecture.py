@@ -39,7 +39,7 @@ ROWS = [
     ["cell", "functions"],
     ["step"],
     ["expr"],
-    ["errors", "version"],
+    ["errors", "spaces", "version"],
 ]
 DEPTH = {room: depth for depth, row in enumerate(ROWS) for room in row}
 

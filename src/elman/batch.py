@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from .spaces import Sizes
 from .step import Step
 
 _PARTS = 16  # of a batch, at most: their number is a power of two
@@ -111,14 +112,9 @@ class Weights(NamedTuple):
     def of(flat: Sequence[Any]) -> Weights:
         return Weights(flat[0], flat[1], flat[2], flat[3], tuple(flat[4:]))
 
-    def sizes(self, step: Step) -> tuple[int, int]:
-        """Units of the hidden and of the projected state; the same if there is no projection."""
-        rows, count = (self.w_hh, step.u_gates) if step.u_gates else (self.w_ih, step.x_gates)
-        assert rows is not None
-        units = rows.shape[0] // len(count)
-        if not step.projection:
-            return units, units
-        return units, self.more[list(step.matrices).index(step.projection)].shape[0]
+    def sizes(self, step: Step) -> Sizes:
+        """The sizes of the layer; of the input's features only if ``w_ih`` says how many."""
+        return step.sizes([None if t is None else t.shape for t in self.flat()])
 
 
 class Given(NamedTuple):

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .errors import FormulaError
 from .expr import Node, check_kind, is_mask, node, walk
+from .spaces import HIDDEN, ONE, PROJECTED, Space
 from .step import Step
 
 
@@ -99,22 +100,22 @@ class Cell(metaclass=_CellType):
         """A further matrix times a value, or ``W_hh value + b_hh`` for a gate's rows."""
         names = (*self.gates, *self.matrices, *filter(None, [self.projection]))
         _check_name(self, "product", name, names, "matrices")
-        if not isinstance(value, Node) or not value.space:
+        if not isinstance(value, Node) or value.space is ONE:
             raise FormulaError(
                 f"product({name!r}, value) takes a value with units, got {value!r}: multiply by a "
                 "number outside the product"
             )
         check_kind("product", 1, value)
         if name not in self.gates:
-            return node("product", value, attr=name, space="P" if name == self.projection else "H")
-        wanted = "P" if self.projection else "H"
-        if value.space != wanted:
+            rows = PROJECTED if name == self.projection else HIDDEN
+            return node("product", value, attr=name, space=rows)
+        if value.space is not _space_of_output(self):
             raise FormulaError(
-                f"product({name!r}, value) applies weight_hh, whose columns belong to the "
-                f"projected state {self.states[0]!r}, got a value of hidden units: declare a "
-                "further matrix for it in `matrices`"
+                f"product({name!r}, value) applies weight_hh, whose columns are "
+                f"{_space_of_output(self).units} {self.states[0]!r}, got a value of "
+                f"{value.space.units}: declare a further matrix for it in `matrices`"
             )
-        return node("product", value, attr=name, space="H") + _leaf("bias", name)
+        return node("product", value, attr=name, space=HIDDEN) + _leaf("bias", name)
 
     def input(self, name: str) -> Node:
         """This step's value of a further input."""
@@ -190,11 +191,10 @@ def _trace(cell: Cell) -> Step:
                 f"step must return one value for each of the states {cell.states}, got {outputs!r}"
             )
         for name, value in zip(cell.states, new, strict=True):
-            if value.space not in ("", space[name]):
+            if value.space not in (ONE, space[name]):
                 raise FormulaError(
-                    f"the new {name!r} has units of the "
-                    f"{'projected state' if value.space == 'P' else 'hidden state'}, expected the "
-                    f"other: only the first state is projected, and by `projection`"
+                    f"the new {name!r} has {value.space.units}, expected {space[name].units}: only "
+                    "the first state is projected, and by `projection`"
                 )
         return _step_of(cell, new)
     except FormulaError as error:
@@ -202,7 +202,7 @@ def _trace(cell: Cell) -> Step:
         raise FormulaError(f"{error} ({kind}.step, {place})") from None
 
 
-def _check_declared(cell: Cell) -> dict[str, str]:
+def _check_declared(cell: Cell) -> dict[str, Space]:
     """The space of every state, if what the cell declares can be."""
     for names in ("gates", "states", "inputs", "vectors", "matrices"):
         given = getattr(cell, names)
@@ -229,22 +229,28 @@ def _check_declared(cell: Cell) -> dict[str, str]:
                 f"the attribute {attribute!r} is a {type(value).__name__}: plain numbers belong "
                 "there, learned tensors are declared in `vectors` and `matrices`"
             )
-    return dict.fromkeys(cell.states, "H") | {cell.states[0]: "P" if projection else "H"}
+    return dict.fromkeys(cell.states, HIDDEN) | {cell.states[0]: _space_of_output(cell)}
+
+
+def _space_of_output(cell: Cell) -> Space:
+    """The space of the first state."""
+    return PROJECTED if cell.projection else HIDDEN
 
 
 def _step_of(cell: Cell, new: tuple[Node, ...]) -> Step:
     """The step with what its nodes really read; all that was declared must be among it."""
     nodes = list(walk(new))
     read: dict[str, set[str]] = {}
-    matrices: dict[str, tuple[str, str]] = {}
+    matrices: dict[str, tuple[Space, Space]] = {}
     for n in nodes:
         read.setdefault(n.op, set()).add(n.attr)
         if n.op == "product" and n.attr not in cell.gates:
             spaces = n.space, n.args[0].space
             if matrices.setdefault(n.attr, spaces) != spaces:
+                both = " and to ".join(space.units for _, space in (matrices[n.attr], spaces))
                 raise FormulaError(
-                    f"the matrix {n.attr!r} is applied to hidden units and to the projected state, "
-                    "which have different sizes: declare two"
+                    f"the matrix {n.attr!r} is applied to {both}, which have different sizes: "
+                    "declare two"
                 )
     products, x = read.get("product", set()), read.get("x", set())
     projection = (cell.projection,) if cell.projection else ()
@@ -346,7 +352,7 @@ def _is_name(given: Any) -> bool:
 
 
 def _leaf(op: str, name: str) -> Node:
-    return node(op, attr=name, space="H")
+    return node(op, attr=name, space=HIDDEN)
 
 
 class _Group:

@@ -11,7 +11,6 @@ from torch import Tensor
 from . import recompute
 from .batch import Given, Rows, by_layer, part_of
 from .compiler.isa import ISA
-from .compiler.sizes import Sizes
 from .launch.calls import Calls
 from .launch.kernels import CALLS, kernel_for
 from .launch.known import Known
@@ -19,6 +18,7 @@ from .passes import BACKWARD, INFER, TRAIN, Passes, Tensors
 from .paths import kernel_isa, onlooker, readable, ready_isa, require_operator
 from .runtime.memory import LARGE, fresh
 from .runtime.tensors import Alike, Forms, form_of
+from .spaces import HIDDEN
 from .step import Step
 
 _LIMIT = 1024  # signatures that are remembered
@@ -112,37 +112,35 @@ class Bound:
         tensors: Tensors,
     ) -> None:
         x, _, _, weights = Given.of(step, by_layer(step, tensors, layers)[0])
-        units, projected = weights[0].sizes(step)
+        size = weights[0].sizes(step)
+        units, output = size.units, size[step.output_space]
         D = self.count = len(weights)
         self.step, self.layers = step, layers
         self._form = step, isa, in_segments, narrow, layers
         self._signature = of_tensors(tensors)
         self.kernel = kernel_for(step, x.dtype, isa, units, rows.B == 1, narrow)
-        widths = [x.shape[-1], *[D * projected] * (layers - 1)]
-        self.sizes = [Sizes(width, units, projected) for width in widths]
+        widths = [x.shape[-1], *[D * output] * (layers - 1)]
+        self.sizes = [size.with_input(width) for width in widths]
         self.passes = Passes(self.kernel, rows, self.sizes, D)
         several = in_segments and len(rows.spans(units)) > 1
         self._spans = [recompute.Spans(self.kernel, size) for size in self.sizes] if several else []
         #: Whether the backward pass is given the output as it was.
         self.reads_output = self.kernel.plan.reads_output and not several
         #: What the first state begins with where the call does not say.
-        self._zeros = x.new_zeros(1, 1, projected).expand(layers * D, rows.B, projected)
-        self._ones = x.new_ones(()).expand(*rows.lead, D * projected)
+        self._zeros = x.new_zeros(1, 1, output).expand(layers * D, rows.B, output)
+        self._ones = x.new_ones(()).expand(*rows.lead, D * output)
         self._known, self._backs = Known(), Known()
-        self._output = form_of((*rows.lead, D * projected), x.dtype)
-        sizes = [projected if name == step.states[0] else units for name in step.states]
+        self._output = form_of((*rows.lead, D * output), x.dtype)
+        states = [(layers * D, rows.B, size[step.space(name)]) for name in step.states]
         #: Of the output and the final states.
-        self.results = [
-            self._output,
-            *(form_of((layers * D, rows.B, size), x.dtype) for size in sizes),
-        ]
+        self.results = [self._output, *(form_of(shape, x.dtype) for shape in states)]
         self._count = len(self.results)
         saved = self.kernel.saved_size(rows, units)
         #: Of what is kept beside them: the outputs between layers, and what a direction keeps.
         self.kept = [self._output] * (layers - 1)
         self.kept += [form_of((saved,), x.dtype)] * (layers * D if saved else 0)
         self._goals = [None if t is None else form_of(t.shape, t.dtype) for t in tensors]
-        most = max(saved, rows.N * max(widths[0], D * projected))
+        most = max(saved, rows.N * max(widths[0], D * output))
         self._large = most * x.itemsize >= LARGE  # some of what a call writes
 
     def takes(self, x: Tensor) -> bool:
@@ -381,17 +379,15 @@ def _check_layer(step: Step, rows: Rows, shapes: Sequence[Any], D: int) -> int:
     """Units of the layer's output."""
     x: Any
     x, initial, inputs, weights = Given.of(step, shapes)
-    first: Any = weights[0]
-    of, count = (first.w_hh, step.u_gates) if step.u_gates else (first.w_ih, step.x_gates)
-    units = projected = of[0] // len(count)
-    if step.projection:
-        projected = first.more[list(step.matrices).index(step.projection)][0]
-    if projected > units:
-        raise RuntimeError(
-            f"expected a projected state of at most {units} units, as many as the hidden state "
-            f"has, got {projected}"
-        )
-    found = step.shapes(x[-1], units, projected)
+    first: Any = weights[0].flat()
+    sizes = step.sizes(first).with_input(x[-1])
+    for space in step.spaces:
+        if sizes[space] > sizes.units:
+            raise RuntimeError(
+                f"expected at most {sizes.units} {space.units}, as many as there are "
+                f"{HIDDEN.units}, got {sizes[space]}"
+            )
+    found = step.shapes(sizes)
     expected = [found.get(name) for name in step.parameters]
     for mine in weights:
         for i, (want, have) in enumerate(zip(expected, mine.flat(), strict=True)):
@@ -403,16 +399,14 @@ def _check_layer(step: Step, rows: Rows, shapes: Sequence[Any], D: int) -> int:
                 )
     if x != (*rows.lead, x[-1]):
         raise RuntimeError(f"expected x of shape {(*rows.lead, x[-1])}, got {tuple(x)}")
-    size = projected
-    for h in initial:
-        if h is not None and h != (D, rows.B, size):
-            raise RuntimeError(
-                f"expected an initial state of shape {(D, rows.B, size)}, got {tuple(h)}"
-            )
-        size = units  # of all states but the first
+    for name, h in zip(step.states, initial, strict=True):
+        shape = (D, rows.B, sizes[step.space(name)])
+        if h is not None and h != shape:
+            raise RuntimeError(f"expected an initial state of shape {shape}, got {tuple(h)}")
     for further in inputs:
-        if further != (*rows.lead, units):
+        if further != (*rows.lead, sizes.units):
             raise RuntimeError(
-                f"expected a further input of shape {(*rows.lead, units)}, got {tuple(further)}"
+                f"expected a further input of shape {(*rows.lead, sizes.units)}, got "
+                f"{tuple(further)}"
             )
-    return projected
+    return sizes[step.output_space]

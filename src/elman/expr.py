@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from .errors import FormulaError
+from .spaces import ONE, SPACES, Space
 
 Operand = Union["Node", float, int]
 
@@ -31,14 +32,13 @@ class Node:
 
     ``op`` is the name of a primitive, ``"product"`` (a matrix times the first argument;
     ``attr`` names the matrix), ``"sum"`` (over the units of a row) or a leaf (``attr`` names what
-    is read). ``space`` says how many numbers a row has: ``"H"``, a hidden unit each; ``"P"``, a
-    unit of the projected state each; ``""``, one, which counts for every unit.
+    is read). ``space`` says how many numbers a row has; that of ``ONE`` counts for every unit.
     """
 
     __slots__ = ("__weakref__", "args", "attr", "op", "space")
     __array_ufunc__ = None  # NumPy's numbers leave operators to the node
 
-    def __init__(self, op: str, args: tuple[Node, ...], attr: Any, space: str) -> None:
+    def __init__(self, op: str, args: tuple[Node, ...], attr: Any, space: Space) -> None:
         self.op, self.args, self.attr, self.space = op, args, attr, space
 
     @classmethod
@@ -124,12 +124,13 @@ if hasattr(os, "register_at_fork"):  # a child must not inherit it from a thread
     )
 
 
-def node(op: str, *args: Node, attr: Any = None, space: str | None = None) -> Node:
+def node(op: str, *args: Node, attr: Any = None, space: Space | None = None) -> Node:
     """The node of this operation, arguments and attribute: always the same object.
 
     Without a ``space`` it has that of its arguments.
 
-    >>> node("state", attr="h", space="H") is node("state", attr="h", space="H")
+    >>> from elman.spaces import HIDDEN
+    >>> node("state", attr="h", space=HIDDEN) is node("state", attr="h", space=HIDDEN)
     True
     """
     if space is None:
@@ -147,14 +148,15 @@ def again(old: Node, *args: Node) -> Node:
     return node(old.op, *args, attr=old.attr, space=old.space)
 
 
-def _common_space(op: str, args: tuple[Node, ...]) -> str:
-    spaces = {a.space for a in args if a.space}
+def _common_space(op: str, args: tuple[Node, ...]) -> Space:
+    spaces = {a.space for a in args} - {ONE}
     if len(spaces) > 1:
+        found = " and ".join(space.units for space in SPACES.values() if space in spaces)
         raise FormulaError(
-            f"{op}() takes values with as many units each, got hidden units and units of the "
-            f"projected state in {', '.join(map(format_node, args))}: project one of them first"
+            f"{op}() takes values with as many units each, got {found} in "
+            f"{', '.join(map(format_node, args))}: project one of them first"
         )
-    return spaces.pop() if spaces else ""
+    return spaces.pop() if spaces else ONE
 
 
 def constant(value: float) -> Node:
@@ -166,7 +168,8 @@ def format_node(value: Node, depth: int = 3) -> str:
     """The formula as text, for messages: what is deeper is left out, since shared values, written
     out each time, have no bound.
 
-    >>> h = node("state", attr="h", space="H")
+    >>> from elman.spaces import HIDDEN
+    >>> h = node("state", attr="h", space=HIDDEN)
     >>> 1 - h * h
     sub(1.0, mul(state.h, state.h))
     >>> h**64

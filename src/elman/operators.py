@@ -174,14 +174,14 @@ def _forward(
 
 def _kept_sizes(step: Step, given: Given) -> list[tuple[int, ...]]:
     """Of what is kept, for padded rows. With lengths it has no more, but they are data."""
-    (units, projected), isa, rows = given.weights[0].sizes(step), current_isa(), rows_of(given)
-    directions = len(given.weights)
+    size, isa, rows = given.weights[0].sizes(step), current_isa(), rows_of(given)
+    D, T, B = len(given.weights), rows.T, rows.B
     if isa is None:
-        return [(0,)] * directions
-    kernel = kernel_for(step, given.x.dtype, isa, int(units), bool(rows.B == 1))
-    saved = kernel.saved_size(rows, int(units))
-    output = [(rows.T, rows.B, directions * projected)] if kernel.plan.reads_output else []
-    return [*output, *[(saved,)] * directions]
+        return [(0,)] * D
+    kernel = kernel_for(step, given.x.dtype, isa, int(size.units), bool(B == 1))
+    saved = kernel.saved_size(rows, int(size.units))
+    output = [(T, B, D * size[step.output_space])] if kernel.plan.reads_output else []
+    return [*output, *[(saved,)] * D]
 
 
 def _enlarged(kept: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -203,10 +203,10 @@ def _(
     step = read(formula)
     given = given_of(step, tensors, present)
     x, _, _, weights = given
-    units, projected = weights[0].sizes(step)
+    size, D = weights[0].sizes(step), len(weights)
     T, B, _ = x.shape
-    sizes = [projected if name == step.states[0] else units for name in step.states]
-    shapes = [(T, B, len(weights) * projected), *((len(weights), B, size) for size in sizes)]
+    states = [(D, B, size[step.space(name)]) for name in step.states]
+    shapes = [(T, B, D * size[step.output_space]), *states]
     return [x.new_empty(shape) for shape in [*shapes, *(_kept_sizes(step, given) if keep else ())]]
 
 

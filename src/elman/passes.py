@@ -9,13 +9,13 @@ from typing import Any
 from torch import Tensor
 
 from .batch import Rows
-from .compiler.sizes import Sizes
 from .launch.calls import Calls
 from .launch.kernel import Kernel
 from .launch.link import link_pass
 from .launch.table import Prepared
 from .launch.together import Task, together
 from .runtime.threads import thread_count
+from .spaces import Sizes
 
 Tensors = Sequence[Tensor | None]
 _Pass = tuple[Prepared, Sequence[int]]  # with the places of its tensors among those of the call

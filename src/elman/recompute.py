@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from .batch import Order, Rows
-from .compiler.sizes import Sizes
 from .launch.calls import Calls
 from .launch.kernel import Kernel
 from .launch.known import Known
 from .runtime.threads import thread_count
+from .spaces import Sizes
 
 Tensors = Sequence[Tensor | None]
 _Maybe = TypeVar("_Maybe", Tensor, Tensor | None)
@@ -90,7 +90,7 @@ def forward(
     kernel, size = spans.kernel, spans.size
     states = len(kernel.plan.step.states)
     one = _one(kernel, tensors, direction)
-    output, *now = _ends(results, size, direction)
+    output, *now = _ends(results, size[kernel.plan.step.output_space], direction)
     for given, state in zip(one[1 : 1 + states], now, strict=True):
         state.zero_() if given is None else state.copy_(given)
     before: list[list[Tensor]] = []
@@ -117,7 +117,8 @@ def backward(
     kernel, size = spans.kernel, spans.size
     states = len(kernel.plan.step.states)
     one, wanted = _one(kernel, tensors, direction), _one(kernel, goals, direction)
-    gout, *gfinal = _ends(arrived, size, direction)
+    units = size[kernel.plan.step.output_space]
+    gout, *gfinal = _ends(arrived, units, direction)
     now = [torch.zeros_like(b[:1]) for b in before]
     for state, given in zip(now, gfinal, strict=True):
         if given is not None:
@@ -133,7 +134,7 @@ def backward(
         mine = _part(kernel, one, begin, rows, a, b)
         after = [state[:, : part.B] for state in now]
         saved = x.new_empty(kernel.saved_size(part, size.units))
-        results = [x.new_empty((*x.shape[:-1], size.projected))]
+        results = [x.new_empty((*x.shape[:-1], units))]
         results += [torch.empty_like(s) for s in begin]
         spans.forward(part, mine, results, saved)
         spans.backward(
@@ -162,11 +163,11 @@ def _one(kernel: Kernel, tensors: Tensors, direction: int) -> list[Tensor | None
     return [tensors[0], *initial, *inputs, *tensors[first : first + len(step.parameters)]]
 
 
-def _ends(tensors: Sequence[_Maybe], size: Sizes, direction: int) -> list[_Maybe]:
-    """A direction's part of the units of an output, and of final states."""
+def _ends(tensors: Sequence[_Maybe], units: int, direction: int) -> list[_Maybe]:
+    """A direction's part of an output, of so many units, and of final states."""
     output, *final = tensors
     if output is not None:
-        output = output.narrow(-1, direction * size.projected, size.projected)
+        output = output.narrow(-1, direction * units, units)
     return [output, *(None if t is None else t[direction : direction + 1] for t in final)]
 
 

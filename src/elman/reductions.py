@@ -6,6 +6,7 @@ from typing import Any
 
 from .errors import FormulaError
 from .expr import Node, apply, check_kind, node
+from .spaces import ONE
 
 
 def mean(value: Any) -> Any:
@@ -18,9 +19,9 @@ def mean(value: Any) -> Any:
     if not isinstance(value, Node):
         return value.mean(-1, keepdim=True)
     check_kind("mean", 0, value)
-    if not value.space:
+    if value.space is ONE:
         raise FormulaError("mean() takes a value with units, got one that has none: leave it out")
-    return node("sum", value, space="") / node("units", attr=value.space)
+    return node("sum", value, space=ONE) / node("units", attr=value.space.name)
 
 
 def layer_norm(*values: Any, eps: float = 1e-5) -> Any:

@@ -65,16 +65,14 @@ Values = dict[tuple[str, str], Any]
 
 def constants(step: Step, x: Tensor, weights: Weights) -> Values:
     """What does not change from step to step: matrices, biases, vectors, numbers of units."""
-    units, projected = weights.sizes(step)
+    sizes, tensors = weights.sizes(step), dict(zip(step.parameters, weights.flat(), strict=True))
     found: Values = {}
-    if weights.w_hh is not None:
-        for gate, block in _blocks(step.u_gates, units).items():
-            found["product", gate] = weights.w_hh[block]
-            found["bias", gate] = 0.0 if weights.b_hh is None else weights.b_hh[block]
-    kinds = [*(("product", m) for m in step.matrices), *(("vector", v) for v in step.vectors)]
-    found.update(zip(kinds, weights.more, strict=True))
-    for space, count in (("H", units), ("P", projected)):
-        found["units", space] = x.new_full((), count)
+    for (kind, name), block in step.blocks.items():
+        if kind in ("product", "bias", "vector"):
+            tensor = tensors[block.parameter]
+            found[kind, name] = 0.0 if tensor is None else block.of(tensor, sizes)
+    for space in step.spaces:
+        found["units", space.name] = x.new_full((), sizes[space])
     return found
 
 
@@ -131,11 +129,9 @@ def layer(
     _check_alike(given)
     outputs, finals = [], []
     for d, mine in enumerate(given.weights):
-        units, projected = mine.sizes(step)
+        sizes = mine.sizes(step)
         h0 = [
-            h[d]
-            if h is not None
-            else given.x.new_zeros(rows.B, projected if name == step.states[0] else units)
+            given.x.new_zeros(rows.B, sizes[step.space(name)]) if h is None else h[d]
             for name, h in zip(step.states, given.initial, strict=True)
         ]
         way = rows._replace(reverse=True) if d else rows
@@ -219,8 +215,3 @@ def _check_alike(given: Given) -> None:
                 f"got {t.dtype} on {t.device} in shape {tuple(t.shape)}: something has replaced a "
                 f"weight: convert the module with module.to({x.dtype})"
             )
-
-
-def _blocks(gates: Sequence[str], units: int) -> dict[str, slice]:
-    """The rows of each gate."""
-    return {gate: slice(i * units, (i + 1) * units) for i, gate in enumerate(gates)}

@@ -14,16 +14,21 @@ import hashlib
 import inspect
 import re
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import FormulaError
 from .expr import PRIMITIVES, Node, check_kind, constant, is_mask, node, walk
+from .spaces import HIDDEN, INPUT, ONE, PROJECTED, Matrix, Sizes, Space
 
 _FAULTS = (ValueError, TypeError, SyntaxError, IndexError, ArithmeticError, RecursionError)
 _KNOWN = 256  # texts whose steps are kept
-_LINE = re.compile(r"(\w+) (None|'[^'\\]*') ([HP]?) (\[[\d, ]*\])")
+_LINE = re.compile(r"(\w+) (None|'[^'\\]*') \w* (\[[\d, ]*\])")
+_LEAVES = ("x", "bias", "vector")
+#: The blocks of parameters that a step reads, by the kind and the name of what reads them: a
+#: ``product`` or one of ``_LEAVES``, as in the graph; ``bias_ih`` is part of an ``x``.
+Blocks = Mapping[tuple[str, str], Matrix]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,15 +36,15 @@ class Step:
     """A traced step: the names, and for each state the node of its new value.
 
     ``x_gates`` and ``u_gates`` are the gates that have rows in ``weight_ih`` and ``weight_hh``.
-    ``matrices`` gives the spaces (see :class:`elman.expr.Node`) of a further matrix's rows and
-    columns; the projection is one of them.
+    ``matrices`` gives the spaces of a further matrix's rows and columns; the projection is one of
+    them.
     """
 
     x_gates: tuple[str, ...]
     u_gates: tuple[str, ...]
     states: tuple[str, ...]
     inputs: tuple[str, ...]
-    matrices: dict[str, tuple[str, str]]
+    matrices: dict[str, tuple[Space, Space]]
     vectors: tuple[str, ...]
     projection: str
     new: tuple[Node, ...]
@@ -47,11 +52,21 @@ class Step:
     name: str  # a digest of the text, by which a saved model tells formulas apart
     #: The names of all tensors in the order of ``batch.Weights``, whether the step has them or not.
     parameters: tuple[str, ...] = field(init=False)
+    blocks: Blocks = field(init=False)
+    #: The spaces of values with units, the hidden ones first; each with the block whose rows say
+    #: how many.
+    measures: Mapping[Space, Matrix] = field(init=False)
 
     def __post_init__(self) -> None:
         more = [f"weight_{name}" for name in (*self.matrices, *self.vectors)]
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", *more)
+        blocks = _blocks(self.x_gates, self.u_gates, self.matrices, self.vectors, self.output_space)
         object.__setattr__(self, "parameters", names)
+        object.__setattr__(self, "blocks", blocks)
+        measures: dict[Space, Matrix] = {}
+        for block in blocks.values():
+            measures.setdefault(block.rows, block)
+        object.__setattr__(self, "measures", measures)
 
     @staticmethod
     def of(*fields: Any) -> Step:
@@ -62,38 +77,78 @@ class Step:
         return _steps.setdefault(text, Step(*made))  # and so share their kernels
 
     @property
-    def output_space(self) -> str:
+    def spaces(self) -> tuple[Space, ...]:
+        """The spaces of its values, those with units; the hidden one first."""
+        return (*self.measures,)
+
+    @property
+    def output_space(self) -> Space:
         """The space of the first state, which is the output."""
-        return "P" if self.projection else "H"
+        return _output_space(self.projection)
 
-    def space(self, state: str) -> str:
-        return self.output_space if state == self.states[0] else "H"
+    def space(self, state: str) -> Space:
+        return self.output_space if state == self.states[0] else HIDDEN
 
-    def shapes(self, width: int, units: int, projected: int) -> dict[str, tuple[int, ...]]:
-        """The shapes of all parameters that a layer has, by name."""
-        size = {"H": units, "P": projected}
-        shapes: dict[str, tuple[int, ...]] = {}
-        if self.x_gates:
-            shapes["weight_ih"] = (len(self.x_gates) * units, width)
-        if self.u_gates:
-            shapes["weight_hh"] = (len(self.u_gates) * units, size[self.output_space])
-        if self.x_gates:
-            shapes["bias_ih"] = (len(self.x_gates) * units,)
-        if self.u_gates:
-            shapes["bias_hh"] = (len(self.u_gates) * units,)
-        for name, (rows, columns) in self.matrices.items():
-            shapes[f"weight_{name}"] = (size[rows], size[columns])
-        return shapes | {f"weight_{name}": (units,) for name in self.vectors}
+    def shapes(self, sizes: Sizes) -> dict[str, tuple[int, ...]]:
+        """The shapes of all parameters that a layer of these sizes has, by name."""
+        found = {b.parameter: b.shape(sizes) for b in self.blocks.values()}
+        return {name: found[name] for name in self.parameters if name in found}
+
+    def sizes(self, shapes: Sequence[Sequence[int] | None]) -> Sizes:
+        """The sizes of the layer whose parameters have these shapes, in the order of
+        :attr:`parameters`: rows say how many units a space has, columns where no rows do."""
+        given, found = dict(zip(self.parameters, shapes, strict=True)), Sizes()
+        for space, block in self.measures.items():
+            shape = given[block.parameter]
+            if shape is not None:
+                found[space] = shape[0] // block.blocks
+        for block in self.blocks.values():
+            shape = given[block.parameter]
+            if shape is not None and len(shape) > 1:
+                found.setdefault(block.columns, shape[1])
+        return found
+
+
+def _output_space(projection: str) -> Space:
+    return PROJECTED if projection else HIDDEN
+
+
+def _blocks(
+    x_gates: Sequence[str],
+    u_gates: Sequence[str],
+    matrices: Mapping[str, tuple[Space, Space]],
+    vectors: Sequence[str],
+    output: Space,
+) -> Blocks:
+    """All blocks; those that say how many hidden units there are come first."""
+
+    def gates(kind: str, parameter: str, names: Sequence[str], columns: Space) -> Blocks:
+        count = len(names)
+        return {
+            (kind, name): Matrix(parameter, HIDDEN, columns, block, count)
+            for block, name in enumerate(names)
+        }
+
+    return {
+        **gates("product", "weight_hh", u_gates, output),
+        **gates("x", "weight_ih", x_gates, INPUT),
+        **gates("bias_ih", "bias_ih", x_gates, ONE),
+        **gates("bias", "bias_hh", u_gates, ONE),
+        **{("product", m): Matrix(f"weight_{m}", *spaces) for m, spaces in matrices.items()},
+        **{("vector", v): Matrix(f"weight_{v}", HIDDEN) for v in vectors},
+    }
 
 
 _steps: weakref.WeakValueDictionary[str, Step] = weakref.WeakValueDictionary()
 
 
 def _write(*fields: Any) -> str:
-    *declared, new = fields
+    x_gates, u_gates, states, inputs, matrices, vectors, projection, new = fields
+    named = {m: tuple(space.name for space in spaces) for m, spaces in matrices.items()}
+    declared = x_gates, u_gates, states, inputs, named, vectors, projection
     nodes = list(walk(new))
     numbers = {n: i for i, n in enumerate(nodes)}
-    lines = [f"{n.op} {n.attr!r} {n.space} {[numbers[a] for a in n.args]}" for n in nodes]
+    lines = [f"{n.op} {n.attr!r} {n.space.name} {[numbers[a] for a in n.args]}" for n in nodes]
     return "\n".join([*map(repr, declared), *lines, repr([numbers[n] for n in new])])
 
 
@@ -127,26 +182,25 @@ def _no_formula(text: str, why: str) -> FormulaError:
 def _read(text: str) -> Step:
     *lines, last = text.split("\n")
     declared = [ast.literal_eval(line) for line in lines[:7]]
-    x_gates, u_gates, states, inputs, matrices, vectors, projection = declared
+    x_gates, u_gates, states, inputs, named, vectors, projection = declared
     groups = (x_gates, u_gates, states, inputs, vectors)
-    if not all(type(names) is tuple for names in groups) or type(matrices) is not dict:
+    if not all(type(names) is tuple for names in groups) or type(named) is not dict:
         raise FormulaError("what it declares are no names")
-    names = [n for group in (*groups, matrices, [projection] * bool(projection)) for n in group]
-    spaces = [space for pair in matrices.values() for space in pair]
+    names = [n for group in (*groups, named, [projection] * bool(projection)) for n in group]
     if not states or not all(isinstance(n, str) and n.isidentifier() for n in names):
         raise FormulaError("what it declares are no names")
-    sized = set(spaces) <= {"H", "P"} and len(spaces) == 2 * len(matrices)
-    if projection not in ("", *matrices) or not sized:
+    output = _output_space(projection)
+    units = {space.name: space for space in (HIDDEN, output)}
+    sized = all(len(pair) == 2 and {*pair} <= {*units} for pair in named.values())
+    if projection not in ("", *named) or not sized:
         raise FormulaError("a matrix has no size")
-    output = "P" if projection else "H"
-    products = dict.fromkeys(u_gates, ("H", output)) | matrices
+    matrices = {m: (units[rows], units[columns]) for m, (rows, columns) in named.items()}
+    blocks = _blocks(x_gates, u_gates, matrices, vectors, output)
     leaves = {
-        **{("x", name): "H" for name in x_gates},
-        **{("bias", name): "H" for name in u_gates},
-        **{("state", name): "H" for name in states},
+        **{(kind, name): block.rows for (kind, name), block in blocks.items() if kind in _LEAVES},
+        **{("state", name): HIDDEN for name in states},
         ("state", states[0]): output,
-        **{("input", name): "H" for name in inputs},
-        **{("vector", name): "H" for name in vectors},
+        **{("input", name): HIDDEN for name in inputs},
     }
     nodes: list[Node] = []
     for line in lines[7:]:
@@ -154,20 +208,22 @@ def _read(text: str) -> Step:
         if found is None:
             raise FormulaError(f"{line!r} is no operation")
         op, attr = found[1], ast.literal_eval(found[2])
-        args = [nodes[i] for i in ast.literal_eval(found[4])]
+        args = [nodes[i] for i in ast.literal_eval(found[3])]
         if (op, attr) in leaves and not args:
             made = node(op, attr=attr, space=leaves[op, attr])
-        elif op == "product" and attr in products and len(args) == 1:
+        elif op == "product" and (op, attr) in blocks and len(args) == 1:
             check_kind(op, 0, args[0])
-            made = node(op, *args, attr=attr, space=products[attr][0])
-            if args[0].space != products[attr][1]:
+            made = node(op, *args, attr=attr, space=blocks[op, attr].rows)
+            if args[0].space is not blocks[op, attr].columns:
                 raise FormulaError(f"{line!r} multiplies values of another size")
+        elif op == "units" and not args and attr in units:
+            made = node(op, attr=attr, space=ONE)
         else:
             made = _operation(line, op, attr, args)
         nodes.append(made)
     new = tuple(nodes[i] for i in ast.literal_eval(last))
     for state, value in zip(states, new, strict=True):
-        if is_mask(value) or value.space not in ("", leaves["state", state]):
+        if is_mask(value) or value.space not in (ONE, leaves["state", state]):
             raise FormulaError(f"the new {state!r} is a comparison, or of another size")
     return Step.of(x_gates, u_gates, states, inputs, matrices, vectors, projection, new)
 
@@ -176,10 +232,8 @@ def _operation(line: str, op: str, attr: Any, args: Sequence[Node]) -> Node:
     """An operation for which no names need to be known."""
     if op == "const" and not args:
         return constant(float.fromhex(attr))
-    if op == "units" and not args and attr in ("H", "P"):
-        return node(op, attr=attr, space="")
-    if op == "sum" and len(args) == 1 and args[0].space and attr is None:
-        return node(op, *args, space="")
+    if op == "sum" and len(args) == 1 and args[0].space is not ONE and attr is None:
+        return node(op, *args, space=ONE)
     rule = PRIMITIVES[op].derivative if op in PRIMITIVES else None
     if rule is None or attr is not None or len(args) != len(inspect.signature(rule).parameters) - 2:
         raise FormulaError(f"{line!r} is no operation here")

@@ -10,6 +10,7 @@ from torch.nn.utils import parametrize
 import elman
 from elman import functions
 from elman.cells import CATALOGUE, Antisymmetric, Elman, activation, by_name
+from tests.sizes import layer_sizes
 
 H = 6
 each_name = pytest.mark.parametrize("name", CATALOGUE)
@@ -19,7 +20,7 @@ def initialised(name, bias=True, **hyper):
     """The cell, and a layer's parameters before and after."""
     torch.manual_seed(0)
     cell = by_name(name, **hyper)
-    shapes = cell.trace().shapes(4, H, H)
+    shapes = cell.trace().shapes(layer_sizes(4, H))
     before = {
         n: torch.nn.Parameter(torch.rand(shape) - 0.5)
         for n, shape in shapes.items()

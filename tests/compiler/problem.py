@@ -11,6 +11,7 @@ from elman.function import recur
 from elman.step import Step
 from tests.cells import EVERY_STEP
 from tests.reference import recurrences
+from tests.sizes import layer_sizes
 from tests.tolerances import assert_close
 
 RAGGED = [7, 5, 5, 2, 1, 1, 1]
@@ -50,14 +51,15 @@ class Problem:
             return ((torch.rand(shape, generator=random) * 2 - 1) * bound).to(self.dtype)
 
         bound = self.H**-0.5
-        units = {s: self.P if step.space(s) == "P" else self.H for s in step.states}
+        size = layer_sizes(self.I, self.H, self.P)
+        units = {s: size[step.space(s)] for s in step.states}
         self.tensors["x"] = uniform(self.T, self.B, self.I)
         for name in step.states if self.h0 else ():
             self.tensors[f"h0.{name}"] = uniform(self.D, self.B, units[name])
         for name in step.inputs:
             self.tensors[f"input.{name}"] = uniform(self.T, self.B, self.H)
         for d in range(self.D):
-            for name, shape in step.shapes(self.I, self.H, self.P).items():
+            for name, shape in step.shapes(size).items():
                 if self.bias or not name.startswith("bias"):
                     self.tensors[f"{d}.{name}"] = uniform(*shape, bound=bound)
         # What the results are multiplied with to give a loss: their gradients.

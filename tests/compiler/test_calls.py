@@ -9,16 +9,16 @@ import torch
 from elman.batch import Given, Rows, Weights
 from elman.cells import Elman
 from elman.compiler import isa
-from elman.compiler.sizes import Sizes
 from elman.launch.calls import Calls
 from elman.launch.kernels import kernel_for
+from tests.sizes import layer_sizes
 
 
 @pytest.fixture
 def call() -> tuple[Calls, list[Any]]:
     """A forward pass, and its tensors: x, h0, four weights, output, hn, no tables of rows."""
     step, rows = Elman().trace(), Rows(3, 2, 6)
-    shapes = step.shapes(5, 4, 4).values()
+    shapes = step.shapes(layer_sizes(5, 4)).values()
     given = Given(
         torch.rand(3, 2, 5),
         [torch.rand(1, 2, 4)],
@@ -28,7 +28,7 @@ def call() -> tuple[Calls, list[Any]]:
     results = [torch.empty(3, 2, 4), torch.empty(1, 2, 4)]
     tensors = [*given.flat(), *results, None, None]
     kernel = kernel_for(step, torch.float32, isa.available()[0], 4, single=False)
-    run = kernel.forward(rows, Sizes(5, 4, 4), given.flat(), results, (), False, 1)
+    run = kernel.forward(rows, layer_sizes(5, 4), given.flat(), results, (), False, 1)
     return Calls([(run, range(len(tensors)))]), tensors
 
 

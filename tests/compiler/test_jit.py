@@ -171,4 +171,4 @@ def test_an_isa_that_is_not_there_is_refused():
 
 def test_the_source_of_the_compiler_is_part_of_the_key():
     names = {Path(p).name for p in jit.sources()}
-    assert {"tile.py", "activations.py", "outer.py", "expr.py"} <= names
+    assert {"tile.py", "activations.py", "outer.py", "expr.py", "spaces.py", "step.py"} <= names

@@ -10,7 +10,6 @@ import torch
 import elman
 from elman.batch import Given, Rows, Weights
 from elman.compiler.isa import available
-from elman.compiler.sizes import Sizes
 from elman.launch.kernel import Kernel
 from elman.launch.kernels import CALLS, kernel_for
 from tests.cells import EVERY_STEP
@@ -18,6 +17,7 @@ from tests.compiler.bits import same_results
 from tests.compiler.layouts import inside, shifted, spread, turned
 from tests.compiler.problem import Problem
 from tests.compiler.targets import each_isa, force, label, runnable
+from tests.sizes import layer_sizes
 from tests.systems import linux_only
 
 
@@ -55,14 +55,14 @@ def test_what_is_packed():
     gru = EVERY_STEP["GRU"]
 
     def packs(T=1, B=4, gate=None, x=None):
-        shapes = [*gru.shapes(32, 32, 32).values()]
+        shapes = [*gru.shapes(layer_sizes(32, 32)).values()]
         weights = Weights.of([torch.rand(*shape) for shape in shapes])
         weights = weights._replace(w_hh=weights.w_hh if gate is None else gate)
         x = torch.rand(T, B, 32) if x is None else x
         given = Given(x, [torch.rand(1, B, 32)], [], [weights]).flat()
         kernel = kernel_for(gru, torch.float32, available()[0], 32, single=B == 1)
         results = [torch.empty(T, B, 32), torch.empty(1, B, 32)]
-        run = kernel.forward(Rows(T, B, T * B), Sizes(32, 32, 32), given, results, (), False, 1)
+        run = kernel.forward(Rows(T, B, T * B), layer_sizes(32, 32), given, results, (), False, 1)
         return not run.slot("fleeting")
 
     assert [packs(B=B) for B in (1, 4, 16, 500)] == [False, False, False, True]

@@ -13,7 +13,9 @@ from elman.compiler.weights import Sums, sums_of_weights
 from elman.errors import FormulaError
 from elman.expr import constant, node
 from elman.functions import tanh
+from elman.spaces import HIDDEN
 from tests.cells import STEPS
+from tests.sizes import layer_sizes
 
 
 def stages(cell: str) -> tuple[int, int]:
@@ -75,7 +77,7 @@ def test_what_runs_together_in_training_does_so_in_inference(cell):
 
 
 def test_equal_expressions_are_one_node():
-    a, b = (node("x", attr=name, space="H") for name in "ab")
+    a, b = (node("x", attr=name, space=HIDDEN) for name in "ab")
     assert tanh(a + b) is tanh(a + b)
     assert tanh(a + b) is not tanh(b + a)
     assert constant(0.0) is not constant(-0.0)
@@ -212,7 +214,7 @@ def sums(cell: str, width: int, units: int, direct: bool = False) -> Sums:
     plan = plan_of(STEPS[cell])
     asked = [True] * len(plan.step.parameters)
     padded, together = -(-units // 16) * 16, [0] * len(asked)
-    return sums_of_weights(plan, asked, 1, (width, units, units), padded, 16, direct, together)
+    return sums_of_weights(plan, asked, 1, layer_sizes(width, units), padded, 16, direct, together)
 
 
 def jobs(found: Sums) -> list[tuple[int, int]]:

@@ -16,14 +16,15 @@ from torch import Tensor
 from elman.batch import Given, Rows, Weights
 from elman.compiler import isa, jit
 from elman.compiler import together as code
-from elman.compiler.sizes import Sizes
 from elman.launch import calls, together
 from elman.launch.calls import Calls
 from elman.launch.kernels import kernel_for
 from elman.launch.together import Task
+from elman.spaces import PROJECTED, Sizes
 from tests.cells import EVERY_STEP
 from tests.compiler.objects import undefined
 from tests.late import come_late
+from tests.sizes import layer_sizes
 from tests.systems import flushing, needs_threads
 
 
@@ -43,7 +44,7 @@ class Layers:
         step, random = EVERY_STEP[cell], torch.Generator().manual_seed(0)
         self.layers, self.D, self.step = layers, D, step
         self.rows = Rows(T, 1, T)
-        self.units = {name: 5 if step.space(name) == "P" else H for name in step.states}
+        self.units = {name: 5 if step.space(name) is PROJECTED else H for name in step.states}
         self.P = self.units[step.states[0]]
 
         def uniform(*shape: int) -> Tensor:
@@ -55,13 +56,13 @@ class Layers:
         x = 3 * uniform(T, 1, I)
         for n in range(layers):
             width = D * self.P if n else I
-            self.size.append(Sizes(width, H, self.P))
+            size = layer_sizes(width, H, self.P)
+            self.size.append(size)
             self.work += D * self.kernel.work(T, self.size[n])
             initial = [uniform(D, 1, units) for units in self.units.values()]
             inputs = [uniform(T, 1, H) for _ in step.inputs]
             weights = [
-                Weights.of([uniform(*s) for s in step.shapes(width, H, self.P).values()])
-                for _ in range(D)
+                Weights.of([uniform(*s) for s in step.shapes(size).values()]) for _ in range(D)
             ]
             self.given.append(Given(x, initial, inputs, weights).flat())
             x = x.new_empty(T, 1, D * self.P)

@@ -14,6 +14,7 @@ from elman.batch import Rows, Weights
 from elman.compiler.plan import plan_of
 from elman.function import recur
 from tests.fuzz.formulas import CELLS, Random
+from tests.sizes import layer_sizes
 
 CASES = os.environ.get("FUZZ_CASES")
 
@@ -45,7 +46,7 @@ def test_a_random_cell_runs_as_its_formula_says(
     lead = (rows.N,) if ragged else (T, B)
     tensors = [uniform(*lead, I), *(uniform(directions, B, H) for _ in step.states)]
     tensors += [uniform(*lead, H) for _ in step.inputs]
-    shapes = step.shapes(I, H, H)
+    shapes = step.shapes(layer_sizes(I, H))
     tensors += [uniform(*s) * H**-0.5 for _ in range(directions) for s in shapes.values()]
     results = []
     for path in ("kernel", "reference"):

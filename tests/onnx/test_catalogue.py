@@ -6,6 +6,7 @@ import torch
 import elman
 from tests import cells
 from tests.onnx.exported import check
+from tests.sizes import layer_sizes
 
 I, H, P = 3, 5, 4  # noqa: E741
 
@@ -33,7 +34,7 @@ def calls(step, D):
 
     def call(T, B):
         torch.manual_seed(T)
-        size = {"H": H, "P": P}
+        size = layer_sizes(I, H, P)
         hx = tuple(torch.rand(D, B, size[step.space(s)]) for s in step.states)
         given = {"input": torch.randn(T, B, I), "hx": hx if len(hx) > 1 else hx[0]}
         if step.inputs:

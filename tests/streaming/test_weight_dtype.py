@@ -10,10 +10,11 @@ from torch import Tensor
 
 import elman
 from elman.compiler import sizes
-from elman.compiler.sizes import Sizes, Steps
+from elman.compiler.sizes import Steps
 from elman.launch.kernels import kernel_for
 from elman.paths import current_isa
 from tests.compiler.targets import each_isa, force
+from tests.sizes import layer_sizes
 from tests.streaming.modules import MODULES, B, Gap, I, T, dtype_of, same
 
 HALF = torch.bfloat16
@@ -123,7 +124,7 @@ def test_the_weights_take_half_the_memory(single):
     taken = {}
     for narrow in ("", "weights"):
         kernel = kernel_for(step, torch.float32, isa, 256, single, narrow)
-        size = Sizes(256, 256, 256)
+        size = layer_sizes(256, 256)
         taken[narrow] = sizes.forward(kernel.spec, Steps(1, rows, rows), size, 1, False, True)[1]
     assert taken["weights"].bytes < 0.6 * taken[""].bytes
 

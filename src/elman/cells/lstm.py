@@ -22,7 +22,7 @@ class LSTM(Cell):
     short-term memory based recurrent neural network architectures" (2014).
 
     >>> LSTM(projection=True).trace().matrices
-    {'hr': ('P', 'H')}
+    {'hr': (<units of the projected state>, <hidden units>)}
     """
 
     gates = ("i", "f", "g", "o")

@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..expr import Node
+from ..spaces import HIDDEN, INPUT
 from .entry import define_entry
 from .forward import read_given, walk_step
-from .frame import COMMON, Frame, define_sum, extern, parameters
+from .frame import Frame, common, define_sum, extern, parameters
 from .graph import Store
 from .inputs import emit_inputs, panels_to_x, wanted
 from .ir import Int, Module
@@ -44,10 +45,10 @@ def tensors(plan: Plan) -> list[str]:
 def slots(plan: Plan) -> list[str]:
     """The table of arguments of ``elman_backward``."""
     return [
-        *COMMON,
+        *common(plan.step),
         *(slot for name in tensors(plan) for slot in extern(name)),
         *(slot for mine in parameters(plan.step).values() for slot in mine),
-        *("dx", "dx.add", "dx.other", "dx.left", "Ip", "zeros", "one"),
+        *("dx", "dx.add", "dx.other", "dx.left", "zeros", "one"),
         *("panels", "panels_x", "block", "states", "crossing", "couples", "sums"),
         *("chunk", "segment", "most", "jobs", "matrices", "tasks", "goals", "goals.n"),
         *("operands", "operands.n", "width", "depth", "Zp", "ahead", "parts", "one.by.one"),
@@ -188,7 +189,7 @@ class _Memory:
     def _row(self, pointer: str, index: Int, row: Int) -> str:
         f, frame = self.frame.f, self.frame
         rows = f.add(f.mul(index, frame.slot("B")), row)
-        return frame.at(pointer, (rows, frame.slot("Hp")))
+        return frame.at(pointer, (rows, frame.padded(HIDDEN)))
 
     def carry(self, name: str, row: Int, new: bool = False) -> str:
         f, half = self.frame.f, self.now
@@ -216,18 +217,18 @@ class _Memory:
 
     def _kept(self, name: str, index: Int) -> str:
         frame = self.frame
-        return frame.at(frame.pointer(f"saved.{name}"), (index, frame.slot("H")))
+        return frame.at(frame.pointer(f"saved.{name}"), (index, frame.units(HIDDEN)))
 
     def saved(self, index: int, row: Int) -> str:
         f = self.frame.f
         column = f.add(f.mul(f.add(self.flat, row), len(self.plan.saved)), index)
-        return self.frame.at(self.frame.pointer("saved"), (column, self.frame.slot("H")))
+        return self.frame.at(self.frame.pointer("saved"), (column, self.frame.units(HIDDEN)))
 
     def row_of(self, value: Node, row: Int) -> tuple[str, Int]:
         if value.op == "carry":
-            return self.carry(value.attr, row), self.frame.slot("Hp")
+            return self.carry(value.attr, row), self.frame.padded(HIDDEN)
         pointer = self.frame.buffer("crossing")
-        return self._row(pointer, self.crossing[value], row), self.frame.slot("Hp")
+        return self._row(pointer, self.crossing[value], row), self.frame.padded(HIDDEN)
 
     def start_of(self, value: Node, spot: Spot) -> tuple[str, Int]:
         base, stride = self.row_of(value, spot.row)
@@ -247,7 +248,7 @@ class _Memory:
         first = leaf.op in ("state", "new") and leaf.attr == self.plan.step.states[0]
         if leaf.op == "saved":
             place = self.saved(leaf.attr, spot.row)
-            ahead = f.mul(f.mul(flat, len(self.plan.saved)), frame.slot("H"))
+            ahead = f.mul(f.mul(flat, len(self.plan.saved)), frame.units(HIDDEN))
         else:
             of = self.previous if leaf.op == "state" else self.reached
             place = of(leaf.attr, spot.row)
@@ -255,7 +256,7 @@ class _Memory:
                 time = f.sub(self.time_before, self.time)
                 ahead = f.mul(time, frame.slot("output.t"))
             else:
-                ahead = f.mul(flat, frame.slot("H"))
+                ahead = f.mul(flat, frame.units(HIDDEN))
         self._next.append(frame.at(place, ahead, spot.unit))
         if first:
             return load_beside(frame.v, place, spot.unit, frame.units(leaf.space))
@@ -292,7 +293,7 @@ class _Memory:
         """The gradient of a further input, if it is wanted; the second direction adds to it."""
         f, frame = self.frame.f, self.frame
         with f.when(f.op(f"icmp ne ptr {frame.pointer(name)}, null")):
-            row, units = frame.extern_row(name, self.time, spot.row), frame.slot("H")
+            row, units = frame.extern_row(name, self.time, spot.row), frame.units(HIDDEN)
             stride = frame.slot(f"{name}.u")
 
             def known() -> str:
@@ -374,7 +375,7 @@ def _list_rows(module: Module, plan: Plan, target: Target) -> None:
         with f.loop(first, active) as row:
             n = f.add(done, f.mul(f.sub(row, first), frame.slot("pitch")))
             flat = f.add(memory.flat, row)
-            addresses = [frame.at(frame.pointer("dx"), (flat, frame.slot("I")))]
+            addresses = [frame.at(frame.pointer("dx"), (flat, frame.units(INPUT)))]
             for operand in reversed(lists(plan)):
                 if operand is None:
                     address = frame.extern_row("x", memory.time, row)

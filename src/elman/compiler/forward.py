@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from ..expr import Node, walk
+from ..spaces import HIDDEN, INPUT, Matrix
+from ..step import Step
 from .entry import define_entry
-from .frame import COMMON, Frame, define_sum, extern, parameters
+from .frame import Frame, common, define_sum, extern, parameters
 from .graph import Program, Store
 from .ir import Function, Int, Module
 from .panel import Panel, define_tiles, fleeting_in, height, panel_x, panels_of
@@ -28,7 +30,7 @@ def tensors(plan: Plan) -> list[str]:
 def slots(plan: Plan) -> list[str]:
     """The table of arguments of ``elman_forward``."""
     return [
-        *COMMON,
+        *common(plan.step),
         *(slot for name in tensors(plan) for slot in extern(name)),
         *(slot for mine in parameters(plan.step).values() for slot in mine),
         *("packed", "zeros", "panels", "panels_x", "block", "starts", "rows", "projected"),
@@ -56,11 +58,11 @@ def starts(plan: Plan, program: Program) -> dict[Node, int]:
     return {n: i for i, n in enumerate([*plan.columns, *biases])}
 
 
-def _biases_of(start: Node) -> dict[str, str]:
-    """The biases that a starting vector adds up, each with its gate."""
-    if start.op == "xb":
-        return dict(zip(("bias_ih", "bias_hh"), start.attr, strict=True))
-    return {"bias_ih" if start.op == "x" else "bias_hh": start.attr}
+def _biases_of(step: Step, start: Node) -> list[Matrix]:
+    """The biases that a starting vector adds up."""
+    kinds = {"x": ["bias_ih"], "bias": ["bias"], "xb": ["bias_ih", "bias"]}[start.op]
+    names = start.attr if start.op == "xb" else [start.attr]
+    return [step.blocks[key] for key in zip(kinds, names, strict=True)]
 
 
 def _entry(module: Module, plan: Plan, program: Program, target: Target, training: bool) -> None:
@@ -79,7 +81,7 @@ def _entry(module: Module, plan: Plan, program: Program, target: Target, trainin
 def _pack(frame: Frame, plan: Plan, program: Program) -> None:
     """What all rows and steps read: the weights in panels, and what products start from."""
     f, step = frame.f, plan.step
-    padded = frame.slot("Hp")
+    padded = frame.padded(HIDDEN)
     for panel in (*_panels_x(frame, plan), *panels_of(frame, step, program).values()):
         panel.fill()
     rows = starts(plan, program)
@@ -87,12 +89,10 @@ def _pack(frame: Frame, plan: Plan, program: Program) -> None:
         frame.v.store(frame.v.number(0.0), frame.at(frame.buffer("starts"), u))
     for start, i in rows.items():
         row = frame.at(frame.buffer("starts"), (padded, i))
-        for bias, gate in _biases_of(start).items():
-            index = (step.x_gates if bias == "bias_ih" else step.u_gates).index(gate)
-            stride, units, pointer = frame.slot(f"{bias}.u"), frame.slot("H"), frame.pointer(bias)
-            given = frame.at(pointer, (f.mul(units, index), stride))
-            with f.when(f.op(f"icmp ne ptr {pointer}, null")):
-                sizes = ("i64", stride), ("i64", units), ("i64", padded)
+        for bias in _biases_of(step, start):
+            stride, given = frame.slot(f"{bias.parameter}.u"), frame.block(bias)
+            with f.when(f.op(f"icmp ne ptr {frame.pointer(bias.parameter)}, null")):
+                sizes = ("i64", stride), ("i64", frame.units(bias.rows)), ("i64", padded)
                 f.call("add_bias", ("ptr", row), ("ptr", given), *sizes)
 
 
@@ -135,7 +135,7 @@ class _Memory:
         """Row ``row`` of the ``index``-th buffer of B rows of Hp units."""
         f, frame = self.frame.f, self.frame
         rows = f.add(f.mul(index, frame.slot("B")), row)
-        return frame.at(pointer, (rows, frame.slot("Hp")))
+        return frame.at(pointer, (rows, frame.padded(HIDDEN)))
 
     def state(self, name: str, row: Int, new: bool = False) -> str:
         f, half = self.frame.f, self.now
@@ -145,27 +145,27 @@ class _Memory:
 
     def kept(self, name: str, row: Int) -> str:
         """A kept state; row B + n belongs to the n-th row of all steps, the first B to h0."""
-        return self.frame.at(self.frame.pointer(f"saved.{name}"), (row, self.frame.slot("H")))
+        return self.frame.at(self.frame.pointer(f"saved.{name}"), (row, self.frame.units(HIDDEN)))
 
     def row_of(self, value: Node, row: Int) -> tuple[str, Int]:
         if value.op == "state":
-            return self.state(value.attr, row), self.frame.slot("Hp")
+            return self.state(value.attr, row), self.frame.padded(HIDDEN)
         if value.op == "x":
             return self._projected(value, Spot(row, 0))
         pointer = self.frame.buffer("crossing")
-        return self._row(pointer, self.crossing[value], row), self.frame.slot("Hp")
+        return self._row(pointer, self.crossing[value], row), self.frame.padded(HIDDEN)
 
     def _projected(self, column: Node, spot: Spot) -> tuple[str, Int]:
         f, frame = self.frame.f, self.frame
-        stride = f.mul(frame.slot("Hp"), len(self.columns))
-        unit = f.add(f.mul(frame.slot("Hp"), self.columns[column]), spot.unit)
+        stride = f.mul(frame.padded(HIDDEN), len(self.columns))
+        unit = f.add(f.mul(frame.padded(HIDDEN), self.columns[column]), spot.unit)
         return frame.at(self.projected, (f.sub(spot.row, self.first), stride), unit), stride
 
     def start_of(self, value: Node, spot: Spot) -> tuple[str, Int]:
         if value.op in ("x", "xb"):
             return self._projected(value, spot)
         if value.op == "bias":
-            row = self.frame.f.mul(self.frame.slot("Hp"), self.starts[value])
+            row = self.frame.f.mul(self.frame.padded(HIDDEN), self.starts[value])
             return self.frame.at(self.frame.buffer("starts"), row, spot.unit), 0
         base, stride = self.row_of(value, spot.row)
         return self.frame.at(base, spot.unit), stride
@@ -193,7 +193,7 @@ class _Memory:
         if store.kind == "saved_state":
             return self.kept(str(store.name), f.add(n, frame.slot("B")))
         column = f.add(f.mul(n, len(self.plan.saved)), int(store.name))
-        return frame.at(frame.pointer("saved"), (column, frame.slot("H")))
+        return frame.at(frame.pointer("saved"), (column, frame.units(HIDDEN)))
 
     def write(self, store: Store, value: str, spot: Spot) -> None:
         frame, row = self.frame, self._row_of_store(store, spot.row)
@@ -201,7 +201,7 @@ class _Memory:
             units = frame.units(self.plan.step.output_space)
             store_units(frame.v, value, row, frame.slot("output.u"), spot.unit, units)
         elif store.kind in _KEPT:
-            store_beside(frame.v, value, row, spot.unit, frame.slot("H"))
+            store_beside(frame.v, value, row, spot.unit, frame.units(HIDDEN))
         else:
             frame.v.store(value, frame.at(row, spot.unit))
 
@@ -247,18 +247,18 @@ def _rows(module: Module, plan: Plan, program: Program, target: Target, training
     steps, piece, size = frame.slot("T"), frame.slot("piece"), frame.slot("slice")
     by_units = can_cut_units(program, target)
     with frame.tickets(frame.slot("slices")) as ticket:
-        units: tuple[Int, Int] = 0, frame.slot("Hp")
+        units: tuple[Int, Int] = 0, frame.padded(HIDDEN)
         row_slice: Int = ticket
         if by_units:
             count, most = frame.slot("unit.slices"), frame.slot("unit.slice")
             row_slice, mine = f.div(ticket, count), f.op(f"urem i64 {ticket}, {count}")
-            units = f.mul(mine, most), f.min(f.mul(f.add(mine, 1), most), frame.slot("Hp"))
+            units = f.mul(mine, most), f.min(f.mul(f.add(mine, 1), most), frame.padded(HIDDEN))
         first, last = frame.slice_of(row_slice)
         memory.first = first
         area = f.mul(ticket, f.mul(piece, size))
         pointers = f.gep("ptr", frame.buffer("rows"), area)
         couples = frame.at(frame.buffer("couples_x"), (area, _couples_of_x(frame)))
-        width = f.mul(frame.slot("Hp"), len(plan.columns))
+        width = f.mul(frame.padded(HIDDEN), len(plan.columns))
         projected = frame.at(frame.buffer("projected"), (area, width))
         with f.loop(0, steps, piece) as begin:
             end = f.min(f.add(begin, piece), steps)
@@ -297,7 +297,7 @@ def can_cut_units(program: Program, target: Target) -> bool:
         and not target.step.whole
         and not target.couples
         and not program.stages[0].sums
-        and all(store.space == "H" for store in stores)
+        and all(store.space is HIDDEN for store in stores)
     )
 
 
@@ -323,7 +323,7 @@ def _project(
 ) -> None:
     """``W_ih x + b`` for all rows of a piece of time, for some of the units."""
     f, shape, lanes = frame.f, frame.target.front, frame.v.lanes
-    padded, (pointers, projected, position, couples) = frame.slot("Hp"), places
+    padded, (pointers, projected, position, couples) = frame.padded(HIDDEN), places
     width = f.mul(padded, len(plan.columns))
     f.store("i64", 0, position)
     with f.loop(*steps) as j:
@@ -336,7 +336,7 @@ def _project(
             x = frame.extern_row("x", time, row)
             if frame.target.couples:
                 goal = frame.at(couples, (index, _couples_of_x(frame)))
-                sizes = ("i64", frame.slot("x.u")), ("i64", frame.slot("I"))
+                sizes = ("i64", frame.slot("x.u")), ("i64", frame.units(INPUT))
                 f.call("couple_row", ("ptr", goal), ("ptr", x), *sizes)
                 x = goal
             f.store("ptr", x, f.gep("ptr", pointers, index))
@@ -365,7 +365,7 @@ def _project(
 def _couples_of_x(frame: Frame) -> Int:
     """How far the couples of an input lie apart."""
     f, lanes = frame.f, frame.v.lanes
-    return f.mul(f.div(f.add(frame.slot("I"), lanes - 1), lanes), lanes // 2)
+    return f.mul(f.div(f.add(frame.units(INPUT), lanes - 1), lanes), lanes // 2)
 
 
 def _begin(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
@@ -379,7 +379,7 @@ def _begin(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
             value = load_units(frame.v, given, frame.slot(f"h0.{name}.u"), u, units)
             v.store(value, frame.at(memory.state(name, row), u))
             if memory.training and name in plan.saved_states:
-                store_beside(frame.v, value, memory.kept(name, row), u, frame.slot("H"))
+                store_beside(frame.v, value, memory.kept(name, row), u, frame.units(HIDDEN))
 
 
 def _finish(

@@ -4,29 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..spaces import INPUT, ONE, Matrix, Space
 from ..step import Step
 from .ir import Function, Int, Module
 from .routine import BESIDE, SHARED, Routine
 from .target import Target
 from .vector import Vector
 
-#: Slots of every pass. Sizes: steps, rows, input, hidden and projected units, the last two padded,
-#: rows of all steps together. Rows of scratch memory have the padded hidden units. Then where time
-#: starts and which way it goes, the tables of a ragged batch (null: every step has B rows), and how
-#: the work is divided: slices of the rows, and of the units of these.
-COMMON = (
-    *("T", "B", "I", "H", "P", "Hp", "Pp", "N", "t0", "dt", "counts", "offsets"),
+#: Slots of every pass. Sizes: steps, rows, rows of all steps together. Then where time starts and
+#: which way it goes, the tables of a ragged batch (null: every step has B rows), and how the work
+#: is divided: slices of the rows, and of the units of these.
+_COMMON = (
+    *("T", "B", "N", "t0", "dt", "counts", "offsets"),
     *("slices", "slice", "unit.slices", "unit.slice"),
     *("fleeting", "scratch", *SHARED, *BESIDE),
 )
 
 
+def common(step: Step) -> list[str]:
+    """The slots of every pass of a step; also how many units each space has, and in whole tiles.
+    Rows of scratch memory have the padded hidden units."""
+    spaces = INPUT, *step.spaces
+    return [*_COMMON, *(name for space in spaces for name in (space.name, space.padded))]
+
+
 def parameters(step: Step) -> dict[str, tuple[str, ...]]:
     """The slots of a layer's parameters: addresses, a matrix with the strides of rows and columns,
     a vector with that of units."""
-    single = ("bias_ih", "bias_hh", *(f"weight_{v}" for v in step.vectors))
+    vectors = {block.parameter for block in step.blocks.values() if block.columns is ONE}
     return {
-        name: (name, f"{name}.u") if name in single else (name, f"{name}.r", f"{name}.c")
+        name: (name, f"{name}.u") if name in vectors else (name, f"{name}.r", f"{name}.c")
         for name in step.parameters
     }
 
@@ -61,20 +68,26 @@ class Frame(Routine):
             pointer = self.f.gep(self.v.dtype, pointer, number)
         return pointer
 
-    def units(self, space: str) -> Int:
-        """How many units a value of a space has; all if it has one number for all."""
-        return self.slot(space or "H")
+    def units(self, space: Space) -> Int:
+        """How many units a value of a space has in memory."""
+        return self.slot(space.stored.name)
 
-    def padded(self, space: str) -> Int:
+    def padded(self, space: Space) -> Int:
         """These units rounded up to whole tiles."""
-        return self.slot(f"{space or 'H'}p")
+        return self.slot(space.stored.padded)
 
-    def count_of_units(self, space: str) -> str:
+    def count_of_units(self, space: Space) -> str:
         """The number of units as a vector of numbers."""
-        if (space, "number") not in self._loaded:
+        if (space.name, "number") not in self._loaded:
             number = self.f.first(f"sitofp i64 {self.units(space)} to {self.v.dtype}")
-            self._loaded[space, "number"] = number
-        return self.v.splat(self._loaded[space, "number"])
+            self._loaded[space.name, "number"] = number
+        return self.v.splat(self._loaded[space.name, "number"])
+
+    def block(self, block: Matrix) -> str:
+        """The address of a gate's rows of a parameter, or of all of them."""
+        rows = self.slot(f"{block.parameter}.{'u' if block.columns is ONE else 'r'}")
+        first = self.f.mul(self.units(block.rows), block.block)
+        return self.at(self.pointer(block.parameter), (first, rows))
 
     def null(self, pointer: str) -> str:
         return self.f.op(f"icmp eq ptr {pointer}, null")

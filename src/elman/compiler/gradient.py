@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..expr import PRIMITIVES, Node, constant, node, walk
+from ..spaces import ONE
 from ..step import Step
 
 
@@ -31,8 +32,8 @@ def differentiate(step: Step) -> Backward:
     gradients: dict[Node, Node] = {}
 
     def give(target: Node, gradient: Node) -> None:
-        if gradient.space and not target.space:  # one number, which all units have read
-            gradient = node("sum", gradient, space="")
+        if target.space is ONE and gradient.space is not ONE:  # which all units have read
+            gradient = node("sum", gradient, space=ONE)
         known = gradients.get(target)
         gradients[target] = gradient if known is None else known + gradient
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..expr import PRIMITIVES, Node, again, node, walk
+from ..spaces import ONE, Space
 
 PRODUCTS = ("product", "product_t")
 OF_ROWS = (*PRODUCTS, "sum")  # what needs whole rows of its operand
@@ -88,11 +89,11 @@ class Store:
     value: Node
     kind: str  # "state", "saved", "saved_state", "z", "input", "output", "cross"
     name: str | int
-    into: str = ""  # the space of the place, where it isn't that of the value
+    into: Space | None = None  # the space of the place, where it isn't that of the value
 
     @property
-    def space(self) -> str:
-        return self.into or self.value.space or "H"
+    def space(self) -> Space:
+        return self.into or self.value.space.stored
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Stage:
     @property
     def bundles(self) -> list[tuple[Node, ...]]:
         """The products that may run together: as many sums of the same length."""
-        found: dict[tuple[str, str], list[Node]] = {}
+        found: dict[tuple[Space, Space], list[Node]] = {}
         for product in self.products:
             found.setdefault((product.space, product.args[0].space), []).append(product)
         return [tuple(bundle) for bundle in found.values()]
@@ -130,7 +131,7 @@ def cut(stores: Iterable[Store]) -> Program:
 
     def computed_again(value: Node) -> bool:
         """Truth values, and numbers that count for all units, take no room in memory."""
-        return value.op in PRIMITIVES and (PRIMITIVES[value.op].mask or not value.space)
+        return value.op in PRIMITIVES and (PRIMITIVES[value.op].mask or value.space is ONE)
 
     for value in order:
         level = max((levels[a] for a in value.args), default=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..spaces import HIDDEN, INPUT
 from .frame import Frame
 from .ir import Int, Module
 from .outer import lists, place_of, z_at
@@ -27,7 +28,7 @@ def emit_inputs(module: Module, target: Target, slots: Sequence[str], plan: Plan
     """``backward_inputs``: the gradient of the rows of a piece, one group of them."""
     frame = Frame(module, "backward_inputs", target, slots)
     f, v, shape = frame.f, frame.v, target.bulk
-    padded, panels = frame.slot("Ip"), panels_to_x(frame, plan)
+    padded, panels = frame.padded(INPUT), panels_to_x(frame, plan)
     tile_width = shape.widths[0] * v.lanes
     acc = f.alloca(shape.rows * tile_width, v.dtype)
     pointers = f.alloca(shape.rows, "ptr")
@@ -47,7 +48,7 @@ def emit_inputs(module: Module, target: Target, slots: Sequence[str], plan: Plan
         with f.loop(start, end) as row:
             for gate, column in enumerate(plan.z_x.values()):
                 both = ("ptr", place(row, gate, column)), ("ptr", z_at(frame, row, column))
-                f.call("couple_row", *both, ("i64", 1), ("i64", frame.slot("H")))
+                f.call("couple_row", *both, ("i64", 1), ("i64", frame.units(HIDDEN)))
     with shape.blocks(f, padded, v.lanes) as (unit, count):
         with f.loop(start, end, tall) as row:
             rows = f.min(f.sub(end, row), tall)
@@ -66,7 +67,7 @@ def emit_inputs(module: Module, target: Target, slots: Sequence[str], plan: Plan
 
 def _add_to_x(frame: Frame, goal: str, unit: Int, value: str) -> None:
     """A vector of the inputs' gradient; the second direction adds to the first."""
-    f, v, inputs = frame.f, frame.v, frame.slot("I")
+    f, v, inputs = frame.f, frame.v, frame.units(INPUT)
     adding = f.compare("ne", frame.slot("dx.add"), 0)
     before = f.either(
         adding,

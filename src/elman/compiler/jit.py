@@ -149,7 +149,8 @@ def load(
 def sources() -> list[Path]:
     """The files that object code is made by: the compiler's, and the table of primitives."""
     folder = Path(__file__).parent
-    return sorted([*folder.glob("*.py"), folder.parent / "expr.py"])
+    more = (folder.parent / f"{name}.py" for name in ("expr", "spaces", "step"))
+    return sorted([*folder.glob("*.py"), *more])
 
 
 def _digest_of_sources() -> bytes:

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..expr import Node
+from ..spaces import HIDDEN
 from . import elements
 from .frame import Frame
 from .ir import Int, Module
@@ -48,7 +49,7 @@ def lists(plan: Plan) -> tuple[Node | None, ...]:
 
     Behind their lists is one more, of the rows of the inputs' gradient.
     """
-    return None, *dict.fromkeys(operand for _, _, operand in plan.z_product)
+    return None, *plan.operands
 
 
 def emit_outer(module: Module, target: Target, slots: Sequence[str], columns: int) -> None:
@@ -161,7 +162,7 @@ def _couple(frame: Frame, columns: int, begin: Int, k: Int) -> None:
     f = frame.f
     width, rows = ("i64", frame.slot("width")), ("i64", k)
     f.call("couple", *[("ptr", frame.buffer("area"))] * 2, width, width, rows)
-    z_row = ("i64", frame.slot("Zp")), ("i64", frame.slot("Hp"))
+    z_row = ("i64", frame.slot("Zp")), ("i64", frame.padded(HIDDEN))
     with f.loop(0, columns) as column:
         f.call("couple", *[("ptr", z_at(frame, begin, column))] * 2, *z_row, rows)
 

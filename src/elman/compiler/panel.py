@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..expr import Node
+from ..spaces import HIDDEN, Matrix
 from ..step import Step
 from . import across, elements, pack, tile, turned
 from .frame import Frame
@@ -230,41 +231,32 @@ def panels_of(frame: Frame, step: Step, program: Program) -> dict[Node, Panel]:
     f, found = frame.f, {}
     together = {p: len(bundle) for bundle in bundles_of(program) for p in bundle}
     for index, product in enumerate(products_of(program)):
-        longest = elements.length(f, frame.target.panel, frame.slot("Hp"))
-        begin = f.mul(f.mul(frame.slot("Hp"), longest), index)
-        matrix, strides, spaces = _matrix_of(frame, step, product.attr)
-        if product.op == "product_t":
-            strides, spaces = strides[::-1], spaces[::-1]
-        sizes = frame.units(spaces[0]), frame.padded(spaces[0]), frame.units(spaces[1])
+        longest = elements.length(f, frame.target.panel, frame.padded(HIDDEN))
+        begin = f.mul(f.mul(frame.padded(HIDDEN), longest), index)
+        block = step.blocks["product", product.attr]
         chains = frame.target.chains_of(together[product])
-        found[product] = Panel(
-            frame, frame.target.step, chains, frame.buffer("panels"), begin, matrix, strides, sizes
-        )
+        of = block, product.op == "product_t"
+        found[product] = _panel(frame, frame.target.step, chains, "panels", begin, *of)
     return found
-
-
-def _matrix_of(frame: Frame, step: Step, name: str) -> tuple[str, tuple[Int, Int], tuple[str, str]]:
-    """Of a gate or further matrix: the address of its rows; of rows and columns the strides, and
-    the spaces."""
-    matrix, first, spaces = f"weight_{name}", 0, step.matrices.get(name)
-    if spaces is None:
-        matrix, spaces = "weight_hh", ("H", step.output_space)
-        first = step.u_gates.index(name)
-    rows, columns = frame.slot(f"{matrix}.r"), frame.slot(f"{matrix}.c")
-    start = (frame.f.mul(frame.slot("H"), first), rows)
-    return frame.at(frame.pointer(matrix), start), (rows, columns), spaces
 
 
 def panel_x(frame: Frame, step: Step, gate: str, index: int, turned: bool = False) -> Panel:
     """The ``index``-th panel of ``weight_ih``, the rows of a gate; turned, those of its columns."""
-    f, strides = frame.f, (frame.slot("weight_ih.r"), frame.slot("weight_ih.c"))
-    units, inputs = frame.slot("H"), frame.slot("I")
-    first = f.mul(units, step.x_gates.index(gate))
-    matrix = frame.at(frame.pointer("weight_ih"), (first, strides[0]))
-    sizes = (units, frame.slot("Hp"), inputs)
+    block, shape = step.blocks["x", gate], frame.target.bulk if turned else frame.target.front
+    units, length = (block.columns, block.rows) if turned else (block.rows, block.columns)
+    longest = elements.length(frame.f, frame.target.panel, frame.units(length))
+    begin = frame.f.mul(frame.f.mul(frame.padded(units), index), longest)
+    return _panel(frame, shape, 1, "panels_x", begin, block, turned)
+
+
+def _panel(
+    frame: Frame, shape: Shape, chains: int, memory: str, begin: Int, block: Matrix, turned: bool
+) -> Panel:
+    """The panel of a matrix, or turned of the transposed one."""
+    strides = frame.slot(f"{block.parameter}.r"), frame.slot(f"{block.parameter}.c")
+    units, length = block.rows, block.columns
     if turned:
-        strides, sizes = strides[::-1], (inputs, frame.slot("Ip"), units)
-    begin = f.mul(f.mul(sizes[1], index), elements.length(f, frame.target.panel, sizes[2]))
-    memory = frame.buffer("panels_x")
-    shape = frame.target.bulk if turned else frame.target.front
-    return Panel(frame, shape, 1, memory, begin, matrix, strides, sizes)
+        strides, units, length = strides[::-1], length, units
+    sizes = frame.units(units), frame.padded(units), frame.units(length)
+    matrix = frame.block(block)
+    return Panel(frame, shape, chains, frame.buffer(memory), begin, matrix, strides, sizes)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..expr import Node, again, node, walk
+from ..spaces import HIDDEN, Matrix
 from ..step import Step
-from .gradient import differentiate
+from .gradient import Backward, differentiate
 from .graph import GIVEN, Program, Store, choose_saved, cut, fold
 
 
@@ -30,51 +32,42 @@ class Plan:
     saved_states: tuple[str, ...]  # kept for the backward pass: any but the first
     reads_output: bool  # whether it reads the first state, which is the output
     z: tuple[Node, ...]  # gradients at gates and products, written at every step
-    z_x: dict[str, int]  # by gate: the column of z for rows of weight_ih
-    z_bias: dict[str, int]  # by gate: for bias_hh
-    z_vector: dict[str, int]  # by vector
-    z_product: tuple[tuple[str, int, Node], ...]  # gate or matrix, column of z, operand
+    z_x: dict[str, int]  # by gate: the column of z for its projected input
+    #: By what has a gradient, the products that it is a sum of: a column of z, and what the weight
+    #: was applied to; None is the input, and what belongs to a bias or vector is not read.
+    gradients: dict[Matrix, list[tuple[int, Node | None]]]
+    operands: tuple[Node, ...]  # all that is read of these, but the input
     inputs: tuple[str, ...]  # further inputs that have a gradient
-
-    @property
-    def factors(self) -> tuple[str, ...]:
-        """The gates and matrices of products, each once."""
-        return tuple(dict.fromkeys(name for name, _, _ in self.z_product))
 
     @functools.cached_property
     def complete(self) -> bool:
         """Whether the backward pass writes the gradients of all that the step reads."""
-        step = self.step
-        return (
-            bool(self.z_x)
-            and set(self.z_x) == set(step.x_gates)
-            and set(self.z_bias) == set(step.u_gates)
-            and set(self.factors) == {*step.u_gates, *step.matrices}
-            and set(self.z_vector) == set(step.vectors)
-            and set(self.inputs) == set(step.inputs)
-        )
+        every = {*self.step.blocks.values()}, {*self.step.inputs}
+        return bool(self.z_x) and every == ({*self.gradients}, {*self.inputs})
 
     @functools.cached_property
     def key(self) -> str:
         """A digest of all that the kernels are made from."""
         numbers: dict[Node, int] = {}
         step = self.step
-        lines = [f"{step.x_gates} {step.u_gates} {step.states} {step.inputs} {self.saved_states}"]
-        lines.append(f"{step.matrices} {step.vectors} {step.projection}")
-        lines.append(f"{self.z_x} {self.z_bias} {self.z_vector} {self.inputs}")
-        lines.append(f"{self.reads_output}")
+        lines = [f"{step.blocks} {step.states} {step.inputs} {self.saved_states}"]
+        lines.append(f"{self.z_x} {self.inputs} {self.reads_output}")
         programs = (self.infer, self.train, self.backward)
         stores = [s for p in programs for stage in p.stages for s in stage.stores]
-        roots = [s.value for s in stores] + [o for _, _, o in self.z_product]
+        roots = [*(s.value for s in stores), *self.operands]
         for n in walk([*roots, *self.columns]):
             numbers[n] = len(numbers)
-            lines.append(f"{n.op} {n.attr!r} {n.space} {[numbers[a] for a in n.args]}")
+            lines.append(f"{n.op} {n.attr!r} {n.space.name} {[numbers[a] for a in n.args]}")
         for p in programs:
             for stage in p.stages:
                 lines.append(f"{[numbers[n] for n in (*stage.sums, *stage.products)]}")
-                lines += [f"{numbers[s.value]} {s.kind} {s.name} {s.space}" for s in stage.stores]
+                lines += [
+                    f"{numbers[s.value]} {s.kind} {s.name} {s.space.name}" for s in stage.stores
+                ]
             lines.append(f"crossing {[numbers[n] for n in p.crossing]}")
-        lines += [f"{gate} {z} {numbers[o]}" for gate, z, o in self.z_product]
+        for block, terms in self.gradients.items():
+            of = [(z, None if operand is None else numbers[operand]) for z, operand in terms]
+            lines.append(f"{block} {of}")
         lines.append(f"columns {[numbers[c] for c in self.columns]}")
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -125,7 +118,7 @@ def plan_of(step: Step) -> Plan:
     turned = fold(done[r] for r in roots)
     back = [Store(turned[done[g]], "state", s, step.space(s)) for s, g in gradient.state.items()]
     back += [Store(turned[done[g]], "z", i) for i, g in enumerate(z)]
-    back += [Store(turned[done[g]], "input", s, "H") for s, g in gradient.input.items()]
+    back += [Store(turned[done[g]], "input", s, HIDDEN) for s, g in gradient.input.items()]
     backward = cut(back)
 
     columns = tuple(n for n in walk([*new, *(folded[k] for k in kept)]) if n.op in ("x", "xb"))
@@ -141,11 +134,30 @@ def plan_of(step: Step) -> Plan:
         reads_output=step.states[0] in read_states,
         z=z,
         z_x={gate: z.index(g) for gate, g in gradient.x.items()},
-        z_bias={gate: z.index(g) for gate, g in gradient.bias.items()},
-        z_vector={name: z.index(g) for name, g in gradient.vector.items()},
-        z_product=tuple((p.attr, z.index(g), operands[p]) for p, g in gradient.product.items()),
+        gradients=_of_weights(step, gradient, z),
+        operands=tuple(dict.fromkeys(operands.values())),
         inputs=tuple(gradient.input),
     )
+
+
+def _of_weights(
+    step: Step, gradient: Backward, z: Sequence[Node]
+) -> dict[Matrix, list[tuple[int, Node | None]]]:
+    """What ``Plan.gradients`` says."""
+    found: dict[Matrix, list[tuple[int, Node | None]]] = {}
+
+    def add(kind: str, name: str, result: Node, operand: Node | None = None) -> None:
+        found.setdefault(step.blocks[kind, name], []).append((z.index(result), operand))
+
+    for name, g in gradient.x.items():
+        add("x", name, g)
+    for product, g in gradient.product.items():
+        add("product", product.attr, g, product.args[0])
+    pairs = ("bias_ih", gradient.x), ("bias", gradient.bias), ("vector", gradient.vector)
+    for kind, table in pairs:
+        for name, g in table.items():
+            add(kind, name, g)
+    return found
 
 
 def _read_by(roots: list[Node]) -> list[Node]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..batch import Order
+from ..spaces import HIDDEN, INPUT, Sizes, Space
 from . import elements
 from . import forward as forward_pass
 from .graph import Program
 from .outer import OPERAND, RANGE, lists
 from .plan import Plan, operands_of, products_of, sums_of
 from .target import Target
-from .tile import odd
+from .tile import Shape, odd
 from .weights import Sums
 
 _PIECE_BYTES = 96 << 10  # of projected inputs of a slice: they stay in the second cache
@@ -71,18 +72,13 @@ def padded_units(spec: KernelSpec, units: int) -> int:
     return spec.target.step.padded(units, spec.lanes)
 
 
-class Sizes(NamedTuple):
-    """Features of the input, and units of the hidden and of the projected state."""
-
-    width: int
-    units: int
-    projected: int
-
-
 def padded_sizes(spec: KernelSpec, sizes: Sizes) -> Sizes:
-    """The sizes rounded up to whole vectors."""
-    inner = spec.target.bulk.padded(sizes.width, spec.lanes)
-    return Sizes(inner, *(padded_units(spec, units) for units in sizes[1:]))
+    """The sizes rounded up to whole tiles: of the inputs' products, or of a step's."""
+
+    def shape(space: Space) -> Shape:
+        return spec.target.bulk if space is INPUT else spec.target.step
+
+    return Sizes({space: shape(space).padded(size, spec.lanes) for space, size in sizes.items()})
 
 
 def saved_size(spec: KernelSpec, rows: Steps, units: int) -> int:
@@ -126,11 +122,8 @@ def _common(spec: KernelSpec, rows: Steps, sizes: Sizes, threads: int) -> dict[s
     return {
         "T": rows.T,
         "B": rows.B,
-        "I": sizes.width,
-        "H": sizes.units,
-        "P": sizes.projected,
-        "Hp": padded_units(spec, sizes.units),
-        "Pp": padded_units(spec, sizes.projected),
+        **{space.name: size for space, size in sizes.items()},
+        **{space.padded: size for space, size in padded_sizes(spec, sizes).items()},
         "N": rows.N,
         "t0": rows.T - 1 if rows.reverse else 0,
         "dt": -1 if rows.reverse else 1,
@@ -157,11 +150,11 @@ def forward(
     """The slots of the forward pass that depend on sizes, and its scratch memory; ``lie``: matrices
     and the input do as PyTorch makes them."""
     plan, size, panel = spec.plan, spec.size, spec.target.panel
-    width, units, _ = sizes
+    width, units = sizes.width, sizes.units
     program = plan.train if training else plan.infer
     products, columns = len(products_of(program)), len(plan.columns)
     values = _common(spec, rows, sizes, threads)
-    padded = values["Hp"]
+    padded = values[HIDDEN.padded]
     if rows.T == 1 and forward_pass.can_cut_units(program, spec.target):
         unit_slice = _slice_of_units(spec, units, threads)
         count = max(1, -(-padded // unit_slice))
@@ -214,7 +207,8 @@ def reads_within(spec: KernelSpec, sizes: Sizes, inputs: bool) -> bool:
     beyond the rows of matrices as they lie."""
     target = spec.target
     lanes = spec.lanes
-    widths = [(target.step, size) for size in sizes[1:]] + [(target.bulk, sizes.width)] * inputs
+    widths = [(target.step, sizes[space]) for space in spec.plan.step.spaces]
+    widths += [(target.bulk, sizes.width)] * inputs
     return all(shape.reads_within(width, lanes) for shape, width in widths)
 
 
@@ -250,7 +244,7 @@ def backward(
     plan, size = spec.plan, spec.size
     states, units = plan.step.states, sizes.units
     values = _common(spec, rows, sizes, threads)
-    inner, padded, _ = padded_sizes(spec, sizes)
+    inner, padded = values[INPUT.padded], values[HIDDEN.padded]
     deepest = max(32, min(256, _DEPTH_BYTES // (max(inner + padded, 1) * size)))
     segment = rows.T if apart else order.segment
     depth = _equal(segment * (1 if apart else order.rows), deepest)
@@ -298,7 +292,6 @@ def backward(
         "piece": chunk,
         "segment": segment,
         "most": most,
-        "Ip": inner,
         "matrices": sums.matrices,
         "tasks": sums.tasks,
         "goals.n": len(sums.places_in_goals),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..expr import PRIMITIVES, Node, walk
+from ..spaces import HIDDEN, SPACES
 from ..step import Step
 from .frame import Frame
 from .graph import PRODUCTS, Program, Stage, Store
@@ -72,6 +73,7 @@ class Stages:
         self, frame: Frame, step: Step, program: Program, memory: Memory, back: bool = False
     ) -> None:
         self.frame, self.program, self.memory = frame, program, memory
+        self.spaces = step.spaces
         self.shape = frame.target.step
         self.tile_width = self.shape.widths[0] * frame.v.lanes
         most = max(len(s.products) for s in program.stages)
@@ -105,11 +107,11 @@ class Stages:
                 for operand in dict.fromkeys(p.args[0] for p in stage.products):
                     self._couple(operand, each)
 
-        for space in ("H", "P"):
+        for space in self.spaces:
             part = Stage(
                 stage.sums,
-                tuple(p for p in stage.products if p.space == space),
-                tuple(s for s in stage.stores if s.space == space),
+                tuple(p for p in stage.products if p.space is space),
+                tuple(s for s in stage.stores if s.space is space),
             )
             if not part.products and not part.stores:
                 continue
@@ -177,7 +179,7 @@ class Stages:
         if not self.frame.target.couples:
             return self.memory.row_of(operand, row)
         f, frame = self.frame.f, self.frame
-        stride = f.div(frame.slot("Hp"), 2)
+        stride = f.div(frame.padded(HIDDEN), 2)
         number = f.add(f.mul(frame.slot("B"), self.operands[operand]), row)
         return frame.at(frame.buffer("couples"), (number, stride)), stride
 
@@ -330,7 +332,7 @@ class Stages:
 
         def read(current: Node, w: int) -> str:
             if current.op == "units":
-                return self.frame.count_of_units(current.attr)
+                return self.frame.count_of_units(SPACES[current.attr])
             if current.op == "sum":
                 return v.broadcast(self._sum_at(current, spot.row))
             if not current.args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ..spaces import HIDDEN, PROJECTED
 from . import elements
 from .isa import ISA, chains
 from .plan import Plan, bundles_of
@@ -42,7 +43,8 @@ class Target:
             found |= {"B": 1, "slice": 1, "first": 0, "last": 1}
             if self.step.whole:
                 padded = self.step.widths[0] * self.isa.lanes(self.dtype)
-                found |= {"slices": 1, "unit.slices": 1, "Hp": padded, "Pp": padded}
+                found |= {"slices": 1, "unit.slices": 1}
+                found |= {HIDDEN.padded: padded, PROJECTED.padded: padded}
                 found["Zp"] = odd(padded, self.isa.lanes(self.dtype))
         return found
 
@@ -72,7 +74,7 @@ def target_of(plan: Plan, dtype: str, panel: str, isa: ISA, units: int, single: 
     if single:
         step = Shape.single(isa, vectors, counts[-1], half)
     else:
-        projected = plan.step.output_space != "H"
-        step = Shape.many(isa, vectors, max(c for _, c in cut), half, projected)
-        front = Shape.many(isa, vectors, 1, half, projected)
+        several = len(plan.step.spaces) > 1
+        step = Shape.many(isa, vectors, max(c for _, c in cut), half, several)
+        front = Shape.many(isa, vectors, 1, half, several)
     return Target(isa, dtype, panel, single, step, front, bulk, cut)

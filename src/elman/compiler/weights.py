@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from ..spaces import ONE, Sizes
 from .outer import JOB, lists
 from .plan import Plan
 from .tile import odd
@@ -146,17 +147,17 @@ def sums_of_weights(
     plan: Plan,
     asked: Sequence[bool],
     x_stride: int,
-    sizes: tuple[int, int, int],
+    sizes: Sizes,
     padded: int,
     lanes: int,
     direct: bool,
     apart: Sequence[int],
 ) -> Sums:
-    """The sums for those of the parameters that are asked for. ``sizes`` are features of the input,
-    units and projected units; then the units, padded. With ``direct`` sums may be gradients.
+    """The sums for those of the parameters that are asked for. ``padded`` are the hidden units of
+    whole tiles. With ``direct`` sums may be gradients.
     ``apart``: elements from each parameter's gradient for one row to that for the next; 0 if all
     rows have one."""
-    step, units = plan.step, sizes[1]
+    step, units = plan.step, sizes.units
     wanted = dict(zip(step.parameters, asked, strict=True))
     matrices = [m for m in _matrices(plan, sizes) if wanted[m.name] and m.rows * m.units]
     used = {n: (1 if n else x_stride, m.units) for m in matrices for _, n in m.terms}
@@ -169,9 +170,10 @@ def sums_of_weights(
     panel, tables = _Panel(lanes, used), _Tables(step.parameters, apart)
     panel.place([set(mine) for mine in columns.values()], {n for m in alone for _, n in m.terms})
     vectors: dict[int, list[tuple[str, int]]] = {}  # by column of z
-    for name, first, z in _vectors(plan, units):
-        if wanted[name]:
-            vectors.setdefault(z, []).append((name, first))
+    for block, terms in plan.gradients.items():
+        if block.columns is ONE and wanted[block.parameter]:
+            [(column, _)] = terms
+            vectors.setdefault(column, []).append((block.parameter, block.first(sizes)))
 
     for m in alone:
         first, whole, _ = panel.span([m.terms[0][1]])
@@ -208,28 +210,10 @@ def sums_of_weights(
     return Sums(operands, *tables.of_jobs(), *goals, count, size, sum(apart), panel.width)
 
 
-def _matrices(plan: Plan, sizes: tuple[int, int, int]) -> Iterator[_Matrix]:
-    step, (width, units, projected) = plan.step, sizes
+def _matrices(plan: Plan, sizes: Sizes) -> Iterator[_Matrix]:
     operands = lists(plan)
-    size = {"H": units, "P": projected}
-    for gate, z in plan.z_x.items():
-        yield _Matrix("weight_ih", step.x_gates.index(gate) * units, units, width, [(z, 0)])
-    for factor in plan.factors:
-        terms = [(z, operands.index(o)) for name, z, o in plan.z_product if name == factor]
-        if factor in step.matrices:
-            rows, columns = step.matrices[factor]
-            yield _Matrix(f"weight_{factor}", 0, size[rows], size[columns], terms)
-        else:
-            first = step.u_gates.index(factor) * units
-            yield _Matrix("weight_hh", first, units, size[step.output_space], terms)
-
-
-def _vectors(plan: Plan, units: int) -> Iterator[tuple[str, int, int]]:
-    """Parameter, first unit and column of z of biases and learned vectors."""
-    step = plan.step
-    for gate, z in plan.z_x.items():
-        yield "bias_ih", step.x_gates.index(gate) * units, z
-    for gate, z in plan.z_bias.items():
-        yield "bias_hh", step.u_gates.index(gate) * units, z
-    for name, z in plan.z_vector.items():
-        yield f"weight_{name}", 0, z
+    for block, terms in plan.gradients.items():
+        if block.columns is not ONE:
+            rows, columns = sizes[block.rows], sizes[block.columns]
+            products = [(column, operands.index(operand)) for column, operand in terms]
+            yield _Matrix(block.parameter, block.first(sizes), rows, columns, products)

@@ -11,8 +11,9 @@ from ..batch import Order, Rows
 from ..compiler import backward, forward, sizes
 from ..compiler.ir import Module
 from ..compiler.jit import Code, load
-from ..compiler.sizes import KernelSpec, Sizes, Steps
+from ..compiler.sizes import KernelSpec, Steps
 from ..compiler.weights import Sums, sums_of_weights
+from ..spaces import Sizes
 from .table import Inner, Pass, Place, Prepared
 
 
@@ -68,8 +69,8 @@ class Kernel:
     def work(self, rows: int, size: Sizes) -> float:
         """Floating-point operations of a forward pass over so many rows; the backward pass does
         twice as many."""
-        width, units, _ = size
-        return 2.0 * rows * units * (self.columns * width + self.products * units)
+        row = size.units * (self.columns * size.width + self.products * size.units)
+        return 2.0 * rows * row
 
     def forward(
         self,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from ..spaces import INPUT, Sizes
 from ..step import Step
 from .messages import raised_by, refusal, same_dtype
 
@@ -120,17 +121,15 @@ def check_weights(
     step: Step,
     names: Sequence[str | None],
     held: Sequence[Any],
-    units: int,
-    output: int,
+    sizes: Sizes,
     asked: Callable[[], object] | None = None,
 ) -> Tensor:
     """What a module holds as one layer's weights, in the order of ``step.parameters``; where it
     has none, the name is None. Returns the first of them.
 
-    ``units`` and ``output`` are the sizes of the hidden state and of the first one. TypeError if
-    something is no tensor, RuntimeError if there are more tensors or fewer, or if they are for
-    states of other sizes, then with what is ``asked`` for. The other sizes are checked where the
-    input's are.
+    TypeError if something is no tensor, RuntimeError if there are more tensors or fewer, or if
+    they are for states of other ``sizes``, then with what is ``asked`` for. All other shapes are
+    checked where the input's is.
     """
     if len(held) != len(step.parameters):
         raise refusal(
@@ -147,15 +146,12 @@ def check_weights(
         raise refusal(
             TypeError, "", owner, f"{name} to be a Tensor", type(value).__name__, _REPLACED
         )
-    w_ih, w_hh, _, _, *more = held
-    if w_hh is not None:
-        check_weight(owner, names[1], w_hh, (len(step.u_gates) * units, output), asked)
-    else:
-        check_weight(owner, names[0], w_ih, (len(step.x_gates) * units, w_ih.shape[-1]))
-    if step.projection:
-        place = list(step.matrices).index(step.projection)
-        check_weight(owner, names[4 + place], more[place], (output, units))
-    first: Tensor = w_hh if w_ih is None else w_ih
+    for block in (step.measures[space] for space in step.spaces):
+        place = step.parameters.index(block.parameter)
+        if block.columns is INPUT:
+            sizes = sizes.with_input(held[place].shape[-1])
+        check_weight(owner, names[place], held[place], block.shape(sizes), asked)
+    first: Tensor = next(value for value in held if value is not None)
     return first
 
 
@@ -163,7 +159,7 @@ def check_weight(
     owner: str,
     name: str | None,
     weight: Tensor,
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     asked: Callable[[], object] | None = None,
 ) -> None:
     """Raises what is ``asked`` for, or a RuntimeError, unless a weight has this shape."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.modules.rnn import RNNBase
 from torch.nn.utils.rnn import PackedSequence
 
+from ..spaces import Sizes
 from ..step import Step
 from . import arguments, known, stack
 from .checks import check_weights, no_sets
@@ -114,19 +115,19 @@ class Layer(Counterpart, RNNBase):
         owner, directions = type(self).__name__, 2 if self.bidirectional else 1
         if len(held) != self.num_layers * directions or not self.num_layers:
             raise no_sets(owner, self.num_layers, directions, len(held))
-        output = self.proj_size if step.projection else self.hidden_size
+        sizes = Sizes.of(self)
         for names, mine in zip(self._all_weights, held, strict=True):
             named: list[str | None] = [*names]
             if len(mine) == len(names) + 2:
                 named[2:2] = (None, None)
-            check_weights(owner, step, named, mine, self.hidden_size, output)
+            check_weights(owner, step, named, mine, sizes)
         first = next(t for t in held[0] if t is not None)
         count = len(step.states)
         call, x, given = arguments.read(
             owner, input, hx, count, self.input_size, self.batch_first, first
         )
         lead, B = self.num_layers * directions, call.rows.B
-        shapes = [(lead, B, output), (lead, B, self.hidden_size)][:count]
+        shapes = [(lead, B, sizes[step.space(name)]) for name in step.states]
         initial = arguments.read_states(owner, call, x, given, shapes, first)
         return call, x, initial or [None] * count
 

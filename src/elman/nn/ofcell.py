@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from ..cell import Cell
+from ..spaces import HIDDEN, INPUT, PROJECTED, Sizes
 from ..step import Step
 from .checks import check_weights
 from .messages import refusal
@@ -21,9 +22,9 @@ class Parameters(NamedTuple):
     """The parameters of one layer and direction: their names' ending, and the sizes."""
 
     suffix: str
-    width: int
-    units: int
-    projected: int
+    input_size: int
+    hidden_size: int
+    proj_size: int  # the same where the state is not projected
 
 
 class OfCell(torch.nn.Module):
@@ -50,12 +51,12 @@ class OfCell(torch.nn.Module):
         self._sets = tuple(sets)
         self._names: list[dict[str, str]] = []  # of each set: the full names by those of the step
         self._initial: list[dict[str, str]] = []  # the same of learned initial states
-        for suffix, width, units, projected in sets:
-            shapes = step.shapes(width, units, projected)
+        for mine in sets:
+            suffix, sizes = mine.suffix, Sizes.of(mine)
+            shapes = step.shapes(sizes)
             if not bias:
                 shapes = {n: s for n, s in shapes.items() if not n.startswith("bias_")}
-            size = {"H": units, "P": projected}
-            states = {s: (size[step.space(s)],) for s in step.states if learn_initial}
+            states = {s: (sizes[step.space(s)],) for s in step.states if learn_initial}
             self._names.append({name: name + suffix for name in shapes})
             self._initial.append({state: f"initial_{state}{suffix}" for state in states})
             for names, found in ((self._names[-1], shapes), (self._initial[-1], states)):
@@ -67,10 +68,8 @@ class OfCell(torch.nn.Module):
     def reset_parameters(self) -> None:
         """Draws all parameters anew, as torch.nn does, and lets the cell change them."""
         with torch.no_grad():
-            for (_, _, units, _), names, initial in zip(
-                self._sets, self._names, self._initial, strict=True
-            ):
-                bound = 1 / math.sqrt(units)
+            for mine, names, initial in zip(self._sets, self._names, self._initial, strict=True):
+                bound = 1 / math.sqrt(mine.hidden_size)
                 drawn = {name: getattr(self, full) for name, full in names.items()}
                 for value in drawn.values():
                     value.uniform_(-bound, bound)
@@ -104,7 +103,7 @@ class OfCell(torch.nn.Module):
         return step
 
     def _keep(self, step: Step) -> None:
-        shapes = list(step.shapes(1, 4, 2).items())
+        shapes = list(step.shapes(Sizes({INPUT: 1, HIDDEN: 4, PROJECTED: 2})).items())
         if shapes != self.__dict__.setdefault("_shapes", shapes):
             raise RuntimeError(
                 f"{type(self).__name__}: the formula of {self.cell!r} has other parameters than "
@@ -147,15 +146,17 @@ class OfCell(torch.nn.Module):
     def _check_weights(self, step: Step, held: Sequence[Sequence[Any]]) -> Tensor:
         """Checks all sets of tensors; returns one that stands for their dtype and device."""
         owner, first = type(self).__name__, []
-        for full, mine, (_, _, units, projected) in zip(self._names, held, self._sets, strict=True):
+        for full, mine, sizes in zip(self._names, held, self._sets, strict=True):
             names = [full.get(name) for name in step.parameters]
-            first.append(check_weights(owner, step, names, mine, units, projected))
+            first.append(check_weights(owner, step, names, mine, Sizes.of(sizes)))
         return first[0]
 
     def _shown(self, **options: tuple[Any, Any]) -> str:
         """The arguments for ``repr``: those options that differ from their defaults."""
         given = [f"{k}={v!r}" for k, (v, default) in options.items() if v != default]
-        return ", ".join([repr(self.cell), f"{self._sets[0].width}, {self.hidden_size}", *given])
+        return ", ".join(
+            [repr(self.cell), f"{self._sets[0].input_size}, {self.hidden_size}", *given]
+        )
 
 
 def _differs(now: Any, then: Any) -> bool:
@@ -211,7 +212,7 @@ def check_sizes(owner: str, cell: Cell, width: Any, units: Any, proj_size: Any) 
     """The size of a layer's output, if the sizes go together."""
     check_positive(owner, "input_size", width)
     check_positive(owner, "hidden_size", units)
-    projects = bool(cell.trace().projection)
+    projects = PROJECTED in cell.trace().spaces
     if projects != bool(proj_size):
         does, remedy = (
             ("projects its state", "give proj_size")

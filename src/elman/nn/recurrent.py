@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..cell import Cell
+from ..spaces import Sizes
 from ..step import Step
 from ..transforms import captured
 from . import arguments, known, stack
@@ -238,7 +239,7 @@ class Recurrent(OfCell):
         sizes = self.input_size, self.batch_first
         call, x, given = arguments.read(owner, input, hx, len(step.states), *sizes, first, alike)
         shapes = [
-            [(D, call.rows.B, size) for size in self._state_sizes(step, state)]
+            [(D, call.rows.B, size[step.space(state)]) for size in map(Sizes.of, self._sets[::D])]
             for state in step.states
         ]
         if alike:
@@ -266,10 +267,6 @@ class Recurrent(OfCell):
             return [None if alike else [None] * self.num_layers for _ in step.states]
         learned = [self._learned(state, B) for state in step.states]
         return [torch.cat(parts) for parts in learned] if alike else learned
-
-    def _state_sizes(self, step: Step, state: str) -> tuple[int, ...]:
-        """The units of a state in every layer."""
-        return (self.proj_size,) * self.num_layers if step.space(state) == "P" else self._units
 
     def _learned(self, state: str, B: int) -> list[Tensor]:
         """A state of every layer."""
@@ -350,7 +347,7 @@ class RecurrentCell(OfCell):
 
         def check() -> Checked:
             owner, first = type(self).__name__, self._check_weights(step, held)
-            size = {"H": self.hidden_size, "P": self.proj_size}
+            size = Sizes.of(self._sets[0])
             sizes = [size[step.space(name)] for name in step.states]
             x, states = read_rows(owner, input, hx, self.input_size, sizes, first)
             lead = (1, x.shape[0] if x.dim() == 2 else 1)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.modules.rnn import RNNCellBase
 
 from ..batch import Rows
+from ..spaces import HIDDEN, Sizes
 from ..step import Step
 from . import known, stack
 from .checks import (
@@ -51,7 +52,7 @@ class Single(Counterpart, RNNCellBase):
             def asked() -> None:
                 ask_cell(gates, units, width, held[0], held[1])
 
-            first = check_weights(owner, step, names, held, units, units, asked)
+            first = check_weights(owner, step, names, held, Sizes({HIDDEN: units}), asked)
             check_weight(owner, names[0], first, (gates * units, width), asked)
             sizes = [units] * len(step.states)
             return *read_rows(owner, input, hx, width, sizes, first), []

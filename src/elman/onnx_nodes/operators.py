@@ -23,8 +23,8 @@ def layer(
 ) -> tuple[Tensor, list[Tensor]]:
     """The output ``(T, B, D*H)`` and the final states ``(D, B, H)``."""
     x, weights = given.x, given.weights
-    kind, (units, _), D = type(found.cell).__name__, weights[0].sizes(step), len(weights)
-    units = int(units)  # the older exporter's sizes are tensors
+    kind, D = type(found.cell).__name__, len(weights)
+    units = int(weights[0].sizes(step).units)  # the older exporter's sizes are tensors
 
     def rows(name: str, gates: Sequence[str], of: Mapping[str, str]) -> Tensor | None:
         """A matrix or a bias of all directions, ``(D, gates*H, ...)``, in ONNX's order."""

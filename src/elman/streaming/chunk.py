@@ -59,13 +59,13 @@ class Chunk:
         inputs = range(first, first + len(step.inputs))
         passes, brought = list[tuple[Prepared, range]](), 0
         for held, mine in zip(weights, states, strict=True):
-            units, projected = Weights.of(held).sizes(step)
-            further = [like.new_zeros(T, B, units) for _ in step.inputs]
+            size = Weights.of(held).sizes(step)
+            further = [like.new_zeros(T, B, size.units) for _ in step.inputs]
             tensors = [x, *mine, *further, *held]
             bound = bind(step, rows, tensors, narrow=narrow)
             if bound is None:
                 raise PathError(f"Stream: kernels are not possible here: {obstacle(tensors)}")
-            results = [like.new_zeros(T, B, projected), *mine]
+            results = [like.new_zeros(T, B, size[step.output_space]), *mine]
             threads = bound.passes.threads(INFER)
             ready = bound.kernel.forward(rows, bound.sizes[0], tensors, results, (), False, threads)
             free = [*inputs] if self._layers else [0, *inputs]

@@ -36,8 +36,8 @@ class States:
         by_state: list[list[Tensor]] = []
         buffers: list[Any] = []
         sizes = [Weights.of(mine).sizes(step) for mine in weights]
-        for number in range(len(step.states)):
-            units = [of[1] if number == 0 else of[0] for of in sizes]
+        for name in step.states:
+            units = [of[step.space(name)] for of in sizes]
             if isinstance(module.hidden_size, int):
                 layers = (len(units),) if isinstance(module, (Layer, Recurrent)) else ()
                 whole = like.new_zeros(*layers, *lead, units[0])

@@ -1,0 +1,99 @@
+"""The spaces of a formula's values, and the matrices between them.
+
+A space says how many numbers a row of a value has. :data:`SPACES` is the one table of them; all
+else asks a value, a state or a matrix for its space, and a layer's :class:`Sizes` for the number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """A row of the table: each space is one object.
+
+    ``name`` stands for it in the text of a step, and for the number of its units in tables of
+    arguments; ``units`` is what these are, in messages; ``option`` is the argument by which a
+    module is told how many there are.
+    """
+
+    name: str
+    units: str
+    option: str
+
+    def __repr__(self) -> str:
+        return f"<{self.units}>"
+
+    @property
+    def padded(self) -> str:
+        """The name of the number of its units rounded up to whole tiles."""
+        return f"{self.name}p"
+
+    @property
+    def stored(self) -> Space:
+        """The space of memory for its values: one number is repeated for every hidden unit."""
+        return HIDDEN if self is ONE else self
+
+
+INPUT = Space("I", "features of the input", "input_size")
+HIDDEN = Space("H", "hidden units", "hidden_size")
+PROJECTED = Space("P", "units of the projected state", "proj_size")
+ONE = Space("", "one number", "")
+
+#: All spaces by their names.
+SPACES = {space.name: space for space in (INPUT, HIDDEN, PROJECTED, ONE)}
+
+
+class Sizes(dict[Space, int]):
+    """How many units each space has in one layer and direction."""
+
+    @staticmethod
+    def of(module: Any) -> Sizes:
+        """Those that a module, or whatever has its ``input_size`` and so on, was made for."""
+        spaces = (space for space in SPACES.values() if space.option)
+        return Sizes({space: getattr(module, space.option) for space in spaces})
+
+    def with_input(self, width: int) -> Sizes:
+        """The same for an input of another width."""
+        return Sizes({**self, INPUT: width})
+
+    @property
+    def width(self) -> int:
+        """Features of the input."""
+        return self[INPUT]
+
+    @property
+    def units(self) -> int:
+        """Hidden units."""
+        return self[HIDDEN]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """What a formula knows by one name: a parameter, or one block of its rows, as a gate has.
+
+    A bias and a learned vector are matrices of one column.
+    """
+
+    parameter: str
+    rows: Space  # of a block
+    columns: Space = ONE
+    block: int = 0  # its place among the blocks of the parameter
+    blocks: int = 1
+
+    def shape(self, sizes: Sizes) -> tuple[int, ...]:
+        """The shape of the whole parameter."""
+        rows = self.blocks * sizes[self.rows]
+        return (rows,) if self.columns is ONE else (rows, sizes[self.columns])
+
+    def first(self, sizes: Sizes) -> int:
+        """Which of the parameter's rows is its first."""
+        return self.block * sizes[self.rows]
+
+    def of(self, parameter: Any, sizes: Sizes) -> Any:
+        """Its rows of the parameter's tensor."""
+        if self.blocks == 1:
+            return parameter
+        return parameter[self.first(sizes) : self.first(sizes) + sizes[self.rows]]
