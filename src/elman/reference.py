@@ -25,17 +25,17 @@ def run(
     initial: Sequence[Tensor],
     inputs: Sequence[Tensor] = (),
     lengths: Tensor | None = None,
-) -> tuple[Tensor, list[Tensor]]:
+) -> tuple[list[Tensor], list[Tensor]]:
     """One direction of one layer.
 
     ``x`` is ``(T, B, I)``, or ``(N, I)`` for ragged rows; ``initial`` holds a ``(B, H)`` tensor
-    for each state. Returns the first state at every step, shaped as ``x``, and the final states.
-    With ``lengths``, ``(B,)``, only so many steps of each padded row count.
+    for each state. Returns the outputs, each shaped as ``x``, and the final states. With
+    ``lengths``, ``(B,)``, only so many steps of each padded row count.
     """
     fixed = constants(step, x, weights)
     every = linear(x, weights.w_ih, weights.b_ih) if weights.w_ih is not None else None
     states = list(initial)
-    outputs: dict[int, Tensor] = {}
+    every_step: dict[int, list[Tensor]] = {}
     ragged = rows.counts is not None
     counts = rows.counts.tolist() if rows.counts is not None else [rows.B] * rows.T
     offsets = rows.offsets.tolist() if rows.offsets is not None else range(rows.T)
@@ -47,16 +47,17 @@ def run(
             return tensor[offsets[t] : offsets[t] + n] if ragged else tensor[t]
 
         now = None if every is None else at_step(every)
-        new = advance(step, fixed, now, [v[:n] for v in states], [*map(at_step, inputs)])
-        outputs[t] = new[0]
+        before = [v[:n] for v in states]
+        outputs, new = advance(step, fixed, now, before, [*map(at_step, inputs)])
         if lengths is not None:
-            outputs[t], new = hold(new, states, lengths > t)
+            outputs, new = hold(outputs, new, states, lengths > t)
+        every_step[t] = outputs
         states = [
             v if n == rows.B else torch.cat([v, old[n:]])
             for v, old in zip(new, states, strict=True)
         ]
-    ordered = [outputs[t] for t in range(rows.T)]
-    return (torch.cat(ordered) if ragged else torch.stack(ordered)), states
+    ordered = zip(*(every_step[t] for t in range(rows.T)), strict=True)
+    return [torch.cat(parts) if ragged else torch.stack(parts) for parts in ordered], states
 
 
 #: The values of leaves and matrices of products, by kind and name.
@@ -82,9 +83,9 @@ def advance(
     now: Tensor | None,
     states: Sequence[Tensor],
     inputs: Sequence[Tensor],
-) -> list[Tensor]:
-    """One step: the new states from this step's projected input, ``(B, X*H)``, the states before
-    and the further inputs, ``(B, H)`` each."""
+) -> tuple[list[Tensor], list[Tensor]]:
+    """One step: its outputs and the new states from this step's projected input, ``(B, X*H)``, the
+    states before and the further inputs, ``(B, H)`` each."""
     gates = [] if now is None else now.chunk(len(step.x_gates), -1)
     given = {
         **{("x", gate): v for gate, v in zip(step.x_gates, gates, strict=True)},
@@ -98,18 +99,21 @@ def advance(
             return linear(operands[0], given["product", node.attr])
         return given[node.op, node.attr]
 
-    return [  # a number counts for all units, a vector for all rows
-        v.expand_as(old) for old, v in zip(states, evaluate(step.new, leaf, states[0]), strict=True)
-    ]
+    values = evaluate([*step.new, *step.outputs.values()], leaf, states[0])
+    # A number counts for all units, a vector for all rows.
+    new = [v.expand_as(old) for old, v in zip(states, values, strict=False)]
+    known = dict(zip(step.states, new, strict=True))
+    found = zip(step.outputs, values[len(states) :], strict=True)
+    return [known[o] if o in known else v.expand(len(states[0]), -1) for o, v in found], new
 
 
 def hold(
-    new: Sequence[Tensor], states: Sequence[Tensor], active: Tensor
-) -> tuple[Tensor, list[Tensor]]:
-    """The output and the states of a step in which only rows that are active ``(B,)`` count."""
+    outputs: Sequence[Tensor], new: Sequence[Tensor], states: Sequence[Tensor], active: Tensor
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The outputs and the states of a step in which only rows that are active ``(B,)`` count."""
     count = active[:, None]
-    output = torch.where(count, new[0], torch.zeros_like(new[0]))
-    return output, [torch.where(count, v, old) for v, old in zip(new, states, strict=True)]
+    outputs = [torch.where(count, v, torch.zeros_like(v)) for v in outputs]
+    return outputs, [torch.where(count, v, old) for v, old in zip(new, states, strict=True)]
 
 
 def layer(
@@ -117,10 +121,10 @@ def layer(
     rows: Rows,
     given: Given,
     lengths: Tensor | None = None,
-    run: Callable[..., tuple[Tensor, list[Tensor]]] = run,
+    run: Callable[..., tuple[list[Tensor], list[Tensor]]] = run,
 ) -> tuple[Tensor, list[Tensor]]:
-    """What :func:`elman.function.recur` computes, by PyTorch operations, in the weights' dtype;
-    ``run`` is what runs one direction."""
+    """What :func:`elman.function.recur` computes, by PyTorch operations, in the weights' dtype: the
+    first output and the final states. ``run`` is what runs one direction."""
     if torch._C._is_any_autocast_enabled():
         with torch.autocast(given.x.device.type, enabled=False):
             return layer(step, rows, given, lengths, run)
@@ -135,7 +139,7 @@ def layer(
             for name, h in zip(step.states, given.initial, strict=True)
         ]
         way = rows._replace(reverse=True) if d else rows
-        output, final = run(step, way, given.x, mine, h0, given.inputs, lengths)
+        (output, *_), final = run(step, way, given.x, mine, h0, given.inputs, lengths)
         outputs.append(output)
         finals.append(final)
     states = [torch.stack(parts) for parts in zip(*finals, strict=True)]

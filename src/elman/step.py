@@ -48,6 +48,7 @@ class Step:
     vectors: tuple[str, ...]
     projection: str
     new: tuple[Node, ...]
+    outputs: Mapping[str, Node]  # given out at every step: states by their names, or other values
     text: str  # see :func:`read`
     name: str  # a digest of the text, by which a saved model tells formulas apart
     #: The names of all tensors in the order of ``batch.Weights``, whether the step has them or not.
@@ -60,7 +61,8 @@ class Step:
     def __post_init__(self) -> None:
         more = [f"weight_{name}" for name in (*self.matrices, *self.vectors)]
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", *more)
-        blocks = _blocks(self.x_gates, self.u_gates, self.matrices, self.vectors, self.output_space)
+        state = _first_space(self.projection)
+        blocks = _blocks(self.x_gates, self.u_gates, self.matrices, self.vectors, state)
         object.__setattr__(self, "parameters", names)
         object.__setattr__(self, "blocks", blocks)
         measures: dict[Space, Matrix] = {}
@@ -69,11 +71,16 @@ class Step:
         object.__setattr__(self, "measures", measures)
 
     @staticmethod
-    def of(*fields: Any) -> Step:
-        """The step of these fields, all but the text: one object as long as one is held."""
-        text = _write(*fields)
+    def of(*fields: Any, outputs: Mapping[str, Node] | None = None) -> Step:
+        """The step of these fields, up to ``new``: one object as long as one is held.
+
+        It gives out the first state unless it is told its ``outputs``: states, and values with
+        units. No module makes such a step yet, and :func:`read` refuses its text.
+        """
+        text = _write(*fields, outputs)
         name = hashlib.sha256(text.encode()).hexdigest()[:16]
-        made: Any = (*fields, text, name)
+        states, new = fields[2], fields[-1]
+        made: Any = (*fields, outputs or {states[0]: new[0]}, text, name)
         return _steps.setdefault(text, Step(*made))  # and so share their kernels
 
     @property
@@ -83,11 +90,14 @@ class Step:
 
     @property
     def output_space(self) -> Space:
-        """The space of the first state, which is the output."""
-        return _output_space(self.projection)
+        """The space of the first output."""
+        return self.space(next(iter(self.outputs)))
 
-    def space(self, state: str) -> Space:
-        return self.output_space if state == self.states[0] else HIDDEN
+    def space(self, name: str) -> Space:
+        """The space of a state, or of an output."""
+        if name in self.states:
+            return _first_space(self.projection) if name == self.states[0] else HIDDEN
+        return self.outputs[name].space
 
     def shapes(self, sizes: Sizes) -> dict[str, tuple[int, ...]]:
         """The shapes of all parameters that a layer of these sizes has, by name."""
@@ -109,7 +119,8 @@ class Step:
         return found
 
 
-def _output_space(projection: str) -> Space:
+def _first_space(projection: str) -> Space:
+    """The space of the first state."""
     return PROJECTED if projection else HIDDEN
 
 
@@ -143,13 +154,16 @@ _steps: weakref.WeakValueDictionary[str, Step] = weakref.WeakValueDictionary()
 
 
 def _write(*fields: Any) -> str:
-    x_gates, u_gates, states, inputs, matrices, vectors, projection, new = fields
+    x_gates, u_gates, states, inputs, matrices, vectors, projection, new, outputs = fields
     named = {m: tuple(space.name for space in spaces) for m, spaces in matrices.items()}
     declared = x_gates, u_gates, states, inputs, named, vectors, projection
-    nodes = list(walk(new))
+    nodes = list(walk([*new, *(outputs or {}).values()]))
     numbers = {n: i for i, n in enumerate(nodes)}
     lines = [f"{n.op} {n.attr!r} {n.space.name} {[numbers[a] for a in n.args]}" for n in nodes]
-    return "\n".join([*map(repr, declared), *lines, repr([numbers[n] for n in new])])
+    ends: Any = [numbers[n] for n in new]
+    if outputs:
+        ends = ends, {name: numbers[n] for name, n in outputs.items()}
+    return "\n".join([*map(repr, declared), *lines, repr(ends)])
 
 
 @functools.lru_cache(_KNOWN)
@@ -189,17 +203,17 @@ def _read(text: str) -> Step:
     names = [n for group in (*groups, named, [projection] * bool(projection)) for n in group]
     if not states or not all(isinstance(n, str) and n.isidentifier() for n in names):
         raise FormulaError("what it declares are no names")
-    output = _output_space(projection)
-    units = {space.name: space for space in (HIDDEN, output)}
+    first = _first_space(projection)
+    units = {space.name: space for space in (HIDDEN, first)}
     sized = all(len(pair) == 2 and {*pair} <= {*units} for pair in named.values())
     if projection not in ("", *named) or not sized:
         raise FormulaError("a matrix has no size")
     matrices = {m: (units[rows], units[columns]) for m, (rows, columns) in named.items()}
-    blocks = _blocks(x_gates, u_gates, matrices, vectors, output)
+    blocks = _blocks(x_gates, u_gates, matrices, vectors, first)
     leaves = {
         **{(kind, name): block.rows for (kind, name), block in blocks.items() if kind in _LEAVES},
         **{("state", name): HIDDEN for name in states},
-        ("state", states[0]): output,
+        ("state", states[0]): first,
         **{("input", name): HIDDEN for name in inputs},
     }
     nodes: list[Node] = []

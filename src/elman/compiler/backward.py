@@ -37,8 +37,9 @@ _OF_CHUNK = ("part", "first", "last", "group", "j", "j.end", "from", "to")
 def tensors(plan: Plan) -> list[str]:
     """The tensors of the caller that the pass is given, beside the parameters."""
     states = plan.step.states
-    names = ["x", "gout", *(f"ghn.{s}" for s in states), *(f"gh0.{s}" for s in states)]
-    names += ["output", f"h0.{states[0]}"]  # units of both side by side
+    names = ["x", *(f"gout.{o}" for o in plan.step.outputs)]
+    names += [f"{kind}.{s}" for kind in ("ghn", "gh0") for s in states]
+    names += [f"{kind}.{s}" for kind in ("output", "h0") for s in plan.read_outputs]  # contiguous
     return names + [f"{kind}.{name}" for kind in ("input", "ginput") for name in plan.step.inputs]
 
 
@@ -201,9 +202,9 @@ class _Memory:
         """A state before this step: of the preceding step, or the initial one."""
         f, frame = self.frame.f, self.frame
         begins = f.compare("sge", row, self.begins)
-        if name == self.plan.step.states[0]:
+        if name in self.plan.read_outputs:
             first = frame.at(frame.pointer(f"h0.{name}"), (row, frame.slot(f"h0.{name}.r")))
-            before = frame.extern_row("output", self.time_before, row)
+            before = frame.extern_row(f"output.{name}", self.time_before, row)
             return f.select(begins, first, before, "ptr")
         kept = f.add(f.add(self.flat_before, row), frame.slot("B"))
         return self._kept(name, f.select(begins, row, kept))
@@ -211,8 +212,8 @@ class _Memory:
     def reached(self, name: str, row: Int) -> str:
         """A state after this step."""
         f, frame = self.frame.f, self.frame
-        if name == self.plan.step.states[0]:
-            return frame.extern_row("output", self.time, row)
+        if name in self.plan.read_outputs:
+            return frame.extern_row(f"output.{name}", self.time, row)
         return self._kept(name, f.add(f.add(self.flat, row), frame.slot("B")))
 
     def _kept(self, name: str, index: Int) -> str:
@@ -238,27 +239,27 @@ class _Memory:
         f, frame = self.frame.f, self.frame
         if leaf.op in ("gout", "input", "vector"):
             if leaf.op != "vector":
-                name = leaf.op if leaf.op == "gout" else f"input.{leaf.attr}"
+                name = f"{leaf.op}.{leaf.attr}"
                 row = frame.extern_row(name, self.time_before, spot.row)
                 self._next.append(frame.at(row, (spot.unit, frame.slot(f"{name}.u"))))
             return read_given(frame, leaf, self.time, spot)
         if leaf.op == "carry":
             return frame.v.load(frame.at(self.carry(leaf.attr, spot.row), spot.unit))
         flat = f.sub(self.flat_before, self.flat)
-        first = leaf.op in ("state", "new") and leaf.attr == self.plan.step.states[0]
+        outside = leaf.op in ("state", "new") and leaf.attr in self.plan.read_outputs
         if leaf.op == "saved":
             place = self.saved(leaf.attr, spot.row)
             ahead = f.mul(f.mul(flat, len(self.plan.saved)), frame.units(HIDDEN))
         else:
             of = self.previous if leaf.op == "state" else self.reached
             place = of(leaf.attr, spot.row)
-            if first:
+            if outside:
                 time = f.sub(self.time_before, self.time)
-                ahead = f.mul(time, frame.slot("output.t"))
+                ahead = f.mul(time, frame.slot(f"output.{leaf.attr}.t"))
             else:
                 ahead = f.mul(flat, frame.units(HIDDEN))
         self._next.append(frame.at(place, ahead, spot.unit))
-        if first:
+        if outside:
             return load_beside(frame.v, place, spot.unit, frame.units(leaf.space))
         return frame.v.load(frame.at(place, spot.unit))
 

@@ -23,7 +23,8 @@ from .vector import Vector
 def tensors(plan: Plan) -> list[str]:
     """The tensors of the caller that the pass is given, beside the parameters."""
     states = plan.step.states
-    names = ["x", "output", *(f"h0.{s}" for s in states), *(f"hn.{s}" for s in states)]
+    names = ["x", *(f"output.{o}" for o in plan.step.outputs)]
+    names += [f"{kind}.{s}" for kind in ("h0", "hn") for s in states]
     return [*names, *(f"input.{name}" for name in plan.step.inputs)]
 
 
@@ -184,7 +185,7 @@ class _Memory:
         """The row that a store writes to."""
         f, frame = self.frame.f, self.frame
         if store.kind == "output":
-            return frame.extern_row("output", self.time, row)
+            return frame.extern_row(f"output.{store.name}", self.time, row)
         if store.kind == "state":
             return self.state(str(store.name), row, new=True)
         if store.kind == "cross":
@@ -198,8 +199,8 @@ class _Memory:
     def write(self, store: Store, value: str, spot: Spot) -> None:
         frame, row = self.frame, self._row_of_store(store, spot.row)
         if store.kind == "output":
-            units = frame.units(self.plan.step.output_space)
-            store_units(frame.v, value, row, frame.slot("output.u"), spot.unit, units)
+            stride, units = frame.slot(f"output.{store.name}.u"), frame.units(store.space)
+            store_units(frame.v, value, row, stride, spot.unit, units)
         elif store.kind in _KEPT:
             store_beside(frame.v, value, row, spot.unit, frame.units(HIDDEN))
         else:
@@ -227,7 +228,7 @@ def read_given(frame: Frame, leaf: Node, time: Int, spot: Spot) -> str:
         name = f"weight_{leaf.attr}"
         row = frame.pointer(name)
     else:
-        name = leaf.op if leaf.op == "gout" else f"input.{leaf.attr}"
+        name = f"{leaf.op}.{leaf.attr}"
         row = frame.extern_row(name, time, spot.row)
     units = frame.units(leaf.space)
     return load_units(frame.v, row, frame.slot(f"{name}.u"), spot.unit, units)

@@ -15,20 +15,22 @@ class Backward:
 
     The leaves ``carry.state`` and ``gout.state`` are the gradient that arrives at a new state
     from the following step and from the caller. ``state`` holds what is handed to the
-    preceding step; the other tables what goes to the leaves and products of the step.
+    preceding step, ``input`` what goes to the further inputs.
     """
 
     state: dict[str, Node]
-    x: dict[str, Node]
-    bias: dict[str, Node]
-    vector: dict[str, Node]
     input: dict[str, Node]
-    product: dict[Node, Node]  # by the product: the gradient of its result
+    weights: dict[Node, Node]  # of what reads a parameter: a leaf, or the result of a product
     every: dict[Node, Node]  # of all values that have one
+
+    @property
+    def x(self) -> dict[str, Node]:
+        """By gate: what goes to its projected input."""
+        return {leaf.attr: g for leaf, g in self.weights.items() if leaf.op == "x"}
 
 
 def differentiate(step: Step) -> Backward:
-    """The gradient of a step. Only the first state is given out, so only it has a ``gout``."""
+    """The gradient of a step."""
     gradients: dict[Node, Node] = {}
 
     def give(target: Node, gradient: Node) -> None:
@@ -37,11 +39,16 @@ def differentiate(step: Step) -> Backward:
         known = gradients.get(target)
         gradients[target] = gradient if known is None else known + gradient
 
-    for index, (name, new) in enumerate(zip(step.states, step.new, strict=True)):
-        space = step.space(name)
-        carry = node("carry", attr=name, space=space)
-        give(new, carry + node("gout", attr=name, space=space) if index == 0 else carry)
-    for current in reversed(list(walk(step.new))):
+    def arrives(kind: str, name: str) -> Node:
+        return node(kind, attr=name, space=step.space(name))
+
+    for name, new in zip(step.states, step.new, strict=True):
+        carry = arrives("carry", name)
+        give(new, carry + arrives("gout", name) if name in step.outputs else carry)
+    for name, value in step.outputs.items():
+        if name not in step.states:
+            give(value, arrives("gout", name))
+    for current in reversed(list(walk([*step.new, *step.outputs.values()]))):
         gradient = gradients.get(current)
         if gradient is None:
             continue
@@ -61,8 +68,7 @@ def differentiate(step: Step) -> Backward:
     def found(op: str) -> dict[str, Node]:
         return {leaf.attr: g for leaf, g in gradients.items() if leaf.op == op}
 
-    zero = constant(0.0)
-    state = dict.fromkeys(step.states, zero) | found("state")
-    products = {n: g for n, g in gradients.items() if n.op == "product"}
-    x, bias, vector, given = (found(op) for op in ("x", "bias", "vector", "input"))
-    return Backward(state, x, bias, vector, given, products, gradients)
+    state = dict.fromkeys(step.states, constant(0.0)) | found("state")
+    kinds = "x", "bias", "vector", "product"
+    weights = {n: g for kind in kinds for n, g in gradients.items() if n.op == kind}
+    return Backward(state, found("input"), weights, gradients)

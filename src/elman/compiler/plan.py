@@ -29,8 +29,8 @@ class Plan:
     columns: tuple[Node, ...]  # projected inputs: leaves x and xb
     products: tuple[Node, ...]  # forward products, as in the graph before folding
     saved: tuple[Node, ...]
-    saved_states: tuple[str, ...]  # kept for the backward pass: any but the first
-    reads_output: bool  # whether it reads the first state, which is the output
+    saved_states: tuple[str, ...]  # kept for the backward pass: those that it reads
+    read_outputs: tuple[str, ...]  # but for these, which are outputs too
     z: tuple[Node, ...]  # gradients at gates and products, written at every step
     z_x: dict[str, int]  # by gate: the column of z for its projected input
     #: By what has a gradient, the products that it is a sum of: a column of z, and what the weight
@@ -38,6 +38,11 @@ class Plan:
     gradients: dict[Matrix, list[tuple[int, Node | None]]]
     operands: tuple[Node, ...]  # all that is read of these, but the input
     inputs: tuple[str, ...]  # further inputs that have a gradient
+
+    @property
+    def reads_output(self) -> bool:
+        """Whether the backward pass reads an output."""
+        return bool(self.read_outputs)
 
     @functools.cached_property
     def complete(self) -> bool:
@@ -51,7 +56,7 @@ class Plan:
         numbers: dict[Node, int] = {}
         step = self.step
         lines = [f"{step.blocks} {step.states} {step.inputs} {self.saved_states}"]
-        lines.append(f"{self.z_x} {self.inputs} {self.reads_output}")
+        lines.append(f"{self.z_x} {self.inputs} {self.read_outputs}")
         programs = (self.infer, self.train, self.backward)
         stores = [s for p in programs for stage in p.stages for s in stage.stores]
         roots = [*(s.value for s in stores), *self.operands]
@@ -76,13 +81,13 @@ class Plan:
 def plan_of(step: Step) -> Plan:
     """Decides what a step's kernels compute, keep and write."""
     gradient = differentiate(step)
-    leaves = (gradient.x, gradient.bias, gradient.vector, gradient.product)
-    z = tuple(dict.fromkeys(g for table in leaves for g in table.values()))
+    z = tuple(dict.fromkeys(gradient.weights.values()))
     roots = [*gradient.state.values(), *gradient.input.values(), *z]
-    operands = {p: p.args[0] for p in gradient.product}
+    products = tuple(n for n in gradient.weights if n.op == "product")
+    operands = tuple(dict.fromkeys(p.args[0] for p in products))
 
     saved = choose_saved(_read_by(roots), set(step.new))
-    saved |= {o for o in operands.values() if o.op != "state" and o not in step.new}
+    saved |= {o for o in operands if o.op != "state" and o not in step.new}
     order = {n: i for i, n in enumerate(walk([*step.new, *saved]))}
     kept = tuple(sorted(saved - set(step.new), key=order.__getitem__))
 
@@ -96,21 +101,21 @@ def plan_of(step: Step) -> Plan:
     for old in walk(roots):
         done[old] = read_back[old] if old in read_back else again(old, *(done[a] for a in old.args))
     read = {(n.op, n.attr) for n in walk(done[r] for r in roots)}
-    factors = set(operands.values())  # what the weights' gradients are products with
     read_states = tuple(
         s
         for s, n in zip(step.states, step.new, strict=True)
         if ("state", s) in read
         or ("new", s) in read
-        or {n, node("state", attr=s, space=step.space(s))} & factors
+        or {n, node("state", attr=s, space=step.space(s))} & {*operands}
     )
-    saved_states = tuple(s for s in read_states if s != step.states[0])
+    saved_states = tuple(s for s in read_states if s not in step.outputs)
 
-    folded = fold([*step.new, *kept])
+    results = dict.fromkeys([*step.new, *step.outputs.values()])
+    folded = fold([*results, *kept])
     new = [folded[n] for n in step.new]
     pairs = [(n, s, step.space(s)) for n, s in zip(new, step.states, strict=True)]
     stores = [Store(n, "state", s, space) for n, s, space in pairs]
-    stores.append(Store(new[0], "output", step.states[0], step.output_space))
+    stores += [Store(folded[n], "output", o, step.space(o)) for o, n in step.outputs.items()]
     keep = [Store(n, "saved_state", s, space) for n, s, space in pairs if s in saved_states]
     keep += [Store(folded[n], "saved", i) for i, n in enumerate(kept)]
     infer, train = cut(stores), cut(stores + keep)
@@ -121,21 +126,21 @@ def plan_of(step: Step) -> Plan:
     back += [Store(turned[done[g]], "input", s, HIDDEN) for s, g in gradient.input.items()]
     backward = cut(back)
 
-    columns = tuple(n for n in walk([*new, *(folded[k] for k in kept)]) if n.op in ("x", "xb"))
+    columns = tuple(n for n in walk(folded[n] for n in [*results, *kept]) if n.op in ("x", "xb"))
     return Plan(
         step=step,
         infer=infer,
         train=train,
         backward=backward,
         columns=columns,
-        products=tuple(gradient.product),
+        products=products,
         saved=kept,
         saved_states=saved_states,
-        reads_output=step.states[0] in read_states,
+        read_outputs=tuple(s for s in read_states if s in step.outputs),
         z=z,
         z_x={gate: z.index(g) for gate, g in gradient.x.items()},
         gradients=_of_weights(step, gradient, z),
-        operands=tuple(dict.fromkeys(operands.values())),
+        operands=operands,
         inputs=tuple(gradient.input),
     )
 
@@ -146,17 +151,10 @@ def _of_weights(
     """What ``Plan.gradients`` says."""
     found: dict[Matrix, list[tuple[int, Node | None]]] = {}
 
-    def add(kind: str, name: str, result: Node, operand: Node | None = None) -> None:
-        found.setdefault(step.blocks[kind, name], []).append((z.index(result), operand))
-
-    for name, g in gradient.x.items():
-        add("x", name, g)
-    for product, g in gradient.product.items():
-        add("product", product.attr, g, product.args[0])
-    pairs = ("bias_ih", gradient.x), ("bias", gradient.bias), ("vector", gradient.vector)
-    for kind, table in pairs:
-        for name, g in table.items():
-            add(kind, name, g)
+    for n, g in gradient.weights.items():
+        operand = n.args[0] if n.op == "product" else None
+        for kind in ("x", "bias_ih") if n.op == "x" else (n.op,):
+            found.setdefault(step.blocks[kind, n.attr], []).append((z.index(g), operand))
     return found
 
 

@@ -163,7 +163,7 @@ def forward(
     if rows.T == 1 and values["slice"] >= rows.B and lie and not spec.target.narrow:
         values["fleeting"] = int(_few(rows.B, width + units))
     step_bytes = max(1, values["slice"] * columns * padded * size)
-    written = 1 + (len(plan.saved) + len(plan.saved_states)) * training
+    written = len(plan.step.outputs) + (len(plan.saved) + len(plan.saved_states)) * training
     values["ahead"] = int(rows.N * units * written * size >= _WRITTEN_BYTES)
     values["piece"] = max(1, min(rows.T, _PIECE_BYTES // step_bytes))
     area = values["slices"] * values["slice"] * values["piece"]

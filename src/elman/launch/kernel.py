@@ -122,8 +122,8 @@ class Kernel:
         None, x's and the weights' contiguous.
 
         Args:
-            before: the output and the first state's initial values, if ``plan.reads_output``; the
-                units of both side by side.
+            before: ``plan.read_outputs``, then the initial values of these states; the units of
+                each side by side.
             add: x's and the inputs' are added to what is there, for the second direction.
             order: the call is a span of a longer one, whose weights' gradients have this order.
             partials: where their sums are kept between spans, zeros at first: for each part of the
@@ -154,7 +154,8 @@ class Kernel:
         given = self.spec, steps_of(rows), size, threads, order, sums, spans, lie, apart
         values, layout = sizes.backward(*given)
         values |= {"dx.add": add, "partials.end": last, "one": self._one}
-        values |= self._if_none("ghn") | {"gout": self._zeros}
+        values |= self._if_none("ghn")
+        values |= dict.fromkeys((f"gout.{name}" for name in self.plan.step.outputs), self._zeros)
 
         def addresses(places: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
             return [(at, first + mine + n, offset * x.itemsize) for at, n, offset in places]
@@ -228,24 +229,27 @@ class Kernel:
         count: int,
         row: int,
     ) -> Iterator[Place]:
-        """A direction's part of the units of the output, and of the final states after it."""
-        tensor, offset = every[first], 0
-        if tensor is not None:
-            units = tensor.shape[-1] // count
-            offset = direction * units * tensor.stride(-1) * tensor.itemsize
-        yield Place(output, first, offset)
-        yield from self._states(state, every, first + 1, row)
+        """A direction's part of the units of the outputs, and of the final states after them."""
+        names = self.plan.step.outputs
+        for number, name in enumerate(names, first):
+            tensor, offset = every[number], 0
+            if tensor is not None:
+                units = tensor.shape[-1] // count
+                offset = direction * units * tensor.stride(-1) * tensor.itemsize
+            yield Place(f"{output}.{name}", number, offset)
+        yield from self._states(state, every, first + len(names), row)
 
     def _before(
         self, before: Sequence[Tensor], first: int, direction: int, count: int, row: int
     ) -> Iterator[Place]:
-        """A direction's part of the output, and of the initial values of its state."""
-        if before:
-            output, initial = before
+        """A direction's part of the outputs, and of the initial values of these states."""
+        names = self.plan.read_outputs if before else ()
+        for number, name in enumerate(names):
+            output, initial = before[number], before[len(names) + number]
             units = output.shape[-1] // count
-            yield Place("output", first, direction * units * output.itemsize)
+            yield Place(f"output.{name}", first + number, direction * units * output.itemsize)
             offset = row * initial.stride(0) * initial.itemsize
-            yield Place(f"h0.{self.plan.step.states[0]}", first + 1, offset)
+            yield Place(f"h0.{name}", first + len(names) + number, offset)
 
     def _beside(
         self, rows: Rows, size: Sizes, every: Sequence[Tensor | None], first: int, direction: int

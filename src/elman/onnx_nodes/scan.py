@@ -21,7 +21,7 @@ def run(
     initial: Sequence[Tensor],
     inputs: Sequence[Tensor],
     lengths: Tensor | None = None,
-) -> tuple[Tensor, list[Tensor]]:
+) -> tuple[list[Tensor], list[Tensor]]:
     """What ``reference.run`` computes, as a Scan of one body."""
     from torch._higher_order_ops.scan import scan_op
 
@@ -39,11 +39,10 @@ def run(
         states, now, held = given[:S], list(given[S : S + N]), given[S + N :]
         mine = fixed | dict(zip(names, held, strict=False))
         first = now.pop(0) if projected else None
-        new = reference.advance(step, mine, first, states, now[: len(inputs)])
-        output = new[0]
+        outputs, new = reference.advance(step, mine, first, states, now[: len(inputs)])
         if lengths is not None:
-            output, new = reference.hold(new, states, held[-1] > now[-1])
-        return [v.clone() for v in (*new, output)]  # no result may be an argument or another
+            outputs, new = reference.hold(outputs, new, states, held[-1] > now[-1])
+        return [v.clone() for v in (*new, *outputs)]  # no result may be an argument or another
 
     def apart(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
         # Nor may arguments share memory; and a gradient would make another body, which fails.
@@ -51,5 +50,6 @@ def run(
 
     if rows.reverse:
         every = [v.flip(0) for v in every]
-    *final, output = scan_op(body, apart(initial), apart(every), apart(values))
-    return (output.flip(0) if rows.reverse else output), final
+    results = scan_op(body, apart(initial), apart(every), apart(values))
+    outputs = [v.flip(0) if rows.reverse else v for v in results[S:]]
+    return outputs, results[:S]
