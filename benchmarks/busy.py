@@ -67,5 +67,5 @@ def show(figures: dict[str, Any]) -> str:
             else:
                 line += [str(alone), str(beside), ""]
         lines.append(line)
-    header = [f"{who}{what}" for who in WHO for what in (" alone", " beside it", ", times as long")]
+    header = [f"{who}{what}" for who in WHO for what in (" alone", ", busy core", ", slowdown")]
     return table(["workload", *header], lines)

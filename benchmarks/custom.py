@@ -55,8 +55,8 @@ def show(figures: dict[str, Any]) -> str:
                 cost,
             ]
         )
-    header = ["cell", "T, B, I, H", "mode", "elman", "JAX", "over JAX", "over the loop"]
-    return table([*header, "cost over a built-in"], lines)
+    header = ["cell", "T, B, I, H", "mode", "elman", "JAX", "speedup over JAX", "over the loop"]
+    return table([*header, "time / built-in's"], lines)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -16,8 +16,12 @@ from .roofline import roof
 from .show import median, over, table, task_of
 
 HEADER = [
-    *("workload", "layer", "T, B, I, H", "mode", "elman", "of the roof"),
-    *("torch.nn", "times as fast", "session", "best of all others", "times as fast"),
+    *("workload", "layer", "T, B, I, H", "mode", "elman", "share of roof"),
+    *("torch.nn", "speedup", "elman.Stream", "fastest other", "speedup"),
+]
+MEANS = [
+    *("threads", "mode", "over torch.nn", "over the fastest other", "slower than it at"),
+    "over torch.nn with every batch at its roof",
 ]
 
 
@@ -58,7 +62,7 @@ def best_of_others(row: dict[str, Any]) -> tuple[str, Ratio] | None:
 
 
 def show(figures: dict[str, Any]) -> str:
-    """A table for each number of threads, geometric means below it, and who was left out."""
+    """Two tables for each number of threads, and who was left out."""
     rows = figures["layers"]
     parts = []
     for threads in sorted({row["threads"] for row in rows.values()}):
@@ -66,11 +70,7 @@ def show(figures: dict[str, Any]) -> str:
         machine = figures.get("roofline", {}).get(str(threads))
         lines = [_line(key.partition(",")[0], row, machine) for key, row in mine.items()]
         parts += [f"### {threads} thread{'s' * (threads > 1)}", table(HEADER, lines)]
-        parts += [_means(mode, mine.values(), machine) for mode in MODES]
-        parts += [
-            "Each of the others, its time over elman's (where weights are fixed, the session's):"
-        ]
-        parts += [_everyone(mine)]
+        parts += ["The time of each contestant divided by elman's:", _everyone(mine)]
     failures = [
         f"- {key}: {who}: {one['failure']}"
         for key, row in rows.items()
@@ -106,25 +106,41 @@ def _line(name: str, row: dict[str, Any], machine: dict[str, Any] | None) -> lis
     ]
 
 
-def _means(mode: str, rows: Iterable[dict[str, Any]], machine: dict[str, Any] | None) -> str:
-    mine = [row for row in rows if row["mode"] == mode]
-    torchs = [(row, found.median) for row in mine if (found := over(row, TORCH, ELMAN))]
-    best = [(row, found[1].median) for row in mine if (found := best_of_others(row))]
-    if not torchs or not best:
-        return ""
-    means = (
-        f"Geometric means, {mode}: {geometric_mean([x for _, x in torchs]):.2f} times as fast as "
-        f"torch.nn, {geometric_mean([x for _, x in best]):.2f} times as fast as the best of all "
-        "others"
-    )
-    above = [x for row, x in best if not over(row, FLOOR, ELMAN)]
-    if 0 < len(above) < len(best):
-        means += f" ({geometric_mean(above):.2f} without the step whose floor is autograd alone)"
-    means += "."
-    if machine is None:
-        return means
-    at_roof = geometric_mean([x * _below_roof(row, machine) for row, x in torchs])
-    return f"{means} With all batches at their roof, the first would be {at_roof:.2f}."
+def means(figures: dict[str, Any]) -> str:
+    """Geometric means of the speedups with their range, and where another system is faster."""
+    lines = []
+    for threads in sorted({row["threads"] for row in figures["layers"].values()}):
+        machine = figures.get("roofline", {}).get(str(threads))
+        for mode in MODES:
+            rows = {
+                key.partition(",")[0]: row
+                for key, row in figures["layers"].items()
+                if (row["mode"], row["threads"]) == (mode, threads)
+            }
+            torchs = {
+                n: found.median for n, row in rows.items() if (found := over(row, TORCH, ELMAN))
+            }
+            best = {n: found for n, row in rows.items() if (found := best_of_others(row))}
+            if not torchs or not best:
+                continue
+            speedups = {name: found.median for name, (_, found) in best.items()}
+            behind = [f"{n} ({best[n][0]}: {x:.2f})" for n, x in speedups.items() if x < 1]
+            if behind and (ahead := [x for x in speedups.values() if x >= 1]):
+                behind += [f"{geometric_mean(ahead):.2f} without"]
+            at_roof = machine and [x * _below_roof(rows[n], machine) for n, x in torchs.items()]
+            lines.append(
+                [
+                    *(str(threads), mode, _mean(torchs), _mean(speedups)),
+                    "; ".join(behind) or "none",
+                    f"{geometric_mean(at_roof):.2f}" if at_roof else "",
+                ]
+            )
+    return table(MEANS, lines)
+
+
+def _mean(speedups: dict[str, float]) -> str:
+    found = speedups.values()
+    return f"{geometric_mean(list(found)):.2f} ({min(found):.2f} to {max(found):.2f})"
 
 
 def _below_roof(row: dict[str, Any], machine: dict[str, Any]) -> float:

@@ -58,4 +58,4 @@ def show(figures: dict[str, Any]) -> str:
             theirs, ours = grown
             share = f"{ours / theirs:.0%}" if theirs > SMALLEST else ""
             lines.append([name, row["layer"], f"{theirs:.1f}", f"{ours:.1f}", share])
-    return table(["workload", "layer", *(f"{who} (MB)" for who in WHO), "elman of torch.nn"], lines)
+    return table(["workload", "layer", *(f"{who} (MB)" for who in WHO), "elman / torch.nn"], lines)

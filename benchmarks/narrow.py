@@ -39,4 +39,5 @@ def show(figures: dict[str, Any]) -> str:
             ]
         )
     header = ["workload", "layer", "mode", "elman, bfloat16", "elman, float32", NARROW_TORCH]
-    return table([*header, "over that", "over torch.nn, float32", f"over {NARROW_OPENVINO}"], lines)
+    peers = (NARROW_TORCH, "torch.nn, float32", NARROW_OPENVINO)
+    return table([*header, *(f"speedup over {who}" for who in peers)], lines)

@@ -2,7 +2,7 @@
 
 Tables go between the marks ``<!-- SECTION -->`` and ``<!-- end -->``; the text around them is
 written by hand. The mark ``<!-- summary: HEADER | OF | COLUMNS -->`` brings its own header, in the
-document's language.
+document's language. ``<!-- means -->`` is the summary of the section ``layers``.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ def filled(text: str, figures: dict[str, Any]) -> str:
             found = "\n".join(f"- {what}: {value}" for what, value in figures[name].items())
         elif name == "summary":
             found = table(header.split(" | "), layers.summary(figures))
+        elif name == "means":
+            found = layers.means(figures) if figures.get("layers") else "Not measured."
         else:
             found = SECTIONS[name].show(figures) if figures.get(name) else "Not measured."
         return f"{mark}\n\n{found}\n\n<!-- end -->"

@@ -65,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, section in SECTIONS.items():
         if figures.get(name) and hasattr(section, "show"):
             print(f"\n## {name}\n\n{section.show(figures)}")
+    if figures.get("layers"):
+        print(f"\n{layers.means(figures)}")
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
