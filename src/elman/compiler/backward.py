@@ -10,74 +10,104 @@ it lists it step by step, and all rows of a part are one group.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..expr import Node
 from ..spaces import HIDDEN, INPUT
+from . import elements
+from .buffers import Argument, Buffer, Slots, numbers
 from .entry import define_entry
-from .forward import read_given, walk_step
-from .frame import Frame, common, define_sum, extern, parameters
+from .forward import walk_step
+from .frame import Frame, common, define_sum, parameters
 from .graph import Store
 from .inputs import emit_inputs, panels_to_x, wanted
 from .ir import Int, Module
-from .outer import emit_outer, lists, range_of, z_at
+from .memory import StepMemory, operands, values_of_step
+from .outer import RANGE, emit_outer, lists, range_of, z_at
 from .panel import define_tiles, panels_of
-from .plan import Plan
+from .plan import Plan, products_of
 from .stage import Spot, Stages
 from .target import Target
 from .units import load_beside, load_units, store_units
 
-#: Buffers of which each thread has its own.
-_OF_THREAD = ("z", "couples_z", "lists", "starts", "ranges", "area")
 #: What a thread is at: a part, its rows, one group of these, the steps of a chunk and of a piece of
 #: it in the order of the forward pass.
 _OF_CHUNK = ("part", "first", "last", "group", "j", "j.end", "from", "to")
 
 
-def tensors(plan: Plan) -> list[str]:
-    """The tensors of the caller that the pass is given, beside the parameters."""
-    states = plan.step.states
-    names = ["x", *(f"gout.{o}" for o in plan.step.outputs)]
-    names += [f"{kind}.{s}" for kind in ("ghn", "gh0") for s in states]
-    names += [f"{kind}.{s}" for kind in ("output", "h0") for s in plan.read_outputs]  # contiguous
-    return names + [f"{kind}.{name}" for kind in ("input", "ginput") for name in plan.step.inputs]
+def slots(plan: Plan, target: Target) -> Slots:
+    """The table of arguments of ``elman_backward``, and its scratch memory."""
+    step, panel, number = plan.step, target.panel, target.dtype
+    states, products, inputs = step.states, len(products_of(plan.backward)), len(plan.z_x)
+    outside = [*(f"output.{s}" for s in plan.read_outputs), *(f"input.{n}" for n in step.inputs)]
+    goals = [f"ginput.{name}" for name in step.inputs]
+    couples_z = Buffer("couples_z", (inputs, "most", "Zp"), "bfloat", of_thread=True)
+    kept = ["saved", *(f"saved.{name}" for name in plan.saved_states)]
+
+    def panels(numbers: Mapping[str, int]) -> int:
+        units = numbers[HIDDEN.padded]
+        return 0 if numbers["fleeting"] else products * elements.nbytes(panel, units, units)
+
+    def panels_x(numbers: Mapping[str, int]) -> int:
+        size = elements.nbytes(panel, numbers[INPUT.padded], numbers[HIDDEN.name])
+        return 0 if numbers["fleeting"] else inputs * size
+
+    return Slots(
+        [
+            *common(step),
+            *(Argument(name, "tru") for name in ("x", *outside, *goals)),
+            *(Argument(f"gout.{name}", "tru", zeros=True) for name in step.outputs),
+            *(Argument(f"h0.{name}", "ru") for name in plan.read_outputs),
+            *(Argument(f"ghn.{name}", "ru", zeros=True) for name in states),
+            *(Argument(f"gh0.{name}", "ru") for name in states),
+            *parameters(step),
+            *(Argument(name) for name in ("dx", "partials.given", *kept)),
+            *numbers("dx.add", "dx.other", "dx.left", "Zp", "one", "ahead"),
+            *numbers("chunk", "segment", "most", "parts", "one.by.one", "apart", "pitch"),
+            *numbers("jobs", "matrices", "tasks", "goals", "goals.n", "operands", "operands.n"),
+            *numbers("width", "depth", "partials.size", "partials.end", *_OF_CHUNK),
+            Buffer("panels", (panels,), "i8"),
+            Buffer("panels_x", (panels_x,), "i8"),
+            *operands(target, plan.backward, HIDDEN),
+            *values_of_step(target, plan.backward, len(states)),
+            Buffer("partials", (_own_sums, "partials.size"), number),
+            Buffer("z", (len(plan.z), "most", "Zp"), number, of_thread=True),
+            *[couples_z] * target.couples,
+            Buffer("lists", (len(lists(plan)) + 1, "most"), "ptr", of_thread=True),
+            Buffer("starts", (lambda numbers: numbers["chunk"] + 1,), "i64", of_thread=True),
+            Buffer("ranges", (_groups, len(RANGE)), "i64", of_thread=True),
+            Buffer("area", ("depth", "width"), number, of_thread=True),
+        ]
+    )
 
 
-def slots(plan: Plan) -> list[str]:
-    """The table of arguments of ``elman_backward``."""
-    return [
-        *common(plan.step),
-        *(slot for name in tensors(plan) for slot in extern(name)),
-        *(slot for mine in parameters(plan.step).values() for slot in mine),
-        *("dx", "dx.add", "dx.other", "dx.left", "zeros", "one"),
-        *("panels", "panels_x", "block", "states", "crossing", "couples", "sums"),
-        *("chunk", "segment", "most", "jobs", "matrices", "tasks", "goals", "goals.n"),
-        *("operands", "operands.n", "width", "depth", "Zp", "ahead", "parts", "one.by.one"),
-        *("partials", "partials.size", "partials.given", "partials.end", "apart", "pitch"),
-        *(name for buffer in _OF_THREAD for name in (buffer, f"{buffer}.bytes")),
-        *_OF_CHUNK,
-        "saved",
-        *(f"saved.{s}" for s in plan.saved_states),
-    ]
+def _own_sums(numbers: Mapping[str, int]) -> int:
+    """For how many parts scratch memory has sums at the same time."""
+    return 1 if numbers["one.by.one"] else numbers["parts"]
+
+
+def _groups(numbers: Mapping[str, int]) -> int:
+    """How many groups a part has."""
+    return numbers["slice"] if numbers["apart"] else 1
 
 
 def emit(plan: Plan, target: Target) -> Module:
     """The module of the backward pass."""
     assert target.couples or not target.narrow  # its tiles read gradients and rows beside panels
-    module = Module()
+    module, declared = Module(), slots(plan, target)
     define_sum(module, target)
     define_tiles(module, target, back=True)
-    _list_rows(module, plan, target)
-    _rows(module, plan, target)
-    emit_inputs(module, target, slots(plan), plan)
-    emit_outer(module, target, slots(plan), len(plan.z))
-    _parts(module, plan, target)
-    _entry(module, plan, target)
+    _list_rows(module, declared, plan, target)
+    _rows(module, declared, plan, target)
+    emit_inputs(module, target, declared, plan)
+    emit_outer(module, target, declared, len(plan.z))
+    _parts(module, declared, target)
+    _entry(module, declared, plan, target)
     return module
 
 
-def _entry(module: Module, plan: Plan, target: Target) -> None:
-    frame = Frame(module, "backward", target, slots(plan))
+def _entry(module: Module, slots: Slots, plan: Plan, target: Target) -> None:
+    frame = Frame(module, "backward", target, slots)
     f = frame.f
     for panel in panels_of(frame, plan.step, plan.backward).values():
         panel.fill()
@@ -94,14 +124,14 @@ def _entry(module: Module, plan: Plan, target: Target) -> None:
     define_entry(module, "elman_backward", "backward")
 
 
-def _parts(module: Module, plan: Plan, target: Target) -> None:
+def _parts(module: Module, slots: Slots, target: Target) -> None:
     """The worker: a part of the batch through all steps, a chunk after another, the last first."""
-    frame = Frame(module, "backward_parts", target, slots(plan))
+    frame = Frame(module, "backward_parts", target, slots)
     f = frame.f
     own, worker = frame.copy(), frame.worker()
-    for name in _OF_THREAD:
-        place = f.add(frame.slot(name), f.mul(worker, frame.slot(f"{name}.bytes")))
-        frame.put(own, {name: place})
+    for buffer in slots.of_thread:
+        offset, nbytes = map(frame.slot, buffer.slots)
+        frame.put(own, {buffer.name: f.add(offset, f.mul(worker, nbytes))})
     size, length, steps = frame.slot("slice"), frame.slot("chunk"), frame.slot("T")
     chunks = f.div(f.add(steps, f.sub(length, 1)), length)
     with frame.tickets(frame.slot("slices")) as part:
@@ -164,15 +194,11 @@ def _claim(frame: Frame, own: str, most: Int) -> Int:
     return f.either(frame.null(left), "i64", lambda: most, claimed)
 
 
-class _Memory:
+class _Memory(StepMemory):
     """Where the backward pass finds and keeps things; set anew for each step."""
 
     def __init__(self, frame: Frame, plan: Plan) -> None:
-        self.frame, self.plan = frame, plan
-        self.crossing = {n: i for i, n in enumerate(plan.backward.crossing)}
-        self.now: Int = 0
-        self.time: Int = 0
-        self.flat: Int = 0
+        super().__init__(frame, plan, plan.backward)
         self.time_before: Int = 0  # of the preceding step, if there is one
         self.flat_before: Int = 0
         self.begins: Int = 0  # from this row on, the step is a row's first
@@ -187,17 +213,6 @@ class _Memory:
         before = f.select(f.compare("sgt", j, 0), f.sub(t, frame.slot("dt")), t)
         self.time_before, self.flat_before = frame.place(before)
 
-    def _row(self, pointer: str, index: Int, row: Int) -> str:
-        f, frame = self.frame.f, self.frame
-        rows = f.add(f.mul(index, frame.slot("B")), row)
-        return frame.at(pointer, (rows, frame.padded(HIDDEN)))
-
-    def carry(self, name: str, row: Int, new: bool = False) -> str:
-        f, half = self.frame.f, self.now
-        half = f.sub(1, half) if new else half
-        index = f.add(f.mul(half, len(self.plan.step.states)), self.plan.step.states.index(name))
-        return self._row(self.frame.buffer("states"), index, row)
-
     def previous(self, name: str, row: Int) -> str:
         """A state before this step: of the preceding step, or the initial one."""
         f, frame = self.frame.f, self.frame
@@ -207,33 +222,14 @@ class _Memory:
             before = frame.extern_row(f"output.{name}", self.time_before, row)
             return f.select(begins, first, before, "ptr")
         kept = f.add(f.add(self.flat_before, row), frame.slot("B"))
-        return self._kept(name, f.select(begins, row, kept))
+        return self.kept(name, f.select(begins, row, kept))
 
     def reached(self, name: str, row: Int) -> str:
         """A state after this step."""
         f, frame = self.frame.f, self.frame
         if name in self.plan.read_outputs:
             return frame.extern_row(f"output.{name}", self.time, row)
-        return self._kept(name, f.add(f.add(self.flat, row), frame.slot("B")))
-
-    def _kept(self, name: str, index: Int) -> str:
-        frame = self.frame
-        return frame.at(frame.pointer(f"saved.{name}"), (index, frame.units(HIDDEN)))
-
-    def saved(self, index: int, row: Int) -> str:
-        f = self.frame.f
-        column = f.add(f.mul(f.add(self.flat, row), len(self.plan.saved)), index)
-        return self.frame.at(self.frame.pointer("saved"), (column, self.frame.units(HIDDEN)))
-
-    def row_of(self, value: Node, row: Int) -> tuple[str, Int]:
-        if value.op == "carry":
-            return self.carry(value.attr, row), self.frame.padded(HIDDEN)
-        pointer = self.frame.buffer("crossing")
-        return self._row(pointer, self.crossing[value], row), self.frame.padded(HIDDEN)
-
-    def start_of(self, value: Node, spot: Spot) -> tuple[str, Int]:
-        base, stride = self.row_of(value, spot.row)
-        return self.frame.at(base, spot.unit), stride
+        return self.kept(name, f.add(f.add(self.flat, row), frame.slot("B")))
 
     def read(self, leaf: Node, spot: Spot) -> str:
         f, frame = self.frame.f, self.frame
@@ -242,9 +238,9 @@ class _Memory:
                 name = f"{leaf.op}.{leaf.attr}"
                 row = frame.extern_row(name, self.time_before, spot.row)
                 self._next.append(frame.at(row, (spot.unit, frame.slot(f"{name}.u"))))
-            return read_given(frame, leaf, self.time, spot)
+            return self.read_given(leaf, spot)
         if leaf.op == "carry":
-            return frame.v.load(frame.at(self.carry(leaf.attr, spot.row), spot.unit))
+            return frame.v.load(frame.at(self.state(leaf.attr, spot.row), spot.unit))
         flat = f.sub(self.flat_before, self.flat)
         outside = leaf.op in ("state", "new") and leaf.attr in self.plan.read_outputs
         if leaf.op == "saved":
@@ -282,7 +278,7 @@ class _Memory:
             self._write_input(f"ginput.{store.name}", value, spot)
             return
         if store.kind == "state":
-            place = self.carry(str(store.name), spot.row, new=True)
+            place = self.state(str(store.name), spot.row, new=True)
         elif store.kind == "cross":
             place = self.row_of(store.value, spot.row)[0]
         else:
@@ -305,19 +301,18 @@ class _Memory:
             store_units(frame.v, frame.v.add(before, value), row, stride, spot.unit, units)
 
 
-def _rows(module: Module, plan: Plan, target: Target) -> None:
+def _rows(module: Module, slots: Slots, plan: Plan, target: Target) -> None:
     """A part's rows through the steps of a piece, the last step first."""
-    frame = Frame(module, "backward_rows", target, slots(plan))
+    frame = Frame(module, "backward_rows", target, slots)
     f = frame.f
     memory = _Memory(frame, plan)
     stages = Stages(frame, plan.step, plan.backward, memory, back=True)
     begin, end, first = frame.slot("from"), frame.slot("to"), frame.slot("first")
-    starts = frame.buffer("starts")
     with f.loop(begin, end) as i:
         j = f.sub(f.sub(f.add(begin, end), 1), i)
         t, active, begins, ends = walk_step(frame, j, first, frame.slot("last"))
         memory.move(j, t, begins)
-        memory.place = f.load("i64", f.gep("i64", starts, f.sub(j, frame.slot("j"))))
+        memory.place = f.load("i64", frame.buffer("starts", f.sub(j, frame.slot("j"))))
         with f.loop(ends, active) as row:
             _begin(frame, plan, memory, row)
         stages.emit(first, active)
@@ -333,7 +328,7 @@ def _begin(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
         given = frame.at(frame.pointer(f"ghn.{name}"), (row, frame.slot(f"ghn.{name}.r")))
         with f.loop(0, frame.padded(space), v.lanes) as u:
             value = load_units(frame.v, given, frame.slot(f"ghn.{name}.u"), u, frame.units(space))
-            v.store(value, frame.at(memory.carry(name, row), u))
+            v.store(value, frame.at(memory.state(name, row), u))
 
 
 def _finish(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
@@ -345,20 +340,20 @@ def _finish(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
             goal = frame.at(frame.pointer(f"gh0.{name}"), (row, frame.slot(f"gh0.{name}.r")))
             space = plan.step.space(name)
             with f.loop(0, frame.padded(space), v.lanes) as u:
-                value = v.load(frame.at(memory.carry(name, row, new=True), u))
+                value = v.load(frame.at(memory.state(name, row, new=True), u))
                 store_units(
                     frame.v, value, goal, frame.slot(f"gh0.{name}.u"), u, frame.units(space)
                 )
 
 
-def _list_rows(module: Module, plan: Plan, target: Target) -> None:
+def _list_rows(module: Module, slots: Slots, plan: Plan, target: Target) -> None:
     """For every row of a chunk, at each step, where its input and its products' operands lie, and
     its input's gradient; and where each step begins in these lists, and the last one ends. Where
     rows are apart, also at which steps each is there."""
-    frame = Frame(module, "list_rows", target, slots(plan))
+    frame = Frame(module, "list_rows", target, slots)
     f, memory = frame.f, _Memory(frame, plan)
     begin, first = frame.slot("j"), frame.slot("first")
-    position, starts = f.alloca(1, "i64", 8), frame.buffer("starts")
+    position = f.alloca(1, "i64", 8)
     apart = f.compare("ne", frame.slot("apart"), 0)
     f.store("i64", 0, position)
     given = f.op(f"icmp ne ptr {frame.pointer('partials.given')}, null")
@@ -372,7 +367,7 @@ def _list_rows(module: Module, plan: Plan, target: Target) -> None:
         t, active, begins, _ = walk_step(frame, j, first, frame.slot("last"))
         memory.move(j, t, begins)
         done = f.load("i64", position)
-        f.store("i64", done, f.gep("i64", starts, f.sub(j, begin)))
+        f.store("i64", done, frame.buffer("starts", f.sub(j, begin)))
         with f.loop(first, active) as row:
             n = f.add(done, f.mul(f.sub(row, first), frame.slot("pitch")))
             flat = f.add(memory.flat, row)
@@ -389,8 +384,7 @@ def _list_rows(module: Module, plan: Plan, target: Target) -> None:
                     address = memory.reached(name, row)
                 addresses.append(address)
             for i, address in enumerate(reversed(addresses)):
-                index = f.add(f.mul(frame.slot("most"), i), n)
-                f.store("ptr", address, f.gep("ptr", frame.buffer("lists"), index))
+                f.store("ptr", address, frame.buffer("lists", i, n))
         with f.when(apart):
             now = f.sub(j, begin)
             with f.loop(begins, active) as row:
@@ -399,4 +393,4 @@ def _list_rows(module: Module, plan: Plan, target: Target) -> None:
                 f.store("i64", f.add(now, 1), range_of(frame, f.sub(row, first), "to"))
         f.store("i64", f.add(done, f.select(apart, 1, f.sub(active, first))), position)
     steps = f.sub(frame.slot("j.end"), begin)
-    f.store("i64", f.load("i64", position), f.gep("i64", starts, steps))
+    f.store("i64", f.load("i64", position), frame.buffer("starts", steps))

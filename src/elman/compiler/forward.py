@@ -2,53 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from ..expr import Node, walk
 from ..spaces import HIDDEN, INPUT, Matrix
 from ..step import Step
+from . import elements
+from .buffers import Argument, Buffer, Number, Slot, Slots, numbers
 from .entry import define_entry
-from .frame import Frame, common, define_sum, extern, parameters
+from .frame import Frame, common, define_sum, parameters
 from .graph import Program, Store
 from .ir import Function, Int, Module
+from .memory import StepMemory, operands, values_of_step
 from .panel import Panel, define_tiles, fleeting_in, height, panel_x, panels_of
-from .plan import Plan
+from .plan import Plan, products_of
 from .stage import Spot, Stages
 from .target import Target
 from .units import load_units, store_beside, store_units
 from .vector import Vector
 
 
-def tensors(plan: Plan) -> list[str]:
-    """The tensors of the caller that the pass is given, beside the parameters."""
-    states = plan.step.states
-    names = ["x", *(f"output.{o}" for o in plan.step.outputs)]
-    names += [f"{kind}.{s}" for kind in ("h0", "hn") for s in states]
-    return [*names, *(f"input.{name}" for name in plan.step.inputs)]
+def slots(plan: Plan, target: Target, training: bool) -> Slots:
+    """The table of arguments of ``elman_forward``, and its scratch memory."""
+    step, panel, program = plan.step, target.panel, program_of(plan, training)
+    states, columns, products = step.states, len(plan.columns), len(products_of(program))
+    tensors = [*(f"output.{o}" for o in step.outputs), *(f"input.{n}" for n in step.inputs)]
+    kept = ["saved", *(f"saved.{name}" for name in plan.saved_states)]
+    inputs_of_slice = "slices", "piece", "slice"  # of a slice's piece of time
+
+    couples_x: list[Slot] = []
+    if target.couples:  # rows of the input, rounded up to whole vectors
+        couples_x = [Number("Ix"), Buffer("couples_x", (*inputs_of_slice, "Ix"), "bfloat")]
+
+    def panels(numbers: Mapping[str, int]) -> int:
+        return products * elements.nbytes(panel, *[numbers[HIDDEN.padded]] * 2)
+
+    def panels_x(numbers: Mapping[str, int]) -> int:
+        return columns * elements.nbytes(panel, numbers[HIDDEN.padded], numbers[INPUT.name])
+
+    return Slots(
+        [
+            *common(step),
+            *numbers("packed", "ahead"),
+            *(Argument(name, "tru") for name in ("x", *tensors)),
+            *(Argument(f"h0.{name}", "ru", zeros=True) for name in states),
+            *(Argument(f"hn.{name}", "ru") for name in states),
+            *parameters(step),
+            *map(Argument, kept),
+            Buffer("panels", (panels,), "i8"),
+            Buffer("panels_x", (panels_x,), "i8"),
+            *operands(target, program, INPUT),
+            *couples_x,
+            Buffer("starts", (len(starts(plan, program)), HIDDEN.padded), target.dtype),
+            Buffer("rows", inputs_of_slice, "ptr"),
+            Buffer("projected", (*inputs_of_slice, columns, HIDDEN.padded), target.dtype),
+            *values_of_step(target, program, len(states)),
+        ]
+    )
 
 
-def slots(plan: Plan) -> list[str]:
-    """The table of arguments of ``elman_forward``."""
-    return [
-        *common(plan.step),
-        *(slot for name in tensors(plan) for slot in extern(name)),
-        *(slot for mine in parameters(plan.step).values() for slot in mine),
-        *("packed", "zeros", "panels", "panels_x", "block", "starts", "rows", "projected"),
-        *("couples_x", "states", "crossing", "couples", "sums", "saved", "ahead"),
-        *(f"saved.{s}" for s in plan.saved_states),
-    ]
+def program_of(plan: Plan, training: bool) -> Program:
+    """What the forward pass runs, with or without keeping what the backward pass reads."""
+    return plan.train if training else plan.infer
 
 
 def emit(plan: Plan, target: Target, training: bool) -> Module:
     """The module of the forward pass, with or without keeping what the backward pass reads."""
-    module = Module()
-    program = plan.train if training else plan.infer
+    module, declared = Module(), slots(plan, target, training)
+    program = program_of(plan, training)
     define_sum(module, target)
     define_tiles(module, target)
     _define_add_bias(module, target)
-    _rows(module, plan, program, target, training)
-    _entry(module, plan, program, target, training)
+    _rows(module, declared, plan, program, target)
+    _entry(module, declared, plan, program, target)
     return module
 
 
@@ -66,13 +93,13 @@ def _biases_of(step: Step, start: Node) -> list[Matrix]:
     return [step.blocks[key] for key in zip(kinds, names, strict=True)]
 
 
-def _entry(module: Module, plan: Plan, program: Program, target: Target, training: bool) -> None:
-    frame = Frame(module, "forward", target, slots(plan))
+def _entry(module: Module, slots: Slots, plan: Plan, program: Program, target: Target) -> None:
+    frame = Frame(module, "forward", target, slots)
     f = frame.f
     with f.when(f.compare("eq", frame.slot("packed"), 0)):
         _pack(frame, plan, program)
     if can_cut_units(program, target):
-        memory = _Memory(frame, plan, program, training)
+        memory = _Memory(frame, plan, program)
         with f.when(_cut(frame)), f.loop(0, frame.slot("B")) as row:
             _begin(frame, plan, memory, row)
     frame.region("forward_rows")
@@ -87,9 +114,9 @@ def _pack(frame: Frame, plan: Plan, program: Program) -> None:
         panel.fill()
     rows = starts(plan, program)
     with f.loop(0, f.mul(padded, len(rows)), frame.v.lanes) as u:
-        frame.v.store(frame.v.number(0.0), frame.at(frame.buffer("starts"), u))
+        frame.v.store(frame.v.number(0.0), frame.buffer("starts", 0, u))
     for start, i in rows.items():
-        row = frame.at(frame.buffer("starts"), (padded, i))
+        row = frame.buffer("starts", i)
         for bias in _biases_of(step, start):
             stride, given = frame.slot(f"{bias.parameter}.u"), frame.block(bias)
             with f.when(f.op(f"icmp ne ptr {frame.pointer(bias.parameter)}, null")):
@@ -118,43 +145,21 @@ _KEPT = "saved", "saved_state"  # stores of what the backward pass reads
 _FAR = (*_KEPT, "output")
 
 
-class _Memory:
+class _Memory(StepMemory):
     """Where the forward pass keeps things; set anew for each step by :func:`_rows`."""
 
-    def __init__(self, frame: Frame, plan: Plan, program: Program, training: bool) -> None:
-        self.frame, self.plan, self.training = frame, plan, training
+    def __init__(self, frame: Frame, plan: Plan, program: Program) -> None:
+        super().__init__(frame, plan, program)
+        self.training = program is plan.train
         self.columns = {n: i for i, n in enumerate(plan.columns)}
         self.starts = starts(plan, program)
-        self.crossing = {n: i for i, n in enumerate(program.crossing)}
         self.projected = ""  # the projected inputs of row ``first`` of the step
         self.first: Int = 0
-        self.now: Int = 0  # which half of the states' buffer holds the previous ones
-        self.time: Int = 0
-        self.flat: Int = 0
-
-    def _row(self, pointer: str, index: Int, row: Int) -> str:
-        """Row ``row`` of the ``index``-th buffer of B rows of Hp units."""
-        f, frame = self.frame.f, self.frame
-        rows = f.add(f.mul(index, frame.slot("B")), row)
-        return frame.at(pointer, (rows, frame.padded(HIDDEN)))
-
-    def state(self, name: str, row: Int, new: bool = False) -> str:
-        f, half = self.frame.f, self.now
-        half = f.sub(1, half) if new else half
-        index = f.add(f.mul(half, len(self.plan.step.states)), self.plan.step.states.index(name))
-        return self._row(self.frame.buffer("states"), index, row)
-
-    def kept(self, name: str, row: Int) -> str:
-        """A kept state; row B + n belongs to the n-th row of all steps, the first B to h0."""
-        return self.frame.at(self.frame.pointer(f"saved.{name}"), (row, self.frame.units(HIDDEN)))
 
     def row_of(self, value: Node, row: Int) -> tuple[str, Int]:
-        if value.op == "state":
-            return self.state(value.attr, row), self.frame.padded(HIDDEN)
         if value.op == "x":
             return self._projected(value, Spot(row, 0))
-        pointer = self.frame.buffer("crossing")
-        return self._row(pointer, self.crossing[value], row), self.frame.padded(HIDDEN)
+        return super().row_of(value, row)
 
     def _projected(self, column: Node, spot: Spot) -> tuple[str, Int]:
         f, frame = self.frame.f, self.frame
@@ -166,20 +171,13 @@ class _Memory:
         if value.op in ("x", "xb"):
             return self._projected(value, spot)
         if value.op == "bias":
-            row = self.frame.f.mul(self.frame.padded(HIDDEN), self.starts[value])
-            return self.frame.at(self.frame.buffer("starts"), row, spot.unit), 0
-        base, stride = self.row_of(value, spot.row)
-        return self.frame.at(base, spot.unit), stride
+            return self.frame.buffer("starts", self.starts[value], spot.unit), 0
+        return super().start_of(value, spot)
 
     def read(self, leaf: Node, spot: Spot) -> str:
-        frame = self.frame
-        if leaf.op in ("x", "xb"):
-            return frame.v.load(self._projected(leaf, spot)[0])
-        if leaf.op == "state":
-            return frame.v.load(frame.at(self.state(leaf.attr, spot.row), spot.unit))
-        if leaf.op == "bias":
-            return frame.v.load(self.start_of(leaf, spot)[0])
-        return read_given(frame, leaf, self.time, spot)
+        if leaf.op in ("x", "xb", "bias", "state"):
+            return self.frame.v.load(self.start_of(leaf, spot)[0])
+        return self.read_given(leaf, spot)
 
     def _row_of_store(self, store: Store, row: Int) -> str:
         """The row that a store writes to."""
@@ -190,11 +188,9 @@ class _Memory:
             return self.state(str(store.name), row, new=True)
         if store.kind == "cross":
             return self.row_of(store.value, row)[0]
-        n = f.add(self.flat, row)
         if store.kind == "saved_state":
-            return self.kept(str(store.name), f.add(n, frame.slot("B")))
-        column = f.add(f.mul(n, len(self.plan.saved)), int(store.name))
-        return frame.at(frame.pointer("saved"), (column, frame.units(HIDDEN)))
+            return self.kept(str(store.name), f.add(f.add(self.flat, row), frame.slot("B")))
+        return self.saved(int(store.name), row)
 
     def write(self, store: Store, value: str, spot: Spot) -> None:
         frame, row = self.frame, self._row_of_store(store, spot.row)
@@ -222,30 +218,18 @@ class _Memory:
         """What a step reads, the one before has written."""
 
 
-def read_given(frame: Frame, leaf: Node, time: Int, spot: Spot) -> str:
-    """What both passes read where the caller has it: a further input, a learned vector."""
-    if leaf.op == "vector":
-        name = f"weight_{leaf.attr}"
-        row = frame.pointer(name)
-    else:
-        name = f"{leaf.op}.{leaf.attr}"
-        row = frame.extern_row(name, time, spot.row)
-    units = frame.units(leaf.space)
-    return load_units(frame.v, row, frame.slot(f"{name}.u"), spot.unit, units)
-
-
-def _rows(module: Module, plan: Plan, program: Program, target: Target, training: bool) -> None:
+def _rows(module: Module, slots: Slots, plan: Plan, program: Program, target: Target) -> None:
     """The worker: a slice of the rows, or of their units, through all steps.
 
     A program of one stage can be cut by units if there is only one step. A slice reads the states
     of all units, which may lie where another writes the final ones: they have been copied before.
     """
-    frame = Frame(module, "forward_rows", target, slots(plan))
+    frame = Frame(module, "forward_rows", target, slots)
     f = frame.f
-    memory = _Memory(frame, plan, program, training)
+    memory = _Memory(frame, plan, program)
     stages = Stages(frame, plan.step, program, memory)
     position = f.alloca(1, "i64", 8)
-    steps, piece, size = frame.slot("T"), frame.slot("piece"), frame.slot("slice")
+    steps, piece = frame.slot("T"), frame.slot("piece")
     by_units = can_cut_units(program, target)
     with frame.tickets(frame.slot("slices")) as ticket:
         units: tuple[Int, Int] = 0, frame.padded(HIDDEN)
@@ -256,11 +240,9 @@ def _rows(module: Module, plan: Plan, program: Program, target: Target, training
             units = f.mul(mine, most), f.min(f.mul(f.add(mine, 1), most), frame.padded(HIDDEN))
         first, last = frame.slice_of(row_slice)
         memory.first = first
-        area = f.mul(ticket, f.mul(piece, size))
-        pointers = f.gep("ptr", frame.buffer("rows"), area)
-        couples = frame.at(frame.buffer("couples_x"), (area, _couples_of_x(frame)))
+        pointers, projected = frame.buffer("rows", ticket), frame.buffer("projected", ticket)
+        couples = frame.buffer("couples_x", ticket) if target.couples else ""
         width = f.mul(frame.padded(HIDDEN), len(plan.columns))
-        projected = frame.at(frame.buffer("projected"), (area, width))
         with f.loop(0, steps, piece) as begin:
             end = f.min(f.add(begin, piece), steps)
             frame.wait(begin, end)
@@ -336,7 +318,7 @@ def _project(
             index = f.add(done, f.sub(row, rows[0]))
             x = frame.extern_row("x", time, row)
             if frame.target.couples:
-                goal = frame.at(couples, (index, _couples_of_x(frame)))
+                goal = f.gep("bfloat", couples, f.mul(index, frame.slot("Ix")))
                 sizes = ("i64", frame.slot("x.u")), ("i64", frame.units(INPUT))
                 f.call("couple_row", ("ptr", goal), ("ptr", x), *sizes)
                 x = goal
@@ -356,17 +338,11 @@ def _project(
                 panel.multiply(
                     (unit, count),
                     (frame.at(projected, (row, width), u), width),
-                    (frame.at(frame.buffer("starts"), u), 0),
+                    (frame.buffer("starts", 0, u), 0),
                     (f.gep("ptr", pointers, row), 1 if frame.target.couples else frame.slot("x.u")),
                     f.min(f.sub(total, row), tall),
                     turned=partial(panel.turned, unit, row, (units, (0, total))),
                 )
-
-
-def _couples_of_x(frame: Frame) -> Int:
-    """How far the couples of an input lie apart."""
-    f, lanes = frame.f, frame.v.lanes
-    return f.mul(f.div(f.add(frame.units(INPUT), lanes - 1), lanes), lanes // 2)
 
 
 def _begin(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:

@@ -2,64 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ..spaces import INPUT, ONE, Matrix, Space
 from ..step import Step
+from .buffers import Argument, Number, Slots, numbers
 from .ir import Function, Int, Module
 from .routine import BESIDE, SHARED, Routine
 from .target import Target
 from .vector import Vector
 
-#: Slots of every pass. Sizes: steps, rows, rows of all steps together. Then where time starts and
-#: which way it goes, the tables of a ragged batch (null: every step has B rows), and how the work
-#: is divided: slices of the rows, and of the units of these.
-_COMMON = (
-    *("T", "B", "N", "t0", "dt", "counts", "offsets"),
-    *("slices", "slice", "unit.slices", "unit.slice"),
-    *("fleeting", "scratch", *SHARED, *BESIDE),
-)
 
+def common(step: Step) -> list[Number | Argument]:
+    """The slots of every pass of a step.
 
-def common(step: Step) -> list[str]:
-    """The slots of every pass of a step; also how many units each space has, and in whole tiles.
-    Rows of scratch memory have the padded hidden units."""
+    Steps, rows, rows of all steps together; where time starts and which way it goes; the tables of
+    a ragged batch (null: every step has B rows); how the work is divided: slices of the rows, and
+    of the units of these; how many units each space has, and in whole tiles. Rows of scratch memory
+    have the padded hidden units.
+    """
     spaces = INPUT, *step.spaces
-    return [*_COMMON, *(name for space in spaces for name in (space.name, space.padded))]
+    return [
+        *numbers("T", "B", "N", "t0", "dt"),
+        *(Argument("counts"), Argument("offsets")),
+        *numbers("slices", "slice", "unit.slices", "unit.slice", "fleeting", "scratch", "zeros"),
+        *(*SHARED, *BESIDE),
+        *numbers(*(name for space in spaces for name in (space.name, space.padded))),
+    ]
 
 
-def parameters(step: Step) -> dict[str, tuple[str, ...]]:
-    """The slots of a layer's parameters: addresses, a matrix with the strides of rows and columns,
-    a vector with that of units."""
+def parameters(step: Step) -> list[Argument]:
+    """A layer's parameters: matrices, and vectors of units."""
     vectors = {block.parameter for block in step.blocks.values() if block.columns is ONE}
-    return {
-        name: (name, f"{name}.u") if name in vectors else (name, f"{name}.r", f"{name}.c")
-        for name in step.parameters
-    }
-
-
-def extern(name: str) -> tuple[str, ...]:
-    """The slots of a tensor of the caller: address, strides of time, row and unit."""
-    return name, f"{name}.t", f"{name}.r", f"{name}.u"
+    return [Argument(name, "u" if name in vectors else "rc") for name in step.parameters]
 
 
 class Frame(Routine):
     """A function of a pass, whose argument is the pass's table."""
 
-    def __init__(self, module: Module, name: str, target: Target, slots: Sequence[str]) -> None:
+    def __init__(self, module: Module, name: str, target: Target, slots: Slots) -> None:
         super().__init__(module, name, target.isa, slots, target.known)
         self.target = target
         self.v = Vector(self.f, target.isa, target.dtype)
 
     # -- memory
 
-    def buffer(self, name: str) -> str:
-        """A buffer of the call's scratch memory; its slot holds an offset in bytes."""
+    def buffer(self, name: str, *index: Int) -> str:
+        """The address of an element of a buffer in the call's scratch memory; numbers that are left
+        out at the end of its index are zeros."""
+        declared, f = self.slots.buffers[name], self.f
         if (name, "buffer") not in self._loaded:
             base, offset = self.pointer("scratch"), self.slot(name)
-            text = f"getelementptr i8, ptr {base}, i64 {offset}"
-            self._loaded[name, "buffer"] = self.f.first(text)
-        return self._loaded[name, "buffer"]
+            self._loaded[name, "buffer"] = f.first(f"getelementptr i8, ptr {base}, i64 {offset}")
+        numbers: list[Int] = [*index, *[0] * (len(declared.lengths) - len(index))]
+        place = numbers[0]
+        for length, number in zip(declared.lengths[1:], numbers[1:], strict=True):
+            assert not callable(length)
+            size = self.slot(length) if isinstance(length, str) else length
+            place = f.add(f.mul(place, size), number)
+        return f.gep(declared.kind, self._loaded[name, "buffer"], place)
 
     def at(self, pointer: str, *offsets: tuple[Int, Int] | Int) -> str:
         """The address ``pointer + sum of offsets`` in elements; a pair is a product."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ..spaces import HIDDEN, INPUT
+from .buffers import Slots
 from .frame import Frame
 from .ir import Int, Module
 from .outer import lists, place_of, z_at
@@ -24,7 +23,7 @@ def panels_to_x(frame: Frame, plan: Plan) -> list[Panel]:
     return [panel_x(frame, plan.step, gate, i, turned=True) for i, gate in enumerate(plan.z_x)]
 
 
-def emit_inputs(module: Module, target: Target, slots: Sequence[str], plan: Plan) -> None:
+def emit_inputs(module: Module, target: Target, slots: Slots, plan: Plan) -> None:
     """``backward_inputs``: the gradient of the rows of a piece, one group of them."""
     frame = Frame(module, "backward_inputs", target, slots)
     f, v, shape = frame.f, frame.v, target.bulk
@@ -34,15 +33,13 @@ def emit_inputs(module: Module, target: Target, slots: Sequence[str], plan: Plan
     pointers = f.alloca(shape.rows, "ptr")
     start, end = (place_of(frame, f.sub(frame.slot(at), frame.slot("j"))) for at in ("from", "to"))
     tall = shape.height(f, f.sub(end, start))
-    goals = f.gep("ptr", frame.buffer("lists"), f.mul(frame.slot("most"), len(lists(plan))))
-
-    couples, stride = frame.buffer("couples_z"), f.div(frame.slot("Zp"), 2)
+    goals = frame.buffer("lists", len(lists(plan)))
 
     def place(row: Int, gate: int, column: int) -> str:
         """What is multiplied of a row."""
         if not target.couples:
             return z_at(frame, row, column)
-        return frame.at(couples, (f.add(f.mul(frame.slot("most"), gate), row), stride))
+        return frame.buffer("couples_z", gate, row)
 
     if target.couples:
         with f.loop(start, end) as row:

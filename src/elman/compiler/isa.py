@@ -30,7 +30,6 @@ class ISA:
     fma: bool
     halves: bool
     couples: bool
-    fp_state: str  # how the floating-point control register is reached: "x86", "aarch64"
 
     @property
     def accumulators(self) -> int:
@@ -51,11 +50,11 @@ _BF16 = f"{_WIDE},+avx512bf16"
 #: Widest first: the first row that a processor can run is its own. The last of a kind of
 #: processor needs nothing: all of that kind can run it.
 TABLE: tuple[ISA, ...] = (
-    ISA("avx512bf16", "x86_64", "x86-64-v4", _BF16, _BF16_V4, 512, 6, 4, True, True, True, "x86"),
-    ISA("avx512", "x86_64", "x86-64-v4", _WIDE, _V4, 512, 6, 4, True, True, False, "x86"),
-    ISA("avx2", "x86_64", "x86-64-v3", "", _V3, 256, 6, 2, True, False, False, "x86"),
-    ISA("neon", "aarch64", "generic", "", (), 128, 6, 4, True, False, False, "aarch64"),
-    ISA("sse2", "x86_64", "x86-64", "", (), 128, 4, 2, False, False, False, "x86"),
+    ISA("avx512bf16", "x86_64", "x86-64-v4", _BF16, _BF16_V4, 512, 6, 4, True, True, True),
+    ISA("avx512", "x86_64", "x86-64-v4", _WIDE, _V4, 512, 6, 4, True, True, False),
+    ISA("avx2", "x86_64", "x86-64-v3", "", _V3, 256, 6, 2, True, False, False),
+    ISA("neon", "aarch64", "generic", "", (), 128, 6, 4, True, False, False),
+    ISA("sse2", "x86_64", "x86-64", "", (), 128, 4, 2, False, False, False),
 )
 
 

@@ -7,6 +7,7 @@ It is a pass as those of layers are, and so part of the same call: where layers 
 
 from __future__ import annotations
 
+from .buffers import Argument, Slots, numbers
 from .entry import define_entry
 from .ir import Module
 from .isa import ISA
@@ -17,7 +18,14 @@ from .vector import Vector
 #: Three contiguous tensors of so many rows, of so many units each, and whether the last row comes
 #: first, as in a backward pass.
 TENSORS = ("goal", "given", "factors")
-SLOTS = (*SHARED, *BESIDE, *TENSORS, "T", "units", "backwards", "slices", "scratch")
+SLOTS = Slots(
+    [
+        *SHARED,
+        *BESIDE,
+        *map(Argument, TENSORS),
+        *numbers("T", "units", "backwards", "slices", "scratch"),
+    ]
+)
 
 
 def emit(dtype: str, isa: ISA) -> Module:

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from ..expr import Node
 from ..spaces import HIDDEN
 from . import elements
+from .buffers import Slots
 from .frame import Frame
 from .ir import Int, Module
 from .plan import Plan
@@ -52,7 +53,7 @@ def lists(plan: Plan) -> tuple[Node | None, ...]:
     return None, *plan.operands
 
 
-def emit_outer(module: Module, target: Target, slots: Sequence[str], columns: int) -> None:
+def emit_outer(module: Module, target: Target, slots: Slots, columns: int) -> None:
     """``add_up``: the sums of a chunk of a group, for so many columns of z; ``add_part``: a part
     to the gradients."""
     _define_add_up(module, target, slots, columns)
@@ -61,9 +62,7 @@ def emit_outer(module: Module, target: Target, slots: Sequence[str], columns: in
 
 def range_of(frame: Frame, group: Int, name: str) -> str:
     """Where a number of :data:`RANGE` is kept of a group."""
-    f = frame.f
-    place = f.add(f.mul(group, len(RANGE)), RANGE.index(name))
-    return f.gep("i64", frame.buffer("ranges"), place)
+    return frame.buffer("ranges", group, RANGE.index(name))
 
 
 def place_of(frame: Frame, step: Int) -> Int:
@@ -75,7 +74,7 @@ def place_of(frame: Frame, step: Int) -> Int:
         return f.add(f.mul(group, frame.slot("pitch")), f.min(f.max(step, begin), end))
 
     def of_all() -> Int:
-        return f.load("i64", f.gep("i64", frame.buffer("starts"), step))
+        return f.load("i64", frame.buffer("starts", step))
 
     return f.either(f.compare("ne", frame.slot("apart"), 0), "i64", of_row, of_all)
 
@@ -83,9 +82,7 @@ def place_of(frame: Frame, step: Int) -> Int:
 def z_at(frame: Frame, row: Int, column: Int) -> str:
     """Where the gradients at a gate are for a row of the chunk: those of all rows and steps follow
     one another, gate by gate."""
-    f = frame.f
-    place = f.add(f.mul(frame.slot("most"), column), row)
-    return frame.at(frame.buffer("z"), (place, frame.slot("Zp")))
+    return frame.buffer("z", column, row)
 
 
 def _sums_of_part(frame: Frame) -> str:
@@ -107,7 +104,7 @@ def _entry_of(frame: Frame, table: str, kinds: Sequence[str], index: Int) -> dic
     }
 
 
-def _define_add_up(module: Module, target: Target, slots: Sequence[str], columns: int) -> None:
+def _define_add_up(module: Module, target: Target, slots: Slots, columns: int) -> None:
     """Adds the segments of a chunk to all sums of a group, the last segment first."""
     frame = Frame(module, "add_up", target, slots)
     f, v, shape = frame.f, frame.v, target.bulk
@@ -171,10 +168,9 @@ def _fill(frame: Frame, given: dict[str, str], begin: Int, k: Int) -> None:
     """Copies rows of a list, from one on so many, into the panel. Each is written in whole vectors,
     and what that is too much under the next list, or behind the last one."""
     f, v = frame.f, frame.v
-    goal, width = frame.at(frame.buffer("area"), given["at"]), frame.slot("width")
+    goal, width = frame.buffer("area", 0, given["at"]), frame.slot("width")
     ones = f.compare("slt", given["list"], 0)
-    first = f.add(f.mul(given["list"], frame.slot("most")), begin)
-    rows = f.gep("ptr", frame.buffer("lists"), first)
+    rows = frame.buffer("lists", given["list"], begin)
     with f.loop(0, k) as i:
         listed = f.select(ones, frame.address("one"), f.gep("ptr", rows, i), "ptr")
         row = f.load("ptr", listed)
@@ -192,7 +188,7 @@ def _matrix(
     own = frame.at(_sums_of_part(frame), given["sum"])
     mine = frame.at(given["goal"], (frame.slot("part"), given["apart"]))
     goal = f.select(frame.null(given["goal"]), own, mine, "ptr")
-    panel, width = frame.at(frame.buffer("area"), given["at"]), frame.slot("width")
+    panel, width = frame.buffer("area", 0, given["at"]), frame.slot("width")
     with f.loop(0, given["rows"], shape.rows) as m:
         rows = f.min(f.sub(given["rows"], m), shape.rows)
         with f.loop(0, rows) as r:
@@ -211,7 +207,7 @@ def _matrix(
             )
 
 
-def _define_add_part(module: Module, target: Target, slots: Sequence[str]) -> None:
+def _define_add_part(module: Module, target: Target, slots: Slots) -> None:
     """Adds the sums of a part to the gradients; the first ones are these, and those apart."""
     frame = Frame(module, "add_part", target, slots)
     f, v = frame.f, frame.v

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from .buffers import Slots, numbers
 from .ir import Function, Int, Module
 from .isa import ISA
+from .processor import processor_of
 
 #: Slots of whatever threads may share.
-SHARED = ("ticket", "workers", "late", "threads", "parallel", "fp")
+SHARED = numbers("ticket", "workers", "late", "threads", "parallel", "fp")
 #: Slots of a pass that may run beside others, all but the first addresses, 0 if there is nothing to
 #: wait for: how many steps it does at a time, where it tells how many it has done, in its own
 #: order; where those tell it whose steps it reads, of the same order and of the opposite one; and
 #: the system's function that gives the core to another thread.
-BESIDE = ("piece", "done", "after.same", "after.other", "yield")
+BESIDE = numbers("piece", "done", "after.same", "after.other", "yield")
 
 _SPINS = 200  # looks at a counter before a thread that waits gives its core away
 
@@ -30,12 +32,12 @@ class Routine:
         module: Module,
         name: str,
         isa: ISA,
-        slots: Sequence[str],
+        slots: Slots,
         known: Mapping[str, int] = {},
     ) -> None:
         self.f = Function(module, name, [("ptr", "args")])
-        self.module, self.isa = module, isa
-        self._slots = {slot: i for i, slot in enumerate(slots)}
+        self.module, self.isa, self.slots = module, isa, slots
+        self._processor = processor_of(isa)
         self._loaded: dict[tuple[str, str], str] = {}
         self._known = known
 
@@ -60,14 +62,15 @@ class Routine:
 
     def copy(self) -> str:
         """A copy of the whole table on this thread's stack, see :meth:`put`."""
-        own = self.f.alloca(len(self._slots), "i64", 8)
-        with self.f.loop(0, len(self._slots)) as i:
+        length = len(self.slots.names)
+        own = self.f.alloca(length, "i64", 8)
+        with self.f.loop(0, length) as i:
             self.f.store("i64", self.f.load("i64", "%args", i), self.f.gep("i64", own, i))
         return own
 
     def index(self, name: str) -> int:
         """The place of a slot in a table."""
-        return self._slots[name]
+        return self.slots.at[name]
 
     def put(self, table: str, values: Mapping[str, Int]) -> None:
         """Sets slots of a copy."""
@@ -105,11 +108,11 @@ class Routine:
     def enter(self) -> None:
         """Takes over the caller's rounding and denormal modes, which threads don't inherit."""
         self._own = self.f.alloca(1, "i64", 8)
-        read_fp(self.f, self.isa, self._own)
-        write_fp(self.f, self.isa, self.address("fp"))
+        self._processor.read_fp(self.f, self._own)
+        self._processor.write_fp(self.f, self.address("fp"))
 
     def leave(self) -> None:
-        write_fp(self.f, self.isa, self._own)
+        self._processor.write_fp(self.f, self._own)
 
     def worker(self) -> str:
         """The number of this thread among those of the region."""
@@ -120,7 +123,7 @@ class Routine:
         f = self.f
         for counter in ("ticket", "workers"):
             f.do(f"store atomic i64 0, ptr {self.address(counter)} monotonic, align 8")
-        read_fp(f, self.isa, self.address("fp"))
+        self._processor.read_fp(f, self.address("fp"))
         threads = self.slot("threads")
 
         def many() -> Int:
@@ -171,7 +174,7 @@ def _define_wait(module: Module, isa: ISA) -> None:
     done = f.op("load atomic i64, ptr %counter acquire, align 8")
     f.do(f"br i1 {f.compare('sge', done, '%steps')}, label %{leave}, label %{idle}")
     f.label(idle)
-    pause(f, isa)
+    processor_of(isa).pause(f)
     f.do(f"{following} = add i64 {turn}, 1")
     f.do(f"br i1 {f.compare('sge', following, _SPINS)}, label %{give}, label %{again}")
     f.label(give)
@@ -180,33 +183,3 @@ def _define_wait(module: Module, isa: ISA) -> None:
     f.label(again)
     f.do(f"br label %{look}")
     f.label(leave)
-
-
-def pause(f: Function, isa: ISA) -> None:
-    """Tells the processor that a loop waits."""
-    if isa.fp_state == "x86":
-        f.module.declare("void @llvm.x86.sse2.pause()")
-        f.do("call void @llvm.x86.sse2.pause()")
-    else:
-        f.module.declare("void @llvm.aarch64.hint(i32)")
-        f.do("call void @llvm.aarch64.hint(i32 1)")  # yield
-
-
-def read_fp(f: Function, isa: ISA, where: str) -> None:
-    """Stores the floating-point control register."""
-    if isa.fp_state == "x86":
-        f.module.declare("void @llvm.x86.sse.stmxcsr(ptr)")
-        f.do(f"call void @llvm.x86.sse.stmxcsr(ptr {where})")
-    else:
-        f.module.declare("i64 @llvm.aarch64.get.fpcr()")
-        f.store("i64", f.op("call i64 @llvm.aarch64.get.fpcr()"), where)
-
-
-def write_fp(f: Function, isa: ISA, where: str) -> None:
-    """Sets the floating-point control register from memory."""
-    if isa.fp_state == "x86":
-        f.module.declare("void @llvm.x86.sse.ldmxcsr(ptr)")
-        f.do(f"call void @llvm.x86.sse.ldmxcsr(ptr {where})")
-    else:
-        f.module.declare("void @llvm.aarch64.set.fpcr(i64)")
-        f.do(f"call void @llvm.aarch64.set.fpcr(i64 {f.load('i64', where)})")

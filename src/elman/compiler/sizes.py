@@ -1,4 +1,4 @@
-"""How large everything of a call is: slices, chunks, scratch memory."""
+"""How large everything of a call is: the numbers in the slots of a pass."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from ..batch import Order
 from ..spaces import HIDDEN, INPUT, Sizes, Space
 from . import elements
 from . import forward as forward_pass
-from .graph import Program
-from .outer import OPERAND, RANGE, lists
-from .plan import Plan, operands_of, products_of, sums_of
+from .outer import OPERAND
+from .plan import Plan
 from .target import Target
 from .tile import Shape, odd
 from .weights import Sums
@@ -52,21 +51,6 @@ class Steps(NamedTuple):
     reverse: bool = False
 
 
-class Layout:
-    """Consecutive buffers in one piece of scratch memory, each at a multiple of 64 bytes."""
-
-    def __init__(self) -> None:
-        self.offsets: dict[str, int] = {}
-        self.bytes = 0
-
-    def add(self, name: str, nbytes: int, count: int = 1) -> int:
-        """A buffer, or several of them behind one another; how many bytes each takes."""
-        self.offsets[name] = self.bytes
-        nbytes = -(-nbytes // 64) * 64
-        self.bytes += nbytes * count
-        return nbytes
-
-
 def padded_units(spec: KernelSpec, units: int) -> int:
     """Hidden units rounded up to whole vectors, or whole tiles of one row."""
     return spec.target.step.padded(units, spec.lanes)
@@ -106,7 +90,7 @@ def _slice_of_units(spec: KernelSpec, units: int, slices: int) -> int:
 
 def pieces(spec: KernelSpec, rows: Steps, units: int, training: bool) -> int:
     """Parts of a forward pass that threads may share: rows, in a single step tiles of units too."""
-    program = spec.plan.train if training else spec.plan.infer
+    program = forward_pass.program_of(spec.plan, training)
     if rows.T > 1 or not forward_pass.can_cut_units(program, spec.target):
         return rows.B
     padded = padded_units(spec, units)
@@ -114,7 +98,7 @@ def pieces(spec: KernelSpec, rows: Steps, units: int, training: bool) -> int:
 
 
 def _common(spec: KernelSpec, rows: Steps, sizes: Sizes, threads: int) -> dict[str, int]:
-    """The slots of all passes."""
+    """The numbers of all passes."""
     tile = spec.target.step.rows
     # Rows of unequal length are handed out in more pieces than there are threads.
     pieces = threads if not rows.ragged else 4 * threads if threads > 1 else 1
@@ -131,7 +115,9 @@ def _common(spec: KernelSpec, rows: Steps, sizes: Sizes, threads: int) -> dict[s
         "slice": piece,
         "unit.slices": 1,
         "unit.slice": _WHOLE,
+        "fleeting": 0,
         "threads": threads,
+        "Ix": -(-sizes.width // spec.lanes) * spec.lanes,
     }
 
 
@@ -146,13 +132,11 @@ def _few(rows: int, length: int) -> bool:
 
 def forward(
     spec: KernelSpec, rows: Steps, sizes: Sizes, threads: int, training: bool, lie: bool
-) -> tuple[dict[str, int], Layout]:
-    """The slots of the forward pass that depend on sizes, and its scratch memory; ``lie``: matrices
-    and the input do as PyTorch makes them."""
-    plan, size, panel = spec.plan, spec.size, spec.target.panel
-    width, units = sizes.width, sizes.units
-    program = plan.train if training else plan.infer
-    products, columns = len(products_of(program)), len(plan.columns)
+) -> dict[str, int]:
+    """The numbers of the forward pass that depend on sizes; ``lie``: matrices and the input do as
+    PyTorch makes them."""
+    plan, size, width, units = spec.plan, spec.size, sizes.width, sizes.units
+    program = forward_pass.program_of(plan, training)
     values = _common(spec, rows, sizes, threads)
     padded = values[HIDDEN.padded]
     if rows.T == 1 and forward_pass.can_cut_units(program, spec.target):
@@ -162,39 +146,11 @@ def forward(
         values |= {"unit.slices": count, "unit.slice": unit_slice}
     if rows.T == 1 and values["slice"] >= rows.B and lie and not spec.target.narrow:
         values["fleeting"] = int(_few(rows.B, width + units))
-    step_bytes = max(1, values["slice"] * columns * padded * size)
+    step_bytes = max(1, values["slice"] * len(plan.columns) * padded * size)
     written = len(plan.step.outputs) + (len(plan.saved) + len(plan.saved_states)) * training
     values["ahead"] = int(rows.N * units * written * size >= _WRITTEN_BYTES)
     values["piece"] = max(1, min(rows.T, _PIECE_BYTES // step_bytes))
-    area = values["slices"] * values["slice"] * values["piece"]
-    layout = Layout()
-    layout.add("panels", products * elements.nbytes(panel, padded, padded))
-    layout.add("panels_x", columns * elements.nbytes(panel, padded, width))
-    _add_operands(spec, layout, program, rows, units, width)
-    lanes = spec.lanes
-    if spec.target.couples:
-        layout.add("couples_x", area * -(-width // lanes) * lanes // 2 * size)
-    layout.add("starts", len(forward_pass.starts(plan, program)) * padded * size)
-    layout.add("rows", area * 8)
-    layout.add("projected", area * columns * padded * size)
-    layout.add("states", 2 * len(plan.step.states) * rows.B * padded * size)
-    layout.add("crossing", len(program.crossing) * rows.B * padded * size)
-    layout.add("sums", len(sums_of(program)) * rows.B * size)
-    return values, layout
-
-
-def _add_operands(
-    spec: KernelSpec, layout: Layout, program: Program, rows: Steps, units: int, k: int
-) -> None:
-    """What narrow panels take besides: a block of one before it is narrowed, of a step's product or
-    of others of ``k``, and what is multiplied, as couples."""
-    target, size = spec.target, spec.size
-    if target.narrow:
-        most = max(target.step.widths[0] * units, target.bulk.widths[0] * k)
-        layout.add("block", most * spec.lanes * size)
-    if target.couples:
-        operands = len(operands_of(program)) * rows.B
-        layout.add("couples", operands * padded_units(spec, units) // 2 * size)
+    return values
 
 
 def _equal(total: int, most: int) -> int:
@@ -237,10 +193,9 @@ def backward(
     spans: bool,
     lie: bool,
     apart: bool,
-) -> tuple[dict[str, int], Layout]:
-    """The slots of the backward pass that depend on sizes, and its scratch memory. The sums of
-    ``spans`` are kept between calls; ``lie``: matrices do as panels would; ``apart``: each row has
-    sums of its own."""
+) -> dict[str, int]:
+    """The numbers of the backward pass that depend on sizes. The sums of ``spans`` are kept between
+    calls; ``lie``: matrices do as panels would; ``apart``: each row has sums of its own."""
     plan, size = spec.plan, spec.size
     states, units = plan.step.states, sizes.units
     values = _common(spec, rows, sizes, threads)
@@ -260,26 +215,7 @@ def backward(
     summed = rows.B if apart else order.parts
     few = rows.N <= _FEW_ROWS and (rows.T == 1 or not spec.target.single)
     packed = not (lie and few) or spec.target.narrow
-    layout = Layout()
-    panel, products = spec.target.panel, packed * len(products_of(plan.backward))
-    layout.add("panels", products * elements.nbytes(panel, padded, padded))
-    layout.add("panels_x", packed * len(plan.z_x) * elements.nbytes(panel, inner, units))
-    _add_operands(spec, layout, plan.backward, rows, units, units)
-    layout.add("states", 2 * len(states) * rows.B * padded * size)
-    layout.add("crossing", len(plan.backward.crossing) * rows.B * padded * size)
-    layout.add("sums", len(sums_of(plan.backward)) * rows.B * size)
-    layout.add("partials", (1 if one_by_one else summed) * sums.size * size)
-    of_thread = {
-        "z": most * row,
-        "couples_z": most * len(plan.z_x) * z_row // 2 * size if spec.target.couples else 0,
-        "lists": (len(lists(plan)) + 1) * most * 8,
-        "starts": (chunk + 1) * 8,
-        "ranges": (order.rows if apart else 1) * len(RANGE) * 8,
-        "area": sums.width * depth * size,
-    }
-    for name, nbytes in of_thread.items():
-        values[f"{name}.bytes"] = layout.add(name, nbytes, min(threads, parts))
-    values |= {
+    return values | {
         "slices": parts,
         "parts": summed,
         "apart": int(apart),
@@ -302,4 +238,3 @@ def backward(
         "Zp": z_row,
         "ahead": int(rows.N * units * (len(states) + len(plan.saved) + 1) * size >= _FAR_BYTES),
     }
-    return values, layout

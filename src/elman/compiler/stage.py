@@ -180,12 +180,10 @@ class Stages:
             return self.memory.row_of(operand, row)
         f, frame = self.frame.f, self.frame
         stride = f.div(frame.padded(HIDDEN), 2)
-        number = f.add(f.mul(frame.slot("B"), self.operands[operand]), row)
-        return frame.at(frame.buffer("couples"), (number, stride)), stride
+        return frame.buffer("couples", self.operands[operand], row), stride
 
     def _sum_at(self, value: Node, row: Int) -> str:
-        buffer = self.frame.buffer("sums")
-        return self.frame.at(buffer, (row, len(self.sums)), self.sums[value])
+        return self.frame.buffer("sums", row, self.sums[value])
 
     def _regions(self, stage: Stage) -> dict[Node, int]:
         """Where each product of a stage has its accumulators: where it finds them, if it starts

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from .ir import Function, Int
 from .isa import ISA
+from .processor import processor_of
 
 _COMPARE = {"lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge", "eq": "oeq", "ne": "une"}
 
@@ -47,7 +48,7 @@ class Vector:
     def opaque(self, a: str) -> str:
         """The same vector, of whose origin LLVM knows nothing: it would take the lower half of a
         broadcast by another broadcast, where to name half a register costs nothing."""
-        register = {"x86": "v", "aarch64": "w"}[self.isa.fp_state]
+        register = processor_of(self.isa).register
         return self.f.op(f'call {self.type} asm "", "={register},0"({self.type} {a})')
 
     def widened(self, half: str) -> str:

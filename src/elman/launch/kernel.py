@@ -38,14 +38,14 @@ class Kernel:
 
     def __init__(self, spec: KernelSpec) -> None:
         self.spec, plan = spec, spec.plan
-        constants = _CONSTANTS[spec.target.dtype]
-        self._zeros = constants.data_ptr()
-        self._one = self._zeros + 256 * constants.itemsize
+        zeros = _CONSTANTS[spec.target.dtype].data_ptr()
+        self._constants = {"zeros": zeros, "one": zeros + 256 * spec.size}
         self.columns, self.products = len(plan.columns), len(plan.products)
         self.plan = plan
-        self.infer = Pass(forward.slots(plan), self._loader("infer", "elman_forward"))
-        self.train = Pass(forward.slots(plan), self._loader("train", "elman_forward"))
-        self.back = Pass(backward.slots(plan), self._loader("backward", "elman_backward"))
+        infer, train = (forward.slots(*spec, training) for training in (False, True))
+        self.infer = Pass(infer, self._loader("infer", "elman_forward"))
+        self.train = Pass(train, self._loader("train", "elman_forward"))
+        self.back = Pass(backward.slots(*spec), self._loader("backward", "elman_backward"))
         self.passes = {"infer": self.infer, "train": self.train, "backward": self.back}
 
     def _loader(self, which: str, name: str) -> Callable[[], tuple[Code, str]]:
@@ -93,9 +93,8 @@ class Kernel:
         places += self._ends("output", "hn", every, len(tensors), direction, count, row)
         places += self._beside(rows, size, every, len(tensors) + len(results), direction)
         lie = self._lie(tensors, direction) and self._lie(tensors[:1])
-        values, layout = sizes.forward(self.spec, steps_of(rows), size, threads, training, lie)
-        values |= self._if_none("h0")
-        return run.prepare(every, places, values, layout, work=self.work(rows.N, size))
+        values = sizes.forward(self.spec, steps_of(rows), size, threads, training, lie)
+        return run.prepare(every, places, values | self._constants, work=self.work(rows.N, size))
 
     def backward(
         self,
@@ -141,7 +140,7 @@ class Kernel:
         places += self._goals(every, first, row)
         places += self._before(before, first + len(goals), direction, count, row)
         further = first + len(goals) + len(before)
-        places.append(Place("partials.given", further, strided=False))
+        places.append(Place("partials.given", further))
         places += self._beside(rows, size, every, further + 1, direction)
         mine = self.first_weight(direction)
         order = order or rows.order(size.units)
@@ -152,10 +151,7 @@ class Kernel:
         lie = self._lie(tensors, direction)
         lie = lie and sizes.reads_within(self.spec, size, goals[0] is not None)
         given = self.spec, steps_of(rows), size, threads, order, sums, spans, lie, apart
-        values, layout = sizes.backward(*given)
-        values |= {"dx.add": add, "partials.end": last, "one": self._one}
-        values |= self._if_none("ghn")
-        values |= dict.fromkeys((f"gout.{name}" for name in self.plan.step.outputs), self._zeros)
+        values = sizes.backward(*given) | self._constants | {"dx.add": add, "partials.end": last}
 
         def addresses(places: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
             return [(at, first + mine + n, offset * x.itemsize) for at, n, offset in places]
@@ -165,7 +161,7 @@ class Kernel:
             "jobs": Inner(sums.jobs, addresses(sums.places_in_jobs)),
             "goals": Inner(sums.goals, addresses(sums.places_in_goals)),
         }
-        return run.prepare(every, places, values, layout, inner, 2 * self.work(rows.N, size))
+        return run.prepare(every, places, values, inner, 2 * self.work(rows.N, size))
 
     def sums(
         self,
@@ -181,11 +177,6 @@ class Kernel:
         steps = [goal.stride(0) if apart and goal is not None else 0 for goal in goals]
         padded, lanes = sizes.padded_units(self.spec, size.units), self.spec.lanes
         return sums_of_weights(self.plan, asked, x.stride(-1), size, padded, lanes, direct, steps)
-
-    def _if_none(self, kind: str) -> dict[str, int]:
-        """The slots of tensors of states that are zeros, without strides, where they are None."""
-        states = [f"{kind}.{name}" for name in self.plan.step.states]
-        return dict.fromkeys([*states, "zeros"], self._zeros)
 
     def _lie(self, tensors: Sequence[Tensor | None], direction: int | None = None) -> bool:
         """Whether the last dimension of some tensors lies side by side, as PyTorch makes it; those
@@ -207,7 +198,7 @@ class Kernel:
         for number, name in enumerate(step.inputs, 1 + len(step.states)):
             yield Place(f"input.{name}", number)
         for number, name in enumerate(step.parameters, self.first_weight(direction)):
-            yield Place(name, number, outside=False)
+            yield Place(name, number)
 
     def _states(
         self, slot: str, every: Sequence[Tensor | None], first: int, row: int
@@ -258,14 +249,14 @@ class Kernel:
         tables of ragged rows."""
         if len(every) > first + 2:
             for slot, offset in sizes.kept(self.spec, steps_of(rows), size.units).items():
-                yield Place(slot, first + direction, offset, strided=False)
+                yield Place(slot, first + direction, offset)
         for number, slot in enumerate(("counts", "offsets"), len(every) - 2):
-            yield Place(slot, number, strided=False)
+            yield Place(slot, number)
 
     def _goals(self, every: Sequence[Tensor | None], first: int, row: int) -> Iterator[Place]:
         """The gradients but those of the weights, which are the jobs'."""
         if self.plan.z_x:
-            yield Place("dx", first, strided=False)
+            yield Place("dx", first)
         yield from self._states("gh0", every, first + 1, row)
         states = len(self.plan.step.states)
         for number, name in enumerate(self.plan.step.inputs, first + 1 + states):

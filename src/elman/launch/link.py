@@ -9,16 +9,15 @@ import torch
 from ..compiler import link
 from ..compiler.isa import ISA
 from ..compiler.jit import load
-from ..compiler.sizes import Layout
 from .table import Pass, Place, Prepared
 
 
 def link_pass(dtype: str, isa: ISA, rows: int, units: int, backwards: bool) -> Prepared:
     """``goal = given * factors``, called with these three; the first two may be one tensor."""
     values = {"T": rows, "piece": rows, "units": units, "backwards": backwards, "slices": 1}
-    places = [Place(name, number, strided=False) for number, name in enumerate(link.TENSORS)]
+    places = [Place(name, number) for number, name in enumerate(link.TENSORS)]
     nothing = [torch.empty(0, device="meta")] * len(link.TENSORS)
-    return _pass(dtype, isa).prepare(nothing, places, {**values, "threads": 1}, Layout())
+    return _pass(dtype, isa).prepare(nothing, places, {**values, "threads": 1})
 
 
 @cache

@@ -12,25 +12,19 @@ from typing import NamedTuple, cast
 
 from torch import Tensor
 
+from ..compiler.buffers import AXES, Slots
 from ..compiler.entry import FIRST, SCRATCH
 from ..compiler.jit import LOCK, Code
-from ..compiler.sizes import Layout
 from ..runtime.memory import ALIGNMENT, new_block
 
 
 class Place(NamedTuple):
     """Where a tensor of a call goes: a slot, the tensor's number, and how many bytes of it lie
-    before what the pass is given.
-
-    After the slot come those of the strides: of time, row and unit for a tensor from outside the
-    layer, as they are for a parameter, none if it is known to be contiguous.
-    """
+    before what the pass is given."""
 
     slot: str
     number: int
     offset: int = 0
-    outside: bool = True
-    strided: bool = True
 
 
 class Inner(NamedTuple):
@@ -127,9 +121,8 @@ class Prepared:
 class Pass:
     """One compiled pass: its slots by name, its code, the calls it has been prepared for."""
 
-    def __init__(self, slots: Sequence[str], load_code: Callable[[], tuple[Code, str]]) -> None:
-        self.slots, self._load_code = slots, load_code
-        self.at = {slot: i for i, slot in enumerate(slots)}
+    def __init__(self, slots: Slots, load_code: Callable[[], tuple[Code, str]]) -> None:
+        self.slots, self.at, self._load_code = slots, slots.at, load_code
         self._code: Code | None = None
         self.origin = ""  # "disk" or "compiled", once it is loaded
 
@@ -146,17 +139,16 @@ class Pass:
         tensors: Sequence[Tensor | None],
         places: Iterable[Place],
         values: dict[str, int],
-        layout: Layout,
         inner: Mapping[str, Inner] = {},
         work: float = 0.0,
     ) -> Prepared:
         """The pass for tensors of these sizes and strides, with further tables by their slots;
-        ``work`` is what :func:`.thread_count` was asked for.
-
-        A tensor that is None is all zeros: ``values`` has an address for it, the strides are none.
-        """
-        threads, values = values["threads"], values | layout.offsets
-        table = array("q", [values.get(slot, 0) for slot in self.slots])
+        ``values`` are the numbers in other slots, ``work`` is what :func:`.thread_count` was asked
+        for."""
+        threads, (offsets, room) = values["threads"], self.slots.layout(values)
+        zeros = [name for name, slot in self.slots.arguments.items() if slot.zeros]
+        values = dict.fromkeys(zeros, values.get("zeros", 0)) | values | offsets
+        table = array("q", [values.get(slot, 0) for slot in self.slots.names])
         numbers: dict[int, int] = {}  # by those of the tensors, those of the call
         pairs: list[tuple[int, int]] = []
 
@@ -164,16 +156,14 @@ class Pass:
             table[at] = offset
             pairs.append((at, numbers.setdefault(number, FIRST + len(numbers))))
 
-        for slot, number, offset, outside, strided in places:
-            tensor, at = tensors[number], self.at[slot]
+        for slot, number, offset in places:
+            tensor, at, letters = tensors[number], self.at[slot], self.slots.arguments[slot].strides
             if tensor is None:
                 continue
             place(at, number, offset)
-            strides = tensor.stride() if strided else ()
-            if strided and outside:  # (T, B, H), (N, H), (B, H) or (D, B, H)
-                strides = (strides[0], strides[-2], strides[-1])
-            for i, stride in enumerate(strides, at + 1):
-                table[i] = stride
+            if letters:
+                strides = [tensor.stride(AXES[letter]) for letter in letters]
+                table[at + 1 : at + 1 + len(letters)] = array("q", strides)
         for slot, (further, addresses) in inner.items():
             begin = len(table)
             table[self.at[slot]] = begin * table.itemsize
@@ -186,5 +176,5 @@ class Pass:
         pairs.append((self.at["scratch"], SCRATCH))
         if threads > 1:
             table[self.at["threads"]] = table[self.at["parallel"]] = 0
-        nbytes = used + layout.bytes
+        nbytes = used + room
         return Prepared(self, table, pairs, [*numbers], nbytes, threads, work)

@@ -43,7 +43,7 @@ def together(tasks: Sequence[Task], threads: int, work: float) -> tuple[Prepared
     """
     steps, threads, count = tasks[0].run.slot("T"), min(threads, len(tasks)), len(tasks)
     assert all((run.slot("T"), run.slot("slices")) == (steps, 1) for run, *_ in tasks)
-    at, begin = _PASS.at, len(SLOTS)
+    at, begin = _PASS.at, len(SLOTS.names)
     length = begin + sum(2 + FIRST + len(run.numbers) + 1 for run, *_ in tasks)
     table, places = array("q", [0] * length), list[tuple[int, int]]()
     counters = _aligned(length * table.itemsize)
