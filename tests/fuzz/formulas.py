@@ -62,31 +62,43 @@ def used(formula: Any, kind: str) -> set[str]:
 
 
 class Random(Cell):
-    """A cell whose new states are formulas, drawn between -1 and 1."""
+    """A cell whose new states are formulas, drawn between -1 and 1. The first may be projected:
+    formulas are of hidden units, and matrices lead there and back."""
 
-    def __init__(self, formulas: tuple[Any, ...]) -> None:
+    def __init__(self, formulas: tuple[Any, ...], projected: bool = False) -> None:
         self.formulas = formulas
+        self.projection = "down" if projected else ""
         names = {k: set().union(*(used(f, k) for f in formulas)) for k in ("x", "u", "product")}
         read = set().union(*names.values())
         self.gates = tuple(g for g in GATES if g in read)
         self.states = STATES[: len(formulas)]
-        self.matrices = ("w",) if "w" in names["product"] else ()
+        self.matrices = ("w",) * ("w" in names["product"]) + ("back",) * projected
         self.vectors = ("v",) if any(used(f, "vector") for f in formulas) else ()
         self.inputs = ("n",) if any(used(f, "input") for f in formulas) else ()
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
+        def back(value: Any) -> Any:
+            return self.product("back", value) if self.projection else value
+
+        def down(value: Any) -> Any:
+            return self.product("down", value) if self.projection else value
+
         def value(formula: Any) -> Any:
             head, *rest = formula
+            if formula == ("state", "h"):
+                return back(s.h)
             if head in ("x", "u", "state"):
                 return getattr({"x": x, "u": u, "state": s}[head], rest[0])
             if head in ("vector", "input"):
                 return getattr(self, head)(rest[0])
             if head == "product":
-                return self.product(rest[0], 0.5 * s.h + value(rest[1]))
+                inner = 0.5 * back(s.h) + value(rest[1])
+                return self.product(rest[0], down(inner) if rest[0] in GATES else inner)
             operands = [value(part) for part in rest]
             return ONE[head](*operands) if len(operands) == 1 else TWO[head](*operands)
 
-        return tuple(elman.tanh(value(formula) + 0.1 * s.h) for formula in self.formulas)
+        h, *others = [elman.tanh(value(formula) + 0.1 * back(s.h)) for formula in self.formulas]
+        return down(h), *others
 
 
 @st.composite

@@ -27,13 +27,16 @@ CASES = os.environ.get("FUZZ_CASES")
 @given(
     cell=CELLS,
     sizes=st.tuples(*(st.integers(1, n) for n in (4, 8, 3, 19))),
+    projected=st.sampled_from((0, 0, 1, 4)),
     ragged=st.booleans(),
     directions=st.integers(1, 2),
 )
 def test_a_random_cell_runs_as_its_formula_says(
-    cell: Random, sizes: tuple[int, ...], ragged: bool, directions: int
+    cell: Random, sizes: tuple[int, ...], projected: int, ragged: bool, directions: int
 ) -> None:
-    step, (T, B, I, H) = cell.trace(), sizes  # noqa: E741
+    T, B, I, H = sizes  # noqa: E741
+    step = Random(cell.formulas, projected > 0).trace()
+    size = layer_sizes(I, H, min(projected, H))
     random = torch.Generator().manual_seed(0)
 
     def uniform(*shape: int) -> torch.Tensor:
@@ -44,9 +47,12 @@ def test_a_random_cell_runs_as_its_formula_says(
         counts = torch.linspace(B, 1, T).round().long()
         rows = Rows(T, B, int(counts.sum()), counts, counts.cumsum(0) - counts)
     lead = (rows.N,) if ragged else (T, B)
-    tensors = [uniform(*lead, I), *(uniform(directions, B, H) for _ in step.states)]
+    tensors = [
+        uniform(*lead, I),
+        *(uniform(directions, B, size[step.space(s)]) for s in step.states),
+    ]
     tensors += [uniform(*lead, H) for _ in step.inputs]
-    shapes = step.shapes(layer_sizes(I, H))
+    shapes = step.shapes(size)
     tensors += [uniform(*s) * H**-0.5 for _ in range(directions) for s in shapes.values()]
     results = []
     for path in ("kernel", "reference"):
@@ -66,4 +72,4 @@ def test_a_random_cell_runs_as_its_formula_says(
     for actual, expected in zip(*results, strict=True):
         scale = float(expected.detach().abs().max()) + 1.0
         torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-10 * scale)
-    assert plan_of(step).key == plan_of(Random(cell.formulas).trace()).key
+    assert plan_of(step).key == plan_of(Random(cell.formulas, projected > 0).trace()).key

@@ -1,0 +1,119 @@
+"""A step may give out any of its states, and other values: the kernels against the reference."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from elman import reference
+from elman.batch import Rows, Weights
+from elman.compiler import isa
+from elman.errors import FormulaError
+from elman.expr import Node, walk
+from elman.launch.calls import Calls
+from elman.launch.kernels import kernel_for
+from elman.step import Step, read
+from tests.cells import EVERY_STEP
+from tests.sizes import layer_sizes
+
+T, B, I, H, P = 6, 3, 2, 9, 5  # noqa: E741
+ROWS = [Rows(T, B, T * B), Rows(T, 1, T), Rows(T, B, T * B, reverse=True)]
+
+
+def giving(name: str, *names: str) -> Step:
+    """A cell's step that gives out these: states, or the first value of a primitive's name."""
+    step = EVERY_STEP[name]
+    values: dict[str, Node] = dict(zip(step.states, step.new, strict=True))
+    for node in walk(step.new):
+        values.setdefault(node.op, node)
+    parts = step.x_gates, step.u_gates, step.states, step.inputs, step.matrices, step.vectors
+    return Step.of(*parts, step.projection, step.new, outputs={n: values[n] for n in names})
+
+
+STEPS = {
+    "all states": giving("LSTM", "h", "c"),
+    "no first state": giving("LSTM", "c"),
+    "a gate": giving("GRU", "sigmoid", "h"),
+    "only a gate": giving("GRU", "tanh"),
+    "a product": giving("GRU", "product"),
+    "two spaces": giving("Narrow", "c", "h"),
+    "before the projection": giving("Narrow", "tanh", "h"),
+}
+
+
+def solved(step: Step, rows: Rows, leaves: list[Tensor], arrived: list[Tensor]) -> list[Tensor]:
+    """Results and gradients by the reference."""
+    S = len(step.states)
+    weights = Weights.of(parameters(step, leaves[1 + S :]))
+    outputs, finals = reference.run(
+        step, rows, leaves[0], weights, [h[0] for h in leaves[1 : 1 + S]]
+    )
+    results = [*outputs, *(h[None] for h in finals)]
+    found = torch.autograd.grad(results, leaves, arrived, allow_unused=True, materialize_grads=True)
+    return [*(r.detach() for r in results), *found]
+
+
+def parameters(step: Step, held: list[Any]) -> list[Any]:
+    """Those that there are in the order of all."""
+    left = iter(held)
+    has = step.shapes(layer_sizes(I, H, P))
+    return [next(left) if name in has else None for name in step.parameters]
+
+
+@pytest.mark.parametrize(
+    "rows", [Rows(T, B, T * B), Rows(T, 1, T), Rows(T, B, T * B, reverse=True)]
+)
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+def test_all_outputs_and_their_gradients(step: Step, rows: Rows) -> None:
+    size, S = layer_sizes(I, H, P), len(step.states)
+    random = torch.Generator().manual_seed(0)
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=random, dtype=torch.float64) * 2 - 1
+
+    leaves = [
+        uniform(T, rows.B, I),
+        *(uniform(1, rows.B, size[step.space(s)]) for s in step.states),
+    ]
+    leaves += [uniform(*shape) for shape in step.shapes(size).values()]
+    shapes = [(T, rows.B, size[step.space(name)]) for name in step.outputs]
+    arrived = [uniform(*shape) for shape in [*shapes, *(h.shape for h in leaves[1 : 1 + S])]]
+    expected = solved(step, rows, [t.requires_grad_() for t in leaves], arrived)
+
+    tensors = [t.detach() for t in leaves[: 1 + S]]
+    tensors += parameters(step, [t.detach() for t in leaves[1 + S :]])
+    kernel = kernel_for(step, torch.float64, isa.available()[0], H, single=rows.B == 1)
+    results = [torch.full_like(t, torch.nan) for t in arrived]
+    kept = [torch.full((kernel.saved_size(rows, H),), torch.nan, dtype=torch.float64)]
+    run = kernel.forward(rows, size, tensors, results, kept, True, 1)
+    every = [*tensors, *results, *kept, None, None]
+    Calls([(run, range(len(every)))]).run(every)
+
+    goals = [None if t is None else torch.full_like(t, torch.nan) for t in tensors]
+    read = kernel.plan.read_outputs
+    before = [results[[*step.outputs].index(name)] for name in read]
+    before += [tensors[1 + step.states.index(name)] for name in read]
+    back = kernel.backward(rows, size, tensors, arrived, goals, before, kept, 1)
+    every = [*tensors, *arrived, *goals, *before, None, *kept, None, None]
+    Calls([(back, range(len(every)))]).run(every)
+
+    found = [*results, *(goal for goal in goals if goal is not None)]
+    assert len(found) == len(expected)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_what_is_given_out_is_not_kept_a_second_time() -> None:
+    plans = [
+        kernel_for(s, torch.float64, isa.available()[0], H, single=False).plan
+        for s in (EVERY_STEP["LSTM"], STEPS["all states"], STEPS["no first state"])
+    ]
+    assert [p.saved_states for p in plans] == [("c",), (), ("h",)]
+    assert [p.read_outputs for p in plans] == [("h",), ("h", "c"), ("c",)]
+
+
+def test_captured_programs_give_out_the_first_state_only() -> None:
+    step = STEPS["all states"]
+    assert step.text != EVERY_STEP["LSTM"].text
+    with pytest.raises(FormulaError, match="list indices must be integers"):
+        read.__wrapped__(step.text.replace("'h'", "'k'"))  # the step itself is known
