@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .data.history import History
     from .forecaster import SequenceForecaster
     from .language_model import LanguageModel
+    from .models.opening import load_model
     from .series_estimator import SeriesClassifier, SeriesRegressor
     from .tagger import SequenceTagger
 
@@ -42,6 +43,7 @@ __all__ = [
     "SeriesClassifier",
     "SeriesRegressor",
     "TaskError",
+    "load_model",
 ]
 
 
@@ -54,6 +56,7 @@ _LATER = {
     "SequenceTagger": ".tagger",
     "SeriesClassifier": ".series_estimator",
     "SeriesRegressor": ".series_estimator",
+    "load_model": ".models.opening",
 }
 
 

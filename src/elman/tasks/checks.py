@@ -165,7 +165,7 @@ def is_missing(value: Any) -> bool:
     if value is None:
         return True
     try:
-        return bool(value != value)  # noqa: PLR0124 (only what is no number differs from itself)
+        return bool(value != value)
     except (TypeError, ValueError):  # pandas' NA; an array
         return type(value).__name__ == "NAType"
 

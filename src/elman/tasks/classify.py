@@ -18,6 +18,7 @@ from .data.text import TOKENS
 from .data.values import label_name
 from .errors import TaskError
 from .job import Job, Parts, Plan, fit
+from .models.classifier import TrainedClassifier
 from .report.evaluation import Evaluation, evaluate
 from .report.pictures import save_pictures
 from .report.record import describe
@@ -32,7 +33,7 @@ UNEVEN = 10  # times as many texts as the rarest label that the commonest has, t
 class Classify(Job[SequenceClassifier, Table]):
     """Texts and their labels; `compare` trains the same on the other backend, too."""
 
-    MODEL = SequenceClassifier
+    MODEL = TrainedClassifier
     HUB = "text-classification"
 
     def __init__(

@@ -14,9 +14,9 @@ from .data.forecasttable import ForecastTable, read_forecast_table
 from .data.history import History, as_histories, filled_in, pace_of
 from .errors import TaskError
 from .forecast_baselines import ets_quantiles, has_ets
-from .forecaster import SequenceForecaster
 from .job import Job, Parts, Plan
 from .model import layer_name
+from .models.forecaster import TrainedForecaster
 from .report.backtest import Backtest, draw_forecast, naive_quantiles
 from .report.pictures import save_losses
 from .report.show import show_facts
@@ -31,10 +31,10 @@ class Later(NamedTuple):
     begins: list[int]
 
 
-class Forecast(Job[SequenceForecaster, ForecastTable]):
+class Forecast(Job[TrainedForecaster, ForecastTable]):
     """Series, and what comes next in them."""
 
-    MODEL = SequenceForecaster
+    MODEL = TrainedForecaster
     NOUN = "steps, told by turns"
     USE = "elman predict {} --output FORECASTS.csv"
     HUB = "time-series-forecasting"
@@ -42,7 +42,7 @@ class Forecast(Job[SequenceForecaster, ForecastTable]):
 
     @classmethod
     def read(
-        cls, model: SequenceForecaster, file: Path, columns: Mapping[str, Any], skip_bad: bool
+        cls, model: TrainedForecaster, file: Path, columns: Mapping[str, Any], skip_bad: bool
     ) -> ForecastTable:
         """Series of the columns of training."""
         return read_forecast_table(file, columns, skip_bad=skip_bad)

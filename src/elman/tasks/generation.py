@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import codecs
 import math
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +13,10 @@ from torch import Tensor, nn
 
 import elman
 
-from .data.plain import BOUNDARY, PIECES
+from .data.plain import BOUNDARY
 from .data.text import RESERVED, UNKNOWN
 from .errors import BEYOND, TaskError
-
-if TYPE_CHECKING:
-    from .language_model import LanguageModel
+from .language import LanguageRNN
 
 DRAWN = 1024  # random numbers that are drawn at once
 
@@ -32,7 +30,9 @@ class Sampler:
 
     def __init__(
         self,
-        model: LanguageModel,
+        network: LanguageRNN,
+        tokens: Sequence[Any],
+        kind: str,
         temperature: float,
         top_k: int | None,
         top_p: float | None,
@@ -42,10 +42,9 @@ class Sampler:
         _check("top_p", top_p, 0, 1)
         if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
             raise TaskError(f"top_k must be None or a positive whole number. Got {top_k!r}.")
-        self.model, self.temperature, self.seed = model, temperature, seed
-        network: Any = model.net_.module_.eval()
-        self._network = network
-        vocabulary = len(model.vocabulary_)
+        self.tokens, self.kind, self.temperature, self.seed = tokens, kind, temperature, seed
+        self._network: Any = network
+        vocabulary = RESERVED + len(tokens)
         self.top_k = None if top_k is None or top_k >= vocabulary else top_k
         self.top_p = None if top_p in (None, 1) else top_p
         self._streams = [elman.Stream(layer) for layer in _on_kernels(network.rnn)]
@@ -53,18 +52,15 @@ class Sampler:
         self._scores = torch.empty(vocabulary)
         self._chances = self._scores.numpy()
 
-    def run(self, prompt: str, length: int | None) -> Iterator[str]:
-        """The tokens after a prompt, as text."""
+    def run(self, ids: Iterable[int], length: int | None) -> Iterator[str]:
+        """The tokens after those of a prompt, as text."""
         if length is not None and (not isinstance(length, int) or length < 0):
             raise TaskError(f"length must be None or a whole number from 0 on. Got {length!r}.")
-        model = self.model
-        pieces = PIECES[model.tokens](prompt)
-        ids = [BOUNDARY, *model.vocabulary_.encode(pieces).tolist()]
-        return self._texts(ids, length)
+        return self._texts([BOUNDARY, *ids], length)
 
     def _texts(self, ids: list[int], length: int | None) -> Iterator[str]:
-        tokens = self.model.vocabulary_.tokens
-        if self.model.tokens != "bytes":
+        tokens = self.tokens
+        if self.kind != "bytes":
             for number in self._numbers(ids, length):
                 yield tokens[number - RESERVED]
             return

@@ -17,13 +17,14 @@ from .data.findings import count
 from .estimator import SequenceEstimator
 from .folder import CHECKPOINT, CONFIG
 from .model import layer_name
+from .models.base import TrainedModel
 from .report.card import write_card
 from .report.record import facts, write_report
 from .training.checkpoint import check_folder
 from .training.progress import ProgressBar
 from .training.ranks import process_group, rank
 
-Model = TypeVar("Model", bound=SequenceEstimator)
+Model = TypeVar("Model", bound=TrainedModel)
 Data = TypeVar("Data")
 
 
@@ -54,7 +55,7 @@ class Job(ABC, Generic[Model, Data]):
         valid: held-out data of their own, instead of a fraction of `data`.
     """
 
-    MODEL: ClassVar[type[SequenceEstimator]]
+    MODEL: ClassVar[type[TrainedModel]]
     NOUN: ClassVar[str] = "texts"
     USE: ClassVar[str] = 'elman predict {} "TEXT"'  # the folder goes into the braces
     HUB: ClassVar[str]  # what hubs call such models

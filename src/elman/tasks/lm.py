@@ -13,8 +13,8 @@ from .data.findings import count
 from .data.plain import Corpus, Tokens, read_corpus, split_corpus
 from .job import Job, Parts, Plan
 from .kneser_ney import KneserNey, mixed
-from .language_model import LanguageModel
 from .model import layer_name
+from .models.language import TrainedLanguageModel
 from .report.pictures import save_losses
 from .report.show import show_facts
 from .report.surprise import Scores, surprises
@@ -24,10 +24,10 @@ FEW = 500
 COUNTED = 20_000_000  # tokens that n-grams are counted in, at most: the last ones
 
 
-class Foretell(Job[LanguageModel, Corpus]):
+class Foretell(Job[TrainedLanguageModel, Corpus]):
     """Texts, and what comes next in them."""
 
-    MODEL = LanguageModel
+    MODEL = TrainedLanguageModel
     NOUN = "text"
     USE = "elman generate {} --prompt TEXT"
     HUB = "text-generation"
@@ -35,7 +35,7 @@ class Foretell(Job[LanguageModel, Corpus]):
 
     @classmethod
     def read(
-        cls, model: LanguageModel, file: Path, columns: Mapping[str, Any], skip_bad: bool
+        cls, model: TrainedLanguageModel, file: Path, columns: Mapping[str, Any], skip_bad: bool
     ) -> Corpus:
         """A file of plain text, or a table's column."""
         return read_corpus([file], columns.get("text"), skip_bad=skip_bad)
@@ -103,7 +103,7 @@ class Foretell(Job[LanguageModel, Corpus]):
 
 
 def beside_ngrams(
-    model: LanguageModel, learn: Corpus, held_out: Corpus
+    model: TrainedLanguageModel, learn: Corpus, held_out: Corpus
 ) -> tuple[int, Scores, Scores]:
     """The order of n-grams with the model's vocabulary, their scores, and those of both together.
 
@@ -113,7 +113,7 @@ def beside_ngrams(
     order = ORDER if len(model.vocabulary_) > FEW else LONGER
     ngrams = KneserNey(train.ids[-COUNTED:], len(model.vocabulary_), order)
     chances = ngrams.chances(test.ids)
-    network = np.exp2(-surprises(model.net_.module_, test.ids).astype(np.float64))
+    network = np.exp2(-surprises(model.network, test.ids).astype(np.float64))
     both = mixed(chances, network)
     given = (test.ids, held_out.characters, model.tokens)
     return order, Scores.of(-np.log2(chances), *given), Scores.of(-np.log2(both), *given)

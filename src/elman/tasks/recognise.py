@@ -19,20 +19,20 @@ from .data.values import label_name
 from .errors import TaskError
 from .job import Job, Parts, Plan
 from .model import layer_name
+from .models.series import TrainedSeriesClassifier, TrainedSeriesModel, TrainedSeriesRegressor
 from .report.deviation import Deviation
 from .report.evaluation import Evaluation, evaluate
 from .report.pictures import save_losses, save_pictures
 from .report.show import show_evaluation, show_facts
 from .series_baselines import predicted, series_baselines
-from .series_estimator import SeriesClassifier, SeriesEstimator, SeriesRegressor
 
 Rows = tuple[list[np.ndarray], list[Any]]  # series, and their labels or numbers
 
 
-class Recognise(Job[SeriesEstimator, SeriesTable]):
+class Recognise(Job[TrainedSeriesModel, SeriesTable]):
     """Series, and a label or a number of each."""
 
-    MODEL = SeriesEstimator
+    MODEL = TrainedSeriesModel
     NOUN = "series"
     USE = "elman predict {} --file FILE"
     HUB = "tabular-classification"
@@ -40,12 +40,12 @@ class Recognise(Job[SeriesEstimator, SeriesTable]):
 
     @classmethod
     def read(
-        cls, model: SeriesEstimator, file: Path, columns: Mapping[str, Any], skip_bad: bool
+        cls, model: TrainedSeriesModel, file: Path, columns: Mapping[str, Any], skip_bad: bool
     ) -> SeriesTable:
         """A table whose labels the model knows."""
-        numbers = isinstance(model, SeriesRegressor)
+        numbers = isinstance(model, TrainedSeriesRegressor)
         table = read_series(file, numbers=numbers, skip_bad=skip_bad, **columns)
-        if isinstance(model, SeriesClassifier):
+        if isinstance(model, TrainedSeriesClassifier):
             known = _labels(model)
             if strange := sorted({*table.labels} - {*known}):
                 raise TaskError(
@@ -70,7 +70,7 @@ class Recognise(Job[SeriesEstimator, SeriesTable]):
         """How long the series are, their labels, and what the reader noted."""
         table, model = self.data, self.model
         known = ""
-        if isinstance(model, SeriesClassifier):
+        if isinstance(model, TrainedSeriesClassifier):
             counts = Counter(table.labels).most_common()
             if len(counts) < 2:
                 raise TaskError(
@@ -93,7 +93,7 @@ class Recognise(Job[SeriesEstimator, SeriesTable]):
                 console.print(f"Of the held-out series: {note}")
             held_out = (valid.series, valid.labels)
             return Parts(self.rows(), held_out, {"valid": _described(valid)})
-        named = isinstance(self.model, SeriesClassifier)
+        named = isinstance(self.model, TrainedSeriesClassifier)
         strata = table.labels if named else [""] * len(table)
         prints = [blake2b(one.tobytes(), digest_size=8).hexdigest() for one in table.series]
         split = split_rows(prints, strata, fraction, self.model.random_state, "series")
@@ -109,13 +109,13 @@ class Recognise(Job[SeriesEstimator, SeriesTable]):
         series, known = rows
         folder.mkdir(parents=True, exist_ok=True)
         epochs = self.model.training_["epochs"] if trained else ()
-        if isinstance(self.model, SeriesClassifier):
+        if isinstance(self.model, TrainedSeriesClassifier):
             chances = self.model.predict_proba(series)
             found = evaluate(known, chances, _labels(self.model), "series")
             show_evaluation(found, console)
             console.print(f"\n{save_pictures(folder, found, epochs)}")
             return found
-        model = cast(SeriesRegressor, self.model)
+        model = cast(TrainedSeriesRegressor, self.model)
         off = Deviation(np.asarray(known, np.float64), model.predict(series))
         console.print(off.words())
         console.print(f"\n{save_losses(folder, epochs, 'mean square', predictions=off.draw)}")
@@ -149,6 +149,6 @@ def _described(table: SeriesTable) -> dict[str, Any]:
     return {**table.source, **fingerprint(table.series, table.labels, "series")}
 
 
-def _labels(model: SeriesClassifier) -> list[str]:
+def _labels(model: TrainedSeriesClassifier) -> list[str]:
     """The labels of a model as a file has them."""
     return [label_name(one) for one in model.classes_.tolist()]

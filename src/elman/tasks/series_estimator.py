@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 
-from .checks import NOT_NEGATIVE, SHARE, Rule, as_labels, as_targets, check_labels, or_none, whole
-from .data.findings import count
+from .checks import as_labels, as_targets, check_labels
 from .data.fingerprint import fingerprint
-from .data.series import Reading, as_series, numbers, read_line
-from .errors import BEYOND, TaskError
-from .estimator import LAYERS, SequenceEstimator
+from .data.series import Reading, as_series
+from .errors import TaskError
+from .estimator import SequenceEstimator
 from .model import Backend, CellLike
-from .saved import read_labels
-from .series_model import SeriesRNN
-from .training.batches import Batches
+from .models.series import TrainedSeriesClassifier, TrainedSeriesModel, TrainedSeriesRegressor
 from .training.net import SequenceNet
 from .training.seriesnet import SeriesLabelNet, SeriesNumberNet
 
@@ -31,25 +27,8 @@ EPOCHS = (20, 300)  # the fewest and the most that this may be
 Self = TypeVar("Self", bound="SeriesEstimator")
 
 
-class SeriesEstimator(SequenceEstimator):
+class SeriesEstimator(SequenceEstimator, TrainedSeriesModel):
     """What reads series; a subclass says what is learned of them."""
-
-    VERSION = 1
-    NEEDED = frozenset({"pooling", "bidirectional"})
-    NETWORK = (*LAYERS, "bidirectional", "pooling", "noise")
-    RULES: ClassVar[Mapping[str, Rule]] = {
-        "patch": or_none(whole()),
-        "epochs": or_none(whole()),
-        "averaging": SHARE,
-        "noise": NOT_NEGATIVE,
-        "weight_decay": NOT_NEGATIVE,
-    }
-    MODULE = SeriesRNN
-
-    patch: int | None
-    averaging: float
-    weight_decay: float
-    reading_: Reading
 
     def __init__(
         self,
@@ -73,24 +52,7 @@ class SeriesEstimator(SequenceEstimator):
         backend: Backend = "elman",
         verbose: int = 1,
     ) -> None:
-        self.cell = cell
-        self.patch = patch
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
-        self.bidirectional = bidirectional
-        self.recurrent = recurrent
-        self.pooling = pooling
-        self.noise = noise
-        self.dropout = dropout
-        self.weight_decay = weight_decay
-        self.averaging = averaging
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.patience = patience
-        self.random_state = random_state
-        self.backend = backend
-        self.verbose = verbose
+        self._keep(locals())
 
     # -- what a subclass says
 
@@ -100,10 +62,6 @@ class SeriesEstimator(SequenceEstimator):
 
     def _targets(self, y: Any, series: int, name: str) -> np.ndarray:
         """What is to be learned, as the net takes it; `name` is that of the argument."""
-        raise NotImplementedError
-
-    def _outputs_a_series(self) -> int:
-        """How many numbers the network makes of a series."""
         raise NotImplementedError
 
     # -- use
@@ -142,47 +100,7 @@ class SeriesEstimator(SequenceEstimator):
         self._train(train, data, held_out, callbacks, folder, checkpoint_seconds)
         return self
 
-    def _outputs(self, X: Any) -> np.ndarray:
-        """What the network makes of each series: (n, outputs)."""
-        check_is_fitted(self, "net_")
-        rows = self.reading_.encode(as_series(X, channels=self.reading_.channels))
-        # Series of similar length side by side: long ones don't hold up short ones.
-        order = np.argsort(-rows.lengths, kind="stable")
-        found = np.empty((len(rows), self._outputs_a_series()), np.float32)
-        network, done = self.net_.module_.eval(), 0
-        with torch.inference_mode():
-            for batch, _ in Batches(rows.take(order), AT_ONCE):
-                found[order[done : done + len(batch)]] = network(batch.packed).numpy()
-                done += len(batch)
-        if not np.isfinite(found).all():
-            raise TaskError(BEYOND)
-        return found
-
     # -- what the estimator asks for
-
-    def _read(self, text: str) -> tuple[list[str], np.ndarray]:
-        """The steps of a series as a line of a .ts file has it, by name, and the series."""
-        try:
-            series = read_line(text, self.reading_.channels)
-        except ValueError as error:
-            raise TaskError(
-                f"No series: {error}; expected values with commas, and colons between channels."
-            ) from None
-        return [str(step) for step in range(0, series.shape[1], self.reading_.patch)], series
-
-    def about(self) -> dict[str, str]:
-        """What there is to say of the model, by name."""
-        reading = self.reading_
-        together = f", {reading.patch} steps together" if reading.patch > 1 else ""
-        return {"reads": f"series of {count(reading.channels, 'channel')}{together}"}
-
-    def _recall(self, field: Callable[[str, type[Any]], Any]) -> None:
-        self.reading_ = Reading.read(field("reading", dict))
-
-    def _sizes(self, smallest: bool = False) -> dict[str, Any]:
-        if smallest:
-            return {"features": 1, "outputs": 1}
-        return {"features": self.reading_.features, "outputs": self._outputs_a_series()}
 
     def _passes(self, texts: int) -> int:
         if self.epochs is not None:
@@ -206,7 +124,7 @@ class SeriesEstimator(SequenceEstimator):
         return tags
 
 
-class SeriesClassifier(ClassifierMixin, SeriesEstimator):
+class SeriesClassifier(ClassifierMixin, SeriesEstimator, TrainedSeriesClassifier):
     """A recurrent network that reads series of numbers and names their label.
 
     Args:
@@ -236,40 +154,14 @@ class SeriesClassifier(ClassifierMixin, SeriesEstimator):
     array(['swift', 'slow'], dtype='<U5')
     """
 
-    FORMAT = "elman sequence series classifier"
     NET = SeriesLabelNet
-
-    classes_: np.ndarray
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """The probability of each label: (n, labels), in the order of `classes_`."""
-        return torch.from_numpy(self._outputs(X)).softmax(1).numpy()
-
-    def predict(self, X: Any) -> np.ndarray:
-        """The likeliest label of each series."""
-        chances = self.predict_proba(X)  # first: it checks that there is a model
-        return self.classes_[chances.argmax(1)]
 
     def score(self, X: Any, y: Iterable[Any], sample_weight: Any = None) -> float:
         """The share of series whose label is predicted; all labels must occur in training."""
-        check_is_fitted(self, "net_")
+        self._check_fitted()
         labels = as_labels(y)
         as_targets(labels, self.classes_)
         return super().score(X, labels, sample_weight)
-
-    def look(self, text: str) -> tuple[Sequence[Any], list[tuple[Any, float]]]:
-        """The steps of a series in text, and the probability of each label."""
-        steps, series = self._read(text)
-        (chances,) = self.predict_proba([series]).tolist()
-        return steps, list(zip(self.classes_.tolist(), chances, strict=True))
-
-    def about(self) -> dict[str, str]:
-        """What there is to say of the model, by name."""
-        labels = self.classes_.tolist()
-        more = ", ..." if labels[10:] else ""
-        return {"labels": f"{len(labels)}: {', '.join(map(str, labels[:10]))}{more}"} | (
-            super().about()
-        )
 
     def _begin(self, y: Any, series: int) -> None:
         check_labels(y, series, nouns=("series", "series"))
@@ -278,18 +170,6 @@ class SeriesClassifier(ClassifierMixin, SeriesEstimator):
     def _targets(self, y: Any, series: int, name: str) -> np.ndarray:
         check_labels(y, series, name.replace("1", "0"), name, 1, ("series", "series"))
         return as_targets(y, self.classes_, name)
-
-    def _learned(self) -> dict[str, Any]:
-        labels = self.classes_.tolist()
-        read_labels(labels)
-        return {"labels": labels, "reading": self.reading_.as_json()}
-
-    def _recall(self, field: Callable[[str, type[Any]], Any]) -> None:
-        super()._recall(field)
-        self.classes_ = read_labels(field("labels", list))
-
-    def _outputs_a_series(self) -> int:
-        return len(self.classes_)
 
     def _net_options(self) -> dict[str, Any]:
         return {
@@ -300,7 +180,7 @@ class SeriesClassifier(ClassifierMixin, SeriesEstimator):
         }
 
 
-class SeriesRegressor(RegressorMixin, SeriesEstimator):
+class SeriesRegressor(RegressorMixin, SeriesEstimator, TrainedSeriesRegressor):
     """A recurrent network that reads series of numbers and says a number of each.
 
     Parameters are those of `SeriesClassifier`. What is learned is standardised, and compared by the
@@ -313,21 +193,7 @@ class SeriesRegressor(RegressorMixin, SeriesEstimator):
     True
     """
 
-    FORMAT = "elman sequence series regressor"
     NET: ClassVar[type[SequenceNet]] = SeriesNumberNet
-
-    target_: tuple[float, float]  # mean and deviation
-
-    def predict(self, X: Any) -> np.ndarray:
-        """The number of each series, (n,)."""
-        outputs = self._outputs(X)  # first: it checks that there is a model
-        mean, scale = self.target_
-        return outputs[:, 0].astype(np.float64) * scale + mean
-
-    def look(self, text: str) -> tuple[Sequence[Any], list[tuple[Any, float | None]]]:
-        """The steps of a series in text, and its number."""
-        steps, series = self._read(text)
-        return steps, [(f"{self.predict([series])[0]:.6g}", None)]
 
     def _begin(self, y: Any, series: int) -> None:
         values = self._numbers(y, series, "y")
@@ -348,19 +214,6 @@ class SeriesRegressor(RegressorMixin, SeriesEstimator):
                 f"{series} series, {int((~np.isfinite(values)).sum())} numbers of it not finite."
             )
         return values
-
-    def _learned(self) -> dict[str, Any]:
-        return {"target": [*self.target_], "reading": self.reading_.as_json()}
-
-    def _recall(self, field: Callable[[str, type[Any]], Any]) -> None:
-        super()._recall(field)
-        target = field("target", list)
-        if not numbers(target) or len(target) != 2 or target[1] <= 0:
-            raise TaskError("'target' must be a mean and a positive deviation.")
-        self.target_ = float(target[0]), float(target[1])
-
-    def _outputs_a_series(self) -> int:
-        return 1
 
     def _net_options(self) -> dict[str, Any]:
         return {**super()._net_options(), "criterion": torch.nn.MSELoss}

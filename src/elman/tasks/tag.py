@@ -15,25 +15,25 @@ from .data.tagtable import TagTable, read_tagged
 from .errors import TaskError
 from .job import Job, Parts, Plan
 from .model import layer_name
+from .models.tagger import TrainedTagger
 from .report.entities import Comparison, compare
 from .report.mistakes import write_mistakes
 from .report.pictures import save_losses
 from .report.record import describe_tags
 from .report.show import show_comparison, show_scores
-from .tagger import SequenceTagger
 
 Rows = tuple[list[Text], list[list[str]]]
 
 
-class Tag(Job[SequenceTagger, TagTable]):
+class Tag(Job[TrainedTagger, TagTable]):
     """Texts and the spans in them."""
 
-    MODEL = SequenceTagger
+    MODEL = TrainedTagger
     HUB = "token-classification"
 
     @classmethod
     def read(
-        cls, model: SequenceTagger, file: Path, columns: Mapping[str, Any], skip_bad: bool
+        cls, model: TrainedTagger, file: Path, columns: Mapping[str, Any], skip_bad: bool
     ) -> TagTable:
         """Texts whose tags are in the model's scheme."""
         how: dict[str, Any] = {"tokens": model.tokens, "scheme": model.scheme_}

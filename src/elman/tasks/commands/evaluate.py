@@ -31,7 +31,7 @@ def evaluate(
     left out; a tagger misses its spans.
     """
     from ..jobs import job_of
-    from ..opened import load_model
+    from ..models.opening import load_model
     from ..report.record import columns_of
     from .terminal import console
 

@@ -15,7 +15,7 @@ from ..data.history import History
 from ..data.readers import Row
 from ..data.series import read_line
 from ..errors import TaskError
-from ..forecaster import SequenceForecaster
+from ..models.forecaster import TrainedForecaster
 
 COLUMNS = ("id", "time", "target", "known")
 
@@ -25,7 +25,7 @@ class Forecasts:
 
     end = ""
 
-    def __init__(self, model: SequenceForecaster, form: str, data: Mapping[str, Any]) -> None:
+    def __init__(self, model: TrainedForecaster, form: str, data: Mapping[str, Any]) -> None:
         if form not in ("text", "jsonl"):
             raise TaskError(f"--format must be text (CSV) or jsonl for forecasts. Got {form!r}.")
         self.model, self.form = model, form

@@ -25,7 +25,7 @@ def inspect(
 
     from ..data.values import is_utf8
     from ..model import layer_name
-    from ..opened import load_model
+    from ..models.opening import load_model
     from ..report.pictures import MISSING, save_picture
     from ..report.record import facts
     from ..report.show import show_facts, show_parameters
@@ -38,7 +38,7 @@ def inspect(
         raise TaskError("--text is not UTF-8; set the terminal and the locale to UTF-8.")
     opened, terminal = load_model(model), console()
     states = read_states(opened, text or "?")  # a first call: then there are kernels to explain
-    network = opened.net_.module_
+    network = opened.network
     about = {
         "model": f"{layer_name(opened.cell, opened.backend)} in {model}",
         **opened.about(),

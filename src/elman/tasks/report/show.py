@@ -1,7 +1,10 @@
 """Scores on the terminal: as tables as wide as it is."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.cells import cell_len
@@ -11,9 +14,11 @@ from rich.table import Table as Grid
 from torch import nn
 
 from .entities import Comparison, Score
-from .evaluation import BINS, Evaluation
-from .scores import Run
-from .several import SeveralLabels
+
+if TYPE_CHECKING:  # they need scikit-learn, the parameters of a model don't
+    from .evaluation import Evaluation
+    from .scores import Run
+    from .several import SeveralLabels
 
 FEW = 50  # texts whose scores say little
 MOST = 20  # labels, or mistakes, that are listed; the report file holds all
@@ -142,9 +147,10 @@ def _show_confusion(found: Evaluation, console: Console) -> None:
 
 def _show_reliability(found: Evaluation, console: Console) -> None:
     grid = _grid("confidence", (found.noun, "on average", "right"))
+    bins = len(found.reliability)
     for number, (texts, confidence, right) in enumerate(found.reliability.tolist()):
         if texts:
-            span = f"{number / BINS:.0%} to {(number + 1) / BINS:.0%}"
+            span = f"{number / bins:.0%} to {(number + 1) / bins:.0%}"
             grid.add_row(span, f"{texts:,.0f}", f"{confidence:.1%}", f"{right:.1%}")
     console.print()
     _print(grid, console)
