@@ -297,8 +297,8 @@ def test_tokens_are_drawn_with_their_probabilities(model):
     with torch.no_grad():
         features, _ = net(torch.from_numpy(ids)[:, None], net.begin())
         chances = net.log_chances(features[-1, 0])
-    for options in ({}, {"temperature": 2.0}, {"top_k": 3}, {"top_p": 0.8}):
-        options = {**DEFAULTS, **options}
+    for chosen in ({}, {"temperature": 2.0}, {"top_k": 3}, {"top_p": 0.8}):
+        options = {**DEFAULTS, **chosen}
         sampler = Sampler(net, model.vocabulary_.tokens, model.tokens, **options, seed=0)
         score, draw = sampler._score(), sampler._draw()
         output = net.rnn(net.embedding(torch.from_numpy(ids)[:, None]), net.begin(), 0.0)[0][-1, 0]
