@@ -153,9 +153,8 @@ class SequenceEstimator(BaseEstimator, TrainedModel):
         """What a warm start begins from, if this is one."""
         if not (self.warm_start and hasattr(self, "net_")):
             return None
-        told = {
-            name: self.training_[name] for name in ("command", "data") if name in self.training_
-        }
+        kept = ("command", "data")
+        told = {name: value for name, value in self.training_.items() if name in kept}
         return _Before(self.net_, self.training_, told)
 
     def _texts_a_step(self, texts: int) -> int:
