@@ -18,13 +18,13 @@ import elman
 from elman.tasks import LanguageModel, SequenceClassifier, TaskError
 from elman.tasks.data.plain import PIECES, Tokens, corpus_of, read_corpus, split_corpus
 from elman.tasks.data.text import Vocabulary
-from elman.tasks.generation import Sampler
-from elman.tasks.language import LanguageRNN, locked
+from elman.tasks.models.generation import Sampler
 from elman.tasks.models.language import TrainedLanguageModel
 from elman.tasks.models.opening import load_model
+from elman.tasks.networks.language import LanguageRNN, locked
+from elman.tasks.networks.softmax import AT_ONCE, cross_entropy
 from elman.tasks.report import surprise as surprise_module
 from elman.tasks.report.surprise import surprises
-from elman.tasks.softmax import AT_ONCE, cross_entropy
 from elman.tasks.training.languagenet import Windows
 from tests.tasks.plain_rows import SETTINGS, make_text
 from tests.tasks.test_resume import ended, outcome, start

@@ -17,8 +17,8 @@ from elman.tasks import (
     TaskError,
 )
 from elman.tasks.models.base import TrainedModel
+from elman.tasks.models.config import NEEDED
 from elman.tasks.models.opening import load_model
-from elman.tasks.saved import NEEDED
 from tests.tasks.plain_rows import make_text
 from tests.tasks.rows import make_rows
 from tests.tasks.series_rows import make_series

@@ -12,13 +12,13 @@ from sklearn.model_selection import GridSearchCV
 
 import elman
 from elman.tasks import SequenceClassifier, SequenceTagger, TaskError
-from elman.tasks.chain import best_path, chances, log_likelihood
-from elman.tasks.data.columns import COLUMNS
+from elman.tasks.data.features import COLUMNS
 from elman.tasks.data.schemes import Span, read_tags
 from elman.tasks.data.text import PADDING, UNKNOWN
 from elman.tasks.models.opening import load_model
 from elman.tasks.models.tagger import TrainedTagger
-from elman.tasks.tagging import TagRNN
+from elman.tasks.networks.crf import best_path, chances, log_likelihood
+from elman.tasks.networks.tagger import TagRNN
 from elman.tasks.training.tagnet import TagBatches
 from tests.tasks.tagged_rows import SETTINGS, make_tagged
 from tests.tasks.test_resume import ended, outcome, start
@@ -61,7 +61,7 @@ def test_a_text_is_tagged_the_same_alone_and_in_company(fitted):
 
 def test_many_texts_are_tagged_in_parts(fitted, monkeypatch):
     whole = fitted.predict(UNSEEN)
-    monkeypatch.setattr("elman.tasks.tagger.AT_ONCE", 20)
+    monkeypatch.setattr("elman.tasks.models.tagger.AT_ONCE", 20)
     assert fitted.predict(UNSEEN) == whole
 
 

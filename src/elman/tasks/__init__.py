@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .forecaster import SequenceForecaster
     from .language_model import LanguageModel
     from .models.opening import load_model
-    from .series_estimator import SeriesClassifier, SeriesRegressor
+    from .series import SeriesClassifier, SeriesRegressor
     from .tagger import SequenceTagger
 
 __all__ = [
@@ -54,8 +54,8 @@ _LATER = {
     "SequenceClassifier": ".classifier",
     "SequenceForecaster": ".forecaster",
     "SequenceTagger": ".tagger",
-    "SeriesClassifier": ".series_estimator",
-    "SeriesRegressor": ".series_estimator",
+    "SeriesClassifier": ".series",
+    "SeriesRegressor": ".series",
     "load_model": ".models.opening",
 }
 

@@ -9,8 +9,8 @@ import numpy as np
 from .data.spool import Texts
 from .data.text import TOKENS
 from .errors import TaskError, meant, places
-from .model import BACKENDS
-from .pooling import POOLINGS
+from .networks.layers import BACKENDS
+from .networks.pooling import POOLINGS
 
 LAYERS = 256  # at most
 

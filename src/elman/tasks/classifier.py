@@ -18,9 +18,9 @@ from .data.split import identities
 from .data.text import TOKENS, Ragged, Vocabulary, check_known
 from .errors import TaskError
 from .estimator import SequenceEstimator
-from .model import Backend, CellLike
 from .models.classifier import TrainedClassifier
-from .ngrams import NGrams
+from .networks.layers import Backend, CellLike
+from .networks.ngrams import NGrams
 from .training.progress import ProgressBar
 from .training.run import run_pass, surroundings
 from .training.textnet import TextNet

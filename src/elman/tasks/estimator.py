@@ -18,11 +18,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 
-from . import folder as model_folder
 from .errors import TaskError
-from .model import layer_name
+from .models import folder as model_folder
 from .models.base import TrainedModel
-from .saved import write_parameters
+from .models.config import write_parameters
+from .networks.layers import layer_name
 from .training.checkpoint import Checkpoint, check_folder
 from .training.net import SequenceNet, make_net
 from .training.ranks import rank

@@ -15,8 +15,8 @@ from .data.history import History, as_histories, filled_in, pace_of
 from .data.windows import Outlook, Windows
 from .errors import TaskError
 from .estimator import SequenceEstimator
-from .model import Backend, CellLike
 from .models.forecaster import Series, TrainedForecaster, origins
+from .networks.layers import Backend, CellLike
 from .training.forecastnet import ForecastNet
 
 STEPS = 600  # of a training, about, if `epochs` is None

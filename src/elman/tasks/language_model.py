@@ -16,8 +16,8 @@ from elman.compiler.isa import available
 from .data.plain import Corpus
 from .data.text import Vocabulary, check_known
 from .estimator import SequenceEstimator
-from .model import Backend, CellLike
 from .models.language import TrainedLanguageModel, as_corpus
+from .networks.layers import Backend, CellLike
 from .training.languagenet import LanguageNet
 
 READ = 25_000_000  # tokens that a training reads, about, if `epochs` is None

@@ -8,21 +8,20 @@ from typing import Any
 
 from skorch.callbacks import Callback
 
-from .chain import PathLoss
-from .data.columns import COLUMNS
+from .data.features import COLUMNS
 from .data.fingerprint import fingerprint
 from .data.schemes import Span, labels_of, read_tags
 from .data.tagged import Text, as_texts, read_rows_of_tags
 from .data.text import Vocabulary, check_known
 from .errors import TaskError
 from .estimator import SequenceEstimator
-from .model import Backend, CellLike
 from .models.tagger import TrainedTagger, both_forms
+from .networks.crf import PathLoss
+from .networks.layers import Backend, CellLike
 from .report.entities import compare
 from .training.tagnet import TagNet
 
 STEPS = 150  # that an epoch has at least, if there are as many texts
-AT_ONCE = 1 << 14  # tokens that are tagged together, about
 
 
 class SequenceTagger(SequenceEstimator, TrainedTagger):

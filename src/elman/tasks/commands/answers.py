@@ -21,8 +21,8 @@ from ..models.forecaster import TrainedForecaster
 from ..models.language import TrainedLanguageModel
 from ..models.series import TrainedSeriesModel, TrainedSeriesRegressor
 from ..models.tagger import TrainedTagger
-from ..report.shown import FOOT, FORMATS, HEAD, as_conll, as_html, as_json, as_line, one_line
-from .forecasts import Forecasts
+from ..report.spans import FOOT, FORMATS, HEAD, as_conll, as_html, as_json, as_line, one_line
+from .forecast_answers import Forecasts
 from .series_answers import SeriesAnswers
 
 

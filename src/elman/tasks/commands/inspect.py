@@ -24,13 +24,13 @@ def inspect(
     import elman
 
     from ..data.values import is_utf8
-    from ..model import layer_name
     from ..models.opening import load_model
+    from ..networks.layers import layer_name
     from ..report.pictures import MISSING, save_picture
     from ..report.record import facts
-    from ..report.show import show_facts, show_parameters
     from ..report.states import draw_states, read_states, show_states
-    from .terminal import console
+    from ..report.tables import show_facts, show_parameters
+    from .start import console
 
     if text is not None and not text.strip():
         raise TaskError("--text is empty; expected something to read.")

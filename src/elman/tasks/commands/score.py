@@ -27,7 +27,7 @@ def score(
     from ..models.language import TrainedLanguageModel
     from ..models.opening import load_model
     from ..report.surprise import FOOT, HEAD
-    from .terminal import console
+    from .start import console
 
     if form not in FORMATS:
         raise TaskError(f"--format must be one of {', '.join(FORMATS)}. Got {form!r}.")

@@ -15,7 +15,7 @@ from ..data.series import read_line
 from ..data.seriestable import series_rows
 from ..errors import TaskError
 from ..models.series import TrainedSeriesClassifier, TrainedSeriesModel, TrainedSeriesRegressor
-from ..report.shown import one_line
+from ..report.spans import one_line
 
 COLUMNS = ("id", "time", "values", "label")
 

@@ -14,11 +14,11 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch.overrides import TorchFunctionMode
 
-from .. import folder as model_folder
 from ..checks import Rule, check_parameters
 from ..errors import TaskError
-from ..model import Backend, CellLike
-from ..saved import read_parameters
+from ..networks.layers import Backend, CellLike
+from . import folder as model_folder
+from .config import read_parameters
 
 #: The parameters that make the network of every task; of those that read texts; in both directions.
 LAYERS = ("cell", "hidden_size", "num_layers", "recurrent", "dropout", "backend")

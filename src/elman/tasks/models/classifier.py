@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from ..checks import check_texts
+from ..data.batches import Batches
 from ..data.text import TOKENS, Ragged, Vocabulary
 from ..errors import TaskError
-from ..model import TextRNN
-from ..ngrams import NGrams, check_count
-from ..saved import read_labels, read_vocabulary
-from ..training.batches import Batches
+from ..networks.ngrams import NGrams, check_count
+from ..networks.text import TextRNN
 from .base import BOTH_WAYS, TrainedModel
+from .config import read_labels, read_vocabulary
 
 AT_ONCE = 256  # texts that are predicted together
 

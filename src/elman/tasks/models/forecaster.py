@@ -15,7 +15,7 @@ from ..data.series import read_line
 from ..data.times import show_time
 from ..data.windows import Outlook, Windows
 from ..errors import BEYOND, TaskError
-from ..forecast_model import ForecastRNN
+from ..networks.forecaster import ForecastRNN
 from ..report.backtest import Backtest
 from .base import LAYERS, TrainedModel
 

@@ -12,11 +12,11 @@ from ..checks import NOT_NEGATIVE, SHARE, Rule, check_texts, one_of, or_none, wh
 from ..data.plain import BOUNDARY, PIECES, Corpus, Tokens, corpus_of
 from ..data.text import RESERVED, Vocabulary
 from ..errors import TaskError
-from ..generation import Sampler
-from ..language import LanguageRNN
+from ..networks.language import LanguageRNN
 from ..report.surprise import Scores, Surprise, surprises
-from ..saved import read_vocabulary
 from .base import SHARED, TrainedModel
+from .config import read_vocabulary
+from .generation import Sampler
 
 LIKELIEST = 5  # tokens that `look` names
 PRECISIONS = ("auto", "float32", "bfloat16")

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 
 from ..errors import TaskError
-from ..folder import CONFIG, read_config
+from ..registry import TASKS, model_class
 from .base import TrainedModel
-
-#: The class of each format, in this package: only what a model needs is imported.
-CLASSES = {
-    "elman sequence classifier": "classifier:TrainedClassifier",
-    "elman sequence tagger": "tagger:TrainedTagger",
-    "elman sequence language model": "language:TrainedLanguageModel",
-    "elman sequence series classifier": "series:TrainedSeriesClassifier",
-    "elman sequence series regressor": "series:TrainedSeriesRegressor",
-    "elman sequence forecaster": "forecaster:TrainedForecaster",
-}
+from .folder import CONFIG, read_config
 
 
 def load_model(folder: str | Path) -> TrainedModel:
@@ -30,11 +20,9 @@ def load_model(folder: str | Path) -> TrainedModel:
         TaskError: the folder holds no model, or one that doesn't hold together.
     """
     found = str(read_config(folder)["format"])
-    if found not in CLASSES:
+    if found not in TASKS:
         raise TaskError(
             f"{Path(folder) / CONFIG}: the format is {found!r}, this elman reads "
-            f"{', '.join(CLASSES)}; use the elman that wrote it."
+            f"{', '.join(TASKS)}; use the elman that wrote it."
         )
-    module, _, name = CLASSES[found].partition(":")
-    kind: type[TrainedModel] = getattr(import_module(f".{module}", __package__), name)
-    return kind.load(folder)
+    return model_class(found).load(folder)

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from ..checks import NOT_NEGATIVE, SHARE, Rule, or_none, whole
+from ..data.batches import Batches
 from ..data.findings import count
 from ..data.series import Reading, as_series, numbers, read_line
 from ..errors import BEYOND, TaskError
-from ..saved import read_labels
-from ..series_model import SeriesRNN
-from ..training.batches import Batches
+from ..networks.series import SeriesRNN
 from .base import LAYERS, TrainedModel
+from .config import read_labels
 
 AT_ONCE = 256  # series that are predicted together
 

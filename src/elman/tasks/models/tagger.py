@@ -9,16 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ..chain import best_path, chances
-from ..data.columns import COLUMNS, normal
+from ..data.features import COLUMNS, normal
 from ..data.schemes import OUTSIDE, Span, write_tags
 from ..data.tagged import Text, as_texts, in_characters, to_tokens
 from ..data.text import Ragged, Vocabulary
-from ..decode import cut
 from ..errors import BEYOND, TaskError
-from ..saved import read_tags_of_model, read_vocabularies
-from ..tagging import TagRNN
+from ..networks.crf import best_path, chances
+from ..networks.tagger import TagRNN
 from .base import BOTH_WAYS, TrainedModel
+from .config import read_tags_of_model, read_vocabularies
+from .spans import cut
 
 AT_ONCE = 1 << 14  # tokens that are tagged together, about
 

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from .chain import Lattice, masked, previous
-from .data.columns import COLUMNS
-from .data.schemes import allowed
-from .data.text import PADDING, UNKNOWN
+from ..data.features import COLUMNS
+from ..data.schemes import allowed
+from ..data.text import PADDING, UNKNOWN
+from .crf import Lattice, masked, previous
 from .dropout import Dropout
-from .model import Backend, CellLike, make_layers
+from .layers import Backend, CellLike, make_layers
 
 
 def legal_edges(labels: Sequence[str]) -> Tensor:

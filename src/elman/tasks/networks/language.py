@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from .model import Backend, CellLike, make_layers
+from .layers import Backend, CellLike, make_layers
 from .softmax import cross_entropy
 
 States = tuple[Any, ...]  # of each layer

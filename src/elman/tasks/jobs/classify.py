@@ -10,21 +10,20 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from .classifier import SequenceClassifier
-from .data import Table, read_table, split_rows
-from .data.findings import count
-from .data.split import shared
-from .data.text import TOKENS
-from .data.values import label_name
-from .errors import TaskError
+from ..classifier import SequenceClassifier
+from ..data import Table, read_table, split_rows
+from ..data.findings import count
+from ..data.split import shared
+from ..data.text import TOKENS
+from ..data.values import label_name
+from ..errors import TaskError
+from ..report.evaluation import Evaluation, evaluate
+from ..report.pictures import save_pictures
+from ..report.record import describe
+from ..report.runs import Rows, Run, run_of, train_baseline
+from ..report.tables import show_evaluation, show_runs
+from ..training.ranks import rank
 from .job import Job, Parts, Plan, fit
-from .models.classifier import TrainedClassifier
-from .report.evaluation import Evaluation, evaluate
-from .report.pictures import save_pictures
-from .report.record import describe
-from .report.scores import Rows, Run, run_of, train_baseline
-from .report.show import show_evaluation, show_runs
-from .training.ranks import rank
 
 SAME_LOSS = 1e-5  # how far the first step's losses of both backends may lie apart
 UNEVEN = 10  # times as many texts as the rarest label that the commonest has, to be remarked
@@ -33,7 +32,6 @@ UNEVEN = 10  # times as many texts as the rarest label that the commonest has, t
 class Classify(Job[SequenceClassifier, Table]):
     """Texts and their labels; `compare` trains the same on the other backend, too."""
 
-    MODEL = TrainedClassifier
     HUB = "text-classification"
 
     def __init__(

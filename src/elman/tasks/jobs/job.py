@@ -13,16 +13,16 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from rich.console import Console
 
-from .data.findings import count
-from .estimator import SequenceEstimator
-from .folder import CHECKPOINT, CONFIG
-from .model import layer_name
-from .models.base import TrainedModel
-from .report.card import write_card
-from .report.record import facts, write_report
-from .training.checkpoint import check_folder
-from .training.progress import ProgressBar
-from .training.ranks import process_group, rank
+from ..data.findings import count
+from ..estimator import SequenceEstimator
+from ..models.base import TrainedModel
+from ..models.folder import CHECKPOINT, CONFIG
+from ..networks.layers import layer_name
+from ..report.card import write_card
+from ..report.record import facts, write_report
+from ..training.checkpoint import check_folder
+from ..training.progress import ProgressBar
+from ..training.ranks import process_group, rank
 
 Model = TypeVar("Model", bound=TrainedModel)
 Data = TypeVar("Data")
@@ -55,7 +55,6 @@ class Job(ABC, Generic[Model, Data]):
         valid: held-out data of their own, instead of a fraction of `data`.
     """
 
-    MODEL: ClassVar[type[TrainedModel]]
     NOUN: ClassVar[str] = "texts"
     USE: ClassVar[str] = 'elman predict {} "TEXT"'  # the folder goes into the braces
     HUB: ClassVar[str]  # what hubs call such models

@@ -7,20 +7,20 @@ from typing import Any
 
 from rich.console import Console
 
-from .data.findings import count
-from .data.schemes import OUTSIDE, Span, read_tags
-from .data.split import shared, split_rows
-from .data.tagged import Text, to_tokens
-from .data.tagtable import TagTable, read_tagged
-from .errors import TaskError
+from ..data.findings import count
+from ..data.schemes import OUTSIDE, Span, read_tags
+from ..data.split import shared, split_rows
+from ..data.tagged import Text, to_tokens
+from ..data.tagtable import TagTable, read_tagged
+from ..errors import TaskError
+from ..models.tagger import TrainedTagger
+from ..networks.layers import layer_name
+from ..report.entities import Comparison, compare
+from ..report.mistakes import write_mistakes
+from ..report.pictures import save_losses
+from ..report.record import describe_tags
+from ..report.tables import show_comparison, show_scores
 from .job import Job, Parts, Plan
-from .model import layer_name
-from .models.tagger import TrainedTagger
-from .report.entities import Comparison, compare
-from .report.mistakes import write_mistakes
-from .report.pictures import save_losses
-from .report.record import describe_tags
-from .report.show import show_comparison, show_scores
 
 Rows = tuple[list[Text], list[list[str]]]
 
@@ -28,7 +28,6 @@ Rows = tuple[list[Text], list[list[str]]]
 class Tag(Job[TrainedTagger, TagTable]):
     """Texts and the spans in them."""
 
-    MODEL = TrainedTagger
     HUB = "token-classification"
 
     @classmethod

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from .dropout import Dropout
-from .model import Backend, CellLike, make_layers
+from .layers import Backend, CellLike, make_layers
 from .pooling import POOLINGS
 
 

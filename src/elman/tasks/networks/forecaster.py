@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from .dropout import Dropout
-from .series_model import Encoder
+from .series import Encoder
 
 WIDTH = 32  # features of a step to be told
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import TaskError
+from ..errors import TaskError
 
 KERNELS = 10_000  # of ROCKET, as its authors have them
 INSTALL = 'pip install "elman[series]"'

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import elman
-from elman.tasks.chain import (
+from elman.tasks.networks.crf import (
     Lattice,
     PathLoss,
     _path_sums,
@@ -16,8 +16,8 @@ from elman.tasks.chain import (
     log_likelihood,
     masked,
 )
-from elman.tasks.pooling import owners
-from elman.tasks.tagging import legal_edges
+from elman.tasks.networks.pooling import owners
+from elman.tasks.networks.tagger import legal_edges
 
 LABELS = ["O", "B-a", "I-a", "E-a", "S-a"]
 LENGTHS = [[1], [4, 4, 4], [5, 3, 3, 1]]

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from .options import estimator, parameter_options, read_config, write_config
-from .terminal import console
-from .whole import execute
+from .start import console, execute
 
 if TYPE_CHECKING:
-    from ..job import Job
+    from ..jobs.job import Job
 
 NOT_OPTIONS = ("config", "save_config", "resume")  # of the training that a file describes
 
@@ -74,7 +73,7 @@ def trains(
         @wraps(make)
         def command(context: typer.Context, **given: Any) -> None:
             execute()
-            from ..job import Plan, default_folder, run_job
+            from ..jobs.job import Plan, default_folder, run_job
 
             options = {k: v for k, v in context.params.items() if k not in NOT_OPTIONS}
             if given["save_config"]:

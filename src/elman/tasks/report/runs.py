@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback
 
 from ..classifier import SequenceClassifier
-from ..model import layer_name
+from ..networks.layers import layer_name
 from .evaluation import Evaluation, evaluate
 
 Rows = tuple[Collection[str], Collection[Any]]  # texts and their labels

@@ -18,7 +18,7 @@ from safetensors.torch import load, save
 
 import elman
 
-from .errors import TaskError
+from ..errors import TaskError
 
 FORMATS = "elman sequence "  # what a format begins with; the task follows
 CONFIG, WEIGHTS, CHECKPOINT = "config.json", "model.safetensors", "checkpoint.safetensors"

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from .data.findings import count
-from .data.plain import Corpus, Tokens, read_corpus, split_corpus
+from ..data.findings import count
+from ..data.plain import Corpus, Tokens, read_corpus, split_corpus
+from ..models.language import TrainedLanguageModel
+from ..networks.layers import layer_name
+from ..report.pictures import save_losses
+from ..report.surprise import Scores, surprises
+from ..report.tables import show_facts
 from .job import Job, Parts, Plan
 from .kneser_ney import KneserNey, mixed
-from .model import layer_name
-from .models.language import TrainedLanguageModel
-from .report.pictures import save_losses
-from .report.show import show_facts
-from .report.surprise import Scores, surprises
 
 ORDER, LONGER = 5, 8  # of the n-grams of the baseline; where there are few different tokens
 FEW = 500
@@ -27,7 +27,6 @@ COUNTED = 20_000_000  # tokens that n-grams are counted in, at most: the last on
 class Foretell(Job[TrainedLanguageModel, Corpus]):
     """Texts, and what comes next in them."""
 
-    MODEL = TrainedLanguageModel
     NOUN = "text"
     USE = "elman generate {} --prompt TEXT"
     HUB = "text-generation"

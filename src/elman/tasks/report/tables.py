@@ -17,7 +17,7 @@ from .entities import Comparison, Score
 
 if TYPE_CHECKING:  # they need scikit-learn, the parameters of a model don't
     from .evaluation import Evaluation
-    from .scores import Run
+    from .runs import Run
     from .several import SeveralLabels
 
 FEW = 50  # texts whose scores say little

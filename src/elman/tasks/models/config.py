@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from .data.schemes import OUTSIDE, SCHEMES, labels_of
-from .data.text import Vocabulary
-from .errors import TaskError
-from .model import CELLS, find_cell, same_cell
+from ..data.schemes import OUTSIDE, SCHEMES, labels_of
+from ..data.text import Vocabulary
+from ..errors import TaskError
+from ..networks.layers import CELLS, find_cell, same_cell
 
 #: What a model is, beside its weights, as far as its task has that. Parameters of the training
 #: alone may be missing.

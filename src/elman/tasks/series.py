@@ -16,12 +16,11 @@ from .data.fingerprint import fingerprint
 from .data.series import Reading, as_series
 from .errors import TaskError
 from .estimator import SequenceEstimator
-from .model import Backend, CellLike
 from .models.series import TrainedSeriesClassifier, TrainedSeriesModel, TrainedSeriesRegressor
+from .networks.layers import Backend, CellLike
 from .training.net import SequenceNet
 from .training.seriesnet import SeriesLabelNet, SeriesNumberNet
 
-AT_ONCE = 256  # series that are predicted together
 STEPS = 1500  # of a training, about, if `epochs` is None
 EPOCHS = (20, 300)  # the fewest and the most that this may be
 Self = TypeVar("Self", bound="SeriesEstimator")

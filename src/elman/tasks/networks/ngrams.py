@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .data.text import Ragged
-from .errors import TaskError
+from ..data.text import Ragged
+from ..errors import TaskError
 from .linear import LABEL, Linear, Span
 
 FOLDS = 4  # regressions, each of which has not seen its part of the texts

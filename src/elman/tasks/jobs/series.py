@@ -12,18 +12,18 @@ import numpy as np
 from rich.console import Console
 from sklearn.metrics import accuracy_score
 
-from .data.fingerprint import fingerprint
-from .data.seriestable import SeriesTable, read_series, sizes
-from .data.split import split_rows
-from .data.values import label_name
-from .errors import TaskError
+from ..data.fingerprint import fingerprint
+from ..data.seriestable import SeriesTable, read_series, sizes
+from ..data.split import split_rows
+from ..data.values import label_name
+from ..errors import TaskError
+from ..models.series import TrainedSeriesClassifier, TrainedSeriesModel, TrainedSeriesRegressor
+from ..networks.layers import layer_name
+from ..report.deviation import Deviation
+from ..report.evaluation import Evaluation, evaluate
+from ..report.pictures import save_losses, save_pictures
+from ..report.tables import show_evaluation, show_facts
 from .job import Job, Parts, Plan
-from .model import layer_name
-from .models.series import TrainedSeriesClassifier, TrainedSeriesModel, TrainedSeriesRegressor
-from .report.deviation import Deviation
-from .report.evaluation import Evaluation, evaluate
-from .report.pictures import save_losses, save_pictures
-from .report.show import show_evaluation, show_facts
 from .series_baselines import predicted, series_baselines
 
 Rows = tuple[list[np.ndarray], list[Any]]  # series, and their labels or numbers
@@ -32,7 +32,6 @@ Rows = tuple[list[np.ndarray], list[Any]]  # series, and their labels or numbers
 class Recognise(Job[TrainedSeriesModel, SeriesTable]):
     """Series, and a label or a number of each."""
 
-    MODEL = TrainedSeriesModel
     NOUN = "series"
     USE = "elman predict {} --file FILE"
     HUB = "tabular-classification"

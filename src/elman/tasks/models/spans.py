@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from .chain import Chances
-from .data.schemes import OUTSIDE, closes, opens
-from .pooling import owners
+from ..data.schemes import OUTSIDE, closes, opens
+from ..networks.crf import Chances
+from ..networks.pooling import owners
 
 
 def cut(

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 import elman
 
-from .data.plain import BOUNDARY
-from .data.text import RESERVED, UNKNOWN
-from .errors import BEYOND, TaskError
-from .language import LanguageRNN
+from ..data.plain import BOUNDARY
+from ..data.text import RESERVED, UNKNOWN
+from ..errors import BEYOND, TaskError
+from ..networks.language import LanguageRNN
 
 DRAWN = 1024  # random numbers that are drawn at once
 

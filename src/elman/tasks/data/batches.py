@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
-from ..data.text import Ragged
+from .text import Ragged
 
 NO_LABEL = -100  # what torch's losses ignore
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .data.windows import Windows
-from .errors import TaskError
+from ..data.windows import Windows
+from ..errors import TaskError
 
 FEWEST = 10  # values that a model is fitted to; of fewer the last one stays
 SIMULATED = 1000  # futures that quantiles are taken from

@@ -7,8 +7,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence
 import elman
 from elman.tasks import TaskError
 from elman.tasks.data.text import UNKNOWN
-from elman.tasks.model import CELLS, TextRNN, find_cell, make_layers
-from elman.tasks.pooling import POOLINGS, max_and_mean
+from elman.tasks.networks.layers import CELLS, find_cell, make_layers
+from elman.tasks.networks.pooling import POOLINGS, max_and_mean
+from elman.tasks.networks.text import TextRNN
 
 LENGTHS = [[1], [4, 4, 4], [5, 3, 3, 1], [2, 7, 1, 7, 6]]
 

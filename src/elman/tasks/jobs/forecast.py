@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.console import Console
 
-from .data.findings import count
-from .data.forecasttable import ForecastTable, read_forecast_table
-from .data.history import History, as_histories, filled_in, pace_of
-from .errors import TaskError
+from ..data.findings import count
+from ..data.forecasttable import ForecastTable, read_forecast_table
+from ..data.history import History, as_histories, filled_in, pace_of
+from ..errors import TaskError
+from ..models.forecaster import TrainedForecaster
+from ..networks.layers import layer_name
+from ..report.backtest import Backtest, draw_forecast, naive_quantiles
+from ..report.pictures import save_losses
+from ..report.tables import show_facts
 from .forecast_baselines import ets_quantiles, has_ets
 from .job import Job, Parts, Plan
-from .model import layer_name
-from .models.forecaster import TrainedForecaster
-from .report.backtest import Backtest, draw_forecast, naive_quantiles
-from .report.pictures import save_losses
-from .report.show import show_facts
 
 DRAWN = 4  # horizons of the past in the picture
 
@@ -34,7 +34,6 @@ class Later(NamedTuple):
 class Forecast(Job[TrainedForecaster, ForecastTable]):
     """Series, and what comes next in them."""
 
-    MODEL = TrainedForecaster
     NOUN = "steps, told by turns"
     USE = "elman predict {} --output FORECASTS.csv"
     HUB = "time-series-forecasting"
