@@ -16,7 +16,7 @@ import torch
 
 from elman.tasks import SequenceClassifier
 from elman.tasks.data import split_rows
-from elman.tasks.report.scores import train_baseline
+from elman.tasks.report.runs import train_baseline
 
 from .texts import SOURCES, Rows
 

@@ -23,7 +23,7 @@ from rich.console import Console
 from elman.tasks import LanguageModel
 from elman.tasks.data.newspaper import read_newspaper
 from elman.tasks.data.plain import BOUNDARY, Corpus, corpus_of, split_corpus
-from elman.tasks.lm import beside_ngrams
+from elman.tasks.jobs.lm import beside_ngrams
 from elman.tasks.report.surprise import Scores
 from elman.tasks.training.progress import ProgressBar
 

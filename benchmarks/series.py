@@ -24,9 +24,9 @@ from elman.tasks import History, SequenceForecaster, SeriesClassifier, SeriesReg
 from elman.tasks.data.findings import Findings
 from elman.tasks.data.longtable import Columns, listed, read_long
 from elman.tasks.data.seriestable import read_series
-from elman.tasks.forecast_baselines import ets_quantiles
+from elman.tasks.jobs.forecast_baselines import ets_quantiles
+from elman.tasks.jobs.series_baselines import predicted, series_baselines
 from elman.tasks.report.backtest import Backtest, naive_quantiles
-from elman.tasks.series_baselines import predicted, series_baselines
 
 #: Where each set lies, whether defaults were chosen on it, and whether numbers are learned.
 CLASSIFY: dict[str, tuple[str, bool, bool]] = {

@@ -20,8 +20,8 @@ from rich.console import Console
 from elman.tasks import SequenceTagger
 from elman.tasks.data.newspaper import NAMES, read_newspaper
 from elman.tasks.data.schemes import read_tags
+from elman.tasks.jobs.tag import commonest
 from elman.tasks.report.entities import Comparison, compare
-from elman.tasks.tag import commonest
 from elman.tasks.training.progress import ProgressBar
 
 #: The spans of each task.

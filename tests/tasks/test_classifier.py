@@ -352,7 +352,9 @@ def test_wrong_data(texts, labels, message):
 
 
 def test_tokens_that_are_all_too_rare():
-    with pytest.raises(TaskError, match=r"^X has no character that occurs 1,000 times; lower min_c"):
+    with pytest.raises(
+        TaskError, match=r"^X has no character that occurs 1,000 times; lower min_c"
+    ):
         SequenceClassifier(min_count=1000).fit(["a", "b"], [0, 1])
 
 

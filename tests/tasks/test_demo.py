@@ -9,7 +9,7 @@ import torch
 from elman.tasks import LanguageModel, SequenceClassifier, SequenceTagger, demo
 from elman.tasks.data import Table
 from elman.tasks.demo import PARTS, Deadline
-from elman.tasks.folder import CHECKPOINT
+from elman.tasks.models.folder import CHECKPOINT
 
 
 @pytest.fixture

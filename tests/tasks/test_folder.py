@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save
 
 import elman
 from elman.tasks import SequenceClassifier, TaskError
-from elman.tasks.folder import check_target, write_folder
+from elman.tasks.models.folder import check_target, write_folder
 
 SMALL = {"embedding_size": 8, "hidden_size": 8, "epochs": 2, "batch_size": 16, "lr": 0.02}
 

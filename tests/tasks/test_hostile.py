@@ -9,7 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from elman.tasks import LanguageModel, SequenceClassifier, SequenceTagger, TaskError
-from elman.tasks.opened import load_model
+from elman.tasks.models.language import TrainedLanguageModel
+from elman.tasks.models.opening import load_model
+from elman.tasks.models.tagger import TrainedTagger
 
 SETTINGS = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -49,7 +51,7 @@ def files(request, tmp_path_factory):
 
 def answers_of(model, texts):
     """What a model of any task says of texts."""
-    if not isinstance(model, LanguageModel):
+    if not isinstance(model, TrainedLanguageModel):
         return model.predict(texts)
     assert len("".join(model.generate(texts[0], length=3, seed=0))) <= 3
     return model.perplexity(texts)
@@ -68,10 +70,10 @@ def load_or_refuse(folder, files):
         assert str(folder) in refused or refused.startswith("The network's states grow beyond")
         assert "\n" not in refused
         return
-    if isinstance(model, LanguageModel):
+    if isinstance(model, TrainedLanguageModel):
         assert answers >= 1
         return
-    if isinstance(model, SequenceTagger):
+    if isinstance(model, TrainedTagger):
         assert [len(tags) for tags in answers] == [len(model.predict([t])[0]) for t in ("ab", "zz")]
         assert all(0 <= span.score <= 1 for row in model.predict_spans(["ab"]) for span in row)
         return

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from elman.tasks.kneser_ney import KneserNey, discounts, mixed
+from elman.tasks.jobs.kneser_ney import KneserNey, discounts, mixed
 
 A, B, C = 0, 1, 2
 

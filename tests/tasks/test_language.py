@@ -18,12 +18,13 @@ import elman
 from elman.tasks import LanguageModel, SequenceClassifier, TaskError
 from elman.tasks.data.plain import PIECES, Tokens, corpus_of, read_corpus, split_corpus
 from elman.tasks.data.text import Vocabulary
-from elman.tasks.generation import Sampler
-from elman.tasks.language import LanguageRNN, locked
-from elman.tasks.opened import load_model
+from elman.tasks.models.generation import Sampler
+from elman.tasks.models.language import TrainedLanguageModel
+from elman.tasks.models.opening import load_model
+from elman.tasks.networks.language import LanguageRNN, locked
+from elman.tasks.networks.softmax import AT_ONCE, cross_entropy
 from elman.tasks.report import surprise as surprise_module
 from elman.tasks.report.surprise import surprises
-from elman.tasks.softmax import AT_ONCE, cross_entropy
 from elman.tasks.training.languagenet import Windows
 from tests.tasks.plain_rows import SETTINGS, make_text
 from tests.tasks.test_resume import ended, outcome, start
@@ -296,15 +297,16 @@ def test_tokens_are_drawn_with_their_probabilities(model):
     with torch.no_grad():
         features, _ = net(torch.from_numpy(ids)[:, None], net.begin())
         chances = net.log_chances(features[-1, 0])
-    for options in ({}, {"temperature": 2.0}, {"top_k": 3}, {"top_p": 0.8}):
-        sampler = Sampler(model, **{**DEFAULTS, **options}, seed=0)
+    for chosen in ({}, {"temperature": 2.0}, {"top_k": 3}, {"top_p": 0.8}):
+        options = {**DEFAULTS, **chosen}
+        sampler = Sampler(net, model.vocabulary_.tokens, model.tokens, **options, seed=0)
         score, draw = sampler._score(), sampler._draw()
         output = net.rnn(net.embedding(torch.from_numpy(ids)[:, None]), net.begin(), 0.0)[0][-1, 0]
         counts = np.zeros(len(chances))
         for _ in range(4000):
             score(output.detach())
             counts[draw()] += 1
-        expected = expected_shares(chances.numpy(), **{**DEFAULTS, **options})
+        expected = expected_shares(chances.numpy(), **options)
         assert counts[expected == 0].sum() == 0
         there = expected > 0
         wrong = (counts - 4000 * expected)[there] / np.sqrt(4000 * expected[there])
@@ -373,7 +375,7 @@ WRONG = {
     "precision": ({"precision": "half"}, [TEXT], "precision must be one of auto, float32"),
     "residual": ({"recurrent": {"residual": True}}, [TEXT], "recurrent has residual"),
     "averaging": ({"averaging": 1.0}, [TEXT], "averaging must be at least 0 and below 1"),
-    "patience": ({"patience": 1}, [TEXT], "patience needs held-out texts"),
+    "patience": ({"patience": 1}, [TEXT], "patience needs held-out data"),
     "rare": ({"min_count": 10**6}, [TEXT], "X has no character that occurs 1000000 times"),
     "adaptive": ({"adaptive_from": 7}, [TEXT], "adaptive_from must be a whole number from 1,000"),
 }
@@ -393,13 +395,14 @@ def test_what_cannot_be_learned_from(name):
 def test_saved_and_loaded_it_says_the_same(model, tmp_path):
     model.save(tmp_path)
     loaded = load_model(tmp_path)
-    assert type(loaded) is LanguageModel
+    assert isinstance(loaded, TrainedLanguageModel)
     assert loaded.bits([UNSEEN]) == model.bits([UNSEEN])
     assert [*loaded.generate(length=9, seed=1)] == [*model.generate(length=9, seed=1)]
     on_torch = LanguageModel.load(tmp_path, backend="torch")
     assert on_torch.bits([UNSEEN]) == pytest.approx(model.bits([UNSEEN]), rel=1e-5)
     assert [*on_torch.generate(length=9, seed=1)] == [*model.generate(length=9, seed=1)]
-    assert clone(loaded).get_params() == {**model.get_params(), "random_state": 0}
+    again = LanguageModel.load(tmp_path)
+    assert clone(again).get_params() == {**model.get_params(), "random_state": 0}
     with pytest.raises(TaskError, match="this model is of another task"):
         SequenceClassifier.load(tmp_path)
     config = json.loads((tmp_path / "config.json").read_bytes())

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from elman.tasks.opened import load_model
+from elman.tasks.models.opening import load_model
 from elman.tasks.training.progress import ProgressBar
 from tests.tasks.plain_rows import make_text
 from tests.tasks.trainings import At, interrupt

@@ -9,8 +9,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from elman.tasks import SequenceClassifier, linear, ngrams
 from elman.tasks.data.split import identities
 from elman.tasks.data.text import Ragged, Vocabulary
-from elman.tasks.linear import LABEL, LABELS, NUMBER
-from elman.tasks.ngrams import NGrams, grams
+from elman.tasks.networks.linear import LABEL, LABELS, NUMBER
+from elman.tasks.networks.ngrams import NGrams, grams
 from tests.tasks.rows import make_rows
 
 

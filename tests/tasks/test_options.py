@@ -13,13 +13,13 @@ from elman.tasks import (
     TaskError,
 )
 from elman.tasks.commands import options
-from elman.tasks.series_estimator import SeriesEstimator
+from elman.tasks.series import SeriesEstimator
 
 TASKS = {
     "classifier:SequenceClassifier": SequenceClassifier,
     "tagger:SequenceTagger": SequenceTagger,
     "language_model:LanguageModel": LanguageModel,
-    "series_estimator:SeriesEstimator": SeriesEstimator,
+    "series:SeriesEstimator": SeriesEstimator,
     "forecaster:SequenceForecaster": SequenceForecaster,
 }
 

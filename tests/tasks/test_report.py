@@ -12,7 +12,7 @@ from rich.console import Console
 from elman.tasks.report import pictures
 from elman.tasks.report.evaluation import evaluate
 from elman.tasks.report.record import read_report
-from elman.tasks.report.show import NAME, show_evaluation
+from elman.tasks.report.tables import NAME, show_evaluation
 
 
 @pytest.fixture

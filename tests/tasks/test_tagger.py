@@ -12,12 +12,13 @@ from sklearn.model_selection import GridSearchCV
 
 import elman
 from elman.tasks import SequenceClassifier, SequenceTagger, TaskError
-from elman.tasks.chain import best_path, chances, log_likelihood
-from elman.tasks.data.columns import COLUMNS
+from elman.tasks.data.features import COLUMNS
 from elman.tasks.data.schemes import Span, read_tags
 from elman.tasks.data.text import PADDING, UNKNOWN
-from elman.tasks.opened import load_model
-from elman.tasks.tagging import TagRNN
+from elman.tasks.models.opening import load_model
+from elman.tasks.models.tagger import TrainedTagger
+from elman.tasks.networks.crf import best_path, chances, log_likelihood
+from elman.tasks.networks.tagger import TagRNN
 from elman.tasks.training.tagnet import TagBatches
 from tests.tasks.tagged_rows import SETTINGS, make_tagged
 from tests.tasks.test_resume import ended, outcome, start
@@ -60,7 +61,7 @@ def test_a_text_is_tagged_the_same_alone_and_in_company(fitted):
 
 def test_many_texts_are_tagged_in_parts(fitted, monkeypatch):
     whole = fitted.predict(UNSEEN)
-    monkeypatch.setattr("elman.tasks.tagger.AT_ONCE", 20)
+    monkeypatch.setattr("elman.tasks.models.tagger.AT_ONCE", 20)
     assert fitted.predict(UNSEEN) == whole
 
 
@@ -94,7 +95,7 @@ def test_words_know_their_ends_and_shapes():
 
 def test_what_is_loaded_answers_as_what_was_saved(fitted, saved):
     loaded = SequenceTagger.load(saved)
-    assert type(load_model(saved)) is SequenceTagger
+    assert type(load_model(saved)) is TrainedTagger
     assert loaded.get_params() == fitted.get_params()
     assert loaded.predict_spans(UNSEEN) == fitted.predict_spans(UNSEEN)
     on_torch = SequenceTagger.load(saved, backend="torch")
@@ -172,7 +173,7 @@ def test_scikit_learn_clones_pickles_and_searches(fitted):
         ({"tokens": "bytes"}, ["ab"], [["O", "O"]], "tokens must be one of characters, words"),
         ({"dropout": 1}, ["ab"], [["O", "O"]], "dropout must be at least 0 and below 1"),
         ({"cell": "gruu"}, ["ab"], [["O", "O"]], "cell must be one of rnn"),
-        ({"patience": 2}, ["ab"], [["O", "O"]], "patience needs held-out texts"),
+        ({"patience": 2}, ["ab"], [["O", "O"]], "patience needs held-out data"),
     ],
     ids=str,
 )

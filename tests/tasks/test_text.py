@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pack_sequence
 
+from elman.tasks.data.batches import NO_LABEL, Batches
 from elman.tasks.data.text import (
     PADDING,
     RESERVED,
@@ -13,7 +14,6 @@ from elman.tasks.data.text import (
     Vocabulary,
     normalise,
 )
-from elman.tasks.training.batches import NO_LABEL, Batches
 
 
 def ragged(lengths, seed=0):

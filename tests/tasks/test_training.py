@@ -66,7 +66,7 @@ def test_out_of_patience():
 
 
 def test_patience_needs_held_out_texts(rows):
-    with pytest.raises(TaskError, match="patience needs held-out texts to be measured on"):
+    with pytest.raises(TaskError, match="patience needs held-out data to be measured on"):
         SequenceClassifier(**SMALL, patience=2).fit(*rows)
 
 

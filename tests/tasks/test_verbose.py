@@ -6,7 +6,7 @@ import re
 import pytest
 
 from elman.tasks import SequenceClassifier, SequenceTagger, TaskError
-from elman.tasks.folder import read_config
+from elman.tasks.models.folder import read_config
 from tests.tasks.rows import make_rows
 from tests.tasks.tagged_rows import SETTINGS, make_tagged
 

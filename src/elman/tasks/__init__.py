@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from .data.history import History
     from .forecaster import SequenceForecaster
     from .language_model import LanguageModel
-    from .series_estimator import SeriesClassifier, SeriesRegressor
+    from .models.opening import load_model
+    from .series import SeriesClassifier, SeriesRegressor
     from .tagger import SequenceTagger
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "SeriesClassifier",
     "SeriesRegressor",
     "TaskError",
+    "load_model",
 ]
 
 
@@ -52,8 +54,9 @@ _LATER = {
     "SequenceClassifier": ".classifier",
     "SequenceForecaster": ".forecaster",
     "SequenceTagger": ".tagger",
-    "SeriesClassifier": ".series_estimator",
-    "SeriesRegressor": ".series_estimator",
+    "SeriesClassifier": ".series",
+    "SeriesRegressor": ".series",
+    "load_model": ".models.opening",
 }
 
 

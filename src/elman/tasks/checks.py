@@ -9,8 +9,8 @@ import numpy as np
 from .data.spool import Texts
 from .data.text import TOKENS
 from .errors import TaskError, meant, places
-from .model import BACKENDS
-from .pooling import POOLINGS
+from .networks.layers import BACKENDS
+from .networks.pooling import POOLINGS
 
 LAYERS = 256  # at most
 
@@ -165,7 +165,7 @@ def is_missing(value: Any) -> bool:
     if value is None:
         return True
     try:
-        return bool(value != value)  # noqa: PLR0124 (only what is no number differs from itself)
+        return bool(value != value)
     except (TypeError, ValueError):  # pandas' NA; an array
         return type(value).__name__ == "NAType"
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 
 from .checks import as_labels, as_targets, check_labels, check_texts
@@ -18,20 +17,16 @@ from .data.fingerprint import fingerprint
 from .data.split import identities
 from .data.text import TOKENS, Ragged, Vocabulary, check_known
 from .errors import TaskError
-from .estimator import BOTH_WAYS, SequenceEstimator
-from .model import Backend, CellLike, TextRNN
-from .ngrams import NGrams, check_count
-from .saved import read_labels, read_vocabulary
-from .training.batches import Batches
-from .training.checkpoint import check_folder
+from .estimator import SequenceEstimator
+from .models.classifier import TrainedClassifier
+from .networks.layers import Backend, CellLike
+from .networks.ngrams import NGrams
 from .training.progress import ProgressBar
 from .training.run import run_pass, surroundings
 from .training.textnet import TextNet
 
-AT_ONCE = 256  # texts that are predicted together
 
-
-class SequenceClassifier(ClassifierMixin, SequenceEstimator):
+class SequenceClassifier(ClassifierMixin, SequenceEstimator, TrainedClassifier):
     """A recurrent network that reads texts and names their label.
 
     Args:
@@ -81,11 +76,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     array([ True, False])
     """
 
-    FORMAT, VERSION = "elman sequence classifier", 3
-    OLDER: ClassVar[Mapping[int, Mapping[str, Any]]] = {2: {"ngrams": 0}}
-    NEEDED = frozenset({"pooling", "max_length", "bidirectional", "ngrams"})
-    NETWORK = (*BOTH_WAYS, "pooling", "ngrams")
-    NET, MODULE = TextNet, TextRNN
+    NET = TextNet
 
     def __init__(
         self,
@@ -112,27 +103,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         backend: Backend = "elman",
         verbose: int = 1,
     ) -> None:
-        self.cell = cell
-        self.tokens = tokens
-        self.embedding_size = embedding_size
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
-        self.bidirectional = bidirectional
-        self.recurrent = recurrent
-        self.pooling = pooling
-        self.ngrams = ngrams
-        self.token_dropout = token_dropout
-        self.dropout = dropout
-        self.class_weight = class_weight
-        self.max_length = max_length
-        self.min_count = min_count
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.patience = patience
-        self.random_state = random_state
-        self.backend = backend
-        self.verbose = verbose
+        self._keep(locals())
 
     def fit(
         self,
@@ -156,10 +127,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         Ctrl-C ends the training after the step under way with a KeyboardInterrupt; what has been
         learned so far can be used, is saved in the folder, and can be resumed as well.
         """
-        self._check_parameters()
-        if self.patience is not None and valid is None:
-            raise TaskError("patience needs held-out texts to be measured on; give fit valid=.")
-        check_folder(folder, resume)
+        self._may_begin(valid, folder, resume)
         texts = check_texts(X)
         labels = as_labels(y)
         check_labels(labels, len(texts))
@@ -214,93 +182,12 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         self.training_["epochs"] = self.net_.summary()
         return self
 
-    def predict_proba(self, X: Iterable[str]) -> np.ndarray:
-        """The probability of each label: (texts, labels), in the order of `classes_`."""
-        check_is_fitted(self, "net_")
-        texts = check_texts(X)
-        rows = self._scored(self._encode(texts)[0])
-        # Texts of similar length side by side: long ones don't hold up short ones.
-        order = np.argsort(-rows.lengths, kind="stable")
-        probabilities = np.empty((len(texts), len(self.classes_)), np.float32)
-        network, done = self.net_.module_.eval(), 0
-        with torch.inference_mode():
-            for batch, _ in Batches(rows.take(order), AT_ONCE):
-                part = order[done : done + len(batch)]
-                probabilities[part] = network(batch.packed, batch.scores).softmax(1).numpy()
-                done += len(batch)
-        if beyond := int(np.isnan(probabilities).any(1).sum()):
-            raise TaskError(
-                f"The network's states grow beyond all bounds on {beyond} of the {len(texts)} "
-                "texts; train with another cell, or a lower learning rate."
-            )
-        return probabilities
-
-    def predict(self, X: Iterable[str]) -> np.ndarray:
-        """The likeliest label of each text."""
-        probabilities = self.predict_proba(X)  # first: it checks that there is a model
-        return self.classes_[probabilities.argmax(1)]
-
     def score(self, X: Iterable[str], y: Iterable[Any], sample_weight: Any = None) -> float:
         """The share of texts whose label is predicted; all labels must occur in training."""
-        check_is_fitted(self, "net_")
+        self._check_fitted()
         labels = as_labels(y)
         as_targets(labels, self.classes_)
         return super().score(X, labels, sample_weight)
-
-    def __sklearn_tags__(self) -> Any:
-        """Texts, not a matrix of numbers."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
-        return tags
-
-    def look(self, text: str) -> tuple[Sequence[Any], list[tuple[Any, float]]]:
-        """The tokens of a text that are read, and the probability of each label."""
-        (chances,) = self.predict_proba([text]).tolist()
-        tokens = TOKENS[self.tokens](text)[: self.max_length]
-        return tokens, list(zip(self.classes_.tolist(), chances, strict=True))
-
-    def about(self) -> dict[str, str]:
-        """What there is to say of the model, by name."""
-        labels = self.classes_.tolist()
-        return {
-            "labels": f"{len(labels)}: {', '.join(map(str, labels[:10]))}"
-            + (", ..." if len(labels) > 10 else ""),
-            "reads": f"at most {self.max_length} {self.tokens} of a text, and knows "
-            f"{len(self.vocabulary_.tokens):,}",
-            **self._about_ngrams(),
-        }
-
-    def _about_ngrams(self) -> dict[str, str]:
-        if self.ngrams_ is None:
-            return {}
-        known = len(self.ngrams_.keys)
-        return {"weighs": f"{known:,} n-grams of up to {self.ngrams} {self.tokens}"}
-
-    def _learned(self) -> dict[str, Any]:
-        labels = self.classes_.tolist()
-        read_labels(labels)
-        known = 0 if self.ngrams_ is None else len(self.ngrams_.keys)
-        return {"labels": labels, "vocabulary": self.vocabulary_.tokens, "ngrams": known}
-
-    def _recall(self, field: Callable[[str, type[Any]], Any]) -> None:
-        self.classes_ = read_labels(field("labels", list))
-        self.vocabulary_ = read_vocabulary(field("vocabulary", list), self.tokens)
-        self.ngrams_ = None
-        if self.ngrams:
-            with torch.device("meta"):  # sizes alone
-                known = check_count(field("ngrams", int), len(self.classes_))
-                self.ngrams_ = NGrams(known, len(self.classes_), self.ngrams)
-        self.truncated_ = 0
-
-    def _sizes(self, smallest: bool = False) -> dict[str, Any]:
-        if smallest:
-            return {"vocabulary": 3, "labels": 2}
-        return {"vocabulary": len(self.vocabulary_), "labels": len(self.classes_)}
-
-    def _beside(self) -> dict[str, torch.nn.Module]:
-        return {} if self.ngrams_ is None else {"ngrams": self.ngrams_}
 
     def _net_options(self, weights: np.ndarray | None = None) -> dict[str, Any]:
         return {
@@ -343,12 +230,6 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         )
         return rows.cut(self.max_length)
 
-    def _scored(self, rows: Ragged) -> Ragged:
-        """Rows as the network reads them, with the scores of their n-grams."""
-        if self.ngrams_ is not None:
-            rows.scores = self.ngrams_(rows)
-        return rows.cut(self.max_length)
-
     def _class_weights(self, labels: np.ndarray) -> np.ndarray | None:
         """What `class_weight` means for the labels: (len(classes_),)."""
         if self.class_weight is None:
@@ -358,20 +239,6 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
             if unknown:
                 raise TaskError(f"class_weight has labels that y has not: {unknown[:5]}.")
         return compute_class_weight(self.class_weight, classes=self.classes_, y=labels)
-
-    def _encode(
-        self, texts: Iterable[str], targets: np.ndarray | None = None
-    ) -> tuple[Ragged, int]:
-        """The texts as ids, and how many of them were cut short."""
-        truncated = 0
-
-        def rows() -> Iterator[np.ndarray]:
-            nonlocal truncated
-            for tokens in map(TOKENS[self.tokens], texts):
-                truncated += len(tokens) > self.max_length
-                yield self.vocabulary_.encode(tokens)
-
-        return Ragged(rows(), targets), truncated
 
     def _known(self, X: Iterable[str], y: Iterable[Any]) -> tuple[Ragged, dict[str, Any]]:
         """Held-out texts, whose labels must all occur in training."""

@@ -15,19 +15,19 @@ from rich.text import Text
 from skorch.callbacks import Callback
 
 from .classifier import SequenceClassifier
-from .classify import Classify
 from .data.newspaper import read_newspaper
 from .data.plain import corpus_of
 from .data.reviews import read_reviews
 from .data.schemes import Span, write_tags
 from .data.tagtable import TagTable
-from .folder import CHECKPOINT
-from .job import Job, Parts
+from .jobs.classify import Classify
+from .jobs.job import Job, Parts
+from .jobs.lm import Foretell
+from .jobs.tag import Tag
 from .language_model import LanguageModel
-from .lm import Foretell
-from .model import layer_name
+from .models.folder import CHECKPOINT
+from .networks.layers import layer_name
 from .report.record import write_report
-from .tag import Tag
 from .tagger import SequenceTagger
 from .training.checkpoint import check_folder
 from .training.net import SequenceNet

@@ -1,16 +1,15 @@
-"""What every task's estimator shares: its network, its training, and the folder it is saved in.
+"""What every task's estimator shares: how it is trained, and the folder it is saved in.
 
-A task is a subclass. It says what its parameters mean, how data becomes rows of ids, and how
-predictions are read off the network.
+A task is a subclass, of this and of the trained model in `models/` that answers. It says how data
+becomes rows of numbers, and what its net needs to know.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -18,37 +17,19 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
-from torch.overrides import TorchFunctionMode
 
-from . import folder as model_folder
-from .checks import Rule, check_parameters
 from .errors import TaskError
-from .model import Backend, CellLike, layer_name
-from .saved import read_parameters, write_parameters
+from .models import folder as model_folder
+from .models.base import TrainedModel
+from .models.config import write_parameters
+from .networks.layers import layer_name
 from .training.checkpoint import Checkpoint, check_folder
 from .training.net import SequenceNet, make_net
 from .training.ranks import rank
 from .training.run import run_training, surroundings
 
-#: The parameters that make the network of every task; of those that read texts; in both directions.
-LAYERS = ("cell", "hidden_size", "num_layers", "recurrent", "dropout", "backend")
-SHARED = (*LAYERS, "embedding_size")
-BOTH_WAYS = (*SHARED, "bidirectional", "token_dropout")
 #: Parameters that say nothing of the result.
 OF_PYTHON = ("verbose", "warm_start")
-Self = TypeVar("Self", bound="SequenceEstimator")
-
-
-class _Unfilled(TorchFunctionMode):
-    """Parameters get no values: filling those on "meta" loads torch._dynamo, for over a second."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if getattr(func, "__module__", None) == "torch.nn.init":
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **kwargs)
 
 
 class _Before(NamedTuple):
@@ -59,61 +40,34 @@ class _Before(NamedTuple):
     told: dict[str, Any]
 
 
-class SequenceEstimator(BaseEstimator):
-    """An estimator over a recurrent network; see `SequenceClassifier` for the parameters."""
+class SequenceEstimator(BaseEstimator, TrainedModel):
+    """A model that can be trained; see `SequenceClassifier` for the parameters."""
 
-    FORMAT: ClassVar[str]  # of `config.json`, which names the task
-    VERSION: ClassVar[int]
-    #: Older versions that can be read, and the values of parameters that they didn't have.
-    OLDER: ClassVar[Mapping[int, Mapping[str, Any]]] = {}
-    NEEDED: ClassVar[frozenset[str]]  # parameters that say what the model is, beside `saved.NEEDED`
-    NETWORK: ClassVar[tuple[str, ...]]  # parameters that make the network
-    RULES: ClassVar[Mapping[str, Rule]] = {}  # for parameters, beside or instead of `checks.RULES`
     NET: ClassVar[type[SequenceNet]]
-    MODULE: ClassVar[type[torch.nn.Module]]
 
-    cell: CellLike
-    backend: Backend
-    random_state: Any
-    epochs: int | None
-    batch_size: int
-    lr: float
-    patience: int | None
-    verbose: int = 1
-    warm_start: bool = False
+    warm_start = False
     net_: SequenceNet
-    seed_: int
-    training_: dict[str, Any]
 
     # -- what a task says
-
-    def _learned(self) -> dict[str, Any]:
-        """What was learned beside weights, as JSON."""
-        raise NotImplementedError
-
-    def _recall(self, field: Callable[[str, type[Any]], Any]) -> None:
-        """Take up what `_learned` wrote, from the fields of a config."""
-        raise NotImplementedError
-
-    def _sizes(self, smallest: bool = False) -> dict[str, Any]:
-        """The network's arguments that data decides, or the smallest that they may be."""
-        raise NotImplementedError
 
     def _net_options(self, *options: Any) -> dict[str, Any]:
         """The net's arguments of its own kind."""
         raise NotImplementedError
 
-    def _beside(self) -> dict[str, torch.nn.Module]:
-        """What was learned beside the network, by name, to be saved with it."""
-        return {}
+    def __sklearn_tags__(self) -> Any:
+        """Texts, not a matrix of numbers."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        return tags
 
-    def look(self, text: str) -> tuple[Sequence[Any], Any]:
-        """The tokens of a text that are read, and what the model says of it."""
-        raise NotImplementedError
+    # -- parameters
 
-    def about(self) -> dict[str, str]:
-        """What there is to say of the model, by name."""
-        raise NotImplementedError
+    def _keep(self, given: Mapping[str, Any]) -> None:
+        """Keep what `__init__` was given, by name: its `locals()`."""
+        for name in self._parameter_names():
+            setattr(self, name, given[name])
 
     # -- training
 
@@ -199,7 +153,8 @@ class SequenceEstimator(BaseEstimator):
         """What a warm start begins from, if this is one."""
         if not (self.warm_start and hasattr(self, "net_")):
             return None
-        told = {name: self.training_[name] for name in ("command", "data") if name in self.training_}
+        kept = ("command", "data")
+        told = {name: value for name, value in self.training_.items() if name in kept}
         return _Before(self.net_, self.training_, told)
 
     def _texts_a_step(self, texts: int) -> int:
@@ -216,15 +171,6 @@ class SequenceEstimator(BaseEstimator):
         if isinstance(self.random_state, (int, np.integer)):
             self.seed_ = int(self.random_state)
 
-    def _check_parameters(self) -> None:
-        """Each for itself, and whether they go together: as sizes alone, nothing is allocated."""
-        check_parameters(self.get_params(), self.RULES)
-        with torch.device("meta"), _Unfilled():
-            self.MODULE(**self._sizes(smallest=True), **self._network())
-
-    def _network(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.NETWORK}
-
     def _net(
         self,
         valid: Any = None,
@@ -235,7 +181,7 @@ class SequenceEstimator(BaseEstimator):
         return make_net(
             self.NET,
             self.MODULE,
-            {**self._sizes(), **self._network()},
+            {**self._sizes(), **self._network_options()},
             epochs=self.epochs or 1,
             batch_size=self.batch_size,
             lr=self.lr,
@@ -245,6 +191,24 @@ class SequenceEstimator(BaseEstimator):
             callbacks=callbacks,
             **self._net_options(*options, **named),
         )
+
+    # -- the network
+
+    def _check_fitted(self) -> None:
+        check_is_fitted(self, "net_")
+
+    @property
+    def network(self) -> Any:
+        """The network, ready to answer."""
+        self._check_fitted()
+        return self.net_.module_.eval()
+
+    def _new_network(self) -> torch.nn.Module:
+        self.net_ = self._net()
+        self.net_.learns = False  # until `partial_fit` is called
+        self.net_.initialize()
+        module: torch.nn.Module = self.net_.module_
+        return module
 
     # -- the folder
 
@@ -258,7 +222,7 @@ class SequenceEstimator(BaseEstimator):
 
         A model that is there already is replaced. `docs/format.md` specifies both files.
         """
-        check_is_fitted(self, "net_")
+        self._check_fitted()
         config = {
             "format": self.FORMAT,
             "version": self.VERSION,
@@ -267,57 +231,3 @@ class SequenceEstimator(BaseEstimator):
             "training": self.training_,
         }
         model_folder.write_folder(folder, self._tensors(self.net_.module_), config)
-
-    def _tensors(self, network: torch.nn.Module) -> dict[str, torch.Tensor]:
-        """All that `model.safetensors` holds."""
-        tensors = dict(network.state_dict())
-        for name, module in self._beside().items():
-            tensors.update(module.state_dict(prefix=f"{name}."))
-        return tensors
-
-    @classmethod
-    def load(
-        cls: type[Self],
-        folder: str | Path,
-        *,
-        backend: Backend | None = None,
-        cell: CellLike | None = None,
-    ) -> Self:
-        """The estimator that `save` wrote.
-
-        Args:
-            folder: its folder.
-            backend: in place of the one it was trained with.
-            cell: the cell it was trained with, if that is not from `elman.cells`: a folder holds
-                no code.
-
-        Raises:
-            TaskError: the folder holds no model, one of another task or version, or one that
-                doesn't hold together; whatever its files contain, nothing of it is run.
-        """
-        config = model_folder.read_config(folder, cls.FORMAT, [*cls.OLDER, cls.VERSION])
-        try:
-            field = partial(model_folder.field, config)
-            given = {**cls.OLDER.get(config["version"], {}), **field("parameters", dict)}
-            written = read_parameters(given, cls._get_param_names(), cls.NEEDED, cell)
-            self = cls(**written)
-            if backend is not None:
-                self.backend = backend
-            self._check_parameters()
-            self._recall(field)
-            self.seed_ = self.random_state
-            self.training_ = field("training", dict) if "training" in config else {}
-            sha256 = field("sha256", str)
-        except TaskError as error:
-            raise TaskError(f"{Path(folder) / model_folder.CONFIG}: {error}") from None
-        with torch.device("meta"), _Unfilled():  # sizes alone: a wrong config allocates nothing
-            expected = self._tensors(cls.MODULE(**self._sizes(), **self._network()))
-        tensors = model_folder.read_weights(folder, sha256, expected)
-        self.net_ = self._net()
-        self.net_.learns = False  # until `partial_fit` is called
-        with torch.random.fork_rng(devices=[]):
-            self.net_.initialize()
-        for name, module in {"": self.net_.module_, **self._beside()}.items():
-            own = {key: tensors[f"{name}.{key}" if name else key] for key in module.state_dict()}
-            module.load_state_dict(own, assign=bool(name))
-        return self

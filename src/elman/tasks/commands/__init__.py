@@ -9,7 +9,7 @@ import typer
 from elman.version import __version__
 
 from . import bench, demo, evaluate, generate, inspect, predict, score, train
-from .whole import execute
+from .start import execute
 
 # What trains and predicts is imported by the commands that do: `elman --help` should be quick.
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..classifier import SequenceClassifier
 from ..data.findings import Findings
 from ..data.readers import Row, read_rows
 from ..data.schemes import SchemeError
@@ -16,13 +15,14 @@ from ..data.tagtable import as_given, tagged_rows
 from ..data.text import TOKENS
 from ..data.values import accepted, as_text
 from ..errors import TaskError
-from ..estimator import SequenceEstimator
-from ..forecaster import SequenceForecaster
-from ..language_model import LanguageModel
-from ..report.shown import FOOT, FORMATS, HEAD, as_conll, as_html, as_json, as_line, one_line
-from ..series_estimator import SeriesEstimator, SeriesRegressor
-from ..tagger import SequenceTagger
-from .forecasts import Forecasts
+from ..models.base import TrainedModel
+from ..models.classifier import TrainedClassifier
+from ..models.forecaster import TrainedForecaster
+from ..models.language import TrainedLanguageModel
+from ..models.series import TrainedSeriesModel, TrainedSeriesRegressor
+from ..models.tagger import TrainedTagger
+from ..report.spans import FOOT, FORMATS, HEAD, as_conll, as_html, as_json, as_line, one_line
+from .forecast_answers import Forecasts
 from .series_answers import SeriesAnswers
 
 
@@ -32,7 +32,7 @@ class Labels:
     begin = end = ""
     file = None  # that is read where none is given: the input is
 
-    def __init__(self, model: SequenceClassifier, form: str, top: int | None = None) -> None:
+    def __init__(self, model: TrainedClassifier, form: str, top: int | None = None) -> None:
         if form not in ("text", "jsonl"):
             raise TaskError(f"--format must be text or jsonl for a classifier. Got {form!r}.")
         self.model, self.form, self.top, self.cut = model, form, top, 0
@@ -81,7 +81,7 @@ class Spans:
 
     file = None
 
-    def __init__(self, model: SequenceTagger, form: str) -> None:
+    def __init__(self, model: TrainedTagger, form: str) -> None:
         if form not in FORMATS:
             raise TaskError(f"--format must be one of {', '.join(FORMATS)}. Got {form!r}.")
         self.model, self.form = model, form
@@ -122,23 +122,23 @@ class Spans:
 
 
 def answers_of(
-    model: SequenceEstimator, form: str, data: Mapping[str, Any], top: int | None = None
+    model: TrainedModel, form: str, data: Mapping[str, Any], top: int | None = None
 ) -> Labels | Spans | SeriesAnswers | Forecasts:
     """What answers for a model, in a form; `data` says what its report does of its data."""
-    if top is not None and isinstance(model, (SequenceForecaster, SeriesRegressor)):
+    if top is not None and isinstance(model, (TrainedForecaster, TrainedSeriesRegressor)):
         raise TaskError("--top is for classifiers; this model tells numbers.")
-    if isinstance(model, SequenceForecaster):
+    if isinstance(model, TrainedForecaster):
         return Forecasts(model, form, data)
-    if isinstance(model, SeriesEstimator):
+    if isinstance(model, TrainedSeriesModel):
         return SeriesAnswers(model, form, data, top)
-    if isinstance(model, LanguageModel):
+    if isinstance(model, TrainedLanguageModel):
         raise TaskError(
             "A language model has no labels to predict. To go on with a text: elman generate MODEL "
             "--prompt TEXT; for how likely a text is: elman score MODEL TEXT."
         )
-    if isinstance(model, SequenceTagger):
+    if isinstance(model, TrainedTagger):
         if top is not None:
             raise TaskError("--top is for classifiers; this model is a tagger.")
         return Spans(model, form)
-    assert isinstance(model, SequenceClassifier)
+    assert isinstance(model, TrainedClassifier)
     return Labels(model, form, top)

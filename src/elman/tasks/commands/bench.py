@@ -33,7 +33,7 @@ def bench(
     from elman.bench.workloads import WORKLOADS
 
     from ..errors import TaskError, meant
-    from .terminal import console
+    from .start import console
 
     for name in only or []:
         if name not in WORKLOADS:

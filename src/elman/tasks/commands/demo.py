@@ -26,7 +26,7 @@ def demo(
 
     from ..demo import PARTS, compare_with_torch, run_parts
     from ..errors import TaskError, meant
-    from .terminal import console
+    from .start import console
 
     for name in parts or ():
         if name not in PARTS:

@@ -30,13 +30,13 @@ def evaluate(
     A label that a classifier has never seen is an error, which names its lines, or with --skip-bad
     left out; a tagger misses its spans.
     """
-    from ..jobs import job_of
-    from ..opened import load_model
+    from ..models.opening import load_model
+    from ..registry import job_class
     from ..report.record import columns_of
-    from .terminal import console
+    from .start import console
 
     opened, terminal = load_model(model), console()
-    task = job_of(opened)
+    task = job_class(opened)
     given = {name: value for name, value in {"text": text, "label": label}.items() if value}
     if strange := [f"--{name}" for name in given if name not in task.COLUMNS]:
         raise TaskError(f"{', '.join(strange)} says nothing to this model; leave it out.")

@@ -32,15 +32,15 @@ def generate(
     ] = None,
 ) -> None:
     """Go on with a text, token by token as they are drawn."""
-    from ..language_model import LanguageModel
-    from ..opened import load_model
+    from ..models.language import TrainedLanguageModel
+    from ..models.opening import load_model
 
     if prompt == "-":
         prompt = sys.stdin.read()
     opened = load_model(model)
-    if not isinstance(opened, LanguageModel):
+    if not isinstance(opened, TrainedLanguageModel):
         raise TaskError(
-            f"{model}: is a {type(opened).__name__}, which makes up no text; expected a model of "
+            f"{model}: is {opened.kind()}, which makes up no text; expected a model of "
             "elman train lm. Use: elman predict."
         )
     drawn = opened.generate(

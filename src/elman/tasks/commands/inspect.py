@@ -24,13 +24,13 @@ def inspect(
     import elman
 
     from ..data.values import is_utf8
-    from ..model import layer_name
-    from ..opened import load_model
+    from ..models.opening import load_model
+    from ..networks.layers import layer_name
     from ..report.pictures import MISSING, save_picture
     from ..report.record import facts
-    from ..report.show import show_facts, show_parameters
     from ..report.states import draw_states, read_states, show_states
-    from .terminal import console
+    from ..report.tables import show_facts, show_parameters
+    from .start import console
 
     if text is not None and not text.strip():
         raise TaskError("--text is empty; expected something to read.")
@@ -38,7 +38,7 @@ def inspect(
         raise TaskError("--text is not UTF-8; set the terminal and the locale to UTF-8.")
     opened, terminal = load_model(model), console()
     states = read_states(opened, text or "?")  # a first call: then there are kernels to explain
-    network = opened.net_.module_
+    network = opened.network
     about = {
         "model": f"{layer_name(opened.cell, opened.backend)} in {model}",
         **opened.about(),

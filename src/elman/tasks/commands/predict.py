@@ -55,7 +55,7 @@ def predict(
     Texts that can't be used are left out, counted and named at the end, with exit status 1.
     """
     from ..data.findings import Findings
-    from ..opened import load_model
+    from ..models.opening import load_model
     from ..report.record import read_report
     from .answers import answers_of
 

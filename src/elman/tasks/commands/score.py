@@ -24,18 +24,17 @@ def score(
     ] = "text",
 ) -> None:
     """Show how surprising each token of a text is, in bits."""
-    from ..language_model import LanguageModel
-    from ..opened import load_model
+    from ..models.language import TrainedLanguageModel
+    from ..models.opening import load_model
     from ..report.surprise import FOOT, HEAD
-    from .terminal import console
+    from .start import console
 
     if form not in FORMATS:
         raise TaskError(f"--format must be one of {', '.join(FORMATS)}. Got {form!r}.")
     opened = load_model(model)
-    if not isinstance(opened, LanguageModel):
+    if not isinstance(opened, TrainedLanguageModel):
         raise TaskError(
-            f"{model}: is a {type(opened).__name__}; expected a model of elman train lm. Use: "
-            "elman evaluate."
+            f"{model}: is {opened.kind()}; expected a model of elman train lm. Use: elman evaluate."
         )
     found = opened.surprise(_read(text))
     mean = f"{found.bits.sum() / max(1, found.characters):.3f} bits a character"

@@ -14,8 +14,8 @@ from ..data.readers import Row
 from ..data.series import read_line
 from ..data.seriestable import series_rows
 from ..errors import TaskError
-from ..report.shown import one_line
-from ..series_estimator import SeriesClassifier, SeriesEstimator
+from ..models.series import TrainedSeriesClassifier, TrainedSeriesModel, TrainedSeriesRegressor
+from ..report.spans import one_line
 
 COLUMNS = ("id", "time", "values", "label")
 
@@ -27,7 +27,7 @@ class SeriesAnswers:
     file = None
 
     def __init__(
-        self, model: SeriesEstimator, form: str, data: Mapping[str, Any], top: int | None = None
+        self, model: TrainedSeriesModel, form: str, data: Mapping[str, Any], top: int | None = None
     ) -> None:
         if form not in ("text", "jsonl"):
             raise TaskError(f"--format must be text or jsonl for series. Got {form!r}.")
@@ -60,10 +60,11 @@ class SeriesAnswers:
         """The lines on some series and their places."""
         places = [next(iter(place.values())) for place, _ in given]
         series, model = [one for _, one in given], self.model
-        if not isinstance(model, SeriesClassifier):
+        if isinstance(model, TrainedSeriesRegressor):
             for place, value in zip(places, model.predict(series).tolist(), strict=True):
                 yield self._number(place, value)
             return
+        assert isinstance(model, TrainedSeriesClassifier)
         labels = model.classes_.tolist()
         for place, chances in zip(places, model.predict_proba(series).tolist(), strict=True):
             yield self._label(place, list(zip(labels, chances, strict=True)))

@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .shared import trains
+from .training import trains
 
 if TYPE_CHECKING:
     from ..classifier import SequenceClassifier
-    from ..classify import Classify
-    from ..forecast import Forecast
     from ..forecaster import SequenceForecaster
+    from ..jobs.classify import Classify
+    from ..jobs.forecast import Forecast
+    from ..jobs.lm import Foretell
+    from ..jobs.series import Recognise
+    from ..jobs.tag import Tag
     from ..language_model import LanguageModel
-    from ..lm import Foretell
-    from ..recognise import Recognise
-    from ..series_estimator import SeriesEstimator
-    from ..tag import Tag
+    from ..series import SeriesEstimator
     from ..tagger import SequenceTagger
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -42,8 +42,8 @@ def classify(
     ] = False,
 ) -> "Classify":
     """Learn the labels of texts, and save the model."""
-    from ..classify import Classify
     from ..data import read_table
+    from ..jobs.classify import Classify
 
     table = read_table(file, text, label, skip_bad=skip_bad)
     held_out = read_table(valid, text, label, skip_bad=skip_bad) if valid else None
@@ -70,7 +70,7 @@ def tag(
 ) -> "Tag":
     """Learn to tag the tokens of texts, names for example, and save the model."""
     from ..data.tagtable import read_tagged
-    from ..tag import Tag
+    from ..jobs.tag import Tag
 
     tokens, scheme = model.tokens, model.scheme
     table = read_tagged(file, text, label, tokens=tokens, scheme=scheme, skip_bad=skip_bad)
@@ -95,14 +95,14 @@ def lm(
 ) -> "Foretell":
     """Learn what comes next in texts, and save the model."""
     from ..data.plain import read_corpus
-    from ..lm import Foretell
+    from ..jobs.lm import Foretell
 
     held_out = read_corpus([valid], text, skip_bad=skip_bad) if valid else None
     return Foretell(model, read_corpus(file, text, skip_bad=skip_bad), held_out)
 
 
 @trains(
-    *(app, "series", "series_estimator:SeriesEstimator"),
+    *(app, "series", "series:SeriesEstimator"),
     noun="series",
     baseline="nearest neighbours with DTW and ROCKET, by aeon",
 )
@@ -134,9 +134,9 @@ def series(
 ) -> "Recognise":
     """Learn the labels of series of numbers, or a number of each, and save the model."""
     from ..data.seriestable import has_numbers, read_series
-    from ..recognise import Recognise
-    from ..series_baselines import series_baselines
-    from ..series_estimator import SeriesClassifier, SeriesRegressor
+    from ..jobs.series import Recognise
+    from ..jobs.series_baselines import series_baselines
+    from ..series import SeriesClassifier, SeriesRegressor
 
     regression = regression or has_numbers(file)
     if baseline:
@@ -177,7 +177,7 @@ def forecast(
     """Learn to foretell series of numbers in quantiles, and save the model."""
     from ..data.forecasttable import read_forecast_table
     from ..errors import TaskError
-    from ..forecast import Forecast
+    from ..jobs.forecast import Forecast
 
     if valid:
         raise TaskError("Forecasts hold out the end of each series; leave out --valid.")

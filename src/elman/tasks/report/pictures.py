@@ -1,14 +1,18 @@
 """Pictures of a report, as PNG files; matplotlib draws them."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import TaskError
-from .evaluation import BINS, Evaluation
+
+if TYPE_CHECKING:  # it needs scikit-learn, the states of a model don't
+    from .evaluation import Evaluation
 
 MOST = 60  # labels of a confusion matrix; of more, those with the most mistakes
 INSTALL = 'pip install "elman[tasks]"'
@@ -159,12 +163,13 @@ def _confusion(found: Evaluation, chosen: Sequence[int], axes: Any, names: Seque
 
 def _reliability(axes: Any, found: Evaluation) -> None:
     texts, confidence, right = found.reliability[found.reliability[:, 0] > 0].T
+    bins = len(found.reliability)
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="perfectly calibrated")
     axes.plot(confidence, right, marker="o", label="predictions")
     axes.bar(
-        np.floor(confidence * BINS) / BINS + 0.5 / BINS,
+        np.floor(confidence * bins) / bins + 0.5 / bins,
         texts / texts.sum(),
-        width=0.9 / BINS,
+        width=0.9 / bins,
         alpha=0.2,
         label=f"share of the {found.noun}",
     )

@@ -18,7 +18,7 @@ from ..data.fingerprint import fingerprint
 from ..data.tagtable import TagTable
 from ..data.values import NUMBER
 from ..errors import TaskError
-from ..folder import CONFIG
+from ..models.folder import CONFIG
 
 REPORT = "report.json"
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from ..estimator import SequenceEstimator
+from ..models.base import TrainedModel
 
 SHOWN = 16  # units on the terminal: those that change most
 BLUE, WHITE, RED = np.array([[33, 102, 172], [247, 247, 247], [178, 24, 43]])
@@ -37,9 +37,9 @@ class States:
         return f">{unit}" if forward else f"<{unit - self.forward}"
 
 
-def read_states(model: SequenceEstimator, text: str) -> States:
+def read_states(model: TrainedModel, text: str) -> States:
     """Let the model read a text, and look on."""
-    network, seen = model.net_.module_, []
+    network, seen = model.network, []
     hook = network.rnn.register_forward_hook(lambda *call: seen.append(call[-1][0].data))
     try:
         tokens, answer = model.look(text)

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from ..data.text import ONE, UNKNOWN
 from ..errors import BEYOND, TaskError
-from ..language import LanguageRNN
+from ..networks.language import LanguageRNN
 
 BEGIN = 4096  # tokens that are read in one go, from the first on
 PIECE, BEFORE = 4096, 512  # those after them: how many at a time, and how many again before them

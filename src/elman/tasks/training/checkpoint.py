@@ -19,7 +19,7 @@ from skorch.callbacks import Callback
 from skorch.history import History
 
 from ..errors import TaskError
-from ..folder import CHECKPOINT, CONFIG, check_target, make_folder, replace_file
+from ..models.folder import CHECKPOINT, CONFIG, check_target, make_folder, replace_file
 from .net import SequenceNet
 from .ranks import rank
 

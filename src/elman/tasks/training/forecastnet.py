@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..data.batches import Batch, Batches
 from ..data.windows import Ahead, Windows
 from .averaging import AveragingNet
-from .batches import Batch, Batches
 
 
 class WindowBatch(Batch):

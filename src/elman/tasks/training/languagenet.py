@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from ..data.plain import Tokens
 from ..data.text import ONE
-from ..language import detached
+from ..networks.language import detached
 from .averaging import AveragingNet
 from .ranks import ranks
 

@@ -18,9 +18,9 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, GradientNormClipping
 from skorch.helper import predefined_split
 
+from ..data.batches import Batch, Batches
 from ..data.text import Ragged
 from ..errors import DivergedError, TaskError
-from .batches import Batch, Batches
 from .interrupt import Interrupt
 from .ranks import add_up, rank, ranks
 from .schedule import by_progress, one_cycle, out_of_patience

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .batches import Batch, Batches
+from ..data.batches import Batch, Batches
 from .net import SequenceNet
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..chain import Lattice, best_path
+from ..data.batches import NO_LABEL, Batch, Batches
 from ..data.schemes import OUTSIDE, closes, opens
-from ..pooling import owners
-from .batches import NO_LABEL, Batch, Batches
+from ..networks.crf import Lattice, best_path
+from ..networks.pooling import owners
 from .net import SequenceNet
 
 

@@ -7,7 +7,7 @@ import torch
 from skorch import NeuralNetClassifier
 from torch.nn import functional
 
-from .batches import Batch
+from ..data.batches import Batch
 from .net import SequenceNet
 from .numbernet import NumberBatches, NumberNet
 

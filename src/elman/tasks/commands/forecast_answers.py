@@ -1,0 +1,80 @@
+"""What `elman predict` says of series whose future is to be told: quantiles of each later step."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..data.findings import Findings
+from ..data.forecasttable import read_forecast_table
+from ..data.history import History
+from ..data.readers import Row
+from ..data.series import read_line
+from ..errors import TaskError
+from ..models.forecaster import TrainedForecaster
+
+COLUMNS = ("id", "time", "target", "known")
+
+
+class Forecasts:
+    """A row for each step that is told: series, time, quantiles."""
+
+    end = ""
+
+    def __init__(self, model: TrainedForecaster, form: str, data: Mapping[str, Any]) -> None:
+        if form not in ("text", "jsonl"):
+            raise TaskError(f"--format must be text (CSV) or jsonl for forecasts. Got {form!r}.")
+        self.model, self.form = model, form
+        self.columns = {name: data.get(name) for name in COLUMNS}
+        self.file = Path(data["file"]) if "file" in data else None  # if none is given
+        names = ("series", "time", *map(str, model.quantiles))
+        self.begin = "" if form == "jsonl" else f"{_csv(names)}\n"
+
+    def rows(self, file: Path, column: str | None, findings: Findings) -> Iterator[Row]:
+        """The series of a file, whose columns are those of training."""
+        table = read_forecast_table(file, self.columns)
+        for number, one in enumerate(table.histories, 1):
+            yield one.name or number, [one]
+
+    def usable(
+        self, rows: Iterable[Row], column: str, findings: Findings
+    ) -> Iterator[tuple[int | str, History]]:
+        """The places and series that can be used."""
+        for place, (given,) in rows:
+            if isinstance(given, History):
+                yield place, given
+                continue
+            try:
+                (values,) = read_line(given)
+            except ValueError as error:
+                findings.reject(place, "no series of numbers", str(error))
+                continue
+            yield place, History(values)
+
+    def __call__(self, given: Sequence[tuple[dict[str, Any], Any]]) -> Iterator[str]:
+        """The lines on some series and their places."""
+        histories = [one for _, one in given]
+        told, later = self.model.predict_quantiles(histories), self.model.later(histories)
+        for (place, _), steps, times in zip(given, told.tolist(), later, strict=True):
+            name = next(iter(place.values()))
+            for time, values in zip(times, steps, strict=True):
+                if self.form == "jsonl":
+                    levels = dict(zip(map(str, self.model.quantiles), values, strict=True))
+                    line = {"series": name, "time": time, "quantiles": levels}
+                    yield json.dumps(line, ensure_ascii=False)
+                else:
+                    yield _csv([name, time, *(f"{value:.7g}" for value in values)])
+
+    def remarks(self) -> Iterator[str]:
+        """Nothing: the last steps of every series are read."""
+        yield from ()
+
+
+def _csv(values: Iterable[Any]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(values)
+    return line.getvalue()

@@ -1,0 +1,106 @@
+"""What every `elman train ...` shares: its options, and what is done with them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from copy import copy
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+import typer
+
+from .options import estimator, parameter_options, read_config, write_config
+from .start import console, execute
+
+if TYPE_CHECKING:
+    from ..jobs.job import Job
+
+NOT_OPTIONS = ("config", "save_config", "resume")  # of the training that a file describes
+
+
+def _shared(
+    context: typer.Context,
+    output: Annotated[
+        Path | None, typer.Option(help="The model's folder; by default FILE's name with '-model'.")
+    ] = None,
+    valid: Annotated[
+        Path | None, typer.Option(help="A file of held-out {noun}, in the form of FILE.")
+    ] = None,
+    valid_fraction: Annotated[
+        float, typer.Option(help="Share of FILE's {noun} that is held out, without --valid.")
+    ] = 0.2,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out rows that can't be used, and say why.")
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with the training that was interrupted in --output."),
+    ] = False,
+    baseline: Annotated[bool, typer.Option("--baseline", help="Show {baseline}, too.")] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="A TOML file of options; those given here override it.",
+            is_eager=True,
+            callback=read_config,
+        ),
+    ] = None,
+    save_config: Annotated[
+        Path | None, typer.Option(help="Write all options to this TOML file, and train.")
+    ] = None,
+) -> None:
+    """Only the parameters count: they are options of every training."""
+
+
+def trains(
+    app: typer.Typer, name: str, task: str, *, noun: str, baseline: str
+) -> Callable[[Callable[..., Job[Any, Any]]], Callable[..., Job[Any, Any]]]:
+    """Makes `elman train NAME` of a function that makes a job of an untrained model and options.
+
+    `task` names the estimator, "module:class": nothing of it is imported before the command runs.
+    Of the function's parameters `model` is the estimator, and those that `_shared` has get these
+    options' values. The others are options or arguments of its own. `noun` and `baseline` say in
+    the help what is held out and compared with.
+    """
+
+    def add(make: Callable[..., Job[Any, Any]]) -> Callable[..., Job[Any, Any]]:
+        wanted = inspect.signature(make).parameters
+        common = inspect.signature(_shared, eval_str=True).parameters
+        own = [p for name, p in wanted.items() if name != "model" and name not in common]
+
+        @wraps(make)
+        def command(context: typer.Context, **given: Any) -> None:
+            execute()
+            from ..jobs.job import Plan, default_folder, run_job
+
+            options = {k: v for k, v in context.params.items() if k not in NOT_OPTIONS}
+            if given["save_config"]:
+                write_config(given["save_config"], options)
+            model = estimator(task, given)
+            job = make(**{k: model if k == "model" else given[k] for k in wanted})
+            first = given["file"][0] if isinstance(given["file"], list) else given["file"]
+            folder = given["output"] or default_folder(first)
+            plan = Plan(folder, given["valid_fraction"], given["baseline"], given["resume"])
+            if run_job(job, plan, console()):
+                write_config(folder / "options.toml", options)
+
+        shown = [_named(p, noun=noun, baseline=baseline) for p in common.values()]
+        parameters = [shown[0], *own, *shown[1:], *parameter_options(task)]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {}  # typer takes them from the signature
+        app.command(name)(command)
+        return make
+
+    return add
+
+
+def _named(parameter: inspect.Parameter, **words: str) -> inspect.Parameter:
+    """A parameter whose help names things as the task does."""
+    kind, *options = get_args(parameter.annotation) or (parameter.annotation,)
+    if not options:
+        return parameter
+    option = copy(options[0])  # each task has its own
+    option.help = option.help.format(**words)
+    return parameter.replace(annotation=Annotated[kind, option])

@@ -1,0 +1,148 @@
+"""From a table of series to a saved forecaster and its report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.console import Console
+
+from ..data.findings import count
+from ..data.forecasttable import ForecastTable, read_forecast_table
+from ..data.history import History, as_histories, filled_in, pace_of
+from ..errors import TaskError
+from ..models.forecaster import TrainedForecaster
+from ..networks.layers import layer_name
+from ..report.backtest import Backtest, draw_forecast, naive_quantiles
+from ..report.pictures import save_losses
+from ..report.tables import show_facts
+from .forecast_baselines import ets_quantiles, has_ets
+from .job import Job, Parts, Plan
+
+DRAWN = 4  # horizons of the past in the picture
+
+
+class Later(NamedTuple):
+    """Whole series, and for each the step from which on it is told."""
+
+    histories: list[History]
+    begins: list[int]
+
+
+class Forecast(Job[TrainedForecaster, ForecastTable]):
+    """Series, and what comes next in them."""
+
+    NOUN = "steps, told by turns"
+    USE = "elman predict {} --output FORECASTS.csv"
+    HUB = "time-series-forecasting"
+    COLUMNS = ("target", "time", "id", "known")
+
+    @classmethod
+    def read(
+        cls, model: TrainedForecaster, file: Path, columns: Mapping[str, Any], skip_bad: bool
+    ) -> ForecastTable:
+        """Series of the columns of training."""
+        return read_forecast_table(file, columns, skip_bad=skip_bad)
+
+    def rows(self) -> Later:
+        """The series, told from after the first season and context on."""
+        outlook = self.model.outlook_
+        first = outlook.context + 1
+        return Later(self.data.histories, [min(first, len(one) - 1) for one in self.data.histories])
+
+    def arguments(self, rows: Sequence[History]) -> tuple[Sequence[History]]:
+        """Series are all that `fit` takes."""
+        return (rows,)
+
+    def size(self, rows: Any) -> str:
+        """How many steps there are."""
+        if isinstance(rows, Later):
+            pairs = zip(rows.histories, rows.begins, strict=True)
+            return count(sum(len(one) - begin for one, begin in pairs), "step")
+        return count(sum(map(len, rows)), "step")
+
+    def whole(self) -> str:
+        """How many series and steps there are."""
+        return f"{self.size(self.data.histories)} of {len(self.data.histories):,} series"
+
+    def source(self) -> dict[str, Any]:
+        """Where the series came from."""
+        said = self.model.training_["data"].get("train", {})
+        return {**self.data.source, **said, "series": len(self.data.histories)}
+
+    def describe(self, console: Console) -> None:
+        """How long the series are, what is missing, and what the reader noted."""
+        histories, dated = as_histories(self.data.histories)
+        pace = pace_of(histories, dated)
+        full, added = zip(*(filled_in(one, pace) for one in histories), strict=True)
+        missing = sum(int(np.isnan(one.values).sum()) for one in full)
+        gaps = f", {missing / sum(map(len, full)):.1%} of values missing" if missing else ""
+        console.print(f"{self.whole()}{gaps}")
+        if sum(added):
+            console.print(f"{count(sum(added), 'step')} without a row: their values are missing")
+        season = self.model.season or pace.usual()
+        console.print(f"season: {count(season, 'step')}" + ("" if season > 1 else ", none"))
+        for note in self.data.notes:
+            console.print(note)
+
+    def split(self, fraction: float, console: Console) -> Parts:
+        """The end of each series is held out, as long as the horizon at least."""
+        if not 0 < fraction < 1:
+            raise TaskError(f"The validation fraction must lie between 0 and 1. Got {fraction}.")
+        histories, H = self.data.histories, self.model.horizon
+        begins = [len(one) - max(H, round(fraction * len(one))) for one in histories]
+        short = [row for row, begin in enumerate(begins) if begin < 2]
+        if short:
+            raise TaskError(
+                f"{len(short)} of {len(histories)} series have fewer than {H + 2} steps, the first "
+                f"{len(histories[short[0]])}: too few to hold out {H} of them; lower --horizon."
+            )
+        learn = [one.until(begin) for one, begin in zip(histories, begins, strict=True)]
+        return Parts(learn, Later(histories, begins), {"valid_fraction": fraction})
+
+    def fitted(self, held_out: Later) -> list[History]:
+        """What `fit` takes as held out."""
+        return held_out.histories
+
+    def judge(self, rows: Later, folder: Path, console: Console, trained: bool = False) -> Backtest:
+        """MASE, CRPS and coverage of forecasts by turns, and pictures."""
+        histories, begins = self._full(rows)
+        found = self.model.backtest(histories, begins)
+        told = f"{len(found.told):,} forecasts of {count(self.model.horizon, 'step')}"
+        console.print(f"{found.words()}: {told}")
+        folder.mkdir(parents=True, exist_ok=True)
+        epochs = self.model.training_["epochs"] if trained else ()
+        windows = self.model.windows(histories, begins)
+        past = DRAWN * self.model.horizon
+
+        def draw(axes: Any, _: Sequence[str]) -> None:
+            draw_forecast(axes, windows, found, past)
+
+        console.print(f"\n{save_losses(folder, epochs, 'pinball', forecast=draw)}")
+        return found
+
+    def further(self, parts: Parts, plan: Plan, found: Backtest | None, console: Console) -> None:
+        """The seasonal naive forecast and, with statsmodels, ETS."""
+        if found is None or not plan.baseline:
+            return
+        histories, begins = self._full(parts.held_out)
+        windows, quantiles = self.model.windows(histories, begins), found.quantiles
+
+        def words(told: np.ndarray) -> str:
+            return Backtest.of(windows, told, quantiles, begins).words()
+
+        scores = {layer_name(self.model.cell, self.model.backend): found.words()}
+        scores["seasonal naive"] = words(naive_quantiles(windows, quantiles))
+        if has_ets():
+            with console.status("ETS"):
+                scores["ETS"] = words(ets_quantiles(windows, quantiles))
+        console.print()
+        show_facts(scores, console)
+        if not has_ets():
+            console.print('ETS needs statsmodels: pip install "elman[series]"')
+
+    def _full(self, rows: Later) -> tuple[list[History], list[int]]:
+        """Series with the steps that have no row, and where they begin then."""
+        return self.model.filled(rows.histories, rows.begins)

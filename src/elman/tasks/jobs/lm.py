@@ -1,0 +1,118 @@
+"""From files of plain text to a saved language model and its report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from ..data.findings import count
+from ..data.plain import Corpus, Tokens, read_corpus, split_corpus
+from ..models.language import TrainedLanguageModel
+from ..networks.layers import layer_name
+from ..report.pictures import save_losses
+from ..report.surprise import Scores, surprises
+from ..report.tables import show_facts
+from .job import Job, Parts, Plan
+from .kneser_ney import KneserNey, mixed
+
+ORDER, LONGER = 5, 8  # of the n-grams of the baseline; where there are few different tokens
+FEW = 500
+COUNTED = 20_000_000  # tokens that n-grams are counted in, at most: the last ones
+
+
+class Foretell(Job[TrainedLanguageModel, Corpus]):
+    """Texts, and what comes next in them."""
+
+    NOUN = "text"
+    USE = "elman generate {} --prompt TEXT"
+    HUB = "text-generation"
+    COLUMNS = ("text",)
+
+    @classmethod
+    def read(
+        cls, model: TrainedLanguageModel, file: Path, columns: Mapping[str, Any], skip_bad: bool
+    ) -> Corpus:
+        """A file of plain text, or a table's column."""
+        return read_corpus([file], columns.get("text"), skip_bad=skip_bad)
+
+    def rows(self) -> Corpus:
+        """The texts."""
+        return self.data
+
+    def arguments(self, rows: Corpus) -> tuple[Corpus]:
+        """The texts are all that `fit` takes."""
+        return (rows,)
+
+    def source(self) -> dict[str, Any]:
+        """Where the texts came from, and how much it is."""
+        return {**self.data.source, **self.data.fingerprint()}
+
+    def size(self, rows: Corpus) -> str:
+        """How many characters there are."""
+        return f"{rows.characters:,} characters"
+
+    def whole(self) -> str:
+        """How many characters there are."""
+        return self.size(self.data)
+
+    def describe(self, console: Console) -> None:
+        """How much text there is, and what the reader noted."""
+        console.print(f"{self.size(self.data)} in {count(len(self.data.texts), 'text')}")
+        for note in self.data.notes:
+            console.print(note)
+
+    def split(self, fraction: float, console: Console) -> Parts:
+        """The end of the text, or the last of several texts, is held out."""
+        if self.valid is not None:
+            for note in self.valid.notes:
+                console.print(f"Of the held-out text: {note}")
+            valid = {**self.valid.source, **self.valid.fingerprint()}
+            return Parts(self.data, self.valid, {"valid": valid})
+        learn, held_out = split_corpus(self.data, fraction)
+        return Parts(learn, held_out, {"valid_fraction": fraction})
+
+    def judge(self, rows: Corpus, folder: Path, console: Console, trained: bool = False) -> Scores:
+        """Bits and perplexity."""
+        found = self.model.scores(rows)
+        console.print(found.words())
+        if trained:
+            console.print(f"\n{save_losses(folder, self.model.training_['epochs'])}")
+        return found
+
+    def further(self, parts: Parts, plan: Plan, found: Scores | None, console: Console) -> None:
+        """Counted n-grams, alone and together with the network."""
+        if found is None or not plan.baseline:
+            return
+        with console.status("n-grams"):
+            order, alone, both = beside_ngrams(self.model, parts.learn, parts.held_out)
+        name = layer_name(self.model.cell, self.model.backend)
+        console.print()
+        show_facts(
+            {
+                name: found.words(),
+                f"Kneser-Ney, order {order}": alone.words(),
+                "both, weighed as the text goes on": both.words(),
+            },
+            console,
+        )
+
+
+def beside_ngrams(
+    model: TrainedLanguageModel, learn: Corpus, held_out: Corpus
+) -> tuple[int, Scores, Scores]:
+    """The order of n-grams with the model's vocabulary, their scores, and those of both together.
+
+    Of a large text the end is counted, as all counts are in memory.
+    """
+    train, test = (Tokens(c, model.vocabulary_, model.tokens) for c in (learn, held_out))
+    order = ORDER if len(model.vocabulary_) > FEW else LONGER
+    ngrams = KneserNey(train.ids[-COUNTED:], len(model.vocabulary_), order)
+    chances = ngrams.chances(test.ids)
+    network = np.exp2(-surprises(model.network, test.ids).astype(np.float64))
+    both = mixed(chances, network)
+    given = (test.ids, held_out.characters, model.tokens)
+    return order, Scores.of(-np.log2(chances), *given), Scores.of(-np.log2(both), *given)

@@ -1,0 +1,153 @@
+"""From a file of series to a saved classifier or regressor and its report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from rich.console import Console
+from sklearn.metrics import accuracy_score
+
+from ..data.fingerprint import fingerprint
+from ..data.seriestable import SeriesTable, read_series, sizes
+from ..data.split import split_rows
+from ..data.values import label_name
+from ..errors import TaskError
+from ..models.series import TrainedSeriesClassifier, TrainedSeriesModel, TrainedSeriesRegressor
+from ..networks.layers import layer_name
+from ..report.deviation import Deviation
+from ..report.evaluation import Evaluation, evaluate
+from ..report.pictures import save_losses, save_pictures
+from ..report.tables import show_evaluation, show_facts
+from .job import Job, Parts, Plan
+from .series_baselines import predicted, series_baselines
+
+Rows = tuple[list[np.ndarray], list[Any]]  # series, and their labels or numbers
+
+
+class Recognise(Job[TrainedSeriesModel, SeriesTable]):
+    """Series, and a label or a number of each."""
+
+    NOUN = "series"
+    USE = "elman predict {} --file FILE"
+    HUB = "tabular-classification"
+    COLUMNS = ("id", "time", "values", "label")
+
+    @classmethod
+    def read(
+        cls, model: TrainedSeriesModel, file: Path, columns: Mapping[str, Any], skip_bad: bool
+    ) -> SeriesTable:
+        """A table whose labels the model knows."""
+        numbers = isinstance(model, TrainedSeriesRegressor)
+        table = read_series(file, numbers=numbers, skip_bad=skip_bad, **columns)
+        if isinstance(model, TrainedSeriesClassifier):
+            known = _labels(model)
+            if strange := sorted({*table.labels} - {*known}):
+                raise TaskError(
+                    f"{file}: {len(strange)} label(s) never seen in training: "
+                    f"{', '.join(map(repr, strange[:5]))}; expected one of {', '.join(known[:20])}."
+                )
+        return table
+
+    def rows(self) -> Rows:
+        """The series, and what is known of them."""
+        return self.data.series, self.data.labels
+
+    def whole(self) -> str:
+        """How many series there are."""
+        return f"{len(self.data):,} series"
+
+    def source(self) -> dict[str, Any]:
+        """Where the series came from."""
+        return _described(self.data)
+
+    def describe(self, console: Console) -> None:
+        """How long the series are, their labels, and what the reader noted."""
+        table, model = self.data, self.model
+        known = ""
+        if isinstance(model, TrainedSeriesClassifier):
+            counts = Counter(table.labels).most_common()
+            if len(counts) < 2:
+                raise TaskError(
+                    f"{table.source['file']}: every series has the label {counts[0][0]!r}; "
+                    "expected at least two different labels."
+                )
+            known = ", ".join(f"{number:,} {label!r}" for label, number in counts[:10])
+            known = f": {known}" + (f" and {len(counts) - 10} more labels" if counts[10:] else "")
+        console.print(f"{self.whole()} of {sizes(table.series)}{known}")
+        for note in table.notes:
+            console.print(note)
+        if gaps := sum(int(np.isnan(one).sum()) for one in table.series):
+            console.print(f"{gaps / sum(one.size for one in table.series):.1%} of values missing")
+
+    def split(self, fraction: float, console: Console) -> Parts:
+        """Of each label as many; equal series stay on one side."""
+        table, valid = self.data, self.valid
+        if valid is not None:
+            for note in valid.notes:
+                console.print(f"Of the held-out series: {note}")
+            held_out = (valid.series, valid.labels)
+            return Parts(self.rows(), held_out, {"valid": _described(valid)})
+        named = isinstance(self.model, TrainedSeriesClassifier)
+        strata = table.labels if named else [""] * len(table)
+        prints = [blake2b(one.tobytes(), digest_size=8).hexdigest() for one in table.series]
+        split = split_rows(prints, strata, fraction, self.model.random_state, "series")
+        if split.repeated:
+            console.print(f"{split.repeated:,} repeat an earlier one: they stay on its side")
+        learn, held_out = (table.take(rows.tolist()) for rows in (split.train, split.valid))
+        return Parts(learn, held_out, {"valid_fraction": fraction})
+
+    def judge(
+        self, rows: Rows, folder: Path, console: Console, trained: bool = False
+    ) -> Evaluation | Deviation:
+        """Accuracy and all that goes with it, or how far numbers are off; and its pictures."""
+        series, known = rows
+        folder.mkdir(parents=True, exist_ok=True)
+        epochs = self.model.training_["epochs"] if trained else ()
+        if isinstance(self.model, TrainedSeriesClassifier):
+            chances = self.model.predict_proba(series)
+            found = evaluate(known, chances, _labels(self.model), "series")
+            show_evaluation(found, console)
+            console.print(f"\n{save_pictures(folder, found, epochs)}")
+            return found
+        model = cast(TrainedSeriesRegressor, self.model)
+        off = Deviation(np.asarray(known, np.float64), model.predict(series))
+        console.print(off.words())
+        console.print(f"\n{save_losses(folder, epochs, 'mean square', predictions=off.draw)}")
+        return off
+
+    def further(
+        self, parts: Parts, plan: Plan, found: Evaluation | Deviation | None, console: Console
+    ) -> None:
+        """Nearest neighbours and ROCKET."""
+        if found is None or not plan.baseline:
+            return
+        known = parts.held_out[1]
+        numbers = isinstance(found, Deviation)
+        scores = {layer_name(self.model.cell, self.model.backend): _score(found)}
+        for name, baseline in series_baselines(numbers, self.model.seed_).items():
+            with console.status(name):
+                answers = predicted(baseline, parts.learn, parts.held_out[0])
+            if numbers:
+                scores[name] = _score(Deviation(np.asarray(known, np.float64), answers))
+            else:
+                scores[name] = f"accuracy {accuracy_score(known, answers):.1%}"
+        console.print()
+        show_facts(scores, console)
+
+
+def _score(found: Evaluation | Deviation) -> str:
+    return found.words() if isinstance(found, Deviation) else f"accuracy {found.accuracy:.1%}"
+
+
+def _described(table: SeriesTable) -> dict[str, Any]:
+    return {**table.source, **fingerprint(table.series, table.labels, "series")}
+
+
+def _labels(model: TrainedSeriesClassifier) -> list[str]:
+    """The labels of a model as a file has them."""
+    return [label_name(one) for one in model.classes_.tolist()]

@@ -1,0 +1,1 @@
+"""The networks: modules of torch that read packed sequences, and their parts."""

@@ -1,0 +1,48 @@
+"""The network of forecasts: a window of steps is read, and quantiles of later ones are told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from .dropout import Dropout
+from .series import Encoder
+
+WIDTH = 32  # features of a step to be told
+
+
+class ForecastRNN(Encoder):
+    """An encoder whose last state, with what is known of each later step, gives its quantiles."""
+
+    def __init__(
+        self,
+        features: int,
+        ahead: int,
+        *,
+        horizon: int,
+        quantiles: Sequence[float],
+        dropout: float,
+        **encoder: Any,
+    ) -> None:
+        super().__init__(features, dropout=dropout, bidirectional=False, pooling="last", **encoder)
+        self.horizon = int(horizon)
+        self.context = nn.Linear(self.size, self.horizon * WIDTH)
+        self.ahead = nn.Linear(ahead, WIDTH, bias=False)
+        self.output = nn.Linear(WIDTH, len(quantiles))
+        with torch.no_grad():  # begin with the naive forecast, and some spread around it
+            self.output.weight.mul_(0.1)
+            # Not torch's numbers: on "meta" their difference loads torch._dynamo.
+            bias = 2 * np.asarray(quantiles, np.float32) - 1
+            self.output.bias.copy_(torch.from_numpy(bias))
+        self.dropout = Dropout(dropout)
+
+    def forward(self, series: PackedSequence, ahead: Tensor) -> Tensor:  # type: ignore[override]
+        """Quantiles (B, H, Q), of B packed series with features `ahead` (B, H, F), in order."""
+        read = self.dropout(super().forward(series))
+        steps = self.context(read).unflatten(1, (self.horizon, WIDTH)) + self.ahead(ahead)
+        return self.output(torch.tanh(steps)).sort(2).values

@@ -1,0 +1,102 @@
+"""The network that tags: recurrent layers read the tokens' features, a chain weighs them up.
+
+A place has an id in each of a few columns (a character and the pair it begins; a word and its
+affixes). Beside the recurrent layers the scores may also read a window of the columns directly,
+as a linear chain of features does.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from ..data.features import COLUMNS
+from ..data.schemes import allowed
+from ..data.text import PADDING, UNKNOWN
+from .crf import Lattice, masked, previous
+from .dropout import Dropout
+from .layers import Backend, CellLike, make_layers
+
+
+def legal_edges(labels: Sequence[str]) -> Tensor:
+    """Which tag (row) may follow which (column), with the text's ends as the last of both."""
+    names = [*labels, None]
+    return torch.tensor([[allowed(b, a) for b in names] for a in names], device="cpu")
+
+
+class TagRNN(nn.Module):
+    """Scores of all paths through packed texts: embeddings, recurrent layers, one linear layer.
+
+    The two backends have the same parameters, and draw the same random numbers to fill them.
+    """
+
+    legal: Tensor
+
+    def __init__(
+        self,
+        vocabularies: Sequence[int],
+        labels: Sequence[str],
+        *,
+        cell: CellLike,
+        tokens: str,
+        embedding_size: int,
+        hidden_size: int | Sequence[int],
+        num_layers: int,
+        bidirectional: bool,
+        recurrent: Mapping[str, Any] | None,
+        token_dropout: float,
+        dropout: float,
+        backend: Backend,
+    ) -> None:
+        super().__init__()
+        self.tokens = tokens
+        self.embeddings = nn.ModuleList()
+        for column, size in zip(COLUMNS[tokens], vocabularies, strict=True):
+            embedding = nn.Embedding(size, column.features(embedding_size), padding_idx=PADDING)
+            # As in `TextRNN`: of numbers as large as PyTorch draws them too much is learned by
+            # heart.
+            with torch.no_grad():
+                embedding.weight.mul_(0.1)
+            self.embeddings.append(embedding)
+        width = sum(
+            column.features(embedding_size) * len(column.steps) for column in COLUMNS[tokens]
+        )
+        options = dict(recurrent or {})
+        sizes = np.atleast_1d(hidden_size).tolist()  # NumPy's whole numbers as Python's
+        self.rnn = make_layers(
+            *(cell, backend, width),
+            sizes if isinstance(hidden_size, Sequence) else sizes[0],
+            int(num_layers),
+            dropout=float(dropout) if max(num_layers, len(sizes)) > 1 else 0.0,
+            bidirectional=bool(bidirectional),
+            **options,
+        )
+        self.forward_size = options.get("proj_size") or sizes[-1]
+        both = bidirectional and options.get("merge", "concat") == "concat"
+        self.output = nn.Linear(self.forward_size * (2 if both else 1), len(labels))
+        self.transitions = nn.Parameter(torch.zeros(len(labels) + 1, len(labels) + 1))
+        self.register_buffer("legal", legal_edges(labels), persistent=False)
+        self.dropout, self.token_dropout = Dropout(dropout), token_dropout
+
+    def forward(self, texts: PackedSequence) -> Lattice:
+        """The lattice of packed ids, (N, columns)."""
+        ids, sizes, columns = texts.data, texts.batch_sizes, COLUMNS[self.tokens]
+        if self.training and self.token_dropout:
+            shares = torch.tensor([column.dropped(self.token_dropout) for column in columns])
+            ids = ids.masked_fill(torch.rand(ids.shape) < shares, UNKNOWN)
+        ids = torch.cat([ids, ids.new_full((1, ids.shape[1]), PADDING)])  # what is outside
+        where = {
+            step: previous(sizes, step)
+            for step in sorted({step for column in columns for step in column.steps})
+        }
+        embedded = [
+            embedding(ids[where[step], number])
+            for number, (column, embedding) in enumerate(zip(columns, self.embeddings, strict=True))
+            for step in column.steps
+        ]
+        read, _ = self.rnn(texts._replace(data=self.dropout(torch.cat(embedded, 1))))
+        scores = self.output(self.dropout(read.data))
+        return Lattice(scores, sizes, masked(self.transitions, self.legal))

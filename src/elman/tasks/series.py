@@ -1,0 +1,218 @@
+"""`SeriesClassifier` and `SeriesRegressor`: series of numbers, as sktime and aeon have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import torch
+from sklearn.base import ClassifierMixin, RegressorMixin
+from skorch.callbacks import Callback
+
+from .checks import as_labels, as_targets, check_labels
+from .data.fingerprint import fingerprint
+from .data.series import Reading, as_series
+from .errors import TaskError
+from .estimator import SequenceEstimator
+from .models.series import TrainedSeriesClassifier, TrainedSeriesModel, TrainedSeriesRegressor
+from .networks.layers import Backend, CellLike
+from .training.net import SequenceNet
+from .training.seriesnet import SeriesLabelNet, SeriesNumberNet
+
+STEPS = 1500  # of a training, about, if `epochs` is None
+EPOCHS = (20, 300)  # the fewest and the most that this may be
+Self = TypeVar("Self", bound="SeriesEstimator")
+
+
+class SeriesEstimator(SequenceEstimator, TrainedSeriesModel):
+    """What reads series; a subclass says what is learned of them."""
+
+    def __init__(
+        self,
+        *,
+        cell: CellLike = "gru",
+        patch: int | None = None,
+        hidden_size: int | Sequence[int] = 64,
+        num_layers: int = 1,
+        bidirectional: bool = True,
+        recurrent: Mapping[str, Any] | None = None,
+        pooling: str = "max_mean",
+        noise: float = 0.1,
+        dropout: float = 0.3,
+        weight_decay: float = 0.01,
+        averaging: float = 0.99,
+        epochs: int | None = None,
+        batch_size: int = 16,
+        lr: float = 4e-3,
+        patience: int | None = None,
+        random_state: Any = 0,
+        backend: Backend = "elman",
+        verbose: int = 1,
+    ) -> None:
+        self._keep(locals())
+
+    # -- what a subclass says
+
+    def _begin(self, y: Any, series: int) -> None:
+        """Check what is to be learned of so many series, and take up what it decides."""
+        raise NotImplementedError
+
+    def _targets(self, y: Any, series: int, name: str) -> np.ndarray:
+        """What is to be learned, as the net takes it; `name` is that of the argument."""
+        raise NotImplementedError
+
+    # -- use
+
+    def fit(
+        self: Self,
+        X: Any,
+        y: Iterable[Any],
+        *,
+        valid: tuple[Any, Iterable[Any]] | None = None,
+        callbacks: Iterable[tuple[str, Callback]] = (),
+        folder: str | Path | None = None,
+        resume: bool = False,
+        checkpoint_seconds: float = 30.0,
+    ) -> Self:
+        """Train on the series `X` and their labels or numbers `y`.
+
+        Args:
+            X: an array (n, channels, T), an array (n, T) of one channel, or a list of arrays
+                (channels, T) or (T,) of any lengths. NaN is a missing value.
+            y: (n,), one for each series.
+            valid, callbacks, folder, resume, checkpoint_seconds: as of `SequenceClassifier.fit`.
+        """
+        self._may_begin(valid, folder, resume)
+        series = as_series(X)
+        y = as_labels(y)
+        self._begin(y, len(series))
+        self.reading_ = Reading.of(series, self.patch)
+        self._draw_seed()
+        train = self.reading_.encode(series, self._targets(y, len(series), "y"))
+        data, held_out = {"train": fingerprint(series, y.tolist(), "series")}, None
+        if valid is not None:
+            others, known = as_series(valid[0], "valid[0]", series[0].shape[1]), as_labels(valid[1])
+            held_out = self.reading_.encode(others, self._targets(known, len(others), "valid[1]"))
+            data["valid"] = fingerprint(others, known.tolist(), "series")
+        self._train(train, data, held_out, callbacks, folder, checkpoint_seconds)
+        return self
+
+    # -- what the estimator asks for
+
+    def _passes(self, texts: int) -> int:
+        if self.epochs is not None:
+            return self.epochs
+        fewest, most = EPOCHS
+        return max(fewest, min(most, round(STEPS / -(-texts // self.batch_size))))
+
+    def _net_options(self) -> dict[str, Any]:
+        return {
+            "averaging": float(self.averaging),
+            "optimizer": torch.optim.AdamW,
+            "optimizer__weight_decay": float(self.weight_decay),
+        }
+
+    def __sklearn_tags__(self) -> Any:
+        """Series, not a matrix of numbers."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True
+        return tags
+
+
+class SeriesClassifier(ClassifierMixin, SeriesEstimator, TrainedSeriesClassifier):
+    """A recurrent network that reads series of numbers and names their label.
+
+    Args:
+        cell, hidden_size, num_layers, bidirectional, recurrent, pooling, patience, random_state,
+        backend, verbose: as of `SequenceClassifier`.
+        patch: steps that are read together; None for as few as make at most 100 of the longest
+            series.
+        noise: deviation of the noise that is added to the standardised values in training.
+        dropout: share of the features set to zero in training, between layers and before the last.
+        weight_decay: how far weights fall towards zero, as of `torch.optim.AdamW`.
+        averaging: share that a mean of all weights so far keeps at each step; that mean is the
+            model. 0: the last weights are.
+        epochs: passes over the series; None for as many as make 1500 steps, 20 to 300.
+        batch_size: series a step.
+        lr: the highest learning rate, as of `SequenceClassifier`.
+
+    Each channel is standardised by its mean and deviation over all series of `fit`. If values are
+    missing there, the network reads beside each value whether it is.
+
+    After `fit`: `classes_`, `reading_`, `seed_`, `training_`, and `net_`, the
+    `skorch.NeuralNetClassifier` with its `history`.
+
+    >>> X = [[0, 1, 0, 1], [1, 0, 1], [0, 0, 1, 1], [1, 1, 0]] * 4  # one channel
+    >>> y = ["swift", "swift", "slow", "slow"] * 4
+    >>> small = SeriesClassifier(hidden_size=8, epochs=30, lr=0.05, dropout=0.0, averaging=0.0)
+    >>> small.fit(X, y).predict([[0, 1, 0, 1], [1, 1, 0, 0]])
+    array(['swift', 'slow'], dtype='<U5')
+    """
+
+    NET = SeriesLabelNet
+
+    def score(self, X: Any, y: Iterable[Any], sample_weight: Any = None) -> float:
+        """The share of series whose label is predicted; all labels must occur in training."""
+        self._check_fitted()
+        labels = as_labels(y)
+        as_targets(labels, self.classes_)
+        return super().score(X, labels, sample_weight)
+
+    def _begin(self, y: Any, series: int) -> None:
+        check_labels(y, series, nouns=("series", "series"))
+        self.classes_ = np.unique(y)
+
+    def _targets(self, y: Any, series: int, name: str) -> np.ndarray:
+        check_labels(y, series, name.replace("1", "0"), name, 1, ("series", "series"))
+        return as_targets(y, self.classes_, name)
+
+    def _net_options(self) -> dict[str, Any]:
+        return {
+            **super()._net_options(),
+            "criterion": torch.nn.CrossEntropyLoss,
+            "criterion__reduction": "sum",
+            "classes": np.arange(len(self.classes_)),
+        }
+
+
+class SeriesRegressor(RegressorMixin, SeriesEstimator, TrainedSeriesRegressor):
+    """A recurrent network that reads series of numbers and says a number of each.
+
+    Parameters are those of `SeriesClassifier`. What is learned is standardised, and compared by the
+    mean square.
+
+    >>> X = np.random.default_rng(0).normal(size=(40, 1, 8))
+    >>> y = X.mean((1, 2))
+    >>> small = SeriesRegressor(hidden_size=8, epochs=30, lr=0.02, dropout=0.0)
+    >>> small.fit(X, y).score(X, y) > 0.8
+    True
+    """
+
+    NET: ClassVar[type[SequenceNet]] = SeriesNumberNet
+
+    def _begin(self, y: Any, series: int) -> None:
+        values = self._numbers(y, series, "y")
+        self.target_ = float(values.mean()), float(values.std()) or 1.0
+
+    def _targets(self, y: Any, series: int, name: str) -> np.ndarray:
+        mean, scale = self.target_
+        return ((self._numbers(y, series, name) - mean) / scale).astype(np.float32)
+
+    def _numbers(self, y: Any, series: int, name: str) -> np.ndarray:
+        try:
+            values = np.asarray(y, np.float64)
+        except (TypeError, ValueError):
+            raise TaskError(f"{name} must hold numbers. Got {y[:1]!r}.") from None
+        if values.shape != (series,) or not np.isfinite(values).all():
+            raise TaskError(
+                f"{name} must have one finite number for each series. Got shape {values.shape} for "
+                f"{series} series, {int((~np.isfinite(values)).sum())} numbers of it not finite."
+            )
+        return values
+
+    def _net_options(self) -> dict[str, Any]:
+        return {**super()._net_options(), "criterion": torch.nn.MSELoss}
