@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import elman
+from elman.tasks.networks import crf
 from elman.tasks.networks.crf import (
     Lattice,
     PathLoss,
@@ -56,6 +57,17 @@ def some_legal(one):
         every, scores = paths(one, text)
         tags[owners(one.batch_sizes) == text] = every[scores.argmax()]
     return tags
+
+
+MANY = ["O", *(f"{place}-{label}" for label in "abc" for place in "BIES"), "S-d"]
+
+
+@pytest.mark.parametrize("labels", [LABELS, MANY, ["a", "b", "c"]], ids=["few", "many", "single"])
+def test_the_best_path_of_many_tags(labels, monkeypatch):
+    for small in (99, 0):  # tags that are looked at together
+        monkeypatch.setattr(crf, "SMALL", small)
+        one = lattice([3, 3, 2, 1], labels)
+        assert torch.equal(best_path(one), some_legal(one))
 
 
 @pytest.mark.parametrize("lengths", LENGTHS, ids=str)

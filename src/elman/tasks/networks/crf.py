@@ -20,6 +20,8 @@ import elman
 
 from .pooling import owners
 
+SMALL = 32  # tags that are all looked at together
+FEW = 4  # edges of a tag that are looked at one by one
 LOWEST = -30.0  # of a token's scores below its highest: what is less likely adds nothing
 
 
@@ -132,25 +134,57 @@ class PathLoss(nn.Module):
         return -log_likelihood(lattice, tags)
 
 
+class _Edges(NamedTuple):
+    """What tags (rows) may come after which tags (columns), all of a group together."""
+
+    rows: Tensor | slice  # (R,)
+    columns: Tensor | slice  # (C,): of any row; or (R, C): of each row its own
+    scores: Tensor  # (R, C)
+    own: bool = False  # whether each row has columns of its own
+
+    def best(self, before: Tensor) -> Tensor:
+        """The best score of each row, (B, R), after paths (B, L) that end with each column."""
+        there = before[:, self.columns]
+        return ((there if self.own else there[:, None]) + self.scores).amax(2)
+
+
+def _grouped(transitions: Tensor) -> list[_Edges]:
+    """The edges (L, L) that there are: tags inside spans have few, and those are cheap."""
+    if len(transitions) <= SMALL:
+        return [_Edges(slice(None), slice(None), transitions)]
+    there = transitions > -math.inf
+    few = there.sum(1) <= FEW
+    inside, others = few.nonzero()[:, 0], (~few).nonzero()[:, 0]
+    columns = there[others].any(0).nonzero()[:, 0]
+    scores, own = transitions[inside].topk(min(FEW, len(transitions)), 1)
+    groups = [
+        _Edges(inside, own, scores, own=True),
+        _Edges(others, columns, transitions[others][:, columns].contiguous()),
+    ]
+    return [group for group in groups if group.scores.numel()]
+
+
 def best_path(lattice: Lattice) -> Tensor:
     """The likeliest tags, (N,) (Viterbi)."""
     scores, sizes, transitions = lattice
     L = scores.shape[1]
-    counts = sizes.tolist()
-    inner, steps = transitions[:L, :L], scores.split(counts)
-    best = steps[0] + transitions[:L, L]  # (B, L): of the paths that end with each tag
-    came = []
+    counts, inner = sizes.tolist(), transitions[:L, :L]
+    groups, steps = _grouped(inner), scores.split(counts)
+    best = [steps[0] + transitions[:L, L]]  # (B, L): of the paths that end with each tag
     for count, now in zip(counts[1:], steps[1:], strict=True):
-        top, where = (best[:count, None, :] + inner).max(2)
-        best[:count] = top + now
-        came.append(where)
-    last = (best + transitions[L, :L]).argmax(1)
-    tags, after = [last[: counts[-1]]], counts[-1]
-    for where, count in zip(reversed(came), reversed(counts[:-1]), strict=True):
-        going = where.gather(1, tags[-1][:, None])[:, 0]
-        tags.append(torch.cat([going, last[after:count]]))
-        after = count
-    return torch.cat(tags[::-1])
+        top = torch.empty_like(now)
+        for edges in groups:
+            top[:, edges.rows] = edges.best(best[-1][:count])
+        best.append(top.add_(now))
+    # Back from the end: of each path alone it is asked where it came from.
+    to_end, tags = transitions[L, :L], [scores.new_empty(0, dtype=torch.int64)]
+    for at, count in zip(range(len(best) - 1, -1, -1), reversed(counts), strict=True):
+        after = len(tags[-1])
+        going = (best[at][:after] + inner[tags[-1]]).argmax(1)
+        if after < count:  # texts that end here
+            going = torch.cat([going, (best[at][after:count] + to_end).argmax(1)])
+        tags.append(going)
+    return torch.cat(tags[:0:-1])
 
 
 class Chances(NamedTuple):
