@@ -67,7 +67,7 @@ def test_the_folder_holds_two_files_and_no_pickle(fitted, saved):
     assert sorted(path.name for path in saved.iterdir()) == ["config.json", "model.safetensors"]
     config = json.loads((saved / "config.json").read_text("utf-8"))
     assert config["format"] == "elman sequence classifier"
-    assert config["version"] == 3
+    assert config["version"] == 4
     assert config["parameters"]["random_state"] == 7
     assert config["labels"] == ["negative", "positive"]
     assert config["vocabulary"] == fitted.vocabulary_.tokens

@@ -169,7 +169,11 @@ def test_what_cannot_be_learned_is_told(settings, y, message):
 
 @pytest.mark.parametrize(
     ("y", "message"),
-    [(["a", "b"], "y must hold numbers. Got"), ([1.0, NAN], "1 numbers of it not finite")],
+    [
+        (["a", "b"], "y must hold numbers. Got"),
+        ([1.0, NAN], "y has no value in row 1"),
+        ([1.0, np.inf], "1 of them not finite"),
+    ],
 )
 def test_what_is_no_number_is_told(y, message):
     with pytest.raises(TaskError, match=re.escape(message)):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .forecaster import SequenceForecaster
     from .language_model import LanguageModel
     from .models.opening import load_model
+    from .regressor import SequenceRegressor
     from .series import SeriesClassifier, SeriesRegressor
     from .tagger import SequenceTagger
 
@@ -39,6 +40,7 @@ __all__ = [
     "LanguageModel",
     "SequenceClassifier",
     "SequenceForecaster",
+    "SequenceRegressor",
     "SequenceTagger",
     "SeriesClassifier",
     "SeriesRegressor",
@@ -53,6 +55,7 @@ _LATER = {
     "LanguageModel": ".language_model",
     "SequenceClassifier": ".classifier",
     "SequenceForecaster": ".forecaster",
+    "SequenceRegressor": ".regressor",
     "SequenceTagger": ".tagger",
     "SeriesClassifier": ".series",
     "SeriesRegressor": ".series",

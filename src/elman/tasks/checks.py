@@ -104,7 +104,7 @@ RULES = {
     ),
     "pooling": one_of(POOLINGS),
     "ngrams": whole(8, least=0),
-    **dict.fromkeys(("token_dropout", "dropout"), SHARE),
+    **dict.fromkeys(("token_dropout", "dropout", "threshold"), SHARE),
     "class_weight": Rule(
         _is_class_weight, "None, 'balanced', or a dict of a positive number for each label"
     ),
@@ -255,12 +255,31 @@ def check_labels(
         )
 
 
+def as_numbers(y: Any, rows: int, name: str = "y", noun: str = "text") -> np.ndarray:
+    """One finite number for each row, (B,) float64."""
+    values = as_column(y, name)
+    try:
+        numbers = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        check_missing(values, name)
+        raise TaskError(f"{name} must hold numbers. Got {list(values)[:1]!r}.") from None
+    if numbers.shape == (rows,) and np.isnan(numbers).any():
+        check_missing(values, name)
+    if numbers.shape != (rows,) or not np.isfinite(numbers).all():
+        raise TaskError(
+            f"{name} must have one finite number for each {noun}. Got shape {numbers.shape} where "
+            f"{(rows,)} was expected, {int((~np.isfinite(numbers)).sum())} of them not finite."
+        )
+    return numbers
+
+
 def as_targets(labels: np.ndarray, classes: np.ndarray, name: str = "y") -> np.ndarray:
     """The labels' numbers among the classes, (B,) int64, if all of them are there."""
     known = classes.tolist()
     if unknown := sorted(set(labels.tolist()) - set(known), key=str):
         raise TaskError(
             f"{name} has labels that were not there in training: "
-            f"{', '.join(map(repr, unknown[:5]))}; expected {', '.join(map(repr, known[:20]))}."
+            f"{', '.join(map(repr, unknown[:5]))}; expected {', '.join(map(repr, known[:20]))}. "
+            "Correct them, or train a new model on all texts."
         )
     return np.searchsorted(classes, labels)

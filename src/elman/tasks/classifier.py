@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight
-from skorch.callbacks import Callback
 
 from .checks import as_labels, as_targets, check_labels, check_texts
-from .data.fingerprint import fingerprint
-from .data.split import identities
-from .data.text import TOKENS, Ragged, Vocabulary, check_known
 from .errors import TaskError
-from .estimator import SequenceEstimator
 from .models.classifier import TrainedClassifier
 from .networks.layers import Backend, CellLike
-from .networks.ngrams import NGrams
-from .training.progress import ProgressBar
-from .training.run import run_pass, surroundings
-from .training.textnet import TextNet
+from .networks.linear import LABEL, LABELS, Linear
+from .several import Several, as_several
+from .text_estimator import TextEstimator
+from .training.net import SequenceNet
+from .training.textnet import TextLabelsNet, TextNet
 
 
-class SequenceClassifier(ClassifierMixin, SequenceEstimator, TrainedClassifier):
-    """A recurrent network that reads texts and names their label.
+class SequenceClassifier(ClassifierMixin, TextEstimator, TrainedClassifier):
+    """A recurrent network that reads texts and names their label, or all labels that each has.
+
+    Where `y` holds lists of labels, or a matrix of ones and zeros with a column for each label, a
+    text may have several labels, or none. `predict` then gives such a matrix, `predict_labels`
+    lists.
 
     Args:
         cell: the recurrence: a name of `elman.cells.CATALOGUE` ("gru", "lstm", "lightgru", ...) or
@@ -51,6 +50,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator, TrainedClassifier):
         class_weight: how much a text of each label counts in training: None for equally much,
             "balanced" for all labels together equally much, or a dict of labels and weights, 1
             where a label isn't named.
+        threshold: where texts have several labels: the probability above which one is named.
         max_length: tokens of a text that the network reads; what comes after them it doesn't. How
             many texts were cut short in `fit`, `truncated_` says.
         min_count: a token that occurs less often in training shares the id "unknown".
@@ -64,9 +64,13 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator, TrainedClassifier):
         backend: "elman", or "torch" for the same model on `torch.nn.RNN`, `LSTM` or `GRU`.
         verbose: 1: `fit` shows its progress on standard error, a line for each epoch and on a
             terminal a bar; 0: nothing.
+        warm_start: whether `fit` goes on from what an earlier `fit` or `load` has learned: labels,
+            vocabulary and n-grams stay, the network's weights are where it begins. What the network
+            is made of can't change then.
 
-    After `fit`: `classes_`, `vocabulary_`, `ngrams_`, `truncated_`, `seed_`, `training_` (command,
-    data and epochs), and `net_`, the `skorch.NeuralNetClassifier` with its `history`.
+    After `fit`: `classes_`, `several_` (whether texts have several labels), `vocabulary_`,
+    `ngrams_`, `truncated_`, `seed_`, `training_` (command, data and epochs), and `net_`, skorch's
+    net with its `history`.
 
     >>> texts = ["good", "so good", "good!", "bad", "too bad", "bad!"] * 4
     >>> model = SequenceClassifier(hidden_size=8, embedding_size=8, epochs=8, dropout=0.0, lr=0.05)
@@ -74,9 +78,13 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator, TrainedClassifier):
     <bound method ...>
     >>> model.predict(["very good", "very bad"])
     array([ True, False])
+    >>> small = model.set_params(ngrams=0, epochs=20, token_dropout=0.0)
+    >>> marks = [["good"] * ("good" in text) + ["loud"] * ("!" in text) for text in texts]
+    >>> small.fit(texts, marks).predict_labels(["good!", "bad"])
+    [['good', 'loud'], []]
+    >>> small.predict(["good!", "bad"]).tolist()
+    [[1, 1], [0, 0]]
     """
-
-    NET = TextNet
 
     def __init__(
         self,
@@ -93,6 +101,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator, TrainedClassifier):
         token_dropout: float = 0.3,
         dropout: float = 0.5,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+        threshold: float = 0.5,
         max_length: int = 200,
         min_count: int = 2,
         epochs: int = 4,
@@ -102,46 +111,9 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator, TrainedClassifier):
         random_state: Any = 0,
         backend: Backend = "elman",
         verbose: int = 1,
+        warm_start: bool = False,
     ) -> None:
         self._keep(locals())
-
-    def fit(
-        self,
-        X: Iterable[str],
-        y: Iterable[Any],
-        *,
-        valid: tuple[Iterable[str], Iterable[Any]] | None = None,
-        callbacks: Iterable[tuple[str, Callback]] = (),
-        folder: str | Path | None = None,
-        resume: bool = False,
-        checkpoint_seconds: float = 30.0,
-    ) -> SequenceClassifier:
-        """Train on the texts `X` and their labels `y`.
-
-        With `valid`, further texts and labels, every epoch is also measured on those; unless there
-        is a `patience`, they change nothing in the model. `callbacks` are named skorch callbacks.
-
-        With `folder` the model is saved there in the end, and the training's state meanwhile: every
-        `checkpoint_seconds` and after each epoch. If the process is killed, the same call with
-        `resume=True` goes on from there, and ends with the same model, bit for bit.
-        Ctrl-C ends the training after the step under way with a KeyboardInterrupt; what has been
-        learned so far can be used, is saved in the folder, and can be resumed as well.
-        """
-        self._may_begin(valid, folder, resume)
-        texts = check_texts(X)
-        labels = as_labels(y)
-        check_labels(labels, len(texts))
-        self._begin(texts, labels)
-        train, self.truncated_ = self._encode(texts, as_targets(labels, self.classes_))
-        weights = self._class_weights(labels)
-        data = {"train": fingerprint(texts, labels.tolist())}
-        with self._shown(callbacks) as shown:
-            train = self._learn_ngrams(texts, train, weights, shown)
-            held_out = None
-            if valid is not None:
-                held_out, data["valid"] = self._known(*valid)
-            self._train(train, data, held_out, shown, folder, checkpoint_seconds, weights)
-        return self
 
     def partial_fit(
         self, X: Iterable[str], y: Iterable[Any], classes: Iterable[Any] | None = None
@@ -159,90 +131,107 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator, TrainedClassifier):
                 "weights, or use fit."
             )
         texts = check_texts(X)
-        labels = as_labels(y)
-        check_labels(labels, len(texts), fewest=1)
+        known = every = self._given(y, len(texts), ("X", "y"))
         if not hasattr(self, "net_"):
             if classes is None:
                 raise TaskError("The first partial_fit needs classes: all labels there will be.")
             every = as_labels(classes, "classes")
             check_labels(every, len(every), "classes", "classes")
-            self._begin(texts, every)
-            weights = self._class_weights(every)
-            rows, self.truncated_ = self._encode(texts, as_targets(labels, self.classes_))
-            rows = self._learn_ngrams(texts, rows, weights)
-            self.net_ = self._net(weights=weights)
-            self.training_ = surroundings()
+            if isinstance(known, Several):
+                every = Several(np.zeros((0, len(every)), bool), np.unique(every))
         elif classes is not None and set(classes) != set(self.classes_.tolist()):
             raise TaskError(f"classes must be those of the first call: {self.classes_.tolist()}.")
-        else:
-            rows, self.truncated_ = self._encode(texts, as_targets(labels, self.classes_))
-            rows = self._scored(rows)
-        self.net_.lr, self.net_.batch_size = self.lr, self.batch_size
-        run_pass(self.net_, rows)
-        self.training_["epochs"] = self.net_.summary()
-        return self
+        return self._pass(texts, known, every)
 
     def score(self, X: Iterable[str], y: Iterable[Any], sample_weight: Any = None) -> float:
-        """The share of texts whose label is predicted; all labels must occur in training."""
+        """The share of texts whose label is predicted; all labels must occur in training.
+
+        Of several labels all must be right.
+        """
         self._check_fitted()
-        labels = as_labels(y)
-        as_targets(labels, self.classes_)
-        return super().score(X, labels, sample_weight)
+        known = self._given(y, None, ("X", "y"))
+        targets = self._targets(known, "y")
+        right = targets if isinstance(known, Several) else known
+        return super().score(X, right, sample_weight)
+
+    def __sklearn_tags__(self) -> Any:
+        """Of a text there may be several labels."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    # -- what the estimator asks for
+
+    @property
+    def NET(self) -> type[SequenceNet]:  # type: ignore[override]  # noqa: N802
+        """The net that trains on one label, or on several."""
+        return TextLabelsNet if self.several_ else TextNet
+
+    @property
+    def LINEAR(self) -> Linear:  # type: ignore[override]  # noqa: N802
+        """The n-grams' regression of one label, or of several."""
+        return LABELS if self.several_ else LABEL
+
+    def _given(
+        self, y: Any, texts: int | None, names: tuple[str, str], fewest: int = 1
+    ) -> np.ndarray | Several:
+        if several := as_several(y, names[1]):
+            if texts not in (None, len(several)):
+                raise TaskError(
+                    f"{names[1]} must have a list of labels for each text in {names[0]}. Got "
+                    f"{len(several)} for {texts} texts."
+                )
+            check_labels(several.classes(), len(several.classes()), *names, fewest)
+            return several
+        labels = as_labels(y, names[1])
+        check_labels(labels, len(labels) if texts is None else texts, *names, fewest)
+        return labels
+
+    def _begin(self, known: np.ndarray | Several) -> None:
+        self.several_ = isinstance(known, Several)
+        self.classes_ = known.classes() if isinstance(known, Several) else np.unique(known)
+
+    def _targets(self, known: np.ndarray | Several, name: str) -> np.ndarray:
+        if isinstance(known, Several) != self.several_:
+            one, several = "one label for each text", "several labels"
+            was, given = (several, one) if self.several_ else (one, several)
+            raise TaskError(f"{name} must hold {was}, as in training. Got {given}.")
+        if isinstance(known, Several):
+            return known.of(self.classes_, name)
+        return as_targets(known, self.classes_, name)
+
+    def _written(self, known: np.ndarray | Several) -> list[Any]:
+        return known.listed() if isinstance(known, Several) else known.tolist()
 
     def _net_options(self, weights: np.ndarray | None = None) -> dict[str, Any]:
+        weight = None if weights is None else torch.tensor(weights).float()
+        if self.several_:
+            return {
+                "criterion": torch.nn.BCEWithLogitsLoss,
+                "threshold": float(self.threshold),
+                "weights": weight,
+            }
         return {
             "criterion": torch.nn.CrossEntropyLoss,
-            "criterion__weight": None if weights is None else torch.tensor(weights).float(),
+            "criterion__weight": weight,
             "criterion__reduction": "sum",
             "classes": np.arange(len(self.classes_)),
         }
 
-    def _begin(self, texts: Iterable[str], labels: np.ndarray) -> None:
-        """What the first texts and all labels decide."""
-        self.classes_ = np.unique(labels)
-        self.vocabulary_ = Vocabulary.build(map(TOKENS[self.tokens], texts), self.min_count)
-        check_known(self.tokens, self.min_count, self.vocabulary_)
-        self._draw_seed()
-
-    def _learn_ngrams(
-        self,
-        texts: Collection[str],
-        rows: Ragged,
-        weights: np.ndarray | None,
-        callbacks: Iterable[tuple[str, Callback]] = (),
-    ) -> Ragged:
-        """Learn what n-grams say; the rows as the network reads them, with their scores.
-
-        A progress bar among the callbacks shows how far that is.
-        """
-
-        def told(done: int, total: int) -> None:
-            for _, one in callbacks:
-                if isinstance(one, ProgressBar):
-                    one.prepare("n-grams", done, total)
-
-        if not self.ngrams:
-            self.ngrams_ = None
-            return self._scored(rows)
-        sizes = (len(self.classes_), self.ngrams)
-        self.ngrams_, rows.scores = NGrams.fit(
-            rows, identities(texts), *sizes, weights=weights, seed=self.seed_, told=told
-        )
-        return rows.cut(self.max_length)
-
-    def _class_weights(self, labels: np.ndarray) -> np.ndarray | None:
+    def _weights(self, known: np.ndarray | Several) -> np.ndarray | None:
         """What `class_weight` means for the labels: (len(classes_),)."""
         if self.class_weight is None:
             return None
+        classes = self.classes_
         if isinstance(self.class_weight, Mapping):
-            unknown = sorted(set(self.class_weight) - set(self.classes_.tolist()), key=str)
-            if unknown:
+            if unknown := sorted(set(self.class_weight) - set(classes.tolist()), key=str):
                 raise TaskError(f"class_weight has labels that y has not: {unknown[:5]}.")
-        return compute_class_weight(self.class_weight, classes=self.classes_, y=labels)
-
-    def _known(self, X: Iterable[str], y: Iterable[Any]) -> tuple[Ragged, dict[str, Any]]:
-        """Held-out texts, whose labels must all occur in training."""
-        texts, labels = check_texts(X, "valid[0]"), as_labels(y, "valid[1]")
-        check_labels(labels, len(texts), "valid[0]", "valid[1]", fewest=1)
-        rows, _ = self._encode(texts, as_targets(labels, self.classes_, "valid[1]"))
-        return self._scored(rows), fingerprint(texts, labels.tolist())
+            return np.array([self.class_weight.get(label, 1.0) for label in classes.tolist()])
+        if isinstance(known, Several):
+            labels = np.array([label for row in known.listed() for label in row])
+        else:
+            labels = known
+        weights, there = np.ones(len(classes)), np.isin(classes, labels)
+        if there.any():
+            weights[there] = compute_class_weight("balanced", classes=classes[there], y=labels)
+        return weights

@@ -45,7 +45,6 @@ class SequenceEstimator(BaseEstimator, TrainedModel):
 
     NET: ClassVar[type[SequenceNet]]
 
-    warm_start = False
     net_: SequenceNet
 
     # -- what a task says
@@ -149,9 +148,13 @@ class SequenceEstimator(BaseEstimator, TrainedModel):
         if checkpoint is not None:
             checkpoint.remove()
 
+    def _goes_on(self) -> bool:
+        """Whether `fit` begins with what was learned before."""
+        return self.warm_start and hasattr(self, "net_")
+
     def _trained_before(self) -> _Before | None:
         """What a warm start begins from, if this is one."""
-        if not (self.warm_start and hasattr(self, "net_")):
+        if not self._goes_on():
             return None
         kept = ("command", "data")
         told = {name: value for name, value in self.training_.items() if name in kept}

@@ -77,6 +77,7 @@ class SequenceForecaster(SequenceEstimator, TrainedForecaster):
         random_state: Any = 0,
         backend: Backend = "elman",
         verbose: int = 1,
+        warm_start: bool = False,
     ) -> None:
         self._keep(locals())
 
@@ -106,12 +107,16 @@ class SequenceForecaster(SequenceEstimator, TrainedForecaster):
         self._may_begin(valid, folder, resume)
         if X is not None:
             raise TaskError("X must be None; give covariates as History(values, known=X).")
-        histories, dated = as_histories(y)
-        pace = pace_of(histories, dated)
-        histories = [filled_in(one, pace)[0] for one in histories]
+        if self._goes_on():
+            histories, pace = self._histories(y), self.outlook_.pace
+        else:
+            histories, dated = as_histories(y)
+            pace = pace_of(histories, dated)
+            histories = [filled_in(one, pace)[0] for one in histories]
         if not any((~np.isnan(one.values)).sum() > 1 for one in histories):
             raise TaskError("y has no series with two values; there is nothing to learn.")
-        self.outlook_ = Outlook.of(histories, pace, self.horizon, self.season, self.window)
+        if not self._goes_on():
+            self.outlook_ = Outlook.of(histories, pace, self.horizon, self.season, self.window)
         self._draw_seed()
         train = Windows(histories, self.outlook_, [self._ends(len(one)) for one in histories])
         data, held_out = {"train": _fingerprint(histories)}, None

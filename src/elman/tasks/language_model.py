@@ -93,6 +93,7 @@ class LanguageModel(SequenceEstimator, TrainedLanguageModel):
         random_state: Any = 0,
         backend: Backend = "elman",
         verbose: int = 1,
+        warm_start: bool = False,
     ) -> None:
         self._keep(locals())
 
@@ -113,9 +114,10 @@ class LanguageModel(SequenceEstimator, TrainedLanguageModel):
         """
         self._may_begin(valid, folder, resume)
         corpus = as_corpus(X)
-        tokens = chain.from_iterable(corpus.tokens(self.tokens))
-        self.vocabulary_ = Vocabulary.build(tokens, self.min_count)
-        check_known(self.tokens, self.min_count, self.vocabulary_)
+        if not self._goes_on():
+            tokens = chain.from_iterable(corpus.tokens(self.tokens))
+            self.vocabulary_ = Vocabulary.build(tokens, self.min_count)
+            check_known(self.tokens, self.min_count, self.vocabulary_)
         self._draw_seed()
         train, data = self._encode(corpus), {"train": corpus.fingerprint()}
         counts = train.counts(len(self.vocabulary_))

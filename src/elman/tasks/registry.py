@@ -22,6 +22,10 @@ TASKS = {
         "models.classifier:TrainedClassifier",
         "jobs.classify:Classify",
     ),
+    "elman sequence regressor": Task(
+        "models.regressor:TrainedRegressor",
+        "jobs.classify:Regress",
+    ),
     "elman sequence tagger": Task(
         "models.tagger:TrainedTagger",
         "jobs.tag:Tag",

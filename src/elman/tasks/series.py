@@ -11,10 +11,9 @@ import torch
 from sklearn.base import ClassifierMixin, RegressorMixin
 from skorch.callbacks import Callback
 
-from .checks import as_labels, as_targets, check_labels
+from .checks import as_labels, as_numbers, as_targets, check_labels
 from .data.fingerprint import fingerprint
 from .data.series import Reading, as_series
-from .errors import TaskError
 from .estimator import SequenceEstimator
 from .models.series import TrainedSeriesClassifier, TrainedSeriesModel, TrainedSeriesRegressor
 from .networks.layers import Backend, CellLike
@@ -50,6 +49,7 @@ class SeriesEstimator(SequenceEstimator, TrainedSeriesModel):
         random_state: Any = 0,
         backend: Backend = "elman",
         verbose: int = 1,
+        warm_start: bool = False,
     ) -> None:
         self._keep(locals())
 
@@ -85,10 +85,11 @@ class SeriesEstimator(SequenceEstimator, TrainedSeriesModel):
             valid, callbacks, folder, resume, checkpoint_seconds: as of `SequenceClassifier.fit`.
         """
         self._may_begin(valid, folder, resume)
-        series = as_series(X)
+        series = as_series(X, channels=self.reading_.channels if self._goes_on() else None)
         y = as_labels(y)
-        self._begin(y, len(series))
-        self.reading_ = Reading.of(series, self.patch)
+        if not self._goes_on():
+            self._begin(y, len(series))
+            self.reading_ = Reading.of(series, self.patch)
         self._draw_seed()
         train = self.reading_.encode(series, self._targets(y, len(series), "y"))
         data, held_out = {"train": fingerprint(series, y.tolist(), "series")}, None
@@ -195,24 +196,12 @@ class SeriesRegressor(RegressorMixin, SeriesEstimator, TrainedSeriesRegressor):
     NET: ClassVar[type[SequenceNet]] = SeriesNumberNet
 
     def _begin(self, y: Any, series: int) -> None:
-        values = self._numbers(y, series, "y")
+        values = as_numbers(y, series, "y", "series")
         self.target_ = float(values.mean()), float(values.std()) or 1.0
 
     def _targets(self, y: Any, series: int, name: str) -> np.ndarray:
         mean, scale = self.target_
-        return ((self._numbers(y, series, name) - mean) / scale).astype(np.float32)
-
-    def _numbers(self, y: Any, series: int, name: str) -> np.ndarray:
-        try:
-            values = np.asarray(y, np.float64)
-        except (TypeError, ValueError):
-            raise TaskError(f"{name} must hold numbers. Got {y[:1]!r}.") from None
-        if values.shape != (series,) or not np.isfinite(values).all():
-            raise TaskError(
-                f"{name} must have one finite number for each series. Got shape {values.shape} for "
-                f"{series} series, {int((~np.isfinite(values)).sum())} numbers of it not finite."
-            )
-        return values
+        return ((as_numbers(y, series, name, "series") - mean) / scale).astype(np.float32)
 
     def _net_options(self) -> dict[str, Any]:
         return {**super()._net_options(), "criterion": torch.nn.MSELoss}

@@ -76,6 +76,7 @@ class SequenceTagger(SequenceEstimator, TrainedTagger):
         random_state: Any = 0,
         backend: Backend = "elman",
         verbose: int = 1,
+        warm_start: bool = False,
     ) -> None:
         self._keep(locals())
 
@@ -96,8 +97,14 @@ class SequenceTagger(SequenceEstimator, TrainedTagger):
         """
         self._may_begin(valid, folder, resume)
         texts = as_texts(X)
-        self.scheme_, tags = read_rows_of_tags(texts, self.tokens, y, self.scheme)
-        self._begin(texts, tags)
+        goes_on = self._goes_on()
+        scheme = self.scheme_ if goes_on else self.scheme
+        self.scheme_, tags = read_rows_of_tags(texts, self.tokens, y, scheme)
+        if goes_on:
+            self._check_tags(tags)
+        else:
+            self._begin(texts, tags)
+        self._draw_seed()
         train, data = self._encode(texts, tags), {"train": fingerprint(texts, tags)}
         held_out = None
         if valid is not None:
@@ -150,7 +157,15 @@ class SequenceTagger(SequenceEstimator, TrainedTagger):
             for column in COLUMNS[self.tokens]
         ]
         check_known(self.tokens, self.min_count, *self.vocabularies_)
-        self._draw_seed()
+
+    def _check_tags(self, tags: Sequence[Sequence[str]]) -> None:
+        """Refuses tags that the training hadn't from which this one goes on."""
+        unknown = sorted({tag for row in tags for tag in row} - set(self.labels_))
+        if unknown:
+            raise TaskError(
+                f"y has tags that were not there in training: {', '.join(unknown[:5])}; expected "
+                f"{', '.join(self.labels_[:20])}. Correct them, or train a new model on all texts."
+            )
 
     def _known(
         self, texts: Sequence[Text], tags: Sequence[Sequence[str]]

@@ -19,23 +19,26 @@ from ..models.base import TrainedModel
 from ..models.classifier import TrainedClassifier
 from ..models.forecaster import TrainedForecaster
 from ..models.language import TrainedLanguageModel
+from ..models.regressor import TrainedRegressor
 from ..models.series import TrainedSeriesModel, TrainedSeriesRegressor
 from ..models.tagger import TrainedTagger
+from ..models.texts import TrainedTextModel
 from ..report.spans import FOOT, FORMATS, HEAD, as_conll, as_html, as_json, as_line, one_line
 from .forecast_answers import Forecasts
 from .series_answers import SeriesAnswers
 
 
-class Labels:
-    """The labels of a classifier: one a text, with its probability, or the `top` likeliest."""
+class _OfTexts:
+    """What answers on texts, from files of all kinds."""
 
     begin = end = ""
     file = None  # that is read where none is given: the input is
 
-    def __init__(self, model: TrainedClassifier, form: str, top: int | None = None) -> None:
+    def __init__(self, model: TrainedTextModel, form: str, what: str) -> None:
         if form not in ("text", "jsonl"):
-            raise TaskError(f"--format must be text or jsonl for a classifier. Got {form!r}.")
-        self.model, self.form, self.top, self.cut = model, form, top, 0
+            raise TaskError(f"--format must be text or jsonl for a {what}. Got {form!r}.")
+        self.form, self.split, self.longest = form, TOKENS[model.tokens], model.max_length
+        self.limit, self.cut = f"the network reads the first {model.max_length} {model.tokens}", 0
 
     def rows(self, file: Path, column: str | None, findings: Findings) -> Iterator[Row]:
         """The texts of a file, as their values are."""
@@ -48,27 +51,61 @@ class Labels:
         for place, (text,) in accepted(rows, {column: as_text}, findings):
             yield place, text
 
-    def __call__(self, given: Sequence[tuple[dict[str, Any], Any]]) -> Iterator[str]:
-        """The lines on some texts and their places."""
-        split, labels = TOKENS[self.model.tokens], self.model.classes_.tolist()
+    def taken(self, given: Sequence[tuple[dict[str, Any], Any]]) -> list[str]:
+        """The texts; those that are too long are counted."""
         texts = [text for _, text in given]
-        self.cut += sum(len(split(text)) > self.model.max_length for text in texts)
-        rows = self.model.predict_proba(texts).tolist()
-        for (place, text), chances in zip(given, rows, strict=True):
-            pairs = list(zip(labels, chances, strict=True))
-            best = sorted(pairs, key=lambda pair: -pair[1])[: self.top or 1]
-            if self.form == "jsonl":
-                listed = best if self.top else pairs
-                yield _json({**place, "text": text, "label": best[0][0]}, listed)
-            else:
-                named = "".join(f"{one_line(str(name))}\t{chance:.3f}\t" for name, chance in best)
-                yield named + one_line(text)
+        self.cut += sum(len(self.split(text)) > self.longest for text in texts)
+        return texts
 
     def remarks(self) -> Iterator[str]:
         """What there is to say at the end."""
         if self.cut:
-            limit = f"the network reads the first {self.model.max_length} {self.model.tokens}"
-            yield f"{self.cut:,} of the texts: {limit}"
+            yield f"{self.cut:,} of the texts: {self.limit}"
+
+
+class Labels(_OfTexts):
+    """The labels of a classifier with their probabilities: of each text one, the `top` likeliest,
+    or, where texts have several, those above the threshold."""
+
+    def __init__(self, model: TrainedClassifier, form: str, top: int | None = None) -> None:
+        super().__init__(model, form, "classifier")
+        self.model, self.top = model, top
+
+    def __call__(self, given: Sequence[tuple[dict[str, Any], Any]]) -> Iterator[str]:
+        """The lines on some texts and their places."""
+        labels, several = self.model.classes_.tolist(), self.model.several_
+        rows = self.model.predict_proba(self.taken(given)).tolist()
+        for (place, text), chances in zip(given, rows, strict=True):
+            pairs = list(zip(labels, chances, strict=True))
+            best = self.model.named(chances)
+            listed = sorted(pairs, key=lambda pair: -pair[1])[: self.top] if self.top else best
+            if self.form == "jsonl":
+                names = [name for name, _ in best]
+                said = {"labels": names} if several else {"label": names[0]}
+                yield _json({**place, "text": text, **said}, listed if self.top else pairs)
+            elif several:
+                named = " ".join(f"{one_line(str(name))}/{chance:.3f}" for name, chance in listed)
+                yield f"{named}\t{one_line(text)}"
+            else:
+                shown = [f"{one_line(str(name))}\t{chance:.3f}\t" for name, chance in listed]
+                yield "".join(shown) + one_line(text)
+
+
+class Numbers(_OfTexts):
+    """The numbers of a regressor."""
+
+    def __init__(self, model: TrainedRegressor, form: str) -> None:
+        super().__init__(model, form, "regressor")
+        self.model = model
+
+    def __call__(self, given: Sequence[tuple[dict[str, Any], Any]]) -> Iterator[str]:
+        """The lines on some texts and their places."""
+        values = self.model.predict(self.taken(given)).tolist()
+        for (place, text), value in zip(given, values, strict=True):
+            if self.form == "jsonl":
+                yield json.dumps({**place, "text": text, "value": value}, ensure_ascii=False)
+            else:
+                yield f"{value:.6g}\t{one_line(text)}"
 
 
 def _json(answer: dict[str, Any], pairs: Iterable[tuple[Any, float]]) -> str:
@@ -123,9 +160,10 @@ class Spans:
 
 def answers_of(
     model: TrainedModel, form: str, data: Mapping[str, Any], top: int | None = None
-) -> Labels | Spans | SeriesAnswers | Forecasts:
+) -> Labels | Numbers | Spans | SeriesAnswers | Forecasts:
     """What answers for a model, in a form; `data` says what its report does of its data."""
-    if top is not None and isinstance(model, (TrainedForecaster, TrainedSeriesRegressor)):
+    numbers = (TrainedForecaster, TrainedSeriesRegressor, TrainedRegressor)
+    if top is not None and isinstance(model, numbers):
         raise TaskError("--top is for classifiers; this model tells numbers.")
     if isinstance(model, TrainedForecaster):
         return Forecasts(model, form, data)
@@ -140,5 +178,7 @@ def answers_of(
         if top is not None:
             raise TaskError("--top is for classifiers; this model is a tagger.")
         return Spans(model, form)
+    if isinstance(model, TrainedRegressor):
+        return Numbers(model, form)
     assert isinstance(model, TrainedClassifier)
     return Labels(model, form, top)

@@ -17,6 +17,10 @@ def evaluate(
     label: Annotated[
         str | None, typer.Option(help="The column with their labels; by default that of training.")
     ] = None,
+    labels_separator: Annotated[
+        str | None,
+        typer.Option(help="What stands between several labels; by default as in training."),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(help="Folder for report and pictures; by default 'evaluate-FILE' in MODEL."),
@@ -37,8 +41,9 @@ def evaluate(
 
     opened, terminal = load_model(model), console()
     task = job_class(opened)
-    given = {name: value for name, value in {"text": text, "label": label}.items() if value}
-    if strange := [f"--{name}" for name in given if name not in task.COLUMNS]:
+    named = {"text": text, "label": label, "labels_separator": labels_separator}
+    given = {name: value for name, value in named.items() if value}
+    if strange := [f"--{name.replace('_', '-')}" for name in given if name not in task.COLUMNS]:
         raise TaskError(f"{', '.join(strange)} says nothing to this model; leave it out.")
     columns = dict.fromkeys(task.COLUMNS) if file.is_dir() else columns_of(model, task.COLUMNS)
     job = task(opened, task.read(opened, file, columns | given, skip_bad))

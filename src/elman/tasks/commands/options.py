@@ -52,6 +52,7 @@ PANELS: dict[str, dict[str, str]] = {
         "noise": "Deviation of noise on the standardised values, in training.",
         "dropout": "Share of the features set to zero in training.",
         "scheme": "That of the tags: BIO, BIOES, IOB1, IO, tags (one a token), or auto.",
+        "threshold": "Of several labels those are named whose probability is above this.",
         "max_length": "Tokens of a text that the network reads.",
         "adaptive_from": "Size of the vocabulary from which on the softmax is adaptive.",
         "min_count": "Rarer tokens share the id 'unknown'.",
@@ -71,7 +72,9 @@ PANELS: dict[str, dict[str, str]] = {
     },
 }
 PANEL = {name: panel for panel, names in PANELS.items() for name in names}
-UNSEEN = frozenset({"verbose"})  # parameters of Python alone: commands show what they do
+UNSEEN = frozenset(
+    {"verbose", "warm_start"}
+)  # parameters of Python alone: commands show what they do
 NAMES = {"random_state": "seed"}  # other than in Python
 BOUNDS = {"random_state": (0, 2**32 - 1)}  # checked here, as errors must use that name
 # Of parameters that take several types in Python; a str is JSON or, if it isn't, itself.

@@ -1,16 +1,17 @@
 """`elman train`: from a file of one's own to a model."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import TaskError
 from .training import trains
 
 if TYPE_CHECKING:
     from ..classifier import SequenceClassifier
     from ..forecaster import SequenceForecaster
-    from ..jobs.classify import Classify
+    from ..jobs.classify import OfTexts
     from ..jobs.forecast import Forecast
     from ..jobs.lm import Foretell
     from ..jobs.series import Recognise
@@ -25,7 +26,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 @trains(
     *(app, "classify", "classifier:SequenceClassifier"),
     noun="texts",
-    baseline="TF-IDF with logistic regression",
+    baseline="TF-IDF with a linear model",
+    kinds=("SequenceClassifier", "SequenceRegressor"),
 )
 def classify(
     model: "SequenceClassifier",
@@ -37,17 +39,37 @@ def classify(
     ],
     text: Annotated[str | None, typer.Option(help="The column with the texts.")] = None,
     label: Annotated[str | None, typer.Option(help="The column with their labels.")] = None,
+    labels_separator: Annotated[
+        str | None, typer.Option(help="What stands between several labels of a text, such as ';'.")
+    ] = None,
+    regression: Annotated[
+        bool, typer.Option("--regression", help="Labels are numbers to be predicted.")
+    ] = False,
     compare: Annotated[
         bool, typer.Option("--compare", help="Train the same on torch.nn and show both.")
     ] = False,
-) -> "Classify":
-    """Learn the labels of texts, and save the model."""
+) -> "OfTexts":
+    """Learn the labels of texts, or a number of each, and save the model."""
     from ..data import read_table
-    from ..jobs.classify import Classify
+    from ..data.values import LABEL, LABELS, NUMBER
+    from ..jobs.classify import Classify, Regress, regressor_like
+    from ..regressor import SequenceRegressor
 
-    table = read_table(file, text, label, skip_bad=skip_bad)
-    held_out = read_table(valid, text, label, skip_bad=skip_bad) if valid else None
-    return Classify(model, table, held_out, compare)
+    goes_on = hasattr(model, "net_")
+    if regression and not goes_on:
+        model = regressor_like(model)
+    kind = None if not goes_on else LABELS if getattr(model, "several_", False) else LABEL
+    numbers = isinstance(model, SequenceRegressor)
+    if regression and not numbers:
+        raise TaskError("--regression: the model of --from learned labels; leave the option out.")
+    if numbers:
+        kind = NUMBER
+        if labels_separator is not None:
+            raise TaskError("--labels-separator is for labels; leave it out with --regression.")
+    how: dict[str, Any] = {"labels_separator": labels_separator, "skip_bad": skip_bad}
+    table = read_table(file, text, label, kind=kind, **how)
+    held_out = read_table(valid, text, label, kind=table.kind, **how) if valid else None
+    return (Regress if numbers else Classify)(model, table, held_out, compare)
 
 
 @trains(*(app, "tag", "tagger:SequenceTagger"), noun="texts", baseline="each token's commonest tag")
@@ -72,9 +94,11 @@ def tag(
     from ..data.tagtable import read_tagged
     from ..jobs.tag import Tag
 
-    tokens, scheme = model.tokens, model.scheme
+    tokens, scheme = model.tokens, getattr(model, "scheme_", model.scheme)
     table = read_tagged(file, text, label, tokens=tokens, scheme=scheme, skip_bad=skip_bad)
-    model.scheme = scheme = table.scheme
+    scheme = table.scheme
+    if not hasattr(model, "net_"):
+        model.scheme = scheme
     held_out = None
     if valid:
         held_out = read_tagged(valid, text, label, tokens=tokens, scheme=scheme, skip_bad=skip_bad)
@@ -104,6 +128,7 @@ def lm(
 @trains(
     *(app, "series", "series:SeriesEstimator"),
     noun="series",
+    kinds=("SeriesClassifier", "SeriesRegressor"),
     baseline="nearest neighbours with DTW and ROCKET, by aeon",
 )
 def series(
@@ -138,7 +163,8 @@ def series(
     from ..jobs.series_baselines import series_baselines
     from ..series import SeriesClassifier, SeriesRegressor
 
-    regression = regression or has_numbers(file)
+    goes_on = hasattr(model, "net_")
+    regression = isinstance(model, SeriesRegressor) if goes_on else regression or has_numbers(file)
     if baseline:
         series_baselines(regression, 0)  # before anything is trained
     given = {"id": id, "time": time, "values": values, "label": label}
@@ -147,8 +173,9 @@ def series(
         for one in (file, valid)
         if one
     )
-    kind = SeriesRegressor if regression else SeriesClassifier
-    return Recognise(kind(**model.get_params()), table, *held_out)
+    if not goes_on:
+        model = (SeriesRegressor if regression else SeriesClassifier)(**model.get_params())
+    return Recognise(model, table, *held_out)
 
 
 @trains(
@@ -176,7 +203,6 @@ def forecast(
 ) -> "Forecast":
     """Learn to foretell series of numbers in quantiles, and save the model."""
     from ..data.forecasttable import read_forecast_table
-    from ..errors import TaskError
     from ..jobs.forecast import Forecast
 
     if valid:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from functools import wraps
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from .options import estimator, parameter_options, read_config, write_config
+from .options import NAMES, estimator, parameter_options, read_config, write_config
 from .start import console, execute
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ def _shared(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out rows that can't be used, and say why.")
     ] = False,
+    begin_from: Annotated[
+        Path | None,
+        typer.Option("--from", help="Go on from this model: what it knows stays, weights change."),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on with the training that was interrupted in --output."),
@@ -55,14 +59,15 @@ def _shared(
 
 
 def trains(
-    app: typer.Typer, name: str, task: str, *, noun: str, baseline: str
+    app: typer.Typer, name: str, task: str, *, noun: str, baseline: str, kinds: Sequence[str] = ()
 ) -> Callable[[Callable[..., Job[Any, Any]]], Callable[..., Job[Any, Any]]]:
     """Makes `elman train NAME` of a function that makes a job of an untrained model and options.
 
     `task` names the estimator, "module:class": nothing of it is imported before the command runs.
     Of the function's parameters `model` is the estimator, and those that `_shared` has get these
     options' values. The others are options or arguments of its own. `noun` and `baseline` say in
-    the help what is held out and compared with.
+    the help what is held out and compared with. `kinds` are the estimators that may come of it, by
+    default that of `task`.
     """
 
     def add(make: Callable[..., Job[Any, Any]]) -> Callable[..., Job[Any, Any]]:
@@ -78,11 +83,14 @@ def trains(
             options = {k: v for k, v in context.params.items() if k not in NOT_OPTIONS}
             if given["save_config"]:
                 write_config(given["save_config"], options)
-            model = estimator(task, given)
-            job = make(**{k: model if k == "model" else given[k] for k in wanted})
+            begun: Path | None = given["begin_from"]
             first = given["file"][0] if isinstance(given["file"], list) else given["file"]
             folder = given["output"] or default_folder(first)
-            plan = Plan(folder, given["valid_fraction"], given["baseline"], given["resume"])
+            model = estimator(task, given)
+            if begun:
+                model = _begun(begun, folder, kinds or [task.partition(":")[2]], context, model)
+            job = make(**{k: model if k == "model" else given[k] for k in wanted})
+            plan = Plan(folder, given["valid_fraction"], given["baseline"], given["resume"], begun)
             if run_job(job, plan, console()):
                 write_config(folder / "options.toml", options)
 
@@ -94,6 +102,23 @@ def trains(
         return make
 
     return add
+
+
+def _begun(
+    begun: Path, folder: Path, kinds: Sequence[str], context: typer.Context, model: Any
+) -> Any:
+    """The model that a training goes on from, with the parameters that its options name."""
+    from ..errors import TaskError
+    from .begun import begun_from
+
+    if begun.resolve() == folder.resolve():
+        raise TaskError(f"--from {begun}: would be overwritten; give another folder as --output.")
+    parameters, given = model.get_params(), {}
+    for name, value in parameters.items():
+        source = context.get_parameter_source(NAMES.get(name, name))
+        if source is not None and source.name in ("COMMANDLINE", "DEFAULT_MAP", "PROMPT"):
+            given[name] = value
+    return begun_from(begun, kinds, given)
 
 
 def _named(parameter: inspect.Parameter, **words: str) -> inspect.Parameter:

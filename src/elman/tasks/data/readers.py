@@ -167,7 +167,7 @@ def _json_rows(path: Path, columns: Sequence[str], findings: Findings) -> Iterat
 
 
 def _folder_rows(path: Path, findings: Findings) -> Iterator[Row]:
-    """(text, label) of each file `path/label/any.txt` (or `.txt.gz`), in the order of their names."""
+    """(text, label) of each file `path/label/any.txt` or `.txt.gz`, in the order of their names."""
     strange: list[str] = []
     for folder in _entries(path):
         if not folder.is_dir():

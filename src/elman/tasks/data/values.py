@@ -76,7 +76,8 @@ def labels_between(separator: str | None) -> Meaning:
             return tuple(sorted({one.strip() for one in value.split(separator)} - {""}))
         if not isinstance(value, list):
             what = "a list of labels" if separator is None else "a string or a list of labels"
-            raise _BadValueError(f"{column!r} is not {what}", repr(value)[:40])
+            hint = "; with --labels-separator strings are read, too" if separator is None else ""
+            raise _BadValueError(f"{column!r} is not {what}", repr(value)[:40] + hint)
         return tuple(sorted({as_label(one, column) for one in value}))
 
     return meaning

@@ -1,62 +1,73 @@
-"""From a table of texts and their labels to a saved classifier and its report."""
+"""From a table of texts and their labels or numbers to a saved model and its report."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from rich.console import Console
 
 from ..classifier import SequenceClassifier
 from ..data import Table, read_table, split_rows
 from ..data.findings import count
-from ..data.split import shared
+from ..data.split import identities, shared
 from ..data.text import TOKENS
-from ..data.values import label_name
+from ..data.values import LABEL, LABELS, NUMBER, are_numbers, label_name
 from ..errors import TaskError
+from ..models.classifier import TrainedClassifier
+from ..regressor import SequenceRegressor
+from ..report.deviation import Deviation
 from ..report.evaluation import Evaluation, evaluate
-from ..report.pictures import save_pictures
+from ..report.pictures import save_losses, save_pictures
 from ..report.record import describe
 from ..report.runs import Rows, Run, run_of, train_baseline
-from ..report.tables import show_evaluation, show_runs
+from ..report.several import SeveralLabels, evaluate_several
+from ..report.tables import show_evaluation, show_runs, show_several
 from ..training.ranks import rank
 from .job import Job, Parts, Plan, fit
 
 SAME_LOSS = 1e-5  # how far the first step's losses of both backends may lie apart
 UNEVEN = 10  # times as many texts as the rarest label that the commonest has, to be remarked
+NUMBERS = 3  # labels from which on it is remarked that all read like numbers
+Found = Evaluation | SeveralLabels | Deviation
 
 
-class Classify(Job[SequenceClassifier, Table]):
-    """Texts and their labels; `compare` trains the same on the other backend, too."""
+class OfTexts(Job[Any, Table]):
+    """Texts and what is known of them; `compare` trains the same on the other backend, too."""
 
     HUB = "text-classification"
+    COLUMNS = ("text", "label", "labels_separator")
+    KIND: ClassVar[str | None] = None  # of what is known, see `read_table`
 
     def __init__(
-        self,
-        model: SequenceClassifier,
-        data: Table,
-        valid: Table | None = None,
-        compare: bool = False,
+        self, model: Any, data: Table, valid: Table | None = None, compare: bool = False
     ) -> None:
         super().__init__(model, data, valid)
         self.twin = _twin(model) if compare else None
 
-    @classmethod
-    def read(
-        cls, model: SequenceClassifier, file: Path, columns: Mapping[str, Any], skip_bad: bool
-    ) -> Table:
-        """A table whose labels the model knows."""
-        table = read_table(file, **columns, skip_bad=skip_bad)
-        if skip_bad:
-            return table.of_labels(_labels(model), file)
-        table.check_labels(_labels(model), file, "leave them out with --skip-bad")
-        return table
+    @abstractmethod
+    def known(self, console: Console) -> None:
+        """Say what is known of the texts; raise where nothing can be learned from it."""
+
+    @abstractmethod
+    def score(self, model: Any, rows: Rows) -> Found:
+        """What a model is worth on some texts."""
+
+    @abstractmethod
+    def show(self, found: Any, folder: Path, epochs: Any, console: Console) -> None:
+        """Show that, and draw its pictures."""
+
+    def strata(self) -> Collection[Any]:
+        """What is to be on both sides of a split alike."""
+        return [""] * len(self.data.texts)
 
     def rows(self) -> Rows:
-        """The texts and labels."""
+        """The texts, and what is known of them."""
         return self.data.texts, self.data.labels
 
     def source(self) -> dict[str, Any]:
@@ -64,23 +75,9 @@ class Classify(Job[SequenceClassifier, Table]):
         return describe(self.data)
 
     def describe(self, console: Console) -> None:
-        """The labels, texts that are cut short, and what the reader noted."""
+        """What is known of the texts, how many are cut short, and what the reader noted."""
         table, model = self.data, self.model
-        counts = Counter(table.labels).most_common()
-        if len(counts) < 2:
-            raise TaskError(
-                f"{table.source['file']}: every text has the label {counts[0][0]!r}; expected at "
-                "least two different labels."
-            )
-        kinds = ", ".join(f"{number:,} {_named(label)}" for label, number in counts[:10])
-        more = f" and {len(counts) - 10} more labels" if len(counts) > 10 else ""
-        console.print(f"{len(table.texts):,} texts: {kinds}{more}")
-        (commonest, most), (rarest, fewest) = counts[0], counts[-1]
-        if most >= UNEVEN * fewest:
-            console.print(
-                f"{commonest} has {most / fewest:,.0f} times as many texts as {rarest}; with "
-                "--class-weight balanced all labels weigh the same"
-            )
+        self.known(console)
         for note in table.notes:
             console.print(note)
         long = sum(len(TOKENS[model.tokens](text)) > model.max_length for text in table.texts)
@@ -94,7 +91,6 @@ class Classify(Job[SequenceClassifier, Table]):
         """Of each label as many; equal texts stay on one side."""
         table, valid = self.data, self.valid
         if valid is not None:
-            valid.check_labels(set(table.labels), valid.source["file"])
             for note in valid.notes:
                 console.print(f"Of the held-out texts: {note}")
             if known := shared(table.texts, valid.texts):
@@ -103,13 +99,13 @@ class Classify(Job[SequenceClassifier, Table]):
                     "scores will be too good"
                 )
             return Parts(self.rows(), (valid.texts, valid.labels), {"valid": describe(valid)})
-        split = split_rows(table.texts, table.labels, fraction, self.model.random_state)
+        split = split_rows(table.texts, self.strata(), fraction, self.model.random_state)
         if split.repeated:
             console.print(
                 f"{split.repeated:,} repeat an earlier text: equal texts stay on one side of the "
                 "split"
             )
-        if split.conflicting:
+        if split.conflicting and table.kind == LABEL:
             console.print(
                 f"{split.conflicting:,} rows have the same text as a row with a different label"
             )
@@ -118,38 +114,187 @@ class Classify(Job[SequenceClassifier, Table]):
         )
         return Parts(learn, held_out, {"valid_fraction": fraction})
 
-    def judge(
-        self, rows: Rows, folder: Path, console: Console, trained: bool = False
-    ) -> Evaluation:
-        """Accuracy and all that goes with it, and its pictures."""
-        found = self._evaluate(self.model, rows)
-        show_evaluation(found, console)
+    def judge(self, rows: Rows, folder: Path, console: Console, trained: bool = False) -> Found:
+        """The scores, and their pictures."""
+        found = self.score(self.model, rows)
         folder.mkdir(parents=True, exist_ok=True)
         epochs = self.model.training_["epochs"] if trained else ()
-        console.print(f"\n{save_pictures(folder, found, epochs)}")
+        self.show(found, folder, epochs, console)
         return found
 
-    def further(self, parts: Parts, plan: Plan, found: Evaluation | None, console: Console) -> None:
+    def further(self, parts: Parts, plan: Plan, found: Found | None, console: Console) -> None:
         """The same on the other backend, and the baseline, beside one another."""
         runs = [] if found is None else [run_of(self.model, found)]
         if self.twin:
-            fit(self.twin, parts.learn, parts.held_out, console)
-            runs.append(run_of(self.twin, self._evaluate(self.twin, parts.held_out)))
+            fit(self.twin, parts.learn, self.fitted(parts.held_out), console)
+            runs.append(run_of(self.twin, self.score(self.twin, parts.held_out)))
         if rank():
             return
         ours, *others = sorted(runs, key=lambda run: run.name)  # elman first
         if plan.baseline:
-            with console.status("TF-IDF and logistic regression"):
-                runs.append(train_baseline(parts.learn, parts.held_out))
+            with console.status("TF-IDF and a linear model"):
+                threshold = getattr(self.model, "threshold", 0.5)
+                sides = (parts.learn, parts.held_out)
+                runs.append(train_baseline(*sides, self.data.kind, threshold))
         if runs[1:]:
             console.print()
             show_runs(runs, console)
         if others:
             _show_comparison(ours, others[0], console)
 
-    def _evaluate(self, model: SequenceClassifier, rows: Rows) -> Evaluation:
+
+class Classify(OfTexts):
+    """Texts, and the label of each, or any number of labels."""
+
+    @classmethod
+    def read(cls, model: Any, file: Path, columns: Mapping[str, Any], skip_bad: bool) -> Table:
+        """A table whose labels the model knows."""
+        kind = LABELS if model.several_ else LABEL
+        table = read_table(file, **columns, kind=kind, skip_bad=skip_bad)
+        if skip_bad:
+            return table.of_labels(_labels(model), file)
+        table.check_labels(_labels(model), file, "leave them out with --skip-bad")
+        return table
+
+    def known(self, console: Console) -> None:
+        """The labels, and how many texts have them."""
+        table = self.data
+        if goes_on := hasattr(self.model, "classes_"):
+            known, remedy = _labels(self.model), "train a new model on all texts, without --from"
+            table.check_labels(known, table.source["file"], remedy)
+        counts = Counter(name for label in table.labels for name in table.named(label))
+        ordered = counts.most_common()
+        if len(counts) < 2 and not goes_on:
+            label = f"the label {ordered[0][0]!r}" if counts else "no label"
+            raise TaskError(
+                f"{table.source['file']}: every text has {label}; expected at least two different "
+                "labels."
+            )
+        kinds = ", ".join(f"{number:,} {_named(label)}" for label, number in ordered[:10])
+        more = f" and {len(counts) - 10} more labels" if len(counts) > 10 else ""
+        console.print(f"{len(table.texts):,} texts: {kinds}{more}")
+        if table.kind == LABELS:
+            none = sum(not label for label in table.labels)
+            console.print(
+                f"Texts have {counts.total() / len(table.labels):.1f} labels on average; "
+                f"{none:,} have none"
+            )
+        elif len(counts) >= NUMBERS and are_numbers(counts):
+            console.print(
+                "The labels read like numbers and are learned as names; with --regression they are "
+                "learned as numbers"
+            )
+        (commonest, most), (rarest, fewest) = ordered[0], ordered[-1]
+        if most >= UNEVEN * fewest:
+            console.print(
+                f"{commonest} has {most / fewest:,.0f} times as many texts as {rarest}; with "
+                "--class-weight balanced all labels weigh the same"
+            )
+
+    def strata(self) -> Collection[Any]:
+        """The label of each text, or of several the rarest."""
+        if self.data.kind == LABEL:
+            return self.data.labels
+        return _rarest(self.data)
+
+    def split(self, fraction: float, console: Console) -> Parts:
+        """Of each label as many; equal texts stay on one side."""
+        if self.valid is not None:
+            names = {name for label in self.data.labels for name in self.data.named(label)}
+            if hasattr(self.model, "classes_"):
+                names |= {*_labels(self.model)}
+            self.valid.check_labels(names, self.valid.source["file"])
+        parts = super().split(fraction, console)
+        self.learned = {name for label in parts.learn[1] for name in self.data.named(label)}
+        if hasattr(self.model, "classes_"):
+            self.learned |= {*_labels(self.model)}
+        return parts
+
+    def fitted(self, held_out: Rows) -> Rows:
+        """Of several labels those that are learned: a rare one may be held out only."""
+        texts, labels = held_out
+        if self.data.kind == LABELS:
+            return texts, [tuple(name for name in row if name in self.learned) for row in labels]
+        return held_out
+
+    def score(self, model: Any, rows: Rows) -> Evaluation | SeveralLabels:
+        """How often labels are right, and all that goes with it."""
         texts, labels = rows
-        return evaluate(labels, model.predict_proba(texts), _labels(model))
+        chances = model.predict_proba(texts)
+        if model.several_:
+            return evaluate_several(labels, chances, _labels(model), float(model.threshold))
+        return evaluate(labels, chances, _labels(model))
+
+    def show(self, found: Any, folder: Path, epochs: Any, console: Console) -> None:
+        """The scores of labels, and pictures."""
+        if isinstance(found, SeveralLabels):
+            show_several(found, console)
+            if epochs:
+                console.print(f"\n{save_losses(folder, epochs, 'binary cross entropies')}")
+        else:
+            show_evaluation(found, console)
+            console.print(f"\n{save_pictures(folder, found, epochs)}")
+
+
+class Regress(OfTexts):
+    """Texts, and a number of each."""
+
+    @classmethod
+    def read(cls, model: Any, file: Path, columns: Mapping[str, Any], skip_bad: bool) -> Table:
+        """A table of texts and numbers."""
+        return read_table(file, **columns, kind=NUMBER, skip_bad=skip_bad)
+
+    def known(self, console: Console) -> None:
+        """How large the numbers are."""
+        numbers = self.data.labels.astype(np.float64)
+        low, high = numbers.min(), numbers.max()
+        if low == high:
+            raise TaskError(
+                f"{self.data.source['file']}: every text has the number {low:g}; expected "
+                "different ones."
+            )
+        console.print(
+            f"{len(numbers):,} texts with numbers from {low:.4g} to {high:.4g}, on average "
+            f"{numbers.mean():.4g} with a deviation of {numbers.std():.4g}"
+        )
+
+    def arguments(self, rows: Rows) -> tuple[Any, ...]:
+        """Texts and floats."""
+        return rows[0], np.asarray(rows[1], np.float64)
+
+    def fitted(self, held_out: Rows) -> tuple[Any, ...]:
+        """Texts and floats."""
+        return self.arguments(held_out)
+
+    def score(self, model: Any, rows: Rows) -> Deviation:
+        """How far off numbers are."""
+        return Deviation(np.asarray(rows[1], np.float64), model.predict(rows[0]), "texts")
+
+    def show(self, found: Any, folder: Path, epochs: Any, console: Console) -> None:
+        """How far off numbers are, and pictures."""
+        console.print(found.words())
+        pictures = save_losses(folder, epochs, "mean square", predictions=found.draw)
+        console.print(f"\n{pictures}")
+
+
+def regressor_like(model: SequenceClassifier) -> SequenceRegressor:
+    """An untrained regressor with the parameters of a classifier."""
+    given, usual = model.get_params(), SequenceClassifier().get_params()
+    own = SequenceRegressor().get_params()
+    for name in given.keys() - own:
+        if given[name] != usual[name]:
+            option = name.replace("_", "-")
+            raise TaskError(f"--{option} is for labels; leave it out with --regression.")
+    return SequenceRegressor(**{name: given[name] for name in own})
+
+
+def _rarest(table: Table) -> list[str]:
+    """The rarest label of each text; of the commonest kind are those that few texts share."""
+    counts = Counter(name for label in table.labels for name in label)
+    rarest = [min(label, key=lambda one: (counts[one], one), default="") for label in table.labels]
+    different = Counter(name for name, _ in {*zip(rarest, identities(table.texts), strict=True)})
+    commonest = different.most_common(1)[0][0]
+    return [name if different[name] > 1 else commonest for name in rarest]
 
 
 def _named(label: str) -> str:
@@ -157,15 +302,15 @@ def _named(label: str) -> str:
     return repr(label) if label[:1].isdigit() else label
 
 
-def _labels(model: SequenceClassifier) -> list[str]:
+def _labels(model: TrainedClassifier) -> list[str]:
     """The labels of a model as a file has them."""
     return [label_name(one) for one in model.classes_.tolist()]
 
 
-def _twin(model: SequenceClassifier) -> SequenceClassifier:
+def _twin(model: Any) -> Any:
     """The same on the other backend."""
     other = "torch" if model.backend == "elman" else "elman"
-    twin = SequenceClassifier(**{**model.get_params(), "backend": other})
+    twin = type(model)(**{**model.get_params(), "backend": other})
     twin._check_parameters()  # before anything is trained
     return twin
 
@@ -174,9 +319,12 @@ def _show_comparison(ours: Run, theirs: Run, console: Console) -> None:
     """elman and torch.nn beside each other."""
     apart = abs(ours.first_loss - theirs.first_loss)
     agree = "agree" if apart <= SAME_LOSS else "DIFFER"
+    both, accuracies = (ours.evaluation, theirs.evaluation), ""
+    if isinstance(both[0], Evaluation) and isinstance(both[1], Evaluation):
+        points = 100 * abs(both[0].accuracy - both[1].accuracy)
+        accuracies = f", the accuracies lie {points:.2f} points apart"
     console.print(
         f"\n{ours.name} trains {theirs.epoch_seconds / ours.epoch_seconds:.1f} times as fast as "
         f"{theirs.name} ({torch.get_num_threads()} threads). The first steps' losses {agree} "
-        f"({apart:.1e} apart), the accuracies lie "
-        f"{100 * abs(ours.evaluation.accuracy - theirs.evaluation.accuracy):.2f} points apart."
+        f"({apart:.1e} apart){accuracies}."
     )

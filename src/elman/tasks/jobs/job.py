@@ -36,6 +36,7 @@ class Plan:
     valid_fraction: float = 0.2  # where the job has no held-out data of its own
     baseline: bool = False
     resume: bool = False  # go on with the training that was interrupted in `output`
+    begun: Path | None = None  # the folder of the model that the training goes on from
 
 
 class Parts(NamedTuple):
@@ -130,6 +131,8 @@ def run_job(job: Job[Any, Any], plan: Plan, console: Console) -> Any:
 def _run(job: Job[Any, Any], plan: Plan, console: Console) -> Any:
     check_folder(plan.output, plan.resume)
     replaces = (plan.output / CONFIG).exists() and not plan.resume
+    if plan.begun:
+        console.print(f"Goes on from {plan.begun}: what it knows stays, its weights change")
     job.describe(console)
     parts = job.split(plan.valid_fraction, console)
     console.print(f"{job.size(parts.learn)} to learn from, {job.size(parts.held_out)} held out\n")
@@ -153,6 +156,8 @@ def _run(job: Job[Any, Any], plan: Plan, console: Console) -> Any:
         found = job.judge(parts.held_out, plan.output, console, trained=True)
         evaluation = found.as_json()
         report = {"data": job.source(), "split": parts.split, "evaluation": evaluation}
+        if plan.begun:
+            report["began_from"] = str(plan.begun)
         write_report(plan.output, report)
     job.further(parts, plan, found, console)
     if found is not None:

@@ -67,6 +67,7 @@ class TrainedModel:
     random_state: Any = 0
     backend: Backend = "elman"
     verbose: int = 1
+    warm_start: bool = False
 
     network_: torch.nn.Module
     seed_: int

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..data.schemes import OUTSIDE, SCHEMES, labels_of
+from ..data.series import numbers
 from ..data.text import Vocabulary
 from ..errors import TaskError
 from ..networks.layers import CELLS, find_cell, same_cell
@@ -90,6 +91,13 @@ def read_labels(labels: list[Any]) -> np.ndarray:
     if classes.dtype.kind not in "Uiub" or classes.tolist() != labels:
         raise TaskError("'labels' must be whole numbers of 64 bits, or strings that end in no NUL.")
     return classes
+
+
+def read_target(written: list[Any]) -> tuple[float, float]:
+    """The mean and the deviation of the numbers that a regressor has learned."""
+    if not numbers(written) or len(written) != 2 or written[1] <= 0:
+        raise TaskError("'target' must be a mean and a positive deviation.")
+    return float(written[0]), float(written[1])
 
 
 def _is_label(label: Any) -> bool:

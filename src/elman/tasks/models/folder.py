@@ -187,9 +187,9 @@ def _open(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
-def field(config: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
-    """A field of the config, of the type it must have."""
-    value = config.get(name)
+def field(config: Mapping[str, Any], name: str, kind: type[Any], default: Any = None) -> Any:
+    """A field of the config, of the type it must have; it may be missing if there is a default."""
+    value = config.get(name, default)
     if not isinstance(value, kind):
         found = "is missing" if name not in config else f"is {str(value)[:40]!r}"
         words: dict[type[Any], str] = {
@@ -197,6 +197,7 @@ def field(config: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
             list: "a list",
             str: "a string",
             int: "a whole number",
+            bool: "true or false",
         }
         raise TaskError(f"{name!r} {found}; expected {words[kind]}.")
     return value

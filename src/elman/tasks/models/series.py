@@ -11,11 +11,11 @@ import torch
 from ..checks import NOT_NEGATIVE, SHARE, Rule, or_none, whole
 from ..data.batches import Batches
 from ..data.findings import count
-from ..data.series import Reading, as_series, numbers, read_line
+from ..data.series import Reading, as_series, read_line
 from ..errors import BEYOND, TaskError
 from ..networks.series import SeriesRNN
 from .base import LAYERS, TrainedModel
-from .config import read_labels
+from .config import read_labels, read_target
 
 AT_ONCE = 256  # series that are predicted together
 
@@ -154,10 +154,7 @@ class TrainedSeriesRegressor(TrainedSeriesModel):
 
     def _recall(self, field: Callable[[str, type[Any]], Any]) -> None:
         super()._recall(field)
-        target = field("target", list)
-        if not numbers(target) or len(target) != 2 or target[1] <= 0:
-            raise TaskError("'target' must be a mean and a positive deviation.")
-        self.target_ = float(target[0]), float(target[1])
+        self.target_ = read_target(field("target", list))
 
     def _outputs_a_series(self) -> int:
         return 1

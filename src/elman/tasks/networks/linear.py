@@ -120,9 +120,7 @@ def regress_labels(
     return fits
 
 
-def regress_number(
-    matrix: Any, targets: Numbers, counted: Numbers, strengths: Sequence[float]
-) -> Fits:
+def regress_number(matrix: Any, targets: Numbers, _: Numbers, strengths: Sequence[float]) -> Fits:
     """Ridge regressions of a number, (B,) or (B, 1)."""
     from sklearn.linear_model import Ridge
 
@@ -144,7 +142,7 @@ def _binary(scores: Numbers, targets: Numbers, counted: Numbers) -> float:
     return float(((np.logaddexp(0, scores) - targets * scores) @ counted).mean())
 
 
-def _square(scores: Numbers, targets: Numbers, counted: Numbers) -> float:
+def _square(scores: Numbers, targets: Numbers, _: Numbers) -> float:
     return float(((scores[:, 0] - targets.reshape(-1)) ** 2).mean())
 
 

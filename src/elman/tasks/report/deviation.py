@@ -15,7 +15,7 @@ class Deviation:
     """The scores of predicted numbers, (n,) each.
 
     >>> Deviation(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 4.0])).words()
-    'R² 0.500, rank correlation 1.000, mean absolute error 0.3333, RMSE 0.5774 (the mean alone: ...)'
+    'R² 0.500, rank correlation 1.000, mean absolute error 0.3333, RMSE 0.5774 (the mean ...)'
     """
 
     truth: np.ndarray
@@ -46,6 +46,11 @@ class Deviation:
         if len(self.truth) < 2 or any(np.ptp(side) == 0 for side in sides):
             return 0.0
         return float(spearmanr(*sides).statistic)
+
+    def headline(self) -> dict[str, str]:
+        """The scores that are compared, by name."""
+        scores = {"R²": self.r2, "rank correlation": self.spearman, "RMSE": self.rmse}
+        return {name: f"{score:.4g}" for name, score in scores.items()}
 
     def as_json(self) -> dict[str, Any]:
         """All of it."""

@@ -44,6 +44,10 @@ class Evaluation:
         most = int(self.support.argmax())
         return self.labels[most], float(self.support[most] / self.support.sum())
 
+    def headline(self) -> dict[str, str]:
+        """The scores that are compared, by name."""
+        return {"accuracy": f"{self.accuracy:.1%}", "macro F1": f"{self.macro_f1:.1%}"}
+
     def as_json(self) -> dict[str, Any]:
         """All of it in numbers, strings and lists."""
         columns = ("precision", "recall", "f1", "support")

@@ -64,6 +64,8 @@ def facts(folder: Path, training: Mapping[str, Any]) -> dict[str, str]:
             if "characters" in data:
                 texts = f"{data['characters']:,} characters in {texts}"
             found["data"] = f"{texts} of {data['file']}, SHA-256 {data['sha256']}"
+        if "began_from" in report:
+            found["began from"] = str(report["began_from"])
         if "command" in training:
             found["command"] = str(training["command"])
         if losses := [f"{epoch['train_loss']:.3f}" for epoch in training.get("epochs", ())]:

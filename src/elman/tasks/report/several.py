@@ -35,6 +35,13 @@ class SeveralLabels:
     best_micro_f1: float
     noun: str = "texts"
 
+    def headline(self) -> dict[str, str]:
+        """The scores that are compared, by name."""
+        scores = {"micro F1": self.micro_f1, "macro F1": self.macro_f1}
+        return {
+            name: f"{s:.1%}" for name, s in {**scores, "all right": self.subset_accuracy}.items()
+        }
+
     def as_json(self) -> dict[str, Any]:
         """All of it in numbers, strings and lists."""
         columns = ("precision", "recall", "f1", "support")
@@ -75,7 +82,8 @@ def evaluate_several(
 
     found = (chances > threshold).astype(np.int64)
     precision, recall, f1, support = precision_recall_fscore_support(true, found, zero_division=0.0)
-    best = max(THRESHOLDS.tolist(), key=micro)
+    tried = sorted(THRESHOLDS.tolist(), key=lambda one: abs(one - threshold))
+    best = max(tried, key=micro)  # of equally good ones the nearest
     return SeveralLabels(
         every,
         threshold,

@@ -44,10 +44,10 @@ def show_evaluation(found: Evaluation, console: Console) -> None:
 def show_several(found: SeveralLabels, console: Console) -> None:
     """The scores, the table of labels, and whether another threshold would be better."""
     console.print(
-        f"micro F1 {found.micro_f1:.1%}, macro F1 {found.macro_f1:.1%}, all labels of a text right "
-        f"{found.subset_accuracy:.1%}\n"
-        f"(with --threshold {found.best_threshold:g} instead of {found.threshold:g}, micro F1 would "
-        f"be {found.best_micro_f1:.1%} here)\n"
+        f"micro F1 {found.micro_f1:.1%}, macro F1 {found.macro_f1:.1%}, all labels right in "
+        f"{found.subset_accuracy:.1%} of the texts\n"
+        f"(labels above {found.threshold:g}; micro F1 would be highest here above "
+        f"{found.best_threshold:g}: {found.best_micro_f1:.1%})\n"
     )
     if found.texts < FEW:
         console.print(f"These are {found.texts} texts only: the scores say little.\n")
@@ -82,12 +82,12 @@ def show_scores(scores: Mapping[str, Comparison | Score], console: Console) -> N
 
 def show_runs(runs: Sequence[Run], console: Console) -> None:
     """Several methods beside one another."""
-    grid = _grid("", ("accuracy", "macro F1", "s an epoch", "step 1 loss"))
-    for run in runs:
+    scores = [run.evaluation.headline() for run in runs]
+    grid = _grid("", (*scores[0], "s an epoch", "step 1 loss"))
+    for run, found in zip(runs, scores, strict=True):
         grid.add_row(
             run.name,
-            f"{run.evaluation.accuracy:.1%}",
-            f"{run.evaluation.macro_f1:.1%}",
+            *found.values(),
             "" if math.isnan(run.epoch_seconds) else f"{run.epoch_seconds:.1f}",
             "" if math.isnan(run.first_loss) else f"{run.first_loss:.7f}",
         )
