@@ -175,7 +175,8 @@ class SequenceClassifier(ClassifierMixin, TextEstimator, TrainedClassifier):
     def _given(
         self, y: Any, texts: int | None, names: tuple[str, str], fewest: int = 1
     ) -> np.ndarray | Several:
-        if several := as_several(y, names[1]):
+        several = as_several(y, names[1])
+        if several is not None:
             if texts not in (None, len(several)):
                 raise TaskError(
                     f"{names[1]} must have a list of labels for each text in {names[0]}. Got "
