@@ -86,7 +86,8 @@ def as_several(y: Any, name: str = "y") -> Several | None:
     width = len(lists[0])
     if width > 1 and all(len(row) == width and {*row} <= {0, 1} for row in lists):
         return _matrix(np.array(lists), name)
-    named = as_labels([label for row in lists for label in row], name)
+    flat = [label for row in lists for label in row]
+    named = as_labels(flat, name) if flat else np.array([], object)
     names, numbers = np.unique(named, return_inverse=True)
     flags = np.zeros((len(lists), len(names)), bool)
     flags[np.arange(len(lists)).repeat([len(row) for row in lists]), numbers] = True
