@@ -1,30 +1,32 @@
 """scikit-learn's own checks of an estimator.
 
-They feed matrices of numbers and leave alone what takes texts. So they are given a classifier that
-reads each row of numbers as a text, and is a `SequenceClassifier` in all else.
+They feed matrices of numbers and leave alone what takes texts. So they are given estimators that
+read each row of numbers as a text, and are a `SequenceClassifier` or `SequenceRegressor` in all
+else.
 """
 
 import numpy as np
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from elman.tasks import SequenceClassifier
+from elman.tasks import SequenceClassifier, SequenceRegressor
 
 
-class OnNumbers(SequenceClassifier):
+class OnNumbers:
     """Each number as a word that names its column and its value, to a half."""
 
     def fit(self, X, y):
-        X, y = validate_data(self, X, y)
+        X, y = validate_data(self, X, y, multi_output=True)
+        y = column_or_1d(y, warn=True) if y.size == len(y) else y
         return super().fit(texts_of(X), whole(y))
 
-    def partial_fit(self, X, y, classes=None):
+    def partial_fit(self, X, y, **classes):
         X, y = validate_data(self, X, y, reset=not hasattr(self, "net_"))
-        return super().partial_fit(texts_of(X), whole(y), classes=classes)
+        return super().partial_fit(texts_of(X), whole(y), **classes)
 
-    def predict_proba(self, X):
+    def _outputs(self, X):
         check_is_fitted(self)
-        return super().predict_proba(texts_of(validate_data(self, X, reset=False)))
+        return super()._outputs(texts_of(validate_data(self, X, reset=False)))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -43,18 +45,31 @@ def whole(y):
     return y.astype(int) if y.dtype.kind == "f" and (y == np.rint(y)).all() else y
 
 
-SMALL = OnNumbers(
-    tokens="words",
-    embedding_size=8,
-    hidden_size=4,
-    min_count=1,
-    token_dropout=0.0,
-    dropout=0.0,
-    epochs=8,
-    lr=0.03,
-)
+class Classifier(OnNumbers, SequenceClassifier):
+    """Labels of such texts."""
 
 
-@parametrize_with_checks([SMALL])
+class Regressor(OnNumbers, SequenceRegressor):
+    """Numbers of such texts."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.regressor_tags.poor_score = True  # to a half, numbers say too little
+        return tags
+
+
+SMALL = {
+    "tokens": "words",
+    "embedding_size": 8,
+    "hidden_size": 4,
+    "min_count": 1,
+    "token_dropout": 0.0,
+    "dropout": 0.0,
+    "epochs": 8,
+    "lr": 0.03,
+}
+
+
+@parametrize_with_checks([Classifier(**SMALL), Regressor(**SMALL)])
 def test_checks_of_an_estimator(estimator, check):
     check(estimator)

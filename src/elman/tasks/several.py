@@ -16,7 +16,7 @@ class Several(NamedTuple):
     """Which text (B, rows) has which label (columns)."""
 
     flags: np.ndarray  # (B, L) bool
-    names: np.ndarray | None  # (L,) the labels in order; None: nothing is known but their places
+    names: np.ndarray | None  # (L,) the labels; None: nothing is known but their places
 
     def __len__(self) -> int:
         return len(self.flags)
@@ -66,9 +66,7 @@ def as_several(y: Any, name: str = "y") -> Several | None:
     columns = getattr(y, "columns", None)
     if columns is not None and len(columns) > 1:
         found = _matrix(y.to_numpy(), name)
-        names = as_labels([*columns], f"{name}.columns")
-        order = np.argsort(names)
-        return Several(found.flags[:, order], names[order])
+        return Several(found.flags, as_labels([*columns], f"{name}.columns"))
     matrix = y.toarray() if hasattr(y, "toarray") else y
     if getattr(matrix, "ndim", 1) == 2:
         return _matrix(matrix, name) if matrix.shape[1] > 1 else None

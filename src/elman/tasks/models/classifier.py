@@ -76,12 +76,12 @@ class TrainedClassifier(TrainedTextModel):
 
     def _learned(self) -> dict[str, Any]:
         labels = self.classes_.tolist()
-        read_labels(labels)
+        read_labels(labels, ordered=not self.several_)
         return {"labels": labels, "several": self.several_, **super()._learned()}
 
     def _recall(self, field: Callable[..., Any]) -> None:
-        self.classes_ = read_labels(field("labels", list))
         self.several_ = field("several", bool, False)  # older versions have none
+        self.classes_ = read_labels(field("labels", list), ordered=not self.several_)
         super()._recall(field)
 
     def _outputs_a_text(self) -> int:

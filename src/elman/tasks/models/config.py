@@ -81,11 +81,11 @@ def _read_cell(written: Any, given: Any) -> Any:
     return given
 
 
-def read_labels(labels: list[Any]) -> np.ndarray:
-    """The labels as `classes_`."""
+def read_labels(labels: list[Any], ordered: bool = True) -> np.ndarray:
+    """The labels as `classes_`; several for a text may be in any order, that of their columns."""
     if len(labels) < 2 or len({type(label) for label in labels}) > 1 or not _is_label(labels[0]):
         raise TaskError("'labels' must be strings, whole numbers or booleans, two at least.")
-    if labels != sorted(set(labels)):
+    if len(labels) != len(set(labels)) or (ordered and labels != sorted(labels)):
         raise TaskError("'labels' must be in order, each once.")
     classes = np.asarray(labels)
     if classes.dtype.kind not in "Uiub" or classes.tolist() != labels:

@@ -126,9 +126,11 @@ def regress_number(matrix: Any, targets: Numbers, _: Numbers, strengths: Sequenc
 
     fits = []
     for strength in strengths:
-        model = Ridge(alpha=1 / strength).fit(matrix, targets.reshape(-1))
-        weight = model.coef_.astype(np.float32)[:, None]
-        fits.append((weight, np.array([model.intercept_], np.float32)))
+        weight, bias = np.zeros((matrix.shape[1], 1), np.float32), np.zeros(1, np.float32)
+        if len(targets):
+            model = Ridge(alpha=1 / strength).fit(matrix, targets.reshape(-1))
+            weight[:, 0], bias[0] = model.coef_, model.intercept_
+        fits.append((weight, bias))
     return fits
 
 
