@@ -18,6 +18,7 @@ from .errors import TaskError
 from .estimator import SequenceEstimator
 from .models.series import TrainedSeriesClassifier, TrainedSeriesModel, TrainedSeriesRegressor
 from .networks.layers import Backend, CellLike
+from .training.averaging import averaged
 from .training.net import SequenceNet
 from .training.seriesnet import SeriesLabelNet, SeriesNumberNet
 
@@ -108,11 +109,7 @@ class SeriesEstimator(SequenceEstimator, TrainedSeriesModel):
         return max(fewest, min(most, round(STEPS / -(-texts // self.batch_size))))
 
     def _net_options(self) -> dict[str, Any]:
-        return {
-            "averaging": float(self.averaging),
-            "optimizer": torch.optim.AdamW,
-            "optimizer__weight_decay": float(self.weight_decay),
-        }
+        return averaged(self.averaging, self.weight_decay)
 
     def __sklearn_tags__(self) -> Any:
         """Series, not a matrix of numbers."""
