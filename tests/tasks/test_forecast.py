@@ -13,7 +13,6 @@ from elman.tasks.data.times import Pace
 from elman.tasks.data.windows import Outlook, Windows
 from elman.tasks.report.backtest import Backtest, naive_quantiles
 from elman.tasks.training.forecastnet import WindowBatches
-from tests.tasks.trainings import At, interrupt
 from tests.tasks.wave_rows import make_waves
 
 NAN = np.nan
@@ -166,22 +165,6 @@ def test_times_go_on_as_they_were(times, later):
 )
 def test_a_season_follows_from_dates(days_apart, season):
     assert Pace(days_apart * 86400, dated=True).usual() == season
-
-
-@pytest.mark.parametrize("patience", [None, 2])
-def test_interrupted_it_goes_on_as_if_nothing_had_happened(tmp_path, patience):
-    series = make_waves(2, 40)
-    settings = {**SMALL, "epochs": 4, "patience": patience}
-    rows = [one[:32] for one in series]
-    whole = SequenceForecaster(**settings).fit(rows, valid=series)
-    stop = [("stop", At(5, interrupt))]
-    with pytest.raises(KeyboardInterrupt):
-        SequenceForecaster(**settings).fit(rows, valid=series, folder=tmp_path, callbacks=stop)
-    resumed = SequenceForecaster(**settings).fit(rows, valid=series, folder=tmp_path, resume=True)
-    expected, found = (m.net_.module_.state_dict() for m in (whole, resumed))
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
-    again = SequenceForecaster.load(tmp_path)
-    np.testing.assert_array_equal(again.predict(series), resumed.predict(series))
 
 
 def test_ranks_share_a_batch():

@@ -7,8 +7,9 @@ import re
 import numpy as np
 import pytest
 
-from elman.tasks import SequenceForecaster, TaskError, forecast
+from elman.tasks import SequenceForecaster, TaskError
 from elman.tasks.data.forecasttable import read_forecast_table
+from elman.tasks.jobs import forecast
 from tests.tasks.wave_rows import make_waves
 
 SMALL = ("--horizon", 4, "--season", 4, "--hidden-size", 8, "--lr", 0.02, "--epochs", 3)

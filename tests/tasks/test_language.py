@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -27,8 +26,7 @@ from elman.tasks.report import surprise as surprise_module
 from elman.tasks.report.surprise import surprises
 from elman.tasks.training.languagenet import Windows
 from tests.tasks.plain_rows import SETTINGS, make_text
-from tests.tasks.test_resume import ended, outcome, start
-from tests.tasks.trainings import At, interrupt, train_language
+from tests.tasks.trainings import At, interrupt, train_task
 
 NO_DROPOUT = dict.fromkeys(("embedding_dropout", "input_dropout", "hidden_dropout", "dropout"), 0.0)
 SURE = {"hidden_size": 24, "epochs": 10, "lr": 0.04}  # enough to know the text
@@ -426,25 +424,9 @@ def test_a_cell_of_ones_own(tmp_path):
     assert loaded.bits([UNSEEN]) == model.bits([UNSEEN])
 
 
-@pytest.mark.parametrize("settings", [{}, {"patience": 2, "averaging": 0.9, "cell": "gru"}])
-def test_killed_at_any_step_it_ends_the_same(settings, tmp_path):
-    expected = outcome(train_language(settings))
-    # Within an epoch: the states are carried on.
-    assert ended(start("train_language_on", settings, tmp_path, 12)) == -signal.SIGKILL
-    assert outcome(train_language(settings, tmp_path, resume=True)) == expected
-
-
-def test_interrupted_it_leaves_the_mean_and_goes_on(tmp_path):
-    expected = outcome(train_language({}))
-    with pytest.raises(KeyboardInterrupt):
-        train_language({}, tmp_path, callbacks=[("interrupt", At(5, interrupt))])
-    assert LanguageModel.load(tmp_path).bits([UNSEEN]) < 20
-    assert outcome(train_language({}, tmp_path, resume=True)) == expected
-
-
 def test_resume_needs_the_same_text(tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        train_language({}, tmp_path, callbacks=[("interrupt", At(5, interrupt))])
+        train_task("lm", {}, tmp_path, callbacks=[("interrupt", At(5, interrupt))])
     with pytest.raises(TaskError, match=r"train was .*'characters': "):
         LanguageModel(**SETTINGS).fit([UNSEEN], folder=tmp_path, resume=True)
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from elman.tasks import SequenceClassifier, linear, ngrams
+from elman.tasks import SequenceClassifier
 from elman.tasks.data.split import identities
 from elman.tasks.data.text import Ragged, Vocabulary
+from elman.tasks.networks import linear, ngrams
 from elman.tasks.networks.linear import LABEL, LABELS, NUMBER
 from elman.tasks.networks.ngrams import NGrams, grams
 from tests.tasks.rows import make_rows

@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+from typing import NamedTuple
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file
 from torch.testing import assert_close
@@ -11,7 +13,9 @@ from torch.testing import assert_close
 from tests.systems import PATIENCE
 from tests.tasks.plain_rows import make_text
 from tests.tasks.rows import make_rows
+from tests.tasks.series_rows import make_series, write_ts
 from tests.tasks.tagged_rows import make_tagged
+from tests.tasks.wave_rows import make_waves
 
 
 def write_table(path, rows):
@@ -26,35 +30,95 @@ def write_text(path, text):
     path.write_text(text, "utf-8")
 
 
+def numbered(count, seed=0):
+    """Series, and a number of each."""
+    series, _ = make_series(count, seed)
+    return series, [f"{np.nanmean(one[0]):.4f}" for one in series]
+
+
+def write_numbers(path, rows):
+    write_ts(path, rows, "targetLabel true")
+
+
+def write_steps(path, waves):
+    """A long table: series, step, value."""
+    lines = [f"{n},{t},{v:.6g}" for n, one in enumerate(waves) for t, v in enumerate(one)]
+    path.write_text("\n".join(["series,step,value", *lines]), "utf-8")
+
+
+class Task(NamedTuple):
+    """Files of a task, how many rows its training has, and its options."""
+
+    make: object
+    write: object
+    rows: int
+    options: tuple[str, ...]
+    command: str = ""  # where it isn't the task's name
+    name: str = "rows.jsonl"
+    embeds: bool = True
+
+
+# The last batches have one text or series: there is nothing in them for the second process.
+BATCH = ("--batch-size", "17")
+COLUMNS = ("--id", "series", "--time", "step", "--target", "value")
 TASKS = {
-    "classify": (make_rows, ("--text", "text", "--label", "label", "--class-weight", "balanced")),
-    "tag": (make_tagged, ()),
+    "classify": Task(
+        make_rows,
+        write_table,
+        120,
+        (
+            *("--text", "text", "--label", "label", "--class-weight", "balanced"),
+            *(*BATCH, "--token-dropout", "0"),
+        ),
+    ),
+    "tag": Task(make_tagged, write_table, 901, (*BATCH, "--token-dropout", "0")),
     # Of three streams the second process gets one.
-    "lm": (make_text, ()),
-}
-SAME = {
-    "classify": ("--batch-size", "17", "--token-dropout", "0"),
-    "tag": ("--batch-size", "17", "--token-dropout", "0"),
-    "lm": (
-        *("--batch-size", "3", "--window", "16", "--precision", "float32"),
-        *("--embedding-dropout", "0", "--input-dropout", "0", "--hidden-dropout", "0"),
+    "lm": Task(
+        make_text,
+        write_text,
+        60,
+        (
+            *("--batch-size", "3", "--window", "16", "--precision", "float32"),
+            *("--embedding-dropout", "0", "--input-dropout", "0", "--hidden-dropout", "0"),
+        ),
+    ),
+    "series": Task(
+        make_series, write_ts, 52, (*BATCH, "--noise", "0"), name="rows.ts", embeds=False
+    ),
+    "regression": Task(
+        numbered,
+        write_numbers,
+        52,
+        (*BATCH, "--noise", "0"),
+        command="series",
+        name="rows.ts",
+        embeds=False,
+    ),
+    # Four series of 51 windows: seven batches of 29, and one window.
+    "forecast": Task(
+        lambda count, seed=0: make_waves(count, 70, seed),
+        write_steps,
+        4,
+        (*("--batch-size", "29", "--noise", "0", "--horizon", "4", "--season", "4"), *COLUMNS),
+        name="rows.csv",
+        embeds=False,
     ),
 }
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_two_processes_train_what_one_does(run, tmp_path, task):
-    make, options = TASKS[task]
-    write = write_text if task == "lm" else write_table
-    write(tmp_path / "words.jsonl", make({"classify": 120, "tag": 901, "lm": 60}[task]))
-    write(tmp_path / "held.jsonl", make(41, seed=1))
-    # The last batches have one text: there is nothing in them for the second process.
+    found = TASKS[task]
+    found.write(tmp_path / found.name, found.make(found.rows))
+    held_out = ()
+    if task != "forecast":  # which holds out the end of each series
+        found.write(tmp_path / f"held-{found.name}", found.make(41, seed=1))
+        held_out = ("--valid", f"held-{found.name}")
     # Dropout draws other numbers in each process.
     train = (
-        *("train", task, "words.jsonl", *options),
-        *("--valid", "held.jsonl", *SAME[task]),
-        *("--hidden-size", "8", "--embedding-size", "8", "--epochs", "3", "--lr", "0.02"),
-        *("--dropout", "0", "--output"),
+        *("train", found.command or task, found.name, *found.options, *held_out),
+        *("--hidden-size", "8", *(("--embedding-size", "8") if found.embeds else ())),
+        *("--epochs", "3", "--lr", "0.02", "--dropout", "0", "--output"),
     )
     status, alone, _ = run(*train, "one")
     assert status == 0

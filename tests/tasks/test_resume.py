@@ -15,7 +15,7 @@ from safetensors.torch import save
 from elman.tasks import SequenceClassifier, TaskError
 from elman.tasks.training.progress import ProgressBar
 from tests.tasks import trainings
-from tests.tasks.trainings import At, interrupt, train
+from tests.tasks.trainings import TASKS, At, interrupt, train, train_task
 
 CONTEXT = multiprocessing.get_context("forkserver" if sys.platform != "win32" else "spawn")
 CONTEXT.set_forkserver_preload(["tests.tasks.trainings", "elman.tasks.classifier", "torch._dynamo"])
@@ -50,6 +50,18 @@ def outcome(model):
         for epoch in model.net_.summary()
     ]
     return {name: t.tolist() for name, t in model.net_.module_.state_dict().items()}, epochs, steps
+
+
+def fill_the_disk(monkeypatch, after):
+    """No file can be written any more, after so many."""
+    write, writes = os.fsync, iter(range(after))
+
+    def fsync(file):
+        if next(writes, None) is None:
+            raise OSError(28, "No space left on device")
+        write(file)
+
+    monkeypatch.setattr("os.fsync", fsync)
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
@@ -125,6 +137,51 @@ def test_a_second_interrupt_does_not_wait_for_the_step(tmp_path):
     assert SequenceClassifier.load(tmp_path).predict_proba(["很好"]).shape == (1, 2)
 
 
+# -- every other task
+
+#: Of a task, how the weights or states that are kept from step to step differ.
+EVERY = [
+    *((task, settings) for task in TASKS for settings in ({}, {"patience": 2})),
+    ("lm", {"averaging": 0.9, "cell": "gru"}),
+    ("series", {"averaging": 0.0}),
+]
+
+
+@pytest.mark.parametrize(("task", "settings"), EVERY)
+def test_killed_any_task_ends_the_same(task, settings, tmp_path):
+    expected = outcome(train_task(task, settings))
+    for step in (3, len(expected[2]) // 2):  # in the first epoch, and in one of those after it
+        assert ended(start("train_task_on", task, settings, tmp_path, step)) == -signal.SIGKILL
+    assert not (tmp_path / "config.json").exists()
+    assert outcome(train_task(task, settings, tmp_path, resume=True)) == expected
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_interrupted_any_task_leaves_a_model_and_goes_on(task, tmp_path):
+    expected = outcome(train_task(task, {}))
+    with pytest.raises(KeyboardInterrupt):
+        train_task(task, {}, tmp_path, callbacks=[("interrupt", At(4, interrupt))])
+    left = TASKS[task][0].load(tmp_path)
+    assert left.about()
+    assert all(tensor.isfinite().all() for tensor in left.net_.module_.state_dict().values())
+    with pytest.raises(TaskError, match="holds a training that has not ended; resume it, or"):
+        train_task(task, {}, tmp_path)
+    assert outcome(train_task(task, {}, tmp_path, resume=True)) == expected
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_full_disk_loses_nothing_of_any_task(task, tmp_path, monkeypatch):
+    fill_the_disk(monkeypatch, after=3)
+    with pytest.raises(TaskError, match=r"can't be written \(No space left on device\)"):
+        train_task(task, {}, tmp_path)
+    assert os.listdir(tmp_path) == ["checkpoint.safetensors"]
+    monkeypatch.undo()
+    assert outcome(train_task(task, {}, tmp_path, resume=True)) == outcome(train_task(task, {}))
+
+
+# -- what can be wrong
+
+
 @pytest.fixture
 def begun(tmp_path):
     """The folder of a training that was interrupted in its second epoch."""
@@ -167,14 +224,7 @@ def test_a_broken_checkpoint(begun, content, message):
 
 def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
     expected = outcome(train({}))
-    write, writes = os.fsync, iter(range(3))
-
-    def fill(file):
-        if next(writes, None) is None:
-            raise OSError(28, "No space left on device")
-        write(file)
-
-    monkeypatch.setattr("os.fsync", fill)
+    fill_the_disk(monkeypatch, after=3)
     with pytest.raises(TaskError, match=r"can't be written \(No space left on device\)"):
         train({}, tmp_path)
     assert os.listdir(tmp_path) == ["checkpoint.safetensors"]

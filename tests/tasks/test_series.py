@@ -5,7 +5,6 @@ import re
 
 import numpy as np
 import pytest
-import torch
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 
@@ -13,7 +12,6 @@ from elman.tasks import SeriesClassifier, SeriesRegressor, TaskError
 from elman.tasks.data.series import Reading, as_series
 from elman.tasks.training.numbernet import NumberBatches
 from tests.tasks.series_rows import SETTINGS, make_series
-from tests.tasks.trainings import At, interrupt
 
 NAN = np.nan
 
@@ -183,21 +181,6 @@ def test_what_is_no_number_is_told(y, message):
 def test_series_of_other_channels_are_told(model):
     with pytest.raises(TaskError, match=re.escape("X[0] has 1 channels, in training there were 2")):
         model.predict([[1.0, 2.0]])
-
-
-@pytest.mark.parametrize("patience", [None, 2])
-def test_interrupted_it_goes_on_as_if_nothing_had_happened(rows, tmp_path, patience):
-    settings = {**SETTINGS, "epochs": 4, "patience": patience, "dropout": 0.2}
-    valid = make_series(10, seed=2)
-    whole = SeriesClassifier(**settings).fit(*rows, valid=valid)
-    with pytest.raises(KeyboardInterrupt):
-        SeriesClassifier(**settings).fit(
-            *(rows), valid=valid, folder=tmp_path, callbacks=[("stop", At(13, interrupt))]
-        )
-    resumed = SeriesClassifier(**settings).fit(*rows, valid=valid, folder=tmp_path, resume=True)
-    expected, found = (m.net_.module_.state_dict() for m in (whole, resumed))
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
-    assert resumed.averaging > 0
 
 
 def test_a_rank_without_a_series_learns_no_number():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -76,6 +77,31 @@ def test_the_package_is_a_module_too():
         timeout=PATIENCE,
     )
     assert done.stdout == f"elman {elman.__version__}\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="torch's OpenMP is another there")
+@pytest.mark.parametrize(
+    ("arguments", "given", "sleep"),
+    [
+        (("train", "lm", "--help"), {}, [False, True]),  # the second is that of a restart
+        (("demo", "--help"), {}, [False, True]),
+        (("train", "--help"), {"OMP_WAIT_POLICY": "active"}, [False]),
+        (("bench", "--help"), {}, [False]),
+    ],
+)
+def test_threads_of_a_training_sleep_in_a_module_too(arguments, given, sleep):
+    """OpenMP says how long its threads spin, each time that it is loaded."""
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    done = subprocess.run(
+        [sys.executable, "-m", "elman", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env={**environment, "OMP_DISPLAY_ENV": "verbose", **given},
+    )
+    assert done.returncode == 0
+    spins = re.findall(r"GOMP_SPINCOUNT = '(\d+)'", done.stderr)
+    assert [count == "0" for count in spins] == sleep
 
 
 def test_the_tasks_name_all_their_estimators():

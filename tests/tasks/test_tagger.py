@@ -2,7 +2,6 @@
 
 import json
 import pickle
-import signal
 
 import numpy as np
 import pytest
@@ -21,8 +20,6 @@ from elman.tasks.networks.crf import best_path, chances, log_likelihood
 from elman.tasks.networks.tagger import TagRNN
 from elman.tasks.training.tagnet import TagBatches
 from tests.tasks.tagged_rows import SETTINGS, make_tagged
-from tests.tasks.test_resume import ended, outcome, start
-from tests.tasks.trainings import At, interrupt
 
 TEXTS, SPANS = make_tagged(150)
 UNSEEN, TRUTH = make_tagged(50, seed=1)
@@ -311,27 +308,6 @@ def test_a_token_counts_as_much_in_a_short_text_as_in_a_long_one(fitted):
     shares = [TagBatches(data, 2).batch(np.arange(2), rank, 2) for rank in range(2)]
     assert [(len(batch), batch.whole) for batch, _ in shares] == [(2, 6), (2, 6)]
     assert [len(tags) for _, tags in shares] == [2, 4]
-
-
-@pytest.mark.parametrize("settings", [{}, {"patience": 2}], ids=["cycle", "patience"])
-def test_killed_at_any_step_it_ends_the_same(settings, tmp_path):
-    from tests.tasks.trainings import train_tagger
-
-    expected = outcome(train_tagger(settings))
-    for steps in (3, 9):
-        job = start("train_tagger_on", settings, tmp_path, steps)
-        assert ended(job) == -signal.SIGKILL
-    assert outcome(train_tagger(settings, tmp_path, resume=True)) == expected
-
-
-def test_interrupted_it_leaves_a_model_and_goes_on(tmp_path):
-    from tests.tasks.trainings import train_tagger
-
-    expected = outcome(train_tagger({}))
-    with pytest.raises(KeyboardInterrupt):
-        train_tagger({}, tmp_path, callbacks=[("interrupt", At(4, interrupt))])
-    assert len(SequenceTagger.load(tmp_path).predict(["北京"])[0]) == 2
-    assert outcome(train_tagger({}, tmp_path, resume=True)) == expected
 
 
 def test_spans_are_what_tags_say():

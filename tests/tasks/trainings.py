@@ -4,11 +4,19 @@ import os
 import signal
 import time
 
+import numpy as np
 import torch
 from skorch.callbacks import Callback
 
-from elman.tasks import LanguageModel, SequenceClassifier, SequenceTagger
-from tests.tasks import plain_rows, tagged_rows
+from elman.tasks import (
+    LanguageModel,
+    SequenceClassifier,
+    SequenceForecaster,
+    SequenceTagger,
+    SeriesClassifier,
+    SeriesRegressor,
+)
+from tests.tasks import plain_rows, series_rows, tagged_rows, wave_rows
 from tests.tasks.rows import make_rows
 
 EACH = None
@@ -81,13 +89,53 @@ def train_on_until_a_write_is_cut(settings, folder, writes):
     train(settings, folder, resume=True)
 
 
-def train_tagger(settings, folder=None, *, resume=False, callbacks=()):
-    """A tagger of the same texts each time, with checkpoints as often as possible."""
+TASKS = {
+    "tag": (
+        SequenceTagger,
+        {**tagged_rows.SETTINGS, "epochs": 3, "batch_size": 16, "dropout": 0.2},
+        lambda: tagged_rows.make_tagged(80),
+        lambda: tagged_rows.make_tagged(20, seed=1),
+    ),
+    "lm": (
+        LanguageModel,
+        plain_rows.SETTINGS,
+        lambda: ([plain_rows.make_text(40)],),
+        lambda: [plain_rows.make_text(10, seed=1)],
+    ),
+    "series": (
+        SeriesClassifier,
+        {**series_rows.SETTINGS, "epochs": 3, "dropout": 0.2},
+        lambda: series_rows.make_series(40),
+        lambda: series_rows.make_series(15, seed=1),
+    ),
+    "regression": (
+        SeriesRegressor,
+        {**series_rows.SETTINGS, "epochs": 3, "dropout": 0.2},
+        lambda: numbered(series_rows.make_series(40)),
+        lambda: numbered(series_rows.make_series(15, seed=1)),
+    ),
+    "forecast": (
+        SequenceForecaster,
+        {"horizon": 4, "season": 4, "hidden_size": 8, "epochs": 3, "lr": 0.02},
+        lambda: ([one[:60] for one in wave_rows.make_waves(3)],),
+        lambda: wave_rows.make_waves(3),
+    ),
+}
+
+
+def numbered(rows):
+    """Series, and a number of each in place of its label."""
+    series, _ = rows
+    return series, [float(np.nanmean(one[0])) for one in series]
+
+
+def train_task(task, settings, folder=None, *, resume=False, callbacks=()):
+    """A model of a task, of the same data each time, with checkpoints as often as possible."""
     torch.set_num_threads(1)
-    small = {**tagged_rows.SETTINGS, "epochs": 3, "batch_size": 16, "dropout": 0.2}
-    return SequenceTagger(**{**small, **settings}).fit(
-        *tagged_rows.make_tagged(80),
-        valid=tagged_rows.make_tagged(20, seed=1),
+    kind, small, learn, held_out = TASKS[task]
+    return kind(**{**small, **settings}).fit(
+        *learn(),
+        valid=held_out(),
         callbacks=callbacks,
         folder=folder,
         resume=resume,
@@ -95,26 +143,7 @@ def train_tagger(settings, folder=None, *, resume=False, callbacks=()):
     )
 
 
-def train_tagger_on(settings, folder, steps):
+def train_task_on(task, settings, folder, steps):
     """Resume, and be killed after so many steps."""
     kill = At(steps, lambda: os.kill(os.getpid(), signal.SIGKILL))
-    train_tagger(settings, folder, resume=True, callbacks=[("kill", kill)])
-
-
-def train_language(settings, folder=None, *, resume=False, callbacks=()):
-    """A language model of the same text each time, with checkpoints as often as possible."""
-    torch.set_num_threads(1)
-    return LanguageModel(**{**plain_rows.SETTINGS, **settings}).fit(
-        [plain_rows.make_text(40)],
-        valid=[plain_rows.make_text(10, seed=1)],
-        callbacks=callbacks,
-        folder=folder,
-        resume=resume,
-        checkpoint_seconds=0,
-    )
-
-
-def train_language_on(settings, folder, steps):
-    """Resume, and be killed after so many steps."""
-    kill = At(steps, lambda: os.kill(os.getpid(), signal.SIGKILL))
-    train_language(settings, folder, resume=True, callbacks=[("kill", kill)])
+    train_task(task, settings, folder, resume=True, callbacks=[("kill", kill)])

@@ -17,6 +17,7 @@ from .errors import TaskError
 from .estimator import SequenceEstimator
 from .models.forecaster import Series, TrainedForecaster, origins
 from .networks.layers import Backend, CellLike
+from .training.averaging import averaged
 from .training.forecastnet import ForecastNet
 
 STEPS = 600  # of a training, about, if `epochs` is None
@@ -144,10 +145,8 @@ class SequenceForecaster(SequenceEstimator, TrainedForecaster):
     def _net_options(self) -> dict[str, Any]:
         return {
             "criterion": torch.nn.Identity,  # the net has the loss
-            "averaging": float(self.averaging),
+            **averaged(self.averaging, self.weight_decay),
             "quantiles": tuple(self.quantiles),
-            "optimizer": torch.optim.AdamW,
-            "optimizer__weight_decay": float(self.weight_decay),
             "iterator_train__most": MOST,
         }
 

@@ -18,6 +18,7 @@ from .data.text import Vocabulary, check_known
 from .estimator import SequenceEstimator
 from .models.language import TrainedLanguageModel, as_corpus
 from .networks.layers import Backend, CellLike
+from .training.averaging import averaged
 from .training.languagenet import LanguageNet
 
 READ = 25_000_000  # tokens that a training reads, about, if `epochs` is None
@@ -153,10 +154,8 @@ class LanguageModel(SequenceEstimator, TrainedLanguageModel):
             "criterion": torch.nn.Identity,  # the network has the loss
             "module__counts": counts,
             "tokens": self.tokens,
-            "averaging": float(self.averaging),
+            **averaged(self.averaging, self.weight_decay),
             "narrow": narrow,
-            "optimizer": torch.optim.AdamW,
-            "optimizer__weight_decay": float(self.weight_decay),
             "optimizer__betas": (0.9, 0.99),
             "iterator_train__window": self.window,
             "iterator_valid__window": 2 * self.window,

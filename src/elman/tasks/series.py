@@ -17,6 +17,7 @@ from .data.series import Reading, as_series
 from .estimator import SequenceEstimator
 from .models.series import TrainedSeriesClassifier, TrainedSeriesModel, TrainedSeriesRegressor
 from .networks.layers import Backend, CellLike
+from .training.averaging import averaged
 from .training.net import SequenceNet
 from .training.seriesnet import SeriesLabelNet, SeriesNumberNet
 
@@ -109,11 +110,7 @@ class SeriesEstimator(SequenceEstimator, TrainedSeriesModel):
         return max(fewest, min(most, round(STEPS / -(-texts // self.batch_size))))
 
     def _net_options(self) -> dict[str, Any]:
-        return {
-            "averaging": float(self.averaging),
-            "optimizer": torch.optim.AdamW,
-            "optimizer__weight_decay": float(self.weight_decay),
-        }
+        return averaged(self.averaging, self.weight_decay)
 
     def __sklearn_tags__(self) -> Any:
         """Series, not a matrix of numbers."""

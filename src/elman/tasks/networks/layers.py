@@ -1,9 +1,10 @@
 """Recurrent layers by the names of their cells, of elman or of torch.nn."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
+import numpy as np
 from torch import nn
 
 import elman
@@ -87,6 +88,36 @@ def make_layers(cell: CellLike, backend: Backend, *sizes: Any, **options: Any) -
         return make(*sizes, **options)
     except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:  # torch's too
         raise TaskError(f"The recurrent layers can't be made: {error}.") from None
+
+
+def make_encoder(
+    cell: CellLike,
+    backend: Backend,
+    features: int,
+    hidden_size: int | Sequence[int],
+    num_layers: int,
+    bidirectional: bool,
+    recurrent: Mapping[str, Any] | None,
+    dropout: float,
+) -> tuple[nn.Module, int, int]:
+    """Layers on top of one another, by the parameters that estimators have for them.
+
+    Besides, how many features they put out in the forward direction, and in all: those of a reverse
+    direction follow, unless both are merged.
+    """
+    options = dict(recurrent or {})
+    sizes = np.atleast_1d(hidden_size).tolist()  # NumPy's whole numbers as Python's
+    layers = make_layers(
+        *(cell, backend, int(features)),
+        sizes if isinstance(hidden_size, Sequence) else sizes[0],
+        int(num_layers),
+        dropout=float(dropout) if max(num_layers, len(sizes)) > 1 else 0.0,
+        bidirectional=bool(bidirectional),
+        **options,
+    )
+    forward = options.get("proj_size") or sizes[-1]
+    both = bidirectional and options.get("merge", "concat") == "concat"
+    return layers, forward, forward * (2 if both else 1)
 
 
 def same_cell(one: elman.Cell, other: elman.Cell) -> bool:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from .dropout import Dropout
-from .layers import Backend, CellLike, make_layers
+from .layers import Backend, CellLike, make_encoder
 from .pooling import POOLINGS
 
 
@@ -36,21 +35,11 @@ class Encoder(nn.Module):
         backend: Backend,
     ) -> None:
         super().__init__()
-        options = dict(recurrent or {})
-        sizes = np.atleast_1d(hidden_size).tolist()  # NumPy's whole numbers as Python's
-        self.rnn = make_layers(
-            *(cell, backend, int(features)),
-            sizes if isinstance(hidden_size, Sequence) else sizes[0],
-            int(num_layers),
-            dropout=float(dropout) if max(num_layers, len(sizes)) > 1 else 0.0,
-            bidirectional=bool(bidirectional),
-            **options,
+        self.rnn, self.forward_size, width = make_encoder(
+            cell, backend, features, hidden_size, num_layers, bidirectional, recurrent, dropout
         )
-        #: Features of the forward direction; those of a reverse one, if concatenated, follow.
-        self.forward_size = options.get("proj_size") or sizes[-1]
-        both = bidirectional and options.get("merge", "concat") == "concat"
         self.pooling, self.noise = pooling, noise
-        self.size = POOLINGS[pooling].features * self.forward_size * (2 if both else 1)
+        self.size = POOLINGS[pooling].features * width
 
     def forward(self, series: PackedSequence) -> Tensor:
         """Features (B, `size`), in the order that the series had before packing."""

@@ -8,7 +8,6 @@ as a linear chain of features does.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
@@ -18,7 +17,7 @@ from ..data.schemes import allowed
 from ..data.text import PADDING, UNKNOWN
 from .crf import Lattice, masked, previous
 from .dropout import Dropout
-from .layers import Backend, CellLike, make_layers
+from .layers import Backend, CellLike, make_encoder
 
 
 def legal_edges(labels: Sequence[str]) -> Tensor:
@@ -61,22 +60,13 @@ class TagRNN(nn.Module):
             with torch.no_grad():
                 embedding.weight.mul_(0.1)
             self.embeddings.append(embedding)
-        width = sum(
+        features = sum(
             column.features(embedding_size) * len(column.steps) for column in COLUMNS[tokens]
         )
-        options = dict(recurrent or {})
-        sizes = np.atleast_1d(hidden_size).tolist()  # NumPy's whole numbers as Python's
-        self.rnn = make_layers(
-            *(cell, backend, width),
-            sizes if isinstance(hidden_size, Sequence) else sizes[0],
-            int(num_layers),
-            dropout=float(dropout) if max(num_layers, len(sizes)) > 1 else 0.0,
-            bidirectional=bool(bidirectional),
-            **options,
+        self.rnn, self.forward_size, width = make_encoder(
+            cell, backend, features, hidden_size, num_layers, bidirectional, recurrent, dropout
         )
-        self.forward_size = options.get("proj_size") or sizes[-1]
-        both = bidirectional and options.get("merge", "concat") == "concat"
-        self.output = nn.Linear(self.forward_size * (2 if both else 1), len(labels))
+        self.output = nn.Linear(width, len(labels))
         self.transitions = nn.Parameter(torch.zeros(len(labels) + 1, len(labels) + 1))
         self.register_buffer("legal", legal_edges(labels), persistent=False)
         self.dropout, self.token_dropout = Dropout(dropout), token_dropout

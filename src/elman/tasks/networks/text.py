@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ..data.text import PADDING, UNKNOWN
 from .dropout import Dropout
-from .layers import Backend, CellLike, make_layers
+from .layers import Backend, CellLike, make_encoder
 from .pooling import POOLINGS
 
 
@@ -43,22 +42,18 @@ class TextRNN(nn.Module):
         # of it, held-out accuracy on the demo's reviews rises by more than a point.
         with torch.no_grad():
             self.embedding.weight.mul_(0.1)
-        options = dict(recurrent or {})
-        sizes = np.atleast_1d(hidden_size).tolist()  # NumPy's whole numbers as Python's
-        self.rnn = make_layers(
-            *(cell, backend, int(embedding_size)),
-            sizes if isinstance(hidden_size, Sequence) else sizes[0],
-            int(num_layers),
-            dropout=float(dropout) if max(num_layers, len(sizes)) > 1 else 0.0,
-            bidirectional=bool(bidirectional),
-            **options,
+        self.rnn, self.forward_size, width = make_encoder(
+            cell,
+            backend,
+            embedding_size,
+            hidden_size,
+            num_layers,
+            bidirectional,
+            recurrent,
+            dropout,
         )
-        #: Features of the forward direction; those of a reverse one, if concatenated, follow.
-        self.forward_size = options.get("proj_size") or sizes[-1]
-        both = bidirectional and options.get("merge", "concat") == "concat"
         self.pooling = pooling
-        features = POOLINGS[pooling].features * self.forward_size * (2 if both else 1)
-        self.output = nn.Linear(features, labels)
+        self.output = nn.Linear(POOLINGS[pooling].features * width, labels)
         if ngrams:  # at first they alone answer; the network learns what to add
             nn.init.zeros_(self.output.weight)
             nn.init.zeros_(self.output.bias)

@@ -64,3 +64,12 @@ class AveragingNet(SequenceNet):
         super().resume_from(lasting)
         for mean in self._average:
             mean.load_state_dict(lasting["average"])
+
+
+def averaged(averaging: float, weight_decay: float) -> dict[str, Any]:
+    """The arguments of a net that AdamW trains, and whose model is the mean of its weights."""
+    return {
+        "averaging": float(averaging),
+        "optimizer": torch.optim.AdamW,
+        "optimizer__weight_decay": float(weight_decay),
+    }

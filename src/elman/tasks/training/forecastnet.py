@@ -82,14 +82,6 @@ class ForecastNet(AveragingNet):
         there = ~y_true.isnan()
         return pinball(y_pred[there], y_true[there], self.quantiles).sum() / X.whole
 
-    def count(self, y_pred: Any, y_true: Tensor, training: bool) -> dict[str, Tensor]:
-        """Nothing: the loss says it all."""
-        return {}
-
-    def scores(self, sums: Mapping[str, int], size: int) -> dict[str, float]:
-        """Nothing beside the loss."""
-        return {}
-
     def shown(self, epoch: Mapping[str, Any]) -> str:
         """The loss, which is in units of a season's change."""
         return f"pinball loss {epoch['valid_loss']:.4f}"

@@ -133,14 +133,6 @@ class LanguageNet(AveragingNet):
         dtype = torch.bfloat16 if self.narrow else torch.float32
         return self.judged(training).loss(y_pred, y_true, dtype) / X.whole
 
-    def count(self, y_pred: Any, y_true: Tensor, training: bool) -> dict[str, Tensor]:
-        """Nothing: the loss says it all."""
-        return {}
-
-    def scores(self, sums: Mapping[str, int], size: int) -> dict[str, float]:
-        """Nothing beside the loss."""
-        return {}
-
     def shown(self, epoch: Mapping[str, Any]) -> str:
         """The loss on held-out text, in bits."""
         return f"{epoch['valid_loss'] / math.log(2):.3f} bits a {ONE[self.tokens]}"

@@ -33,14 +33,6 @@ class NumberNet(SequenceNet):
         there = ~y_true.isnan()
         return (y_pred[there, 0] - y_true[there]).square().sum() / X.whole
 
-    def count(self, y_pred: Any, y_true: Tensor, training: bool) -> dict[str, Tensor]:
-        """Nothing: the loss says it all."""
-        return {}
-
-    def scores(self, sums: Mapping[str, int], size: int) -> dict[str, float]:
-        """Nothing beside the loss."""
-        return {}
-
     def shown(self, epoch: Mapping[str, Any]) -> str:
         """How far off answers are: the root of the mean square, in deviations of the targets."""
         return f"off by {math.sqrt(epoch['valid_loss']):.3f} deviations"
