@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .errors import FormulaError
 from .expr import Node, check_kind, is_mask, node, walk
-from .spaces import HIDDEN, ONE, PROJECTED, Space
+from .spaces import HIDDEN, ONE, PROJECTED, Space, first_space
 from .step import Step
 
 
@@ -109,10 +109,11 @@ class Cell(metaclass=_CellType):
         if name not in self.gates:
             rows = PROJECTED if name == self.projection else HIDDEN
             return node("product", value, attr=name, space=rows)
-        if value.space is not _space_of_output(self):
+        columns = first_space(self.projection)
+        if value.space is not columns:
             raise FormulaError(
                 f"product({name!r}, value) applies weight_hh, whose columns are "
-                f"{_space_of_output(self).units} {self.states[0]!r}, got a value of "
+                f"{columns.units} {self.states[0]!r}, got a value of "
                 f"{value.space.units}: declare a further matrix for it in `matrices`"
             )
         return node("product", value, attr=name, space=HIDDEN) + _leaf("bias", name)
@@ -229,12 +230,7 @@ def _check_declared(cell: Cell) -> dict[str, Space]:
                 f"the attribute {attribute!r} is a {type(value).__name__}: plain numbers belong "
                 "there, learned tensors are declared in `vectors` and `matrices`"
             )
-    return dict.fromkeys(cell.states, HIDDEN) | {cell.states[0]: _space_of_output(cell)}
-
-
-def _space_of_output(cell: Cell) -> Space:
-    """The space of the first state."""
-    return PROJECTED if cell.projection else HIDDEN
+    return dict.fromkeys(cell.states, HIDDEN) | {cell.states[0]: first_space(cell.projection)}
 
 
 def _step_of(cell: Cell, new: tuple[Node, ...]) -> Step:

@@ -46,6 +46,11 @@ ONE = Space("", "one number", "")
 SPACES = {space.name: space for space in (INPUT, HIDDEN, PROJECTED, ONE)}
 
 
+def first_space(projection: str) -> Space:
+    """The space of the first state of a cell, which may name a projection."""
+    return PROJECTED if projection else HIDDEN
+
+
 class Sizes(dict[Space, int]):
     """How many units each space has in one layer and direction."""
 

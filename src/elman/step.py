@@ -20,7 +20,7 @@ from typing import Any
 
 from .errors import FormulaError
 from .expr import PRIMITIVES, Node, check_kind, constant, is_mask, node, walk
-from .spaces import HIDDEN, INPUT, ONE, PROJECTED, Matrix, Sizes, Space
+from .spaces import HIDDEN, INPUT, ONE, Matrix, Sizes, Space, first_space
 
 _FAULTS = (ValueError, TypeError, SyntaxError, IndexError, ArithmeticError, RecursionError)
 _KNOWN = 256  # texts whose steps are kept
@@ -61,7 +61,7 @@ class Step:
     def __post_init__(self) -> None:
         more = [f"weight_{name}" for name in (*self.matrices, *self.vectors)]
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", *more)
-        state = _first_space(self.projection)
+        state = first_space(self.projection)
         blocks = _blocks(self.x_gates, self.u_gates, self.matrices, self.vectors, state)
         object.__setattr__(self, "parameters", names)
         object.__setattr__(self, "blocks", blocks)
@@ -96,7 +96,7 @@ class Step:
     def space(self, name: str) -> Space:
         """The space of a state, or of an output."""
         if name in self.states:
-            return _first_space(self.projection) if name == self.states[0] else HIDDEN
+            return first_space(self.projection) if name == self.states[0] else HIDDEN
         return self.outputs[name].space
 
     def shapes(self, sizes: Sizes) -> dict[str, tuple[int, ...]]:
@@ -117,11 +117,6 @@ class Step:
             if shape is not None and len(shape) > 1:
                 found.setdefault(block.columns, shape[1])
         return found
-
-
-def _first_space(projection: str) -> Space:
-    """The space of the first state."""
-    return PROJECTED if projection else HIDDEN
 
 
 def _blocks(
@@ -203,7 +198,7 @@ def _read(text: str) -> Step:
     names = [n for group in (*groups, named, [projection] * bool(projection)) for n in group]
     if not states or not all(isinstance(n, str) and n.isidentifier() for n in names):
         raise FormulaError("what it declares are no names")
-    first = _first_space(projection)
+    first = first_space(projection)
     units = {space.name: space for space in (HIDDEN, first)}
     sized = all(len(pair) == 2 and {*pair} <= {*units} for pair in named.values())
     if projection not in ("", *named) or not sized:

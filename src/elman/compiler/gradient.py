@@ -21,7 +21,6 @@ class Backward:
     state: dict[str, Node]
     input: dict[str, Node]
     weights: dict[Node, Node]  # of what reads a parameter: a leaf, or the result of a product
-    every: dict[Node, Node]  # of all values that have one
 
     @property
     def x(self) -> dict[str, Node]:
@@ -71,4 +70,4 @@ def differentiate(step: Step) -> Backward:
     state = dict.fromkeys(step.states, constant(0.0)) | found("state")
     kinds = "x", "bias", "vector", "product"
     weights = {n: g for kind in kinds for n, g in gradients.items() if n.op == kind}
-    return Backward(state, found("input"), weights, gradients)
+    return Backward(state, found("input"), weights)
