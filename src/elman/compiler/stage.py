@@ -16,6 +16,7 @@ from typing import Protocol
 from ..expr import PRIMITIVES, Node, walk
 from ..spaces import HIDDEN, SPACES
 from ..step import Step
+from . import activations, angles  # noqa: F401 - the functions of a formula
 from .frame import Frame
 from .graph import PRODUCTS, Program, Stage, Store
 from .ir import Int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from .ir import Function, Int
@@ -246,11 +246,17 @@ class Vector:
         """The truth values of integers."""
         return self.f.op(f"icmp ne {self.int_type} {a}, zeroinitializer")
 
-    # -- written out in activations.py and angles.py
-
     def function(self, name: str, a: str) -> str:
         """A transcendental function."""
-        from . import activations, angles
+        return FUNCTIONS[name](self, a)
 
-        home = angles if name in ("sin", "cos") else activations
-        return str(getattr(home, name)(self, a))
+
+_Emit = Callable[[Vector, str], str]
+FUNCTIONS: dict[str, _Emit] = {}
+"""The transcendental functions by name; ``activations`` and ``angles`` define them."""
+
+
+def transcendental(emit: _Emit) -> _Emit:
+    """Takes an emitter into the table, under its own name."""
+    FUNCTIONS[emit.__name__] = emit
+    return emit
