@@ -33,6 +33,11 @@ class View:
         """The same dimensions from an element on."""
         return View(self.f, self.kind, self.at(*index), self.strides)
 
+    @property
+    def transposed(self) -> View:
+        """The same dimensions in the opposite order."""
+        return View(self.f, self.kind, self.base, self.strides[::-1])
+
     def load(self, *index: Int) -> str:
         """One element."""
         return self.f.load(self.kind, self.at(*index))
