@@ -41,8 +41,8 @@ AVX512, AVX2, SSE2, NEON = map(Forced, ("avx512", "avx2", "sse2", "neon"))
 
 def measurements(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Any]]]:
     """A row for each layer, size and mode, on one thread."""
-    # What adds couples of bfloat16s to another has the code of that one for float32.
-    rows = [row for row in available() if not row.couples]
+    # What adds pairs of bfloat16s to another has the code of that one for float32.
+    rows = [row for row in available() if not row.bf16_pairs]
     forced = {row.name: f"{__name__}:{row.name.upper()}" for row in rows}
     with Contest({TORCH: LAYERS[TORCH], **forced}, TORCH, options.allocator) as contest:
         for layer in KINDS:

@@ -48,7 +48,7 @@ def bind(
     isa = ready_isa()
     signature: Signature = ()
     if isa is not None:
-        if narrow == "products" and (not isa.couples or rows.T == 1):
+        if narrow == "products" and (not isa.bf16_pairs or rows.T == 1):
             narrow = ""
         signature = (step, isa, recompute, narrow, layers, *_of_rows(rows))
         signature += (*of_tensors(tensors),)

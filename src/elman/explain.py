@@ -165,7 +165,7 @@ def _ours(name: str, layer: Layer | Single | OfCell) -> LayerReport:
     counterpart = layer._own_counterpart() if isinstance(layer, (Layer, Single)) else None
     path, reason = decide(weights, counterpart)
     isa = current_isa()
-    if path == "kernel" and isa is not None and isa.couples and narrow:
+    if path == "kernel" and isa is not None and isa.bf16_pairs and narrow:
         dtype = "float32 sums of bfloat16 products"
     if path != "kernel" or isa is None or not weights:
         return LayerReport(name, repr(layer), path, reason, dtype)

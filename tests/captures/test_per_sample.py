@@ -118,7 +118,7 @@ def test_rows_have_the_same_bits_on_any_number_of_threads(threads: int) -> None:
         assert torch.equal(found[name], want)
 
 
-@pytest.mark.skipif(not (available() and available()[0].couples), reason="no AVX512-BF16")
+@pytest.mark.skipif(not (available() and available()[0].bf16_pairs), reason="no AVX512-BF16")
 def test_rows_add_up_in_products_of_bfloat16() -> None:
     net, x = elman.Recurrent(elman.cells.LSTM, 24, 40), torch.randn(61, 9, 24)
     with torch.autocast("cpu", dtype=torch.bfloat16):

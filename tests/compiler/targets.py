@@ -28,10 +28,10 @@ def lowered(name: str) -> ISA:
 
 def runnable() -> list[ISA]:
     """Every row of this kind of processor; those it cannot run are lowered. Where a row adds
-    couples to another, all else has the code of that one."""
+    pairs to another, all else has the code of that one."""
     here = isa.available()
     same = [row for row in isa.TABLE if here and row.machine == here[0].machine]
-    same = [row for row in same if not row.couples]
+    same = [row for row in same if not row.bf16_pairs]
     return [row if row in here else lowered(row.name) for row in same]
 
 
@@ -74,7 +74,7 @@ def force(row: ISA) -> Iterator[None]:
 
 def exact() -> contextlib.AbstractContextManager[None]:
     """Within the context, layers of bfloat16 are computed in float32 throughout."""
-    return paths.set_isa(next(row.name for row in isa.available() if not row.couples))
+    return paths.set_isa(next(row.name for row in isa.available() if not row.bf16_pairs))
 
 
 _asked = os.environ.get("ELMAN_TEST_AARCH64") == "1"  # several minutes, and two packages
@@ -84,6 +84,6 @@ _emulated = [
     if row.machine == emulated.MACHINE and not here(row)
 ]
 each_isa = pytest.mark.parametrize("row", [*runnable(), *_emulated], ids=label)
-_couples = any(row.couples for row in isa.available())
-needs_couples = pytest.mark.skipif(not _couples, reason="no processor that multiplies bfloat16s")
+_pairs = any(row.bf16_pairs for row in isa.available())
+needs_pairs = pytest.mark.skipif(not _pairs, reason="no processor that multiplies bfloat16s")
 emulated_isa = pytest.mark.parametrize("row", _emulated, ids=label)

@@ -9,6 +9,7 @@ import pytest
 from elman.compiler import jit
 from elman.compiler.buffers import Argument, Buffer, Slots, numbers
 from elman.compiler.entry import define_entry
+from elman.compiler.formats import Format
 from elman.compiler.frame import Frame
 from elman.compiler.ir import Module
 from elman.compiler.isa import available
@@ -47,11 +48,11 @@ def test_the_code_finds_an_element_where_the_layout_has_it(buffer):
     row, (offsets, _) = available()[0], SLOTS.layout(NUMBERS)
     lengths = [NUMBERS["n"] + 1 if callable(n) else NUMBERS.get(n, n) for n in buffer.lengths]
     size = {"i64": 8, "ptr": 8, "float": 4, "i8": 1}[buffer.kind]
-    target = target_of(plan_of(STEPS["tanh"]), "float", "float", row, 5, False)
+    target = target_of(plan_of(STEPS["tanh"]), "float", Format("float"), row, 5, False)
     for index in [(), *product(*({0, 1, n - 1} for n in lengths))]:
         module = Module()
         frame = Frame(module, "find", target, SLOTS)
-        frame.f.store("ptr", frame.buffer(buffer.name, *index), "%args")
+        frame.f.store("ptr", frame.scratch(buffer.name).at(*index), "%args")
         define_entry(module, "entry", "find")
         code = jit.Code(jit.object_code(module, row), "entry")
         values = NUMBERS | offsets | {"scratch": 1 << 20}

@@ -12,7 +12,8 @@ import torch
 
 import elman
 from elman import execution
-from elman.compiler import backward, elements, forward, isa, jit
+from elman.compiler import backward, forward, isa, jit
+from elman.compiler.formats import BFLOAT16, Format
 from elman.compiler.plan import plan_of
 from elman.compiler.target import target_of
 from elman.launch import kernels
@@ -93,18 +94,18 @@ def test_code_reaches_its_constants_where_memory_is_in_pieces():
 def test_objects_are_complete_for_every_isa(row, dtype, cell):
     plan = plan_of(STEPS[cell])
     for single in (False, True):
-        target = target_of(plan, dtype, dtype, row, 33, single)
+        target = target_of(plan, dtype, Format(dtype), row, 33, single)
         made = [
             (forward.emit(plan, target, True), "elman_forward"),
             (backward.emit(plan, target), "elman_backward"),
         ]
         if dtype == "float":
-            narrow = target_of(plan, dtype, "bfloat", row, 33, single)
+            narrow = target_of(plan, dtype, BFLOAT16["weights"], row, 33, single)
             made.append((forward.emit(plan, narrow, False), "elman_forward"))
-            if row.couples:
-                couples = target_of(plan, dtype, elements.COUPLES, row, 33, single)
-                made.append((forward.emit(plan, couples, True), "elman_forward"))
-                made.append((backward.emit(plan, couples), "elman_backward"))
+            if row.bf16_pairs:
+                pairs = target_of(plan, dtype, BFLOAT16["products"], row, 33, single)
+                made.append((forward.emit(plan, pairs, True), "elman_forward"))
+                made.append((backward.emit(plan, pairs), "elman_backward"))
         for module, name in made:
             code = jit.object_code(module, row)
             assert undefined(code) == []
@@ -123,11 +124,11 @@ def test_the_key_of_object_code_covers_formula_target_and_pass(monkeypatch):
     monkeypatch.setattr(jit, "Code", lambda *_: None)
     best = isa.available()[0]
     other = dataclasses.replace(best, features=best.features + ",+aes")
-    narrow = [(torch.float32, what) for what in kernels.NARROW]
+    narrow = [(torch.float32, what) for what in BFLOAT16]
     for step in (STEPS["tanh"], STEPS["relu"]):
         for row in (best, other):
             for dtypes in ((torch.float32,), (torch.float64,), *narrow):
-                for units in (3, 300):  # other numbers of chains
+                for units in (3, 300):  # other numbers of partial sums
                     for single in (False, True):
                         made = kernels.kernel_for(step, dtypes[0], row, units, single, *dtypes[1:])
                         for run_ in made.passes.values():

@@ -63,7 +63,7 @@ def test_what_is_packed():
         kernel = kernel_for(gru, torch.float32, available()[0], 32, single=B == 1)
         results = [torch.empty(T, B, 32), torch.empty(1, B, 32)]
         run = kernel.forward(Rows(T, B, T * B), layer_sizes(32, 32), given, results, (), False, 1)
-        return not run.slot("fleeting")
+        return not run.slot("unpacked")
 
     assert [packs(B=B) for B in (1, 4, 16, 500)] == [False, False, False, True]
     assert packs(T=2)
@@ -95,7 +95,7 @@ def test_what_is_packed_for_a_backward_pass(T, B, H, packs, monkeypatch):
     CALLS.clear()
     with elman.set_path("kernel"):
         elman.GRU(32, H)(torch.rand(T, B, 32))[0].sum().backward()
-    assert [run.slot("fleeting") for run in made] == [1 - packs]
+    assert [run.slot("unpacked") for run in made] == [1 - packs]
 
 
 def test_numbers_that_are_none_stay_with_their_units():

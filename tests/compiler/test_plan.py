@@ -8,7 +8,7 @@ import torch
 
 import elman
 from elman.compiler.outer import JOB
-from elman.compiler.plan import bundles_of, plan_of
+from elman.compiler.plan import plan_of, product_groups_of
 from elman.compiler.weights import Sums, sums_of_weights
 from elman.errors import FormulaError
 from elman.expr import constant, node
@@ -66,14 +66,14 @@ def test_the_products_of_all_gates_of_a_gradient_are_one_sum():
     ("cell", "counts"), [("tanh", [1]), ("LSTM", [4]), ("GRU", [3]), ("GRUBefore", [2, 1])]
 )
 def test_gates_that_read_the_same_row_run_together(cell, counts):
-    assert [len(bundle) for bundle in bundles_of(plan_of(STEPS[cell]).train)] == counts
+    assert [len(group) for group in product_groups_of(plan_of(STEPS[cell]).train)] == counts
 
 
 @pytest.mark.parametrize("cell", STEPS)
 def test_what_runs_together_in_training_does_so_in_inference(cell):
-    """The number of chains hangs on it, and with it the bits."""
+    """Into how many sums a product is cut hangs on it, and with it the bits."""
     plan = plan_of(STEPS[cell])
-    assert bundles_of(plan.infer) == bundles_of(plan.train)
+    assert product_groups_of(plan.infer) == product_groups_of(plan.train)
 
 
 def test_equal_expressions_are_one_node():

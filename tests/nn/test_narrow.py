@@ -1,6 +1,7 @@
 """Layers of bfloat16 and float16: float32 inside a call, results rounded once, on every path.
 
-So it is where the processor does not multiply bfloat16s; for those that do see test_couples.py.
+So it is where the processor does not multiply bfloat16s; for those that do see
+test_bfloat16_pairs.py.
 """
 
 from typing import Any

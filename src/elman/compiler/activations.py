@@ -15,7 +15,7 @@ import struct
 from dataclasses import dataclass
 from functools import cache
 
-from .vector import Vector
+from .vector import Vector, transcendental
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,7 @@ def _clamped(v: Vector, x: str, low: float, high: float) -> str:
     return v.select(v.compare("lt", x, v.number(low)), v.number(low), x)
 
 
+@transcendental
 def exp(v: Vector, x: str) -> str:
     """The exponential; gradual underflow, infinity above, NaN passes."""
     fmt = _format(v.dtype)
@@ -128,6 +129,7 @@ def exp(v: Vector, x: str) -> str:
     return v.mul(v.fma(m, scale, scale), _power_of_two(v, second))
 
 
+@transcendental
 def expm1(v: Vector, x: str) -> str:
     """``exp(x) - 1``, with the relative precision of ``x`` near zero."""
     fmt = _format(v.dtype)
@@ -140,6 +142,7 @@ def expm1(v: Vector, x: str) -> str:
     return v.select(tiny, x, v.add(half, half))
 
 
+@transcendental
 def erf(v: Vector, x: str) -> str:
     """The error function as ``1 - exp(log(erfc(x)))``: the logarithm over ``x`` is smooth enough
     for one polynomial, and ``expm1`` loses nothing near zero."""
@@ -151,6 +154,7 @@ def erf(v: Vector, x: str) -> str:
     return v.copysign(expm1(v, v.neg(v.mul(magnitude, ratio))), x)
 
 
+@transcendental
 def log(v: Vector, x: str) -> str:
     """The natural logarithm; -infinity at zero, NaN below."""
     fmt = _format(v.dtype)
@@ -160,6 +164,7 @@ def log(v: Vector, x: str) -> str:
     return _ends(v, x, _log(v, normal, v.select(small, v.number(-shift), zero), zero))
 
 
+@transcendental
 def log1p(v: Vector, x: str) -> str:
     """``log(1 + x)``: of the rounded sum, and what the rounding took, to first order."""
     one, zero = v.number(1.0), v.number(0.0)
@@ -204,6 +209,7 @@ def _log(v: Vector, x: str, k: str, more: str) -> str:
     return v.fma(k, v.number(fmt.ln2_high), v.sub(f, v.sub(half, small)))
 
 
+@transcendental
 def tanh(v: Vector, x: str) -> str:
     """Hyperbolic tangent as ``e / (e + 2)`` with ``e = expm1(2|x|)``, which has no
     cancellation anywhere: near zero ``e`` has the relative precision of ``x``.
@@ -221,6 +227,7 @@ def tanh(v: Vector, x: str) -> str:
     return v.copysign(v.div(e, v.add(e, v.number(2.0))), x)
 
 
+@transcendental
 def sigmoid(v: Vector, x: str) -> str:
     """``1 / (1 + exp(-x))``, both sides of the fraction so much smaller that the exponential never
     overflows: small results keep their precision down to the denormal numbers."""

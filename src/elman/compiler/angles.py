@@ -14,7 +14,7 @@ from functools import cache
 
 from .activations import nearest
 from .ir import Function
-from .vector import Vector, literal
+from .vector import Vector, literal, transcendental
 
 _HELPER = "reduce_angles"
 #: The bits of 2/pi behind the point, and all: those before it are zeros. The largest exponent of
@@ -22,12 +22,14 @@ _HELPER = "reduce_angles"
 _PLACES, _BITS = 1232, 1280
 
 
+@transcendental
 def sin(v: Vector, x: str) -> str:
     """The sine; NaN for infinities."""
     sign = v.integer_op("and", v.bits(x), v.integer(1 << (8 * v.size - 1)))
     return _wave(v, x, 0, sign)
 
 
+@transcendental
 def cos(v: Vector, x: str) -> str:
     """The cosine; NaN for infinities."""
     return _wave(v, x, 1, v.integer(0))

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 
 from ..expr import Node
 from ..spaces import HIDDEN, INPUT
-from . import elements
 from .buffers import Argument, Buffer, Slots, numbers
 from .entry import define_entry
 from .forward import walk_step
@@ -23,12 +22,13 @@ from .graph import Store
 from .inputs import emit_inputs, panels_to_x, wanted
 from .ir import Int, Module
 from .memory import StepMemory, operands, values_of_step
-from .outer import RANGE, emit_outer, lists, range_of, z_at
+from .outer import RANGE, emit_outer, lists, range_of
 from .panel import define_tiles, panels_of
 from .plan import Plan, products_of
 from .stage import Spot, Stages
 from .target import Target
-from .units import load_beside, load_units, store_units
+from .units import load_units, store_units
+from .view import View
 
 #: What a thread is at: a part, its rows, one group of these, the steps of a chunk and of a piece of
 #: it in the order of the forward pass.
@@ -41,16 +41,16 @@ def slots(plan: Plan, target: Target) -> Slots:
     states, products, inputs = step.states, len(products_of(plan.backward)), len(plan.z_x)
     outside = [*(f"output.{s}" for s in plan.read_outputs), *(f"input.{n}" for n in step.inputs)]
     goals = [f"ginput.{name}" for name in step.inputs]
-    couples_z = Buffer("couples_z", (inputs, "most", "Zp"), "bfloat", of_thread=True)
+    pairs_z = Buffer("pairs_z", (inputs, "most", "Zp"), "bfloat", of_thread=True)
     kept = ["saved", *(f"saved.{name}" for name in plan.saved_states)]
 
     def panels(numbers: Mapping[str, int]) -> int:
         units = numbers[HIDDEN.padded]
-        return 0 if numbers["fleeting"] else products * elements.nbytes(panel, units, units)
+        return 0 if numbers["unpacked"] else products * panel.nbytes(units, units)
 
     def panels_x(numbers: Mapping[str, int]) -> int:
-        size = elements.nbytes(panel, numbers[INPUT.padded], numbers[HIDDEN.name])
-        return 0 if numbers["fleeting"] else inputs * size
+        size = panel.nbytes(numbers[INPUT.padded], numbers[HIDDEN.name])
+        return 0 if numbers["unpacked"] else inputs * size
 
     return Slots(
         [
@@ -72,7 +72,7 @@ def slots(plan: Plan, target: Target) -> Slots:
             *values_of_step(target, plan.backward, len(states)),
             Buffer("partials", (_own_sums, "partials.size"), number),
             Buffer("z", (len(plan.z), "most", "Zp"), number, of_thread=True),
-            *[couples_z] * target.couples,
+            *[pairs_z] * panel.makes_operands,
             Buffer("lists", (len(lists(plan)) + 1, "most"), "ptr", of_thread=True),
             Buffer("starts", (lambda numbers: numbers["chunk"] + 1,), "i64", of_thread=True),
             Buffer("ranges", (_groups, len(RANGE)), "i64", of_thread=True),
@@ -93,7 +93,7 @@ def _groups(numbers: Mapping[str, int]) -> int:
 
 def emit(plan: Plan, target: Target) -> Module:
     """The module of the backward pass."""
-    assert target.couples or not target.narrow  # its tiles read gradients and rows beside panels
+    assert target.panel.gradients
     module, declared = Module(), slots(plan, target)
     define_sum(module, target)
     define_tiles(module, target, back=True)
@@ -213,34 +213,33 @@ class _Memory(StepMemory):
         before = f.select(f.compare("sgt", j, 0), f.sub(t, frame.slot("dt")), t)
         self.time_before, self.flat_before = frame.place(before)
 
-    def previous(self, name: str, row: Int) -> str:
+    def previous(self, name: str, row: Int) -> View:
         """A state before this step: of the preceding step, or the initial one."""
         f, frame = self.frame.f, self.frame
         begins = f.compare("sge", row, self.begins)
         if name in self.plan.read_outputs:
-            first = frame.at(frame.pointer(f"h0.{name}"), (row, frame.slot(f"h0.{name}.r")))
-            before = frame.extern_row(f"output.{name}", self.time_before, row)
-            return f.select(begins, first, before, "ptr")
+            first = frame.given(f"h0.{name}").at(row)
+            before = frame.given(f"output.{name}").at(self.time_before, row)
+            return frame.view(f.select(begins, first, before, "ptr"))
         kept = f.add(f.add(self.flat_before, row), frame.slot("B"))
         return self.kept(name, f.select(begins, row, kept))
 
-    def reached(self, name: str, row: Int) -> str:
+    def reached(self, name: str, row: Int) -> View:
         """A state after this step."""
         f, frame = self.frame.f, self.frame
         if name in self.plan.read_outputs:
-            return frame.extern_row(f"output.{name}", self.time, row)
+            return frame.view(frame.given(f"output.{name}").at(self.time, row))
         return self.kept(name, f.add(f.add(self.flat, row), frame.slot("B")))
 
     def read(self, leaf: Node, spot: Spot) -> str:
         f, frame = self.frame.f, self.frame
         if leaf.op in ("gout", "input", "vector"):
             if leaf.op != "vector":
-                name = f"{leaf.op}.{leaf.attr}"
-                row = frame.extern_row(name, self.time_before, spot.row)
-                self._next.append(frame.at(row, (spot.unit, frame.slot(f"{name}.u"))))
+                given = frame.given(f"{leaf.op}.{leaf.attr}")
+                self._next.append(given.at(self.time_before, spot.row, spot.unit))
             return self.read_given(leaf, spot)
         if leaf.op == "carry":
-            return frame.v.load(frame.at(self.state(leaf.attr, spot.row), spot.unit))
+            return frame.v.load(self.states(leaf.attr).at(spot.row, spot.unit))
         flat = f.sub(self.flat_before, self.flat)
         outside = leaf.op in ("state", "new") and leaf.attr in self.plan.read_outputs
         if leaf.op == "saved":
@@ -254,10 +253,10 @@ class _Memory(StepMemory):
                 ahead = f.mul(time, frame.slot(f"output.{leaf.attr}.t"))
             else:
                 ahead = f.mul(flat, frame.units(HIDDEN))
-        self._next.append(frame.at(place, ahead, spot.unit))
+        self._next.append(place.past(ahead).at(spot.unit))
         if outside:
-            return load_beside(frame.v, place, spot.unit, frame.units(leaf.space))
-        return frame.v.load(frame.at(place, spot.unit))
+            return load_units(frame.v, place, spot.unit, frame.units(leaf.space))
+        return frame.v.load(place.at(spot.unit))
 
     def look_ahead(self, stores: Sequence[Store], spot: Spot, size: Int) -> None:
         """The gradients of a chunk stay in the caches."""
@@ -278,27 +277,26 @@ class _Memory(StepMemory):
             self._write_input(f"ginput.{store.name}", value, spot)
             return
         if store.kind == "state":
-            place = self.state(str(store.name), spot.row, new=True)
+            row = self.states(str(store.name), new=True).row(spot.row)
         elif store.kind == "cross":
-            place = self.row_of(store.value, spot.row)[0]
+            row = self.rows_of(store.value).row(spot.row)
         else:
             n = f.add(self.place, f.mul(f.sub(spot.row, frame.slot("first")), frame.slot("pitch")))
-            place = z_at(frame, n, int(store.name))
-        frame.v.store(value, frame.at(place, spot.unit))
+            row = frame.scratch("z").row(int(store.name), n)
+        frame.v.store(value, row.at(spot.unit))
 
     def _write_input(self, name: str, value: str, spot: Spot) -> None:
         """The gradient of a further input, if it is wanted; the second direction adds to it."""
         f, frame = self.frame.f, self.frame
         with f.when(f.op(f"icmp ne ptr {frame.pointer(name)}, null")):
-            row, units = frame.extern_row(name, self.time, spot.row), frame.units(HIDDEN)
-            stride = frame.slot(f"{name}.u")
+            row, units = frame.given(name).row(self.time, spot.row), frame.units(HIDDEN)
 
             def known() -> str:
-                return load_units(frame.v, row, stride, spot.unit, units)
+                return load_units(frame.v, row, spot.unit, units)
 
             adding = f.compare("ne", frame.slot("dx.add"), 0)
             before = f.either(adding, frame.v.type, known, lambda: frame.v.number(0.0))
-            store_units(frame.v, frame.v.add(before, value), row, stride, spot.unit, units)
+            store_units(frame.v, frame.v.add(before, value), row, spot.unit, units)
 
 
 def _rows(module: Module, slots: Slots, plan: Plan, target: Target) -> None:
@@ -312,7 +310,7 @@ def _rows(module: Module, slots: Slots, plan: Plan, target: Target) -> None:
         j = f.sub(f.sub(f.add(begin, end), 1), i)
         t, active, begins, ends = walk_step(frame, j, first, frame.slot("last"))
         memory.move(j, t, begins)
-        memory.place = f.load("i64", frame.buffer("starts", f.sub(j, frame.slot("j"))))
+        memory.place = frame.scratch("starts").load(f.sub(j, frame.slot("j")))
         with f.loop(ends, active) as row:
             _begin(frame, plan, memory, row)
         stages.emit(first, active)
@@ -325,10 +323,9 @@ def _begin(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
     f, v = frame.f, frame.v
     for name in plan.step.states:
         space = plan.step.space(name)
-        given = frame.at(frame.pointer(f"ghn.{name}"), (row, frame.slot(f"ghn.{name}.r")))
+        given, carry = frame.given(f"ghn.{name}").row(row), memory.states(name).row(row)
         with f.loop(0, frame.padded(space), v.lanes) as u:
-            value = load_units(frame.v, given, frame.slot(f"ghn.{name}.u"), u, frame.units(space))
-            v.store(value, frame.at(memory.state(name, row), u))
+            v.store(load_units(v, given, u, frame.units(space)), carry.at(u))
 
 
 def _finish(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
@@ -337,13 +334,13 @@ def _finish(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
     for name in plan.step.states:
         wanted = f.op(f"icmp ne ptr {frame.pointer(f'gh0.{name}')}, null")
         with f.when(wanted):
-            goal = frame.at(frame.pointer(f"gh0.{name}"), (row, frame.slot(f"gh0.{name}.r")))
+            goal, carry = (
+                frame.given(f"gh0.{name}").row(row),
+                memory.states(name, new=True).row(row),
+            )
             space = plan.step.space(name)
             with f.loop(0, frame.padded(space), v.lanes) as u:
-                value = v.load(frame.at(memory.state(name, row, new=True), u))
-                store_units(
-                    frame.v, value, goal, frame.slot(f"gh0.{name}.u"), u, frame.units(space)
-                )
+                store_units(v, v.load(carry.at(u)), goal, u, frame.units(space))
 
 
 def _list_rows(module: Module, slots: Slots, plan: Plan, target: Target) -> None:
@@ -353,44 +350,44 @@ def _list_rows(module: Module, slots: Slots, plan: Plan, target: Target) -> None
     frame = Frame(module, "list_rows", target, slots)
     f, memory = frame.f, _Memory(frame, plan)
     begin, first = frame.slot("j"), frame.slot("first")
-    position = f.alloca(1, "i64", 8)
+    position, starts = f.alloca(1, "i64", 8), frame.scratch("starts")
     apart = f.compare("ne", frame.slot("apart"), 0)
     f.store("i64", 0, position)
-    given = f.op(f"icmp ne ptr {frame.pointer('partials.given')}, null")
+    kept = f.op(f"icmp ne ptr {frame.pointer('partials.given')}, null")
     opening = f.compare("eq", frame.slot("j.end"), frame.slot("T"))  # of the part: its last chunk
     with f.loop(0, f.select(apart, f.sub(frame.slot("last"), first), 1)) as group:
         for name in ("from", "to"):
-            f.store("i64", 0, range_of(frame, group, name))
+            range_of(frame, group, name).store(0)
         with f.when(opening):
-            f.store("i64", f.select(given, 1, 0), range_of(frame, group, "summed"))
+            range_of(frame, group, "summed").store(f.select(kept, 1, 0))
     with f.loop(begin, frame.slot("j.end")) as j:
         t, active, begins, _ = walk_step(frame, j, first, frame.slot("last"))
         memory.move(j, t, begins)
         done = f.load("i64", position)
-        f.store("i64", done, frame.buffer("starts", f.sub(j, begin)))
+        starts.store(done, f.sub(j, begin))
         with f.loop(first, active) as row:
             n = f.add(done, f.mul(f.sub(row, first), frame.slot("pitch")))
             flat = f.add(memory.flat, row)
-            addresses = [frame.at(frame.pointer("dx"), (flat, frame.units(INPUT)))]
+            addresses = [frame.view(frame.pointer("dx"), frame.units(INPUT), 1).at(flat)]
             for operand in reversed(lists(plan)):
                 if operand is None:
-                    address = frame.extern_row("x", memory.time, row)
+                    given = frame.given("x").row(memory.time, row)
                 elif operand.op == "state":
-                    address = memory.previous(operand.attr, row)
+                    given = memory.previous(operand.attr, row)
                 elif operand in plan.saved:
-                    address = memory.saved(plan.saved.index(operand), row)
+                    given = memory.saved(plan.saved.index(operand), row)
                 else:
                     name = plan.step.states[plan.step.new.index(operand)]
-                    address = memory.reached(name, row)
-                addresses.append(address)
+                    given = memory.reached(name, row)
+                addresses.append(given.base)
             for i, address in enumerate(reversed(addresses)):
-                f.store("ptr", address, frame.buffer("lists", i, n))
+                frame.scratch("lists").store(address, i, n)
         with f.when(apart):
             now = f.sub(j, begin)
             with f.loop(begins, active) as row:
-                f.store("i64", now, range_of(frame, f.sub(row, first), "from"))
+                range_of(frame, f.sub(row, first), "from").store(now)
             with f.loop(first, active) as row:
-                f.store("i64", f.add(now, 1), range_of(frame, f.sub(row, first), "to"))
+                range_of(frame, f.sub(row, first), "to").store(f.add(now, 1))
         f.store("i64", f.add(done, f.select(apart, 1, f.sub(active, first))), position)
     steps = f.sub(frame.slot("j.end"), begin)
-    f.store("i64", f.load("i64", position), frame.buffer("starts", steps))
+    starts.store(f.load("i64", position), steps)

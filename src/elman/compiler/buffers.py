@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .elements import SIZE
+from .formats import BYTES
 
 #: A length, the slot that holds it, or what it is for the numbers in the slots.
 Length = int | str | Callable[[Mapping[str, int]], int]
@@ -17,7 +17,7 @@ Length = int | str | Callable[[Mapping[str, int]], int]
 #: are ``(T, B, H)``, ``(N, H)``, ``(B, H)`` or ``(D, B, H)``.
 AXES = {"t": 0, "r": -2, "u": -1, "c": -1}
 _ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
-_BYTES = {**SIZE, "i8": 1, "i64": 8, "ptr": 8}
+_BYTES = {**BYTES, "i8": 1, "i64": 8, "ptr": 8}
 
 
 @dataclass(frozen=True)

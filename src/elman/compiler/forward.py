@@ -8,19 +8,19 @@ from functools import partial
 from ..expr import Node, walk
 from ..spaces import HIDDEN, INPUT, Matrix
 from ..step import Step
-from . import elements
 from .buffers import Argument, Buffer, Number, Slot, Slots, numbers
 from .entry import define_entry
 from .frame import Frame, common, define_sum, parameters
 from .graph import Program, Store
 from .ir import Function, Int, Module
 from .memory import StepMemory, operands, values_of_step
-from .panel import Panel, define_tiles, fleeting_in, height, panel_x, panels_of
+from .panel import Panel, define_tiles, height, is_unpacked, panel_x, panels_of
 from .plan import Plan, products_of
 from .stage import Spot, Stages
 from .target import Target
-from .units import load_units, store_beside, store_units
+from .units import load_units, store_units
 from .vector import Vector
+from .view import View
 
 
 def slots(plan: Plan, target: Target, training: bool) -> Slots:
@@ -31,15 +31,15 @@ def slots(plan: Plan, target: Target, training: bool) -> Slots:
     kept = ["saved", *(f"saved.{name}" for name in plan.saved_states)]
     inputs_of_slice = "slices", "piece", "slice"  # of a slice's piece of time
 
-    couples_x: list[Slot] = []
-    if target.couples:  # rows of the input, rounded up to whole vectors
-        couples_x = [Number("Ix"), Buffer("couples_x", (*inputs_of_slice, "Ix"), "bfloat")]
+    pairs_x: list[Slot] = []
+    if panel.makes_operands:  # rows of the input, rounded up to whole vectors
+        pairs_x = [Number("Ix"), Buffer("pairs_x", (*inputs_of_slice, "Ix"), "bfloat")]
 
     def panels(numbers: Mapping[str, int]) -> int:
-        return products * elements.nbytes(panel, *[numbers[HIDDEN.padded]] * 2)
+        return products * panel.nbytes(*[numbers[HIDDEN.padded]] * 2)
 
     def panels_x(numbers: Mapping[str, int]) -> int:
-        return columns * elements.nbytes(panel, numbers[HIDDEN.padded], numbers[INPUT.name])
+        return columns * panel.nbytes(numbers[HIDDEN.padded], numbers[INPUT.name])
 
     return Slots(
         [
@@ -53,7 +53,7 @@ def slots(plan: Plan, target: Target, training: bool) -> Slots:
             Buffer("panels", (panels,), "i8"),
             Buffer("panels_x", (panels_x,), "i8"),
             *operands(target, program, INPUT),
-            *couples_x,
+            *pairs_x,
             Buffer("starts", (len(starts(plan, program)), HIDDEN.padded), target.dtype),
             Buffer("rows", inputs_of_slice, "ptr"),
             Buffer("projected", (*inputs_of_slice, columns, HIDDEN.padded), target.dtype),
@@ -114,14 +114,14 @@ def _pack(frame: Frame, plan: Plan, program: Program) -> None:
         panel.fill()
     rows = starts(plan, program)
     with f.loop(0, f.mul(padded, len(rows)), frame.v.lanes) as u:
-        frame.v.store(frame.v.number(0.0), frame.buffer("starts", 0, u))
+        frame.v.store(frame.v.number(0.0), frame.scratch("starts").at(0, u))
     for start, i in rows.items():
-        row = frame.buffer("starts", i)
+        row = frame.scratch("starts").at(i)
         for bias in _biases_of(step, start):
-            stride, given = frame.slot(f"{bias.parameter}.u"), frame.block(bias)
+            given = frame.block(bias)
             with f.when(f.op(f"icmp ne ptr {frame.pointer(bias.parameter)}, null")):
-                sizes = ("i64", stride), ("i64", frame.units(bias.rows)), ("i64", padded)
-                f.call("add_bias", ("ptr", row), ("ptr", given), *sizes)
+                sizes = ("i64", given.strides[0]), ("i64", frame.units(bias.rows)), ("i64", padded)
+                f.call("add_bias", ("ptr", row), ("ptr", given.base), *sizes)
 
 
 def _panels_x(frame: Frame, plan: Plan) -> list[Panel]:
@@ -136,9 +136,9 @@ def _define_add_bias(module: Module, target: Target) -> None:
     f = Function(module, "add_bias", params)
     v = Vector(f, target.isa, target.dtype)
     row, bias, stride, units, padded = f.params
+    given, goal = View(f, v.dtype, bias, (stride,)), View(f, v.dtype, row)
     with f.loop(0, padded, v.lanes) as u:
-        place = f.gep(v.dtype, row, u)
-        v.store(v.add(v.load(place), load_units(v, bias, stride, u, units)), place)
+        v.store(v.add(v.load(goal.at(u)), load_units(v, given, u, units)), goal.at(u))
 
 
 _KEPT = "saved", "saved_state"  # stores of what the backward pass reads
@@ -153,54 +153,49 @@ class _Memory(StepMemory):
         self.training = program is plan.train
         self.columns = {n: i for i, n in enumerate(plan.columns)}
         self.starts = starts(plan, program)
-        self.projected = ""  # the projected inputs of row ``first`` of the step
+        self.projected: View  # the projected inputs of the step: rows from ``first`` on, columns
         self.first: Int = 0
 
-    def row_of(self, value: Node, row: Int) -> tuple[str, Int]:
-        if value.op == "x":
-            return self._projected(value, Spot(row, 0))
-        return super().row_of(value, row)
+    def rows_of(self, value: Node) -> View:
+        return self._projected(value) if value.op in ("x", "xb") else super().rows_of(value)
 
-    def _projected(self, column: Node, spot: Spot) -> tuple[str, Int]:
-        f, frame = self.frame.f, self.frame
-        stride = f.mul(frame.padded(HIDDEN), len(self.columns))
-        unit = f.add(f.mul(frame.padded(HIDDEN), self.columns[column]), spot.unit)
-        return frame.at(self.projected, (f.sub(spot.row, self.first), stride), unit), stride
+    def _projected(self, column: Node) -> View:
+        """Projected inputs: rows of the batch, units."""
+        begin = self.projected.past(self.frame.f.sub(0, self.first), self.columns[column])
+        return self.frame.view(begin.base, begin.strides[0], 1)
 
-    def start_of(self, value: Node, spot: Spot) -> tuple[str, Int]:
-        if value.op in ("x", "xb"):
-            return self._projected(value, spot)
+    def start_of(self, value: Node, spot: Spot) -> View:
         if value.op == "bias":
-            return self.frame.buffer("starts", self.starts[value], spot.unit), 0
+            row = self.frame.scratch("starts").row(self.starts[value])
+            return self.frame.view(row.at(spot.unit), 0, 1)
         return super().start_of(value, spot)
 
     def read(self, leaf: Node, spot: Spot) -> str:
         if leaf.op in ("x", "xb", "bias", "state"):
-            return self.frame.v.load(self.start_of(leaf, spot)[0])
+            return self.frame.v.load(self.start_of(leaf, spot).base)
         return self.read_given(leaf, spot)
 
-    def _row_of_store(self, store: Store, row: Int) -> str:
+    def _row_of(self, store: Store, row: Int) -> View:
         """The row that a store writes to."""
         f, frame = self.frame.f, self.frame
         if store.kind == "output":
-            return frame.extern_row(f"output.{store.name}", self.time, row)
+            return frame.given(f"output.{store.name}").row(self.time, row)
         if store.kind == "state":
-            return self.state(str(store.name), row, new=True)
+            return self.states(str(store.name), new=True).row(row)
         if store.kind == "cross":
-            return self.row_of(store.value, row)[0]
+            return self.rows_of(store.value).row(row)
         if store.kind == "saved_state":
             return self.kept(str(store.name), f.add(f.add(self.flat, row), frame.slot("B")))
         return self.saved(int(store.name), row)
 
     def write(self, store: Store, value: str, spot: Spot) -> None:
-        frame, row = self.frame, self._row_of_store(store, spot.row)
+        frame, row = self.frame, self._row_of(store, spot.row)
         if store.kind == "output":
-            stride, units = frame.slot(f"output.{store.name}.u"), frame.units(store.space)
-            store_units(frame.v, value, row, stride, spot.unit, units)
+            store_units(frame.v, value, row, spot.unit, frame.units(store.space))
         elif store.kind in _KEPT:
-            store_beside(frame.v, value, row, spot.unit, frame.units(HIDDEN))
+            store_units(frame.v, value, row, spot.unit, frame.units(HIDDEN))
         else:
-            frame.v.store(value, frame.at(row, spot.unit))
+            frame.v.store(value, row.at(spot.unit))
 
     def look_ahead(self, stores: Sequence[Store], spot: Spot, size: Int) -> None:
         """The second cache fetches where the row's results will go: memory that it has not, and
@@ -210,9 +205,9 @@ class _Memory(StepMemory):
             return
         with f.when(f.compare("ne", frame.slot("ahead"), 0)):
             for store in far:
-                row = self._row_of_store(store, spot.row)
+                row = frame.view(self._row_of(store, spot.row).base).past(spot.unit)
                 with f.loop(0, size, frame.v.lanes) as u:
-                    frame.v.prefetch(frame.at(row, spot.unit, u))
+                    frame.v.prefetch(row.at(u))
 
     def has_read(self) -> None:
         """What a step reads, the one before has written."""
@@ -240,13 +235,13 @@ def _rows(module: Module, slots: Slots, plan: Plan, program: Program, target: Ta
             units = f.mul(mine, most), f.min(f.mul(f.add(mine, 1), most), frame.padded(HIDDEN))
         first, last = frame.slice_of(row_slice)
         memory.first = first
-        pointers, projected = frame.buffer("rows", ticket), frame.buffer("projected", ticket)
-        couples = frame.buffer("couples_x", ticket) if target.couples else ""
-        width = f.mul(frame.padded(HIDDEN), len(plan.columns))
+        # a slice's rows follow one another, however many a step has
+        pointers = frame.scratch("rows").row(ticket, 0)
+        projected = frame.scratch("projected").row(ticket, 0)
         with f.loop(0, steps, piece) as begin:
             end = f.min(f.add(begin, piece), steps)
             frame.wait(begin, end)
-            places = pointers, projected, position, couples
+            places = pointers, projected, position, ticket
             _project(frame, plan, (begin, end), (first, last), units, places)
             f.store("i64", 0, position)
             with f.loop(begin, end) as j:
@@ -254,7 +249,7 @@ def _rows(module: Module, slots: Slots, plan: Plan, program: Program, target: Ta
                 memory.time, memory.flat = frame.place(t)
                 memory.now = f.op(f"and i64 {j}, 1")
                 done = f.load("i64", position)
-                memory.projected = frame.at(projected, (done, width))
+                memory.projected = projected.past(done)
                 if by_units:
                     before = f.select(_cut(frame), active, before)
                 with f.loop(before, active) as row:
@@ -278,7 +273,7 @@ def can_cut_units(program: Program, target: Target) -> bool:
     return (
         len(program.stages) == 1
         and not target.step.whole
-        and not target.couples
+        and not target.panel.makes_operands
         and not program.stages[0].sums
         and all(store.space is HIDDEN for store in stores)
     )
@@ -302,12 +297,11 @@ def _project(
     steps: tuple[Int, Int],
     rows: tuple[Int, Int],
     units: tuple[Int, Int],
-    places: tuple[str, str, str, str],
+    places: tuple[View, View, str, Int],
 ) -> None:
     """``W_ih x + b`` for all rows of a piece of time, for some of the units."""
     f, shape, lanes = frame.f, frame.target.front, frame.v.lanes
-    padded, (pointers, projected, position, couples) = frame.padded(HIDDEN), places
-    width = f.mul(padded, len(plan.columns))
+    pointers, projected, position, ticket = places
     f.store("i64", 0, position)
     with f.loop(*steps) as j:
         t = f.op(f"add i64 {frame.slot('t0')}, {f.mul(j, frame.slot('dt'))}")
@@ -316,33 +310,35 @@ def _project(
         stop = f.max(f.min(frame.count(t), rows[1]), rows[0])
         with f.loop(rows[0], stop) as row:
             index = f.add(done, f.sub(row, rows[0]))
-            x = frame.extern_row("x", time, row)
-            if frame.target.couples:
-                goal = f.gep("bfloat", couples, f.mul(index, frame.slot("Ix")))
-                sizes = ("i64", frame.slot("x.u")), ("i64", frame.units(INPUT))
-                f.call("couple_row", ("ptr", goal), ("ptr", x), *sizes)
-                x = goal
-            f.store("ptr", x, f.gep("ptr", pointers, index))
+            x, room = frame.given("x").row(time, row), partial(_room_of_x, frame, ticket, index)
+            operand = frame.target.panel.prepare(x, room, frame.units(INPUT))
+            pointers.store(operand.base, index)
         f.store("i64", f.add(done, f.sub(stop, rows[0])), position)
     total = f.load("i64", position)
 
-    packed = f.op(f"xor i1 {fleeting_in(frame)}, true")
+    packed = f.op(f"xor i1 {is_unpacked(frame)}, true")
     alone = f.op(f"and i1 {f.compare('eq', total, 1)}, {packed}")
 
     tall = height(frame, shape, total)
     for column, panel in enumerate(_panels_x(frame, plan)):
-        base = f.mul(padded, column)
+        goals = frame.view(projected.at(0, column), projected.strides[0], 1)
+        starts = frame.scratch("starts").row(column)
         with shape.blocks(f, units[1], lanes, units[0], alone) as (unit, count):
-            u = f.add(base, unit)
+            init = frame.view(starts.at(unit), 0, 1)
             with f.loop(0, total, tall) as row:
                 panel.multiply(
                     (unit, count),
-                    (frame.at(projected, (row, width), u), width),
-                    (frame.buffer("starts", 0, u), 0),
-                    (f.gep("ptr", pointers, row), 1 if frame.target.couples else frame.slot("x.u")),
+                    goals.past(row, unit),
+                    init,
+                    (pointers.at(row), operand.strides[0]),
                     f.min(f.sub(total, row), tall),
-                    turned=partial(panel.turned, unit, row, (units, (0, total))),
+                    lanes=partial(panel.lanes, unit, row, (units, (0, total))),
                 )
+
+
+def _room_of_x(frame: Frame, ticket: Int, index: Int) -> View:
+    """Where the operand of an input lies if it has to be made."""
+    return frame.scratch("pairs_x").row(ticket, 0, index)
 
 
 def _begin(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
@@ -350,13 +346,12 @@ def _begin(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
     f, v = frame.f, frame.v
     for name in plan.step.states:
         space = plan.step.space(name)
-        given = frame.at(frame.pointer(f"h0.{name}"), (row, frame.slot(f"h0.{name}.r")))
+        given, state = frame.given(f"h0.{name}").row(row), memory.states(name).row(row)
         with f.loop(0, frame.padded(space), v.lanes) as u:
-            units = frame.units(space)
-            value = load_units(frame.v, given, frame.slot(f"h0.{name}.u"), u, units)
-            v.store(value, frame.at(memory.state(name, row), u))
+            value = load_units(v, given, u, frame.units(space))
+            v.store(value, state.at(u))
             if memory.training and name in plan.saved_states:
-                store_beside(frame.v, value, memory.kept(name, row), u, frame.units(HIDDEN))
+                store_units(v, value, memory.kept(name, row), u, frame.units(HIDDEN))
 
 
 def _finish(
@@ -366,8 +361,7 @@ def _finish(
     f, v = frame.f, frame.v
     for name in plan.step.states:
         space = plan.step.space(name)
-        goal = frame.at(frame.pointer(f"hn.{name}"), (row, frame.slot(f"hn.{name}.r")))
+        goal, state = frame.given(f"hn.{name}").row(row), memory.states(name, new=True).row(row)
         begin, end = units or (0, frame.padded(space))
         with f.loop(begin, end, v.lanes) as u:
-            value = v.load(frame.at(memory.state(name, row, new=True), u))
-            store_units(frame.v, value, goal, frame.slot(f"hn.{name}.u"), u, frame.units(space))
+            store_units(v, v.load(state.at(u)), goal, u, frame.units(space))

@@ -9,6 +9,7 @@ from .ir import Function, Int, Module
 from .routine import BESIDE, SHARED, Routine
 from .target import Target
 from .vector import Vector
+from .view import View
 
 
 def common(step: Step) -> list[Number | Argument]:
@@ -23,7 +24,7 @@ def common(step: Step) -> list[Number | Argument]:
     return [
         *numbers("T", "B", "N", "t0", "dt"),
         *(Argument("counts"), Argument("offsets")),
-        *numbers("slices", "slice", "unit.slices", "unit.slice", "fleeting", "scratch", "zeros"),
+        *numbers("slices", "slice", "unit.slices", "unit.slice", "unpacked", "scratch", "zeros"),
         *(*SHARED, *BESIDE),
         *numbers(*(name for space in spaces for name in (space.name, space.padded))),
     ]
@@ -45,27 +46,27 @@ class Frame(Routine):
 
     # -- memory
 
-    def buffer(self, name: str, *index: Int) -> str:
-        """The address of an element of a buffer in the call's scratch memory; numbers that are left
-        out at the end of its index are zeros."""
+    def scratch(self, name: str) -> View:
+        """A buffer of the call's scratch memory."""
         declared, f = self.slots.buffers[name], self.f
         if (name, "buffer") not in self._loaded:
             base, offset = self.pointer("scratch"), self.slot(name)
             self._loaded[name, "buffer"] = f.first(f"getelementptr i8, ptr {base}, i64 {offset}")
-        numbers: list[Int] = [*index, *[0] * (len(declared.lengths) - len(index))]
-        place = numbers[0]
-        for length, number in zip(declared.lengths[1:], numbers[1:], strict=True):
+        strides: list[Int] = [1]
+        for length in reversed(declared.lengths[1:]):
             assert not callable(length)
             size = self.slot(length) if isinstance(length, str) else length
-            place = f.add(f.mul(place, size), number)
-        return f.gep(declared.kind, self._loaded[name, "buffer"], place)
+            strides.append(f.mul(strides[-1], size))
+        return View(f, declared.kind, self._loaded[name, "buffer"], tuple(reversed(strides)))
 
-    def at(self, pointer: str, *offsets: tuple[Int, Int] | Int) -> str:
-        """The address ``pointer + sum of offsets`` in elements; a pair is a product."""
-        for offset in offsets:
-            number = self.f.mul(*offset) if isinstance(offset, tuple) else offset
-            pointer = self.f.gep(self.v.dtype, pointer, number)
-        return pointer
+    def given(self, name: str) -> View:
+        """A tensor of the caller, with the strides that are declared for it."""
+        letters = self.slots.arguments[name].strides
+        return self.view(self.pointer(name), *(self.slot(f"{name}.{i}") for i in letters))
+
+    def view(self, base: str, *strides: Int) -> View:
+        """Numbers in memory; those of the last dimension lie side by side if no stride is given."""
+        return View(self.f, self.v.dtype, base, strides or (1,))
 
     def units(self, space: Space) -> Int:
         """How many units a value of a space has in memory."""
@@ -82,22 +83,12 @@ class Frame(Routine):
             self._loaded[space.name, "number"] = number
         return self.v.splat(self._loaded[space.name, "number"])
 
-    def block(self, block: Matrix) -> str:
-        """The address of a gate's rows of a parameter, or of all of them."""
-        rows = self.slot(f"{block.parameter}.{'u' if block.columns is ONE else 'r'}")
-        first = self.f.mul(self.units(block.rows), block.block)
-        return self.at(self.pointer(block.parameter), (first, rows))
+    def block(self, block: Matrix) -> View:
+        """A gate's rows of a parameter, or all of them."""
+        return self.given(block.parameter).past(self.f.mul(self.units(block.rows), block.block))
 
     def null(self, pointer: str) -> str:
         return self.f.op(f"icmp eq ptr {pointer}, null")
-
-    # -- the caller's memory
-
-    def extern_row(self, name: str, time: Int, row: Int) -> str:
-        """Where the caller's tensor holds a row of a step."""
-        return self.at(
-            self.pointer(name), (time, self.slot(f"{name}.t")), (row, self.slot(f"{name}.r"))
-        )
 
     # -- ragged steps; a single row is there at all of them
 
@@ -142,16 +133,17 @@ class Frame(Routine):
     def call_tile(
         self,
         tile: str,
-        acc: tuple[str, Int],
-        init: tuple[str, Int],
+        acc: View,
+        init: View,
         a: tuple[str, Int],
-        b: tuple[str, Int],
+        b: View,
         sizes: tuple[Int, Int, Int],
     ) -> None:
-        """A tile, by its name; each operand with its stride, sizes are (k, rows, halves)."""
-        k, rows, width = sizes
-        pairs = [x for p in (acc, init, a, b) for x in (("ptr", p[0]), ("i64", p[1]))]
-        self.f.call(tile, *pairs, ("i64", k), ("i64", rows), ("i64", width))
+        """A tile, by its name: ``acc`` and ``init`` (rows, units), pointers to the rows of ``a``
+        with their stride, ``b`` (k, units); sizes are (k, rows, vectors)."""
+        given = acc.base, acc.strides[0], init.base, init.strides[0], *a, b.base, b.strides[0]
+        kinds = ("ptr", "i64") * 4 + ("i64",) * 3
+        self.f.call(tile, *zip(kinds, (*given, *sizes), strict=True))
 
 
 def define_sum(module: Module, target: Target) -> None:

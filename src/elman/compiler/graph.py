@@ -105,12 +105,12 @@ class Stage:
     stores: tuple[Store, ...]
 
     @property
-    def bundles(self) -> list[tuple[Node, ...]]:
+    def product_groups(self) -> list[tuple[Node, ...]]:
         """The products that may run together: as many sums of the same length."""
         found: dict[tuple[Space, Space], list[Node]] = {}
         for product in self.products:
             found.setdefault((product.space, product.args[0].space), []).append(product)
-        return [tuple(bundle) for bundle in found.values()]
+        return [tuple(group) for group in found.values()]
 
 
 @dataclass(frozen=True)

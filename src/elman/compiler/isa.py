@@ -28,8 +28,7 @@ class ISA:
     rows: int
     vectors: int
     fma: bool
-    halves: bool
-    couples: bool
+    bf16_pairs: bool
 
     @property
     def accumulators(self) -> int:
@@ -50,11 +49,11 @@ _BF16 = f"{_WIDE},+avx512bf16"
 #: Widest first: the first row that a processor can run is its own. The last of a kind of
 #: processor needs nothing: all of that kind can run it.
 TABLE: tuple[ISA, ...] = (
-    ISA("avx512bf16", "x86_64", "x86-64-v4", _BF16, _BF16_V4, 512, 6, 4, True, True, True),
-    ISA("avx512", "x86_64", "x86-64-v4", _WIDE, _V4, 512, 6, 4, True, True, False),
-    ISA("avx2", "x86_64", "x86-64-v3", "", _V3, 256, 6, 2, True, False, False),
-    ISA("neon", "aarch64", "generic", "", (), 128, 6, 4, True, False, False),
-    ISA("sse2", "x86_64", "x86-64", "", (), 128, 4, 2, False, False, False),
+    ISA("avx512bf16", "x86_64", "x86-64-v4", _BF16, _BF16_V4, 512, 6, 4, True, True),
+    ISA("avx512", "x86_64", "x86-64-v4", _WIDE, _V4, 512, 6, 4, True, False),
+    ISA("avx2", "x86_64", "x86-64-v3", "", _V3, 256, 6, 2, True, False),
+    ISA("neon", "aarch64", "generic", "", (), 128, 6, 4, True, False),
+    ISA("sse2", "x86_64", "x86-64", "", (), 128, 4, 2, False, False),
 )
 
 
@@ -99,9 +98,9 @@ def of_this_kind() -> tuple[ISA, ...]:
     return tuple(row for row in TABLE if row.machine == machine)
 
 
-def chains(isa: ISA, dtype: str, width: int, products: int) -> int:
-    """Into how many independent sums each product is cut, by the width of the result and how many
-    products are done at once.
+def split_k(isa: ISA, dtype: str, width: int, products: int) -> int:
+    """Into how many independent sums over ``k`` each product is cut, by the width of the result
+    and how many products are done at once.
 
     A fused multiply-add takes about four cycles and two can start in one: below eight
     independent accumulators a row alone would wait for itself. Narrow results get their

@@ -12,8 +12,9 @@ from .entry import define_entry
 from .ir import Module
 from .isa import ISA
 from .routine import BESIDE, SHARED, Routine
-from .units import load_beside, store_beside
+from .units import load_units, store_units
 from .vector import Vector
+from .view import View
 
 #: Three contiguous tensors of so many rows, of so many units each, and whether the last row comes
 #: first, as in a backward pass.
@@ -34,7 +35,7 @@ def emit(dtype: str, isa: ISA) -> Module:
     routine = Routine(module, "link", isa, SLOTS)
     f, v = routine.f, Vector(routine.f, isa, dtype)
     rows, units = routine.slot("T"), routine.slot("units")
-    goal, given, factors = map(routine.pointer, TENSORS)
+    goal, given, factors = (View(f, dtype, routine.pointer(name)) for name in TENSORS)
     with f.loop(0, rows, routine.slot("piece")) as begin:
         end = f.min(f.add(begin, routine.slot("piece")), rows)
         routine.wait(begin, end)
@@ -42,8 +43,8 @@ def emit(dtype: str, isa: ISA) -> Module:
         first = f.mul(f.select(backwards, f.sub(rows, end), begin), units)
         last = f.add(first, f.mul(f.sub(end, begin), units))
         with f.loop(first, last, v.lanes) as i:
-            product = v.mul(load_beside(v, given, i, last), load_beside(v, factors, i, last))
-            store_beside(v, product, goal, i, last)
+            product = v.mul(load_units(v, given, i, last), load_units(v, factors, i, last))
+            store_units(v, product, goal, i, last)
         routine.tell(end)
     define_entry(module, "elman_link", "link")
     return module

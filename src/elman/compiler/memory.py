@@ -14,6 +14,7 @@ from .plan import Plan, operands_of, sums_of
 from .stage import Spot
 from .target import Target
 from .units import load_units
+from .view import View
 
 
 def values_of_step(target: Target, program: Program, states: int) -> list[Buffer]:
@@ -27,21 +28,22 @@ def values_of_step(target: Target, program: Program, states: int) -> list[Buffer
 
 
 def operands(target: Target, program: Program, k: Space) -> list[Buffer]:
-    """What narrow panels take besides: a block of one before it is narrowed, of a step's product or
-    of others, over the units of ``k``; and what a step multiplies, as couples."""
+    """What panels of another format than their matrices take besides: a block before it is
+    converted, of a step's product or of others, over the units of ``k``; and operands of a step
+    that have to be made."""
 
     def block(numbers: Mapping[str, int]) -> int:
         step = target.step.widths[0] * numbers[HIDDEN.name]
         bulk = target.bulk.widths[0] * numbers[k.name]
         return max(step, bulk) * target.isa.lanes(target.dtype)
 
-    found = [Buffer("block", (block,), target.dtype)] * target.narrow
+    found = [] if target.panel.plain else [Buffer("block", (block,), target.dtype)]
     rows = len(operands_of(program)), "B", HIDDEN.padded
-    return [*found, *[Buffer("couples", rows, "bfloat")] * target.couples]
+    return [*found, *[Buffer("pairs", rows, "bfloat")] * target.panel.makes_operands]
 
 
 class StepMemory:
-    """Addresses of a step's values; a pass sets it anew for each step.
+    """Where a step's values are; a pass sets it anew for each step.
 
     Scratch memory holds rows of the states, or of the gradients that arrive at them, before and
     after the step, and rows of what one stage leaves for a later one. The caller's memory holds
@@ -55,44 +57,39 @@ class StepMemory:
         self.time: Int = 0
         self.flat: Int = 0
 
-    def state(self, name: str, row: Int, new: bool = False) -> str:
-        """A row of a state, or of its gradient, before the step or after it."""
+    def states(self, name: str, new: bool = False) -> View:
+        """Rows of a state, or of its gradient, before the step or after it."""
         half = self.frame.f.sub(1, self.now) if new else self.now
-        return self.frame.buffer("states", half, self.plan.step.states.index(name), row)
+        return self.frame.scratch("states").row(half, self.plan.step.states.index(name))
 
-    def crossing_row(self, value: Node, row: Int) -> str:
-        """A row of what one stage leaves for a later one."""
-        return self.frame.buffer("crossing", self.crossing[value], row)
+    def rows_of(self, value: Node) -> View:
+        """A value in scratch memory: rows of the batch, units."""
+        if value.op in ("state", "carry"):
+            return self.states(value.attr)
+        return self.frame.scratch("crossing").row(self.crossing[value])
 
-    def row_of(self, value: Node, row: Int) -> tuple[str, Int]:
-        """Address and row stride of a value that lies in rows of scratch memory."""
-        own = value.op in ("state", "carry")
-        place = self.state(value.attr, row) if own else self.crossing_row(value, row)
-        return place, self.frame.padded(HIDDEN)
+    def start_of(self, value: Node, spot: Spot) -> View:
+        """What a product starts from: rows, units, both from the spot on."""
+        return self.rows_of(value).past(spot.row, spot.unit)
 
-    def start_of(self, value: Node, spot: Spot) -> tuple[str, Int]:
-        """Address and row stride of what a product starts from."""
-        base, stride = self.row_of(value, spot.row)
-        return self.frame.at(base, spot.unit), stride
-
-    def kept(self, name: str, row: Int) -> str:
+    def kept(self, name: str, row: Int) -> View:
         """A kept state; row B + n belongs to the n-th row of all steps, the first B to h0."""
-        return self.frame.at(self.frame.pointer(f"saved.{name}"), (row, self.frame.units(HIDDEN)))
+        kept = self.frame.view(self.frame.pointer(f"saved.{name}"), self.frame.units(HIDDEN), 1)
+        return kept.row(row)
 
-    def saved(self, index: int, row: Int) -> str:
+    def saved(self, index: int, row: Int) -> View:
         """A kept value of a row of this step."""
-        f = self.frame.f
-        column = f.add(f.mul(f.add(self.flat, row), len(self.plan.saved)), index)
-        return self.frame.at(self.frame.pointer("saved"), (column, self.frame.units(HIDDEN)))
+        f, units = self.frame.f, self.frame.units(HIDDEN)
+        strides = f.mul(units, len(self.plan.saved)), units, 1
+        return self.frame.view(self.frame.pointer("saved"), *strides).row(
+            f.add(self.flat, row), index
+        )
 
     def read_given(self, leaf: Node, spot: Spot) -> str:
         """What both passes read where the caller has it: a further input, a learned vector."""
         frame = self.frame
         if leaf.op == "vector":
-            name = f"weight_{leaf.attr}"
-            row = frame.pointer(name)
+            row = frame.given(f"weight_{leaf.attr}")
         else:
-            name = f"{leaf.op}.{leaf.attr}"
-            row = frame.extern_row(name, self.time, spot.row)
-        units = frame.units(leaf.space)
-        return load_units(frame.v, row, frame.slot(f"{name}.u"), spot.unit, units)
+            row = frame.given(f"{leaf.op}.{leaf.attr}").row(self.time, spot.row)
+        return load_units(frame.v, row, spot.unit, frame.units(leaf.space))

@@ -153,9 +153,9 @@ def products_of(program: Program) -> tuple[Node, ...]:
     return tuple(p for stage in program.stages for p in stage.products)
 
 
-def bundles_of(program: Program) -> tuple[tuple[Node, ...], ...]:
+def product_groups_of(program: Program) -> tuple[tuple[Node, ...], ...]:
     """The products of a program that run together."""
-    return tuple(b for stage in program.stages for b in stage.bundles)
+    return tuple(group for stage in program.stages for group in stage.product_groups)
 
 
 def operands_of(program: Program) -> tuple[Node, ...]:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from ..batch import Order
 from ..spaces import HIDDEN, INPUT, Sizes, Space
-from . import elements
 from . import forward as forward_pass
+from .formats import Format
 from .outer import OPERAND
 from .plan import Plan
 from .target import Target
@@ -38,7 +38,7 @@ class KernelSpec(NamedTuple):
     @property
     def size(self) -> int:
         """Bytes of an element."""
-        return elements.SIZE[self.target.dtype]
+        return Format(self.target.dtype).size
 
 
 class Steps(NamedTuple):
@@ -115,7 +115,7 @@ def _common(spec: KernelSpec, rows: Steps, sizes: Sizes, threads: int) -> dict[s
         "slice": piece,
         "unit.slices": 1,
         "unit.slice": _WHOLE,
-        "fleeting": 0,
+        "unpacked": 0,
         "threads": threads,
         "Ix": -(-sizes.width // spec.lanes) * spec.lanes,
     }
@@ -144,8 +144,8 @@ def forward(
         count = max(1, -(-padded // unit_slice))
         values |= {"slices": count, "slice": rows.B}  # each weight is read by one thread
         values |= {"unit.slices": count, "unit.slice": unit_slice}
-    if rows.T == 1 and values["slice"] >= rows.B and lie and not spec.target.narrow:
-        values["fleeting"] = int(_few(rows.B, width + units))
+    if rows.T == 1 and values["slice"] >= rows.B and lie and spec.target.panel.plain:
+        values["unpacked"] = int(_few(rows.B, width + units))
     step_bytes = max(1, values["slice"] * len(plan.columns) * padded * size)
     written = len(plan.step.outputs) + (len(plan.saved) + len(plan.saved_states)) * training
     values["ahead"] = int(rows.N * units * written * size >= _WRITTEN_BYTES)
@@ -161,11 +161,9 @@ def _equal(total: int, most: int) -> int:
 def reads_within(spec: KernelSpec, sizes: Sizes, inputs: bool) -> bool:
     """Whether the products of a backward pass, those for the ``inputs``' gradient too, read nothing
     beyond the rows of matrices as they lie."""
-    target = spec.target
-    lanes = spec.lanes
-    widths = [(target.step, sizes[space]) for space in spec.plan.step.spaces]
-    widths += [(target.bulk, sizes.width)] * inputs
-    return all(shape.reads_within(width, lanes) for shape, width in widths)
+    padded = padded_sizes(spec, sizes)
+    spaces = [*spec.plan.step.spaces, *[INPUT] * inputs]
+    return all(padded[space] == sizes[space] for space in spaces)
 
 
 def _chunk_steps(rows: Steps, order: Order, row_bytes: int, weight_bytes: int) -> int:
@@ -214,7 +212,7 @@ def backward(
     one_by_one = threads == 1 and not spans and not apart
     summed = rows.B if apart else order.parts
     few = rows.N <= _FEW_ROWS and (rows.T == 1 or not spec.target.single)
-    packed = not (lie and few) or spec.target.narrow
+    packed = not (lie and few) or not spec.target.panel.plain
     return values | {
         "slices": parts,
         "parts": summed,
@@ -222,7 +220,7 @@ def backward(
         "pitch": chunk if apart else 1,
         "one.by.one": one_by_one,
         "slice": order.rows,
-        "fleeting": int(not packed),
+        "unpacked": int(not packed),
         "threads": min(threads, parts),
         "chunk": chunk,
         "piece": chunk,

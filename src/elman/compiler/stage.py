@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..expr import PRIMITIVES, Node, walk
-from ..spaces import HIDDEN, SPACES
+from ..spaces import SPACES
 from ..step import Step
+from . import activations, angles  # noqa: F401 - the functions of a formula
 from .frame import Frame
 from .graph import PRODUCTS, Program, Stage, Store
 from .ir import Int
-from .panel import Panel, Span, fleeting_in, height, panels_of, tallest
+from .panel import Panel, Span, height, is_unpacked, panels_of, tallest
 from .plan import operands_of, sums_of
-from .tile import add_up, store_whole, vectors_of
-from .vector import Vector
+from .tile import add_up
+from .view import View
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,11 @@ class Spot:
 class Memory(Protocol):
     """Where a pass keeps the values of a step: what a stage reads and writes beyond products."""
 
-    def row_of(self, value: Node, row: Int) -> tuple[str, Int]:
-        """Address and row stride of a value that lies in rows of scratch memory."""
+    def rows_of(self, value: Node) -> View:
+        """A value in scratch memory: rows of the batch, units."""
 
-    def start_of(self, value: Node, spot: Spot) -> tuple[str, Int]:
-        """Address and row stride of what a product starts from."""
+    def start_of(self, value: Node, spot: Spot) -> View:
+        """What a product starts from: rows, units, both from the spot on."""
 
     def read(self, leaf: Node, spot: Spot) -> str:
         """A leaf's vector."""
@@ -79,9 +80,10 @@ class Stages:
         most = max(len(s.products) for s in program.stages)
         rows = self.shape.rows if back else tallest(frame.target, self.shape)
         area = rows * self.tile_width
-        self.acc = frame.f.alloca(max(1, most) * area, frame.v.dtype)
-        self.area = area
-        self.pointers = frame.f.alloca(rows, "ptr")
+        acc = frame.f.alloca(max(1, most) * area, frame.v.dtype)
+        # Row, unit, region: a constant at the end is part of an instruction.
+        self.acc = frame.view(acc, self.tile_width, 1, area)
+        self.pointers = View(frame.f, "ptr", frame.f.alloca(rows, "ptr"))
         self.panels, self.back = panels_of(frame, step, program), back
         self.crossing = set(program.crossing)
         self.sums = {s: i for i, s in enumerate(sums_of(program))}
@@ -102,10 +104,10 @@ class Stages:
             with f.loop(first, last) as each:
                 for value in stage.sums:
                     self._sum(value, each)
-        if stage.products and self.frame.target.couples:
-            with f.loop(first, last) as each:
-                for operand in dict.fromkeys(p.args[0] for p in stage.products):
-                    self._couple(operand, each)
+        for operand in dict.fromkeys(p.args[0] for p in stage.products):
+            given, room = (functools.partial(at, operand) for at in (self._row, self._room))
+            length = self.frame.units(operand.space)
+            self.frame.target.panel.prepare_all(f, (first, last), given, room, length)
 
         for space in self.spaces:
             part = Stage(
@@ -132,67 +134,54 @@ class Stages:
                         if not self.frame.target.single:  # of the next tile, while this one writes
                             later = Spot(f.add(f.add(row, m), tall), unit)
                             self.memory.look_ahead(part.stores, later, size)
-                        for kinds, span in self._groups(size):
-                            with f.loop(*span, len(kinds) * v.lanes) as u:
+                        for count, span in self._groups(size):
+                            with f.loop(*span, count * v.lanes) as u:
                                 spot = Spot(f.add(row, m), f.add(unit, u))
-                                place = f.add(f.mul(m, self.tile_width), u)
-                                self._pointwise(level, part, kinds, spot, regions, place, held)
+                                place = self.acc.past(m, u)
+                                self._pointwise(level, part, count, spot, regions, place, held)
 
-    def _groups(self, size: Int) -> list[tuple[list[Vector], tuple[Int, Int]]]:
-        """The vectors of a block that the pointwise work takes at once, and the loop over them.
+    def _groups(self, size: Int) -> list[tuple[int, tuple[Int, Int]]]:
+        """How many vectors of a block the pointwise work takes at once, and the loop over them.
 
         Those of one row go in pairs: a vector's instructions wait for one another, and no processor
         looks so far ahead that it would find those of the next.
         """
-        v = self.frame.v
         if not self.frame.target.single:
-            return [([v], (0, size))]
-        kinds = self._kinds()
-        pairs = len(kinds) // 2 - (kinds[-1] is not v and len(kinds) % 2 == 0)
-        groups: list[tuple[list[Vector], tuple[Int, Int]]] = []
-        if pairs:
-            groups.append(([v, v], (0, 2 * pairs * v.lanes)))
-        if kinds[2 * pairs :]:
-            groups.append((kinds[2 * pairs :], (2 * pairs * v.lanes, len(kinds) * v.lanes)))
-        return groups
-
-    def _kinds(self) -> list[Vector]:
-        """Arithmetic on each vector of one row's block."""
-        return vectors_of(self.frame.v, 2 * self.shape.widths[0] - bool(self.shape.half))
+            return [(1, (0, size))]
+        lanes, vectors = self.frame.v.lanes, self.shape.widths[0]
+        pairs, whole = (0, vectors // 2 * 2 * lanes), (vectors // 2 * 2 * lanes, vectors * lanes)
+        return [(n, span) for n, span in ((2, pairs), (1, whole)) if span[0] < span[1]]
 
     def _sum(self, value: Node, row: Int) -> None:
         """The sum over the units of a row."""
         operand = value.args[0]
-        base, _ = self.memory.row_of(operand, row)
         units, goal = self.frame.units(operand.space), self._sum_at(value, row)
-        self.frame.f.call("sum_row", ("ptr", goal), ("ptr", base), ("i64", units))
+        given = ("ptr", self._row(operand, row).base)
+        self.frame.f.call("sum_row", ("ptr", goal), given, ("i64", units))
 
-    def _couple(self, operand: Node, row: Int) -> None:
-        """Couples of the units of a product's operand."""
-        base, _ = self.memory.row_of(operand, row)
-        units, goal = self.frame.units(operand.space), self._row_of(operand, row)[0]
-        given = ("ptr", goal), ("ptr", base), ("i64", 1), ("i64", units)
-        self.frame.f.call("couple_row", *given)
+    def _row(self, value: Node, row: Int) -> View:
+        """A row of a value in scratch memory."""
+        return self.memory.rows_of(value).row(row)
 
-    def _row_of(self, operand: Node, row: Int) -> tuple[str, Int]:
-        """Address and row stride of what a product multiplies."""
-        if not self.frame.target.couples:
-            return self.memory.row_of(operand, row)
-        f, frame = self.frame.f, self.frame
-        stride = f.div(frame.padded(HIDDEN), 2)
-        return frame.buffer("couples", self.operands[operand], row), stride
+    def _room(self, operand: Node, row: Int) -> View:
+        """Where a row of a product's operand lies if it has to be made."""
+        return self.frame.scratch("pairs").row(self.operands[operand], row)
+
+    def _operand(self, operand: Node, row: Int) -> View:
+        """A row that a product multiplies."""
+        given, room = (functools.partial(at, operand, row) for at in (self._row, self._room))
+        return self.frame.target.panel.operand(given, room)
 
     def _sum_at(self, value: Node, row: Int) -> str:
-        return self.frame.buffer("sums", row, self.sums[value])
+        return self.frame.scratch("sums").at(row, self.sums[value])
 
     def _regions(self, stage: Stage) -> dict[Node, int]:
-        """Where each product of a stage has its accumulators: where it finds them, if it starts
-        from another."""
+        """Which region of accumulators each product of a stage has: that of the product that it
+        starts from, if it does."""
         regions: dict[Node, int] = {}
         for product in stage.products:
-            start = product.args[-1]
-            own = len(set(regions.values())) * self.area
-            regions[product] = regions.get(start, own)
+            own = len(set(regions.values()))
+            regions[product] = regions.get(product.args[-1], own)
         return regions
 
     def _products(
@@ -203,93 +192,84 @@ class Stages:
         size: Int,
         regions: dict[Node, int],
         every: Span,
-        is_fleeting: str = "",
+        unpacked: str = "",
     ) -> None:
         """Runs the tiles of a stage's products, one after the other."""
-        f, v = self.frame.f, self.frame.v
+        f = self.frame.f
         ready: Node | None = None
-        owners: dict[tuple[object, ...], Panel] = {}  # those whose rows are turned are the same
+        owners: dict[tuple[object, ...], Panel] = {}  # those whose rows are in lanes are the same
         for product in stage.products:
             operand, *start = product.args
-            acc = f.gep(v.dtype, self.acc, regions[product])
+            acc = self.frame.view(self.acc.at(0, 0, regions[product]), self.tile_width, 1)
             if operand is not ready:
-                base, stride = self._row_of(operand, spot.row)
                 with f.loop(0, rows) as m:
-                    pointer = f.gep(v.dtype, base, f.mul(m, stride))
-                    f.store("ptr", pointer, f.gep("ptr", self.pointers, m))
+                    self.pointers.store(self._operand(operand, f.add(spot.row, m)).base, m)
                 ready = operand
-            if start and start[0] in regions:
-                init: tuple[str, Int] = (acc, self.tile_width)
-            elif start:
-                init = self.memory.start_of(start[0], spot)
-            else:
-                init = (self.frame.pointer("zeros"), 0)
-            panel, goal = self.panels[product], (acc, self.tile_width)
-            owner = owners.setdefault((operand, panel.strides, panel.sizes), panel)
-            turned = functools.partial(owner.turned, spot.unit, spot.row, every, owner is not panel)
-            block, a, how = (spot.unit, size), (self.pointers, 1), None if self.back else turned
-            panel.multiply(block, goal, init, a, rows, is_fleeting, how)
+            init = self.frame.view(self.frame.pointer("zeros"), 0)
+            if start:
+                init = acc if start[0] in regions else self.memory.start_of(start[0], spot)
+            panel = self.panels[product]
+            owner = owners.setdefault((operand, panel.matrix.strides, panel.sizes), panel)
+            lanes = functools.partial(owner.lanes, spot.unit, spot.row, every, owner is not panel)
+            block, a = (spot.unit, size), (self.pointers.base, 1)
+            panel.multiply(block, acc, init, a, rows, unpacked, None if self.back else lanes)
 
     def _one_row(
         self, stage: Stage, spot: Spot, size: Int, regions: dict[Node, int]
     ) -> dict[Node, list[str]]:
-        """A stage's products of one row: each bundle in one loop, unless panels are fleeting. Their
+        """A stage's products of one row: each group in one loop, unless panels are unpacked. Their
         results, if the pointwise work takes all vectors at once; otherwise they are in memory."""
-        f, kinds = self.frame.f, self._kinds()
-        at_once = len(kinds) <= 2
+        f, v, vectors = self.frame.f, self.frame.v, self.shape.widths[0]
+        at_once = vectors <= 2
         last = [p for p in stage.products if not any(p in q.args for q in stage.products)]
-        places = [(p, w, kind) for p in last for w, kind in enumerate(kinds)]
+        places = [
+            (p, w, self.acc.at(0, w * v.lanes, regions[p])) for p in last for w in range(vectors)
+        ]
 
         def alone() -> list[str]:
             every = (spot.unit, f.add(spot.unit, size)), (spot.row, f.add(spot.row, 1))
-            self._products(stage, spot, 1, size, regions, every, is_fleeting="true")
-            return [kind.load(self._at(regions[p], w)) for p, w, kind in places if at_once]
+            self._products(stage, spot, 1, size, regions, every, unpacked="true")
+            return [v.load(place) for _, _, place in places if at_once]
 
         def together() -> list[str]:
             totals = self._together(stage, spot, size)
             if at_once:
                 return [totals[p][w] for p, w, _ in places]
-            for p, w, kind in places:
-                store_whole(self.frame.v, kind, totals[p][w], self._at(regions[p], w))
+            for p, w, place in places:
+                v.store(totals[p][w], place)
             return []
 
         if not stage.products:
             return {}
-        types = [kind.type for _, _, kind in places if at_once]
-        found = iter(f.choose(fleeting_in(self.frame), types, alone, together))
-        return {p: [next(found) for _ in kinds] for p in last if at_once}
-
-    def _at(self, region: Int, w: int) -> str:
-        """Where a region's accumulators lie, from a vector on."""
-        f, v = self.frame.f, self.frame.v
-        return f.gep(v.dtype, self.acc, f.add(region, w * v.lanes))
+        types = [v.type for _ in places if at_once]
+        found = iter(f.choose(is_unpacked(self.frame), types, alone, together))
+        return {p: [next(found) for _ in range(vectors)] for p in last if at_once}
 
     def _together(self, stage: Stage, spot: Spot, size: Int) -> dict[Node, list[str]]:
-        """The sums of a stage's products, each bundle in one loop."""
-        f, v = self.frame.f, self.frame.v
-        kinds = self._kinds()
+        """The sums of a stage's products, each group in one loop."""
+        v, vectors = self.frame.v, self.shape.widths[0]
         sums: dict[Node, list[list[str]]] = {}
-        for bundle in stage.bundles:
-            operands = dict.fromkeys(p.args[0] for p in bundle)
-            rows = {operand: self._row_of(operand, spot.row)[0] for operand in operands}
+        for group in stage.product_groups:
+            operands = dict.fromkeys(p.args[0] for p in group)
+            rows = {operand: self._operand(operand, spot.row) for operand in operands}
             block = spot.unit, size
-            factors = [self.panels[p].factor(block, rows[p.args[0]]) for p in bundle]
-            first = self.panels[bundle[0]]
-            found = add_up(f, kinds, factors, first.length, first.chains)
-            sums.update(zip(bundle, found, strict=True))
+            factors = [self.panels[p].factor(block, rows[p.args[0]]) for p in group]
+            first = self.panels[group[0]]
+            panel, k = self.frame.target.panel, first.length
+            found = add_up(v, vectors, panel, factors, k, first.splits)
+            sums.update(zip(group, found, strict=True))
         totals: dict[Node, list[str]] = {}
         for product in stage.products:
-            begun = [kind.number(0.0) for kind in kinds]
+            begun = [v.number(0.0)] * vectors
             for start in product.args[1:]:
                 if start in totals:
                     begun = totals.pop(start)
                 else:
-                    base, _ = self.memory.start_of(start, spot)
-                    places = [f.gep(v.dtype, base, w * v.lanes) for w in range(len(kinds))]
-                    begun = [kind.load(at) for kind, at in zip(kinds, places, strict=True)]
+                    row = self.memory.start_of(start, spot)
+                    begun = [v.load(row.at(0, w * v.lanes)) for w in range(vectors)]
             totals[product] = [
-                functools.reduce(kind.add, chains, total)
-                for kind, chains, total in zip(kinds, sums[product], begun, strict=True)
+                functools.reduce(v.add, splits, total)
+                for splits, total in zip(sums[product], begun, strict=True)
             ]
         return totals
 
@@ -297,16 +277,16 @@ class Stages:
         self,
         level: int,
         stage: Stage,
-        kinds: Sequence[Vector],
+        count: int,
         spot: Spot,
         regions: dict[Node, int],
-        place: Int,
+        place: View,
         held: dict[Node, list[str]],
     ) -> None:
-        """The pointwise program of a stage, for some neighbouring vectors of units. The results of
-        products are ``held``, or lie from ``place`` on in their regions."""
+        """The pointwise program of a stage, for so many neighbouring vectors of units. The results
+        of products are ``held``, or lie from a ``place`` on in their regions."""
         f, v, levels = self.frame.f, self.frame.v, self.program.levels
-        spots = [Spot(spot.row, f.add(spot.unit, w * v.lanes)) for w in range(len(kinds))]
+        spots = [Spot(spot.row, f.add(spot.unit, w * v.lanes)) for w in range(count)]
         values = dict(held)
 
         def needed(current: Node) -> Sequence[Node]:
@@ -317,13 +297,11 @@ class Stages:
 
         def compute(current: Node) -> list[str]:
             if current.op == "const":
-                return [kind.number(float.fromhex(current.attr)) for kind in kinds]
+                return [v.number(float.fromhex(current.attr))] * count
             if current.op not in PRIMITIVES or is_stored(current):
-                whole = [read(current, w) for w in range(len(kinds))]
-                return [x if k is v else v.lower(x) for k, x in zip(kinds, whole, strict=True)]
+                return [read(current, w) for w in range(count)]
             operands = zip(*(values[a] for a in current.args), strict=True)
-            emit = PRIMITIVES[current.op].emit
-            return [emit(kind, *given) for kind, given in zip(kinds, operands, strict=True)]
+            return [PRIMITIVES[current.op].emit(v, *given) for given in operands]
 
         def is_stored(current: Node) -> bool:
             return levels[current] < level and current in self.crossing
@@ -336,14 +314,13 @@ class Stages:
             if not current.args:
                 return self.memory.read(current, spots[w])
             if is_stored(current):
-                base, _ = self.memory.row_of(current, spot.row)
-                return v.load(self.frame.at(base, spots[w].unit))
-            return v.load(self._at(f.add(regions[current], place), w))
+                return v.load(self._row(current, spot.row).at(spots[w].unit))
+            return v.load(place.at(0, w * v.lanes, regions[current]))
 
         for current in walk((store.value for store in stage.stores), needed):
             if current not in held:
                 values[current] = compute(current)
         for store in stage.stores:
-            for kind, vector, at in zip(kinds, values[store.value], spots, strict=True):
-                self.memory.write(store, vector if kind is v else v.widened(vector), at)
+            for vector, at in zip(values[store.value], spots, strict=True):
+                self.memory.write(store, vector, at)
         self.memory.has_read()

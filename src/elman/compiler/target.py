@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 from ..spaces import HIDDEN, PROJECTED
-from . import elements
-from .isa import ISA, chains
-from .plan import Plan, bundles_of
+from .formats import Format
+from .isa import ISA, split_k
+from .plan import Plan, product_groups_of
 from .tile import Shape, odd
 
 
@@ -18,27 +18,17 @@ class Target:
 
     isa: ISA
     dtype: str  # "float" or "double"
-    panel: str  # what panels hold, see ``elements``
+    panel: Format  # what panels hold
     single: bool  # for one row
     step: Shape  # of the products inside the recurrence
-    front: Shape  # of the inputs, which have rows enough to need one chain only
+    front: Shape  # of the inputs, which have rows enough not to split sums
     bulk: Shape  # of all others, which are of any width
-    chains: tuple[tuple[int, int], ...]  # of a step's products, by how many are done at once
-
-    @property
-    def narrow(self) -> bool:
-        """Whether panels hold other numbers than a matrix does. They are never fleeting then."""
-        return self.panel != self.dtype
-
-    @property
-    def couples(self) -> bool:
-        """Whether all products are of couples, see ``elements``."""
-        return self.panel == elements.COUPLES
+    split_k: tuple[tuple[int, int], ...]  # of a step's products, by how many are done at once
 
     @property
     def known(self) -> dict[str, int]:
         """The slots whose numbers the code is made for: they are no variables in it."""
-        found = {"fleeting": 0} if self.narrow else {}
+        found = {} if self.panel.plain else {"unpacked": 0}
         if self.single:
             found |= {"B": 1, "slice": 1, "first": 0, "last": 1}
             if self.step.whole:
@@ -52,29 +42,27 @@ class Target:
         """Those of a pass."""
         return [*dict.fromkeys((self.bulk if back else self.front, self.step))]
 
-    def tile(self, shape: Shape, chains: int, back: bool) -> str:
+    def tile(self, shape: Shape, splits: int, back: bool) -> str:
         """The name of the tile for products of a shape in a pass: one may do for both shapes."""
         most = self.shapes(back)[0]
-        return (most if chains == 1 and most.covers(shape) else shape).tile(chains)
+        return (most if splits == 1 and most.covers(shape) else shape).tile(splits)
 
-    def chains_of(self, products: int) -> int:
-        """Into how many chains the sums of products are cut of which a stage has so many."""
-        return dict(self.chains)[products]
+    def splits_of(self, products: int) -> int:
+        """Into how many sums those of products are cut of which a stage has so many."""
+        return dict(self.split_k)[products]
 
 
-def target_of(plan: Plan, dtype: str, panel: str, isa: ISA, units: int, single: bool) -> Target:
+def target_of(plan: Plan, dtype: str, panel: Format, isa: ISA, units: int, single: bool) -> Target:
     """What code for these sizes is made for: the same for as many as can share it."""
-    bundles = *bundles_of(plan.train), *bundles_of(plan.backward)
-    counts = sorted({len(b) for b in bundles}) or [1]
-    cut = tuple((n, chains(isa, dtype, units, n)) for n in counts)
-    lanes = isa.lanes(dtype)
-    vectors = max(1, math.ceil(units / lanes))
-    half = isa.halves and 0 < units % lanes <= lanes // 2
-    bulk = front = Shape.many(isa, vectors, 1, half, True, pairs=single)
+    groups = *product_groups_of(plan.train), *product_groups_of(plan.backward)
+    counts = sorted({len(group) for group in groups}) or [1]
+    splits = tuple((n, split_k(isa, dtype, units, n)) for n in counts)
+    vectors = max(1, math.ceil(units / isa.lanes(dtype)))
+    bulk = front = Shape.many(isa, vectors, 1, True, pairs=single)
     if single:
-        step = Shape.single(isa, vectors, counts[-1], half)
+        step = Shape.single(isa, vectors, counts[-1])
     else:
         several = len(plan.step.spaces) > 1
-        step = Shape.many(isa, vectors, max(c for _, c in cut), half, several)
-        front = Shape.many(isa, vectors, 1, half, several)
-    return Target(isa, dtype, panel, single, step, front, bulk, cut)
+        step = Shape.many(isa, vectors, max(s for _, s in splits), several)
+        front = Shape.many(isa, vectors, 1, several)
+    return Target(isa, dtype, panel, single, step, front, bulk, splits)

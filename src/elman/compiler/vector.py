@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 
 from .ir import Function, Int
 from .isa import ISA
-from .processor import processor_of
 
 _COMPARE = {"lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge", "eq": "oeq", "ne": "une"}
 
@@ -32,30 +30,6 @@ class Vector:
         self.type = f"<{self.lanes} x {dtype}>"
         self.int_type = f"<{self.lanes} x i{self.size * 8}>"
         self._suffix = f"v{self.lanes}f{self.size * 8}"
-
-    # -- half a vector
-
-    def half(self) -> Vector:
-        """Arithmetic on half as many elements."""
-        return Vector(self.f, replace(self.isa, bits=self.isa.bits // 2), self.dtype)
-
-    def lower(self, a: str) -> str:
-        """The lower half of a vector."""
-        mask = ", ".join(f"i32 {i}" for i in range(self.lanes // 2))
-        pair = f"{self.type} {a}, {self.type} poison"
-        return self.f.op(f"shufflevector {pair}, <{self.lanes // 2} x i32> <{mask}>")
-
-    def opaque(self, a: str) -> str:
-        """The same vector, of whose origin LLVM knows nothing: it would take the lower half of a
-        broadcast by another broadcast, where to name half a register costs nothing."""
-        register = processor_of(self.isa).register
-        return self.f.op(f'call {self.type} asm "", "={register},0"({self.type} {a})')
-
-    def widened(self, half: str) -> str:
-        """Half a vector, and zeros above it."""
-        mask, kind = ", ".join(f"i32 {i}" for i in range(self.lanes)), self.half().type
-        pair = f"{kind} {half}, {kind} zeroinitializer"
-        return self.f.op(f"shufflevector {pair}, <{self.lanes} x i32> <{mask}>")
 
     # -- constants, broadcasts, memory
 
@@ -138,8 +112,8 @@ class Vector:
             return self.call("fma", a, b, c)
         return self.add(self.mul(a, b), c)
 
-    def couples(self, a: str, b: str, c: str) -> str:
-        """``c`` and both products of the couples of bfloat16s in ``a`` and ``b``."""
+    def multiply_add_pairs(self, a: str, b: str, c: str) -> str:
+        """``c`` and both products of the pairs of bfloat16s in ``a`` and ``b``."""
         name = f"@llvm.x86.avx512bf16.dpbf16ps.{self.isa.bits}"
         kind = f"<{2 * self.lanes} x bfloat>"
         self.f.module.declare(f"{self.type} {name}({self.type}, {kind}, {kind})")
@@ -184,15 +158,15 @@ class Vector:
             half //= 2
         return self.f.op(f"extractelement {self.type} {a}, i64 0")
 
-    def load_turned(self, rows: Sequence[str]) -> list[str]:
-        """As many vectors as there are lanes, from an address each, turned.
+    def load_transposed(self, rows: Sequence[str]) -> list[str]:
+        """As many vectors as there are lanes, from an address each, transposed.
 
         Vectors are loaded whole: parts of them would take more loads, and pieces of 128 bits are
         moved to where they belong as cheaply as anything moves within one.
         """
         piece, whole = 16 // self.size, [self.load(row) for row in rows]
         groups = [self._sort(whole[r::piece]) for r in range(piece)]
-        return [column for rows in zip(*groups, strict=True) for column in self._turn(rows)]
+        return [column for rows in zip(*groups, strict=True) for column in self._transpose(rows)]
 
     def _sort(self, rows: Sequence[str]) -> list[str]:
         """Vectors, as many as one has pieces of 128 bits, by pieces: all first ones, and so on."""
@@ -206,9 +180,9 @@ class Vector:
         )
         return [vector for both in zip(*halves, strict=True) for vector in both]
 
-    def _turn(self, rows: Sequence[str]) -> list[str]:
-        """The squares that pieces of 128 bits of some vectors make up, each turned: the elements of
-        one half of the vectors go between those of the other, as often as halves can be made."""
+    def _transpose(self, rows: Sequence[str]) -> list[str]:
+        """The squares that pieces of 128 bits of some vectors make up, each transposed: elements
+        of one half of the vectors go between those of the other, as often as halves can be made."""
         half, both = len(rows) // 2, (0, self.lanes)
         lower = [
             p + e + of for p in range(0, self.lanes, 2 * half) for e in range(half) for of in both
@@ -246,11 +220,17 @@ class Vector:
         """The truth values of integers."""
         return self.f.op(f"icmp ne {self.int_type} {a}, zeroinitializer")
 
-    # -- written out in activations.py and angles.py
-
     def function(self, name: str, a: str) -> str:
         """A transcendental function."""
-        from . import activations, angles
+        return FUNCTIONS[name](self, a)
 
-        home = angles if name in ("sin", "cos") else activations
-        return str(getattr(home, name)(self, a))
+
+_Emit = Callable[[Vector, str], str]
+FUNCTIONS: dict[str, _Emit] = {}
+"""The transcendental functions by name; ``activations`` and ``angles`` define them."""
+
+
+def transcendental(emit: _Emit) -> _Emit:
+    """Takes an emitter into the table, under its own name."""
+    FUNCTIONS[emit.__name__] = emit
+    return emit

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..compiler import elements
+from ..compiler.formats import BFLOAT16, Format
 from ..compiler.isa import ISA
 from ..compiler.jit import LOCK
 from ..compiler.plan import plan_of
@@ -16,9 +16,6 @@ from ..step import Step
 from .kernel import Kernel
 
 DTYPES = {torch.float32: "float", torch.float64: "double"}
-#: What panels may hold where the arithmetic is float32, by what is bfloat16 then: the weights, or
-#: whatever products multiply, see ``elements``.
-NARROW = {"weights": "bfloat", "products": elements.COUPLES}
 _KERNEL_LIMIT = 128
 
 _kernels: dict[tuple[Any, ...], Kernel] = {}
@@ -42,14 +39,14 @@ def kernel_for(
 ) -> Kernel:
     """The kernel for a step and sizes. When there are too many, the oldest go.
 
-    ``narrow`` says what is bfloat16 in products, if anything is, see ``NARROW``.
+    ``narrow`` says what is bfloat16 in products, if anything is, see ``BFLOAT16``.
     """
     key = (step, dtype, isa, units, single, narrow)
     kernel = _kernels.get(key)
     if kernel is None:
         with LOCK:
             plan = plan_of(step)
-            panel = NARROW[narrow] if narrow else DTYPES[dtype]
+            panel = BFLOAT16[narrow] if narrow else Format(DTYPES[dtype])
             target = target_of(plan, DTYPES[dtype], panel, isa, units, single)
             spec = KernelSpec(plan, target)
             known = _same(spec)

@@ -71,7 +71,7 @@ class Chunk:
             free = [*inputs] if self._layers else [0, *inputs]
             if len(self._layers) == len(weights) - 1:
                 free.append(len(tensors))  # the output
-            ready = ready.with_slots({"fleeting": 0})  # one step a call, but the panels stay
+            ready = ready.with_slots({"unpacked": 0})  # one step a call, but the panels stay
             self._layers.append(ready.hold([*tensors, *results, None, None], free))
             passes.append((self._layers[-1], range(brought, brought + len(free))))
             x, brought = results[0], brought + len(free)

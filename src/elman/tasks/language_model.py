@@ -149,7 +149,7 @@ class LanguageModel(SequenceEstimator, TrainedLanguageModel):
     def _net_options(self, counts: np.ndarray | None = None) -> dict[str, Any]:
         narrow = self.precision == "bfloat16"
         if self.precision == "auto":
-            narrow = any(row.couples for row in available()[:1])
+            narrow = any(row.bf16_pairs for row in available()[:1])
         return {
             "criterion": torch.nn.Identity,  # the network has the loss
             "module__counts": counts,

@@ -1,4 +1,4 @@
-"""Layers of bfloat16, and of float32 under autocast, where the processor multiplies couples of
+"""Layers of bfloat16, and of float32 under autocast, where the processor multiplies pairs of
 bfloat16s: what products multiply is rounded, and all else is float32."""
 
 import copy
@@ -16,10 +16,10 @@ from elman import reference
 from tests.cells import EVERY_STEP, STEPS
 from tests.compiler.bits import assert_same_rows, of_rows
 from tests.compiler.problem import RAGGED, Problem
-from tests.compiler.targets import exact, needs_couples
+from tests.compiler.targets import exact, needs_pairs
 from tests.tolerances import distance
 
-pytestmark = needs_couples
+pytestmark = needs_pairs
 HALF = torch.bfloat16
 each_cell = pytest.mark.parametrize("cell", STEPS)
 UNITS = [1, 2, 3, 15, 16, 17, 31, 33, 64, 65, 130]

@@ -4,9 +4,9 @@ from array import array
 
 import torch
 
-from elman.compiler import elements, jit
+from elman.compiler import jit
+from elman.compiler.formats import BFLOAT16
 from elman.compiler.ir import Function, Module
-from elman.compiler.tile import vectors_of
 from elman.compiler.vector import Vector
 from tests.compiler.targets import code_of, each_isa, enter
 
@@ -14,35 +14,32 @@ SPECIAL = [0.0, -0.0, float("inf"), -float("inf"), float("nan"), 1e-40, -3e-39, 
 ROWS = 3
 
 
-def narrowed_and_loaded(row, halves):
-    """The code of a function that narrows a block and loads it again, of so many halves of
-    vectors."""
-    module = Module()
-    elements.define_narrow(module, row)
+def narrowed_and_loaded(row, vectors):
+    """The code of a function that narrows a block of so many vectors, and loads it again."""
+    module, panel_format = Module(), BFLOAT16["weights"]
+    panel_format.define(module, row)
     f = Function(module, "elman_test", [("ptr", "table")], public=True)
     v = Vector(f, row, "float")
-    kinds = vectors_of(v, halves)
-    units = len(kinds) * v.lanes
+    units = vectors * v.lanes
     source, panel, goal = (f.load("ptr", "%table", i) for i in range(3))
-    f.call("narrow", ("ptr", panel), ("ptr", source), ("i64", units), ("i64", ROWS))
+    panel_format.convert(f, panel, source, units, ROWS)
     with f.loop(0, ROWS) as i:
         start = f.mul(i, units)
-        vectors = elements.load(kinds, "bfloat", f.gep("bfloat", panel, start))
-        for w, (kind, vector) in enumerate(zip(kinds, vectors, strict=True)):
-            kind.store(vector, f.gep("float", goal, f.add(start, w * v.lanes)))
+        found = panel_format.load(v, vectors, f.gep("bfloat", panel, start))
+        for w, vector in enumerate(found):
+            v.store(vector, f.gep("float", goal, f.add(start, w * v.lanes)))
     return code_of(row)(jit.object_code(module, row), "elman_test")
 
 
 @each_isa
 def test_a_block_of_bfloat16s_gives_the_rounded_numbers(row):
-    for halves in (2, 4, 6, 16, *((1, 3, 5) if row.halves else ())):
-        check(row, halves)
+    for vectors in (1, 2, 3, 8):
+        check(row, vectors)
 
 
-def check(row, halves):
-    """What a block of so many halves of vectors gives."""
-    units = -(-halves // 2) * row.lanes("float")
-    loaded = halves * row.lanes("float") // 2
+def check(row, vectors):
+    """What a block of so many vectors gives."""
+    units = vectors * row.lanes("float")
     count = ROWS * units
     given = torch.randn(count)
     given[: len(SPECIAL)] = torch.tensor(SPECIAL)[:count]
@@ -50,9 +47,9 @@ def check(row, halves):
     panel = torch.full((count + 1,), 7, dtype=torch.int16)  # the last is none of the block
     goal = torch.empty(count)
     table = array("q", [t.data_ptr() for t in (given, panel, goal)])
-    code = narrowed_and_loaded(row, halves)  # it lives as long as this object
+    code = narrowed_and_loaded(row, vectors)  # it lives as long as this object
     enter(code, table.buffer_info()[0])
-    found, expected = (t.view(torch.int32).view(ROWS, units)[:, :loaded] for t in (goal, given))
+    found, expected = (t.view(torch.int32).view(ROWS, units) for t in (goal, given))
     assert torch.equal(found, expected)
     assert panel[-1] == 7
     kept = panel[:-1].view(torch.bfloat16).float()
