@@ -33,7 +33,7 @@ def fitted(request, rows, unseen):
 def test_it_learns(fitted, unseen):
     assert fitted.score(*unseen) > 0.9
     assert fitted.predict(unseen[0]).dtype == np.float64
-    mean, scale = fitted.target_
+    _, scale = fitted.target_
     off = (fitted.predict(unseen[0]) - np.array(unseen[1])) / scale
     last = fitted.net_.history[-1, "valid_loss"]
     assert last == pytest.approx(float((off**2).mean()), rel=1e-4)

@@ -71,7 +71,7 @@ def test_the_threshold_decides_what_is_named(fitted, unseen):
     vars(other).update({k: v for k, v in vars(fitted).items() if k.endswith("_")})
     other.ngrams = fitted.ngrams
     assert np.array_equal(other.predict(unseen[0]), chances > 0.9)
-    with pytest.raises(TaskError, match="threshold must be at least 0 and below 1. Got 1.5"):
+    with pytest.raises(TaskError, match=r"threshold must be at least 0 and below 1. Got 1.5"):
         SequenceClassifier(threshold=1.5).fit(*unseen)
 
 

@@ -67,8 +67,8 @@ def as_several(y: Any, name: str = "y") -> Several | None:
     if columns is not None and len(columns) > 1:
         found = _matrix(y.to_numpy(), name)
         return Several(found.flags, as_labels([*columns], f"{name}.columns"))
-    matrix = y.toarray() if hasattr(y, "toarray") else y
-    if getattr(matrix, "ndim", 1) == 2:
+    if columns is None and getattr(y, "ndim", 1) == 2:
+        matrix = np.asarray(y.toarray() if hasattr(y, "toarray") else y)
         return _matrix(matrix, name) if matrix.shape[1] > 1 else None
     rows = as_column(y, name)
     if not any(isinstance(row, LISTS) for row in rows):

@@ -81,14 +81,16 @@ def trains(
             from ..jobs.job import Plan, default_folder, run_job
 
             options = {k: v for k, v in context.params.items() if k not in NOT_OPTIONS}
-            if given["save_config"]:
-                write_config(given["save_config"], options)
             begun: Path | None = given["begin_from"]
             first = given["file"][0] if isinstance(given["file"], list) else given["file"]
             folder = given["output"] or default_folder(first)
             model = estimator(task, given)
             if begun:
                 model = _begun(begun, folder, kinds or [task.partition(":")[2]], context, model)
+                kept = {NAMES.get(name, name): v for name, v in model.get_params().items()}
+                options |= {name: value for name, value in kept.items() if name in options}
+            if given["save_config"]:
+                write_config(given["save_config"], options)
             job = make(**{k: model if k == "model" else given[k] for k in wanted})
             plan = Plan(folder, given["valid_fraction"], given["baseline"], given["resume"], begun)
             if run_job(job, plan, console()):
