@@ -35,7 +35,11 @@ class Order(NamedTuple):
 
 class Rows(NamedTuple):
     """The rows of a batch over time. ``counts`` and ``offsets`` are None if all have ``T`` steps;
-    else ``counts[t]`` rows are active at step ``t`` and lie from row ``offsets[t]`` on."""
+    else ``counts[t]`` rows are active at step ``t`` and lie from row ``offsets[t]`` on.
+
+    In a ``flat`` call, of one step of one layer in one direction, the input and the states are
+    ``(B, F)``, without the dimensions of time and of layers.
+    """
 
     T: int
     B: int
@@ -43,11 +47,16 @@ class Rows(NamedTuple):
     counts: Tensor | None = None
     offsets: Tensor | None = None
     reverse: bool = False
+    flat: bool = False
 
     @property
     def lead(self) -> tuple[int, ...]:
         """The dimensions of the input but the last."""
-        return (self.T, self.B) if self.counts is None else (self.N,)
+        return (self.T, self.B) if self.counts is None and not self.flat else (self.N,)
+
+    def of_states(self, count: int) -> tuple[int, ...]:
+        """The dimensions but the last of a state of so many layers and directions."""
+        return (self.B,) if self.flat else (count, self.B)
 
     def ways(self, directions: int) -> list[Rows]:
         """The rows as each direction walks them; the second one runs in reverse."""
@@ -151,6 +160,8 @@ def by_layer(step: Step, tensors: Sequence[Any], layers: int) -> list[list[Any]]
     None, and then of each layer its further inputs and its weights. The input of all but the lowest
     is what the one below puts out, which stands here as None.
     """
+    if layers == 1:
+        return [[*tensors]]
     first = 1 + len(step.states)
     own = (len(tensors) - first) // layers
     D = (own - len(step.inputs)) // len(step.parameters)

@@ -15,7 +15,8 @@ from hypothesis import event, given, settings
 import elman
 from elman.batch import Given
 from elman.function import recur
-from elman.nn import known, stack
+from elman.nn import layer as layers
+from elman.nn import stack
 from tests.fuzz.play import check
 from tests.fuzz.scenario import Scenario, scenarios
 
@@ -86,10 +87,10 @@ def test_what_is_wrong_is_seen(wrong: Callable[..., Any], monkeypatch: pytest.Mo
         output, final = wrong(step, rows, given.x, given.initial, given.weights, given.inputs)
         return [output, *final], None
 
-    def run(bound: Any, rows: Any, tensors: Any) -> Any:
-        return layer(bound.step, rows, tensors)[0]
+    def run(executable: Any, rows: Any, tensors: Any, _: float) -> Any:
+        return layer(executable.step, rows, tensors)[0]
 
-    for place in (known, stack):
-        monkeypatch.setattr(place, "function", SimpleNamespace(layer=layer, run=run))
+    monkeypatch.setattr(stack, "function", SimpleNamespace(layer=layer, run=run))
+    monkeypatch.setattr(layers, "run", run)
     with pytest.raises(AssertionError):
         check(scenario)

@@ -7,7 +7,7 @@ from torch.autograd.graph import saved_tensors_hooks
 import elman
 from elman import execution, passes
 from elman.launch import calls
-from elman.launch.kernels import CALLS
+from elman.launch.kernels import forget_calls
 from elman.runtime import threads as runtime
 from tests.late import come_late
 
@@ -21,14 +21,14 @@ KINDS = [
 @pytest.fixture
 def runs(monkeypatch):
     """The number of layers of whatever has run as one."""
-    seen, run = [], execution.Bound.run
+    seen, run = [], execution.Executable.run
 
     def spy(self, *args, **options):
         if self.layers > 1:
             seen.append(self.layers)
         return run(self, *args, **options)
 
-    monkeypatch.setattr(execution.Bound, "run", spy)
+    monkeypatch.setattr(execution.Executable, "run", spy)
     return seen
 
 
@@ -127,7 +127,7 @@ def test_layers_of_one_row_run_at_the_same_time(
         return together(tasks, *args)
 
     monkeypatch.setattr(passes, "together", spy)
-    CALLS.clear()
+    forget_calls()
     torch.set_num_threads(1)
     expected = whole(module, x, states)
     goals = gradients(expected, wanted)
@@ -152,7 +152,7 @@ def test_what_links_two_layers_waits_for_both_directions(several, monkeypatch):
         return together(tasks, *args)
 
     monkeypatch.setattr(passes, "together", spy)
-    CALLS.clear()
+    forget_calls()
     whole(module, x, states)[0].sum().backward()
     for tasks, backwards in zip(seen, [0, 1], strict=True):
         reads = [(task.same, task.other) for task in tasks]
@@ -165,12 +165,12 @@ def test_after_a_layer_whose_threads_came_late_the_others_do_without(monkeypatch
     expected, regions = whole(module, x, states), come_late(monkeypatch)
     monkeypatch.setattr(calls, "alone", lambda work: False)
     monkeypatch.setattr(passes, "thread_count", lambda work, parts: 2)
-    CALLS.clear()
+    forget_calls()
     found = whole(module, x, states)
     assert regions == [2]
     for a, b in zip([found[0], *found[1]], [expected[0], *expected[1]], strict=True):
         assert torch.equal(a, b)
-    CALLS.clear()
+    forget_calls()
 
 
 @pytest.mark.parametrize("frozen", [(0,), (2,), (0, 1), (1, 2)])

@@ -9,26 +9,14 @@ import torch
 from torch import Tensor
 
 from .. import function
+from ..autograd import run as run_kernels
 from ..batch import Rows, part_of
-from ..execution import Bound
+from ..execution import Executable
 from ..step import Step
 
 #: A state of all layers: a tensor ``(L*D, B, H)``, or where the layers' sizes differ a list of one
 #: ``(D, B, H)`` for each. None stands for zeros.
 State = Any
-
-
-class Bounds:
-    """What runs the layers of a stack: all as one, or each by itself. The first call leaves it here
-    for others with tensors of the same signature."""
-
-    def __init__(self, layers: int) -> None:
-        self.whole: Bound | None = None
-        self.each: list[Bound | None] = [None] * layers
-
-    def complete(self) -> bool:
-        """Whether all layers run on kernels."""
-        return self.whole is not None or all(self.each)
 
 
 def run(
@@ -37,57 +25,64 @@ def run(
     x: Tensor,
     initial: Sequence[State],
     weights: Sequence[Sequence[Tensor | None]],
-    bounds: Bounds,
+    executables: Sequence[Executable] = (),
     dropout: float = 0.0,
     inputs: Sequence[Sequence[Tensor]] | None = None,
     merge: Callable[[Tensor], Tensor] | None = None,
     residual: bool = False,
     recompute: bool = False,
     lengths: Tensor | None = None,
-) -> tuple[Tensor, Sequence[State]]:
+) -> tuple[Tensor, Sequence[State], Sequence[Executable]]:
     """Every layer on the output of the one below.
+
+    ``executables`` are what an earlier call with tensors of the same signature has returned: one
+    for all layers as one, or one for each; none unless kernels run them all.
 
     ``inputs`` and ``weights`` hold for each layer what ``recur`` takes, the weights of both
     directions in one row. ``dropout`` is 0 in evaluation; ``recompute`` is that of ``recur``, and
     ``lengths`` those of captured calls, see ``function.layer``.
 
-    Returns the last output, and the final states in the form of the initial ones.
+    Returns the last output, the final states in the form of the initial ones, and the executables.
     """
     layers, of_each = len(weights), type(initial[0]) is list
     if not of_each and (layers == 1 or not (residual or merge is not None)):
         tensors = [x, *initial]
         for i, mine in enumerate(weights):
             tensors += [*inputs[i], *mine] if inputs else mine
-        if bounds.whole is None and layers > 1:
-            bounds.whole = function.stacked(step, rows, tensors, layers, recompute)
+        whole = executables[0] if executables else None
+        if whole is None and layers > 1:
+            whole = function.stacked(step, rows, tensors, layers, recompute)
         results: Sequence[Tensor] | None = None
-        if bounds.whole is not None:
-            results = function.run(bounds.whole, rows, tensors, dropout)
+        if whole is not None:
+            results = run_kernels(whole, rows, tensors, dropout)
         elif layers == 1:
-            results, bounds.whole = function.layer(step, rows, tensors, recompute, lengths)
+            results, whole = function.layer(step, rows, tensors, recompute, lengths)
         if results is not None:
             x, *final = results
-            return x if merge is None else merge(x), final
-    finals, directions = [], len(weights[0]) // len(step.parameters)
+            return x if merge is None else merge(x), final, [whole] if whole else []
+    finals, each = [], list[Executable | None]()
+    directions = len(weights[0]) // len(step.parameters)
     for layer, mine in enumerate(weights):
         below = x
         if layer and dropout:
             x = torch.dropout(x, dropout, True)
         begin = [s[layer] if of_each else part_of(s, layer, directions) for s in initial]
         tensors = [x, *begin, *(inputs[layer] if inputs else ()), *mine]
-        bound = bounds.each[layer]
-        if bound is not None and (not layer or bound.takes(x)):
-            x, *final = function.run(bound, rows, tensors)
+        one = executables[layer] if executables else None
+        if one is not None and (not layer or one.takes(x)):
+            x, *final = run_kernels(one, rows, tensors)
         else:
-            made = function.layer(step, rows, tensors, recompute, lengths)
-            (x, *final), bounds.each[layer] = made
+            (x, *final), one = function.layer(step, rows, tensors, recompute, lengths)
+        each.append(one)
         x = x if merge is None else merge(x)
         x = below + x if residual and layer else x
         finals.append(final)
     by_state = [[*parts] for parts in zip(*finals, strict=True)]
+    made = [one for one in each if one is not None]
+    executables = made if len(made) == layers else []
     if of_each:
-        return x, by_state
+        return x, by_state, executables
     if not torch._C._is_any_autocast_enabled():
-        return x, [torch.cat(parts) for parts in by_state]
+        return x, [torch.cat(parts) for parts in by_state], executables
     with torch.autocast(x.device.type, enabled=False):  # which refuses the other narrow dtype
-        return x, [torch.cat(parts) for parts in by_state]
+        return x, [torch.cat(parts) for parts in by_state], executables

@@ -1,122 +1,108 @@
-"""What all single-step cells of torch.nn's family share: everything but the formula."""
+"""A call of a single step, from the caller's arguments to the results in their form."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any, ClassVar
 
 from torch import Tensor
 from torch.nn.modules.rnn import RNNCellBase
 
+from .. import function
+from ..autograd import run
 from ..batch import Rows
 from ..spaces import HIDDEN, Sizes
 from ..step import Step
-from . import known, stack
-from .checks import (
-    ask_cell,
-    check_dense,
-    check_devices,
-    check_weight,
-    check_weights,
-    of_dtype,
-)
+from ..transforms import captured
+from . import cached
+from .base import RecurrentModule
+from .checks import ask_cell, check_dense, check_devices, check_weight, check_weights, of_dtype
 from .counterpart import Counterpart
 from .leaf import leaf
 from .messages import described, no_tensor, raised_by, refusal
 from .states import hx_of, named, states_of
 
-_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-_WITHOUT_BIASES = (*_NAMES[:2], None, None)
+#: Input and states as the caller gave them, further inputs as ``(B, F)``; all of them checked.
+Checked = tuple[Tensor, Sequence[Tensor | None], Sequence[Tensor]]
 
 
-class Single(Counterpart, RNNCellBase):
+class StepModule(RecurrentModule):
+    """A module that runs one step."""
+
+    def _read(self, step: Step, input: Any, hx: Any, weights: Any, inputs: Any = None) -> Checked:
+        """The arguments of a call, checked."""
+        raise NotImplementedError
+
+    def _run_step(
+        self, step: Step, found: cached.Found, input: Any, hx: Any, inputs: Any = None
+    ) -> Any:
+        """A call that is not plain. It is checked first, and then stored, unless one like it was
+        ``found``."""
+        known, key, _ = found
+        weights = self._layer_weights(step)
+        x, states = input, states_of(hx, len(step.states))
+        further: Sequence[Tensor] = ()
+        if known is None:
+            x, states, further = self._read(step, input, hx, weights, inputs)
+        batched, flat = x.dim() == 2, not captured()
+        if not batched:
+            x, states = x[None], [s if s is None else s[None] for s in states]
+        rows = Rows(1, x.shape[0], x.shape[0], flat=flat)
+        if not flat:  # a recorded call is one of layers
+            x, further = x[None], [v[None] for v in further]
+            states = [s if s is None else s[None] for s in states]
+        tensors = [x, *states, *further, *weights[0]]
+        if known is None:
+            (_, *new), executable = function.layer(step, rows, tensors)
+            cached.keep(key, None, rows, [executable] if executable else [], batched)
+        else:
+            _, *new = run(known.executables[0], rows, tensors)
+        if not flat:  # the gradient of this is a view, that of an index a copy
+            new = [s.squeeze(0) for s in new]
+        return hx_of(new if batched else [s.squeeze(0) for s in new])
+
+
+class TorchCell(Counterpart, StepModule, RNNCellBase):
     """One step with the parameters of torch.nn's cell. A subclass adds its formula."""
+
+    _options: ClassVar = attrgetter("input_size", "hidden_size")
+    _flat_weights_names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    _all_weights = (_flat_weights_names,)
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         RNNCellBase.__init__(self, *arguments, **options)  # in front of the counterpart, see `face`
 
-    def _step(self) -> Step:
-        """The traced formula of one step."""
-        raise NotImplementedError
-
     def forward(self, input: Tensor, hx: Any = None) -> Any:
         """The new states, in the form of ``hx``."""
-        step, units = self._step(), self.hidden_size
-        (held,) = self._held(step)
+        step = self._step()
+        found = known, _, tensors = cached.find(self, step, input, hx, self._weights(step))
+        if known is not None and known.plain is not None:
+            _, *final = run(known.plain, known.rows, tensors)
+            return hx_of(final)
+        if known is None:
+            if self._runs_torch(tensors):
+                return self._by_torch(
+                    input, hx, lambda: self._read(step, input, hx, self._layer_weights(step))
+                )
+            if (proxies := leaf(self, input, hx)) is not None:
+                return proxies
+        return self._run_step(step, found, input, hx)
 
-        def check() -> Checked:
-            owner = type(self).__name__
-            names = _NAMES if held[2] is not None or held[3] is not None else _WITHOUT_BIASES
-            gates, width = len(step.x_gates), self.input_size
+    def _read(self, step: Step, input: Any, hx: Any, weights: Any, _: Any = None) -> Checked:
+        owner, units, width = type(self).__name__, self.hidden_size, self.input_size
+        (mine,), names = weights, list[str | None](self._flat_weights_names)
+        if mine[2] is None and mine[3] is None:
+            names[2:] = None, None
+        gates = len(step.x_gates)
 
-            def asked() -> None:
-                ask_cell(gates, units, width, held[0], held[1])
+        def asked() -> None:
+            ask_cell(gates, units, width, mine[0], mine[1])
 
-            first = check_weights(owner, step, names, held, Sizes({HIDDEN: units}), asked)
-            check_weight(owner, names[0], first, (gates * units, width), asked)
-            sizes = [units] * len(step.states)
-            return *read_rows(owner, input, hx, width, sizes, first), []
-
-        def other() -> Any:
-            if self._runs_torch(input, hx, held):
-                return self._by_torch(input, hx, check)
-            return leaf(self, input, hx)
-
-        return run_step((step, self.input_size, units), input, hx, held, check, other)
-
-    def _held(self, _: Step) -> list[list[Any]]:
-        """The weights that the module holds now, in the order of ``step.parameters``."""
-        plain: Any = self._parameters  # a parametrized weight is not there but an attribute
-        try:
-            return [[*map(plain.__getitem__, _NAMES)]]
-        except KeyError:
-            return [[getattr(self, name) for name in _NAMES]]
-
-
-#: Input and states as the caller gave them, further inputs as ``(1, B, F)``; all of them checked.
-Checked = tuple[Tensor, Sequence[Tensor | None], Sequence[Tensor]]
-
-
-def run_step(
-    module: tuple[Any, ...],
-    input: Any,
-    hx: Any,
-    held: Sequence[Any],
-    check: Callable[[], Checked],
-    other: Callable[[], Any],
-    remember: bool = True,
-) -> Any:
-    """One step of a module: the new states, in the form of ``hx``.
-
-    Args:
-        module: what ``check`` reads of the module, its formula first.
-        held: its parameters, in the order of ``step.parameters``.
-        check: is asked where such a call is not known, unless
-        other: gives the results in another way; None if there is none.
-        remember: whether it is known from then on.
-    """
-    step: Step = module[0]
-    found, key, _ = known.find(module, input, hx, held) if remember else (None, None, None)
-    states: Sequence[Tensor | None]
-    inputs: Sequence[Tensor] = ()
-    if found is None:
-        results = other()
-        if results is not None:
-            return results
-        x, states, inputs = check()
-        bounds = stack.Bounds(1)
-    else:
-        x, states, bounds = input, states_of(hx, len(step.states)), found.bounds
-    batched = x.dim() == 2
-    if not batched:
-        x, states = x[None], [s if s is None else s[None] for s in states]
-    rows = Rows(1, x.shape[0], x.shape[0])
-    initial = [s if s is None else s.unsqueeze(0) for s in states]
-    _, new = stack.run(step, rows, x.unsqueeze(0), initial, [held], bounds, inputs=[inputs])
-    if found is None:
-        known.keep(key, None, bounds)
-    # Whose gradient is a view; that of an index is a copy.
-    return hx_of([s.squeeze(0) if batched else s.squeeze(0).squeeze(0) for s in new])
+        first = check_weights(owner, step, names, mine, Sizes({HIDDEN: units}), asked)
+        check_weight(owner, names[0], first, (gates * units, width), asked)
+        sizes = [units] * len(step.states)
+        return *read_rows(owner, input, hx, width, sizes, first), ()
 
 
 def read_rows(
