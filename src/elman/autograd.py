@@ -13,6 +13,8 @@ from .batch import Rows
 from .execution import Executable
 from .runtime.memory import SMALL
 
+_is_grad_enabled = torch.is_grad_enabled  # in every call, each lookup counts
+
 
 def run(
     executable: Executable, rows: Rows, tensors: Sequence[Tensor | None], dropout: float = 0.0
@@ -20,7 +22,7 @@ def run(
     """The output and the final states of an executable for such tensors, with dropout between
     layers."""
     masks = executable.dropout(dropout) if dropout else ()
-    if not (torch.is_grad_enabled() and _requires_grad(tensors)):
+    if not (_is_grad_enabled() and _requires_grad(tensors)):
         return executable.run(rows, tensors, False, masks)[0]
     results: Sequence[Tensor]
     try:

@@ -120,7 +120,7 @@ class Executable:
             for tensor in made:
                 fresh(tensor)
         calls.run([*tensors, *masks, *made, rows.counts, rows.offsets])
-        return made[: self._count], [*masks, *made[self._count :]]
+        return made[: self._count], [*masks, *made[self._count :]] if keep else []
 
     def _forward(
         self, key: tuple[str, int, int], rows: Rows, tensors: Tensors, masks: Sequence[Tensor]

@@ -23,7 +23,8 @@ class RecurrentModule:
     input_size: int
     #: What a call reads of the module besides its formula and tensors.
     _options: ClassVar[attrgetter[tuple[Any, ...]]]
-    #: The names of all weights, and of those of each layer and direction, as in ``RNNBase``.
+    #: The names of all weights, and those of each layer and direction, as in ``RNNBase``; None may
+    #: stand for those that there are not.
     _flat_weights_names: Any
     _all_weights: Any
     _parameters: Any
@@ -35,9 +36,11 @@ class RecurrentModule:
     def _weight_names(self, step: Step) -> Sequence[Sequence[str | None]]:
         """The names of the weights of each layer and direction, in the order of
         ``step.parameters``; None for those that there are not."""
-        without_biases = len(step.parameters) - 2
+        every = len(step.parameters)
+        if self._all_weights and len(self._all_weights[0]) == every:
+            return self._all_weights
         return [
-            [*names[:2], None, None, *names[2:]] if len(names) == without_biases else names
+            [*names[:2], None, None, *names[2:]] if len(names) == every - 2 else names
             for names in self._all_weights
         ]
 
@@ -51,8 +54,9 @@ class RecurrentModule:
 
     def _weights(self, step: Step) -> list[Any]:
         """:meth:`_layer_weights` in one list, at once for most modules."""
+        plain, names = self._parameters, self._flat_weights_names
         try:
-            every = [*map(self._parameters.__getitem__, self._flat_weights_names)]
+            every = [*(plain.values() if [*plain] == names else map(plain.__getitem__, names))]
         except KeyError:
             every = []
         if len(every) == len(self._all_weights) * len(step.parameters):

@@ -110,8 +110,8 @@ class CellModule(RecurrentModule, torch.nn.Module):
                 f"{[n for n, _ in shapes]} now, or of other sizes: make a new module"
             )
         self._traced = step
-        self._all_weights = [[*full.values()] for full in self._names]
-        self._flat_weights_names = [name for names in self._all_weights for name in names]
+        self._all_weights = [[full.get(name) for name in step.parameters] for full in self._names]
+        self._flat_weights_names = [name for full in self._names for name in full.values()]
 
     def __prepare_scriptable__(self) -> Any:
         raise RuntimeError(
@@ -129,9 +129,6 @@ class CellModule(RecurrentModule, torch.nn.Module):
         super().__setstate__(state)
         self._sets = tuple(Parameters(*mine) for mine in self._sets)
         self._keep(self.cell.trace())
-
-    def _weight_names(self, step: Step) -> Sequence[Sequence[str | None]]:
-        return [[full.get(name) for name in step.parameters] for full in self._names]
 
     def _layer_sizes(self, _: Step) -> Sequence[Sizes]:
         return [Sizes.of(sizes) for sizes in self._sets]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..autograd import run
 from ..step import Step
 from ..transforms import captured
 from . import arguments, cached, stack
@@ -52,8 +53,17 @@ class LayerStack(RecurrentModule):
         inputs: Any = None,
     ) -> tuple[Any, Any]:
         """A call that is checked first, and then stored, unless one like it was ``found``."""
+        known, key, tensors = found
+        merge = self._merge if self.bidirectional and MERGES[self.merge] else None
+        dropout = self.dropout if self.training else 0.0
+        if known is not None and len(known.executables) == 1:
+            call, states = known.call, 1 + len(step.states)
+            initial = call.arrange_states(hx, states - 1)
+            tensors = [call.arrange(input), *initial, *tensors[states:]]
+            x, *final = run(known.executables[0], call.rows, tensors, dropout)
+            x, finals = call.restore(merge(x) if merge else x, final)
+            return x, hx_of(finals)
         owner, L, D = type(self).__name__, self.num_layers, self._directions()
-        known, key, _ = found
         weights, sizes = self._layer_weights(step), self._layer_sizes(step)[::D]
         some, recorded, further = None, None, list[Tensor]()
         if known is None:
@@ -74,7 +84,6 @@ class LayerStack(RecurrentModule):
             begin = [of_state(some.select_state, s) for s in initial]
         if D == 2:
             weights = [[*a, *b] for a, b in zip(weights[::2], weights[1::2], strict=True)]
-        merge = self._merge if D == 2 and MERGES[self.merge] else None
         x, finals, executables = stack.run(
             step,
             rows,
@@ -82,7 +91,7 @@ class LayerStack(RecurrentModule):
             begin,
             weights,
             known.executables if known else (),
-            self.dropout if self.training else 0.0,
+            dropout,
             inputs=spread(owner, step, further, [s.units for s in sizes]),
             merge=merge,
             residual=self.residual,

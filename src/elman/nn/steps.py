@@ -67,7 +67,7 @@ class TorchCell(Counterpart, StepModule, RNNCellBase):
     """One step with the parameters of torch.nn's cell. A subclass adds its formula."""
 
     _options: ClassVar = attrgetter("input_size", "hidden_size")
-    _flat_weights_names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    _flat_weights_names = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]  # noqa: RUF012
     _all_weights = (_flat_weights_names,)
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
