@@ -9,13 +9,13 @@ import torch
 from torch.nn.modules.rnn import RNNBase, RNNCellBase
 
 from .compiler.jit import CACHE
+from .dispatch.select import arithmetic, current_isa, decide, isa_status, products
 from .launch.kernels import compiled
 from .nn.accelerate import changed_class, refusal, takes
 from .nn.base import RecurrentModule
 from .nn.counterpart import Counterpart
 from .nn.others import described, inside
 from .nn.steps import StepModule
-from .paths import arithmetic, current_isa, decide, isa_status, products
 from .runtime.threads import threads_status
 
 

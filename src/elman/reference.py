@@ -123,7 +123,7 @@ def layer(
     lengths: Tensor | None = None,
     run: Callable[..., tuple[list[Tensor], list[Tensor]]] = run,
 ) -> tuple[Tensor, list[Tensor]]:
-    """What :func:`elman.function.recur` computes, by PyTorch operations, in the weights' dtype: the
+    """What :func:`.dispatch.layer.recur` computes, by PyTorch operations in the weights' dtype: the
     first output and the final states. ``run`` is what runs one direction."""
     if torch._C._is_any_autocast_enabled():
         with torch.autocast(given.x.device.type, enabled=False):

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 import elman
-from elman import execution
 from elman.compiler import backward, forward, isa, jit
 from elman.compiler.formats import BFLOAT16, Format
 from elman.compiler.plan import plan_of
 from elman.compiler.target import target_of
+from elman.dispatch import executable
 from elman.launch import kernels
 from elman.nn import cached
 from tests.cells import STEPS
@@ -146,7 +146,7 @@ def test_kernels_in_memory_are_bounded(monkeypatch):
 
 @pytest.mark.usefixtures("no_kernels_in_memory")
 def test_what_is_remembered_of_calls_is_bounded(monkeypatch):
-    caches = execution.EXECUTABLES, cached.CALLS
+    caches = executable.EXECUTABLES, cached.CALLS
     for cache in caches:
         monkeypatch.setattr(cache, "limit", 5)
     rnn = elman.RNN(2, 3)
@@ -162,7 +162,7 @@ def test_an_isa_that_is_not_there_is_refused():
     foreign = next(r for r in isa.TABLE if r not in isa.available())
     with (
         pytest.raises(elman.PathError, match=f"cannot run ISA '{foreign.name}'"),
-        elman.paths.set_isa(foreign.name),
+        elman.dispatch.select.set_isa(foreign.name),
     ):
         pass
 

@@ -14,7 +14,7 @@ from hypothesis import event, given, settings
 
 import elman
 from elman.batch import Given
-from elman.function import recur
+from elman.dispatch.layer import recur
 from elman.nn import layer as layers
 from elman.nn import stack
 from tests.fuzz.play import check
@@ -90,7 +90,7 @@ def test_what_is_wrong_is_seen(wrong: Callable[..., Any], monkeypatch: pytest.Mo
     def run(executable: Any, rows: Any, tensors: Any, _: float) -> Any:
         return layer(executable.step, rows, tensors)[0]
 
-    monkeypatch.setattr(stack, "function", SimpleNamespace(layer=layer, run=run))
+    monkeypatch.setattr(stack, "dispatch", SimpleNamespace(layer=layer))
     monkeypatch.setattr(layers, "run", run)
     with pytest.raises(AssertionError):
         check(scenario)

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from ..batch import Rows
-from ..execution import Executable
+from ..dispatch.executable import Executable
+from ..dispatch.select import PLAIN, products, ready_isa
 from ..launch.kernels import HOLDERS
-from ..paths import PLAIN, products, ready_isa
 from ..runtime.bounded import BoundedCache
 from ..runtime.tensors import TensorGuard
 from ..step import Step

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..paths import decide
+from ..dispatch.select import decide
 from ..runtime.untraced import untraced
 from .messages import raised_by
 from .parametrized import plain

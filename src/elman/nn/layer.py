@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.modules.rnn import RNNBase
 from torch.nn.utils.rnn import PackedSequence
 
-from ..autograd import run
+from ..dispatch.autograd import run
 from ..spaces import Sizes
 from ..step import Step
 from . import cached

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..autograd import run
+from ..dispatch.autograd import run
+from ..dispatch.transforms import captured
 from ..step import Step
-from ..transforms import captured
 from . import arguments, cached, stack
 from .arguments import of_state
 from .base import RecurrentModule

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..autograd import run
 from ..cell import Cell
+from ..dispatch.autograd import run
 from ..spaces import Sizes
 from ..step import Step
 from . import cached, stack

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import function
-from ..autograd import run as run_kernels
 from ..batch import Rows, part_of
-from ..execution import Executable
+from ..dispatch import layer as dispatch
+from ..dispatch.autograd import run as run_kernels
+from ..dispatch.executable import Executable
 from ..step import Step
 
 #: A state of all layers: a tensor ``(L*D, B, H)``, or where the layers' sizes differ a list of one
@@ -40,7 +40,7 @@ def run(
 
     ``inputs`` and ``weights`` hold for each layer what ``recur`` takes, the weights of both
     directions in one row. ``dropout`` is 0 in evaluation; ``recompute`` is that of ``recur``, and
-    ``lengths`` those of captured calls, see ``function.layer``.
+    ``lengths`` those of captured calls, see ``dispatch.layer``.
 
     Returns the last output, the final states in the form of the initial ones, and the executables.
     """
@@ -51,12 +51,12 @@ def run(
             tensors += [*inputs[i], *mine] if inputs else mine
         whole = executables[0] if executables else None
         if whole is None and layers > 1:
-            whole = function.stacked(step, rows, tensors, layers, recompute)
+            whole = dispatch.stacked(step, rows, tensors, layers, recompute)
         results: Sequence[Tensor] | None = None
         if whole is not None:
             results = run_kernels(whole, rows, tensors, dropout)
         elif layers == 1:
-            results, whole = function.layer(step, rows, tensors, recompute, lengths)
+            results, whole = dispatch.layer(step, rows, tensors, recompute, lengths)
         if results is not None:
             x, *final = results
             return x if merge is None else merge(x), final, [whole] if whole else []
@@ -72,7 +72,7 @@ def run(
         if one is not None and (not layer or one.takes(x)):
             x, *final = run_kernels(one, rows, tensors)
         else:
-            (x, *final), one = function.layer(step, rows, tensors, recompute, lengths)
+            (x, *final), one = dispatch.layer(step, rows, tensors, recompute, lengths)
         each.append(one)
         x = x if merge is None else merge(x)
         x = below + x if residual and layer else x

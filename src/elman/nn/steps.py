@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 from torch import Tensor
 from torch.nn.modules.rnn import RNNCellBase
 
-from .. import function
-from ..autograd import run
 from ..batch import Rows
+from ..dispatch import layer as dispatch
+from ..dispatch.autograd import run
+from ..dispatch.transforms import captured
 from ..spaces import HIDDEN, Sizes
 from ..step import Step
-from ..transforms import captured
 from . import cached
 from .base import RecurrentModule
 from .checks import ask_cell, check_dense, check_devices, check_weight, check_weights, of_dtype
@@ -54,7 +54,7 @@ class StepModule(RecurrentModule):
             states = [s if s is None else s[None] for s in states]
         tensors = [x, *states, *further, *weights[0]]
         if known is None:
-            (_, *new), executable = function.layer(step, rows, tensors)
+            (_, *new), executable = dispatch.layer(step, rows, tensors)
             cached.keep(key, None, rows, [executable] if executable else [], batched)
         else:
             _, *new = run(known.executables[0], rows, tensors)

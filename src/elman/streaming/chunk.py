@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ..batch import Rows, Weights
-from ..bind import bind
+from ..dispatch.bind import bind
+from ..dispatch.select import obstacle
 from ..errors import PathError
 from ..launch.calls import Calls
+from ..launch.stack import INFER
 from ..launch.table import Prepared
 from ..launch.together import Task, together
-from ..passes import INFER
-from ..paths import obstacle
 from ..runtime.tensors import spec_of
 from ..runtime.threads import thread_count
 from ..step import Step

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map
 
+from ..dispatch.select import unfit
 from ..nn.base import RecurrentModule
 from ..nn.inputs import read as read_inputs
 from ..nn.inputs import spread
-from ..paths import unfit
 from ..runtime.tensors import new
 from .chunk import Chunk
 from .states import States

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .batch import Given, Rows, by_layer
-from .spaces import HIDDEN
-from .step import Step
+from ..batch import Given, Rows, by_layer
+from ..spaces import HIDDEN
+from ..step import Step
 
 
 def check_shapes(step: Step, rows: Rows, tensors: Sequence[Tensor | None], layers: int = 1) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import reference
-from .batch import Rows
-from .execution import Executable
-from .runtime.memory import SMALL
+from .. import reference
+from ..batch import Rows
+from ..runtime.memory import SMALL
+from .executable import Executable
 
 _is_grad_enabled = torch.is_grad_enabled  # in every call, each lookup counts
 

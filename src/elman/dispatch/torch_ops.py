@@ -19,17 +19,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from . import reference
-from .batch import Given, Rows
+from .. import reference
+from ..batch import Given, Rows
+from ..compiler.plan import plan_of
+from ..errors import PathError
+from ..launch.kernels import DTYPES, kernel_for
+from ..padded import Padded, pack
+from ..runtime.untraced import untraced
+from ..step import Step, read
 from .bind import bind
-from .compiler.plan import plan_of
-from .errors import PathError
-from .execution import Executable
-from .launch.kernels import DTYPES, kernel_for
-from .padded import Padded, pack
-from .paths import current_isa, obstacle
-from .runtime.untraced import untraced
-from .step import Step, read
+from .executable import Executable
+from .select import current_isa, obstacle
 
 LIBRARY = torch.library.Library("elman", "DEF")
 _TAGS = (torch.Tag.pt2_compliant_tag,)
@@ -54,7 +54,7 @@ def suit(rows: Rows, given: Given) -> bool:
 def recur(
     step: Step, given: Given, narrow: str, lengths: Tensor | None = None
 ) -> tuple[Tensor, list[Tensor]]:
-    """One layer of padded rows as a single call of an operator; see ``function.recur``,
+    """One layer of padded rows as a single call of an operator; see ``layer.recur``,
     and for what is ``narrow`` in it ``bind.bind``."""
     every = given.flat()
     tensors, present = [t for t in every if t is not None], _present(every)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from .batch import Given, Rows, by_layer
-from .errors import PathError
-from .execution import EXECUTABLES, Executable, Kind, Signature, signature_of
-from .passes import Tensors
-from .paths import decide, ready_isa
+from ..batch import Given, Rows, by_layer
+from ..errors import PathError
+from ..launch.stack import Tensors
+from ..step import Step
+from .executable import EXECUTABLES, Executable, Kind, Signature, signature_of
 from .recompute import Recomputing
+from .select import decide, ready_isa
 from .shapes import check_shapes
-from .step import Step
 
 
 def bind(

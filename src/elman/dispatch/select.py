@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from .compiler import isa as isa_table
-from .compiler import jit
-from .compiler.isa import ISA
-from .errors import PathError
-from .launch.kernels import DTYPES
+from ..compiler import isa as isa_table
+from ..compiler import jit
+from ..compiler.isa import ISA
+from ..errors import PathError
+from ..launch.kernels import DTYPES
 
 # Names of their own: in every call, each lookup counts.
 _peek_functorch = torch._C._functorch.peek_interpreter_stack

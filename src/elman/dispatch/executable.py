@@ -8,17 +8,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .batch import Given, Rows, by_layer
-from .compiler.isa import ISA
-from .launch.calls import Calls
-from .launch.kernels import HOLDERS, kernel_for
-from .passes import BACKWARD, INFER, TRAIN, Passes, Tensors
-from .paths import kernel_isa, onlooker, readable
-from .runtime.bounded import BoundedCache
-from .runtime.memory import LARGE, fresh
-from .runtime.tensors import TensorGuard, TensorSpec, TensorSpecs, spec_of
+from ..batch import Given, Rows, by_layer
+from ..compiler.isa import ISA
+from ..launch.calls import Calls
+from ..launch.kernels import HOLDERS, kernel_for
+from ..launch.stack import BACKWARD, INFER, TRAIN, StackLauncher, Tensors
+from ..runtime.bounded import BoundedCache
+from ..runtime.memory import LARGE, fresh
+from ..runtime.tensors import TensorGuard, TensorSpec, TensorSpecs, spec_of
+from ..step import Step
+from .select import kernel_isa, onlooker, readable
 from .shapes import check_shapes
-from .step import Step
 
 Signature = tuple[Any, ...]
 
@@ -75,7 +75,7 @@ class Executable:
         self.kernel = kernel_for(step, x.dtype, isa, units, rows.B == 1, narrow)
         widths = [x.shape[-1], *[D * output] * (layers - 1)]
         self.sizes = [size.with_input(width) for width in widths]
-        self.passes = Passes(self.kernel, rows, self.sizes, D)
+        self.passes = StackLauncher(self.kernel, rows, self.sizes, D)
         #: Whether the backward pass is given the output as it was.
         self.reads_output = self.kernel.plan.reads_output
         #: The first state's initial values where the call has none, and dropout's mask of no

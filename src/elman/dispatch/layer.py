@@ -1,8 +1,8 @@
 """Layers of a recurrence as a function of tensors, on the path that fits.
 
 In eager mode that is an executable, entered through autograd; where somebody records or transforms
-a call, registered operators. The reference does what they cannot do: other devices and dtypes,
-derivatives of the gradient, forward mode. ``paths`` decides and says why.
+a call, registered torch_ops. The reference does what they cannot do: other devices and dtypes,
+derivatives of the gradient, forward mode. ``select`` decides and says why.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from . import onnx_nodes, operators, reference
+from .. import onnx_nodes, reference
+from ..batch import Given, Rows, Weights
+from ..step import Step
+from . import torch_ops
 from .autograd import run
-from .batch import Given, Rows, Weights
 from .bind import bind
-from .execution import Executable
-from .paths import arithmetic, obstacle, products
-from .step import Step
+from .executable import Executable
+from .select import arithmetic, obstacle, products
 from .transforms import captured, forward_mode
 
 
@@ -94,10 +95,10 @@ def _layer(
             return [output, *final], None
         # A compiled program says when it runs whether it may: it may run elsewhere.
         allowed = torch.compiler.is_compiling() or not obstacle(tensors, watched=False)
-        if allowed and operators.suit(rows, given) and not forward_mode():
+        if allowed and torch_ops.suit(rows, given) and not forward_mode():
             if not torch.compiler.is_compiling() and onnx_nodes.older.recording():
                 onnx_nodes.older.refuse_programs()
-            output, final = operators.recur(step, given, narrow, lengths)
+            output, final = torch_ops.recur(step, given, narrow, lengths)
             return [output, *final], None
     executable = None
     if not torch.compiler.is_compiling():

@@ -15,16 +15,16 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from .batch import Order, Rows, by_layer, part_of
-from .execution import Executable, Kind
-from .launch.calls import Calls
-from .launch.kernel import Kernel
-from .passes import Tensors
-from .runtime.bounded import BoundedCache
-from .runtime.memory import fresh
-from .runtime.tensors import TensorSpec, TensorSpecs, spec_of
-from .runtime.threads import thread_count
-from .spaces import Sizes
+from ..batch import Order, Rows, by_layer, part_of
+from ..launch.calls import Calls
+from ..launch.kernel import Kernel
+from ..launch.stack import Tensors
+from ..runtime.bounded import BoundedCache
+from ..runtime.memory import fresh
+from ..runtime.tensors import TensorSpec, TensorSpecs, spec_of
+from ..runtime.threads import thread_count
+from ..spaces import Sizes
+from .executable import Executable, Kind
 
 _READY = 64  # native calls over spans of one layer, each with tables of some kilobytes
 _Maybe = TypeVar("_Maybe", Tensor, Tensor | None)
