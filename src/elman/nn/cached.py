@@ -87,7 +87,8 @@ def find(module: Any, step: Step, input: Any, hx: Any, weights: Sequence[Any]) -
                     if cached is not known[0]:
                         known.sort(key=lambda other: other is not cached)
                     return cached if rows is None else cached.of(input, rows), None, tensors
-        if type(x) not in PLAIN or not x.is_cpu:
+        plain = type(x) in PLAIN and x.is_cpu
+        if not plain or not all(t is None or isinstance(t, Tensor) for t in guarded):
             return None, None, tensors
         for given in (x, *(states if hx is not None else ())):
             if given.requires_grad and given.is_inference():

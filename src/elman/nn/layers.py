@@ -65,7 +65,8 @@ class LayerStack(RecurrentModule):
             return x, hx_of(finals)
         owner, L, D = type(self).__name__, self.num_layers, self._directions()
         weights, sizes = self._layer_weights(step), self._layer_sizes(step)[::D]
-        some, recorded, further = None, None, list[Tensor]()
+        some, recorded = None, None
+        further: list[Tensor] = []
         if known is None:
             call, x, initial, first = self._read(step, input, hx, weights)
             if lengths is not None and captured():

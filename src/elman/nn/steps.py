@@ -91,9 +91,9 @@ class TorchCell(Counterpart, StepModule, RNNCellBase):
 
     def _read(self, step: Step, input: Any, hx: Any, weights: Any, _: Any = None) -> Checked:
         owner, units, width = type(self).__name__, self.hidden_size, self.input_size
-        (mine,), names = weights, list[str | None](self._flat_weights_names)
+        (mine,), names = weights, self._flat_weights_names
         if mine[2] is None and mine[3] is None:
-            names[2:] = None, None
+            names = [*names[:2], None, None]
         gates = len(step.x_gates)
 
         def asked() -> None:
