@@ -15,8 +15,8 @@ from hypothesis import event, given, settings
 import elman
 from elman.batch import Given
 from elman.dispatch.layer import recur
-from elman.nn import layer as layers
-from elman.nn import stack
+from elman.nn import layer as layer_module
+from elman.nn import layers
 from tests.fuzz.play import check
 from tests.fuzz.scenario import Scenario, scenarios
 
@@ -90,7 +90,7 @@ def test_what_is_wrong_is_seen(wrong: Callable[..., Any], monkeypatch: pytest.Mo
     def run(executable: Any, rows: Any, tensors: Any, _: float) -> Any:
         return layer(executable.step, rows, tensors)[0]
 
-    monkeypatch.setattr(stack, "dispatch", SimpleNamespace(layer=layer))
-    monkeypatch.setattr(layers, "run", run)
+    monkeypatch.setattr(layers, "dispatch", SimpleNamespace(layer=layer))
+    monkeypatch.setattr(layer_module, "run", run)
     with pytest.raises(AssertionError):
         check(scenario)

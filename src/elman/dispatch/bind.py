@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from ..batch import Given, Rows, by_layer
+from ..batch import Given, Rows, by_layer, check_shapes
 from ..errors import PathError
 from ..launch.stack import Tensors
 from ..step import Step
 from .executable import EXECUTABLES, Executable, Kind, Signature, signature_of
 from .recompute import Recomputing
 from .select import decide, ready_isa
-from .shapes import check_shapes
 
 
 def bind(

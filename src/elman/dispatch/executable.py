@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..batch import Given, Rows, by_layer
+from ..batch import Given, Rows, by_layer, check_shapes
 from ..compiler.isa import ISA
 from ..launch.calls import Calls
 from ..launch.kernels import HOLDERS, kernel_for
@@ -18,7 +18,6 @@ from ..runtime.memory import LARGE, fresh
 from ..runtime.tensors import TensorGuard, TensorSpec, TensorSpecs, spec_of
 from ..step import Step
 from .select import kernel_isa, onlooker, readable
-from .shapes import check_shapes
 
 Signature = tuple[Any, ...]
 
@@ -50,6 +49,12 @@ def of_tensors(tensors: Tensors) -> list[Any]:
         None if t is None else (type(t), t.dtype, t.is_cpu, t.is_neg(), t.shape, t.stride())
         for t in tensors
     ]
+
+
+#: What a backward pass is given: rows and tensors of the call, its output, what was kept, the
+#: gradients that have arrived, and how many of what was kept are dropout's masks.
+Saved = tuple[Rows, Tensors, Tensor | None, Sequence[Tensor], Tensors, int]
+_Mode = tuple[int, tuple[bool, ...], int, bool]  # threads, needed, links, apart
 
 
 class Backward(NamedTuple):
@@ -165,8 +170,9 @@ class Executable:
                     return None
                 other = self._for(rows, tensors)
                 return other.gradients(rows, tensors, output, kept, arrived, needed, links, apart)
-            self._check_saved(rows, output, kept, arrived, links)
-            back = self._backward(kind, rows, tensors, output, kept, arrived)
+            given = rows, tensors, output, kept, arrived, links
+            self._check_saved(given)
+            back = self._backward(kind, given)
             self._backs.keep(kind, [back, *(self._backs.get(kind) or [])[:1]])
         made = back.specs.new()
         for tensor in made if self._large or not self.kernel.plan.complete else ():
@@ -174,7 +180,7 @@ class Executable:
                 fresh(tensor)
                 if not self.kernel.plan.complete:  # the formula reads what has no gradient
                     tensor.zero_()
-        self._run_backward(back.calls, rows, tensors, output, kept, arrived, made, links)
+        self._run_backward(back.calls, (rows, tensors, output, kept, arrived, links), made)
         return made[: len(tensors)]
 
     def _for(self, rows: Rows, tensors: Tensors) -> Executable:
@@ -197,16 +203,9 @@ class Executable:
                 return back
         return None
 
-    def _backward(
-        self,
-        kind: tuple[int, tuple[bool, ...], int, bool],
-        rows: Rows,
-        tensors: Tensors,
-        output: Tensor | None,
-        kept: Sequence[Tensor],
-        arrived: Tensors,
-    ) -> Backward:
+    def _backward(self, kind: _Mode, given: Saved) -> Backward:
         threads, needed, _, apart = kind
+        rows, tensors, output, kept, arrived, _ = given
         goals = self._goals
         if apart:
             first = 1 + len(self.step.states) + len(self.step.inputs)
@@ -214,59 +213,38 @@ class Executable:
             goals = [*goals[:first], *each]
         wanted = [spec if n else None for spec, n in zip(goals, needed, strict=True)]
         specs = TensorSpecs([*wanted, *[self.output] * self._between(threads)])
-        calls = self._backward_calls(kind, rows, tensors, output, kept, arrived, specs)
+        calls = self._backward_calls(kind, given, specs)
         return Backward(TensorGuard([*tensors, *arrived, output, *kept]), specs, calls)
 
     def _between(self, threads: int) -> int:
         """How many gradients between layers a backward pass writes."""
         return self.passes.between(BACKWARD, threads)
 
-    def _backward_calls(
-        self,
-        kind: tuple[int, tuple[bool, ...], int, bool],
-        rows: Rows,
-        tensors: Tensors,
-        output: Tensor | None,
-        kept: Sequence[Tensor],
-        arrived: Tensors,
-        specs: TensorSpecs,
-    ) -> Calls | None:
-        threads, _, links, apart = kind
+    def _backward_calls(self, kind: _Mode, given: Saved, specs: TensorSpecs) -> Calls | None:
+        (threads, _, links, apart), (rows, tensors, _, kept, arrived, _) = kind, given
         key = (*kind, *[None if g is None else g.stride() for g in arrived])
-        before = self._before(rows, tensors, output, kept[:links])
         found: Calls | None = self._ready.get(key)
-        return found or self._ready.keep(
-            key,
-            self.passes.backward(
-                *(rows, tensors, arrived, specs.meta(), before, kept, threads, links, apart)
-            ),
-        )
+        if found is None:
+            tensors_of = rows, tensors, arrived, specs.meta(), self._before(given), kept
+            made = self.passes.backward(*tensors_of, threads, links, apart)
+            found = self._ready.keep(key, made)
+        return found
 
-    def _run_backward(
-        self,
-        calls: Calls | None,
-        rows: Rows,
-        tensors: Tensors,
-        output: Tensor | None,
-        kept: Sequence[Tensor],
-        arrived: Tensors,
-        made: Tensors,
-        links: int,
-    ) -> None:
+    def _run_backward(self, calls: Calls | None, given: Saved, made: Tensors) -> None:
         """Writes the gradients of all tensors, and those between layers behind them."""
         assert calls is not None
-        before = self._before(rows, tensors, output, kept[:links])
+        rows, tensors, _, kept, arrived, _ = given
+        before = self._before(given) if self.reads_output else ()
         calls.run([*tensors, *arrived, *made, *before, None, *kept, rows.counts, rows.offsets])
 
-    def _before(
-        self, rows: Rows, tensors: Tensors, output: Tensor | None, masks: Sequence[Tensor]
-    ) -> Sequence[Tensor]:
+    def _before(self, given: Saved) -> Sequence[Tensor]:
         """The output and the first state's initial values, the units of both side by side; nothing
         unless the backward pass reads them."""
+        rows, tensors, output, kept, _, links = given
         if not self.reads_output:
             return ()
         if output is None or not output.data_ptr():  # it was freed
-            output = self.run(rows, tensors, False, masks)[0][0]
+            output = self.run(rows, tensors, False, kept[:links])[0][0]
         first = tensors[1]
         if first is None:
             first = self._zeros
@@ -274,15 +252,9 @@ class Executable:
             first = first.contiguous()
         return output.contiguous(), first
 
-    def _check_saved(
-        self,
-        rows: Rows,
-        output: Tensor | None,
-        kept: Sequence[Tensor],
-        arrived: Tensors,
-        links: int,
-    ) -> None:
+    def _check_saved(self, given: Saved) -> None:
         """RuntimeError if what the backward pass would read is not of the forward pass."""
+        rows, _, output, kept, arrived, links = given
         masks = [self.output] * 2 * links  # and the outputs times them
         found = [output, *arrived, *kept]
         specs = [self.output, *self.results, *masks, *self._kept_specs(rows)]

@@ -63,31 +63,21 @@ def layer(
     tensors: Sequence[Tensor | None],
     recompute: bool = False,
     lengths: Tensor | None = None,
+    narrow: str | None = None,
 ) -> tuple[Sequence[Tensor], Executable | None]:
     """:func:`recur` on its tensors in the order of ``Given``: the output and the final states;
     also the executable, if kernels ran.
 
-    Where a call is ``captured``, ``lengths`` says how many steps of each row count.
+    Where a call is ``captured``, ``lengths`` says how many steps of each row count. ``narrow`` is
+    that of ``bind``; by default the dtype and autocast decide.
     """
     x, wider = tensors[0], arithmetic(tensors)
     assert x is not None
-    narrow = products(x.dtype)
+    narrow = products(x.dtype) if narrow is None else narrow
     if wider is not None:
         wide = [None if t is None else t.to(wider) for t in tensors]
-        found = _layer(step, rows, wide, recompute, narrow, lengths)[0]
+        found, _ = layer(step, rows, wide, recompute, lengths, narrow)
         return [t.to(x.dtype) for t in found], None
-    return _layer(step, rows, tensors, recompute, narrow, lengths)
-
-
-def _layer(
-    step: Step,
-    rows: Rows,
-    tensors: Sequence[Tensor | None],
-    recompute: bool,
-    narrow: str,
-    lengths: Tensor | None,
-) -> tuple[Sequence[Tensor], Executable | None]:
-    """:func:`layer` in the arithmetic of the tensors, but for what is ``narrow`` in products."""
     if captured():
         given = Given.of(step, tensors)
         if torch.onnx.is_in_onnx_export():

@@ -9,7 +9,7 @@ Sublinear Memory Cost" (2016).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -19,12 +19,13 @@ from ..batch import Order, Rows, by_layer, part_of
 from ..launch.calls import Calls
 from ..launch.kernel import Kernel
 from ..launch.stack import Tensors
+from ..launch.table import Prepared
 from ..runtime.bounded import BoundedCache
 from ..runtime.memory import fresh
 from ..runtime.tensors import TensorSpec, TensorSpecs, spec_of
 from ..runtime.threads import thread_count
 from ..spaces import Sizes
-from .executable import Executable, Kind
+from .executable import Executable, Kind, Saved
 
 _READY = 64  # native calls over spans of one layer, each with tables of some kilobytes
 _Maybe = TypeVar("_Maybe", Tensor, Tensor | None)
@@ -69,17 +70,8 @@ class Recomputing(Executable):
     def _backward_calls(self, *_: Any) -> Calls | None:
         return None
 
-    def _run_backward(
-        self,
-        _: Calls | None,
-        rows: Rows,
-        tensors: Tensors,
-        __: Tensor | None,
-        kept: Sequence[Tensor],
-        arrived: Tensors,
-        made: Tensors,
-        links: int,
-    ) -> None:
+    def _run_backward(self, _: Calls | None, given: Saved, made: Tensors) -> None:
+        rows, tensors, __, kept, arrived, links = given
         masks, kept = kept[:links], kept[2 * links :]  # without the outputs times the masks
         states, top = len(self.step.states), self.layers - 1
         gradient, *finals = arrived
@@ -119,14 +111,9 @@ class Spans:
         kept = [] if saved is None else [saved]
         every = [*tensors, *results, *kept, rows.counts, rows.offsets]
         threads = thread_count(self.kernel.work(rows.N, self.size), rows.B)
-        key = (rows[:3], rows.reverse, threads, *_strides(every))
-        calls = self._ready.get(key)
-        if calls is None:
-            run = self.kernel.forward(
-                rows, self.size, tensors, results, kept, saved is not None, threads
-            )
-            calls = self._ready.keep(key, Calls([(run, range(len(every)))]))
-        calls.run(every)
+        key = (rows[:3], rows.reverse, threads)
+        given = rows, self.size, tensors, results, kept, saved is not None, threads
+        self._run(key, every, lambda: self.kernel.forward(*given))
 
     def backward(
         self,
@@ -145,22 +132,19 @@ class Spans:
         kept = [] if saved is None else [saved]
         every = [*tensors, *gradients, *goals, *before, partials, *kept, rows.counts, rows.offsets]
         threads = thread_count(2 * self.kernel.work(rows.N, self.size), rows.B)
-        key = (rows[:3], rows.reverse, threads, order, add, last, *_strides(every))
+        key = (rows[:3], rows.reverse, threads, order, add, last)
+        given = rows, self.size, tensors, gradients, goals, before, kept, threads
+        options: Any = {"order": order, "partials": partials, "add": add, "last": last}
+        self._run(key, every, lambda: self.kernel.backward(*given, **options))
+
+    def _run(
+        self, key: tuple[Any, ...], every: list[Tensor | None], prepare: Callable[[], Prepared]
+    ) -> None:
+        key = (*key, *[None if t is None else t.stride() for t in every])
         calls = self._ready.get(key)
         if calls is None:
-            run = self.kernel.backward(
-                *(rows, self.size, tensors, gradients, goals, before, kept, threads),
-                order=order,
-                partials=partials,
-                add=add,
-                last=last,
-            )
-            calls = self._ready.keep(key, Calls([(run, range(len(every)))]))
+            calls = self._ready.keep(key, Calls([(prepare(), range(len(every)))]))
         calls.run(every)
-
-
-def _strides(tensors: Tensors) -> list[tuple[int, ...] | None]:
-    return [None if t is None else t.stride() for t in tensors]
 
 
 def _forward(

@@ -36,8 +36,8 @@ class CachedCall(NamedTuple):
     guard: TensorGuard
     call: Any  # the normal form
     rows: Rows
-    executables: Sequence[Executable]  # one for the whole stack, or one for each layer
-    plain: Executable | None  # what takes the tensors of a call as they are
+    by: Executable | Sequence[Executable]  # of all layers as one, or of each
+    plain: Executable | None  # the former, if it takes the tensors of a call as they are
 
     def of(self, input: PackedSequence, rows: Rows) -> CachedCall:
         """The same for a packed input with these rows, which the guard does not see."""
@@ -103,20 +103,20 @@ def keep(
     key: Key | None,
     call: Any,
     rows: Rows,
-    executables: Sequence[Executable],
+    by: Executable | Sequence[Executable] | None,
     plain: bool,
 ) -> None:
     """Stores a call that has passed the checks, if kernels run all its layers on the tensors
     themselves: under autocast some are converted first.
 
-    ``plain`` says whether they take the tensors as they are, if they are one executable.
+    ``plain`` says whether an executable of all layers takes the tensors as they are.
     """
-    if key is None or not executables:
+    if key is None or not by:
         return
     parts, guarded = key
     dtypes = {t.dtype for t in guarded if t is not None and t.is_floating_point()}
     if len(dtypes) == 1:  # of all but the tables of a packed sequence
-        alone = executables[0] if plain and len(executables) == 1 else None
-        entry = CachedCall(TensorGuard(guarded), call, rows, executables, alone)
+        whole = by if plain and isinstance(by, Executable) else None
+        entry = CachedCall(TensorGuard(guarded), call, rows, by, whole)
         known = CALLS.get(parts) or CALLS.keep(parts, [])
         known[:] = [entry, *known[: _ALIKE - 1]]

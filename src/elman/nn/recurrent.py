@@ -13,7 +13,7 @@ from ..cell import Cell
 from ..dispatch.autograd import run
 from ..spaces import Sizes
 from ..step import Step
-from . import cached, stack
+from . import cached
 from .cellmodule import CellModule, Parameters, check_positive, check_sizes, instance
 from .constraints import constrain
 from .inputs import read as read_inputs
@@ -179,13 +179,6 @@ class Recurrent(LayerStack, CellModule):
             if proxies is not None:
                 return proxies
         return self._run_layers(step, found, input, hx, lengths, inputs)
-
-    def _initial_states(self, step: Step, B: int) -> Sequence[stack.State]:
-        if not self.learn_initial:
-            return super()._initial_states(step, B)
-        learned = [self._learned(state, B) for state in step.states]
-        alike = isinstance(self.hidden_size, int)
-        return [torch.cat(parts) for parts in learned] if alike else learned
 
     def _learned(self, state: str, B: int) -> list[Tensor]:
         """A state of every layer."""

@@ -12,6 +12,7 @@ from torch.nn.modules.rnn import RNNCellBase
 from ..batch import Rows
 from ..dispatch import layer as dispatch
 from ..dispatch.autograd import run
+from ..dispatch.executable import Executable
 from ..dispatch.transforms import captured
 from ..spaces import HIDDEN, Sizes
 from ..step import Step
@@ -55,9 +56,10 @@ class StepModule(RecurrentModule):
         tensors = [x, *states, *further, *weights[0]]
         if known is None:
             (_, *new), executable = dispatch.layer(step, rows, tensors)
-            cached.keep(key, None, rows, [executable] if executable else [], batched)
+            cached.keep(key, None, rows, executable, batched)
         else:
-            _, *new = run(known.executables[0], rows, tensors)
+            assert isinstance(known.by, Executable)
+            _, *new = run(known.by, rows, tensors)
         if not flat:  # the gradient of this is a view, that of an index a copy
             new = [s.squeeze(0) for s in new]
         return hx_of(new if batched else [s.squeeze(0) for s in new])
