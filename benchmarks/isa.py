@@ -13,7 +13,7 @@ from elman.bench.contestants import ELMAN, Call
 from elman.bench.figures import duration
 from elman.bench.task import MODES, Task
 from elman.compiler.isa import available
-from elman.paths import set_isa
+from elman.dispatch.select import set_isa
 
 from .contestants import LAYERS, TORCH
 from .show import median, over, table, task_of

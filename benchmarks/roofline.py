@@ -22,7 +22,7 @@ from elman.bench.task import MODES, Task
 from elman.compiler.ir import Function, Int, Module
 from elman.compiler.jit import Code, object_code
 from elman.compiler.vector import Vector
-from elman.paths import current_isa
+from elman.dispatch.select import current_isa
 
 from .contestants import ELMAN
 from .show import median, table, task_of

@@ -66,9 +66,9 @@ def no_kernels_in_memory() -> Iterator[None]:
     """A process that has compiled nothing yet; what it had is put back at the end."""
     from elman.launch import kernels
 
-    kept = dict(kernels._kernels), dict(kernels.CALLS)
+    kept = [dict(cache) for cache in (kernels._kernels, *kernels.HOLDERS)]
     kernels.forget()
     yield
     kernels.forget()
-    kernels._kernels.update(kept[0])
-    kernels.CALLS.update(kept[1])
+    for cache, content in zip((kernels._kernels, *kernels.HOLDERS), kept, strict=True):
+        cache.update(content)

@@ -9,6 +9,7 @@ reference in PyTorch operations, the gradient, and fused kernels for the process
 from . import cells as cells
 from . import libraries as libraries
 from .cell import Cell as Cell
+from .dispatch.select import set_path as set_path
 from .errors import FormulaError as FormulaError
 from .errors import PathError as PathError
 from .exchange import from_flax as from_flax
@@ -55,7 +56,6 @@ from .nn import accelerate as accelerate
 from .nn import accelerated as accelerated
 from .nn import register as register
 from .nn import restore as restore
-from .paths import set_path as set_path
 from .reductions import layer_norm as layer_norm
 from .reductions import mean as mean
 from .streaming import Stream as Stream

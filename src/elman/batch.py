@@ -7,9 +7,10 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
-from .spaces import Sizes
+from .spaces import HIDDEN, Sizes
 from .step import Step
 
 _PARTS = 16  # of a batch, at most: their number is a power of two
@@ -35,7 +36,11 @@ class Order(NamedTuple):
 
 class Rows(NamedTuple):
     """The rows of a batch over time. ``counts`` and ``offsets`` are None if all have ``T`` steps;
-    else ``counts[t]`` rows are active at step ``t`` and lie from row ``offsets[t]`` on."""
+    else ``counts[t]`` rows are active at step ``t`` and lie from row ``offsets[t]`` on.
+
+    In a ``flat`` call, of one step of one layer in one direction, the input and the states are
+    ``(B, F)``, without the dimensions of time and of layers.
+    """
 
     T: int
     B: int
@@ -43,11 +48,16 @@ class Rows(NamedTuple):
     counts: Tensor | None = None
     offsets: Tensor | None = None
     reverse: bool = False
+    flat: bool = False
 
     @property
     def lead(self) -> tuple[int, ...]:
         """The dimensions of the input but the last."""
-        return (self.T, self.B) if self.counts is None else (self.N,)
+        return (self.T, self.B) if self.counts is None and not self.flat else (self.N,)
+
+    def of_states(self, count: int) -> tuple[int, ...]:
+        """The dimensions but the last of a state of so many layers and directions."""
+        return (self.B,) if self.flat else (count, self.B)
 
     def ways(self, directions: int) -> list[Rows]:
         """The rows as each direction walks them; the second one runs in reverse."""
@@ -151,6 +161,8 @@ def by_layer(step: Step, tensors: Sequence[Any], layers: int) -> list[list[Any]]
     None, and then of each layer its further inputs and its weights. The input of all but the lowest
     is what the one below puts out, which stands here as None.
     """
+    if layers == 1:
+        return [[*tensors]]
     first = 1 + len(step.states)
     own = (len(tensors) - first) // layers
     D = (own - len(step.inputs)) // len(step.parameters)
@@ -162,3 +174,53 @@ def by_layer(step: Step, tensors: Sequence[Any], layers: int) -> list[list[Any]]
         ]
         for layer in range(layers)
     ]
+
+
+def check_shapes(step: Step, rows: Rows, tensors: Sequence[Tensor | None], layers: int = 1) -> None:
+    """RuntimeError unless the tensors of layers (:func:`by_layer`) go together: kernels would read
+    beyond their end otherwise, and anyone can put them there."""
+    given = by_layer(step, tensors, layers)
+    D = len(Given.of(step, given[0]).weights)
+    output: Any = None
+    for mine in given:
+        shapes = [None if t is None else t.shape for t in mine]
+        if output is not None:
+            shapes[0] = torch.Size([*rows.lead, output])
+        output = D * _check_layer(step, rows, shapes, D)
+
+
+def _check_layer(step: Step, rows: Rows, shapes: Sequence[Any], D: int) -> int:
+    """Units of the layer's output."""
+    x: Any
+    x, initial, inputs, weights = Given.of(step, shapes)
+    first: Any = weights[0].flat()
+    sizes = step.sizes(first).with_input(x[-1])
+    for space in step.spaces:
+        if sizes[space] > sizes.units:
+            raise RuntimeError(
+                f"expected at most {sizes.units} {space.units}, as many as there are "
+                f"{HIDDEN.units}, got {sizes[space]}"
+            )
+    found = step.shapes(sizes)
+    expected = [found.get(name) for name in step.parameters]
+    for mine in weights:
+        for i, (want, have) in enumerate(zip(expected, mine.flat(), strict=True)):
+            if want != have and not (have is None and i in (2, 3)):
+                got = None if have is None else tuple(have)
+                raise RuntimeError(
+                    f"expected {step.parameters[i]} of shape {want}, got {got}: something has "
+                    "replaced it"
+                )
+    if x != (*rows.lead, x[-1]):
+        raise RuntimeError(f"expected x of shape {(*rows.lead, x[-1])}, got {tuple(x)}")
+    for name, h in zip(step.states, initial, strict=True):
+        shape = (*rows.of_states(D), sizes[step.space(name)])
+        if h is not None and h != shape:
+            raise RuntimeError(f"expected an initial state of shape {shape}, got {tuple(h)}")
+    for further in inputs:
+        if further != (*rows.lead, sizes.units):
+            raise RuntimeError(
+                f"expected a further input of shape {(*rows.lead, sizes.units)}, got "
+                f"{tuple(further)}"
+            )
+    return sizes[step.output_space]

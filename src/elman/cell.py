@@ -143,7 +143,7 @@ class Cell(metaclass=_CellType):
         if not _is_fixed(read(self)):  # to compare it says nothing
             read = functools.partial(_described, read)
         values, step = read(self), _trace(self)
-        # A compiled program compares the last of it, see `nn/ofcell.py`.
+        # A compiled program compares the last of it, see `nn/cellmodule.py`.
         traced = read, values, step, _settings(self), self._version
         object.__setattr__(self, "_traced", traced)
         return step

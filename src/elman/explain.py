@@ -9,14 +9,13 @@ import torch
 from torch.nn.modules.rnn import RNNBase, RNNCellBase
 
 from .compiler.jit import CACHE
+from .dispatch.select import arithmetic, current_isa, decide, isa_status, products
 from .launch.kernels import compiled
 from .nn.accelerate import changed_class, refusal, takes
-from .nn.layer import Layer
-from .nn.ofcell import OfCell
+from .nn.base import RecurrentModule
+from .nn.counterpart import Counterpart
 from .nn.others import described, inside
-from .nn.recurrent import RecurrentCell
-from .nn.single import Single
-from .paths import arithmetic, current_isa, decide, isa_status, products
+from .nn.steps import StepModule
 from .runtime.threads import threads_status
 
 
@@ -112,7 +111,7 @@ def explain(module: Any) -> Explanation:
     rows: list[LayerReport] = []
     whole: list[str] = []  # how the names of parts of layers begin that stand for all of them
     for name, layer in inside(module).named_modules():
-        if isinstance(layer, (Layer, Single, OfCell)):
+        if isinstance(layer, RecurrentModule):
             rows.append(_ours(name, layer))
         elif changed_class(layer):
             rows.append(_library(name, layer))
@@ -151,18 +150,18 @@ def _library(name: str, layer: torch.nn.Module) -> LayerReport:
     return LayerReport(name, repr(layer), path, reason, dtype, isa.name if isa else "")
 
 
-def _ours(name: str, layer: Layer | Single | OfCell) -> LayerReport:
+def _ours(name: str, layer: Any) -> LayerReport:
     weights = [p.detach() for p in layer.parameters()]
     dtype, narrow = "", ""
     if weights:
-        if not isinstance(layer, (Single, RecurrentCell)):  # one step is float32
+        if not isinstance(layer, StepModule):  # one step is float32
             narrow = products(weights[0].dtype)
         dtype = " and ".join(dict.fromkeys(_short(w.dtype) for w in weights))
         wider = arithmetic(weights)
         if wider is not None:
             weights = [w.to(wider) for w in weights]
             dtype = f"{_short(wider)} arithmetic for {dtype} weights"
-    counterpart = layer._own_counterpart() if isinstance(layer, (Layer, Single)) else None
+    counterpart = layer._own_counterpart() if isinstance(layer, Counterpart) else None
     path, reason = decide(weights, counterpart)
     isa = current_isa()
     if path == "kernel" and isa is not None and isa.bf16_pairs and narrow:

@@ -36,7 +36,7 @@ def run(
     every = linear(x, weights.w_ih, weights.b_ih) if weights.w_ih is not None else None
     states = list(initial)
     every_step: dict[int, list[Tensor]] = {}
-    ragged = rows.counts is not None
+    ragged = rows.counts is not None or rows.flat
     counts = rows.counts.tolist() if rows.counts is not None else [rows.B] * rows.T
     offsets = rows.offsets.tolist() if rows.offsets is not None else range(rows.T)
 
@@ -123,7 +123,7 @@ def layer(
     lengths: Tensor | None = None,
     run: Callable[..., tuple[list[Tensor], list[Tensor]]] = run,
 ) -> tuple[Tensor, list[Tensor]]:
-    """What :func:`elman.function.recur` computes, by PyTorch operations, in the weights' dtype: the
+    """What :func:`.dispatch.layer.recur` computes, by PyTorch operations in the weights' dtype: the
     first output and the final states. ``run`` is what runs one direction."""
     if torch._C._is_any_autocast_enabled():
         with torch.autocast(given.x.device.type, enabled=False):
@@ -135,14 +135,17 @@ def layer(
     for d, mine in enumerate(given.weights):
         sizes = mine.sizes(step)
         h0 = [
-            given.x.new_zeros(rows.B, sizes[step.space(name)]) if h is None else h[d]
+            given.x.new_zeros(rows.B, sizes[step.space(name)])
+            if h is None
+            else (h if rows.flat else h[d])
             for name, h in zip(step.states, given.initial, strict=True)
         ]
         way = rows._replace(reverse=True) if d else rows
         (output, *_), final = run(step, way, given.x, mine, h0, given.inputs, lengths)
         outputs.append(output)
         finals.append(final)
-    states = [torch.stack(parts) for parts in zip(*finals, strict=True)]
+    by_state = zip(*finals, strict=True)
+    states = [parts[0] if rows.flat else torch.stack(parts) for parts in by_state]
     return (outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)), states
 
 

@@ -5,7 +5,7 @@ from benchmarks.isa import Forced
 from elman.bench.contestants import TORCH
 from elman.bench.task import Task
 from elman.compiler.isa import available
-from elman.paths import current_isa
+from elman.dispatch.select import current_isa
 
 
 @pytest.mark.parametrize("row", available(), ids=lambda row: row.name)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 import elman
 from elman.batch import Rows, Weights
-from elman.function import recur
+from elman.dispatch.layer import recur
 from elman.step import Step
 from tests.cells import EVERY_STEP
 from tests.reference import recurrences

@@ -10,9 +10,9 @@ from unittest import mock
 
 import pytest
 
-from elman import paths
 from elman.compiler import isa, jit
 from elman.compiler.isa import ISA
+from elman.dispatch import select
 from tests.compiler import emulated
 
 
@@ -64,17 +64,17 @@ def force(row: ISA) -> Iterator[None]:
         """What calls functions of Python runs in this process in any case."""
         return own(object_code, name, imports) if imports else theirs(object_code, name)
 
-    token = paths._forced_isa.set(row)
+    token = select._forced_isa.set(row)
     try:
         with mock.patch.object(jit, "Code", code):
             yield
     finally:
-        paths._forced_isa.reset(token)
+        select._forced_isa.reset(token)
 
 
 def exact() -> contextlib.AbstractContextManager[None]:
     """Within the context, layers of bfloat16 are computed in float32 throughout."""
-    return paths.set_isa(next(row.name for row in isa.available() if not row.bf16_pairs))
+    return select.set_isa(next(row.name for row in isa.available() if not row.bf16_pairs))
 
 
 _asked = os.environ.get("ELMAN_TEST_AARCH64") == "1"  # several minutes, and two packages

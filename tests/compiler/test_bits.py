@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 import elman
-from elman import batch, passes
+from elman import batch
 from elman.compiler import sizes
-from elman.launch import calls
+from elman.launch import calls, stack
 from elman.launch.kernels import forget
 from elman.runtime import threads
 from tests.compiler.bits import UNITS, assert_same_rows, each_dtype, of_rows, same_results
@@ -145,7 +145,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     monkeypatch.setattr(batch, "_OVER_TIME", 1)
     monkeypatch.setattr(calls, "alone", lambda work: False)
     monkeypatch.setattr(threads, "FLOP_PER_THREAD", 1)
-    monkeypatch.setattr(passes, "thread_count", count)
+    monkeypatch.setattr(stack, "thread_count", count)
     yield counts
     forget()
 
@@ -203,7 +203,7 @@ def test_bits_of_one_step_do_not_depend_on_threads(taken, cell, B, H):
 
 def test_a_call_whose_helpers_come_late_is_right_and_the_next_one_does_without(monkeypatch):
     regions = come_late(monkeypatch)
-    monkeypatch.setattr(passes, "thread_count", lambda work, rows: 2)
+    monkeypatch.setattr(stack, "thread_count", lambda work, rows: 2)
     for name, value in {"_late": 0, "_alone_until": 0, "_pause": 60}.items():
         monkeypatch.setattr(threads, name, value)
     problem = Problem("LSTM", T=40, B=13, H=9)

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 import elman
-from elman import execution
 from elman.compiler import backward, forward, isa, jit
 from elman.compiler.formats import BFLOAT16, Format
 from elman.compiler.plan import plan_of
 from elman.compiler.target import target_of
+from elman.dispatch import executable
 from elman.launch import kernels
-from elman.launch.known import Known
+from elman.nn import cached
 from tests.cells import STEPS
 from tests.compiler.objects import symbols, undefined
 from tests.systems import PATIENCE, linux_only
@@ -146,17 +146,14 @@ def test_kernels_in_memory_are_bounded(monkeypatch):
 
 @pytest.mark.usefixtures("no_kernels_in_memory")
 def test_what_is_remembered_of_calls_is_bounded(monkeypatch):
-    monkeypatch.setattr(execution, "_LIMIT", 5)
+    caches = executable.EXECUTABLES, cached.CALLS
+    for cache in caches:
+        monkeypatch.setattr(cache, "limit", 5)
     rnn = elman.RNN(2, 3)
     with torch.no_grad():
         for steps in range(1, 30):
             rnn(torch.rand(steps, 2, 2))
-    assert 0 < len(kernels.CALLS) <= 5
-    known = Known()
-    for key in range(1000):
-        known.keep(key, key)
-        assert known.find(key) == key
-        assert 0 < len(known) <= 100
+    assert all(0 < len(cache) <= 5 for cache in caches)
 
 
 def test_an_isa_that_is_not_there_is_refused():
@@ -165,7 +162,7 @@ def test_an_isa_that_is_not_there_is_refused():
     foreign = next(r for r in isa.TABLE if r not in isa.available())
     with (
         pytest.raises(elman.PathError, match=f"cannot run ISA '{foreign.name}'"),
-        elman.paths.set_isa(foreign.name),
+        elman.dispatch.select.set_isa(foreign.name),
     ):
         pass
 

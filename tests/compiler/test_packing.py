@@ -11,7 +11,7 @@ import elman
 from elman.batch import Given, Rows, Weights
 from elman.compiler.isa import available
 from elman.launch.kernel import Kernel
-from elman.launch.kernels import CALLS, kernel_for
+from elman.launch.kernels import forget_calls, kernel_for
 from tests.cells import EVERY_STEP
 from tests.compiler.bits import same_results
 from tests.compiler.layouts import inside, shifted, spread, turned
@@ -92,7 +92,7 @@ def test_what_is_packed_for_a_backward_pass(T, B, H, packs, monkeypatch):
         return made[-1]
 
     monkeypatch.setattr(Kernel, "backward", spy)
-    CALLS.clear()
+    forget_calls()
     with elman.set_path("kernel"):
         elman.GRU(32, H)(torch.rand(T, B, 32))[0].sum().backward()
     assert [run.slot("unpacked") for run in made] == [1 - packs]

@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 import elman
 from elman import reference
-from elman.paths import set_isa, set_path
+from elman.dispatch.select import set_isa, set_path
 from tests.fuzz.scenario import LAYOUTS, Scenario
 from tests.nn.changes import CHANGES
 from tests.nn.kinds import tensors

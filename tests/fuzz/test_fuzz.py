@@ -14,8 +14,9 @@ from hypothesis import event, given, settings
 
 import elman
 from elman.batch import Given
-from elman.function import recur
-from elman.nn import known, stack
+from elman.dispatch.layer import recur
+from elman.nn import layer as layer_module
+from elman.nn import layers
 from tests.fuzz.play import check
 from tests.fuzz.scenario import Scenario, scenarios
 
@@ -86,10 +87,10 @@ def test_what_is_wrong_is_seen(wrong: Callable[..., Any], monkeypatch: pytest.Mo
         output, final = wrong(step, rows, given.x, given.initial, given.weights, given.inputs)
         return [output, *final], None
 
-    def run(bound: Any, rows: Any, tensors: Any) -> Any:
-        return layer(bound.step, rows, tensors)[0]
+    def run(executable: Any, rows: Any, tensors: Any, _: float) -> Any:
+        return layer(executable.step, rows, tensors)[0]
 
-    for place in (known, stack):
-        monkeypatch.setattr(place, "function", SimpleNamespace(layer=layer, run=run))
+    monkeypatch.setattr(layers, "dispatch", SimpleNamespace(layer=layer))
+    monkeypatch.setattr(layer_module, "run", run)
     with pytest.raises(AssertionError):
         check(scenario)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import elman
 from elman.batch import Rows, Weights
 from elman.compiler.plan import plan_of
-from elman.function import recur
+from elman.dispatch.layer import recur
 from tests.fuzz.formulas import CELLS, Random
 from tests.sizes import layer_sizes
 

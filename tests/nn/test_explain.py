@@ -11,9 +11,9 @@ import torch
 
 import elman
 from elman.compiler import isa, jit
+from elman.dispatch.select import set_isa
 from elman.launch import kernels
 from elman.launch.calls import Calls
-from elman.paths import set_isa
 
 COMPLEX = pytest.mark.filterwarnings("ignore:Complex modules:UserWarning")
 
@@ -38,9 +38,9 @@ def no_kernels(
 @pytest.fixture
 def no_executable_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(jit, "obstacle", lambda: "this system refuses executable memory (test)")
-    elman.paths._own_isa.cache_clear()
+    elman.dispatch.select._own_isa.cache_clear()
     yield
-    elman.paths._own_isa.cache_clear()
+    elman.dispatch.select._own_isa.cache_clear()
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def processor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
 
     def forget() -> None:
         isa.host.cache_clear()
-        elman.paths._own_isa.cache_clear()
+        elman.dispatch.select._own_isa.cache_clear()
 
     def report(triple: str, *features: str) -> None:
         monkeypatch.setattr(binding, "get_process_triple", lambda: triple)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import elman
-from elman import passes
+from elman.launch import stack
 from elman.runtime import threads as runtime
 from tests.nn.jobs import resident
 from tests.systems import PATIENCE, flushing, linux_only, needs_fork
@@ -46,7 +46,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return found[-1]
 
     monkeypatch.setattr(runtime, "FLOP_PER_THREAD", 1)
-    monkeypatch.setattr(passes, "thread_count", count)
+    monkeypatch.setattr(stack, "thread_count", count)
     return found
 
 

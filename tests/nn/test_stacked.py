@@ -5,9 +5,9 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 
 import elman
-from elman import execution, passes
-from elman.launch import calls
-from elman.launch.kernels import CALLS
+from elman.dispatch import executable
+from elman.launch import calls, stack
+from elman.launch.kernels import forget_calls
 from elman.runtime import threads as runtime
 from tests.late import come_late
 
@@ -21,14 +21,14 @@ KINDS = [
 @pytest.fixture
 def runs(monkeypatch):
     """The number of layers of whatever has run as one."""
-    seen, run = [], execution.Bound.run
+    seen, run = [], executable.Executable.run
 
     def spy(self, *args, **options):
         if self.layers > 1:
             seen.append(self.layers)
         return run(self, *args, **options)
 
-    monkeypatch.setattr(execution.Bound, "run", spy)
+    monkeypatch.setattr(executable.Executable, "run", spy)
     return seen
 
 
@@ -120,14 +120,14 @@ def test_layers_of_one_row_run_at_the_same_time(
     options = {**options, "dropout": dropout if layers > 1 else 0.0}
     module, x, states = problem(kind, options, 1, layers, two, T=500)
     wanted = [x, *states, *module.parameters()]
-    made, together = [], passes.together
+    made, together = [], stack.together
 
     def spy(tasks, *args):
         made.append(len(tasks))
         return together(tasks, *args)
 
-    monkeypatch.setattr(passes, "together", spy)
-    CALLS.clear()
+    monkeypatch.setattr(stack, "together", spy)
+    forget_calls()
     torch.set_num_threads(1)
     expected = whole(module, x, states)
     goals = gradients(expected, wanted)
@@ -145,14 +145,14 @@ def test_layers_of_one_row_run_at_the_same_time(
 @pytest.mark.parametrize("several", [2], indirect=True)
 def test_what_links_two_layers_waits_for_both_directions(several, monkeypatch):
     module, x, states = problem(elman.RNN, {"dropout": 0.4}, 1, 2, True)
-    seen, together = [], passes.together
+    seen, together = [], stack.together
 
     def spy(tasks, *args):
         seen.append(tasks)
         return together(tasks, *args)
 
-    monkeypatch.setattr(passes, "together", spy)
-    CALLS.clear()
+    monkeypatch.setattr(stack, "together", spy)
+    forget_calls()
     whole(module, x, states)[0].sum().backward()
     for tasks, backwards in zip(seen, [0, 1], strict=True):
         reads = [(task.same, task.other) for task in tasks]
@@ -164,13 +164,13 @@ def test_after_a_layer_whose_threads_came_late_the_others_do_without(monkeypatch
     module, x, states = problem(elman.LSTM, {}, 13)
     expected, regions = whole(module, x, states), come_late(monkeypatch)
     monkeypatch.setattr(calls, "alone", lambda work: False)
-    monkeypatch.setattr(passes, "thread_count", lambda work, parts: 2)
-    CALLS.clear()
+    monkeypatch.setattr(stack, "thread_count", lambda work, parts: 2)
+    forget_calls()
     found = whole(module, x, states)
     assert regions == [2]
     for a, b in zip([found[0], *found[1]], [expected[0], *expected[1]], strict=True):
         assert torch.equal(a, b)
-    CALLS.clear()
+    forget_calls()
 
 
 @pytest.mark.parametrize("frozen", [(0,), (2,), (0, 1), (1, 2)])

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
 
 import elman
 from elman.batch import Rows, Weights
-from elman.function import recur
+from elman.dispatch.layer import recur
 from tests.cells import STEPS
 from tests.compiler.problem import Problem, check
 from tests.nn.changes import CHANGES, first_weights, use

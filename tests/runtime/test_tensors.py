@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from elman.runtime.memory import set_poison
-from elman.runtime.tensors import Alike, Forms, form_of
+from elman.runtime.tensors import TensorGuard, TensorSpecs, spec_of
 
 Tensors = list[Any]
 
@@ -46,32 +46,32 @@ CHANGES: dict[str, Callable[[Tensors], Tensors]] = {
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 def test_what_kernels_and_checks_depend_on_counts(change: Callable[[Tensors], Tensors]) -> None:
-    alike = Alike(three())
-    assert alike.to(three())
-    assert not alike.to(change(three()))
+    guard = TensorGuard(three())
+    assert guard.matches(three())
+    assert not guard.matches(change(three()))
 
 
 def test_memory_and_values_do_not_count() -> None:
     tensors = three()
-    alike = Alike(tensors)
+    guard = TensorGuard(tensors)
     with torch.no_grad():
         tensors[2].mul_(2).data = torch.zeros(2)
-        assert alike.to(tensors)
-    assert alike.to([torch.zeros(9)[3:].view(3, 2), *tensors[1:]])
+        assert guard.matches(tensors)
+    assert guard.matches([torch.zeros(9)[3:].view(3, 2), *tensors[1:]])
 
 
 def test_a_tensor_in_two_places_is_like_another_in_both() -> None:
     one, other = torch.ones(2), torch.zeros(2)
-    twice = Alike([one, torch.ones(3), one])
-    assert twice.to([other, torch.ones(3), other])
-    assert not twice.to([one, torch.ones(3), other])
-    assert not Alike([one, torch.ones(3), other]).to([one, torch.ones(3), one])
+    twice = TensorGuard([one, torch.ones(3), one])
+    assert twice.matches([other, torch.ones(3), other])
+    assert not twice.matches([one, torch.ones(3), other])
+    assert not TensorGuard([one, torch.ones(3), other]).matches([one, torch.ones(3), one])
 
 
 def test_a_tensor_alone_is_not_taken_for_its_rows() -> None:
     one, wide = torch.ones(2, 2), torch.ones(2, 4)[:, :2]
-    assert Alike([None, one, one]).to([None, one, one])
-    assert not Alike([None, one, one]).to([None, wide, wide])
+    assert TensorGuard([None, one, one]).matches([None, one, one])
+    assert not TensorGuard([None, one, one]).matches([None, wide, wide])
 
 
 def test_others_who_follow_operations_are_noticed() -> None:
@@ -79,20 +79,20 @@ def test_others_who_follow_operations_are_noticed() -> None:
         pass
 
     tensors, seen = three(), []
-    alike = Alike(tensors)
+    guard = TensorGuard(tensors)
     with Mode():
-        seen.append(alike.to(tensors))
-    torch.func.grad(lambda x: (seen.append(alike.to(tensors)), x.sum())[1])(torch.ones(1))
-    torch.func.vmap(lambda x: (seen.append(alike.to(tensors)), x)[1])(torch.ones(1, 1))
+        seen.append(guard.matches(tensors))
+    torch.func.grad(lambda x: (seen.append(guard.matches(tensors)), x.sum())[1])(torch.ones(1))
+    torch.func.vmap(lambda x: (seen.append(guard.matches(tensors)), x)[1])(torch.ones(1, 1))
     assert seen == [False] * 3
-    assert alike.to(tensors)
+    assert guard.matches(tensors)
 
 
 @pytest.mark.parametrize("shape", [(), (0, 3), (2, 0), (1,), (4, 1, 3)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_new_tensors_are_torchs_contiguous_ones(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     expected = torch.empty(shape, dtype=dtype)
-    nothing, found = Forms([None, form_of(shape, dtype)]).new()
+    nothing, found = TensorSpecs([None, spec_of(shape, dtype)]).new()
     assert nothing is None
     assert (found.shape, found.stride(), found.dtype) == (shape, expected.stride(), dtype)
     assert type(found) is Tensor
@@ -103,9 +103,9 @@ def test_new_tensors_are_torchs_contiguous_ones(shape: tuple[int, ...], dtype: t
 def test_new_tensors_are_poisoned_as_scratch_memory_is(on: bool) -> None:
     set_poison(on)
     try:
-        made = [Forms([form_of((1000,), torch.float32)]).new()[0].zero_() for _ in range(2)]
+        made = [TensorSpecs([spec_of((1000,), torch.float32)]).new()[0].zero_() for _ in range(2)]
         del made[:]  # what is new then was zero
-        (new,) = Forms([form_of((1000,), torch.float32)]).new()
+        (new,) = TensorSpecs([spec_of((1000,), torch.float32)]).new()
         assert bool(new.isnan().all()) == on
         assert new._version == 0
     finally:
@@ -114,5 +114,5 @@ def test_new_tensors_are_poisoned_as_scratch_memory_is(on: bool) -> None:
 
 def test_new_tensors_of_inference_mode_are_its_own() -> None:
     with torch.inference_mode():
-        (new,) = Forms([form_of((2,), torch.float32)]).new()
+        (new,) = TensorSpecs([spec_of((2,), torch.float32)]).new()
     assert new.is_inference()

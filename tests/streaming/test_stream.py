@@ -316,5 +316,5 @@ def test_layers_of_one_stream_run_at_the_same_time(make, rows, threads, monkeypa
         ]
         assert torch.equal(torch.cat(found), output)
         assert same(stream.snapshot(), final)
-    layers = len(module._held(module._step()))
+    layers = len(module._layer_weights(module._step()))
     assert made == ([layers] if layers > 1 and not getattr(module, "residual", False) else [])

@@ -11,8 +11,8 @@ from torch import Tensor
 import elman
 from elman.compiler import sizes
 from elman.compiler.sizes import Steps
+from elman.dispatch.select import current_isa
 from elman.launch.kernels import kernel_for
-from elman.paths import current_isa
 from tests.compiler.targets import each_isa, force
 from tests.sizes import layer_sizes
 from tests.streaming.modules import MODULES, B, Gap, I, T, dtype_of, same

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..paths import current_isa
+from ..dispatch.select import current_isa
 
 
 def machine() -> dict[str, Any]:

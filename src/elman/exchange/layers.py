@@ -13,7 +13,7 @@ from torch.nn.modules.rnn import RNNBase, RNNCellBase
 from .. import cells
 from ..cell import Cell
 from ..nn import GRU, LSTM, RNN, Recurrent
-from ..nn.ofcell import OfCell
+from ..nn.cellmodule import CellModule
 from ..step import Step
 
 _ENDINGS = ("", "_reverse")
@@ -107,7 +107,7 @@ def _check(owner: str, layers: Layers) -> None:
 
 def read(owner: str, given: torch.nn.Module) -> Layers:
     """The formula and the weights that a module of torch.nn or elman holds now."""
-    if not isinstance(given, (RNNBase, RNNCellBase, OfCell)):
+    if not isinstance(given, (RNNBase, RNNCellBase, CellModule)):
         raise TypeError(
             f"{owner}: expected a recurrent module of elman or torch.nn, got "
             f"{type(given).__name__}: give the layer instead of the model that it is in"
@@ -119,7 +119,7 @@ def read(owner: str, given: torch.nn.Module) -> Layers:
                 f"{owner}: expected {type(module).__name__} without {option}, which is no part of "
                 f"those layers, got {option}={getattr(module, option)!r}"
             )
-    cell = module.cell if isinstance(module, OfCell) else _cell_of(module)
+    cell = module.cell if isinstance(module, CellModule) else _cell_of(module)
     if not hasattr(module, "num_layers"):  # a cell
         return Layers(cell, [[_way(owner, module, "")]])
     endings = _ENDINGS if module.bidirectional else _ENDINGS[:1]

@@ -19,14 +19,20 @@ DTYPES = {torch.float32: "float", torch.float64: "double"}
 _KERNEL_LIMIT = 128
 
 _kernels: dict[tuple[Any, ...], Kernel] = {}
-#: What callers remember of calls, by their signatures. It holds kernels, and goes when one goes.
-CALLS: dict[tuple[Any, ...], Any] = {}
+#: Caches of what holds kernels. They are emptied when a kernel goes.
+HOLDERS: list[dict[Any, Any]] = []
 
 
 def forget() -> None:
     """No kernel is in memory any more."""
     _kernels.clear()
-    CALLS.clear()
+    forget_calls()
+
+
+def forget_calls() -> None:
+    """Nothing is known of calls any more."""
+    for holder in HOLDERS:
+        holder.clear()
 
 
 def kernel_for(
@@ -52,7 +58,7 @@ def kernel_for(
             known = _same(spec)
             while len(_kernels) >= _KERNEL_LIMIT:
                 _kernels.pop(next(iter(_kernels)))
-                CALLS.clear()
+                forget_calls()
             kernel = _kernels.setdefault(key, known or Kernel(spec))
     return kernel
 

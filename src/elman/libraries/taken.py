@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ..batch import Rows, Weights
 from ..cell import Cell
-from ..function import recur
-from ..paths import kernel_isa
+from ..dispatch.layer import recur
+from ..dispatch.select import kernel_isa
 
 _ASIDE = ("ctx", "kind", "type_comment")  # of a node of a syntax tree
 _DTYPES = (torch.float32, torch.float64)

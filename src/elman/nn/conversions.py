@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from torch.nn.modules.rnn import RNNBase
 
+from .cellmodule import CellModule
 from .counterpart import Counterpart
-from .ofcell import OfCell
 
 #: Says what a module becomes, see :func:`register`.
 Convert = Callable[[Any], Any]
 
 #: What to do once a library has been imported, by the module that shows it.
 _WHEN_IMPORTED: dict[str, Callable[[], Any]] = {}
-_OURS = (Counterpart, OfCell)
+_OURS = (Counterpart, CellModule)
 _BY_CLASS: dict[type[torch.nn.Module], Convert | None] = {}
 _BY_NAME: dict[str, Convert | None] = {}  # of classes that need not have been imported
 

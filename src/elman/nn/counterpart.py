@@ -10,14 +10,13 @@ from __future__ import annotations
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence
 
-from ..paths import kernels_serve, torch_serves
+from ..dispatch.select import decide
 from ..runtime.untraced import untraced
 from .messages import raised_by
 from .parametrized import plain
@@ -51,18 +50,14 @@ class Counterpart:
             if not name.startswith("__") and getattr(cls, name, None) is getattr(base, name, None):
                 setattr(cls, name, value)
 
-    def _runs_torch(self, input: Any, hx: Any, weights: list[Any]) -> bool:
-        """Whether the counterpart's own forward answers such a call."""
-        states = hx if isinstance(hx, (tuple, list)) else (hx,)
-        x = input.data if isinstance(input, PackedSequence) else input
-        tensors = [t for t in (x, *states, *weights) if t is not None]
-        if not torch.compiler.is_compiling() and kernels_serve(tensors):
-            return False
-        for tensor in tensors:
+    def _runs_torch(self, tensors: Sequence[Any]) -> bool:
+        """Whether the counterpart's own forward answers a call of these tensors, input first."""
+        given = [t for t in tensors if t is not None]
+        for tensor in given:
             dense = isinstance(tensor, Tensor) and tensor.layout is torch.strided
             if not dense or tensor.is_nested:
                 return False  # elman's checks say what is wrong
-        return torch_serves(self._own_counterpart(), tensors)
+        return decide(given, self._own_counterpart()).path == "torch"
 
     def _by_torch(self, input: Any, hx: Any, check: Callable[[], object]) -> Any:
         """The counterpart's answer. Where elman's ``check`` refuses the call with the same words,

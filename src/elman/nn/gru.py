@@ -11,7 +11,7 @@ from .. import cells
 from ..step import Step
 from .layer import Layer, no_projection
 from .signatures import LayerCall, StepCall
-from .single import Single
+from .steps import TorchCell
 
 _STEPS = {after: cells.GRU(reset_after=after).trace() for after in (True, False)}
 
@@ -117,7 +117,7 @@ class GRU(_ResetAfter, Layer, counterpart=torch.nn.GRU):
         self._set_reset(reset_after)
 
 
-class GRUCell(_ResetAfter, Single, counterpart=torch.nn.GRUCell):
+class GRUCell(_ResetAfter, TorchCell, counterpart=torch.nn.GRUCell):
     """One step of a gated recurrent unit, with the formula of :class:`GRU`.
 
     It takes the arguments of ``torch.nn.GRUCell`` and has its parameters. A cell that is called

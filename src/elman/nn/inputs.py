@@ -10,7 +10,23 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from ..step import Step
+from .arguments import Call
 from .checks import tensor
+
+
+def read_of_layers(owner: str, step: Step, given: Any, call: Call, weight: Tensor) -> list[Tensor]:
+    """The further inputs of a call of layers, in the form of its input."""
+
+    def arrange(value: Tensor) -> Tensor:
+        if call.packed is not None:
+            return value
+        if not call.batched:
+            return value.unsqueeze(1)
+        return value.transpose(0, 1) if call.batch_first else value
+
+    lead: tuple[int, ...] = call.rows[:2] if call.packed is None else (call.rows.N,)
+    dims = len(lead) + (1 if call.batched else 0)
+    return read(owner, step, given, weight, lead, dims, arrange, call.packed)
 
 
 def read(

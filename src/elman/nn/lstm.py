@@ -11,7 +11,7 @@ from .. import cells
 from ..step import Step
 from .layer import Layer
 from .signatures import LayerCall, StepCall
-from .single import Single
+from .steps import TorchCell
 
 _STEP, _PROJECTED = cells.LSTM().trace(), cells.LSTM(projection=True).trace()
 
@@ -96,7 +96,7 @@ class LSTM(Layer, counterpart=torch.nn.LSTM):
         return _PROJECTED if self.proj_size else _STEP
 
 
-class LSTMCell(Single, counterpart=torch.nn.LSTMCell):
+class LSTMCell(TorchCell, counterpart=torch.nn.LSTMCell):
     """One step of a long short-term memory, with the formula of :class:`LSTM`.
 
     It takes the arguments of ``torch.nn.LSTMCell`` and has its parameters. A cell that is called

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn.modules.rnn import RNNBase, RNNCellBase
 
-from .ofcell import OfCell
+from .cellmodule import CellModule
 from .parametrized import plain
 
 _CELL = (
@@ -113,7 +113,7 @@ def _steps(module: torch.nn.Module) -> bool:
 
 def _contains_layers(module: torch.nn.Module) -> bool:
     parts = (m for m in module.modules() if m is not module)
-    return any(isinstance(m, (RNNBase, RNNCellBase, OfCell)) for m in parts)
+    return any(isinstance(m, (RNNBase, RNNCellBase, CellModule)) for m in parts)
 
 
 def _linears(module: torch.nn.Module) -> list[str]:

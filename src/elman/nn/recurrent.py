@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from ..cell import Cell
+from ..dispatch.autograd import run
 from ..spaces import Sizes
 from ..step import Step
-from ..transforms import captured
-from . import arguments, known, stack
-from .arguments import of_state
-from .checks import no_sets
+from . import cached
+from .cellmodule import CellModule, Parameters, check_positive, check_sizes, instance
 from .constraints import constrain
 from .inputs import read as read_inputs
 from .inputs import spread
+from .layers import MERGES, LayerStack
 from .leaf import leaf
-from .lengths import read as read_lengths
-from .lengths import record as record_lengths
 from .messages import refusal
-from .ofcell import OfCell, Parameters, check_positive, check_sizes, instance
-from .single import Checked, read_rows, run_step
-from .states import hx_of, of_each_layer
-
-MERGES: dict[str, Callable[[Tensor, Tensor], Tensor] | None] = {
-    "concat": None,  # as they come
-    "sum": torch.add,
-    "mean": lambda a, b: (a + b) / 2,
-    "mul": torch.mul,
-}
+from .states import hx_of
+from .steps import Checked, StepModule, read_rows
 
 
-class Recurrent(OfCell):
+class Recurrent(LayerStack, CellModule):
     """A stack of layers of any cell, with all that torch.nn's layers have, and more.
 
     Names, order and random numbers of the parameters are those of torch.nn (``weight_ih_l0``,
@@ -92,6 +83,11 @@ class Recurrent(OfCell):
     (torch.Size([5, 3, 4]), torch.Size([2, 3, 4]))
     """
 
+    _options: ClassVar = attrgetter(
+        *("input_size", "hidden_size", "proj_size", "num_layers", "bidirectional", "batch_first"),
+        *("recompute", "residual", "merge"),
+    )
+
     def __init__(
         self,
         cell: Cell | type[Cell],
@@ -122,10 +118,7 @@ class Recurrent(OfCell):
                     f"{owner}: expected hidden_size to have one size for each of the {num_layers} "
                     f"layers, got {len(hidden_size)}"
                 )
-            self.hidden_size, num_layers = tuple(hidden_size), len(hidden_size)
-            self._units = self.hidden_size
-        else:
-            self.hidden_size, self._units = hidden_size, (hidden_size,) * num_layers
+            hidden_size, num_layers = tuple(hidden_size), len(hidden_size)
         number = isinstance(dropout, (int, float)) and not isinstance(dropout, bool)
         if not number or not 0 <= dropout <= 1:
             raise refusal(
@@ -138,13 +131,15 @@ class Recurrent(OfCell):
             )
         if merge not in tuple(MERGES):
             raise ValueError(f"{owner}: merge must be one of {list(MERGES)}, got {merge!r}")
-        self.input_size, self.num_layers, self.batch_first = input_size, num_layers, batch_first
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.batch_first = batch_first
         self.dropout, self.bidirectional, self.proj_size = float(dropout), bidirectional, proj_size
         self.merge, self.residual, self.recompute = merge, residual, recompute
         self.learn_initial = learn_initial
         sets: list[Parameters] = []
         width = input_size
-        for layer, units in enumerate(self._units):
+        each = hidden_size if isinstance(hidden_size, tuple) else (hidden_size,) * num_layers
+        for layer, units in enumerate(each):
             projected = check_sizes(owner, cell, input_size, units, proj_size)
             sets += [
                 Parameters(f"_l{layer}{way}", width, units, projected)
@@ -163,110 +158,27 @@ class Recurrent(OfCell):
 
     @property
     def directions(self) -> int:
-        return 2 if self.bidirectional else 1
+        return self._directions()
 
     def forward(
         self, input: Any, hx: Any = None, lengths: Any = None, inputs: Any = None
     ) -> tuple[Any, Any]:
         """All layers; the output in the form of the input, the final states in that of ``hx``."""
-        owner, step, L, D = type(self).__name__, self._step(), self.num_layers, self.directions
-        held = self._held(step)
-        every = held[0] if len(held) == 1 else [t for mine in held for t in mine]
-        merge = self._merge if self.bidirectional and MERGES[self.merge] else None
-        dropout = self.dropout if self.training else 0.0
-        found, key = None, None
-        several = isinstance(hx, (tuple, list)) and not isinstance(self.hidden_size, int)
+        step = self._step()
+        found: cached.Found = None, None, []
+        differ = isinstance(hx, (tuple, list)) and not isinstance(self.hidden_size, int)
         learned = hx is None and self.learn_initial
-        if lengths is None and inputs is None and not learned and not several:
-            module = (step, self.input_size, self.hidden_size, self.proj_size, L, D)
-            options = (self.batch_first, self.recompute, self.residual, merge is None)
-            found, key, tensors = known.find(module + options, input, hx, every)
-            if found is not None and (results := found.run(tensors, dropout)) is not None:
-                return results
-        some, recorded, further = None, None, []
-        if found is None:
+        if lengths is None and inputs is None and not learned and not differ:
+            found = known, _, tensors = cached.find(self, step, input, hx, self._weights(step))
+            if known is not None and known.plain is not None:
+                dropout = self.dropout if self.training else 0.0
+                output, *final = run(known.plain, known.rows, tensors, dropout)
+                return output, hx_of(final)
+        if found[0] is None:
             proxies = leaf(self, input, hx, lengths=lengths, inputs=inputs)
             if proxies is not None:
                 return proxies
-            call, x, initial, first = self._read(step, input, hx, held)
-            if lengths is not None and captured():
-                recorded = record_lengths(owner, lengths, call, x.device)
-            elif lengths is not None:
-                some = read_lengths(owner, lengths, call, x.device)
-            further = _further(owner, step, inputs, call, first)
-            bounds = stack.Bounds(L)
-        else:
-            call, bounds, _ = found
-            x, initial = call.arrange(input), call.arrange_states(hx, len(step.states))
-            if hx is None and not isinstance(self.hidden_size, int):
-                initial = [[None] * L for _ in step.states]
-        rows, begin = call.rows, initial
-        if some is not None:
-            rows, x, further = some.rows, some.select(x), [some.select(v) for v in further]
-            begin = [of_state(some.select_state, s) for s in initial]
-        x, finals = stack.run(
-            step,
-            rows,
-            x,
-            begin,
-            held if D == 1 else [[*a, *b] for a, b in zip(held[::2], held[1::2], strict=True)],
-            bounds,
-            dropout,
-            inputs=spread(owner, step, further, self._units),
-            merge=merge,
-            residual=self.residual,
-            recompute=self.recompute,
-            lengths=recorded,
-        )
-        if some is None:
-            if found is None:
-                known.keep(key, call, bounds, merge is None and call.plain)
-            x, finals = call.restore(x, finals)
-        else:
-            pairs = zip(finals, initial, strict=True)
-            x, finals = some.restore(x), [of_state(some.restore_state, *pair) for pair in pairs]
-        return x, hx_of(finals)
-
-    def _read(
-        self, step: Step, input: Any, hx: Any, held: Sequence[Sequence[Any]]
-    ) -> tuple[arguments.Call, Tensor, Sequence[stack.State], Tensor]:
-        """A call in normal form, its input and its initial states, all of it checked; and a
-        weight."""
-        owner, D = type(self).__name__, self.directions
-        if len(held) != self.num_layers * D:
-            raise no_sets(owner, self.num_layers, D, len(held))
-        first, alike = self._check_weights(step, held), isinstance(self.hidden_size, int)
-        sizes = self.input_size, self.batch_first
-        call, x, given = arguments.read(owner, input, hx, len(step.states), *sizes, first, alike)
-        shapes = [
-            [(D, call.rows.B, size[step.space(state)]) for size in map(Sizes.of, self._sets[::D])]
-            for state in step.states
-        ]
-        if alike:
-            lead = self.num_layers * D
-            every = [(lead, *mine[0][1:]) for mine in shapes]
-            states: Sequence[Any] = arguments.read_states(owner, call, x, given, every, first)
-        else:
-            given = of_each_layer(owner, given, self.num_layers, call.batched)
-            every = [shape for mine in shapes for shape in mine]
-            states = arguments.read_states(owner, call, x, given, every, first, "directions")
-            L = self.num_layers
-            states = [states[i : i + L] for i in range(0, len(states), L)]
-        return call, x, states or self._initial_states(step, call.rows.B), first
-
-    def _merge(self, x: Tensor) -> Tensor:
-        """The outputs of both directions as one."""
-        merge = MERGES[self.merge]
-        assert merge is not None
-        return merge(*x.chunk(2, -1))
-
-    def _initial_states(self, step: Step, B: int) -> Sequence[stack.State]:
-        """The states where a call gives none: learned, or None for zeros."""
-        alike = isinstance(self.hidden_size, int)
-        if not self.learn_initial:
-            return [None if alike else [None] * self.num_layers for _ in step.states]
-        learned = [self._learned(state, B) for state in step.states]
-        return [torch.cat(parts) for parts in learned] if alike else learned
+        return self._run_layers(step, found, input, hx, lengths, inputs)
 
     def _learned(self, state: str, B: int) -> list[Tensor]:
         """A state of every layer."""
@@ -289,7 +201,7 @@ class Recurrent(OfCell):
         )
 
 
-class RecurrentCell(OfCell):
+class RecurrentCell(StepModule, CellModule):
     """One step of any cell. Step after step it gives the bits of :class:`Recurrent`.
 
     Args:
@@ -317,6 +229,7 @@ class RecurrentCell(OfCell):
     """
 
     hidden_size: int
+    _options: ClassVar = attrgetter("input_size", "hidden_size", "proj_size")
 
     def __init__(
         self,
@@ -343,44 +256,30 @@ class RecurrentCell(OfCell):
     def forward(self, input: Tensor, hx: Any = None, inputs: Any = None) -> Any:
         """The new states, in the form of ``hx``."""
         step = self._step()
-        held = self._held(step)
+        found: cached.Found = None, None, []
+        if inputs is None:
+            found = known, _, tensors = cached.find(self, step, input, hx, self._weights(step))
+            if known is not None and known.plain is not None:
+                _, *final = run(known.plain, known.rows, tensors)
+                return hx_of(final)
+        if found[0] is None:
+            proxies = leaf(self, input, hx, inputs=inputs)
+            if proxies is not None:
+                return proxies
+        return self._run_step(step, found, input, hx, inputs)
 
-        def check() -> Checked:
-            owner, first = type(self).__name__, self._check_weights(step, held)
-            size = Sizes.of(self._sets[0])
-            sizes = [size[step.space(name)] for name in step.states]
-            x, states = read_rows(owner, input, hx, self.input_size, sizes, first)
-            lead = (1, x.shape[0] if x.dim() == 2 else 1)
+    def _read(self, step: Step, input: Any, hx: Any, weights: Any, inputs: Any = None) -> Checked:
+        owner, first = type(self).__name__, self._check_weights(step, weights)
+        size = Sizes.of(self._sets[0])
+        sizes = [size[step.space(name)] for name in step.states]
+        x, states = read_rows(owner, input, hx, self.input_size, sizes, first)
+        B, dims = x.shape[0] if x.dim() == 2 else 1, x.dim()
 
-            def arrange(value: Tensor) -> Tensor:
-                return value[None] if x.dim() == 2 else value[None, None]
+        def arrange(value: Tensor) -> Tensor:
+            return value if dims == 2 else value[None]
 
-            further = read_inputs(owner, step, inputs, first, lead, x.dim(), arrange)
-            return x, states, spread(owner, step, further, (self.hidden_size,))[0]
-
-        module = (step, self.input_size, self.hidden_size, self.proj_size)
-
-        def other() -> Any:
-            return leaf(self, input, hx, inputs=inputs)
-
-        return run_step(module, input, hx, held[0], check, other, remember=inputs is None)
+        further = read_inputs(owner, step, inputs, first, (B,), dims, arrange)
+        return x, states, spread(owner, step, further, (self.hidden_size,))[0]
 
     def extra_repr(self) -> str:
         return self._shown(bias=(self.bias, True), proj_size=(self.proj_size, 0))
-
-
-def _further(
-    owner: str, step: Step, given: Any, call: arguments.Call, weight: Tensor
-) -> list[Tensor]:
-    """The further inputs of a call in the form of its input."""
-
-    def arrange(value: Tensor) -> Tensor:
-        if call.packed is not None:
-            return value
-        if not call.batched:
-            return value.unsqueeze(1)
-        return value.transpose(0, 1) if call.batch_first else value
-
-    lead: tuple[int, ...] = call.rows[:2] if call.packed is None else (call.rows.N,)
-    dims = len(lead) + (1 if call.batched else 0)
-    return read_inputs(owner, step, given, weight, lead, dims, arrange, call.packed)

@@ -12,7 +12,7 @@ from ..step import Step
 from .layer import Layer, no_projection
 from .messages import refusal
 from .signatures import LayerCall, StepCall
-from .single import Single
+from .steps import TorchCell
 
 _MODES = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
 _EXPECTED = "nonlinearity 'tanh' or 'relu'"
@@ -99,7 +99,7 @@ class RNN(Layer, counterpart=torch.nn.RNN):
         return _STEPS[self.mode]
 
 
-class RNNCell(Single, counterpart=torch.nn.RNNCell):
+class RNNCell(TorchCell, counterpart=torch.nn.RNNCell):
     """One step of an Elman network: ``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``.
 
     It takes the arguments of ``torch.nn.RNNCell`` and has its parameters. A cell that is called

@@ -15,7 +15,7 @@ from .match import find
 def layer(
     step: Step, rows: Rows, given: Given, lengths: Tensor | None = None
 ) -> tuple[Tensor, list[Tensor]]:
-    """What :func:`elman.function.recur` computes, in nodes that take any number of steps and rows.
+    """What :func:`.dispatch.layer.recur` computes, in nodes that take any number of steps and rows.
 
     In float32 a formula that one of ONNX's operators computes becomes that one; ONNX Runtime has
     them in no other dtype. Any other becomes a Scan, and where there is only one step, its body.

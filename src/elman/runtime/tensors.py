@@ -1,4 +1,4 @@
-"""New tensors, and whether tensors are like others, for a fraction of what operators cost.
+"""New tensors, and the guard of repeated calls, for a fraction of what operators cost.
 
 Both are what the programs that ``torch.compile`` makes call: one C++ function each, past the
 dispatcher, which has nothing to decide where kernels run on plain tensors.
@@ -20,23 +20,23 @@ _new = torch._C._dynamo.guards._empty_strided_cpu  # type: ignore[attr-defined]
 _Guards = torch._C._dynamo.guards.TensorGuards
 
 
-class Form(NamedTuple):
-    """Of a contiguous tensor."""
+class TensorSpec(NamedTuple):
+    """What a new tensor is made from."""
 
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     dtype: torch.dtype
 
 
-def form_of(shape: Sequence[int], dtype: torch.dtype) -> Form:
-    """That of a new tensor."""
+def spec_of(shape: Sequence[int], dtype: torch.dtype) -> TensorSpec:
+    """The spec of a contiguous tensor."""
     strides = torch.empty(shape, device="meta").stride()
-    return Form(tuple(shape), strides, dtype)
+    return TensorSpec(tuple(shape), strides, dtype)
 
 
-def new(form: Form) -> Tensor:
+def new(spec: TensorSpec) -> Tensor:
     """A tensor on the CPU, all of which a kernel is about to write."""
-    made: Tensor = _new(*form)
+    made: Tensor = _new(*spec)
     if memory.poisoned():
         _poison([made])
     return made
@@ -47,16 +47,16 @@ def _poison(tensors: Sequence[Tensor]) -> None:
         tensor.data.fill_(torch.nan)  # which counts as no change of the tensor
 
 
-class Forms:
-    """Those of tensors that are made together; None stands for None."""
+class TensorSpecs:
+    """Specs of tensors that are made together; None stands for None."""
 
-    def __init__(self, forms: Sequence[Form | None]) -> None:
-        self._forms = forms
-        self._each = [*zip(*(form for form in forms if form is not None), strict=True)]
+    def __init__(self, specs: Sequence[TensorSpec | None]) -> None:
+        self._specs = specs
+        self._each = [*zip(*(spec for spec in specs if spec is not None), strict=True)]
         numbers = itertools.count()
-        order = [-1 if form is None else next(numbers) for form in forms]  # None comes last
+        order = [-1 if spec is None else next(numbers) for spec in specs]  # None comes last
         self._arrange = itemgetter(*order) if len(order) > 1 else list
-        self._all = None not in forms
+        self._all = None not in specs
 
     def new(self) -> list[Any]:
         """Tensors on the CPU, all of which a kernel is about to write."""
@@ -70,17 +70,16 @@ class Forms:
 
     def meta(self) -> list[Any]:
         """Tensors without memory, for what depends on sizes and strides alone."""
-        return [f and torch.empty_strided(*f[:2], dtype=f[2], device="meta") for f in self._forms]
+        return [s and torch.empty_strided(*s[:2], dtype=s[2], device="meta") for s in self._specs]
 
 
-class Alike:
-    """Tells of tensors whether they are like those that this was made of, for all that kernels and
-    checks of arguments depend on.
+class TensorGuard:
+    """Tells whether tensors are like those that it was made of.
 
-    They have the same types, dtypes, devices, shapes and strides, and all else by which PyTorch
-    chooses an implementation is the same: whether they are dense, negated, batched or of inference
-    mode, and which modes and transforms are at work. Where one is None, it is None, and if one has
-    two places, it has both. One at least is there.
+    It compares all that kernels and checks of arguments depend on: types, dtypes, devices, shapes,
+    strides, whether a gradient is wanted, and what else makes PyTorch choose an implementation
+    (inference mode, transforms, modes). None and repeated tensors must occur at the same places.
+    At least one tensor is not None.
     """
 
     def __init__(self, tensors: Sequence[Tensor | None]) -> None:
@@ -88,8 +87,8 @@ class Alike:
         for i, t in enumerate(tensors):
             if t is not None:
                 places.setdefault(id(t), []).append(i)
-        #: Where None is, and where a tensor is again, with its first place: PyTorch's check takes
-        #: each tensor once.
+        #: The places of None, and of repeated tensors with their first place: PyTorch's check
+        #: takes each tensor once.
         self._others: list[tuple[int, int | None]] = [
             *((i, None) for i, t in enumerate(tensors) if t is None),
             *((i, mine[0]) for mine in places.values() for i in mine[1:]),
@@ -101,8 +100,8 @@ class Alike:
         none = {"dynamic_dims_sizes": None, "dynamic_dims_strides": None}
         self._check = _Guards(*self._once(tensors), **none).check
 
-    def to(self, tensors: Sequence[Any]) -> bool:
-        """The answer for as many tensors as those that this was made of."""
+    def matches(self, tensors: Sequence[Any]) -> bool:
+        """The answer for the same number of tensors."""
         for i, first in self._others:
             if tensors[i] is not (None if first is None else tensors[first]):
                 return False
@@ -113,5 +112,5 @@ class Alike:
                     return False
         except AttributeError:  # no tensor
             return False
-        alike: bool = self._check(*once)
-        return alike
+        same: bool = self._check(*once)
+        return same

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ..batch import Rows, Weights
+from ..dispatch.bind import bind
+from ..dispatch.select import obstacle
 from ..errors import PathError
-from ..execution import bind
 from ..launch.calls import Calls
+from ..launch.stack import INFER
 from ..launch.table import Prepared
 from ..launch.together import Task, together
-from ..passes import INFER
-from ..paths import obstacle
-from ..runtime.tensors import form_of
+from ..runtime.tensors import spec_of
 from ..runtime.threads import thread_count
 from ..step import Step
 
@@ -62,12 +62,14 @@ class Chunk:
             size = Weights.of(held).sizes(step)
             further = [like.new_zeros(T, B, size.units) for _ in step.inputs]
             tensors = [x, *mine, *further, *held]
-            bound = bind(step, rows, tensors, narrow=narrow)
-            if bound is None:
+            executable = bind(step, rows, tensors, narrow=narrow)
+            if executable is None:
                 raise PathError(f"Stream: kernels are not possible here: {obstacle(tensors)}")
             results = [like.new_zeros(T, B, size[step.output_space]), *mine]
-            threads = bound.passes.threads(INFER)
-            ready = bound.kernel.forward(rows, bound.sizes[0], tensors, results, (), False, threads)
+            threads = executable.passes.threads(INFER)
+            ready = executable.kernel.forward(
+                rows, executable.sizes[0], tensors, results, (), False, threads
+            )
             free = [*inputs] if self._layers else [0, *inputs]
             if len(self._layers) == len(weights) - 1:
                 free.append(len(tensors))  # the output
@@ -77,7 +79,7 @@ class Chunk:
             x, brought = results[0], brought + len(free)
             self._between.append(x)
         del self._between[-1]  # a call brings the last output
-        self.form = form_of((T, *lead, x.shape[2]), x.dtype)
+        self.spec = spec_of((T, *lead, x.shape[2]), x.dtype)
         groups = [[one] for one in passes] if residual else [self._at_once(passes, B)]
         self._calls, self._packed = [Calls(group) for group in groups], False
 
@@ -102,7 +104,7 @@ class Chunk:
         output: Tensor,
         further: Sequence[Sequence[Tensor]] = (),
     ) -> None:
-        """All layers, from ``x`` to ``output``, one of that form; ``strides`` are those of time,
+        """All layers, from ``x`` to ``output``, one of that spec; ``strides`` are those of time,
         rows (not if there is one row) and units. ``further`` has the further inputs of each layer,
         ``(T, B, H)``."""
         tensors: list[Tensor | None] = [x, output]

@@ -10,12 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map
 
+from ..dispatch.select import unfit
+from ..nn.base import RecurrentModule
 from ..nn.inputs import read as read_inputs
 from ..nn.inputs import spread
-from ..nn.layer import Layer
-from ..nn.ofcell import OfCell
-from ..nn.single import Single
-from ..paths import unfit
 from ..runtime.tensors import new
 from .chunk import Chunk
 from .states import States
@@ -86,7 +84,7 @@ class Stream:
         batch_size: int | None = None,
         weight_dtype: torch.dtype | None = None,
     ) -> None:
-        if not isinstance(module, (Layer, Single, OfCell)):
+        if not isinstance(module, RecurrentModule):
             raise TypeError(
                 f"Stream: expected a layer or cell of elman, got {type(module).__name__}; "
                 "elman.accelerate turns torch.nn's into elman's"
@@ -150,7 +148,7 @@ class Stream:
         steps = input.transpose(0, 1) if self._batch_first else input
         many = inputs is not None or self._step.inputs
         further = self._further(inputs, chunk.T, self._batch_first) if many else ()
-        output = new(chunk.form)
+        output = new(chunk.spec)
         self._run(chunk, steps, steps.stride(), output, further)
         return output.transpose(0, 1) if self._batch_first else output
 
@@ -213,7 +211,8 @@ class Stream:
     def _take_weights(self) -> None:
         step = self.module._step()
         with torch.no_grad():
-            held = [[t if t is None else self._own(t) for t in m] for m in self.module._held(step)]
+            weights = self.module._layer_weights(step)
+            held = [[t if t is None else self._own(t) for t in mine] for mine in weights]
         like = next(t for t in held[0] if t is not None)
         if self.weight_dtype is not None and like.dtype != torch.float32:
             raise ValueError(
@@ -227,7 +226,7 @@ class Stream:
         """For single steps, with the weights that it has now."""
         self._chunks: dict[torch.Size, Chunk] = {}
         self._one = self._prepare(1)
-        self._output = new(self._one.form).view(*self._lead, -1)
+        self._output = new(self._one.spec).view(*self._lead, -1)
         with torch.no_grad():
             self._states.begin_with(self.module, self._step)
 

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from ..batch import Weights
-from ..nn.layer import Layer
-from ..nn.recurrent import Recurrent
+from ..nn.layers import LayerStack
 from ..step import Step
 
 
@@ -39,7 +38,7 @@ class States:
         for name in step.states:
             units = [of[step.space(name)] for of in sizes]
             if isinstance(module.hidden_size, int):
-                layers = (len(units),) if isinstance(module, (Layer, Recurrent)) else ()
+                layers = (len(units),) if isinstance(module, LayerStack) else ()
                 whole = like.new_zeros(*layers, *lead, units[0])
                 buffers.append(whole)
                 by_state.append([*whole.view(len(units), 1, -1, units[0])])
@@ -56,7 +55,7 @@ class States:
     def begin_with(self, module: Any, step: Step) -> None:
         """What :meth:`reset` sets them to: what the module has learned, or zeros."""
         initial = [torch.zeros_like(state) for state in self._every]
-        if isinstance(module, Recurrent) and module.learn_initial:
+        if getattr(module, "learn_initial", False):
             learned = [module._learned(name, 1) for name in step.states]
             each = [state for mine in zip(*learned, strict=True) for state in mine]
             for mine, state in zip(initial, each, strict=True):

@@ -19,16 +19,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from . import reference
-from .batch import Given, Rows
-from .compiler.plan import plan_of
-from .errors import PathError
-from .execution import Bound, bind
-from .launch.kernels import DTYPES, kernel_for
-from .padded import Padded, pack
-from .paths import current_isa, obstacle
-from .runtime.untraced import untraced
-from .step import Step, read
+from .. import reference
+from ..batch import Given, Rows
+from ..compiler.plan import plan_of
+from ..errors import PathError
+from ..launch.kernels import DTYPES, kernel_for
+from ..padded import Padded, pack
+from ..runtime.untraced import untraced
+from ..step import Step, read
+from .bind import bind
+from .executable import Executable
+from .select import current_isa, obstacle
 
 LIBRARY = torch.library.Library("elman", "DEF")
 _TAGS = (torch.Tag.pt2_compliant_tag,)
@@ -53,8 +54,8 @@ def suit(rows: Rows, given: Given) -> bool:
 def recur(
     step: Step, given: Given, narrow: str, lengths: Tensor | None = None
 ) -> tuple[Tensor, list[Tensor]]:
-    """One layer of padded rows as a single call of an operator; see ``function.recur``,
-    and for what is ``narrow`` in it ``execution.bind``."""
+    """One layer of padded rows as a single call of an operator; see ``layer.recur``,
+    and for what is ``narrow`` in it ``bind.bind``."""
     every = given.flat()
     tensors, present = [t for t in every if t is not None], _present(every)
     output, *final = torch.ops.elman.recur.default(
@@ -75,7 +76,7 @@ class _Call(NamedTuple):
     step: Step
     rows: Rows
     given: Given  # packed, if there are lengths
-    bound: Bound | None  # None for calls of no rows, which the reference answers
+    executable: Executable | None  # None for calls of no rows, which the reference answers
     padded: Padded | None
 
 
@@ -95,11 +96,11 @@ def _unpack(
         inputs = [padded.select(v) for v in given.inputs]
         rows, given = padded.rows, Given(padded.select(given.x), initial, inputs, given.weights)
     every = given.flat()
-    bound = bind(step, rows, every, narrow=narrow)
-    if bound is None and rows.N:
+    executable = bind(step, rows, every, narrow=narrow)
+    if executable is None and rows.N:
         why = obstacle(every)
         raise PathError(f"a compiled program runs the kernel, which is not possible here: {why}")
-    return _Call(step, rows, given, bound, padded)
+    return _Call(step, rows, given, executable, padded)
 
 
 def given_of(step: Step, tensors: Sequence[Tensor], present: str) -> Given:
@@ -151,13 +152,13 @@ def _forward(
 ) -> list[Tensor]:
     """The output, the final states, and what is kept for the backward pass if ``keep``: of the
     output, if it is read then, a copy, as the results of an operator share no memory."""
-    step, rows, given, bound, padded = _unpack(formula, narrow, tensors, present, lengths)
-    if bound is None:
+    step, rows, given, executable, padded = _unpack(formula, narrow, tensors, present, lengths)
+    if executable is None:
         output, final = reference.layer(step, rows, given)
         results = [output, *final]
         kept: list[Tensor] = []
     else:
-        results, kept = bound.run(rows, given.flat(), keep)
+        results, kept = executable.run(rows, given.flat(), keep)
     if keep:
         copied = [results[0].clone()] if plan_of(step).reads_output else []
         kept = [*copied, *(kept or [given.x.new_empty(0) for _ in given.weights])]
@@ -225,7 +226,7 @@ def _backward(
 ) -> list[Tensor]:
     """The gradients of those tensors that are needed; of weights those of each row, ``(B, ...)``,
     if these are to be ``apart``."""
-    step, rows, given, bound, padded = _unpack(formula, narrow, tensors, present, lengths)
+    step, rows, given, executable, padded = _unpack(formula, narrow, tensors, present, lengths)
     arrived = list(gradients)
     if padded is not None:
         arrived = [
@@ -234,19 +235,21 @@ def _backward(
         ]
     asked = iter(needed)
     wanted = tuple([here == "1" and next(asked) for here in present])
-    if bound is None:
+    if executable is None:
         shapes = _shapes_of_gradients(step, given.flat(), rows.B, apart)
         zeros = [None if t is None else given.x.new_zeros(shape) for t, shape in shapes]
         found = [g if w else None for g, w in zip(zeros, wanted, strict=True)]
     else:
-        found = _gradients(bound, rows, given, kept, arrived, wanted, padded is not None, apart)
+        found = _gradients(
+            executable, rows, given, kept, arrived, wanted, padded is not None, apart
+        )
     if padded is not None:
         found = _restored(step, padded, found, gradients, apart)
     return [g for g in found if g is not None]
 
 
 def _gradients(
-    bound: Bound,
+    executable: Executable,
     rows: Rows,
     given: Given,
     kept: Sequence[Tensor],
@@ -255,22 +258,22 @@ def _gradients(
     packed: bool,
     apart: bool,
 ) -> list[Tensor | None]:
-    sizes = [math.prod(form.shape) for form in bound.kept] or [0] * bound.count
-    if bound.reads_output:
-        sizes.insert(0, math.prod(bound.results[0].shape))
+    sizes = [math.prod(form.shape) for form in executable.kept] or [0] * executable.directions
+    if executable.reads_output:
+        sizes.insert(0, math.prod(executable.results[0].shape))
     have = [k.numel() for k in kept]
     enough = len(have) == len(sizes) and all(map(int.__ge__, have, sizes))
     shapes = [tuple(g.shape) for g in arrived]
-    if (not enough if packed else have != sizes) or shapes != [f.shape for f in bound.results]:
+    if (not enough if packed else have != sizes) or shapes != [f.shape for f in executable.results]:
         raise RuntimeError("elman::recur_backward: these tensors are not of the forward pass")
     if packed:
         kept = [k.view(-1)[:size] for k, size in zip(kept, sizes, strict=True)]
     output, saved = None, kept
-    if bound.reads_output:
-        output, saved = kept[0].view(bound.results[0].shape), kept[1:]
-    saved = saved if bound.kept else ()
+    if executable.reads_output:
+        output, saved = kept[0].view(executable.results[0].shape), kept[1:]
+    saved = saved if executable.kept else ()
     every = given.flat()
-    found = bound.gradients(rows, every, output, saved, arrived, wanted, apart=apart)
+    found = executable.gradients(rows, every, output, saved, arrived, wanted, apart=apart)
     if found is None:
         raise RuntimeError("elman::recur_backward: no kernel can read these gradients")
     return found

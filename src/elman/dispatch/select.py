@@ -7,17 +7,17 @@ import contextlib
 import contextvars
 import functools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from .compiler import isa as isa_table
-from .compiler import jit
-from .compiler.isa import ISA
-from .errors import PathError
-from .launch.kernels import DTYPES
+from ..compiler import isa as isa_table
+from ..compiler import jit
+from ..compiler.isa import ISA
+from ..errors import PathError
+from ..launch.kernels import DTYPES
 
 # Names of their own: in every call, each lookup counts.
 _peek_functorch = torch._C._functorch.peek_interpreter_stack
@@ -65,11 +65,6 @@ def set_path(path: str) -> Iterator[None]:
         yield
     finally:
         _path.reset(token)
-
-
-def current_path() -> str:
-    """The path that was asked for here."""
-    return _path.get()
 
 
 @contextlib.contextmanager
@@ -163,7 +158,7 @@ def arithmetic(tensors: Sequence[Tensor | None]) -> torch.dtype | None:
 
 
 def products(dtype: torch.dtype) -> str:
-    """What is bfloat16 in products of a layer of this dtype, here and now, see ``execution.bind``:
+    """What is bfloat16 in products of a layer of this dtype, here and now, see ``bind``:
     their factors, if it is of bfloat16, or of float32 and PyTorch is told to do with less."""
     if dtype is torch.float32:
         autocast = torch.is_autocast_enabled("cpu")
@@ -203,68 +198,59 @@ def kernel_isa(tensors: Sequence[Tensor | None]) -> ISA | None:
     return None
 
 
-def kernels_serve(tensors: Sequence[Any]) -> bool:
-    """Whether kernels run on what may be tensors, as far as a glance tells: most calls end here."""
-    try:
-        return ready_isa() is not None and not unfit(tensors)
-    except (AttributeError, ValueError):  # something is no tensor; one of torch.fx's proxies
-        return False
+class Decision(NamedTuple):
+    """Where a call runs."""
 
-
-def torch_serves(counterpart: type[torch.nn.Module] | None, tensors: Sequence[Tensor]) -> bool:
-    """Whether a layer runs the operator of its counterpart in torch.nn on these tensors, the first
-    of which is the input; without a counterpart it never does.
-
-    No operator of torch.nn's works under a functorch transform, and not all have forward-mode
-    derivatives.
-    """
-    if counterpart is None:
-        return False
-    if torch.compiler.is_compiling():
-        return not (tensors[0].is_cpu or torch.onnx.is_in_onnx_export())
-    path = _path.get()
-    if path != "auto":
-        return path == "torch"
-    if _peek_functorch() is not None or forward_ad._current_level >= 0:
-        return False
-    if onlooker() or current_isa() is None or not any(t.is_cpu for t in tensors):
-        return True
-    if len({(t.dtype, t.device) for t in tensors}) > 1:
-        return False  # elman's checks say what is wrong, or convert
-    dtype = tensors[0].dtype
-    return (dtype not in DTYPES and dtype not in _WIDER) or any(
-        type(t) not in PLAIN or t.is_neg() for t in tensors
-    )
-
-
-def require_operator() -> None:
-    """PathError if torch.nn's operator was asked for by force, of a layer that has none."""
-    if _path.get() == "torch":
-        raise PathError(f"set_path('torch'), but {NO_OPERATOR}")
+    path: str  # "kernel", "torch" or "reference"; "none" if a forced path cannot run
+    reason: str  # why it is not the kernel, in words
 
 
 def decide(
-    tensors: Sequence[Tensor], counterpart: type[torch.nn.Module] | None = None
-) -> tuple[str, str]:
-    """The path of a call on these tensors, and why it is not the kernel, in words; the path is
-    "none" where one was asked for by force that cannot run.
+    tensors: Sequence[Tensor | None], counterpart: type[torch.nn.Module] | None = None
+) -> Decision:
+    """The path of a call on these tensors, the first of which is the input; calls and
+    :func:`elman.explain` both ask here.
 
     ``counterpart`` is the class of torch.nn that the layer takes the place of, if there is one.
     """
+    if torch.compiler.is_compiling():  # Dynamo could not follow the rest
+        x = tensors[0]
+        elsewhere = counterpart and x is not None and not x.is_cpu
+        elsewhere = elsewhere and not torch.onnx.is_in_onnx_export()
+        return Decision("torch" if elsewhere else "kernel", "")
     why, path = obstacle(tensors), _path.get()
-    if path == "torch" and counterpart is None:
-        return "none", f"set_path('torch'), but {NO_OPERATOR}"
-    if why and path == "kernel":
-        return "none", f"set_path('kernel'), but {why}"
     if not why:
-        return "kernel", why
-    return ("torch" if torch_serves(counterpart, tensors) else "reference"), why
+        return Decision("kernel", "")
+    if path == "kernel":
+        return Decision("none", f"set_path('kernel'), but {why}")
+    if path == "torch" and counterpart is None:
+        return Decision("none", f"set_path('torch'), but {NO_OPERATOR}")
+    if path == "torch" or (path == "auto" and counterpart and _torch_serves(tensors)):
+        return Decision("torch", why)
+    return Decision("reference", why)
 
 
-def obstacle(tensors: Sequence[Tensor | None]) -> str:
-    """Why the kernel does not run on these tensors, in words; empty if it does."""
+def _torch_serves(tensors: Sequence[Tensor | None]) -> bool:
+    """Whether torch.nn's operators take a call that kernels do not. None works under a functorch
+    transform, and not all have forward-mode derivatives."""
+    given = [t for t in tensors if t is not None]
+    if _peek_functorch() is not None or forward_ad._current_level >= 0:
+        return False
+    if onlooker() or current_isa() is None or not any(t.is_cpu for t in given):
+        return True
+    if len({(t.dtype, t.device) for t in given}) > 1:
+        return False  # elman's checks say what is wrong, or convert
+    dtype = given[0].dtype
+    return (dtype not in DTYPES and dtype not in _WIDER) or any(
+        type(t) not in PLAIN or t.is_neg() for t in given
+    )
+
+
+def obstacle(tensors: Sequence[Tensor | None], watched: bool = True) -> str:
+    """Why the kernel does not run on these tensors, in words; empty if it does. Where a call may be
+    ``watched``, an :func:`onlooker` is a reason."""
     if _path.get() in _WITHOUT_KERNELS:
         return f"set_path({_path.get()!r})"
     if current_isa() is None:
         return _no_isa()
-    return onlooker() or unfit(tensors)
+    return (watched and onlooker()) or unfit(tensors)

@@ -8,13 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn import Parameter
 
 from ..cell import Cell
 from ..spaces import HIDDEN, INPUT, PROJECTED, Sizes
 from ..step import Step
-from .checks import check_weights
+from .base import RecurrentModule
 from .messages import refusal
 
 
@@ -27,7 +26,7 @@ class Parameters(NamedTuple):
     proj_size: int  # the same where the state is not projected
 
 
-class OfCell(torch.nn.Module):
+class CellModule(RecurrentModule, torch.nn.Module):
     """A module around a cell: its traced step and its parameters."""
 
     cell: Cell
@@ -46,8 +45,7 @@ class OfCell(torch.nn.Module):
         """Makes the parameters of all sets, and draws them."""
         self.cell = instance(type(self).__name__, cell)
         self.bias = bias
-        self._keep(self.cell.trace())
-        step = self._traced
+        step = self.cell.trace()
         self._sets = tuple(sets)
         self._names: list[dict[str, str]] = []  # of each set: the full names by those of the step
         self._initial: list[dict[str, str]] = []  # the same of learned initial states
@@ -63,6 +61,7 @@ class OfCell(torch.nn.Module):
                 for name, shape in found.items():
                     empty = torch.empty(shape, device=device, dtype=dtype)
                     self.register_parameter(names[name], Parameter(empty))
+        self._keep(step)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -111,6 +110,8 @@ class OfCell(torch.nn.Module):
                 f"{[n for n, _ in shapes]} now, or of other sizes: make a new module"
             )
         self._traced = step
+        self._all_weights = [[full.get(name) for name in step.parameters] for full in self._names]
+        self._flat_weights_names = [name for full in self._names for name in full.values()]
 
     def __prepare_scriptable__(self) -> Any:
         raise RuntimeError(
@@ -129,27 +130,8 @@ class OfCell(torch.nn.Module):
         self._sets = tuple(Parameters(*mine) for mine in self._sets)
         self._keep(self.cell.trace())
 
-    def _held(self, step: Step) -> list[list[Any]]:
-        """The tensors that the module holds now, whatever put them there: for each layer and
-        direction, in the order of ``step.parameters``."""
-        plain: Any = self._parameters
-        every = []
-        for full in self._names:
-            names = [full.get(name) for name in step.parameters]
-            held = [
-                plain[name] if name in plain else None if name is None else getattr(self, name)
-                for name in names
-            ]
-            every.append(held)
-        return every
-
-    def _check_weights(self, step: Step, held: Sequence[Sequence[Any]]) -> Tensor:
-        """Checks all sets of tensors; returns one that stands for their dtype and device."""
-        owner, first = type(self).__name__, []
-        for full, mine, sizes in zip(self._names, held, self._sets, strict=True):
-            names = [full.get(name) for name in step.parameters]
-            first.append(check_weights(owner, step, names, mine, Sizes.of(sizes)))
-        return first[0]
+    def _layer_sizes(self, _: Step) -> Sequence[Sizes]:
+        return [Sizes.of(sizes) for sizes in self._sets]
 
     def _shown(self, **options: tuple[Any, Any]) -> str:
         """The arguments for ``repr``: those options that differ from their defaults."""

@@ -8,21 +8,21 @@ from typing import Any
 
 from torch import Tensor
 
-from .batch import Rows
-from .launch.calls import Calls
-from .launch.kernel import Kernel
-from .launch.link import link_pass
-from .launch.table import Prepared
-from .launch.together import Task, together
-from .runtime.threads import thread_count
-from .spaces import Sizes
+from ..batch import Rows
+from ..runtime.threads import thread_count
+from ..spaces import Sizes
+from .calls import Calls
+from .kernel import Kernel
+from .link import link_pass
+from .table import Prepared
+from .together import Task, together
 
 Tensors = Sequence[Tensor | None]
 _Pass = tuple[Prepared, Sequence[int]]  # with the places of its tensors among those of the call
 INFER, TRAIN, BACKWARD = "infer", "train", "backward"
 
 
-class Passes:
+class StackLauncher:
     """Prepares the passes of layers on one another, each in ``count`` directions.
 
     The tensors of a call are the stack's (``batch.by_layer``), and then what :meth:`forward` and

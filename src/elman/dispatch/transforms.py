@@ -19,10 +19,10 @@ from torch import Tensor
 from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import forward_ad
 
-from . import onnx_nodes, reference
-from .operators import LIBRARY, given_of, rows_of
-from .runtime.untraced import untraced
-from .step import read
+from .. import onnx_nodes, reference
+from ..runtime.untraced import untraced
+from ..step import read
+from .torch_ops import LIBRARY, given_of, rows_of
 
 _recur = torch.ops.elman.recur.default
 _recur_backward = torch.ops.elman.recur_backward.default

@@ -9,28 +9,101 @@ Sublinear Memory Cost" (2016).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from .batch import Order, Rows
-from .launch.calls import Calls
-from .launch.kernel import Kernel
-from .launch.known import Known
-from .runtime.threads import thread_count
-from .spaces import Sizes
+from ..batch import Order, Rows, by_layer, part_of
+from ..launch.calls import Calls
+from ..launch.kernel import Kernel
+from ..launch.stack import Tensors
+from ..launch.table import Prepared
+from ..runtime.bounded import BoundedCache
+from ..runtime.memory import fresh
+from ..runtime.tensors import TensorSpec, TensorSpecs, spec_of
+from ..runtime.threads import thread_count
+from ..spaces import Sizes
+from .executable import Executable, Kind, Saved
 
-Tensors = Sequence[Tensor | None]
+_READY = 64  # native calls over spans of one layer, each with tables of some kilobytes
 _Maybe = TypeVar("_Maybe", Tensor, Tensor | None)
+
+
+class Recomputing(Executable):
+    """An executable whose backward pass runs each span of time once more."""
+
+    def __init__(self, kind: Kind, rows: Rows, tensors: Tensors) -> None:
+        super().__init__(kind, rows, tensors)
+        self.reads_output = False  # each span computes its own
+        self._spans = [Spans(self.kernel, size) for size in self.sizes]
+
+    def run(
+        self, rows: Rows, tensors: Tensors, keep: bool, masks: Sequence[Tensor] = ()
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Of each direction the states before every span are kept."""
+        if not keep:
+            return super().run(rows, tensors, keep, masks)
+        output, *finals = TensorSpecs(self.results).new()
+        outputs: list[Tensor] = [*TensorSpecs([self.output] * (self.layers - 1)).new(), output]
+        x, dropped, kept = tensors[0], list[Tensor](), list[Tensor]()
+        every = by_layer(self.step, tensors, self.layers), self._by_layer(finals)
+        each = zip(self._spans, *every, outputs, strict=True)
+        for layer, (spans, mine, final, to) in enumerate(each):
+            for d, way in enumerate(rows.ways(self.directions)):
+                kept += _forward(spans, way, [x, *mine[1:]], [fresh(to), *final], d)
+            x = to
+            if layer < len(masks):
+                x = to * masks[layer]
+                dropped.append(x)
+        return [output, *finals], [*masks, *outputs[:-1], *dropped, *kept]
+
+    def _kept_specs(self, rows: Rows) -> list[TensorSpec]:
+        count = len(rows.spans(self.sizes[0].units))
+        states = [spec_of((count, *s.shape[1:]), s.dtype) for s in self.results[1:]]
+        return [self.output] * (self.layers - 1) + states * (self.layers * self.directions)
+
+    def _between(self, _: int) -> int:
+        return self.layers - 1
+
+    def _backward_calls(self, *_: Any) -> Calls | None:
+        return None
+
+    def _run_backward(self, _: Calls | None, given: Saved, made: Tensors) -> None:
+        rows, tensors, __, kept, arrived, links = given
+        masks, kept = kept[:links], kept[2 * links :]  # without the outputs times the masks
+        states, top = len(self.step.states), self.layers - 1
+        gradient, *finals = arrived
+        parts = by_layer(self.step, tensors, self.layers), self._by_layer(finals)
+        goals = by_layer(self.step, made[: len(tensors)], self.layers)
+        for layer, mine, final, wanted in reversed(
+            [*zip(range(self.layers), *parts, goals, strict=True)]
+        ):
+            if layer:
+                x, dx = kept[layer - 1], made[len(tensors) + layer - 1]
+            else:
+                x, dx = tensors[0], made[0]
+            begin = top + layer * self.directions * states
+            for d, way in enumerate(rows.ways(self.directions)):
+                began = kept[begin + d * states : begin + (d + 1) * states]
+                _backward(
+                    self._spans[layer],
+                    *(way, [x, *mine[1:]], began, [gradient, *final], [dx, *wanted[1:]], d),
+                )
+            gradient = dx.mul_(masks[layer - 1]) if masks and layer else dx
+
+    def _by_layer(self, states: Sequence[Any]) -> list[list[Any]]:
+        """Those of each layer."""
+        return [[part_of(s, i, self.directions) for s in states] for i in range(self.layers)]
 
 
 class Spans:
     """A kernel's passes over spans of time, prepared once for spans that are alike."""
 
     def __init__(self, kernel: Kernel, size: Sizes) -> None:
-        self.kernel, self.size, self._known = kernel, size, Known()
+        self.kernel, self.size = kernel, size
+        self._ready: BoundedCache[Any, Calls] = BoundedCache(_READY)
 
     def forward(
         self, rows: Rows, tensors: Tensors, results: Sequence[Tensor], saved: Tensor | None = None
@@ -38,14 +111,9 @@ class Spans:
         kept = [] if saved is None else [saved]
         every = [*tensors, *results, *kept, rows.counts, rows.offsets]
         threads = thread_count(self.kernel.work(rows.N, self.size), rows.B)
-        key = (rows[:3], rows.reverse, threads, *_strides(every))
-        calls = self._known.find(key)
-        if calls is None:
-            run = self.kernel.forward(
-                rows, self.size, tensors, results, kept, saved is not None, threads
-            )
-            calls = self._known.keep(key, Calls([(run, range(len(every)))]))
-        calls.run(every)
+        key = (rows[:3], rows.reverse, threads)
+        given = rows, self.size, tensors, results, kept, saved is not None, threads
+        self._run(key, every, lambda: self.kernel.forward(*given))
 
     def backward(
         self,
@@ -64,25 +132,22 @@ class Spans:
         kept = [] if saved is None else [saved]
         every = [*tensors, *gradients, *goals, *before, partials, *kept, rows.counts, rows.offsets]
         threads = thread_count(2 * self.kernel.work(rows.N, self.size), rows.B)
-        key = (rows[:3], rows.reverse, threads, order, add, last, *_strides(every))
-        calls = self._known.find(key)
+        key = (rows[:3], rows.reverse, threads, order, add, last)
+        given = rows, self.size, tensors, gradients, goals, before, kept, threads
+        options: Any = {"order": order, "partials": partials, "add": add, "last": last}
+        self._run(key, every, lambda: self.kernel.backward(*given, **options))
+
+    def _run(
+        self, key: tuple[Any, ...], every: list[Tensor | None], prepare: Callable[[], Prepared]
+    ) -> None:
+        key = (*key, *[None if t is None else t.stride() for t in every])
+        calls = self._ready.get(key)
         if calls is None:
-            run = self.kernel.backward(
-                *(rows, self.size, tensors, gradients, goals, before, kept, threads),
-                order=order,
-                partials=partials,
-                add=add,
-                last=last,
-            )
-            calls = self._known.keep(key, Calls([(run, range(len(every)))]))
+            calls = self._ready.keep(key, Calls([(prepare(), range(len(every)))]))
         calls.run(every)
 
 
-def _strides(tensors: Tensors) -> list[tuple[int, ...] | None]:
-    return [None if t is None else t.stride() for t in tensors]
-
-
-def forward(
+def _forward(
     spans: Spans, rows: Rows, tensors: Tensors, results: Sequence[Tensor], direction: int
 ) -> list[Tensor]:
     """Writes a direction's part of the ``results``; returns for each state its values before each
@@ -103,7 +168,7 @@ def forward(
     return [torch.cat(values) for values in zip(*before, strict=True)]
 
 
-def backward(
+def _backward(
     spans: Spans,
     rows: Rows,
     tensors: Tensors,

@@ -1,0 +1,1 @@
+"""Which path a call takes, and how it is run: executables, autograd, operators of PyTorch."""

@@ -1,0 +1,52 @@
+"""From a signature to an executable."""
+
+from __future__ import annotations
+
+from ..batch import Given, Rows, by_layer, check_shapes
+from ..errors import PathError
+from ..launch.stack import Tensors
+from ..step import Step
+from .executable import EXECUTABLES, Executable, Kind, Signature, signature_of
+from .recompute import Recomputing
+from .select import decide, ready_isa
+
+
+def bind(
+    step: Step,
+    rows: Rows,
+    tensors: Tensors,
+    recompute: bool = False,
+    narrow: str = "",
+    layers: int = 1,
+) -> Executable | None:
+    """What runs a layer, whose tensors are in the order of ``Given``, or so many layers on one
+    another, whose tensors are in that of ``batch.by_layer``; None where the reference runs.
+
+    ``narrow`` says what is bfloat16 in products: nothing, ``"weights"``, whose values must be
+    numbers of it, or ``"products"``, for all factors, where the processor multiplies such. Calls of
+    one step ignore the latter: few of their rows would pay for packing all weights in pairs.
+
+    Raises:
+        PathError: a path was asked for by force that cannot run.
+        RuntimeError: shapes that do not go together.
+    """
+    isa, signature, kind = ready_isa(), Signature(), None
+    if isa is not None:
+        if narrow == "products" and (not isa.bf16_pairs or rows.T == 1):
+            narrow = ""
+        kind = Kind(step, isa, recompute, narrow, layers)
+        signature = signature_of(kind, rows, tensors)
+        found = EXECUTABLES.get(signature)
+        if found is not None:
+            return found
+    path, reason = decide(tensors)
+    if path == "none":
+        raise PathError(reason)
+    check_shapes(step, rows, tensors, layers)
+    if path != "kernel" or kind is None or rows.N == 0:
+        return None
+    sizes = Given.of(step, by_layer(step, tensors, layers)[0]).weights[0].sizes(step)
+    several = recompute and len(rows.spans(sizes.units)) > 1
+    return EXECUTABLES.keep(
+        signature, (Recomputing if several else Executable)(kind, rows, tensors)
+    )

@@ -1,0 +1,273 @@
+"""The kernels of a layer, or of a stack of layers, for tensors of one signature."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..batch import Given, Rows, by_layer, check_shapes
+from ..compiler.isa import ISA
+from ..launch.calls import Calls
+from ..launch.kernels import HOLDERS, kernel_for
+from ..launch.stack import BACKWARD, INFER, TRAIN, StackLauncher, Tensors
+from ..runtime.bounded import BoundedCache
+from ..runtime.memory import LARGE, fresh
+from ..runtime.tensors import TensorGuard, TensorSpec, TensorSpecs, spec_of
+from ..step import Step
+from .select import kernel_isa, onlooker, readable
+
+Signature = tuple[Any, ...]
+
+_READY = 64  # native calls of one executable, each with tables of some kilobytes
+#: All executables, by their signatures.
+EXECUTABLES: BoundedCache[Signature, Executable] = BoundedCache(1024)
+HOLDERS.append(EXECUTABLES)
+
+
+class Kind(NamedTuple):
+    """What an executable does, whatever the tensors."""
+
+    step: Step
+    isa: ISA
+    recompute: bool
+    narrow: str  # what is bfloat16 in products, see `bind`
+    layers: int
+
+
+def signature_of(kind: Kind, rows: Rows, tensors: Tensors) -> Signature:
+    """All that an executable depends on. RuntimeError for tensors without strides."""
+    T, B, N, counts, _, reverse, flat = rows
+    return *kind, T, B, N, counts is None, reverse, flat, *of_tensors(tensors)
+
+
+def of_tensors(tensors: Tensors) -> list[Any]:
+    """All of tensors that checks and kernels depend on. RuntimeError for those without strides."""
+    return [
+        None if t is None else (type(t), t.dtype, t.is_cpu, t.is_neg(), t.shape, t.stride())
+        for t in tensors
+    ]
+
+
+#: What a backward pass is given: rows and tensors of the call, its output, what was kept, the
+#: gradients that have arrived, and how many of what was kept are dropout's masks.
+Saved = tuple[Rows, Tensors, Tensor | None, Sequence[Tensor], Tensors, int]
+_Mode = tuple[int, tuple[bool, ...], int, bool]  # threads, needed, links, apart
+
+
+class Backward(NamedTuple):
+    """A backward pass that is ready for tensors like those that one was given."""
+
+    guard: TensorGuard
+    specs: TensorSpecs  # of the gradients, and of those between layers
+    calls: Calls | None  # None if it runs in spans of time
+
+
+class Executable:
+    """The passes of a layer, or of layers on one another (``batch.by_layer``), for tensors of one
+    signature. What only sizes and strides decide is decided once."""
+
+    def __init__(self, kind: Kind, rows: Rows, tensors: Tensors) -> None:
+        step, isa, _, narrow, layers = self._kind = kind
+        x, _, _, weights = Given.of(step, by_layer(step, tensors, layers)[0])
+        size = weights[0].sizes(step)
+        units, output = size.units, size[step.output_space]
+        D = self.directions = len(weights)
+        self.step, self.layers = step, layers
+        self._signature = of_tensors(tensors)
+        self.kernel = kernel_for(step, x.dtype, isa, units, rows.B == 1, narrow)
+        widths = [x.shape[-1], *[D * output] * (layers - 1)]
+        self.sizes = [size.with_input(width) for width in widths]
+        self.passes = StackLauncher(self.kernel, rows, self.sizes, D)
+        #: Whether the backward pass is given the output as it was.
+        self.reads_output = self.kernel.plan.reads_output
+        #: The first state's initial values where the call has none, and dropout's mask of no
+        #: dropout; both without memory of their size.
+        self._zeros = x.new_zeros(1, output).expand(*rows.of_states(layers * D), output)
+        self._ones = x.new_ones(()).expand(*rows.lead, D * output)
+        self._ready: BoundedCache[Any, Any] = BoundedCache(_READY)
+        self._backs: BoundedCache[Any, list[Backward]] = BoundedCache(_READY)
+        self.output = spec_of((*rows.lead, D * output), x.dtype)
+        counts = [size[step.space(name)] for name in step.states]
+        lead = rows.of_states(layers * D)
+        #: Of the output and the final states.
+        self.results = [self.output, *(spec_of((*lead, n), x.dtype) for n in counts)]
+        self._count = len(self.results)
+        saved = self.kernel.saved_size(rows, units)
+        #: Of what is kept beside them: the outputs between layers, and what a direction keeps.
+        self.kept = [self.output] * (layers - 1)
+        self.kept += [spec_of((saved,), x.dtype)] * (layers * D if saved else 0)
+        self._goals = [None if t is None else spec_of(t.shape, t.dtype) for t in tensors]
+        most = max(saved, rows.N * max(widths[0], D * output))
+        self._large = most * x.itemsize >= LARGE  # some of what a call writes
+
+    def takes(self, x: Tensor) -> bool:
+        """Whether an input has the signature of the one that this was made for."""
+        return of_tensors([x])[0] == self._signature[0]
+
+    def dropout(self, p: float) -> list[Tensor]:
+        """The masks that the outputs below other layers are multiplied by: torch.nn's random
+        numbers."""
+        return [torch.dropout(self._ones, p, True) for _ in range(self.layers - 1)]
+
+    def run(
+        self, rows: Rows, tensors: Tensors, keep: bool, masks: Sequence[Tensor] = ()
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """The output and the final states; also what is kept for the backward pass beside them.
+        The ``masks`` are those of :meth:`dropout`, or none."""
+        mode = TRAIN if keep else INFER
+        key = mode, self.passes.threads(mode), len(masks)
+        specs, calls = self._ready.get(key) or self._forward(key, rows, tensors, masks)
+        made = specs.new()
+        if self._large:
+            for tensor in made:
+                fresh(tensor)
+        calls.run([*tensors, *masks, *made, rows.counts, rows.offsets])
+        return made[: self._count], [*masks, *made[self._count :]] if keep else []
+
+    def _forward(
+        self, key: tuple[str, int, int], rows: Rows, tensors: Tensors, masks: Sequence[Tensor]
+    ) -> tuple[TensorSpecs, Calls]:
+        mode, threads, dropped = key
+        if mode == TRAIN:
+            kept = [self.output] * dropped + self.kept
+        else:
+            kept = [self.output] * self.passes.between(mode, threads)
+        specs = TensorSpecs([*self.results, *kept])
+        calls = self.passes.forward(rows, tensors, masks, specs.meta(), mode, threads)
+        return self._ready.keep(key, (specs, calls))
+
+    def gradients(
+        self,
+        rows: Rows,
+        tensors: Tensors,
+        output: Tensor | None,
+        kept: Sequence[Tensor],
+        arrived: Tensors,
+        needed: tuple[bool, ...],
+        links: int = 0,
+        apart: bool = False,
+    ) -> list[Tensor | None] | None:
+        """The gradients of the tensors, None for those not needed; None if no kernel can read the
+        gradients of the results that have ``arrived``.
+
+        ``tensors`` is what was saved: somebody may have replaced their memory meanwhile. ``output``
+        is None if it is not read, or if it has changed: then it is computed again. The first
+        ``links`` tensors that were ``kept`` are dropout's masks. The weights' gradients of a single
+        layer may be ``apart``: for each row, ``(B, ...)``.
+        """
+        kind = self.passes.threads(BACKWARD), needed, links, apart
+        back = self._known_backward(kind, [*tensors, *arrived, output, *kept])
+        if back is None or onlooker():
+            kept = [t.contiguous() for t in kept]
+            arrived = [None if g is None else g.resolve_neg() for g in arrived]
+            if any(g is not None for g in arrived) and not readable(arrived):
+                return None
+            if of_tensors(tensors) != self._signature:
+                if kernel_isa(tensors) is None:
+                    return None
+                other = self._for(rows, tensors)
+                return other.gradients(rows, tensors, output, kept, arrived, needed, links, apart)
+            given = rows, tensors, output, kept, arrived, links
+            self._check_saved(given)
+            back = self._backward(kind, given)
+            self._backs.keep(kind, [back, *(self._backs.get(kind) or [])[:1]])
+        made = back.specs.new()
+        for tensor in made if self._large or not self.kernel.plan.complete else ():
+            if tensor is not None:
+                fresh(tensor)
+                if not self.kernel.plan.complete:  # the formula reads what has no gradient
+                    tensor.zero_()
+        self._run_backward(back.calls, (rows, tensors, output, kept, arrived, links), made)
+        return made[: len(tensors)]
+
+    def _for(self, rows: Rows, tensors: Tensors) -> Executable:
+        """The executable that does the same for tensors of another signature."""
+        signature = signature_of(self._kind, rows, tensors)
+        found = EXECUTABLES.get(signature)
+        if found is None:
+            check_shapes(self.step, rows, tensors, self.layers)
+            found = EXECUTABLES.keep(signature, type(self)(self._kind, rows, tensors))
+        return found
+
+    def _known_backward(self, kind: tuple[Any, ...], tensors: Tensors) -> Backward | None:
+        """One of the last two backward passes, if its tensors were like these: in a loop over
+        single steps, the gradient of the last step has another form than those of the others."""
+        backs = self._backs.get(kind) or []
+        for back in backs:
+            if back.guard.matches(tensors):
+                if back is not backs[0]:
+                    backs.reverse()
+                return back
+        return None
+
+    def _backward(self, kind: _Mode, given: Saved) -> Backward:
+        threads, needed, _, apart = kind
+        rows, tensors, output, kept, arrived, _ = given
+        goals = self._goals
+        if apart:
+            first = 1 + len(self.step.states) + len(self.step.inputs)
+            each = [g and spec_of((rows.B, *g.shape), g.dtype) for g in goals[first:]]
+            goals = [*goals[:first], *each]
+        wanted = [spec if n else None for spec, n in zip(goals, needed, strict=True)]
+        specs = TensorSpecs([*wanted, *[self.output] * self._between(threads)])
+        calls = self._backward_calls(kind, given, specs)
+        return Backward(TensorGuard([*tensors, *arrived, output, *kept]), specs, calls)
+
+    def _between(self, threads: int) -> int:
+        """How many gradients between layers a backward pass writes."""
+        return self.passes.between(BACKWARD, threads)
+
+    def _backward_calls(self, kind: _Mode, given: Saved, specs: TensorSpecs) -> Calls | None:
+        (threads, _, links, apart), (rows, tensors, _, kept, arrived, _) = kind, given
+        key = (*kind, *[None if g is None else g.stride() for g in arrived])
+        found: Calls | None = self._ready.get(key)
+        if found is None:
+            tensors_of = rows, tensors, arrived, specs.meta(), self._before(given), kept
+            made = self.passes.backward(*tensors_of, threads, links, apart)
+            found = self._ready.keep(key, made)
+        return found
+
+    def _run_backward(self, calls: Calls | None, given: Saved, made: Tensors) -> None:
+        """Writes the gradients of all tensors, and those between layers behind them."""
+        assert calls is not None
+        rows, tensors, _, kept, arrived, _ = given
+        before = self._before(given) if self.reads_output else ()
+        calls.run([*tensors, *arrived, *made, *before, None, *kept, rows.counts, rows.offsets])
+
+    def _before(self, given: Saved) -> Sequence[Tensor]:
+        """The output and the first state's initial values, the units of both side by side; nothing
+        unless the backward pass reads them."""
+        rows, tensors, output, kept, _, links = given
+        if not self.reads_output:
+            return ()
+        if output is None or not output.data_ptr():  # it was freed
+            output = self.run(rows, tensors, False, kept[:links])[0][0]
+        first = tensors[1]
+        if first is None:
+            first = self._zeros
+        elif first.stride(-1) != 1:
+            first = first.contiguous()
+        return output.contiguous(), first
+
+    def _check_saved(self, given: Saved) -> None:
+        """RuntimeError if what the backward pass would read is not of the forward pass."""
+        rows, _, output, kept, arrived, links = given
+        masks = [self.output] * 2 * links  # and the outputs times them
+        found = [output, *arrived, *kept]
+        specs = [self.output, *self.results, *masks, *self._kept_specs(rows)]
+        for have, want in zip(found, specs, strict=True):
+            if have is None:
+                continue
+            if (tuple(have.shape), have.dtype, have.is_cpu) != (want.shape, want.dtype, True):
+                raise RuntimeError(
+                    f"expected {want.dtype} of shape {want.shape} from the forward pass, got "
+                    f"{have.dtype} of shape {tuple(have.shape)} on {have.device}: a hook of saved "
+                    "tensors has changed it, or a weight's size"
+                )
+
+    def _kept_specs(self, _: Rows) -> list[TensorSpec]:
+        """Of what :meth:`run` keeps besides dropout's masks and what these have made of outputs."""
+        return self.kept

@@ -1,0 +1,115 @@
+"""Layers of a recurrence as a function of tensors, on the path that fits.
+
+In eager mode that is an executable, entered through autograd; where somebody records or transforms
+a call, registered torch_ops. The reference does what they cannot do: other devices and dtypes,
+derivatives of the gradient, forward mode. ``select`` decides and says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .. import onnx_nodes, reference
+from ..batch import Given, Rows, Weights
+from ..step import Step
+from . import torch_ops
+from .autograd import run
+from .bind import bind
+from .executable import Executable
+from .select import arithmetic, obstacle, products
+from .transforms import captured, forward_mode
+
+
+def recur(
+    step: Step,
+    rows: Rows,
+    x: Tensor,
+    initial: Sequence[Tensor | None],
+    weights: Sequence[Weights],
+    inputs: Sequence[Tensor] = (),
+    recompute: bool = False,
+) -> tuple[Tensor, list[Tensor]]:
+    """One layer, in one direction or two.
+
+    Args:
+        step: the traced formula.
+        rows: which rows are active when.
+        x: ``(T, B, I)``, or ``(N, I)`` for ragged rows.
+        initial: for each state a ``(D, B, H)`` tensor, or None for zeros.
+        weights: for each direction its tensors; the second runs in reverse.
+        inputs: for each of the cell's further inputs a tensor shaped ``(T, B, H)`` or ``(N, H)``.
+        recompute: whether the kernels keep the states between segments of time only, and run each
+            segment once more for its gradient. Under ``torch.compile`` it is left to its planner.
+
+    Returns:
+        The first state at every step, ``(T, B, D*H)`` or ``(N, D*H)``, and for each state its
+        final value, ``(D, B, H)``.
+
+    What is bfloat16 or float16 is converted to float32 here, and the results once, at the end,
+    to its dtype. The states between steps are float32; autograd's conversions carry gradients.
+    Kernels round what they multiply to bfloat16 for layers of it, and under an autocast to it,
+    where the processor multiplies such, see ``bind.bind``.
+    """
+    (output, *final), _ = layer(step, rows, Given(x, initial, inputs, weights).flat(), recompute)
+    return output, final
+
+
+def layer(
+    step: Step,
+    rows: Rows,
+    tensors: Sequence[Tensor | None],
+    recompute: bool = False,
+    lengths: Tensor | None = None,
+    narrow: str | None = None,
+) -> tuple[Sequence[Tensor], Executable | None]:
+    """:func:`recur` on its tensors in the order of ``Given``: the output and the final states;
+    also the executable, if kernels ran.
+
+    Where a call is ``captured``, ``lengths`` says how many steps of each row count. ``narrow`` is
+    that of ``bind``; by default the dtype and autocast decide.
+    """
+    x, wider = tensors[0], arithmetic(tensors)
+    assert x is not None
+    narrow = products(x.dtype) if narrow is None else narrow
+    if wider is not None:
+        wide = [None if t is None else t.to(wider) for t in tensors]
+        found, _ = layer(step, rows, wide, recompute, lengths, narrow)
+        return [t.to(x.dtype) for t in found], None
+    if captured():
+        given = Given.of(step, tensors)
+        if torch.onnx.is_in_onnx_export():
+            output, final = onnx_nodes.layer(step, rows, given, lengths)
+            return [output, *final], None
+        # A compiled program says when it runs whether it may: it may run elsewhere.
+        allowed = torch.compiler.is_compiling() or not obstacle(tensors, watched=False)
+        if allowed and torch_ops.suit(rows, given) and not forward_mode():
+            if not torch.compiler.is_compiling() and onnx_nodes.older.recording():
+                onnx_nodes.older.refuse_programs()
+            output, final = torch_ops.recur(step, given, narrow, lengths)
+            return [output, *final], None
+    executable = None
+    if not torch.compiler.is_compiling():
+        executable = bind(step, rows, tensors, recompute, narrow)
+    if executable is None:
+        output, final = reference.layer(step, rows, Given.of(step, tensors), lengths)
+        return [output, *final], None
+    return run(executable, rows, tensors), executable
+
+
+def stacked(
+    step: Step,
+    rows: Rows,
+    tensors: Sequence[Tensor | None],
+    layers: int,
+    recompute: bool = False,
+) -> Executable | None:
+    """The executable of so many layers on one another, whose tensors are in the order of
+    ``batch.by_layer``; None if kernels cannot run them as one."""
+    if captured() or arithmetic(tensors) is not None:
+        return None
+    x = tensors[0]
+    assert x is not None
+    return bind(step, rows, tensors, recompute, products(x.dtype), layers)

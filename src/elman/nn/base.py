@@ -1,0 +1,76 @@
+"""What every recurrent module is: a formula, and weights by layer and direction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from ..spaces import Sizes
+from ..step import Step
+from .checks import check_weights
+
+
+class RecurrentModule:
+    """A module that runs a formula; mixed into modules of PyTorch.
+
+    Weights are read from the module at each call, whatever put them there: an optimiser,
+    ``load_state_dict``, a parametrization, pruning.
+    """
+
+    input_size: int
+    #: What a call reads of the module besides its formula and tensors.
+    _options: ClassVar[attrgetter[tuple[Any, ...]]]
+    #: The names of all weights, and those of each layer and direction, as in ``RNNBase``; None may
+    #: stand for those that there are not.
+    _flat_weights_names: Any
+    _all_weights: Any
+    _parameters: Any
+
+    def _step(self) -> Step:
+        """The traced formula of one step."""
+        raise NotImplementedError
+
+    def _weight_names(self, step: Step) -> Sequence[Sequence[str | None]]:
+        """The names of the weights of each layer and direction, in the order of
+        ``step.parameters``; None for those that there are not."""
+        every = len(step.parameters)
+        if self._all_weights and len(self._all_weights[0]) == every:
+            return self._all_weights
+        return [
+            [*names[:2], None, None, *names[2:]] if len(names) == every - 2 else names
+            for names in self._all_weights
+        ]
+
+    def _layer_weights(self, step: Step) -> list[list[Any]]:
+        """The weights of each layer and direction, in the order of ``step.parameters``."""
+        plain = self._parameters  # a parametrized weight is not there but an attribute
+        return [
+            [None if n is None else plain[n] if n in plain else getattr(self, n) for n in names]
+            for names in self._weight_names(step)
+        ]
+
+    def _weights(self, step: Step) -> list[Any]:
+        """:meth:`_layer_weights` in one list, at once for most modules."""
+        plain, names = self._parameters, self._flat_weights_names
+        try:
+            every = [*(plain.values() if [*plain] == names else map(plain.__getitem__, names))]
+        except KeyError:
+            every = []
+        if len(every) == len(self._all_weights) * len(step.parameters):
+            return every
+        return [t for mine in self._layer_weights(step) for t in mine]
+
+    def _layer_sizes(self, step: Step) -> Sequence[Sizes]:
+        """The sizes of each layer and direction."""
+        raise NotImplementedError
+
+    def _check_weights(self, step: Step, weights: Sequence[Sequence[Any]]) -> Tensor:
+        """Checks the weights of all layers; returns one that stands for their dtype and device."""
+        owner, names, sizes = type(self).__name__, self._weight_names(step), self._layer_sizes(step)
+        first, *_ = [
+            check_weights(owner, step, *each) for each in zip(names, weights, sizes, strict=True)
+        ]
+        return first

@@ -1,0 +1,202 @@
+"""A call of a stack of layers, from the caller's arguments to the results in their form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..batch import Rows, part_of
+from ..dispatch import layer as dispatch
+from ..dispatch.autograd import run
+from ..dispatch.executable import Executable
+from ..dispatch.transforms import captured
+from ..step import Step
+from . import arguments, cached
+from .arguments import of_state
+from .base import RecurrentModule
+from .checks import no_sets
+from .inputs import read_of_layers, spread
+from .lengths import read as read_lengths
+from .lengths import record as record_lengths
+from .states import hx_of, of_each_layer
+
+#: A state of all layers: a tensor ``(L*D, B, H)``, or where the layers' sizes differ a list of one
+#: ``(D, B, H)`` for each. None stands for zeros.
+State = Any
+
+MERGES: dict[str, Callable[[Tensor, Tensor], Tensor] | None] = {
+    "concat": None,  # as they come
+    "sum": torch.add,
+    "mean": lambda a, b: (a + b) / 2,
+    "mul": torch.mul,
+}
+_any_autocast = torch._C._is_any_autocast_enabled
+
+
+class LayerStack(RecurrentModule):
+    """Layers on one another, in one direction or two."""
+
+    hidden_size: Any  # a tuple of one for each layer, where they differ
+    num_layers: int
+    proj_size: int
+    dropout: float
+    bidirectional: bool
+    batch_first: bool
+    training: bool
+    merge: str = "concat"
+    residual: bool = False
+    recompute: bool = False
+    learn_initial: bool = False
+
+    def _run_layers(
+        self,
+        step: Step,
+        found: cached.Found,
+        input: Any,
+        hx: Any,
+        lengths: Any = None,
+        inputs: Any = None,
+    ) -> tuple[Any, Any]:
+        """A call that is checked first, and then stored, unless one like it was ``found``."""
+        known, key, tensors = found
+        dropout = self.dropout if self.training else 0.0
+        if known is not None and isinstance(known.by, Executable):
+            call, states = known.call, 1 + len(step.states)
+            initial = call.arrange_states(hx, states - 1)
+            tensors = [call.arrange(input), *initial, *tensors[states:]]
+            x, *final = run(known.by, call.rows, tensors, dropout)
+            x, finals = call.restore(self._merge(x), final)
+            return x, hx_of(finals)
+        owner, L, D = type(self).__name__, self.num_layers, self._directions()
+        weights, sizes = self._layer_weights(step), self._layer_sizes(step)[::D]
+        some, recorded = None, None
+        further: list[Tensor] = []
+        if known is None:
+            call, x, initial, first = self._read(step, input, hx, weights)
+            if lengths is not None and captured():
+                recorded = record_lengths(owner, lengths, call, x.device)
+            elif lengths is not None:
+                some = read_lengths(owner, lengths, call, x.device)
+            further = read_of_layers(owner, step, inputs, call, first)
+        else:
+            call = known.call
+            x, initial = call.arrange(input), call.arrange_states(hx, len(step.states))
+            if hx is None and not isinstance(self.hidden_size, int):
+                initial = [[None] * L for _ in step.states]
+        rows, begin = call.rows, initial
+        if some is not None:
+            rows, x, further = some.rows, some.select(x), [some.select(v) for v in further]
+            begin = [of_state(some.select_state, s) for s in initial]
+        if D == 2:
+            weights = [[*a, *b] for a, b in zip(weights[::2], weights[1::2], strict=True)]
+        each = spread(owner, step, further, [s.units for s in sizes])
+        layers = [[*own, *mine] for own, mine in zip(each, weights, strict=True)]
+        before = known.by if known is not None else ()
+        x, finals, by = self._run(step, rows, x, begin, layers, recorded, before)
+        if some is None:
+            if known is None:
+                cached.keep(key, call, rows, by, call.plain and not self._merges())
+            x, finals = call.restore(x, finals)
+        else:
+            pairs = zip(finals, initial, strict=True)
+            x, finals = some.restore(x), [of_state(some.restore_state, *pair) for pair in pairs]
+        return x, hx_of(finals)
+
+    def _run(
+        self,
+        step: Step,
+        rows: Rows,
+        x: Tensor,
+        initial: Sequence[State],
+        layers: Sequence[Sequence[Any]],
+        lengths: Tensor | None,
+        before: Any,
+    ) -> tuple[Tensor, Sequence[State], Any]:
+        """The last output, the final states in the form of the initial ones, and the executable of
+        all layers, or those of each if kernels ran them all; ``before`` are those of each in an
+        earlier call. ``layers`` are further inputs and weights."""
+        of_each, dropout = type(initial[0]) is list, self.dropout if self.training else 0.0
+        by: Any = None
+        if not of_each and (len(layers) == 1 or not (self.residual or self._merges())):
+            tensors = [x, *initial, *(t for mine in layers for t in mine)]
+            if len(layers) == 1:
+                (x, *final), by = dispatch.layer(step, rows, tensors, self.recompute, lengths)
+                return self._merge(x), final, by
+            by = dispatch.stacked(step, rows, tensors, len(layers), self.recompute)
+            if by is not None:
+                x, *final = run(by, rows, tensors, dropout)
+                return x, final, by
+        finals: list[Any] = []
+        made: list[Any] = []
+        for layer, mine in enumerate(layers):
+            below = x
+            if layer and dropout:
+                x = torch.dropout(x, dropout, True)
+            D = self._directions()
+            begin = [s[layer] if of_each else part_of(s, layer, D) for s in initial]
+            tensors = [x, *begin, *mine]
+            if before and (not layer or before[layer].takes(x)):
+                (x, *final), by = run(before[layer], rows, tensors), before[layer]
+            else:
+                (x, *final), by = dispatch.layer(step, rows, tensors, self.recompute, lengths)
+            made.append(by)
+            x = self._merge(x)
+            x = below + x if self.residual and layer else x
+            finals.append(final)
+        by_state: list[Any] = [[*parts] for parts in zip(*finals, strict=True)]
+        if not of_each:  # an autocast would refuse the other narrow dtype
+            with torch.autocast(x.device.type, enabled=False) if _any_autocast() else nullcontext():
+                by_state = [torch.cat(parts) for parts in by_state]
+        return x, by_state, made if all(made) else None
+
+    def _read(
+        self, step: Step, input: Any, hx: Any, weights: Sequence[Sequence[Any]]
+    ) -> tuple[arguments.Call, Tensor, Sequence[State], Tensor]:
+        """A call in normal form, its input and its initial states, all of it checked; and a
+        weight."""
+        owner, L, D = type(self).__name__, self.num_layers, self._directions()
+        if len(weights) != L * D or not L:
+            raise no_sets(owner, L, D, len(weights))
+        first, alike = self._check_weights(step, weights), isinstance(self.hidden_size, int)
+        sizes = self.input_size, self.batch_first
+        call, x, given = arguments.read(owner, input, hx, len(step.states), *sizes, first, alike)
+        shapes = [
+            [(D, call.rows.B, size[step.space(state)]) for size in self._layer_sizes(step)[::D]]
+            for state in step.states
+        ]
+        if alike:
+            every = [(L * D, *mine[0][1:]) for mine in shapes]
+            states: Sequence[Any] = arguments.read_states(owner, call, x, given, every, first)
+        else:
+            given = of_each_layer(owner, given, L, call.batched)
+            every = [shape for mine in shapes for shape in mine]
+            states = arguments.read_states(owner, call, x, given, every, first, "directions")
+            states = [states[i : i + L] for i in range(0, len(states), L)]
+        return call, x, states or self._initial_states(step, call.rows.B), first
+
+    def _initial_states(self, step: Step, B: int) -> Sequence[State]:
+        """The states where a call gives none: learned, or None for zeros."""
+        alike = isinstance(self.hidden_size, int)
+        if not self.learn_initial:
+            return [None if alike else [None] * self.num_layers for _ in step.states]
+        learned = [self._learned(state, B) for state in step.states]
+        return [torch.cat(parts) for parts in learned] if alike else learned
+
+    def _learned(self, state: str, B: int) -> list[Tensor]:
+        """A state of every layer."""
+        raise NotImplementedError
+
+    def _directions(self) -> int:
+        return 2 if self.bidirectional else 1
+
+    def _merges(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """What makes one output of those of two directions, unless they lie side by side."""
+        return MERGES[self.merge] if self.bidirectional else None
+
+    def _merge(self, x: Tensor) -> Tensor:
+        merge = self._merges()
+        return x if merge is None else merge(*x.chunk(2, -1))

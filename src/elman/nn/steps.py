@@ -1,0 +1,176 @@
+"""A call of a single step, from the caller's arguments to the results in their form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any, ClassVar
+
+from torch import Tensor
+from torch.nn.modules.rnn import RNNCellBase
+
+from ..batch import Rows
+from ..dispatch import layer as dispatch
+from ..dispatch.autograd import run
+from ..dispatch.executable import Executable
+from ..dispatch.transforms import captured
+from ..spaces import HIDDEN, Sizes
+from ..step import Step
+from . import cached
+from .base import RecurrentModule
+from .checks import ask_cell, check_dense, check_devices, check_weight, check_weights, of_dtype
+from .counterpart import Counterpart
+from .leaf import leaf
+from .messages import described, no_tensor, raised_by, refusal
+from .states import hx_of, named, states_of
+
+#: Input and states as the caller gave them, further inputs as ``(B, F)``; all of them checked.
+Checked = tuple[Tensor, Sequence[Tensor | None], Sequence[Tensor]]
+
+
+class StepModule(RecurrentModule):
+    """A module that runs one step."""
+
+    def _read(self, step: Step, input: Any, hx: Any, weights: Any, inputs: Any = None) -> Checked:
+        """The arguments of a call, checked."""
+        raise NotImplementedError
+
+    def _run_step(
+        self, step: Step, found: cached.Found, input: Any, hx: Any, inputs: Any = None
+    ) -> Any:
+        """A call that is not plain. It is checked first, and then stored, unless one like it was
+        ``found``."""
+        known, key, _ = found
+        weights = self._layer_weights(step)
+        x, states = input, states_of(hx, len(step.states))
+        further: Sequence[Tensor] = ()
+        if known is None:
+            x, states, further = self._read(step, input, hx, weights, inputs)
+        batched, flat = x.dim() == 2, not captured()
+        if not batched:
+            x, states = x[None], [s if s is None else s[None] for s in states]
+        rows = Rows(1, x.shape[0], x.shape[0], flat=flat)
+        if not flat:  # a recorded call is one of layers
+            x, further = x[None], [v[None] for v in further]
+            states = [s if s is None else s[None] for s in states]
+        tensors = [x, *states, *further, *weights[0]]
+        if known is None:
+            (_, *new), executable = dispatch.layer(step, rows, tensors)
+            cached.keep(key, None, rows, executable, batched)
+        else:
+            assert isinstance(known.by, Executable)
+            _, *new = run(known.by, rows, tensors)
+        if not flat:  # the gradient of this is a view, that of an index a copy
+            new = [s.squeeze(0) for s in new]
+        return hx_of(new if batched else [s.squeeze(0) for s in new])
+
+
+class TorchCell(Counterpart, StepModule, RNNCellBase):
+    """One step with the parameters of torch.nn's cell. A subclass adds its formula."""
+
+    _options: ClassVar = attrgetter("input_size", "hidden_size")
+    _flat_weights_names = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]  # noqa: RUF012
+    _all_weights = (_flat_weights_names,)
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        RNNCellBase.__init__(self, *arguments, **options)  # in front of the counterpart, see `face`
+
+    def forward(self, input: Tensor, hx: Any = None) -> Any:
+        """The new states, in the form of ``hx``."""
+        step = self._step()
+        found = known, _, tensors = cached.find(self, step, input, hx, self._weights(step))
+        if known is not None and known.plain is not None:
+            _, *final = run(known.plain, known.rows, tensors)
+            return hx_of(final)
+        if known is None:
+            if self._runs_torch(tensors):
+                return self._by_torch(
+                    input, hx, lambda: self._read(step, input, hx, self._layer_weights(step))
+                )
+            if (proxies := leaf(self, input, hx)) is not None:
+                return proxies
+        return self._run_step(step, found, input, hx)
+
+    def _read(self, step: Step, input: Any, hx: Any, weights: Any, _: Any = None) -> Checked:
+        owner, units, width = type(self).__name__, self.hidden_size, self.input_size
+        (mine,), names = weights, self._flat_weights_names
+        if mine[2] is None and mine[3] is None:
+            names = [*names[:2], None, None]
+        gates = len(step.x_gates)
+
+        def asked() -> None:
+            ask_cell(gates, units, width, mine[0], mine[1])
+
+        first = check_weights(owner, step, names, mine, Sizes({HIDDEN: units}), asked)
+        check_weight(owner, names[0], first, (gates * units, width), asked)
+        sizes = [units] * len(step.states)
+        return *read_rows(owner, input, hx, width, sizes, first), ()
+
+
+def read_rows(
+    owner: str, input: Any, hx: Any, width: int, sizes: Sequence[int], weight: Tensor
+) -> tuple[Tensor, Sequence[Tensor | None]]:
+    """The checked input of a step and its initial states of these sizes: ``(B, size)``, or
+    ``(size,)``."""
+    dims = _dims(owner, "input", "input", input, width)
+
+    def asked() -> None:
+        [value.dim() for value in hx] if dims == 2 else [hx[i].dim() for i in range(len(sizes))]
+        if owner == "LSTMCell" and not isinstance(hx, (tuple, list)):
+            kind, what = type(hx).__name__, "argument 'hx' (position 2)"
+            raise TypeError(f"lstm_cell(): {what} must be tuple of Tensors, not {kind}")
+
+    several = "lstm_cell expects two hidden states" if owner == "LSTMCell" else ""
+    given = named(owner, hx, len(sizes), asked, several)
+    for (name, value), size in zip(given, sizes if given else (), strict=True):
+        _dims(owner, "hidden" if len(sizes) == 1 else name, name, value, size)
+    for name, value in [("input", input), *given]:
+        check_dense(owner, name, value)
+    if input.shape[-1] != width:
+        raise refusal(
+            RuntimeError,
+            f"input has inconsistent input_size: got {input.shape[-1]} expected {width}",
+            owner,
+            f"the last dimension of input to be {width}",
+            f"{input.shape[-1]} in shape {tuple(input.shape)}",
+        )
+    B = (input.shape[0],) if dims == 2 else ()
+    for i, (name, value) in enumerate(given):
+        if value.shape != (*B, sizes[i]):
+            kind, sentence = _of_shape(value, i, dims, input.shape[0], sizes[i])
+            meaning = "(batch, hidden_size)" if B else "(hidden_size,)"
+            expected = f"{name} of shape {(*B, sizes[i])}, {meaning}, as input is {dims}-D"
+            raise refusal(kind, sentence, owner, expected, str(tuple(value.shape)))
+    check_devices(owner, input, given, weight)
+    x, *states = (of_dtype(owner, n, v, weight) for n, v in [("input", input), *given])
+    return x, states or [None] * len(sizes)
+
+
+def _dims(owner: str, torchs: str, name: str, value: Any, size: int) -> int:
+    """The dimensions of a tensor of one step; ``torchs`` is what torch.nn calls it."""
+    if not isinstance(value, Tensor):
+        raise no_tensor(owner, name, value)
+    dims = value.dim()
+    if dims not in (1, 2):
+        raise refusal(
+            ValueError,
+            f"{owner}: Expected {torchs} to be 1D or 2D, got {dims}D instead",
+            owner,
+            f"{name} to be 1-D ({size},) or 2-D (B, {size})",
+            described(value),
+        )
+    return dims
+
+
+def _of_shape(state: Tensor, i: int, dims: int, B: int, units: int) -> tuple[type[Exception], str]:
+    """What torch.nn says of a state of another shape. It adds a batch dimension to it, if it adds
+    one to the input, whatever it has."""
+    rows, *rest = state.shape if dims == 2 else (1, *state.shape)
+    if dims == 1:
+        B = 1
+    if rows != B:
+        return RuntimeError, f"Input batch size {B} doesn't match hidden{i} batch size {rows}"
+    if not rest:
+        return raised_by(lambda: state.size(1)) or (RuntimeError, "")
+    got = rest[0]
+    return RuntimeError, f"hidden{i} has inconsistent hidden_size: got {got}, expected {units}"
