@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from .ir import Function, Int, Module
@@ -67,7 +68,10 @@ class Format:
 
     def operand(self, row: Callable[[], View], room: Callable[[], View]) -> View:
         """What products multiply of a row: it is in their ``room`` if it has to be made."""
-        return row()
+        if not self.makes_operands:
+            return row()
+        made = room()
+        return View(made.f, self.kind, made.base)
 
     def prepare(self, row: View, room: Callable[[], View], units: Int) -> View:
         """Makes the operand of a row."""
@@ -82,6 +86,9 @@ class Format:
         units: Int,
     ) -> None:
         """Makes the operands of all rows of a span."""
+        if self.makes_operands:
+            with f.loop(*span) as i:
+                self.prepare(row(i), partial(room, i), units)
 
     def prepare_sum(self, rows: View, units: Int, k: Int) -> None:
         """Makes, in their place, the operands of ``k`` rows that are summed up."""
@@ -205,25 +212,11 @@ class Bfloat16Pairs(Format):
     def multiply_add(self, v: Vector, a: str, column: str, total: str) -> str:
         return v.multiply_add_pairs(a, column, total)
 
-    def operand(self, row: Callable[[], View], room: Callable[[], View]) -> View:
-        return room()
-
     def prepare(self, row: View, room: Callable[[], View], units: Int) -> View:
         goal = room()
         given = ("ptr", goal.base), ("ptr", row.base), ("i64", row.strides[0]), ("i64", units)
         row.f.call("pair_row", *given)
         return goal
-
-    def prepare_all(
-        self,
-        f: Function,
-        span: tuple[Int, Int],
-        row: Callable[[Int], View],
-        room: Callable[[Int], View],
-        units: Int,
-    ) -> None:
-        with f.loop(*span) as i:
-            self.prepare(row(i), lambda: room(i), units)
 
     def prepare_sum(self, rows: View, units: Int, k: Int) -> None:
         self._pair(rows, rows.base, units, k)
