@@ -66,9 +66,5 @@ def no_kernels_in_memory() -> Iterator[None]:
     """A process that has compiled nothing yet; what it had is put back at the end."""
     from elman.launch import kernels
 
-    kept = [dict(cache) for cache in (kernels._kernels, *kernels.HOLDERS)]
-    kernels.forget()
-    yield
-    kernels.forget()
-    for cache, content in zip((kernels._kernels, *kernels.HOLDERS), kept, strict=True):
-        cache.update(content)
+    with kernels.scheduled():
+        yield

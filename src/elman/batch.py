@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,26 +10,6 @@ from torch import Tensor
 
 from .spaces import HIDDEN, Sizes
 from .step import Step
-
-_PARTS = 16  # of a batch, at most: their number is a power of two
-_FEW, _MANY = 4, 12  # rows from which on there are two parts; rows of a part if there are more
-_OVER_TIME = 128  # rows of a part, over all steps: as many are worth sums of their own
-_WIDE = 128  # units up to which a segment has twice as many rows as for more
-_DEEP = 128  # rows of a segment of wider layers: panels of their weights' gradients are no deeper
-
-
-class Order(NamedTuple):
-    """The order in which the weights' gradients are summed up over rows and steps.
-
-    The batch is cut into parts of so many rows, which have sums of their own that are added up in
-    the end, so that a thread needs no other for its part. Within one, segment of time follows
-    segment, the last one first; one has 128 rows or more, 256 in narrow layers, which is how deep
-    a product may be.
-    """
-
-    parts: int
-    rows: int  # of a part; the last one may have fewer
-    segment: int  # steps
 
 
 class Rows(NamedTuple):
@@ -62,28 +40,6 @@ class Rows(NamedTuple):
     def ways(self, directions: int) -> list[Rows]:
         """The rows as each direction walks them; the second one runs in reverse."""
         return [self] if directions == 1 else [self, self._replace(reverse=True)]
-
-    def order(self, units: int) -> Order:
-        """How the weights' gradients of a layer of so many hidden units are summed up, which
-        depends on nothing but these sizes."""
-        enough = max(self.B // _MANY, 2 if self.B >= _FEW else 1)
-        most = max(1, min(_PARTS, enough, self.N // _OVER_TIME))
-        rows = max(1, -(-self.B // (1 << most.bit_length() - 1)))
-        deep = 2 * _DEEP if units <= _WIDE else _DEEP
-        return Order(-(-self.B // rows), rows, -(-deep // rows))
-
-    def spans(self, units: int) -> list[tuple[int, int]]:
-        """The steps in spans, first and last but one, in the order in which they run: between them
-        states are kept where the steps of each run once more for the backward pass.
-
-        A span is a few segments (:class:`Order`), so that the weights' gradients have the same bits
-        whether all steps are kept or each span runs once more.
-        """
-        segment = self.order(units).segment
-        length = segment * -(-math.isqrt(4 * self.T) // segment)
-        cuts = [*range(0, self.T, length), self.T]
-        pairs = list(itertools.pairwise(cuts))
-        return [(self.T - b, self.T - a) for a, b in pairs] if self.reverse else pairs
 
     def first_row(self, t: int) -> int:
         """Where the rows of a step begin among all rows; those after the last one, how many."""

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 import elman
-from elman import batch
 from elman.compiler import sizes
 from elman.launch import calls, stack
-from elman.launch.kernels import forget
+from elman.launch.kernels import scheduled
 from elman.runtime import threads
 from tests.compiler.bits import UNITS, assert_same_rows, each_dtype, of_rows, same_results
 from tests.compiler.problem import Problem
@@ -71,9 +70,8 @@ def test_a_row_has_the_same_bits_in_any_batch_on_every_isa(row, cell, H):
 
 
 @pytest.fixture
-def one_step_chunks(no_kernels_in_memory: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def one_step_chunks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Inputs are projected for one step at a time; kernels have prepared no other size."""
-    monkeypatch.setattr(sizes, "_PIECE_BYTES", 1)
     prepare, chunks = sizes.forward, set()
 
     def watched(*arguments: Any) -> Any:
@@ -82,7 +80,8 @@ def one_step_chunks(no_kernels_in_memory: None, monkeypatch: pytest.MonkeyPatch)
         return numbers
 
     monkeypatch.setattr(sizes, "forward", watched)
-    yield
+    with scheduled(piece_bytes=1):
+        yield
     assert chunks == {1}
 
 
@@ -104,29 +103,15 @@ def test_bits_do_not_depend_on_chunks_of_time(whole_chunks, one_step_chunks):
         same_results(problem.run(), whole_chunks[name])
 
 
-@pytest.fixture
-def small_and_large_chunks(
-    no_kernels_in_memory: None, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[int]:
-    """How many bytes the gradients at the gates of a chunk may take: one segment's, then all."""
-    return (_set_chunks(monkeypatch, nbytes) for nbytes in (1, 1 << 30))
-
-
-def _set_chunks(monkeypatch: pytest.MonkeyPatch, nbytes: int) -> int:
-    forget()
-    monkeypatch.setattr(sizes, "_GATE_BYTES", nbytes)
-    return nbytes
-
-
 @some_cells
-def test_bits_of_gradients_do_not_depend_on_chunks_of_the_backward_pass(
-    cell, small_and_large_chunks
-):
+def test_bits_of_gradients_do_not_depend_on_chunks_of_the_backward_pass(cell):
+    """Of gradients at the gates a chunk may have no more than one segment's, and then all."""
     lengths = [700, 640, 500, 300, 299, 1]
-    found = [
-        (Problem(cell, T=900, B=1, H=5, D=2).run(), Problem(cell, lengths=lengths, D=2).run())
-        for _ in small_and_large_chunks
-    ]
+    found = []
+    for nbytes in (1, 1 << 30):
+        with scheduled(gate_bytes=nbytes):
+            one, other = Problem(cell, T=900, B=1, H=5, D=2), Problem(cell, lengths=lengths, D=2)
+            found.append((one.run(), other.run()))
     for one, other in zip(*found, strict=True):
         same_results(one, other)
 
@@ -137,17 +122,14 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     the batch, and who comes late is waited for."""
     counts = []
 
-    def count(work: float, rows: int) -> int:
-        counts.append(threads.thread_count(work, rows))
+    def count(*given: Any) -> int:
+        counts.append(threads.thread_count(*given))
         return counts[-1]
 
-    forget()  # passes are cut for the limits at their first call
-    monkeypatch.setattr(batch, "_OVER_TIME", 1)
     monkeypatch.setattr(calls, "alone", lambda work: False)
-    monkeypatch.setattr(threads, "FLOP_PER_THREAD", 1)
     monkeypatch.setattr(stack, "thread_count", count)
-    yield counts
-    forget()
+    with scheduled(flop_per_thread=1, steps_of_part=1):
+        yield counts
 
 
 def with_threads(problem: Problem, count: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -203,7 +185,7 @@ def test_bits_of_one_step_do_not_depend_on_threads(taken, cell, B, H):
 
 def test_a_call_whose_helpers_come_late_is_right_and_the_next_one_does_without(monkeypatch):
     regions = come_late(monkeypatch)
-    monkeypatch.setattr(stack, "thread_count", lambda work, rows: 2)
+    monkeypatch.setattr(stack, "thread_count", lambda *work: 2)
     for name, value in {"_late": 0, "_alone_until": 0, "_pause": 60}.items():
         monkeypatch.setattr(threads, name, value)
     problem = Problem("LSTM", T=40, B=13, H=9)

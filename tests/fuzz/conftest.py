@@ -1,10 +1,18 @@
 """Fuzzing: memory starts as NaN, threads are put back, and work is split however little it is."""
 
+from collections.abc import Iterator
+
 import pytest
 
-from elman.runtime import threads as team
+from elman.launch.kernels import scheduled
+
+
+@pytest.fixture(autouse=True, scope="package")
+def _split() -> Iterator[None]:
+    with scheduled(flop_per_thread=1):
+        yield
 
 
 @pytest.fixture(autouse=True)
-def _surroundings(poisoned_tensors: None, threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(team, "FLOP_PER_THREAD", 1)
+def _surroundings(poisoned_tensors: None, threads: None) -> None:
+    pass

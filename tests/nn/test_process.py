@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 import elman
 from elman.launch import stack
+from elman.launch.kernels import scheduled
 from elman.runtime import threads as runtime
 from tests.nn.jobs import resident
 from tests.systems import PATIENCE, flushing, linux_only, needs_fork
@@ -37,17 +39,17 @@ def _seed() -> None:
 
 
 @pytest.fixture
-def counts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def counts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """The numbers of threads that kernels were run on, however little work there was."""
     found: list[int] = []
 
-    def count(work: float, rows: int) -> int:
-        found.append(runtime.thread_count(work, rows))
+    def count(*given: Any) -> int:
+        found.append(runtime.thread_count(*given))
         return found[-1]
 
-    monkeypatch.setattr(runtime, "FLOP_PER_THREAD", 1)
     monkeypatch.setattr(stack, "thread_count", count)
-    return found
+    with scheduled(flop_per_thread=1):
+        yield found
 
 
 @pytest.fixture

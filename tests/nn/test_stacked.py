@@ -7,8 +7,7 @@ from torch.autograd.graph import saved_tensors_hooks
 import elman
 from elman.dispatch import executable
 from elman.launch import calls, stack
-from elman.launch.kernels import forget_calls
-from elman.runtime import threads as runtime
+from elman.launch.kernels import forget_calls, scheduled
 from tests.late import come_late
 
 KINDS = [
@@ -87,8 +86,8 @@ def several(monkeypatch, request):
     before = torch.get_num_threads()
     monkeypatch.setattr(calls, "alone", lambda work: False)
     torch.set_num_threads(request.param)
-    monkeypatch.setattr(runtime, "FLOP_PER_THREAD", 1)
-    yield request.param
+    with scheduled(flop_per_thread=1):
+        yield request.param
     torch.set_num_threads(before)
 
 
@@ -164,7 +163,7 @@ def test_after_a_layer_whose_threads_came_late_the_others_do_without(monkeypatch
     module, x, states = problem(elman.LSTM, {}, 13)
     expected, regions = whole(module, x, states), come_late(monkeypatch)
     monkeypatch.setattr(calls, "alone", lambda work: False)
-    monkeypatch.setattr(stack, "thread_count", lambda work, parts: 2)
+    monkeypatch.setattr(stack, "thread_count", lambda *work: 2)
     forget_calls()
     found = whole(module, x, states)
     assert regions == [2]

@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from elman.runtime import threads
-from elman.runtime.threads import FLOP_PER_THREAD, parallel_address, thread_count, threads_status
+from elman.runtime.threads import parallel_address, thread_count, threads_status
 from tests.systems import PATIENCE, linux_only, needs_threads
 
-MUCH = 1e12
+MUCH, LEAST = 1e12, 200_000
 
 
 @pytest.fixture(autouse=True)
@@ -135,11 +135,11 @@ def test_a_forked_child_keeps_out_of_the_runtime() -> None:
         if child == 0:
             signal.alarm(20)
             print(threads.parallel_address())
-            print(threads.thread_count(1e12, 100), threads.threads_status())
+            print(threads.thread_count(1e12, 100, 1), threads.threads_status())
             sys.stdout.flush()
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
-        assert threads.thread_count(1e12, 100) == 3 == enter(3)
+        assert threads.thread_count(1e12, 100, 1) == 3 == enter(3)
     """)
     zeros, words = printed.splitlines()
     assert zeros == "0"
@@ -155,15 +155,15 @@ def test_a_team_may_be_smaller_than_asked_for() -> None:
 def test_count_respects_torch() -> None:
     for limit in (1, 2, 5):
         torch.set_num_threads(limit)
-        assert thread_count(MUCH, 1000) == (limit if parallel_address() else 1)
+        assert thread_count(MUCH, 1000, LEAST) == (limit if parallel_address() else 1)
 
 
 @needs_threads
 def test_count_grows_with_work_and_stays_within_rows() -> None:
     torch.set_num_threads(4)
-    assert [thread_count(MUCH, rows) for rows in (0, 1, 2, 3, 4, 5)] == [1, 1, 2, 3, 4, 4]
+    assert [thread_count(MUCH, rows, LEAST) for rows in (0, 1, 2, 3, 4, 5)] == [1, 1, 2, 3, 4, 4]
     works = [0, 1, 1.99, 2, 2.99, 3, 4, 100]
-    counts = [thread_count(work * FLOP_PER_THREAD, 100) for work in works]
+    counts = [thread_count(work * LEAST, 100, LEAST) for work in works]
     assert counts == [1, 1, 1, 2, 2, 3, 4, 4]
 
 
@@ -225,17 +225,17 @@ def test_threads_that_were_late_may_sleep_before_each_burst_of_work(
 def test_no_region_inside_a_region() -> None:
     torch.set_num_threads(2)
     inside: list[tuple[int, str]] = []
-    enter(2, lambda: inside.append((thread_count(MUCH, 100), threads_status())))
+    enter(2, lambda: inside.append((thread_count(MUCH, 100, LEAST), threads_status())))
     reason = "one thread: the caller is already inside a parallel region"
     assert inside == [(1, reason), (1, reason)]
-    assert thread_count(MUCH, 100) == 2
+    assert thread_count(MUCH, 100, LEAST) == 2
 
 
 def test_without_a_runtime_one_thread_and_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(4)
     monkeypatch.setattr(threads, "_runtime", lambda: None)
     assert parallel_address() == 0
-    assert thread_count(MUCH, 100) == 1
+    assert thread_count(MUCH, 100, LEAST) == 1
     assert threads_status() == "one thread: torch has no OpenMP runtime with GOMP_parallel here"
 
 

@@ -12,8 +12,8 @@ from torch.utils._pytree import tree_map
 
 import elman
 from elman.launch import calls
+from elman.launch.kernels import scheduled
 from elman.launch.together import together
-from elman.runtime import threads as runtime
 from elman.streaming import chunk
 from tests.streaming.modules import MODULES, B, Gap, H, I, T, dtype_of, same
 from tests.systems import needs_threads
@@ -304,17 +304,17 @@ def test_layers_of_one_stream_run_at_the_same_time(make, rows, threads, monkeypa
 
     monkeypatch.setattr(chunk, "together", spy)
     monkeypatch.setattr(calls, "alone", lambda work: False)
-    monkeypatch.setattr(runtime, "FLOP_PER_THREAD", 1)
     torch.set_num_threads(2)
-    stream = elman.Stream(module, rows)
     apart = torch.stack([x, x], -1)[..., 0]  # units that do not lie side by side
-    for _ in range(3):
-        stream.reset()
-        found = [
-            stream.chunk(part[when], {name: t[when] for name, t in further.items()} or None)
-            for part, when in ((x, slice(0, steps)), (apart, slice(steps, None)))
-        ]
-        assert torch.equal(torch.cat(found), output)
-        assert same(stream.snapshot(), final)
+    with scheduled(flop_per_thread=1):
+        stream = elman.Stream(module, rows)
+        for _ in range(3):
+            stream.reset()
+            found = [
+                stream.chunk(part[when], {name: t[when] for name, t in further.items()} or None)
+                for part, when in ((x, slice(0, steps)), (apart, slice(steps, None)))
+            ]
+            assert torch.equal(torch.cat(found), output)
+            assert same(stream.snapshot(), final)
     layers = len(module._layer_weights(module._step()))
     assert made == ([layers] if layers > 1 and not getattr(module, "residual", False) else [])

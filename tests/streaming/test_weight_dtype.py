@@ -10,7 +10,7 @@ from torch import Tensor
 
 import elman
 from elman.compiler import sizes
-from elman.compiler.sizes import Steps
+from elman.compiler.schedule import Steps
 from elman.dispatch.select import current_isa
 from elman.launch.kernels import kernel_for
 from tests.compiler.targets import each_isa, force

@@ -1,6 +1,6 @@
 """The backward pass: the steps in reverse, then the inputs' and the weights' gradients.
 
-The batch is cut into parts (``batch.Order``), which need nothing of one another until the end. A
+The batch is cut into parts (``schedule.Order``), which need nothing of one another until the end. A
 chunk of time after another (sizes.py), the loop over time writes the gradient at each gate and
 product of each step into ``z``; from it, three kinds of sums follow that need no order of time:
 ``x``'s gradient (row by row), the weights' (over the part's rows and steps) and the biases'. Where

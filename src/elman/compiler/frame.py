@@ -40,7 +40,7 @@ class Frame(Routine):
     """A function of a pass, whose argument is the pass's table."""
 
     def __init__(self, module: Module, name: str, target: Target, slots: Slots) -> None:
-        super().__init__(module, name, target.isa, slots, target.known)
+        super().__init__(module, name, target.isa, slots, target.known, target.schedule)
         self.target = target
         self.v = Vector(self.f, target.isa, target.dtype)
 

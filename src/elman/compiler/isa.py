@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from dataclasses import dataclass
 
 
@@ -96,16 +95,3 @@ def of_this_kind() -> tuple[ISA, ...]:
     """The rows of this kind of processor, widest first; none for a kind that has no kernels."""
     machine, _ = host()
     return tuple(row for row in TABLE if row.machine == machine)
-
-
-def split_k(isa: ISA, dtype: str, width: int, products: int) -> int:
-    """Into how many independent sums over ``k`` each product is cut, by the width of the result
-    and how many products are done at once.
-
-    A fused multiply-add takes about four cycles and two can start in one: below eight
-    independent accumulators a row alone would wait for itself. Narrow results get their
-    accumulators by cutting the sum. It is the same for every tile shape, so that a row's bits
-    don't depend on its company.
-    """
-    vectors = products * math.ceil(width / isa.lanes(dtype))
-    return 1 if vectors > 6 else 2 if vectors > 2 else 4

@@ -12,6 +12,7 @@ from .entry import define_entry
 from .ir import Module
 from .isa import ISA
 from .routine import BESIDE, SHARED, Routine
+from .schedule import DEFAULT, Schedule
 from .units import load_units, store_units
 from .vector import Vector
 from .view import View
@@ -29,10 +30,10 @@ SLOTS = Slots(
 )
 
 
-def emit(dtype: str, isa: ISA) -> Module:
+def emit(dtype: str, isa: ISA, schedule: Schedule = DEFAULT) -> Module:
     """The module of ``elman_link``."""
     module = Module()
-    routine = Routine(module, "link", isa, SLOTS)
+    routine = Routine(module, "link", isa, SLOTS, schedule=schedule)
     f, v = routine.f, Vector(routine.f, isa, dtype)
     rows, units = routine.slot("T"), routine.slot("units")
     goal, given, factors = (View(f, dtype, routine.pointer(name)) for name in TENSORS)

@@ -61,7 +61,7 @@ def _define_unpacked(module: Module, target: Target, splits: int) -> None:
     for most in heights:
         transposed.define(module, isa, dtype, most, splits)
     if not target.single:
-        rows_in_lanes.define(module, isa, dtype, splits)
+        rows_in_lanes.define(module, isa, dtype, splits, target.schedule.broadcast_units)
     f = Function(module, _unpacked(splits), _PARAMS)
 
     def call(function: str, params: tuple[tuple[str, str], ...]) -> Int:

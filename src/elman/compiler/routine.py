@@ -9,6 +9,7 @@ from .buffers import Slots, numbers
 from .ir import Function, Int, Module
 from .isa import ISA
 from .processor import processor_of
+from .schedule import DEFAULT, Schedule
 
 #: Slots of whatever threads may share.
 SHARED = numbers("ticket", "workers", "late", "threads", "parallel", "fp")
@@ -17,8 +18,6 @@ SHARED = numbers("ticket", "workers", "late", "threads", "parallel", "fp")
 #: order; where those tell it whose steps it reads, of the same order and of the opposite one; and
 #: the system's function that gives the core to another thread.
 BESIDE = numbers("piece", "done", "after.same", "after.other", "yield")
-
-_SPINS = 200  # looks at a counter before a thread that waits gives its core away
 
 
 class Routine:
@@ -34,9 +33,11 @@ class Routine:
         isa: ISA,
         slots: Slots,
         known: Mapping[str, int] = {},
+        schedule: Schedule = DEFAULT,
     ) -> None:
         self.f = Function(module, name, [("ptr", "args")])
         self.module, self.isa, self.slots = module, isa, slots
+        self._schedule = schedule
         self._processor = processor_of(isa)
         self._loaded: dict[tuple[str, str], str] = {}
         self._known = known
@@ -151,7 +152,7 @@ class Routine:
         counter = self.pointer(slot)
         with self.f.when(self.f.op(f"icmp ne ptr {counter}, null")):
             if not self.module.defines("wait"):
-                _define_wait(self.module, self.isa)
+                _define_wait(self.module, self.isa, self._schedule.spins)
             rest = ("ptr", self.pointer("yield"))
             self.f.call("wait", ("ptr", counter), ("i64", steps), rest)
 
@@ -162,7 +163,7 @@ class Routine:
             self.f.do(f"store atomic i64 {end}, ptr {counter} release, align 8")
 
 
-def _define_wait(module: Module, isa: ISA) -> None:
+def _define_wait(module: Module, isa: ISA, spins: int) -> None:
     """``wait(counter, steps, rest)``: a thread that has waited for long lets others have its core,
     or it might be the one that it waits for that has none."""
     f = Function(module, "wait", [("ptr", "counter"), ("i64", "steps"), ("ptr", "rest")])
@@ -176,7 +177,7 @@ def _define_wait(module: Module, isa: ISA) -> None:
     f.label(idle)
     processor_of(isa).pause(f)
     f.do(f"{following} = add i64 {turn}, 1")
-    f.do(f"br i1 {f.compare('sge', following, _SPINS)}, label %{give}, label %{again}")
+    f.do(f"br i1 {f.compare('sge', following, spins)}, label %{give}, label %{again}")
     f.label(give)
     f.op("call i32 %rest()")
     f.do(f"br label %{again}")

@@ -24,7 +24,6 @@ PARAMS = (
 )
 #: The transposed rows; pointers to them, which have their k side by side; length, rows.
 ROWS = ("ptr", "lanes"), ("ptr", "a"), ("i64", "k"), ("i64", "rows")
-_MOST = 8  # units at once: their rows of the matrix are lines of a set of the first cache, of 8
 
 
 def name(splits: int) -> str:
@@ -32,15 +31,15 @@ def name(splits: int) -> str:
     return f"rows_in_lanes_{splits}"
 
 
-def define(module: Module, isa: ISA, dtype: str, splits: int) -> None:
-    """Adds the function to the module, and ``rows_to_lanes``."""
+def define(module: Module, isa: ISA, dtype: str, splits: int, most: int) -> None:
+    """Adds the function to the module, and ``rows_to_lanes``; ``most``: units at once."""
     if not module.defines("rows_to_lanes"):
         _define_rows(module, isa, dtype)
         _define_add(module, isa, dtype)
     f = Function(module, name(splits), PARAMS)
     v = Vector(f, isa, dtype)
     acc, acc_row, init, init_row, lanes, matrix, stride, units, size, k, rows = f.params
-    at_once = 1 << min(_MOST, isa.accumulators // splits).bit_length() - 1
+    at_once = 1 << min(most, isa.accumulators // splits).bit_length() - 1
     group = max(v.lanes, at_once)
     weights, columns = View(f, dtype, matrix, (stride, 1)), View(f, dtype, lanes, (v.lanes, 1))
     area = group * v.lanes

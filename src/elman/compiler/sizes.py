@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..batch import Order
 from ..spaces import HIDDEN, INPUT, Sizes, Space
 from . import forward as forward_pass
 from .formats import Format
 from .outer import OPERAND
 from .plan import Plan
+from .schedule import Order, Schedule, Steps
 from .target import Target
 from .tile import Shape, odd
 from .weights import Sums
 
-_PIECE_BYTES = 96 << 10  # of projected inputs of a slice: they stay in the second cache
 _WHOLE = 1 << 40  # more units than there are: they are not cut
-_DEPTH_BYTES = 128 << 10  # of inputs and states side by side in the weights' gradients
-_FEW_ROWS = 768  # of all steps of a backward pass: to pack weights takes as long as it gains
-_FAR_BYTES = 4 << 20  # that a backward pass reads: they have left the second cache
-_WRITTEN_BYTES = 1 << 20  # of a forward pass: they go to memory that is not in the second cache
-_GATE_BYTES = 512 << 10  # of gradients at the gates of a chunk of the backward pass
-_SMALL_BYTES = 128 << 10  # of a chunk, however short the call
 
 
 class KernelSpec(NamedTuple):
@@ -40,15 +33,10 @@ class KernelSpec(NamedTuple):
         """Bytes of an element."""
         return Format(self.target.dtype).size
 
-
-class Steps(NamedTuple):
-    """The rows of a batch over time, in numbers, see ``batch.Rows``."""
-
-    T: int
-    B: int
-    N: int  # rows of all steps together
-    ragged: bool = False  # some rows have fewer steps than others
-    reverse: bool = False
+    @property
+    def schedule(self) -> Schedule:
+        """The tuning constants."""
+        return self.target.schedule
 
 
 def padded_units(spec: KernelSpec, units: int) -> int:
@@ -99,9 +87,9 @@ def pieces(spec: KernelSpec, rows: Steps, units: int, training: bool) -> int:
 
 def _common(spec: KernelSpec, rows: Steps, sizes: Sizes, threads: int) -> dict[str, int]:
     """The numbers of all passes."""
-    tile = spec.target.step.rows
-    # Rows of unequal length are handed out in more pieces than there are threads.
-    pieces = threads if not rows.ragged else 4 * threads if threads > 1 else 1
+    tile, pieces = spec.target.step.rows, threads
+    if rows.ragged and threads > 1:
+        pieces *= spec.schedule.ragged_slices
     piece = -(-rows.B // min(pieces, -(-rows.B // tile)))
     return {
         "T": rows.T,
@@ -121,15 +109,6 @@ def _common(spec: KernelSpec, rows: Steps, sizes: Sizes, threads: int) -> dict[s
     }
 
 
-def _few(rows: int, length: int) -> bool:
-    """Whether rows are so few that weights are better not packed in a call of one step.
-
-    To pack one takes nine cycles for a vector of units. To multiply it as it lies takes one more
-    for a vector of rows, and some hundred for the sums of all its ``length`` weights (Zen 4).
-    """
-    return rows * (length + 100) <= 16 * 9 * length
-
-
 def forward(
     spec: KernelSpec, rows: Steps, sizes: Sizes, threads: int, training: bool, lie: bool
 ) -> dict[str, int]:
@@ -145,17 +124,12 @@ def forward(
         values |= {"slices": count, "slice": rows.B}  # each weight is read by one thread
         values |= {"unit.slices": count, "unit.slice": unit_slice}
     if rows.T == 1 and values["slice"] >= rows.B and lie and spec.target.panel.plain:
-        values["unpacked"] = int(_few(rows.B, width + units))
+        values["unpacked"] = int(spec.schedule.few_rows(rows.B, width + units))
     step_bytes = max(1, values["slice"] * len(plan.columns) * padded * size)
     written = len(plan.step.outputs) + (len(plan.saved) + len(plan.saved_states)) * training
-    values["ahead"] = int(rows.N * units * written * size >= _WRITTEN_BYTES)
-    values["piece"] = max(1, min(rows.T, _PIECE_BYTES // step_bytes))
+    values["ahead"] = int(rows.N * units * written * size >= spec.schedule.written_bytes)
+    values["piece"] = max(1, min(rows.T, spec.schedule.piece_bytes // step_bytes))
     return values
-
-
-def _equal(total: int, most: int) -> int:
-    """The size of parts of a total that are as equal as can be, none larger than ``most``."""
-    return -(-total // -(-total // most))
 
 
 def reads_within(spec: KernelSpec, sizes: Sizes, inputs: bool) -> bool:
@@ -164,21 +138,6 @@ def reads_within(spec: KernelSpec, sizes: Sizes, inputs: bool) -> bool:
     padded = padded_sizes(spec, sizes)
     spaces = [*spec.plan.step.spaces, *[INPUT] * inputs]
     return all(padded[space] == sizes[space] for space in spaces)
-
-
-def _chunk_steps(rows: Steps, order: Order, row_bytes: int, weight_bytes: int) -> int:
-    """The steps of a chunk of the backward pass: whole segments of the order of summation.
-
-    The steps of a chunk run back, then the inputs' and the weights' gradients are summed up, so the
-    gradients at the gates are read before they have left the cache. Large weights, whose gradients
-    are read and written once a chunk, ask for larger ones. A chunk that is not small has half of
-    the steps at most: its gradients are a good part of a short call's memory.
-    """
-    segment_bytes = max(1, order.segment * order.rows * row_bytes)
-    fitting = max(_GATE_BYTES, 2 * weight_bytes) // segment_bytes
-    half = -(-rows.T // order.segment) // 2
-    segments = max(1, _SMALL_BYTES // segment_bytes, min(fitting, half))
-    return min(rows.T, order.segment * segments)
 
 
 def backward(
@@ -194,16 +153,15 @@ def backward(
 ) -> dict[str, int]:
     """The numbers of the backward pass that depend on sizes. The sums of ``spans`` are kept between
     calls; ``lie``: matrices do as panels would; ``apart``: each row has sums of its own."""
-    plan, size = spec.plan, spec.size
+    plan, size, schedule = spec.plan, spec.size, spec.schedule
     states, units = plan.step.states, sizes.units
     values = _common(spec, rows, sizes, threads)
     inner, padded = values[INPUT.padded], values[HIDDEN.padded]
-    deepest = max(32, min(256, _DEPTH_BYTES // (max(inner + padded, 1) * size)))
     segment = rows.T if apart else order.segment
-    depth = _equal(segment * (1 if apart else order.rows), deepest)
+    depth = schedule.depth(segment * (1 if apart else order.rows), (inner + padded) * size)
     z_row = odd(padded, spec.lanes)
     row = len(plan.z) * z_row * size
-    chunk = _chunk_steps(rows, order, row, sums.size * size)
+    chunk = schedule.chunk_steps(rows, order, row, sums.size * size)
     if apart and rows.T * row <= 2 * sums.apart * size:  # no chunk adds to what another wrote
         chunk = rows.T
     parts, most = -(-rows.B // order.rows), chunk * order.rows  # of this call
@@ -211,7 +169,7 @@ def backward(
         most = min(most, rows.N)
     one_by_one = threads == 1 and not spans and not apart
     summed = rows.B if apart else order.parts
-    few = rows.N <= _FEW_ROWS and (rows.T == 1 or not spec.target.single)
+    few = schedule.unpacked_steps >= rows.N and (rows.T == 1 or not spec.target.single)
     packed = not (lie and few) or not spec.target.panel.plain
     return values | {
         "slices": parts,
@@ -234,5 +192,7 @@ def backward(
         "width": sums.width,
         "depth": depth,
         "Zp": z_row,
-        "ahead": int(rows.N * units * (len(states) + len(plan.saved) + 1) * size >= _FAR_BYTES),
+        "ahead": int(
+            rows.N * units * (len(states) + len(plan.saved) + 1) * size >= schedule.far_bytes
+        ),
     }

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from ..spaces import HIDDEN, PROJECTED
 from .formats import Format
-from .isa import ISA, split_k
+from .isa import ISA
 from .plan import Plan, product_groups_of
+from .schedule import DEFAULT, Schedule
 from .tile import Shape, odd
 
 
@@ -24,6 +25,7 @@ class Target:
     front: Shape  # of the inputs, which have rows enough not to split sums
     bulk: Shape  # of all others, which are of any width
     split_k: tuple[tuple[int, int], ...]  # of a step's products, by how many are done at once
+    schedule: Schedule = DEFAULT
 
     @property
     def known(self) -> dict[str, int]:
@@ -52,17 +54,26 @@ class Target:
         return dict(self.split_k)[products]
 
 
-def target_of(plan: Plan, dtype: str, panel: Format, isa: ISA, units: int, single: bool) -> Target:
+def target_of(
+    plan: Plan,
+    dtype: str,
+    panel: Format,
+    isa: ISA,
+    units: int,
+    single: bool,
+    schedule: Schedule = DEFAULT,
+) -> Target:
     """What code for these sizes is made for: the same for as many as can share it."""
     groups = *product_groups_of(plan.train), *product_groups_of(plan.backward)
     counts = sorted({len(group) for group in groups}) or [1]
-    splits = tuple((n, split_k(isa, dtype, units, n)) for n in counts)
-    vectors = max(1, math.ceil(units / isa.lanes(dtype)))
-    bulk = front = Shape.many(isa, vectors, 1, True, pairs=single)
+    vectors = math.ceil(units / isa.lanes(dtype))
+    splits = tuple((n, schedule.splits_of(n * vectors)) for n in counts)
+    vectors = max(1, vectors)
+    bulk = front = Shape.many(isa, schedule, vectors, 1, True, pairs=single)
     if single:
-        step = Shape.single(isa, vectors, counts[-1])
+        step = Shape.single(isa, schedule, vectors, counts[-1])
     else:
         several = len(plan.step.spaces) > 1
-        step = Shape.many(isa, vectors, max(s for _, s in splits), several)
-        front = Shape.many(isa, vectors, 1, several)
-    return Target(isa, dtype, panel, single, step, front, bulk, splits)
+        step = Shape.many(isa, schedule, vectors, max(s for _, s in splits), several)
+        front = Shape.many(isa, schedule, vectors, 1, several)
+    return Target(isa, dtype, panel, single, step, front, bulk, splits, schedule)

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from .formats import Format
 from .ir import Function, Int, Module
 from .isa import ISA
+from .schedule import Schedule
 from .vector import Vector
 from .view import View
 
@@ -44,10 +45,6 @@ PARAMS = (
 )
 
 
-#: Rows of a tile: taller ones load no less and leave more of a batch over.
-_TALLEST = 8
-
-
 @dataclass(frozen=True)
 class Shape:
     """Up to how many rows a tile has, and how many vectors it may have (widest first)."""
@@ -58,19 +55,26 @@ class Shape:
     pairs: bool = False  # a row that is alone may have two blocks at once: it waits less for itself
 
     @staticmethod
-    def many(isa: ISA, vectors: int, splits: int, any_width: bool, pairs: bool = False) -> Shape:
+    def many(
+        isa: ISA,
+        schedule: Schedule,
+        vectors: int,
+        splits: int,
+        any_width: bool,
+        pairs: bool = False,
+    ) -> Shape:
         """The shape for products of many rows: as many accumulators as the registers hold. Their
         results have so many vectors, or any number."""
         blocks = _blocks(vectors, isa.vectors)
         widths = range(isa.vectors, 0, -1) if any_width else dict.fromkeys(blocks)
-        rows = isa.accumulators // (splits * max(widths))
-        return Shape(max(1, min(rows, _TALLEST)), tuple(widths), pairs=pairs)
+        rows = min(isa.accumulators // (splits * max(widths)), schedule.tile_rows)
+        return Shape(max(1, rows), tuple(widths), pairs=pairs)
 
     @staticmethod
-    def single(isa: ISA, vectors: int, products: int) -> Shape:
+    def single(isa: ISA, schedule: Schedule, vectors: int, products: int) -> Shape:
         """The shape for one row, of which so many products are done at once: the result's vectors
         in equal blocks, with the least padding."""
-        most = max(1, min(8, isa.accumulators // products, vectors))
+        most = max(1, min(schedule.row_vectors, isa.accumulators // products, vectors))
         widths = range(most, most // 2, -1)
         width = min(widths, key=lambda width: -(-vectors // width) * width)
         return Shape(1, (width,), whole=width >= vectors)

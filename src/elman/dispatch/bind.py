@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ..batch import Given, Rows, by_layer, check_shapes
 from ..errors import PathError
+from ..launch.kernel import steps_of
+from ..launch.kernels import current_schedule
 from ..launch.stack import Tensors
 from ..step import Step
 from .executable import EXECUTABLES, Executable, Kind, Signature, signature_of
@@ -46,7 +48,7 @@ def bind(
     if path != "kernel" or kind is None or rows.N == 0:
         return None
     sizes = Given.of(step, by_layer(step, tensors, layers)[0]).weights[0].sizes(step)
-    several = recompute and len(rows.spans(sizes.units)) > 1
+    several = recompute and len(current_schedule().spans(steps_of(rows), sizes.units)) > 1
     return EXECUTABLES.keep(
         signature, (Recomputing if several else Executable)(kind, rows, tensors)
     )

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from ..batch import Order, Rows, by_layer, part_of
+from ..batch import Rows, by_layer, part_of
+from ..compiler.schedule import Order
 from ..launch.calls import Calls
 from ..launch.kernel import Kernel
 from ..launch.stack import Tensors
@@ -60,7 +61,7 @@ class Recomputing(Executable):
         return [output, *finals], [*masks, *outputs[:-1], *dropped, *kept]
 
     def _kept_specs(self, rows: Rows) -> list[TensorSpec]:
-        count = len(rows.spans(self.sizes[0].units))
+        count = len(self.kernel.spans(rows, self.sizes[0].units))
         states = [spec_of((count, *s.shape[1:]), s.dtype) for s in self.results[1:]]
         return [self.output] * (self.layers - 1) + states * (self.layers * self.directions)
 
@@ -105,12 +106,15 @@ class Spans:
         self.kernel, self.size = kernel, size
         self._ready: BoundedCache[Any, Calls] = BoundedCache(_READY)
 
+    def _threads(self, work: float, parts: int) -> int:
+        return thread_count(work, parts, self.kernel.spec.schedule.flop_per_thread)
+
     def forward(
         self, rows: Rows, tensors: Tensors, results: Sequence[Tensor], saved: Tensor | None = None
     ) -> None:
         kept = [] if saved is None else [saved]
         every = [*tensors, *results, *kept, rows.counts, rows.offsets]
-        threads = thread_count(self.kernel.work(rows.N, self.size), rows.B)
+        threads = self._threads(self.kernel.work(rows.N, self.size), rows.B)
         key = (rows[:3], rows.reverse, threads)
         given = rows, self.size, tensors, results, kept, saved is not None, threads
         self._run(key, every, lambda: self.kernel.forward(*given))
@@ -131,7 +135,7 @@ class Spans:
     ) -> None:
         kept = [] if saved is None else [saved]
         every = [*tensors, *gradients, *goals, *before, partials, *kept, rows.counts, rows.offsets]
-        threads = thread_count(2 * self.kernel.work(rows.N, self.size), rows.B)
+        threads = self._threads(2 * self.kernel.work(rows.N, self.size), rows.B)
         key = (rows[:3], rows.reverse, threads, order, add, last)
         given = rows, self.size, tensors, gradients, goals, before, kept, threads
         options: Any = {"order": order, "partials": partials, "add": add, "last": last}
@@ -159,7 +163,7 @@ def _forward(
     for given, state in zip(one[1 : 1 + states], now, strict=True):
         state.zero_() if given is None else state.copy_(given)
     before: list[list[Tensor]] = []
-    for a, b in rows.spans(size.units):
+    for a, b in kernel.spans(rows, size.units):
         part = rows.part(a, b)
         before.append([state.clone() for state in now])
         begin = [state[:, : part.B] for state in now]  # read at a row's start, written at its end
@@ -188,7 +192,8 @@ def _backward(
     for state, given in zip(now, gfinal, strict=True):
         if given is not None:
             state.copy_(given)
-    every, order, x = rows.spans(size.units), rows.order(size.units), one[0]
+    every, order = kernel.spans(rows, size.units), kernel.order(rows, size.units)
+    x = one[0]
     assert x is not None
     of_parameters = wanted[kernel.first_weight(0) :]
     of_part = kernel.sums(of_parameters, x, size).size

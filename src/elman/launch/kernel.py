@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from ..batch import Order, Rows
+from ..batch import Rows
 from ..compiler import backward, forward, sizes
 from ..compiler.ir import Module
 from ..compiler.jit import Code, load
-from ..compiler.sizes import KernelSpec, Steps
+from ..compiler.schedule import Order, Steps
+from ..compiler.sizes import KernelSpec
 from ..compiler.weights import Sums, sums_of_weights
 from ..spaces import Sizes
 from .table import Inner, Pass, Place, Prepared
@@ -61,6 +62,14 @@ class Kernel:
     def saved_size(self, rows: Rows, units: int) -> int:
         """Elements of what the forward pass keeps for the backward pass."""
         return sizes.saved_size(self.spec, steps_of(rows), units)
+
+    def order(self, rows: Rows, units: int) -> Order:
+        """The order in which the weights' gradients are summed up."""
+        return self.spec.schedule.order(steps_of(rows), units)
+
+    def spans(self, rows: Rows, units: int) -> list[tuple[int, int]]:
+        """The spans of ``recompute``, see :meth:`.Schedule.spans`."""
+        return self.spec.schedule.spans(steps_of(rows), units)
 
     def pieces(self, rows: Rows, units: int, training: bool) -> int:
         """Parts of a forward pass that threads may share."""
@@ -143,7 +152,7 @@ class Kernel:
         places.append(Place("partials.given", further))
         places += self._beside(rows, size, every, further + 1, direction)
         mine = self.first_weight(direction)
-        order = order or rows.order(size.units)
+        order = order or self.order(rows, size.units)
         spans = partials is not None
         of_parameters = goals[mine : mine + len(self.plan.step.parameters)]
         direct = apart or (order.parts == 1 and not spans)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,6 +13,7 @@ from ..compiler.formats import BFLOAT16, Format
 from ..compiler.isa import ISA
 from ..compiler.jit import LOCK
 from ..compiler.plan import plan_of
+from ..compiler.schedule import DEFAULT, Schedule
 from ..compiler.sizes import KernelSpec
 from ..compiler.target import target_of
 from ..step import Step
@@ -21,6 +25,12 @@ _KERNEL_LIMIT = 128
 _kernels: dict[tuple[Any, ...], Kernel] = {}
 #: Caches of what holds kernels. They are emptied when a kernel goes.
 HOLDERS: list[dict[Any, Any]] = []
+_schedule = DEFAULT  # of kernels that are made from now on
+
+
+def current_schedule() -> Schedule:
+    """The tuning constants of kernels that are made from now on."""
+    return _schedule
 
 
 def forget() -> None:
@@ -33,6 +43,30 @@ def forget_calls() -> None:
     """Nothing is known of calls any more."""
     for holder in HOLDERS:
         holder.clear()
+
+
+@contextlib.contextmanager
+def scheduled(**constants: Any) -> Iterator[None]:
+    """Within the context, kernels are made with other tuning constants, in all threads: for tests
+    and measurements. It begins with no kernel in memory; those that were are put back at its end.
+
+    >>> import elman, torch
+    >>> from elman.launch import kernels
+    >>> with kernels.scheduled(piece_bytes=1):
+    ...     output, h_n = elman.RNN(2, 4)(torch.rand(3, 1, 2))  # one step at a time is projected
+    """
+    global _schedule
+    caches = _kernels, *HOLDERS
+    before, kept = _schedule, [dict(cache) for cache in caches]
+    _schedule = replace(_schedule, **constants)
+    forget()
+    try:
+        yield
+    finally:
+        _schedule = before
+        forget()
+        for cache, content in zip(caches, kept, strict=True):
+            cache.update(content)
 
 
 def kernel_for(
@@ -53,7 +87,7 @@ def kernel_for(
         with LOCK:
             plan = plan_of(step)
             panel = BFLOAT16[narrow] if narrow else Format(DTYPES[dtype])
-            target = target_of(plan, DTYPES[dtype], panel, isa, units, single)
+            target = target_of(plan, DTYPES[dtype], panel, isa, units, single, _schedule)
             spec = KernelSpec(plan, target)
             known = _same(spec)
             while len(_kernels) >= _KERNEL_LIMIT:

@@ -8,19 +8,30 @@ import torch
 
 from ..compiler import link
 from ..compiler.isa import ISA
-from ..compiler.jit import load
+from ..compiler.jit import Code, load
+from ..compiler.schedule import DEFAULT, Schedule
 from .table import Pass, Place, Prepared
 
 
-def link_pass(dtype: str, isa: ISA, rows: int, units: int, backwards: bool) -> Prepared:
+def link_pass(
+    dtype: str,
+    isa: ISA,
+    rows: int,
+    units: int,
+    backwards: bool,
+    schedule: Schedule = DEFAULT,
+) -> Prepared:
     """``goal = given * factors``, called with these three; the first two may be one tensor."""
     values = {"T": rows, "piece": rows, "units": units, "backwards": backwards, "slices": 1}
     places = [Place(name, number) for number, name in enumerate(link.TENSORS)]
     nothing = [torch.empty(0, device="meta")] * len(link.TENSORS)
-    return _pass(dtype, isa).prepare(nothing, places, {**values, "threads": 1})
+    return _pass(dtype, isa, schedule).prepare(nothing, places, {**values, "threads": 1})
 
 
 @cache
-def _pass(dtype: str, isa: ISA) -> Pass:
-    key = f"link {dtype}"
-    return Pass(link.SLOTS, lambda: load(key, isa, "elman_link", lambda: link.emit(dtype, isa)))
+def _pass(dtype: str, isa: ISA, schedule: Schedule) -> Pass:
+    def load_code() -> tuple[Code, str]:
+        return load(key, isa, "elman_link", lambda: link.emit(dtype, isa, schedule))
+
+    key = f"link {dtype} {schedule}"
+    return Pass(link.SLOTS, load_code)

@@ -48,10 +48,12 @@ class StackLauncher:
             BACKWARD: rows.B,
         }
         most = sum(self._work) if self._wave else max(self._work)
-        #: For each mode, the work and the parts that threads may share.
+        parts = dict.fromkeys(self._parts, self._many) if self._wave else self._parts
+        self._least = kernel.spec.schedule.flop_per_thread
+        #: For each mode, the work and the parts that threads may share, and the least for each.
         self._shared = {
-            mode: (2 * most if mode == BACKWARD else most, self._many if self._wave else parts)
-            for mode, parts in self._parts.items()
+            mode: (2 * most if mode == BACKWARD else most, parts[mode], self._least)
+            for mode in self._parts
         }
 
     def threads(self, mode: str) -> int:
@@ -175,8 +177,8 @@ class StackLauncher:
     ) -> _Pass:
         """One tensor becomes another times the ``factors``; ``places`` are those of all three."""
         target = self._kernel.spec.target
-        run = link_pass(target.dtype, target.isa, rows.N, factors.shape[-1], backwards)
-        return run, places
+        form = rows.N, factors.shape[-1], backwards
+        return link_pass(target.dtype, target.isa, *form, target.schedule), places
 
     def _ways(self, rows: Rows) -> list[tuple[int, Rows]]:
         return [*enumerate(rows.ways(self._count))]
@@ -190,7 +192,7 @@ class StackLauncher:
     def _threads_of(self, layer: int, mode: str, threads: int) -> int:
         """How many threads each pass of a layer gets."""
         work = self._work[layer] * (2 if mode == BACKWARD else 1)
-        return 1 if self._wave else min(threads, thread_count(work, self._parts[mode]))
+        return 1 if self._wave else min(threads, thread_count(work, self._parts[mode], self._least))
 
     def _calls(self, layers: Sequence[Sequence[_Pass]], mode: str, threads: int) -> Calls:
         """All passes as one call: of each layer those of both directions, and what links it to the
@@ -207,7 +209,7 @@ class StackLauncher:
                 tasks.append(Task(*mine[1], other, same, own if mode == BACKWARD else None))
             same, other = own, own + 1 if len(mine) > 1 else None
         work = sum(self._work) * (2 if mode == BACKWARD else 1)
-        run, _ = together(tasks, threads, work)
+        run, _ = together(tasks, threads, work, self._kernel.spec.schedule)
         return Calls([(run, range(1 + max(run.numbers)))])
 
 

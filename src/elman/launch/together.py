@@ -9,13 +9,11 @@ from typing import NamedTuple
 from ..compiler import isa
 from ..compiler.entry import FIRST, SCRATCH
 from ..compiler.jit import Code, load
+from ..compiler.schedule import DEFAULT, Schedule
 from ..compiler.together import LEFT, LINE, SLOTS, emit
 from ..runtime.memory import ALIGNMENT
 from ..runtime.threads import yield_address
 from .table import Pass, Prepared
-
-_PIECES = 16  # of a pass, if it has steps enough
-_STEPS = 8  # of a piece, at least: the rows of a tile
 
 
 class Task(NamedTuple):
@@ -34,7 +32,9 @@ class Task(NamedTuple):
     beside: int | None = None
 
 
-def together(tasks: Sequence[Task], threads: int, work: float) -> tuple[Prepared, list[Prepared]]:
+def together(
+    tasks: Sequence[Task], threads: int, work: float, schedule: Schedule = DEFAULT
+) -> tuple[Prepared, list[Prepared]]:
     """One call of all these passes, on several threads, with the bits of one pass after another;
     also the passes as it runs them, with tables of their own.
 
@@ -60,9 +60,10 @@ def together(tasks: Sequence[Task], threads: int, work: float) -> tuple[Prepared
     near(at["counters"], counters)
     near(at["scratch"], scratch)
     mine = begin + 2 * count  # where a task's numbers are
+    most, beside = schedule.pipeline_piece(steps), {"yield": yield_address()}
     runs, numbers = list[Prepared](), dict[int, int]()  # a tensor's place, and its number
     for i, ((run, where, *_), points) in enumerate(zip(tasks, _counters(tasks), strict=True)):
-        runs.append(run.with_slots(_pieces(run, steps), points))
+        runs.append(run.with_slots(beside | {"piece": min(run.slot("piece"), most)}, points))
         table[begin + 2 * i] = run.code.address
         near(begin + 2 * i + 1, mine * table.itemsize)
         table[mine] = runs[i].address
@@ -78,12 +79,6 @@ def together(tasks: Sequence[Task], threads: int, work: float) -> tuple[Prepared
 
 def _aligned(nbytes: int) -> int:
     return -(-nbytes // ALIGNMENT) * ALIGNMENT
-
-
-def _pieces(run: Prepared, steps: int) -> dict[str, int]:
-    """Pieces of time so small that others need not wait for long."""
-    few = -(-steps // (_PIECES * _STEPS)) * _STEPS
-    return {"piece": min(run.slot("piece"), few), "yield": yield_address()}
 
 
 def _counters(tasks: Sequence[Task]) -> list[dict[str, int]]:

@@ -18,13 +18,6 @@ from dataclasses import dataclass
 
 import torch
 
-FLOP_PER_THREAD = 200_000
-"""Less work than this for each thread, and a region costs more than it saves.
-
-At 100 GFLOP/s it's 2 microseconds. Entering a region takes 1 while its threads are awake, as a loop
-over small calls keeps them, and 8 and more once they sleep.
-"""
-
 ALONE = (0.005, 0.2)
 """Seconds for which nobody waits for threads that came late: at first, and at most, if they go on.
 The latter is some twenty times what it takes to find that out."""
@@ -58,11 +51,12 @@ def yield_address() -> int:
     return 0 if sys.platform == "win32" else _address(ctypes.CDLL(None), "sched_yield")
 
 
-def thread_count(work: float, parts: int) -> int:
-    """Threads for `work` floating-point operations that fall into so many independent parts."""
-    if work < 2 * FLOP_PER_THREAD or parts < 2 or _obstacle():
+def thread_count(work: float, parts: int, least: float) -> int:
+    """Threads for `work` floating-point operations that fall into so many independent parts, if
+    each is to have `least` of them."""
+    if work < 2 * least or parts < 2 or _obstacle():
         return 1
-    return int(min(torch.get_num_threads(), parts, work / FLOP_PER_THREAD))
+    return int(min(torch.get_num_threads(), parts, work / least))
 
 
 def came(late: bool, work: float) -> None:

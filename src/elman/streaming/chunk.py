@@ -66,6 +66,7 @@ class Chunk:
             if executable is None:
                 raise PathError(f"Stream: kernels are not possible here: {obstacle(tensors)}")
             results = [like.new_zeros(T, B, size[step.output_space]), *mine]
+            self._schedule = executable.kernel.spec.schedule
             threads = executable.passes.threads(INFER)
             ready = executable.kernel.forward(
                 rows, executable.sizes[0], tensors, results, (), False, threads
@@ -89,11 +90,12 @@ class Chunk:
         """The passes of a single row's layers as one that runs them at the same time, if there are
         threads: they follow one another some steps behind."""
         work = sum(run.work for run, _ in passes)
-        threads = thread_count(work, len(passes)) if B == 1 and self.T > 1 else 1
+        least = self._schedule.flop_per_thread
+        threads = thread_count(work, len(passes), least) if B == 1 and self.T > 1 else 1
         if threads == 1:
             return passes
         tasks = [Task(run, places, i - 1 if i else None) for i, (run, places) in enumerate(passes)]
-        run, self._layers = together(tasks, threads, work)
+        run, self._layers = together(tasks, threads, work, self._schedule)
         brought = range(1 + max(run.numbers))
         return [(run.hold([None] * len(brought), brought), brought)]
 
