@@ -39,8 +39,7 @@ def slots(plan: Plan, target: Target) -> Slots:
     """The table of arguments of ``elman_backward``, and its scratch memory."""
     step, panel, number = plan.step, target.panel, target.dtype
     states, products, inputs = step.states, len(products_of(plan.backward)), len(plan.z_x)
-    outside = [*(f"output.{s}" for s in plan.read_outputs), *(f"input.{n}" for n in step.inputs)]
-    goals = [f"ginput.{name}" for name in step.inputs]
+    further = [f"{kind}.{name}" for kind in ("input", "ginput") for name in step.inputs]
     pairs_z = Buffer("pairs_z", (inputs, "most", "Zp"), "bfloat", of_thread=True)
     kept = ["saved", *(f"saved.{name}" for name in plan.saved_states)]
 
@@ -55,11 +54,12 @@ def slots(plan: Plan, target: Target) -> Slots:
     return Slots(
         [
             *common(step),
-            *(Argument(name, "tru") for name in ("x", *outside, *goals)),
-            *(Argument(f"gout.{name}", "tru", zeros=True) for name in step.outputs),
-            *(Argument(f"h0.{name}", "ru") for name in plan.read_outputs),
-            *(Argument(f"ghn.{name}", "ru", zeros=True) for name in states),
-            *(Argument(f"gh0.{name}", "ru") for name in states),
+            *(Argument(name, "tru") for name in ("x", *further)),
+            *(Argument(f"gout.{name}", "tru", zeros=True, of="units") for name in step.outputs),
+            *(Argument(f"output.{name}", "tru", of="units") for name in plan.read_outputs),
+            *(Argument(f"h0.{name}", "ru", of="row") for name in plan.read_outputs),
+            *(Argument(f"ghn.{name}", "ru", zeros=True, of="row") for name in states),
+            *(Argument(f"gh0.{name}", "ru", of="row") for name in states),
             *parameters(step),
             *(Argument(name) for name in ("dx", "partials.given", *kept)),
             *numbers("dx.add", "dx.other", "dx.left", "Zp", "one", "ahead"),

@@ -36,12 +36,15 @@ class Number:
 class Argument:
     """A tensor of the caller: its address, and the strides that are not known, in elements.
 
-    ``strides`` has a letter for each, see :data:`AXES`; none if the tensor is contiguous.
+    ``strides`` has a letter for each, see :data:`AXES`; none if the tensor is contiguous. A tensor
+    may be that of several passes: ``of`` is what one layer and direction has of it, a ``"row"`` of
+    the first dimension, its share of the ``"units"``, or by default all.
     """
 
     name: str
     strides: str = ""
     zeros: bool = False  # None stands for zeros; otherwise its address is null
+    of: str = ""
 
     @property
     def slots(self) -> list[str]:

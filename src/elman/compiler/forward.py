@@ -27,7 +27,6 @@ def slots(plan: Plan, target: Target, training: bool) -> Slots:
     """The table of arguments of ``elman_forward``, and its scratch memory."""
     step, panel, program = plan.step, target.panel, program_of(plan, training)
     states, columns, products = step.states, len(plan.columns), len(products_of(program))
-    tensors = [*(f"output.{o}" for o in step.outputs), *(f"input.{n}" for n in step.inputs)]
     kept = ["saved", *(f"saved.{name}" for name in plan.saved_states)]
     inputs_of_slice = "slices", "piece", "slice"  # of a slice's piece of time
 
@@ -45,9 +44,10 @@ def slots(plan: Plan, target: Target, training: bool) -> Slots:
         [
             *common(step),
             *numbers("packed", "ahead"),
-            *(Argument(name, "tru") for name in ("x", *tensors)),
-            *(Argument(f"h0.{name}", "ru", zeros=True) for name in states),
-            *(Argument(f"hn.{name}", "ru") for name in states),
+            *(Argument(name, "tru") for name in ("x", *(f"input.{n}" for n in step.inputs))),
+            *(Argument(f"output.{name}", "tru", of="units") for name in step.outputs),
+            *(Argument(f"h0.{name}", "ru", zeros=True, of="row") for name in states),
+            *(Argument(f"hn.{name}", "ru", of="row") for name in states),
             *parameters(step),
             *map(Argument, kept),
             Buffer("panels", (panels,), "i8"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
 
 from ..batch import Rows
 from ..compiler import backward, forward, sizes
+from ..compiler.buffers import AXES
 from ..compiler.ir import Module
 from ..compiler.jit import Code, load
 from ..compiler.schedule import Order, Steps
@@ -96,14 +98,15 @@ class Kernel:
     ) -> Prepared:
         """The forward pass of one direction: called with the tensors, the results, and in training
         what is kept of each direction, it writes the last two."""
-        run, row = self.train if training else self.infer, layer * count + direction
+        run, step = self.train if training else self.infer, self.plan.step
         every = [*tensors, *results, *kept, rows.counts, rows.offsets]
-        places = [*self._given(every, direction), *self._states("h0", every, 1, row)]
-        places += self._ends("output", "hn", every, len(tensors), direction, count, row)
-        places += self._beside(rows, size, every, len(tensors) + len(results), direction)
+        names = [*self._given("h0", direction, count), *_slots("output", step.outputs)]
+        names += [*_slots("hn", step.states), *[""] * len(kept), "counts", "offsets"]
+        places = _places(run, names, every, direction, count, layer)
+        places += self._kept(rows, size, kept, len(tensors) + len(results) + direction)
         lie = self._lie(tensors, direction) and self._lie(tensors[:1])
         values = sizes.forward(self.spec, steps_of(rows), size, threads, training, lie)
-        return run.prepare(every, places, values | self._constants, work=self.work(rows.N, size))
+        return run.prepare(places, values | self._constants, work=self.work(rows.N, size))
 
     def backward(
         self,
@@ -140,21 +143,22 @@ class Kernel:
             apart: the weights' gradients are those of each row, which is their first dimension.
         """
         every = [*tensors, *gradients, *goals, *before, partials, *kept, rows.counts, rows.offsets]
-        run, x = self.back, tensors[0]
+        run, step, x = self.back, self.plan.step, tensors[0]
         assert x is not None
-        states, first = len(tensors), len(tensors) + len(gradients)
-        row = layer * count + direction
-        places = [*self._given(every, direction)]
-        places += self._ends("gout", "ghn", every, states, direction, count, row)
-        places += self._goals(every, first, row)
-        places += self._before(before, first + len(goals), direction, count, row)
-        further = first + len(goals) + len(before)
-        places.append(Place("partials.given", further))
-        places += self._beside(rows, size, every, further + 1, direction)
+        first = len(tensors) + len(gradients)  # of the goals; those of the weights are the jobs'
+        names = self._given("", direction, count)
+        names += [*_slots("gout", step.outputs), *_slots("ghn", step.states)]
+        names += ["dx" if self.plan.z_x else "", *_slots("gh0", step.states)]
+        names += [*_slots("ginput", step.inputs), *[""] * (count * len(step.parameters))]
+        read = self.plan.read_outputs if before else ()
+        names += [*_slots("output", read), *_slots("h0", read), "partials.given"]
+        names += [*[""] * len(kept), "counts", "offsets"]
+        places = _places(run, names, every, direction, count, layer)
+        places += self._kept(rows, size, kept, len(every) - 2 - len(kept) + direction)
         mine = self.first_weight(direction)
         order = order or self.order(rows, size.units)
         spans = partials is not None
-        of_parameters = goals[mine : mine + len(self.plan.step.parameters)]
+        of_parameters = goals[mine : mine + len(step.parameters)]
         direct = apart or (order.parts == 1 and not spans)
         sums = self.sums(of_parameters, x, size, direct, apart)
         lie = self._lie(tensors, direction)
@@ -170,7 +174,7 @@ class Kernel:
             "jobs": Inner(sums.jobs, addresses(sums.places_in_jobs)),
             "goals": Inner(sums.goals, addresses(sums.places_in_goals)),
         }
-        return run.prepare(every, places, values, inner, 2 * self.work(rows.N, size))
+        return run.prepare(places, values, inner, 2 * self.work(rows.N, size))
 
     def sums(
         self,
@@ -200,76 +204,47 @@ class Kernel:
         step = self.plan.step
         return 1 + len(step.states) + len(step.inputs) + direction * len(step.parameters)
 
-    def _given(self, every: Sequence[Tensor | None], direction: int) -> Iterator[Place]:
-        """The tensors of the layer but the initial states."""
-        step = self.plan.step
-        yield Place("x", 0)
-        for number, name in enumerate(step.inputs, 1 + len(step.states)):
-            yield Place(f"input.{name}", number)
-        for number, name in enumerate(step.parameters, self.first_weight(direction)):
-            yield Place(name, number)
+    def _given(self, initial: str, direction: int, count: int) -> list[str]:
+        """The slots of a layer's tensors, those of the initial states by this name, if they have
+        any; other directions' weights have none."""
+        step, none = self.plan.step, [""] * len(self.plan.step.parameters)
+        states = _slots(initial, step.states) if initial else [""] * len(step.states)
+        weights = [step.parameters if d == direction else none for d in range(count)]
+        return ["x", *states, *_slots("input", step.inputs), *chain(*weights)]
 
-    def _states(
-        self, slot: str, every: Sequence[Tensor | None], first: int, row: int
+    def _kept(
+        self, rows: Rows, size: Sizes, kept: Sequence[Tensor], number: int
     ) -> Iterator[Place]:
-        """A direction's row of tensors ``(layers * count, B, H)``, one for each state."""
-        for number, name in enumerate(self.plan.step.states, first):
-            tensor, offset = every[number], 0
-            if tensor is not None and row:
-                offset = row * tensor.stride(0) * tensor.itemsize
-            yield Place(f"{slot}.{name}", number, offset)
-
-    def _ends(
-        self,
-        output: str,
-        state: str,
-        every: Sequence[Tensor | None],
-        first: int,
-        direction: int,
-        count: int,
-        row: int,
-    ) -> Iterator[Place]:
-        """A direction's part of the units of the outputs, and of the final states after them."""
-        names = self.plan.step.outputs
-        for number, name in enumerate(names, first):
-            tensor, offset = every[number], 0
-            if tensor is not None:
-                units = tensor.shape[-1] // count
-                offset = direction * units * tensor.stride(-1) * tensor.itemsize
-            yield Place(f"{output}.{name}", number, offset)
-        yield from self._states(state, every, first + len(names), row)
-
-    def _before(
-        self, before: Sequence[Tensor], first: int, direction: int, count: int, row: int
-    ) -> Iterator[Place]:
-        """A direction's part of the outputs, and of the initial values of these states."""
-        names = self.plan.read_outputs if before else ()
-        for number, name in enumerate(names):
-            output, initial = before[number], before[len(names) + number]
-            units = output.shape[-1] // count
-            yield Place(f"output.{name}", first + number, direction * units * output.itemsize)
-            offset = row * initial.stride(0) * initial.itemsize
-            yield Place(f"h0.{name}", first + len(names) + number, offset)
-
-    def _beside(
-        self, rows: Rows, size: Sizes, every: Sequence[Tensor | None], first: int, direction: int
-    ) -> Iterator[Place]:
-        """The last tensors of a call: what is kept of each direction, if anything is, then the
-        tables of ragged rows."""
-        if len(every) > first + 2:
+        """What a direction's tensor of those that are ``kept`` consists of, if there are any."""
+        if kept:
             for slot, offset in sizes.kept(self.spec, steps_of(rows), size.units).items():
-                yield Place(slot, first + direction, offset)
-        for number, slot in enumerate(("counts", "offsets"), len(every) - 2):
-            yield Place(slot, number)
+                yield Place(slot, number, offset)
 
-    def _goals(self, every: Sequence[Tensor | None], first: int, row: int) -> Iterator[Place]:
-        """The gradients but those of the weights, which are the jobs'."""
-        if self.plan.z_x:
-            yield Place("dx", first)
-        yield from self._states("gh0", every, first + 1, row)
-        states = len(self.plan.step.states)
-        for number, name in enumerate(self.plan.step.inputs, first + 1 + states):
-            yield Place(f"ginput.{name}", number)
+
+def _slots(kind: str, names: Iterable[str]) -> list[str]:
+    return [f"{kind}.{name}" for name in names]
+
+
+def _places(
+    run: Pass,
+    names: Sequence[str],
+    tensors: Sequence[Tensor | None],
+    direction: int,
+    count: int,
+    layer: int,
+) -> list[Place]:
+    """Where those tensors go that are there and have the name of a slot."""
+    places = list[Place]()
+    for number, (name, tensor) in enumerate(zip(names, tensors, strict=True)):
+        if name and tensor is not None:
+            declared, offset = run.slots.arguments[name], 0
+            if declared.of == "row":
+                offset = (layer * count + direction) * tensor.stride(0)
+            elif declared.of == "units":
+                offset = direction * (tensor.shape[-1] // count) * tensor.stride(-1)
+            strides = [tensor.stride(AXES[letter]) for letter in declared.strides]
+            places.append(Place(name, number, offset * tensor.itemsize, strides))
+    return places
 
 
 def steps_of(rows: Rows) -> Steps:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 
-import torch
-
 from ..compiler import link
 from ..compiler.isa import ISA
 from ..compiler.jit import Code, load
@@ -24,8 +22,7 @@ def link_pass(
     """``goal = given * factors``, called with these three; the first two may be one tensor."""
     values = {"T": rows, "piece": rows, "units": units, "backwards": backwards, "slices": 1}
     places = [Place(name, number) for number, name in enumerate(link.TENSORS)]
-    nothing = [torch.empty(0, device="meta")] * len(link.TENSORS)
-    return _pass(dtype, isa, schedule).prepare(nothing, places, {**values, "threads": 1})
+    return _pass(dtype, isa, schedule).prepare(places, {**values, "threads": 1})
 
 
 @cache

@@ -12,19 +12,20 @@ from typing import NamedTuple, cast
 
 from torch import Tensor
 
-from ..compiler.buffers import AXES, Slots
+from ..compiler.buffers import Slots
 from ..compiler.entry import FIRST, SCRATCH
 from ..compiler.jit import LOCK, Code
 from ..runtime.memory import ALIGNMENT, new_block
 
 
 class Place(NamedTuple):
-    """Where a tensor of a call goes: a slot, the tensor's number, and how many bytes of it lie
-    before what the pass is given."""
+    """Where a tensor of a call goes: a slot, the tensor's number, how many bytes of it lie before
+    what the pass is given, and the strides for the slots behind."""
 
     slot: str
     number: int
     offset: int = 0
+    strides: Sequence[int] = ()
 
 
 class Inner(NamedTuple):
@@ -136,15 +137,13 @@ class Pass:
 
     def prepare(
         self,
-        tensors: Sequence[Tensor | None],
         places: Iterable[Place],
         values: dict[str, int],
         inner: Mapping[str, Inner] = {},
         work: float = 0.0,
     ) -> Prepared:
-        """The pass for tensors of these sizes and strides, with further tables by their slots;
-        ``values`` are the numbers in other slots, ``work`` is what :func:`.thread_count` was asked
-        for."""
+        """The pass for tensors with these places, with further tables by their slots; ``values``
+        are the numbers in other slots, ``work`` is what :func:`.thread_count` was asked for."""
         threads, (offsets, room) = values["threads"], self.slots.layout(values)
         zeros = [name for name, slot in self.slots.arguments.items() if slot.zeros]
         values = dict.fromkeys(zeros, values.get("zeros", 0)) | values | offsets
@@ -156,14 +155,10 @@ class Pass:
             table[at] = offset
             pairs.append((at, numbers.setdefault(number, FIRST + len(numbers))))
 
-        for slot, number, offset in places:
-            tensor, at, letters = tensors[number], self.at[slot], self.slots.arguments[slot].strides
-            if tensor is None:
-                continue
-            place(at, number, offset)
-            if letters:
-                strides = [tensor.stride(AXES[letter]) for letter in letters]
-                table[at + 1 : at + 1 + len(letters)] = array("q", strides)
+        for slot, number, offset, strides in places:
+            place(self.at[slot], number, offset)
+            for i, stride in enumerate(strides, self.at[slot] + 1):
+                table[i] = stride
         for slot, (further, addresses) in inner.items():
             begin = len(table)
             table[self.at[slot]] = begin * table.itemsize
