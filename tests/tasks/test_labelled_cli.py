@@ -174,6 +174,39 @@ def test_other_tasks_go_on_too(run, tmp_path, task):
     ] * 2
 
 
+@pytest.mark.parametrize(
+    ("rows", "options", "message"),
+    [
+        ([["a", "x"], ["b", ""]], ("--labels-separator", ";"), "no text has a label but the label"),
+        ([["a", ""], ["b", ""]], ("--labels-separator", ";"), "every text has no label; expected"),
+        ([["a", "3"], ["b", "3"]], ("--regression",), "every text has the number 3; expected diff"),
+        (
+            [["a", "x"]],
+            ("--regression", "--labels-separator", ";"),
+            "--labels-separator is for lab",
+        ),
+        (
+            [["a", "1"]],
+            ("--regression", "--class-weight", "balanced"),
+            "--class-weight is for labe",
+        ),
+    ],
+)
+def test_nothing_to_learn(run, tmp_path, rows, options, message):
+    file = write_csv(tmp_path / "a.csv", rows)
+    status, _, err = run("train", "classify", file, *COLUMNS, *options)
+    assert (status, message in err) == (1, True), err
+
+
+def test_a_single_held_out_number_has_no_share_of_variance(run, tmp_path):
+    file = write_csv(tmp_path / "a.csv", [["aa", "1"], ["ab", "2"], ["ba", "4"]])
+    status, out, _ = run("train", "classify", file, *COLUMNS, "--regression", "--epochs", 1)
+    assert (status, "R² nan" in out) == (0, True)
+    report = (tmp_path / "a-model/report.json").read_text()
+    assert json.loads(report, parse_constant=pytest.fail)["evaluation"]["r2"] is None
+    assert "R² unknown" in (tmp_path / "a-model/README.md").read_text("utf-8")
+
+
 # -- rows of tables
 
 

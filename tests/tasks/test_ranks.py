@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch.testing import assert_close
 
 from tests.systems import PATIENCE
+from tests.tasks.labelled_rows import make_labelled
 from tests.tasks.plain_rows import make_text
 from tests.tasks.rows import make_rows
 from tests.tasks.series_rows import make_series, write_ts
@@ -61,15 +62,27 @@ class Task(NamedTuple):
 # The last batches have one text or series: there is nothing in them for the second process.
 BATCH = ("--batch-size", "17")
 COLUMNS = ("--id", "series", "--time", "step", "--target", "value")
+TEXTS = ("--text", "text", "--label", "label", *BATCH, "--token-dropout", "0")
 TASKS = {
     "classify": Task(
         make_rows,
         write_table,
         120,
-        (
-            *("--text", "text", "--label", "label", "--class-weight", "balanced"),
-            *(*BATCH, "--token-dropout", "0"),
-        ),
+        (*(*TEXTS, "--class-weight", "balanced"),),
+    ),
+    "several labels": Task(
+        lambda count, seed=0: make_labelled(count, seed)[:2],
+        write_table,
+        120,
+        (*TEXTS, "--class-weight", "balanced"),
+        command="classify",
+    ),
+    "numbers": Task(
+        lambda count, seed=0: make_labelled(count, seed)[::2],
+        write_table,
+        120,
+        (*TEXTS, "--regression"),
+        command="classify",
     ),
     "tag": Task(make_tagged, write_table, 901, (*BATCH, "--token-dropout", "0")),
     # Of three streams the second process gets one.

@@ -166,9 +166,11 @@ class Classify(OfTexts):
         ordered = counts.most_common()
         if len(counts) < 2 and not goes_on:
             label = f"the label {ordered[0][0]!r}" if counts else "no label"
+            which = (
+                "no text has a label but" if counts and table.kind == LABELS else "every text has"
+            )
             raise TaskError(
-                f"{table.source['file']}: every text has {label}; expected at least two different "
-                "labels."
+                f"{table.source['file']}: {which} {label}; expected at least two different labels."
             )
         kinds = ", ".join(f"{number:,} {_named(label)}" for label, number in ordered[:10])
         more = f" and {len(counts) - 10} more labels" if len(counts) > 10 else ""

@@ -55,7 +55,8 @@ class Deviation:
     def as_json(self) -> dict[str, Any]:
         """All of it."""
         scores = {name: getattr(self, name) for name in ("r2", "spearman", "mae", "rmse")}
-        return {self.noun: len(self.truth), **scores}
+        known = {name: score if np.isfinite(score) else None for name, score in scores.items()}
+        return {self.noun: len(self.truth), **known}
 
     def words(self) -> str:
         """All of it in a line."""

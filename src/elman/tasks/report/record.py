@@ -100,7 +100,7 @@ def _scores(scores: Mapping[str, Any]) -> str:
     noun = "series" if "series" in scores else "texts"
     held_out = f"{scores[noun]:,} held-out {noun}"
     if "r2" in scores:
-        return f"R² {scores['r2']:.3f}, RMSE {scores['rmse']:.4g} on {held_out}"
+        return f"R² {_shown(scores['r2'])}, RMSE {scores['rmse']:.4g} on {held_out}"
     if "micro_f1" in scores:
         subset = f"all labels right {scores['subset_accuracy']:.1%}"
         return f"micro F1 {scores['micro_f1']:.1%}, {subset} on {held_out}"
