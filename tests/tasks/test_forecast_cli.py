@@ -78,7 +78,7 @@ def test_values_from_the_command_line(run, tmp_path):
     status, _, err = run("predict", "m", "1,x")
     assert (status, "no series of numbers (argument 1)" in err) == (1, True)
     status, _, err = run("predict", "m", "1,2", "--format", "conll")
-    assert (status, "must be text (CSV) or jsonl for forecasts" in err) == (1, True)
+    assert (status, "must be text or jsonl for forecasts (text: CSV)" in err) == (1, True)
 
 
 def test_covariates_and_several_targets(tmp_path):

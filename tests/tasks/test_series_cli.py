@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from elman.tasks import SeriesClassifier, SeriesRegressor, TaskError, series_baselines
+from elman.tasks import SeriesClassifier, SeriesRegressor, TaskError
 from elman.tasks.data.seriestable import read_series
+from elman.tasks.jobs import series_baselines
 from tests.tasks.series_rows import SETTINGS, long_rows, make_series, write_ts
 
 SMALL = ("--hidden-size", 8, "--batch-size", 8, "--lr", 0.02, "--dropout", 0)

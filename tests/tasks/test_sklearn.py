@@ -5,11 +5,23 @@ read each row of numbers as a text, and are a `SequenceClassifier` or `SequenceR
 else.
 """
 
+from dataclasses import asdict
+
 import numpy as np
+import pytest
+from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from elman.tasks import SequenceClassifier, SequenceRegressor
+from elman.tasks import (
+    LanguageModel,
+    SequenceClassifier,
+    SequenceForecaster,
+    SequenceRegressor,
+    SequenceTagger,
+    SeriesClassifier,
+    SeriesRegressor,
+)
 
 
 class OnNumbers:
@@ -73,3 +85,20 @@ SMALL = {
 @parametrize_with_checks([Classifier(**SMALL), Regressor(**SMALL)])
 def test_checks_of_an_estimator(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "reads"),
+    [
+        (SequenceClassifier, {"string", "one_d_array"}),
+        (SequenceRegressor, {"string", "one_d_array"}),
+        (SequenceTagger, {"string", "one_d_array"}),
+        (LanguageModel, {"string", "one_d_array"}),
+        (SeriesClassifier, {"three_d_array", "allow_nan"}),
+        (SeriesRegressor, {"three_d_array", "allow_nan"}),
+        (SequenceForecaster, {"two_d_array"}),
+    ],
+)
+def test_tags_say_what_an_estimator_reads(estimator, reads):
+    tags = asdict(get_tags(estimator()).input_tags)
+    assert {name for name, holds in tags.items() if holds is True} == reads

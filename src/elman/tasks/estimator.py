@@ -44,6 +44,7 @@ class SequenceEstimator(BaseEstimator, TrainedModel):
     """A model that can be trained; see `SequenceClassifier` for the parameters."""
 
     NET: ClassVar[type[SequenceNet]]
+    READS: ClassVar[tuple[str, ...]] = ("string", "one_d_array")  # scikit-learn's tags of the input
 
     net_: SequenceNet
 
@@ -54,11 +55,9 @@ class SequenceEstimator(BaseEstimator, TrainedModel):
         raise NotImplementedError
 
     def __sklearn_tags__(self) -> Any:
-        """Texts, not a matrix of numbers."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
+        for name in ("string", "one_d_array", "two_d_array", "three_d_array", "allow_nan"):
+            setattr(tags.input_tags, name, name in self.READS)
         return tags
 
     # -- parameters

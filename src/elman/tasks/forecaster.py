@@ -55,6 +55,7 @@ class SequenceForecaster(SequenceEstimator, TrainedForecaster):
     """
 
     NET = ForecastNet
+    READS = ("two_d_array",)
 
     def __init__(
         self,

@@ -29,6 +29,8 @@ Self = TypeVar("Self", bound="SeriesEstimator")
 class SeriesEstimator(SequenceEstimator, TrainedSeriesModel):
     """What reads series; a subclass says what is learned of them."""
 
+    READS = ("three_d_array", "allow_nan")
+
     def __init__(
         self,
         *,
@@ -111,14 +113,6 @@ class SeriesEstimator(SequenceEstimator, TrainedSeriesModel):
 
     def _net_options(self) -> dict[str, Any]:
         return averaged(self.averaging, self.weight_decay)
-
-    def __sklearn_tags__(self) -> Any:
-        """Series, not a matrix of numbers."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
-        return tags
 
 
 class SeriesClassifier(ClassifierMixin, SeriesEstimator, TrainedSeriesClassifier):

@@ -24,20 +24,17 @@ from ..models.series import TrainedSeriesModel, TrainedSeriesRegressor
 from ..models.tagger import TrainedTagger
 from ..models.texts import TrainedTextModel
 from ..report.spans import FOOT, FORMATS, HEAD, as_conll, as_html, as_json, as_line, one_line
+from .answer import Answer, with_chances
 from .forecast_answers import Forecasts
 from .series_answers import SeriesAnswers
 
 
-class _OfTexts:
+class _OfTexts(Answer):
     """What answers on texts, from files of all kinds."""
 
-    begin = end = ""
-    file = None  # that is read where none is given: the input is
-
-    def __init__(self, model: TrainedTextModel, form: str, what: str) -> None:
-        if form not in ("text", "jsonl"):
-            raise TaskError(f"--format must be text or jsonl for a {what}. Got {form!r}.")
-        self.form, self.split, self.longest = form, TOKENS[model.tokens], model.max_length
+    def __init__(self, model: TrainedTextModel, form: str, whose: str) -> None:
+        super().__init__(form, whose)
+        self.split, self.longest = TOKENS[model.tokens], model.max_length
         self.limit, self.cut = f"the network reads the first {model.max_length} {model.tokens}", 0
 
     def rows(self, file: Path, column: str | None, findings: Findings) -> Iterator[Row]:
@@ -68,7 +65,7 @@ class Labels(_OfTexts):
     or, where texts have several, those above the threshold."""
 
     def __init__(self, model: TrainedClassifier, form: str, top: int | None = None) -> None:
-        super().__init__(model, form, "classifier")
+        super().__init__(model, form, "a classifier")
         self.model, self.top = model, top
 
     def __call__(self, given: Sequence[tuple[dict[str, Any], Any]]) -> Iterator[str]:
@@ -82,7 +79,7 @@ class Labels(_OfTexts):
             if self.form == "jsonl":
                 names = [name for name, _ in best]
                 said = {"labels": names} if several else {"label": names[0]}
-                yield _json({**place, "text": text, **said}, listed if self.top else pairs)
+                yield with_chances({**place, "text": text, **said}, listed if self.top else pairs)
             elif several:
                 named = " ".join(f"{one_line(str(name))}/{chance:.3f}" for name, chance in listed)
                 yield f"{named}\t{one_line(text)}"
@@ -95,7 +92,7 @@ class Numbers(_OfTexts):
     """The numbers of a regressor."""
 
     def __init__(self, model: TrainedRegressor, form: str) -> None:
-        super().__init__(model, form, "regressor")
+        super().__init__(model, form, "a regressor")
         self.model = model
 
     def __call__(self, given: Sequence[tuple[dict[str, Any], Any]]) -> Iterator[str]:
@@ -108,15 +105,8 @@ class Numbers(_OfTexts):
                 yield f"{value:.6g}\t{one_line(text)}"
 
 
-def _json(answer: dict[str, Any], pairs: Iterable[tuple[Any, float]]) -> str:
-    rounded = {str(name): round(chance, 6) for name, chance in pairs}
-    return json.dumps({**answer, "probabilities": rounded}, ensure_ascii=False)
-
-
-class Spans:
+class Spans(Answer):
     """The spans that a tagger finds, with their probabilities."""
-
-    file = None
 
     def __init__(self, model: TrainedTagger, form: str) -> None:
         if form not in FORMATS:
@@ -153,14 +143,10 @@ class Spans:
         for (place, text), spans in zip(given, found, strict=True):
             yield show[self.form](place, text, spans)
 
-    def remarks(self) -> Iterator[str]:
-        """Nothing: every text is read to its end."""
-        yield from ()
-
 
 def answers_of(
     model: TrainedModel, form: str, data: Mapping[str, Any], top: int | None = None
-) -> Labels | Numbers | Spans | SeriesAnswers | Forecasts:
+) -> Answer:
     """What answers for a model, in a form; `data` says what its report does of its data."""
     numbers = (TrainedForecaster, TrainedSeriesRegressor, TrainedRegressor)
     if top is not None and isinstance(model, numbers):

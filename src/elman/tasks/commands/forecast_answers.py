@@ -14,21 +14,18 @@ from ..data.forecasttable import read_forecast_table
 from ..data.history import History
 from ..data.readers import Row
 from ..data.series import read_line
-from ..errors import TaskError
 from ..models.forecaster import TrainedForecaster
+from .answer import Answer
 
 COLUMNS = ("id", "time", "target", "known")
 
 
-class Forecasts:
+class Forecasts(Answer):
     """A row for each step that is told: series, time, quantiles."""
 
-    end = ""
-
     def __init__(self, model: TrainedForecaster, form: str, data: Mapping[str, Any]) -> None:
-        if form not in ("text", "jsonl"):
-            raise TaskError(f"--format must be text (CSV) or jsonl for forecasts. Got {form!r}.")
-        self.model, self.form = model, form
+        super().__init__(form, "forecasts (text: CSV)")
+        self.model = model
         self.columns = {name: data.get(name) for name in COLUMNS}
         self.file = Path(data["file"]) if "file" in data else None  # if none is given
         names = ("series", "time", *map(str, model.quantiles))
@@ -68,10 +65,6 @@ class Forecasts:
                     yield json.dumps(line, ensure_ascii=False)
                 else:
                     yield _csv([name, time, *(f"{value:.7g}" for value in values)])
-
-    def remarks(self) -> Iterator[str]:
-        """Nothing: the last steps of every series are read."""
-        yield from ()
 
 
 def _csv(values: Iterable[Any]) -> str:

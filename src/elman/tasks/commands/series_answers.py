@@ -13,25 +13,21 @@ from ..data.findings import Findings
 from ..data.readers import Row
 from ..data.series import read_line
 from ..data.seriestable import series_rows
-from ..errors import TaskError
 from ..models.series import TrainedSeriesClassifier, TrainedSeriesModel, TrainedSeriesRegressor
 from ..report.spans import one_line
+from .answer import Answer, with_chances
 
 COLUMNS = ("id", "time", "values", "label")
 
 
-class SeriesAnswers:
+class SeriesAnswers(Answer):
     """The labels or numbers of series, from files or as lines of .ts files have them."""
-
-    begin = end = ""
-    file = None
 
     def __init__(
         self, model: TrainedSeriesModel, form: str, data: Mapping[str, Any], top: int | None = None
     ) -> None:
-        if form not in ("text", "jsonl"):
-            raise TaskError(f"--format must be text or jsonl for series. Got {form!r}.")
-        self.model, self.form, self.top = model, form, top
+        super().__init__(form, "series")
+        self.model, self.top = model, top
         self.columns = {name: data.get(name) for name in COLUMNS}
 
     def rows(self, file: Path, column: str | None, findings: Findings) -> Iterator[Row]:
@@ -78,12 +74,6 @@ class SeriesAnswers:
         best = sorted(pairs, key=lambda pair: -pair[1])[: self.top or 1]
         if self.form == "jsonl":
             listed = best if self.top else pairs
-            chances = {str(name): round(chance, 6) for name, chance in listed}
-            found = {"series": place, "label": best[0][0], "probabilities": chances}
-            return json.dumps(found, ensure_ascii=False)
+            return with_chances({"series": place, "label": best[0][0]}, listed)
         named = "".join(f"{one_line(str(name))}\t{chance:.3f}\t" for name, chance in best)
         return named + one_line(str(place))
-
-    def remarks(self) -> Iterator[str]:
-        """Nothing: every series is read to its end."""
-        yield from ()
