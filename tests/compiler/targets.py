@@ -11,6 +11,7 @@ from unittest import mock
 import pytest
 
 from elman.compiler import isa, jit
+from elman.compiler.ir import Module, Part
 from elman.compiler.isa import ISA
 from elman.dispatch import select
 from tests.compiler import emulated
@@ -60,13 +61,20 @@ def force(row: ISA) -> Iterator[None]:
     """Within the context, kernels are made for this row, which need not be in the table."""
     own, theirs = jit.Code, code_of(row)
 
-    def code(object_code: bytes, name: str, imports: Mapping[str, int] = {}) -> Any:
+    def code(object_code: bytes, name: str, imports: Mapping[str, int] = {}, *more: Any) -> Any:
         """What calls functions of Python runs in this process in any case."""
-        return own(object_code, name, imports) if imports else theirs(object_code, name)
+        if imports or theirs is own:
+            return own(object_code, name, imports, *more)
+        return theirs(object_code, name)
 
+    def parts(module: Module) -> list[Part]:
+        """An emulated program is of one piece."""
+        return cut(module) if theirs is own else [Part("", str(module), [])]
+
+    cut = Module.parts
     token = select._forced_isa.set(row)
     try:
-        with mock.patch.object(jit, "Code", code):
+        with mock.patch.object(jit, "Code", code), mock.patch.object(Module, "parts", parts):
             yield
     finally:
         select._forced_isa.reset(token)

@@ -59,3 +59,34 @@ def test_a_division_that_may_be_by_zero_stays_where_it_is(f):
     lines = [line.strip().split(" = ")[-1] for line in str(f).splitlines()]
     assert lines.index("udiv i64 %n, 7") < lines.index("something")
     assert lines.index("udiv i64 7, %n") > lines.index("something")
+
+
+def test_the_parts_of_a_module_are_what_they_need():
+    module = Module()
+    for name in ("sin", "cos"):
+        module.declare(f"float @{name}(float)")
+        module.constant(f"{name}_begin", "float 1.0")
+    inner = Function(module, "inner", [("ptr", "p")], shared=True)
+    inner.op("call float @sin(float 1.0)")
+    helper = Function(module, "helper", [])
+    helper.op("load float, ptr @cos_begin")
+    helper.call("inner", ("ptr", "null"))
+    outer = Function(module, "outer", [], shared=True)
+    outer.call("helper")
+    Function(module, "unused", [], shared=True)
+    entry = Function(module, "entry", [], public=True)
+    for called in ("outer", "helper"):
+        entry.call(called)
+    parts = module.parts()
+    assert [(part.name, part.calls) for part in parts] == [
+        ("inner", []),
+        ("outer", ["inner"]),
+        ("", ["outer", "inner"]),
+    ]
+    heads = [[s for s in part.text.splitlines() if not s.startswith("  ")] for part in parts]
+    alone = "define internal void @helper() nounwind {"
+    assert heads[0][:2] == ["declare float @sin(float)", "define void @inner(ptr %p) nounwind {"]
+    begin = ["declare void @inner(ptr)", "@cos_begin = internal constant float 1.0"]
+    assert set(heads[1]) >= {*begin, "define void @outer() nounwind {", alone}
+    assert set(heads[2]) >= {*begin, "declare void @outer()", alone}
+    assert not any("unused" in part.text or "sin_begin" in part.text for part in parts)

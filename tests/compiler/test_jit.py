@@ -2,9 +2,11 @@
 
 import concurrent.futures
 import dataclasses
+import gc
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -118,10 +120,10 @@ def test_the_key_of_object_code_covers_formula_target_and_pass(monkeypatch):
     class Recorder:
         def load(self, key):
             keys.append(key)
-            return b"never run"
+            return b"{}\nnever run"
 
     monkeypatch.setattr(jit, "CACHE", Recorder())
-    monkeypatch.setattr(jit, "Code", lambda *_: None)
+    monkeypatch.setattr(jit, "Code", lambda *_: "never run")
     best = isa.available()[0]
     other = dataclasses.replace(best, features=best.features + ",+aes")
     narrow = [(torch.float32, what) for what in BFLOAT16]
@@ -134,6 +136,36 @@ def test_the_key_of_object_code_covers_formula_target_and_pass(monkeypatch):
                         for run_ in made.passes.values():
                             run_._load_code()
     assert len(keys) == len(set(keys)) == 2 * 2 * 4 * 2 * 2 * 3
+
+
+@pytest.mark.usefixtures("no_kernels_in_memory")
+def test_functions_that_kernels_share_are_compiled_once(monkeypatch):
+    texts, compile_ = [], jit.object_code
+
+    def recorded(text, row):
+        texts.append(text)
+        return compile_(text, row)
+
+    monkeypatch.setenv("ELMAN_CACHE_DIR", "off")
+    monkeypatch.setattr(jit, "object_code", recorded)
+    counts = []
+    for step in (STEPS["tanh"], STEPS["relu"]):  # with one tile
+        made = kernel.kernel_for(step, torch.float32, isa.available()[0], 33, False)
+        for run_ in made.passes.values():
+            assert run_.code.address
+            counts.append(len(texts))
+    first, after, backward_, *others = counts
+    assert first > 3
+    assert after == first + 1  # inference has all that training shares
+    assert backward_ > after + 1  # another tile
+    assert others == [backward_ + 1, backward_ + 2, backward_ + 3]
+    shared = [text for text in texts if "@elman_" not in text]
+    assert len(shared) == len(set(shared)) == len(jit.SHARED)
+    del made, run_
+    one = weakref.ref(next(iter(jit.SHARED.values())))
+    kernel.forget()
+    gc.collect()
+    assert one() is None  # it lived as long as the kernels
 
 
 @pytest.mark.usefixtures("no_kernels_in_memory")

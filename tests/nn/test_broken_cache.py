@@ -18,6 +18,13 @@ from tests.nn.kinds import assert_same_bits
 from tests.systems import posix_only
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _process_that_calls_kernels() -> None:
+    """What calls them is made once in a process: it is in no cache of these tests."""
+    with elman.set_path("kernel"):
+        elman.RNN(1, 1)(torch.ones(1, 1))
+
+
 @pytest.fixture
 def module() -> elman.RNN:
     torch.manual_seed(0)
@@ -103,7 +110,7 @@ def a_limit_on_files(place: Path) -> Iterator[None]:
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
     try:
         yield
     finally:
@@ -156,8 +163,9 @@ def stored_as(code: bytes) -> Callable[[Path], None]:
 
 
 FILES: dict[str, Callable[[Path], object]] = {
+    "absent": lambda path: path.unlink(),
     "truncated": lambda path: path.write_bytes(path.read_bytes()[:-100]),
-    "corrupted": lambda path: path.write_bytes(path.read_bytes().replace(b"elman", b"ELMAN")),
+    "corrupted": lambda path: path.write_bytes(path.read_bytes()[:-1] + b"?"),
     "empty": lambda path: path.write_bytes(b""),
     "of another format": lambda path: path.write_bytes(b"\x7fELF" + bytes(5000)),
     "open to others": lambda path: path.chmod(0o666),
@@ -180,10 +188,12 @@ def test_files_that_are_not_right_are_made_again(
 
     expected = results()
     assert origins() == {"compiled"}
-    (path,) = place.iterdir()
-    change(path)
-    assert_same_bits(results(), expected)
-    assert origins() == {"compiled"}
-    assert_same_bits(results(), expected)
-    assert origins() == {"disk"}
-    assert [*place.iterdir()] == [path]
+    paths = sorted(place.iterdir())
+    assert len(paths) > 2  # of the kernel, and of functions that it shares with others
+    for path in paths:
+        change(path)
+        assert_same_bits(results(), expected)
+        assert origins() == {"compiled"}
+        assert_same_bits(results(), expected)
+        assert origins() == {"disk"}
+        assert sorted(place.iterdir()) == paths

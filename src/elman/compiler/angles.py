@@ -95,7 +95,7 @@ def _define_helper(vector: Vector, limit: float) -> None:
     module.constant("two_over_pi", f"i{_BITS} {_two_over_pi()}, align 8")
     module.declare("i256 @llvm.ctlz.i256(i256, i1)")
     params = [("ptr", "angles"), ("ptr", "rests"), ("ptr", "quarters")]
-    f = Function(module, _HELPER, params)
+    f = Function(module, _HELPER, params, shared=True)
 
     with f.loop(0, lanes) as i:
         x = f.load(dtype, f.gep(dtype, "%angles", i))

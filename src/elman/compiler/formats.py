@@ -115,7 +115,7 @@ class Bfloat16Weights(Format):
         """``narrow``: a packed block of so many units and rows, from floats to bfloat16s; what
         their lower halves hold is lost."""
         params = ("ptr", "to"), ("ptr", "from"), ("i64", "units"), ("i64", "rows")
-        f = Function(module, "narrow", params)
+        f = Function(module, "narrow", params, shared=True)
         v = Vector(f, isa, "float")
         to, source, units, rows = f.params
         pairs = f.op(f"and i64 {units}, {-2 * v.lanes}")
@@ -172,7 +172,7 @@ class Bfloat16Pairs(Format):
         they may take the place of the rows. ``pair_row``: pairs of the neighbours in a row, behind
         its last unit zeros to the end of a vector."""
         row, units = (("ptr", "to"), ("ptr", "from"), ("i64", "stride")), ("i64", "units")
-        f = Function(module, "pair", [*row, units, ("i64", "rows")])
+        f = Function(module, "pair", [*row, units, ("i64", "rows")], shared=True)
         v = Vector(f, isa, "float")
         to, source, stride, count, rows = f.params
         goals, numbers = View(f, self.kind, to, (stride, 1)), View(f, v.dtype, source, (stride, 1))
@@ -194,7 +194,7 @@ class Bfloat16Pairs(Format):
                 both = v.integer_op("or", lower, beside)
                 f.store(v.int_type, both, goals.at(i, u), align=self.size)
 
-        f = Function(module, "pair_row", [*row, units])
+        f = Function(module, "pair_row", [*row, units], shared=True)
         v = Vector(f, isa, "float")
         to, source, stride, count = f.params
         halves, numbers = View(f, "bfloat", to), View(f, v.dtype, source, (stride,))

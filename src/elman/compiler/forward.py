@@ -133,7 +133,7 @@ def _panels_x(frame: Frame, plan: Plan) -> list[Panel]:
 def _define_add_bias(module: Module, target: Target) -> None:
     """``row[unit] += bias[unit * stride]``."""
     params = ("ptr", "row"), ("ptr", "bias"), ("i64", "stride"), ("i64", "units"), ("i64", "padded")
-    f = Function(module, "add_bias", params)
+    f = Function(module, "add_bias", params, shared=True)
     v = Vector(f, target.isa, target.dtype)
     row, bias, stride, units, padded = f.params
     given, goal = View(f, v.dtype, bias, (stride,)), View(f, v.dtype, row)

@@ -148,7 +148,8 @@ class Frame(Routine):
 
 def define_sum(module: Module, target: Target) -> None:
     """``sum_row``: the sum over so many numbers that lie side by side."""
-    f = Function(module, "sum_row", [("ptr", "to"), ("ptr", "from"), ("i64", "count")])
+    params = ("ptr", "to"), ("ptr", "from"), ("i64", "count")
+    f = Function(module, "sum_row", params, shared=True)
     dtype, lanes = target.dtype, target.isa.lanes(target.dtype)
     v, total = Vector(f, target.isa, dtype), f.alloca(lanes, dtype)
     v.store(v.number(0.0), total)

@@ -9,13 +9,15 @@ one turn is no loop, and of two branches only the one that is taken is written.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
 Int = int | str  # a constant, or the name of an i64 value
 _Value = TypeVar("_Value", bound=Int)
 
+_SYMBOL = re.compile(r"@([\w.]+)")
 _KNOWN = ("true", "false")
 _COMPARE = {
     "eq": operator.eq,
@@ -25,6 +27,14 @@ _COMPARE = {
     "sgt": operator.gt,
     "sge": operator.ge,
 }
+
+
+class Part(NamedTuple):
+    """Functions of a module as a module of their own."""
+
+    name: str  # of the function that others call
+    text: str
+    calls: list[str]  # names of other parts
 
 
 class Module:
@@ -48,9 +58,48 @@ class Module:
         return any(function.symbol == name for function in self.functions)
 
     def __str__(self) -> str:
-        declarations = [f"declare {d}" for d in self._declared]
-        constants = [f"@{n} = internal constant {t}" for n, t in self._constants.items()]
-        return "\n".join([*declarations, *constants, *map(str, self.functions)]) + "\n"
+        return self._text([*self._declared], [*self._constants], map(str, self.functions))
+
+    def _text(
+        self, declared: Iterable[str], constants: Iterable[str], functions: Iterable[str]
+    ) -> str:
+        begin = [f"declare {signature}" for signature in declared]
+        begin += [f"@{name} = internal constant {self._constants[name]}" for name in constants]
+        return "\n".join([*begin, *functions]) + "\n"
+
+    def parts(self) -> list[Part]:
+        """The module cut up: each shared function behind those that it calls, at last the public
+        ones; each with the other functions that it needs. A part's text depends on nothing else."""
+        functions = {f.symbol: f for f in self.functions}
+        parts: dict[str, Part] = {}
+
+        def add(name: str, roots: Sequence[Function]) -> None:
+            texts: dict[str, str] = {}
+            calls: dict[str, str] = {}
+            used, open_ = set[str](), list(roots)
+            while open_:
+                f = open_.pop(0)
+                texts[f.symbol] = str(f)
+                for symbol in dict.fromkeys(_SYMBOL.findall(texts[f.symbol])):
+                    used.add(symbol)
+                    called = functions.get(symbol)
+                    if called is None or symbol in texts or called in open_:
+                        continue
+                    if called.shared:
+                        calls[symbol] = called.signature
+                        if symbol not in parts:
+                            add(symbol, [called])
+                    else:
+                        open_.append(called)
+            for root in roots:
+                texts[root.symbol] = texts[root.symbol].replace("define internal", "define", 1)
+            declared = [d for d in self._declared if _SYMBOL.findall(d)[0] in used]
+            constants = [constant for constant in self._constants if constant in used]
+            text = self._text([*declared, *calls.values()], constants, texts.values())
+            parts[name] = Part(name, text, [*calls])
+
+        add("", [f for f in self.functions if f.public])
+        return [*parts.values()]
 
 
 class _Loop(NamedTuple):
@@ -62,7 +111,13 @@ class _Loop(NamedTuple):
 
 
 class Function:
-    """One function under construction; every method appends instructions at its end."""
+    """One function under construction; every method appends instructions at its end.
+
+    One that is ``public`` is called from outside the module. One that is ``shared`` may be the same
+    in many modules, and is compiled once for all of them. One that ``hides`` does not let LLVM see
+    that loops count (an empty piece of assembly does it): replacing products by sums (loop strength
+    reduction) takes up to half of the time where many addresses depend on many loops.
+    """
 
     def __init__(
         self,
@@ -71,11 +126,15 @@ class Function:
         params: Sequence[tuple[str, str]],
         *,
         public: bool = False,
+        shared: bool = False,
+        hides: bool = False,
         returns: str = "void",
     ) -> None:
         linkage = "" if public else "internal "
         arguments = ", ".join(f"{t} %{n}" for t, n in params)
         self.module, self.symbol = module, name
+        self.public, self.shared, self.hides = public, shared, hides
+        self.signature = f"{returns} @{name}({', '.join(t for t, _ in params)})"
         self.params = [f"%{n}" for _, n in params]
         self._head = f"define {linkage}{returns} @{name}({arguments}) nounwind {{"
         self._returns, self.result = returns, ""  # the name of what it returns at its end
@@ -238,7 +297,10 @@ class Function:
         latch, before = self.name("latch"), self.block
         self._enter(head)
         index, following = self._value("i"), "%" + self.name("n")
-        self.do(f"{index} = phi i64 [ {start}, %{before} ], [ {following}, %{latch} ]")
+        number = "%" + self.name("i") if self.hides else index
+        self.do(f"{number} = phi i64 [ {start}, %{before} ], [ {following}, %{latch} ]")
+        if self.hides:
+            self.do(f'{index} = call i64 asm "", "=r,0"(i64 {number})')
         self.do(f"br i1 {self.compare('slt', index, stop)}, label %{body}, label %{leave}")
         self.label(body)
         size = step(index)

@@ -6,17 +6,19 @@ import contextlib
 import ctypes
 import hashlib
 import itertools
+import json
 import mmap
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ..runtime.cache import ObjectCache
-from .ir import Module
+from .ir import Module, Part
 from .isa import ISA, machine_of
 
 _READ, _WRITE, _EXECUTE = 1, 2, 4  # of mprotect, on every system that has it
@@ -52,10 +54,23 @@ _numbers = itertools.count()
 
 
 class Code:
-    """A compiled function. The machine code lives as long as this object."""
+    """A compiled function. The machine code lives as long as this object.
 
-    def __init__(self, object_code: bytes, name: str, imports: Mapping[str, int] = {}) -> None:
+    It may call functions at known addresses, ``imports``, and other code, which it keeps alive.
+    ``key`` is what it is stored by.
+    """
+
+    def __init__(
+        self,
+        object_code: bytes,
+        name: str,
+        imports: Mapping[str, int] = {},
+        calls: Mapping[str, Code] = {},
+        key: str = "",
+    ) -> None:
         binding, engine = _engine()
+        self.key, self._calls = key, calls
+        imports = {**imports, **{called: code.address for called, code in calls.items()}}
         with LOCK:
             builder = binding.JITLibraryBuilder()
             builder.add_object_img(object_code).export_symbol(name)
@@ -63,6 +78,10 @@ class Code:
                 builder.import_symbol(symbol, address)
             self._library = builder.link(engine, f"elman{next(_numbers)}")
             self.address: int = self._library[name]
+
+
+SHARED: weakref.WeakValueDictionary[str, Code] = weakref.WeakValueDictionary()
+"""The functions that modules share, by their digests: those that some code in memory calls."""
 
 
 @cache
@@ -107,8 +126,8 @@ def _make_engine() -> tuple[Any, Any]:
     return binding, binding.create_lljit_compiler(host, use_jit_link=os.name != "nt")
 
 
-def object_code(module: Module, isa: ISA) -> bytes:
-    """LLVM's object code of a module for an instruction set."""
+def object_code(module: Module | str, isa: ISA) -> bytes:
+    """LLVM's object code of a module, or of its text, for an instruction set."""
     binding, _ = _engine()
     with LOCK:
         triple = binding.get_process_triple()
@@ -134,16 +153,64 @@ def load(
     """The code of this key: from the cache on disk, or compiled and put there. ``imports`` are the
     addresses of functions that it calls by their names.
 
-    Returns the code and where it came from, "disk" or "compiled".
+    Returns the code and where it came from, "disk" or "compiled". Functions that modules share are
+    compiled once, by their text, and live once in a process.
     """
-    full = hashlib.sha256(f"{key} {isa} {name} {_toolchain()}".encode()).hexdigest()
-    known = CACHE.load(full)
-    if known is not None:
-        with contextlib.suppress(RuntimeError):  # what was stored is no code for this process
-            return Code(known, name, imports), "disk"
-    compiled = object_code(emit(), isa)
-    CACHE.store(full, compiled)
-    return Code(compiled, name, imports), "compiled"
+    with LOCK:
+        full = _digest(key, isa, name)
+        known = _stored(full, name, imports)
+        if known is not None:
+            return known, "disk"
+        shared: dict[str, Code] = {}
+        *parts, own = emit().parts()
+        for part in parts:
+            calls = {called: shared[called] for called in part.calls}
+            digest = _digest(part.text, isa, *(code.key for code in calls.values()))
+            code = _stored_part(digest, part.name) or _compiled(digest, part, isa, part.name, calls)
+            shared[part.name] = SHARED[digest] = code
+        calls = {called: shared[called] for called in own.calls}
+        return _compiled(full, own, isa, name, calls, imports), "compiled"
+
+
+def _digest(*what: object) -> str:
+    return hashlib.sha256(" ".join(map(str, [*what, _toolchain()])).encode()).hexdigest()
+
+
+def _compiled(
+    digest: str,
+    part: Part,
+    isa: ISA,
+    name: str,
+    calls: Mapping[str, Code],
+    imports: Mapping[str, int] = {},
+) -> Code:
+    """The code of a part, which is stored behind the digests of those that it calls."""
+    compiled = object_code(part.text, isa)
+    needs = {called: code.key for called, code in calls.items()}
+    CACHE.store(digest, json.dumps(needs).encode() + b"\n" + compiled)
+    return Code(compiled, name, imports, calls, digest)
+
+
+def _stored(digest: str, name: str, imports: Mapping[str, int] = {}) -> Code | None:
+    """The code that is stored under a digest, if all that it calls is there too."""
+    needs, _, compiled = (CACHE.load(digest) or b"").partition(b"\n")
+    calls: dict[str, Code] = {}
+    with contextlib.suppress(RuntimeError, ValueError):  # that is no code for this process
+        for called, of in json.loads(needs).items():
+            code = _stored_part(of, called)
+            if code is None:
+                return None
+            calls[called] = code
+        return Code(compiled, name, imports, calls, digest)
+    return None
+
+
+def _stored_part(digest: str, name: str) -> Code | None:
+    """The code of a function that modules share, if it lives in this process or is stored."""
+    code = SHARED.get(digest) or _stored(digest, name)
+    if code is not None:
+        SHARED[digest] = code
+    return code
 
 
 def sources() -> list[Path]:

@@ -23,7 +23,7 @@ def define(module: Module, target: Target, shape: Shape) -> None:
     A matrix whose units lie side by side is copied by vectors, one whose ``k`` do (a weight as
     PyTorch holds it) in squares that are transposed in the registers. The rest goes one by one.
     """
-    f = Function(module, f"pack_{shape.name}", PARAMS)
+    f = Function(module, f"pack_{shape.name}", PARAMS, shared=True)
     v = Vector(f, target.isa, target.dtype)
     panel, matrix, unit_stride, k_stride, units, padded, k = f.params
     dtype, lanes = v.dtype, v.lanes

@@ -62,7 +62,7 @@ def _define_unpacked(module: Module, target: Target, splits: int) -> None:
         transposed.define(module, isa, dtype, most, splits)
     if not target.single:
         rows_in_lanes.define(module, isa, dtype, splits, target.schedule.broadcast_units)
-    f = Function(module, _unpacked(splits), _PARAMS)
+    f = Function(module, _unpacked(splits), _PARAMS, shared=True)
 
     def call(function: str, params: tuple[tuple[str, str], ...]) -> Int:
         f.call(function, *((kind, f"%{name}") for kind, name in params))

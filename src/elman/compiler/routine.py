@@ -35,7 +35,7 @@ class Routine:
         known: Mapping[str, int] = {},
         schedule: Schedule = DEFAULT,
     ) -> None:
-        self.f = Function(module, name, [("ptr", "args")])
+        self.f = Function(module, name, [("ptr", "args")], hides=True)
         self.module, self.isa, self.slots = module, isa, slots
         self._schedule = schedule
         self._processor = processor_of(isa)
@@ -166,7 +166,8 @@ class Routine:
 def _define_wait(module: Module, isa: ISA, spins: int) -> None:
     """``wait(counter, steps, rest)``: a thread that has waited for long lets others have its core,
     or it might be the one that it waits for that has none."""
-    f = Function(module, "wait", [("ptr", "counter"), ("i64", "steps"), ("ptr", "rest")])
+    params = ("ptr", "counter"), ("i64", "steps"), ("ptr", "rest")
+    f = Function(module, "wait", params, shared=True)
     look, idle, give, again, leave = map(f.name, ("look", "idle", "give", "again", "leave"))
     turn, following = "%" + f.name("turn"), "%" + f.name("turn")
     f.do(f"br label %{look}")

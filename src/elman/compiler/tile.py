@@ -150,7 +150,7 @@ def _blocks(vectors: int, most: int) -> list[int]:
 
 def define(module: Module, isa: ISA, dtype: str, panel: Format, shape: Shape, splits: int) -> None:
     """Adds the tile to the module: one loop over ``k`` for each number of rows and vectors."""
-    f = Function(module, shape.tile(splits), PARAMS)
+    f = Function(module, shape.tile(splits), PARAMS, shared=True)
     v = Vector(f, isa, dtype)
     leave = f.name("leave")
     for vectors in shape.widths:

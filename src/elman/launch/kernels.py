@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 
 from ..compiler.formats import BFLOAT16, Format
 from ..compiler.isa import ISA
-from ..compiler.jit import LOCK
+from ..compiler.jit import LOCK, SHARED
 from ..compiler.plan import plan_of
 from ..compiler.schedule import DEFAULT, Schedule
 from ..compiler.sizes import KernelSpec
@@ -34,8 +34,9 @@ def current_schedule() -> Schedule:
 
 
 def forget() -> None:
-    """No kernel is in memory any more."""
+    """No kernel is in memory any more, and no function that kernels share."""
     _kernels.clear()
+    SHARED.clear()
     forget_calls()
 
 
@@ -56,7 +57,7 @@ def scheduled(**constants: Any) -> Iterator[None]:
     ...     output, h_n = elman.RNN(2, 4)(torch.rand(3, 1, 2))  # one step at a time is projected
     """
     global _schedule
-    caches = _kernels, *HOLDERS
+    caches: tuple[MutableMapping[Any, Any], ...] = _kernels, SHARED, *HOLDERS
     before, kept = _schedule, [dict(cache) for cache in caches]
     _schedule = replace(_schedule, **constants)
     forget()

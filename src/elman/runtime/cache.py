@@ -27,7 +27,7 @@ from pathlib import Path
 from .directory import PrivateDirectory
 
 LIMIT = 64 << 20
-"""Bytes of all files together. Past it the least recently used go; a kernel takes 5 to 50 KB."""
+"""Bytes of all files together. Past it the least recently used go; a kernel takes 5 to 40 KB."""
 
 _HEADER = struct.Struct(">8sIQ32s")
 _MAGIC, _VERSION = b"ELMANOBJ", 1
