@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import functools
 import gc
 import os
 import subprocess
@@ -90,6 +91,9 @@ def test_code_reaches_its_constants_where_memory_is_in_pieces():
     assert run("off", TORN) == "torch.Size([4, 2, 5])\n"
 
 
+_object = functools.cache(jit.object_code)
+
+
 @pytest.mark.parametrize("cell", ["tanh", "LSTM", "Odd"])
 @pytest.mark.parametrize("dtype", ["float", "double"])
 @pytest.mark.parametrize("row", isa.TABLE, ids=lambda row: row.name)
@@ -109,9 +113,11 @@ def test_objects_are_complete_for_every_isa(row, dtype, cell):
                 made.append((forward.emit(plan, pairs, True), "elman_forward"))
                 made.append((backward.emit(plan, pairs), "elman_backward"))
         for module, name in made:
-            code = jit.object_code(module, row)
-            assert undefined(code) == []
-            assert symbols(code)[name]
+            *shared, own = module.parts()
+            for part in (*shared, own):
+                assert {*undefined(_object(part.text, row))} == {*part.calls}
+            assert symbols(_object(own.text, row))[name]
+            assert {*own.calls} <= {part.name for part in shared}
 
 
 def test_the_key_of_object_code_covers_formula_target_and_pass(monkeypatch):
@@ -150,7 +156,7 @@ def test_functions_that_kernels_share_are_compiled_once(monkeypatch):
     monkeypatch.setattr(jit, "object_code", recorded)
     counts = []
     for step in (STEPS["tanh"], STEPS["relu"]):  # with one tile
-        made = kernel.kernel_for(step, torch.float32, isa.available()[0], 33, False)
+        made = kernels.kernel_for(step, torch.float32, isa.available()[0], 33, False)
         for run_ in made.passes.values():
             assert run_.code.address
             counts.append(len(texts))
@@ -163,7 +169,7 @@ def test_functions_that_kernels_share_are_compiled_once(monkeypatch):
     assert len(shared) == len(set(shared)) == len(jit.SHARED)
     del made, run_
     one = weakref.ref(next(iter(jit.SHARED.values())))
-    kernel.forget()
+    kernels.forget()
     gc.collect()
     assert one() is None  # it lived as long as the kernels
 
