@@ -7,6 +7,7 @@ elman does otherwise, and why, is in the table ``OTHERWISE``.
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ import torch
 from tests.nn import malformed
 from tests.systems import PATIENCE
 
+ROOT = Path(__file__).parents[2]
 SPARSE = "coo|csr|batched csr"
 NESTED = "nested|ragged nested|jagged"
 WEIGHT = "(weight|bias)_[a-z0-9_]* by_[a-z]*"
@@ -103,7 +105,8 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
     for library in ("elman", "torch.nn"):
         file = folder / library
         done = subprocess.run(
-            [sys.executable, malformed.__file__, library, file],
+            [sys.executable, "-m", "tests.nn.malformed", library, file],
+            cwd=ROOT,
             capture_output=True,
             text=True,
             timeout=PATIENCE,

@@ -22,8 +22,8 @@ from elman.tasks.models.opening import load_model
 from tests.tasks.plain_rows import make_text
 from tests.tasks.rows import make_rows
 from tests.tasks.series_rows import make_series
+from tests.tasks.started import loaded
 from tests.tasks.tagged_rows import make_tagged
-from tests.tasks.test_start import loaded
 from tests.tasks.wave_rows import make_waves
 
 SMALL = {"hidden_size": 4, "epochs": 1, "verbose": 0}
