@@ -147,11 +147,11 @@ def test_worker_processes_compute_with_shared_weights(
 ) -> None:
     module, x = kind.make(elman).share_memory(), kind.input()
     expected = [t.detach().numpy() for t in call(module, x)]
-    found = worker.submit(jobs.results, module, x).result(60)
-    worker.submit(jobs.halve, module).result(60)  # there, and so here
+    found = worker.submit(jobs.results, module, x).result(PATIENCE)
+    worker.submit(jobs.halve, module).result(PATIENCE)  # there, and so here
     with torch.no_grad():
         here = [t.numpy() for t in tensors(module(x))]
-    there = worker.submit(jobs.results, module, x).result(60)[: len(here)]
+    there = worker.submit(jobs.results, module, x).result(PATIENCE)[: len(here)]
     assert all(map(jobs.equal, found, expected))
     assert all(map(jobs.equal, there, here))
     assert not jobs.equal(here[0], expected[0])

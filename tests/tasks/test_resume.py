@@ -14,6 +14,7 @@ from safetensors.torch import save
 
 from elman.tasks import SequenceClassifier, TaskError
 from elman.tasks.training.progress import ProgressBar
+from tests.systems import PATIENCE
 from tests.tasks import trainings
 from tests.tasks.trainings import TASKS, At, interrupt, train, train_task
 
@@ -34,7 +35,7 @@ def start(job, *arguments):
 
 
 def ended(process):
-    process.join(60)
+    process.join(PATIENCE)
     return process.exitcode
 
 
@@ -90,7 +91,7 @@ def test_killed_at_any_moment_it_ends_the_same(settings, expected, tmp_path):
     draw = random.Random()
     for _ in range(3):
         job = start("train_slowly", settings, tmp_path)
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE
         while not (tmp_path / "checkpoint.safetensors").exists():
             assert job.is_alive()
             assert time.monotonic() < until
