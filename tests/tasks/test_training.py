@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from sklearn.base import clone
-from skorch.callbacks import Callback
 
 from elman.tasks import SequenceClassifier, TaskError
 from elman.tasks.data.fingerprint import fingerprint
 from elman.tasks.training.schedule import out_of_patience
+from tests.tasks.trainings import PoisonAt
 
 SMALL = {
     "embedding_size": 8,
@@ -68,18 +68,6 @@ def test_out_of_patience():
 def test_patience_needs_held_out_texts(rows):
     with pytest.raises(TaskError, match="patience needs held-out data to be measured on"):
         SequenceClassifier(**SMALL, patience=2).fit(*rows)
-
-
-class PoisonAt(Callback):
-    """Weights that are no numbers, after so many steps of training."""
-
-    def __init__(self, step):
-        self.left = step
-
-    def on_batch_end(self, net, training=False, **kwargs):
-        self.left -= training
-        if not self.left:
-            net.module_.output.bias.data.fill_(math.nan)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from elman.tasks import (
 )
 from tests.tasks import labelled_rows, plain_rows, tagged_rows
 from tests.tasks.rows import make_rows
-from tests.tasks.test_training import PoisonAt
+from tests.tasks.trainings import PoisonAt
 
 TEXTS, LABELS, NUMBERS = labelled_rows.make_labelled(60)
 WAVE = np.sin(np.arange(90) / 3)
