@@ -71,7 +71,9 @@ def constants(step: Step, x: Tensor, weights: Weights) -> Values:
     for (kind, name), block in step.blocks.items():
         if kind in ("product", "bias", "vector"):
             tensor = tensors[block.parameter]
-            found[kind, name] = 0.0 if tensor is None else block.of(tensor, sizes)
+            if tensor is not None and name in step.u_gates:
+                tensor = block.of(tensor, sizes)
+            found[kind, name] = 0.0 if tensor is None else tensor
     for space in step.spaces:
         found["units", space.name] = x.new_full((), sizes[space])
     return found

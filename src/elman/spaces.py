@@ -98,7 +98,5 @@ class Matrix:
         return self.block * sizes[self.rows]
 
     def of(self, parameter: Any, sizes: Sizes) -> Any:
-        """Its rows of the parameter's tensor."""
-        if self.blocks == 1:
-            return parameter
+        """Its rows of the parameter's tensor; RuntimeError for one whose memory was freed."""
         return parameter[self.first(sizes) : self.first(sizes) + sizes[self.rows]]
