@@ -11,6 +11,7 @@ from elman.tasks import (
     LanguageModel,
     SequenceClassifier,
     SequenceForecaster,
+    SequenceRegressor,
     SequenceTagger,
     SeriesClassifier,
     SeriesRegressor,
@@ -45,6 +46,12 @@ KINDS = {
         SequenceClassifier(**TEXTS),
         make_rows(40),
         lambda model: model.predict_proba(["很好", "很差的"]),
+        (("predict", "很好"),),
+    ),
+    "classify with numbers": Kind(
+        SequenceRegressor(**TEXTS),
+        (make_rows(40)[0], [float(number % 7) for number in range(40)]),
+        lambda model: model.predict(["很好", "很差的"]),
         (("predict", "很好"),),
     ),
     "tag": Kind(
