@@ -85,13 +85,13 @@ class Executable:
         self.reads_output = self.kernel.plan.reads_output
         #: The first state's initial values where the call has none, and dropout's mask of no
         #: dropout; both without memory of their size.
-        self._zeros = x.new_zeros(1, output).expand(*rows.of_states(layers * D), output)
+        lead = rows.of_states(layers * D)
+        self._zeros = x.new_zeros(1, output).expand(*lead, output)
         self._ones = x.new_ones(()).expand(*rows.lead, D * output)
         self._ready: BoundedCache[Any, Any] = BoundedCache(_READY)
         self._backs: BoundedCache[Any, list[Backward]] = BoundedCache(_READY)
         self.output = spec_of((*rows.lead, D * output), x.dtype)
         counts = [size[step.space(name)] for name in step.states]
-        lead = rows.of_states(layers * D)
         #: Of the output and the final states.
         self.results = [self.output, *(spec_of((*lead, n), x.dtype) for n in counts)]
         self._count = len(self.results)

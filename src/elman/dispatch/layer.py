@@ -35,23 +35,19 @@ def recur(
     """One layer, in one direction or two.
 
     Args:
-        step: the traced formula.
-        rows: which rows are active when.
         x: ``(T, B, I)``, or ``(N, I)`` for ragged rows.
         initial: for each state a ``(D, B, H)`` tensor, or None for zeros.
         weights: for each direction its tensors; the second runs in reverse.
         inputs: for each of the cell's further inputs a tensor shaped ``(T, B, H)`` or ``(N, H)``.
-        recompute: whether the kernels keep the states between segments of time only, and run each
-            segment once more for its gradient. Under ``torch.compile`` it is left to its planner.
+        recompute: whether an executable runs spans of time once more (``dispatch/recompute.py``);
+            ``torch.compile`` has a planner of its own.
 
     Returns:
         The first state at every step, ``(T, B, D*H)`` or ``(N, D*H)``, and for each state its
         final value, ``(D, B, H)``.
 
-    What is bfloat16 or float16 is converted to float32 here, and the results once, at the end,
-    to its dtype. The states between steps are float32; autograd's conversions carry gradients.
-    Kernels round what they multiply to bfloat16 for layers of it, and under an autocast to it,
-    where the processor multiplies such, see ``bind.bind``.
+    bfloat16 and float16 are converted to float32 here, and the results back, once, at the end.
+    Products may be of bfloat16, see :func:`bind`.
     """
     (output, *final), _ = layer(step, rows, Given(x, initial, inputs, weights).flat(), recompute)
     return output, final

@@ -10,13 +10,13 @@ Sublinear Memory Cost" (2016).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from ..batch import Rows, by_layer, part_of
-from ..compiler.schedule import Order
 from ..launch.calls import Calls
 from ..launch.kernel import Kernel
 from ..launch.stack import Tensors
@@ -53,7 +53,7 @@ class Recomputing(Executable):
         each = zip(self._spans, *every, outputs, strict=True)
         for layer, (spans, mine, final, to) in enumerate(each):
             for d, way in enumerate(rows.ways(self.directions)):
-                kept += _forward(spans, way, [x, *mine[1:]], [fresh(to), *final], d)
+                kept += spans.forward(way, [x, *mine[1:]], [fresh(to), *final], d)
             x = to
             if layer < len(masks):
                 x = to * masks[layer]
@@ -88,9 +88,8 @@ class Recomputing(Executable):
             begin = top + layer * self.directions * states
             for d, way in enumerate(rows.ways(self.directions)):
                 began = kept[begin + d * states : begin + (d + 1) * states]
-                _backward(
-                    self._spans[layer],
-                    *(way, [x, *mine[1:]], began, [gradient, *final], [dx, *wanted[1:]], d),
+                self._spans[layer].backward(
+                    way, [x, *mine[1:]], began, [gradient, *final], [dx, *wanted[1:]], d
                 )
             gradient = dx.mul_(masks[layer - 1]) if masks and layer else dx
 
@@ -100,128 +99,107 @@ class Recomputing(Executable):
 
 
 class Spans:
-    """A kernel's passes over spans of time, prepared once for spans that are alike."""
+    """A layer's passes over spans of time, prepared once for spans that are alike."""
 
     def __init__(self, kernel: Kernel, size: Sizes) -> None:
         self.kernel, self.size = kernel, size
+        self._states = len(kernel.plan.step.states)
+        self._units = size[kernel.plan.step.output_space]
         self._ready: BoundedCache[Any, Calls] = BoundedCache(_READY)
 
-    def _threads(self, work: float, parts: int) -> int:
-        return thread_count(work, parts, self.kernel.spec.schedule.flop_per_thread)
-
     def forward(
-        self, rows: Rows, tensors: Tensors, results: Sequence[Tensor], saved: Tensor | None = None
-    ) -> None:
-        kept = [] if saved is None else [saved]
-        every = [*tensors, *results, *kept, rows.counts, rows.offsets]
-        threads = self._threads(self.kernel.work(rows.N, self.size), rows.B)
-        key = (rows[:3], rows.reverse, threads)
-        given = rows, self.size, tensors, results, kept, saved is not None, threads
-        self._run(key, every, lambda: self.kernel.forward(*given))
+        self, rows: Rows, tensors: Tensors, results: Sequence[Tensor], direction: int
+    ) -> list[Tensor]:
+        """Writes a direction's part of the ``results``; returns for each state its values before
+        each span, ``(spans, B, H)``. The tensors are those of :meth:`Kernel.forward`."""
+        one = _one(self.kernel, tensors, direction)
+        output, *now = _ends(results, self._units, direction)
+        for given, state in zip(one[1 : 1 + self._states], now, strict=True):
+            state.zero_() if given is None else state.copy_(given)
+        before: list[list[Tensor]] = []
+        for a, b in self.kernel.spans(rows, self.size.units):
+            some = rows.part(a, b)
+            before.append([state.clone() for state in now])
+            # Read at a row's start, written at its end.
+            begin = [state[:, : some.B] for state in now]
+            mine = _part(self.kernel, one, begin, rows, a, b)
+            self._run_forward(some, mine, [_steps(output, rows, a, b), *begin])
+        return [torch.cat(values) for values in zip(*before, strict=True)]
 
     def backward(
         self,
         rows: Rows,
         tensors: Tensors,
-        gradients: Tensors,
-        goals: Tensors,
         before: Sequence[Tensor],
-        saved: Tensor | None,
-        *,
-        order: Order,
-        partials: Tensor,
-        add: bool,
-        last: bool,
+        arrived: Tensors,
+        goals: Tensors,
+        direction: int,
     ) -> None:
-        kept = [] if saved is None else [saved]
-        every = [*tensors, *gradients, *goals, *before, partials, *kept, rows.counts, rows.offsets]
-        threads = self._threads(2 * self.kernel.work(rows.N, self.size), rows.B)
-        key = (rows[:3], rows.reverse, threads, order, add, last)
-        given = rows, self.size, tensors, gradients, goals, before, kept, threads
-        options: Any = {"order": order, "partials": partials, "add": add, "last": last}
-        self._run(key, every, lambda: self.kernel.backward(*given, **options))
+        """Writes a direction's part of those ``goals`` that are not None, see
+        :meth:`Kernel.backward`; ``arrived`` are the gradients of the results."""
+        kernel, size = self.kernel, self.size
+        one, wanted = _one(kernel, tensors, direction), _one(kernel, goals, direction)
+        gout, *gfinal = _ends(arrived, self._units, direction)
+        now = [torch.zeros_like(b[:1]) for b in before]
+        for state, given in zip(now, gfinal, strict=True):
+            if given is not None:
+                state.copy_(given)
+        spans, order = kernel.spans(rows, size.units), kernel.order(rows, size.units)
+        x = one[0]
+        assert x is not None
+        of_part = kernel.sums(wanted[kernel.first_weight(0) :], x, size).size
+        partials = x.new_zeros(order.parts * of_part)
+        for index, (a, b) in reversed(list(enumerate(spans))):
+            some = rows.part(a, b)
+            begin = [s[index : index + 1, : some.B] for s in before]
+            mine = _part(kernel, one, begin, rows, a, b)
+            after = [state[:, : some.B] for state in now]
+            saved = [x.new_empty(kernel.saved_size(some, size.units))]
+            results = [x.new_empty((*x.shape[:-1], self._units))]
+            results += [torch.empty_like(s) for s in begin]
+            self._run_forward(some, mine, results, saved)
+            above = [_steps(gout, rows, a, b), *after]
+            below = _part(kernel, wanted, after, rows, a, b)
+            output = (results[0], begin[0]) if kernel.plan.reads_output else ()
+            every = [*mine, *above, *below, *output, partials, *saved]
+            options: Any = {"order": order, "add": direction > 0, "last": index == 0}
+            fixed = some, size, mine, above, below, output, saved
+            prepare = partial(kernel.backward, *fixed, partials=partials, **options)
+            self._run(some, every, (*options.values(),), 2, prepare)
+        for state, goal in zip(now, wanted[1 : 1 + self._states], strict=True):
+            if goal is not None:
+                goal.copy_(state)
+
+    def _run_forward(
+        self,
+        rows: Rows,
+        tensors: Tensors,
+        results: Sequence[Tensor],
+        saved: Sequence[Tensor] = (),
+    ) -> None:
+        given = rows, self.size, tensors, results, saved, bool(saved)
+        prepare = partial(self.kernel.forward, *given)
+        self._run(rows, [*tensors, *results, *saved], (bool(saved),), 1, prepare)
 
     def _run(
-        self, key: tuple[Any, ...], every: list[Tensor | None], prepare: Callable[[], Prepared]
+        self,
+        rows: Rows,
+        tensors: Tensors,
+        key: tuple[Any, ...],
+        work: float,
+        prepare: Callable[..., Prepared],
     ) -> None:
-        key = (*key, *[None if t is None else t.stride() for t in every])
+        """Runs a pass over a span; ``work`` is how often that of a forward pass it is."""
+        every = [*tensors, rows.counts, rows.offsets]
+        work *= self.kernel.work(rows.N, self.size)
+        threads = thread_count(work, rows.B, self.kernel.spec.schedule.flop_per_thread)
+        strides = [None if t is None else t.stride() for t in every]
+        key = (*key, rows[:3], rows.reverse, threads, *strides)
         calls = self._ready.get(key)
         if calls is None:
-            calls = self._ready.keep(key, Calls([(prepare(), range(len(every)))]))
+            ready = prepare(threads=threads)
+            calls = self._ready.keep(key, Calls([(ready, range(len(every)))]))
         calls.run(every)
-
-
-def _forward(
-    spans: Spans, rows: Rows, tensors: Tensors, results: Sequence[Tensor], direction: int
-) -> list[Tensor]:
-    """Writes a direction's part of the ``results``; returns for each state its values before each
-    span, ``(spans, B, H)``. The tensors are those of :meth:`Kernel.forward`."""
-    kernel, size = spans.kernel, spans.size
-    states = len(kernel.plan.step.states)
-    one = _one(kernel, tensors, direction)
-    output, *now = _ends(results, size[kernel.plan.step.output_space], direction)
-    for given, state in zip(one[1 : 1 + states], now, strict=True):
-        state.zero_() if given is None else state.copy_(given)
-    before: list[list[Tensor]] = []
-    for a, b in kernel.spans(rows, size.units):
-        part = rows.part(a, b)
-        before.append([state.clone() for state in now])
-        begin = [state[:, : part.B] for state in now]  # read at a row's start, written at its end
-        mine = _part(kernel, one, begin, rows, a, b)
-        spans.forward(part, mine, [_steps(output, rows, a, b), *begin])
-    return [torch.cat(values) for values in zip(*before, strict=True)]
-
-
-def _backward(
-    spans: Spans,
-    rows: Rows,
-    tensors: Tensors,
-    before: Sequence[Tensor],
-    arrived: Tensors,
-    goals: Tensors,
-    direction: int,
-) -> None:
-    """Writes a direction's part of those ``goals`` that are not None, see :meth:`Kernel.backward`;
-    ``arrived`` are the gradients of the results."""
-    kernel, size = spans.kernel, spans.size
-    states = len(kernel.plan.step.states)
-    one, wanted = _one(kernel, tensors, direction), _one(kernel, goals, direction)
-    units = size[kernel.plan.step.output_space]
-    gout, *gfinal = _ends(arrived, units, direction)
-    now = [torch.zeros_like(b[:1]) for b in before]
-    for state, given in zip(now, gfinal, strict=True):
-        if given is not None:
-            state.copy_(given)
-    every, order = kernel.spans(rows, size.units), kernel.order(rows, size.units)
-    x = one[0]
-    assert x is not None
-    of_parameters = wanted[kernel.first_weight(0) :]
-    of_part = kernel.sums(of_parameters, x, size).size
-    partials = x.new_zeros(order.parts * of_part)
-    for index, (a, b) in reversed(list(enumerate(every))):
-        part = rows.part(a, b)
-        begin = [s[index : index + 1, : part.B] for s in before]
-        mine = _part(kernel, one, begin, rows, a, b)
-        after = [state[:, : part.B] for state in now]
-        saved = x.new_empty(kernel.saved_size(part, size.units))
-        results = [x.new_empty((*x.shape[:-1], units))]
-        results += [torch.empty_like(s) for s in begin]
-        spans.forward(part, mine, results, saved)
-        spans.backward(
-            part,
-            mine,
-            [_steps(gout, rows, a, b), *after],
-            _part(kernel, wanted, after, rows, a, b),
-            (results[0], begin[0]) if kernel.plan.reads_output else (),
-            saved,
-            order=order,
-            partials=partials,
-            add=direction > 0,
-            last=index == 0,
-        )
-    for state, goal in zip(now, wanted[1 : 1 + states], strict=True):
-        if goal is not None:
-            goal.copy_(state)
 
 
 def _one(kernel: Kernel, tensors: Tensors, direction: int) -> list[Tensor | None]:

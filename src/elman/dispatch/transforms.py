@@ -102,7 +102,8 @@ class _Forward(torch.autograd.Function):
         ]
         needed = list(ctx.needs_input_grad[2:])
         found = _recur_backward(formula, narrow, tensors, present, lengths, kept, arrived, needed)
-        return None, None, *_spread(found, needed)
+        each = iter(found)
+        return None, None, *(next(each) if n else None for n in needed)
 
 
 class _Backward(torch.autograd.Function):
@@ -184,11 +185,6 @@ def _apply(function: type[torch.autograd.Function], *arguments: Any) -> list[Ten
     with enable_single_level_autograd_function():
         plain: Any = super(torch.autograd.Function, function)
         return list(plain.apply(*arguments))
-
-
-def _spread(found: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:
-    each = iter(found)
-    return [next(each) if n else None for n in needed]
 
 
 @torch.library.impl(LIBRARY, "recur", "Autograd")

@@ -196,14 +196,9 @@ def check_sizes(owner: str, cell: Cell, width: Any, units: Any, proj_size: Any) 
     check_positive(owner, "hidden_size", units)
     projects = PROJECTED in cell.trace().spaces
     if projects != bool(proj_size):
-        does, remedy = (
-            ("projects its state", "give proj_size")
-            if projects
-            else (
-                "does not project its state",
-                "leave proj_size out",
-            )
-        )
+        does, remedy = "does not project its state", "leave proj_size out"
+        if projects:
+            does, remedy = "projects its state", "give proj_size"
         raise ValueError(f"{owner}: {cell!r} {does}, got proj_size={proj_size!r}: {remedy}")
     if not projects:
         return int(units)

@@ -51,6 +51,7 @@ class LayerStack(RecurrentModule):
     residual: bool = False
     recompute: bool = False
     learn_initial: bool = False
+    _initial: list[dict[str, str]]  # of each set of weights, the names of learned initial states
 
     def _run_layers(
         self,
@@ -188,7 +189,9 @@ class LayerStack(RecurrentModule):
 
     def _learned(self, state: str, B: int) -> list[Tensor]:
         """A state of every layer."""
-        raise NotImplementedError
+        every = [getattr(self, of[state]) for of in self._initial]
+        ways = [every[i : i + self._directions()] for i in range(0, len(every), self._directions())]
+        return [torch.stack(mine)[:, None].expand(-1, B, -1) for mine in ways]
 
     def _directions(self) -> int:
         return 2 if self.bidirectional else 1

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from ..cell import Cell
@@ -179,12 +178,6 @@ class Recurrent(LayerStack, CellModule):
             if proxies is not None:
                 return proxies
         return self._run_layers(step, found, input, hx, lengths, inputs)
-
-    def _learned(self, state: str, B: int) -> list[Tensor]:
-        """A state of every layer."""
-        every = [getattr(self, of[state]) for of in self._initial]
-        ways = [every[i : i + self.directions] for i in range(0, len(every), self.directions)]
-        return [torch.stack(mine)[:, None].expand(-1, B, -1) for mine in ways]
 
     def extra_repr(self) -> str:
         return self._shown(
