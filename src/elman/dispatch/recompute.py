@@ -10,7 +10,6 @@ Sublinear Memory Cost" (2016).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -162,10 +161,10 @@ class Spans:
             below = _part(kernel, wanted, after, rows, a, b)
             output = (results[0], begin[0]) if kernel.plan.reads_output else ()
             every = [*mine, *above, *below, *output, partials, *saved]
-            options: Any = {"order": order, "add": direction > 0, "last": index == 0}
+            add, last = direction > 0, index == 0
             fixed = some, size, mine, above, below, output, saved
-            prepare = partial(kernel.backward, *fixed, partials=partials, **options)
-            self._run(some, every, (*options.values(),), 2, prepare)
+            options = {"order": order, "partials": partials, "add": add, "last": last}
+            self._run(some, every, (order, add, last), kernel.backward, fixed, options)
         for state, goal in zip(now, wanted[1 : 1 + self._states], strict=True):
             if goal is not None:
                 goal.copy_(state)
@@ -177,27 +176,28 @@ class Spans:
         results: Sequence[Tensor],
         saved: Sequence[Tensor] = (),
     ) -> None:
-        given = rows, self.size, tensors, results, saved, bool(saved)
-        prepare = partial(self.kernel.forward, *given)
-        self._run(rows, [*tensors, *results, *saved], (bool(saved),), 1, prepare)
+        key = (bool(saved),)
+        given = rows, self.size, tensors, results, saved, *key
+        self._run(rows, [*tensors, *results, *saved], key, self.kernel.forward, given, {})
 
     def _run(
         self,
         rows: Rows,
         tensors: Tensors,
         key: tuple[Any, ...],
-        work: float,
         prepare: Callable[..., Prepared],
+        given: tuple[Any, ...],
+        options: dict[str, Any],
     ) -> None:
-        """Runs a pass over a span; ``work`` is how often that of a forward pass it is."""
+        """Runs a pass over a span; it is a backward pass if there are ``options``."""
         every = [*tensors, rows.counts, rows.offsets]
-        work *= self.kernel.work(rows.N, self.size)
+        work = (2 if options else 1) * self.kernel.work(rows.N, self.size)
         threads = thread_count(work, rows.B, self.kernel.spec.schedule.flop_per_thread)
         strides = [None if t is None else t.stride() for t in every]
         key = (*key, rows[:3], rows.reverse, threads, *strides)
         calls = self._ready.get(key)
         if calls is None:
-            ready = prepare(threads=threads)
+            ready = prepare(*given, threads=threads, **options)
             calls = self._ready.keep(key, Calls([(ready, range(len(every)))]))
         calls.run(every)
 

@@ -63,13 +63,15 @@ class RecurrentModule:
             return every
         return [t for mine in self._layer_weights(step) for t in mine]
 
-    def _layer_sizes(self, step: Step) -> Sequence[Sizes]:
+    def _layer_sizes(self) -> Sequence[Sizes]:
         """The sizes of each layer and direction."""
         raise NotImplementedError
 
-    def _check_weights(self, step: Step, weights: Sequence[Sequence[Any]]) -> Tensor:
+    def _check_weights(
+        self, step: Step, weights: Sequence[Sequence[Any]], sizes: Sequence[Sizes]
+    ) -> Tensor:
         """Checks the weights of all layers; returns one that stands for their dtype and device."""
-        owner, names, sizes = type(self).__name__, self._weight_names(step), self._layer_sizes(step)
+        owner, names = type(self).__name__, self._weight_names(step)
         first, *_ = [
             check_weights(owner, step, *each) for each in zip(names, weights, sizes, strict=True)
         ]

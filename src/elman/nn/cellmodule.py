@@ -130,7 +130,7 @@ class CellModule(RecurrentModule, torch.nn.Module):
         self._sets = tuple(Parameters(*mine) for mine in self._sets)
         self._keep(self.cell.trace())
 
-    def _layer_sizes(self, _: Step) -> Sequence[Sizes]:
+    def _layer_sizes(self) -> Sequence[Sizes]:
         return [Sizes.of(sizes) for sizes in self._sets]
 
     def _shown(self, **options: tuple[Any, Any]) -> str:

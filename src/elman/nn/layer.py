@@ -13,7 +13,6 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..dispatch.autograd import run
 from ..spaces import Sizes
-from ..step import Step
 from . import cached
 from .counterpart import Counterpart
 from .layers import LayerStack
@@ -71,7 +70,7 @@ class Layer(Counterpart, LayerStack, RNNBase):
                 return proxies
         return self._run_layers(step, found, input, hx)
 
-    def _layer_sizes(self, _: Step) -> Sequence[Sizes]:
+    def _layer_sizes(self) -> Sequence[Sizes]:
         return [Sizes.of(self)] * len(self._all_weights)
 
 

@@ -73,7 +73,7 @@ class LayerStack(RecurrentModule):
             x, finals = call.restore(self._merge(x), final)
             return x, hx_of(finals)
         owner, L, D = type(self).__name__, self.num_layers, self._directions()
-        weights, sizes = self._layer_weights(step), self._layer_sizes(step)[::D]
+        weights = self._layer_weights(step)
         some, recorded = None, None
         further: list[Tensor] = []
         if known is None:
@@ -94,8 +94,10 @@ class LayerStack(RecurrentModule):
             begin = [of_state(some.select_state, s) for s in initial]
         if D == 2:
             weights = [[*a, *b] for a, b in zip(weights[::2], weights[1::2], strict=True)]
-        each = spread(owner, step, further, [s.units for s in sizes])
-        layers = [[*own, *mine] for own, mine in zip(each, weights, strict=True)]
+        layers: Sequence[Sequence[Any]] = weights
+        if further:
+            each = spread(owner, step, further, [s.units for s in self._layer_sizes()[::D]])
+            layers = [[*own, *mine] for own, mine in zip(each, weights, strict=True)]
         before = known.by if known is not None else ()
         x, finals, by = self._run(step, rows, x, begin, layers, recorded, before)
         if some is None:
@@ -162,11 +164,13 @@ class LayerStack(RecurrentModule):
         owner, L, D = type(self).__name__, self.num_layers, self._directions()
         if len(weights) != L * D or not L:
             raise no_sets(owner, L, D, len(weights))
-        first, alike = self._check_weights(step, weights), isinstance(self.hidden_size, int)
-        sizes = self.input_size, self.batch_first
-        call, x, given = arguments.read(owner, input, hx, len(step.states), *sizes, first, alike)
+        sizes, alike = self._layer_sizes(), isinstance(self.hidden_size, int)
+        first = self._check_weights(step, weights, sizes)
+        call, x, given = arguments.read(
+            owner, input, hx, len(step.states), self.input_size, self.batch_first, first, alike
+        )
         shapes = [
-            [(D, call.rows.B, size[step.space(state)]) for size in self._layer_sizes(step)[::D]]
+            [(D, call.rows.B, size[step.space(state)]) for size in sizes[::D]]
             for state in step.states
         ]
         if alike:

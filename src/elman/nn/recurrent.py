@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ..cell import Cell
 from ..dispatch.autograd import run
-from ..spaces import Sizes
 from ..step import Step
 from . import cached
 from .cellmodule import CellModule, Parameters, check_positive, check_sizes, instance
@@ -262,8 +261,8 @@ class RecurrentCell(StepModule, CellModule):
         return self._run_step(step, found, input, hx, inputs)
 
     def _read(self, step: Step, input: Any, hx: Any, weights: Any, inputs: Any = None) -> Checked:
-        owner, first = type(self).__name__, self._check_weights(step, weights)
-        size = Sizes.of(self._sets[0])
+        owner, (size,) = type(self).__name__, self._layer_sizes()
+        first = self._check_weights(step, weights, [size])
         sizes = [size[step.space(name)] for name in step.states]
         x, states = read_rows(owner, input, hx, self.input_size, sizes, first)
         B, dims = x.shape[0] if x.dim() == 2 else 1, x.dim()
