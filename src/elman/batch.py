@@ -83,7 +83,7 @@ class Weights(NamedTuple):
         return step.sizes([None if t is None else t.shape for t in self.flat()])
 
 
-class Given(NamedTuple):
+class LayerArgs(NamedTuple):
     """The tensors of a layer's call, by kind; :meth:`flat` and :meth:`of` are inverse."""
 
     x: Tensor
@@ -98,11 +98,11 @@ class Given(NamedTuple):
         return flat
 
     @staticmethod
-    def of(step: Step, flat: Sequence[Any]) -> Given:
+    def of(step: Step, flat: Sequence[Any]) -> LayerArgs:
         states, first = 1 + len(step.states), 1 + len(step.states) + len(step.inputs)
         count = 4 + len(step.matrices) + len(step.vectors)
         weights = [Weights.of(flat[i : i + count]) for i in range(first, len(flat), count)]
-        return Given(flat[0], flat[1:states], flat[states:first], weights)
+        return LayerArgs(flat[0], flat[1:states], flat[states:first], weights)
 
 
 def part_of(state: Any, layer: int, D: int) -> Any:
@@ -111,7 +111,7 @@ def part_of(state: Any, layer: int, D: int) -> Any:
 
 
 def by_layer(step: Step, tensors: Sequence[Any], layers: int) -> list[list[Any]]:
-    """The tensors of each layer of a stack in the order of ``Given``.
+    """The tensors of each layer of a stack in the order of ``LayerArgs``.
 
     Those of a stack are the lowest layer's input, for each state a ``(layers * D, B, H)`` tensor or
     None, and then of each layer its further inputs and its weights. The input of all but the lowest
@@ -136,7 +136,7 @@ def check_shapes(step: Step, rows: Rows, tensors: Sequence[Tensor | None], layer
     """RuntimeError unless the tensors of layers (:func:`by_layer`) go together: kernels would read
     beyond their end otherwise, and anyone can put them there."""
     given = by_layer(step, tensors, layers)
-    D = len(Given.of(step, given[0]).weights)
+    D = len(LayerArgs.of(step, given[0]).weights)
     output: Any = None
     for mine in given:
         shapes = [None if t is None else t.shape for t in mine]
@@ -148,7 +148,7 @@ def check_shapes(step: Step, rows: Rows, tensors: Sequence[Tensor | None], layer
 def _check_layer(step: Step, rows: Rows, shapes: Sequence[Any], D: int) -> int:
     """Units of the layer's output."""
     x: Any
-    x, initial, inputs, weights = Given.of(step, shapes)
+    x, initial, inputs, weights = LayerArgs.of(step, shapes)
     first: Any = weights[0].flat()
     sizes = step.sizes(first).with_input(x[-1])
     for space in step.spaces:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from .batch import Given, Rows, Weights, by_layer
+from .batch import LayerArgs, Rows, Weights, by_layer
 from .expr import Node, evaluate
 from .step import Step
 
@@ -121,7 +121,7 @@ def hold(
 def layer(
     step: Step,
     rows: Rows,
-    given: Given,
+    given: LayerArgs,
     lengths: Tensor | None = None,
     run: Callable[..., tuple[list[Tensor], list[Tensor]]] = run,
 ) -> tuple[Tensor, list[Tensor]]:
@@ -162,7 +162,7 @@ def stack(
     in the order of ``batch.by_layer``; the outputs between them are multiplied by ``factors``."""
     x, finals = tensors[0], list[list[Tensor]]()
     for i, mine in enumerate(by_layer(step, tensors, layers)):
-        x, final = layer(step, rows, Given.of(step, [x, *mine[1:]]))
+        x, final = layer(step, rows, LayerArgs.of(step, [x, *mine[1:]]))
         x = x * factors[i] if i < len(factors) else x
         finals.append(final)
     assert x is not None
@@ -203,13 +203,13 @@ def gradients(
     ]
 
 
-def _zero_beyond(given: Given, T: int, lengths: Tensor) -> Given:
+def _zero_beyond(given: LayerArgs, T: int, lengths: Tensor) -> LayerArgs:
     active = (torch.arange(T, device=lengths.device)[:, None] < lengths)[:, :, None]
     x, *inputs = (torch.where(active, t, torch.zeros_like(t)) for t in (given.x, *given.inputs))
     return given._replace(x=x, inputs=inputs)
 
 
-def _check_alike(given: Given) -> None:
+def _check_alike(given: LayerArgs) -> None:
     """PyTorch operations would convert some mixtures of dtypes and devices, and refuse others."""
     x = given.x
     for t in given.flat():

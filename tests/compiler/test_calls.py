@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from elman.batch import Given, Rows, Weights
+from elman.batch import LayerArgs, Rows, Weights
 from elman.cells import Elman
 from elman.compiler import isa
 from elman.launch.calls import Calls
@@ -19,7 +19,7 @@ def call() -> tuple[Calls, list[Any]]:
     """A forward pass, and its tensors: x, h0, four weights, output, hn, no tables of rows."""
     step, rows = Elman().trace(), Rows(3, 2, 6)
     shapes = step.shapes(layer_sizes(5, 4)).values()
-    given = Given(
+    given = LayerArgs(
         torch.rand(3, 2, 5),
         [torch.rand(1, 2, 4)],
         [],

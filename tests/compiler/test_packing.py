@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import elman
-from elman.batch import Given, Rows, Weights
+from elman.batch import LayerArgs, Rows, Weights
 from elman.compiler.isa import available
 from elman.launch.kernel import Kernel
 from elman.launch.kernels import forget_calls, kernel_for
@@ -59,7 +59,7 @@ def test_what_is_packed():
         weights = Weights.of([torch.rand(*shape) for shape in shapes])
         weights = weights._replace(w_hh=weights.w_hh if gate is None else gate)
         x = torch.rand(T, B, 32) if x is None else x
-        given = Given(x, [torch.rand(1, B, 32)], [], [weights]).flat()
+        given = LayerArgs(x, [torch.rand(1, B, 32)], [], [weights]).flat()
         kernel = kernel_for(gru, torch.float32, available()[0], 32, single=B == 1)
         results = [torch.empty(T, B, 32), torch.empty(1, B, 32)]
         run = kernel.forward(Rows(T, B, T * B), layer_sizes(32, 32), given, results, (), False, 1)

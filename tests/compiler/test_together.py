@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from elman.batch import Given, Rows, Weights
+from elman.batch import LayerArgs, Rows, Weights
 from elman.compiler import isa, jit
 from elman.compiler import together as code
 from elman.launch import calls, together
@@ -64,7 +64,7 @@ class Layers:
             weights = [
                 Weights.of([uniform(*s) for s in step.shapes(size).values()]) for _ in range(D)
             ]
-            self.given.append(Given(x, initial, inputs, weights).flat())
+            self.given.append(LayerArgs(x, initial, inputs, weights).flat())
             x = x.new_empty(T, 1, D * self.P)
         self.outputs = [*(given[0] for given in self.given[1:]), x]
         self.finals = [self._states(x) for _ in range(layers)]

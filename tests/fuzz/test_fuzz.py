@@ -13,7 +13,7 @@ import torch
 from hypothesis import event, given, settings
 
 import elman
-from elman.batch import Given
+from elman.batch import LayerArgs
 from elman.dispatch.layer import recur
 from elman.nn import layer as layer_module
 from elman.nn import layers
@@ -83,7 +83,7 @@ def test_what_is_wrong_is_seen(wrong: Callable[..., Any], monkeypatch: pytest.Mo
     check(scenario)
 
     def layer(step: Any, rows: Any, tensors: Any, *_: Any) -> Any:
-        given = Given.of(step, tensors)
+        given = LayerArgs.of(step, tensors)
         output, final = wrong(step, rows, given.x, given.initial, given.weights, given.inputs)
         return [output, *final], None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..batch import Given, Rows, by_layer, check_shapes
+from ..batch import LayerArgs, Rows, by_layer, check_shapes
 from ..errors import PathError
 from ..launch.kernel import steps_of
 from ..launch.kernels import current_schedule
@@ -21,7 +21,7 @@ def bind(
     narrow: str = "",
     layers: int = 1,
 ) -> Executable | None:
-    """What runs a layer, whose tensors are in the order of ``Given``, or so many layers on one
+    """What runs a layer, whose tensors are in the order of ``LayerArgs``, or so many layers on one
     another, whose tensors are in that of ``batch.by_layer``; None where the reference runs.
 
     ``narrow`` says what is bfloat16 in products: nothing, ``"weights"``, whose values must be
@@ -47,7 +47,7 @@ def bind(
     check_shapes(step, rows, tensors, layers)
     if path != "kernel" or kind is None or rows.N == 0:
         return None
-    sizes = Given.of(step, by_layer(step, tensors, layers)[0]).weights[0].sizes(step)
+    sizes = LayerArgs.of(step, by_layer(step, tensors, layers)[0]).weights[0].sizes(step)
     several = recompute and len(current_schedule().spans(steps_of(rows), sizes.units)) > 1
     return EXECUTABLES.keep(
         signature, (Recomputing if several else Executable)(kind, rows, tensors)

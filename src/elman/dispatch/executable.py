@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..batch import Given, Rows, by_layer, check_shapes
+from ..batch import LayerArgs, Rows, by_layer, check_shapes
 from ..compiler.isa import ISA
 from ..launch.calls import Calls
 from ..launch.kernels import HOLDERS, kernel_for
@@ -71,7 +71,7 @@ class Executable:
 
     def __init__(self, kind: Kind, rows: Rows, tensors: Tensors) -> None:
         step, isa, _, narrow, layers = self._kind = kind
-        x, _, _, weights = Given.of(step, by_layer(step, tensors, layers)[0])
+        x, _, _, weights = LayerArgs.of(step, by_layer(step, tensors, layers)[0])
         size = weights[0].sizes(step)
         units, output = size.units, size[step.output_space]
         D = self.directions = len(weights)

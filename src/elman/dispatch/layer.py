@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .. import onnx_nodes, reference
-from ..batch import Given, Rows, Weights
+from ..batch import LayerArgs, Rows, Weights
 from ..step import Step
 from . import torch_ops
 from .autograd import run
@@ -49,7 +49,9 @@ def recur(
     bfloat16 and float16 are converted to float32 here, and the results back, once, at the end.
     Products may be of bfloat16, see :func:`bind`.
     """
-    (output, *final), _ = layer(step, rows, Given(x, initial, inputs, weights).flat(), recompute)
+    (output, *final), _ = layer(
+        step, rows, LayerArgs(x, initial, inputs, weights).flat(), recompute
+    )
     return output, final
 
 
@@ -61,7 +63,7 @@ def layer(
     lengths: Tensor | None = None,
     narrow: str | None = None,
 ) -> tuple[Sequence[Tensor], Executable | None]:
-    """:func:`recur` on its tensors in the order of ``Given``: the output and the final states;
+    """:func:`recur` on its tensors in the order of ``LayerArgs``: the output and the final states;
     also the executable, if kernels ran.
 
     Where a call is ``captured``, ``lengths`` says how many steps of each row count. ``narrow`` is
@@ -75,7 +77,7 @@ def layer(
         found, _ = layer(step, rows, wide, recompute, lengths, narrow)
         return [t.to(x.dtype) for t in found], None
     if captured():
-        given = Given.of(step, tensors)
+        given = LayerArgs.of(step, tensors)
         if torch.onnx.is_in_onnx_export():
             output, final = onnx_nodes.layer(step, rows, given, lengths)
             return [output, *final], None
@@ -90,7 +92,7 @@ def layer(
     if not torch.compiler.is_compiling():
         executable = bind(step, rows, tensors, recompute, narrow)
     if executable is None:
-        output, final = reference.layer(step, rows, Given.of(step, tensors), lengths)
+        output, final = reference.layer(step, rows, LayerArgs.of(step, tensors), lengths)
         return [output, *final], None
     return run(executable, rows, tensors), executable
 

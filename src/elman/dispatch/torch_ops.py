@@ -3,7 +3,7 @@
 ``elman::recur`` is the forward pass of a layer, ``elman::recur_backward`` its gradient. Both have
 fake kernels, so the shapes of their results are known for any number of steps and rows. A formula
 is given by its text (see ``step.read``), so a captured program runs in any process. The tensors of
-a call are one list: ``present`` says of each (see ``batch.Given``) whether it is there.
+a call are one list: ``present`` says of each (see ``batch.LayerArgs``) whether it is there.
 ``lengths``, ``(B,)``, says how many steps of each padded row count; they are packed inside.
 
 What gradients and functorch's transforms make of them is in ``transforms.py``.
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from .. import reference
-from ..batch import Given, Rows
+from ..batch import LayerArgs, Rows
 from ..compiler.plan import plan_of
 from ..errors import PathError
 from ..launch.kernels import DTYPES, kernel_for
@@ -45,14 +45,14 @@ LIBRARY.define(
 )
 
 
-def suit(rows: Rows, given: Given) -> bool:
+def suit(rows: Rows, given: LayerArgs) -> bool:
     """Whether the operators take such a call; if not, the reference is traced."""
     x = given.x
     return x.device.type == "cpu" and x.dtype in DTYPES and rows.counts is None
 
 
 def recur(
-    step: Step, given: Given, narrow: str, lengths: Tensor | None = None
+    step: Step, given: LayerArgs, narrow: str, lengths: Tensor | None = None
 ) -> tuple[Tensor, list[Tensor]]:
     """One layer of padded rows as a single call of an operator; see ``layer.recur``,
     and for what is ``narrow`` in it ``bind.bind``."""
@@ -75,7 +75,7 @@ class _Call(NamedTuple):
 
     step: Step
     rows: Rows
-    given: Given  # packed, if there are lengths
+    given: LayerArgs  # packed, if there are lengths
     executable: Executable | None  # None for calls of no rows, which the reference answers
     padded: Padded | None
 
@@ -94,7 +94,7 @@ def _unpack(
         padded = pack(_check_lengths(lengths, rows), rows.T, False, given.x.device)
         initial = [padded.select_state(s) for s in given.initial]
         inputs = [padded.select(v) for v in given.inputs]
-        rows, given = padded.rows, Given(padded.select(given.x), initial, inputs, given.weights)
+        rows, given = padded.rows, LayerArgs(padded.select(given.x), initial, inputs, given.weights)
     every = given.flat()
     executable = bind(step, rows, every, narrow=narrow)
     if executable is None and rows.N:
@@ -103,7 +103,7 @@ def _unpack(
     return _Call(step, rows, given, executable, padded)
 
 
-def given_of(step: Step, tensors: Sequence[Tensor], present: str) -> Given:
+def given_of(step: Step, tensors: Sequence[Tensor], present: str) -> LayerArgs:
     """The tensors of a call, with None where ``present`` says so."""
     fixed = 1 + len(step.states) + len(step.inputs)
     directions, rest = divmod(len(present) - fixed, len(step.parameters))
@@ -116,10 +116,10 @@ def given_of(step: Step, tensors: Sequence[Tensor], present: str) -> Given:
             f"which are there {[tuple(t.shape) for t in tensors]}"
         )
     found = iter(tensors)
-    return Given.of(step, [next(found) if here == "1" else None for here in present])
+    return LayerArgs.of(step, [next(found) if here == "1" else None for here in present])
 
 
-def rows_of(given: Given) -> Rows:
+def rows_of(given: LayerArgs) -> Rows:
     """The rows of padded tensors."""
     T, B, _ = given.x.shape
     return Rows(T, B, T * B)
@@ -173,7 +173,7 @@ def _forward(
     return [*results, *(_enlarged(k, size) for k, size in zip(kept, sizes, strict=True))]
 
 
-def _kept_sizes(step: Step, given: Given) -> list[tuple[int, ...]]:
+def _kept_sizes(step: Step, given: LayerArgs) -> list[tuple[int, ...]]:
     """Of what is kept, for padded rows. With lengths it has no more, but they are data."""
     size, isa, rows = given.weights[0].sizes(step), current_isa(), rows_of(given)
     D, T, B = len(given.weights), rows.T, rows.B
@@ -251,7 +251,7 @@ def _backward(
 def _gradients(
     executable: Executable,
     rows: Rows,
-    given: Given,
+    given: LayerArgs,
     kept: Sequence[Tensor],
     arrived: Sequence[Tensor],
     wanted: tuple[bool, ...],

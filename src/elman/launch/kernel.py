@@ -34,7 +34,7 @@ _CONSTANTS = {"float": _constants(torch.float32), "double": _constants(torch.flo
 class Kernel:
     """The compiled passes of a step, for one dtype, instruction set and shape of tiles.
 
-    They are prepared for the tensors of a layer in the order of ``batch.Given``, those of all its
+    They are prepared for the tensors of a layer in the order of ``LayerArgs``, those of all its
     directions, ``count`` of them, and one direction; states are those of all layers of a stack.
     Tensors of the same sizes and strides may take their place in a call.
     """

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from .. import reference
-from ..batch import Given, Rows
+from ..batch import LayerArgs, Rows
 from ..step import Step
 from . import older, operators, scan
 from .match import find
 
 
 def layer(
-    step: Step, rows: Rows, given: Given, lengths: Tensor | None = None
+    step: Step, rows: Rows, given: LayerArgs, lengths: Tensor | None = None
 ) -> tuple[Tensor, list[Tensor]]:
     """What :func:`.dispatch.layer.recur` computes, in nodes that take any number of steps and rows.
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..batch import Given
+from ..batch import LayerArgs
 from ..step import Step
 from . import older
 from .cells import Activation, Operator
@@ -19,7 +19,7 @@ GATES = {"RNN": "h", "LSTM": "iofc", "GRU": "zrh"}
 
 
 def layer(
-    found: Found, step: Step, given: Given, lengths: Tensor | None = None
+    found: Found, step: Step, given: LayerArgs, lengths: Tensor | None = None
 ) -> tuple[Tensor, list[Tensor]]:
     """The output ``(T, B, D*H)`` and the final states ``(D, B, H)``."""
     x, weights = given.x, given.weights
