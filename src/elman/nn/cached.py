@@ -85,7 +85,7 @@ def find(module: Any, step: Step, input: Any, hx: Any, weights: Sequence[Any]) -
             for cached in known:
                 if cached.guard.matches(guarded):
                     if cached is not known[0]:
-                        known.sort(key=lambda other: other is not cached)
+                        known[:] = [cached, *(other for other in known if other is not cached)]
                     return cached if rows is None else cached.of(input, rows), None, tensors
         plain = type(x) in PLAIN and x.is_cpu
         if not plain or not all(t is None or isinstance(t, Tensor) for t in guarded):
