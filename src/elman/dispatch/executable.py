@@ -108,8 +108,7 @@ class Executable:
         return of_tensors([x])[0] == self._signature[0]
 
     def dropout(self, p: float) -> list[Tensor]:
-        """The masks that the outputs below other layers are multiplied by: torch.nn's random
-        numbers."""
+        """The masks of the outputs below other layers, with torch.nn's random numbers."""
         return [torch.dropout(self._ones, p, True) for _ in range(self.layers - 1)]
 
     def run(
@@ -184,7 +183,7 @@ class Executable:
         return made[: len(tensors)]
 
     def _for(self, rows: Rows, tensors: Tensors) -> Executable:
-        """The executable that does the same for tensors of another signature."""
+        """The executable of the same kind for other tensors."""
         signature = signature_of(self._kind, rows, tensors)
         found = EXECUTABLES.get(signature)
         if found is None:
@@ -238,8 +237,8 @@ class Executable:
         calls.run([*tensors, *arrived, *made, *before, None, *kept, rows.counts, rows.offsets])
 
     def _before(self, given: Saved) -> Sequence[Tensor]:
-        """The output and the first state's initial values, the units of both side by side; nothing
-        unless the backward pass reads them."""
+        """The output and the first state's initial values, if the backward pass reads them; the
+        units of both side by side."""
         rows, tensors, output, kept, _, links = given
         if not self.reads_output:
             return ()

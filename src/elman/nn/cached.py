@@ -109,8 +109,7 @@ def keep(
     """Stores a call that has passed the checks, if kernels run all its layers on the tensors
     themselves: under autocast some are converted first.
 
-    ``plain`` says whether an executable of all layers takes the tensors as they are.
-    """
+    ``plain`` says whether an executable takes them as they are."""
     if key is None or not by:
         return
     parts, guarded = key

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -18,6 +18,8 @@ from torch import Tensor
 
 from ..dispatch.select import decide
 from ..runtime.untraced import untraced
+from ..step import Step
+from .leaf import leaf
 from .messages import raised_by
 from .parametrized import plain
 
@@ -59,16 +61,22 @@ class Counterpart:
                 return False  # elman's checks say what is wrong
         return decide(given, self._own_counterpart()).path == "torch"
 
-    def _by_torch(self, input: Any, hx: Any, check: Callable[[], object]) -> Any:
-        """The counterpart's answer. Where elman's ``check`` refuses the call with the same words,
-        and more, the exception says these."""
+    def _run_elsewhere(self, step: Step, tensors: Sequence[Any], input: Any, hx: Any) -> Any:
+        """The answer of the counterpart, or a node of a graph of ``torch.fx``; None where elman's
+        own code runs. Where elman's checks refuse a call with the words of the counterpart, and
+        more, the exception says these."""
+        if not self._runs_torch(tensors):
+            return leaf(self, input, hx)  # type: ignore[arg-type]
+        module: Any = self
         try:
             return self._counterpart.forward(self, input, hx)
         except Exception as error:
-            kind, message = raised_by(check) or (None, "")
-            if kind is not type(error) or not message.startswith(str(error)):
+            weights = module._layer_weights
+            found = raised_by(lambda: module._read(step, input, hx, weights(step)))
+            kind, text = found or (None, "")
+            if kind is not type(error) or not text.startswith(str(error)):
                 raise
-            raise kind(message) from None
+            raise kind(text) from None
 
     def _own_counterpart(self) -> type[torch.nn.Module] | None:
         """The class of torch.nn that computes the same; None if this module's options have none."""

@@ -16,7 +16,6 @@ from ..spaces import Sizes
 from . import cached
 from .counterpart import Counterpart
 from .layers import LayerStack
-from .leaf import leaf
 from .messages import refusal
 from .states import hx_of
 
@@ -60,14 +59,8 @@ class Layer(Counterpart, LayerStack, RNNBase):
                 dropout = self.dropout if self.training else 0.0
                 output, *final = run(known.plain, known.rows, tensors, dropout)
                 return output, hx_of(final)
-        else:
-            if self._runs_torch(tensors):
-                return self._by_torch(
-                    input, hx, lambda: self._read(step, input, hx, self._layer_weights(step))
-                )
-            usual = isinstance(input, (Tensor, PackedSequence)) and hx is None
-            if not usual and (proxies := leaf(self, input, hx)) is not None:
-                return proxies
+        elif (results := self._run_elsewhere(step, tensors, input, hx)) is not None:
+            return results
         return self._run_layers(step, found, input, hx)
 
     def _layer_sizes(self) -> Sequence[Sizes]:

@@ -119,9 +119,8 @@ class LayerStack(RecurrentModule):
         lengths: Tensor | None,
         before: Any,
     ) -> tuple[Tensor, Sequence[State], Any]:
-        """The last output, the final states in the form of the initial ones, and the executable of
-        all layers, or those of each if kernels ran them all; ``before`` are those of each in an
-        earlier call. ``layers`` are further inputs and weights."""
+        """The output, the final states, and the executable of all layers, or those of each if
+        kernels ran them; ``before`` are the latter of an earlier call. ``layers`` are weights."""
         of_each, dropout = type(initial[0]) is list, self.dropout if self.training else 0.0
         by: Any = None
         if not of_each and (len(layers) == 1 or not (self.residual or self._merges())):

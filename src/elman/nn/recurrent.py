@@ -265,12 +265,11 @@ class RecurrentCell(StepModule, CellModule):
         first = self._check_weights(step, weights, [size])
         sizes = [size[step.space(name)] for name in step.states]
         x, states = read_rows(owner, input, hx, self.input_size, sizes, first)
-        B, dims = x.shape[0] if x.dim() == 2 else 1, x.dim()
-
-        def arrange(value: Tensor) -> Tensor:
-            return value if dims == 2 else value[None]
-
-        further = read_inputs(owner, step, inputs, first, (B,), dims, arrange)
+        rows = (x.shape[0],) if x.dim() == 2 else ()
+        further = read_inputs(
+            *(owner, step, inputs, first, rows or (1,), x.dim()),
+            lambda value: value if rows else value[None],
+        )
         return x, states, spread(owner, step, further, (self.hidden_size,))[0]
 
     def extra_repr(self) -> str:

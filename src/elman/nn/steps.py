@@ -20,7 +20,6 @@ from . import cached
 from .base import RecurrentModule
 from .checks import ask_cell, check_dense, check_devices, check_weight, check_weights, of_dtype
 from .counterpart import Counterpart
-from .leaf import leaf
 from .messages import described, no_tensor, raised_by, refusal
 from .states import hx_of, named, states_of
 
@@ -83,12 +82,9 @@ class TorchCell(Counterpart, StepModule, RNNCellBase):
             _, *final = run(known.plain, known.rows, tensors)
             return hx_of(final)
         if known is None:
-            if self._runs_torch(tensors):
-                return self._by_torch(
-                    input, hx, lambda: self._read(step, input, hx, self._layer_weights(step))
-                )
-            if (proxies := leaf(self, input, hx)) is not None:
-                return proxies
+            results = self._run_elsewhere(step, tensors, input, hx)
+            if results is not None:
+                return results
         return self._run_step(step, found, input, hx)
 
     def _read(self, step: Step, input: Any, hx: Any, weights: Any, _: Any = None) -> Checked:

@@ -76,10 +76,9 @@ class TensorSpecs:
 class TensorGuard:
     """Tells whether tensors are like those that it was made of.
 
-    It compares all that kernels and checks of arguments depend on: types, dtypes, devices, shapes,
-    strides, whether a gradient is wanted, and what else makes PyTorch choose an implementation
-    (inference mode, transforms, modes). None and repeated tensors must occur at the same places.
-    At least one tensor is not None.
+    It compares all that kernels and checks depend on: types, dtypes, devices, shapes, strides,
+    wanted gradients, and what else makes PyTorch choose an implementation. None and repeated
+    tensors must occur at the same places. At least one tensor is not None.
     """
 
     def __init__(self, tensors: Sequence[Tensor | None]) -> None:
