@@ -13,9 +13,8 @@ class ISA:
     ``needs`` are the features, by LLVM's names, of which LLVM makes use for such a ``cpu``;
     ``features`` is what it is told besides. ``rows`` and ``vectors`` are the tile's shape: rows x
     vectors accumulators, the vectors of one panel row and a broadcast have to fit into the
-    registers together. With ``halves`` half a vector costs half: the processor does the work of an
-    instruction on a whole one in two. With ``couples`` one instruction multiplies couples of
-    neighbouring bfloat16s, and adds both products to a float.
+    registers together. With ``bf16_pairs`` one instruction multiplies pairs of neighbouring
+    bfloat16s, and adds both products to a float.
     """
 
     name: str

@@ -23,13 +23,6 @@ from .target import Target
 from .tile import Factor, Shape
 from .view import View
 
-#: acc, init and a, with their strides; a matrix from some unit on: address, stride of its units,
-#: units that there are; memory for the rows of a in lanes, and whether they are yet to be put
-#: there; units of the block, length of the sum, rows.
-_PARAMS = (
-    *(*tile.PARAMS[:5], ("ptr", "matrix"), ("i64", "unit_stride"), ("i64", "units")),
-    *(("ptr", "lanes"), ("i64", "fresh"), ("i64", "size"), ("i64", "k"), ("i64", "rows")),
-)
 Span = tuple[tuple[Int, Int], tuple[Int, Int]]  # units and rows, of both the first and last but one
 
 
@@ -62,20 +55,20 @@ def _define_unpacked(module: Module, target: Target, splits: int) -> None:
         transposed.define(module, isa, dtype, most, splits)
     if not target.single:
         rows_in_lanes.define(module, isa, dtype, splits, target.schedule.broadcast_units)
-    f = Function(module, _unpacked(splits), _PARAMS, shared=True)
+    f = Function(module, _unpacked(splits), transposed.PARAMS, shared=True)
 
-    def call(function: str, params: tuple[tuple[str, str], ...]) -> Int:
+    def call(function: str, params: tuple[tuple[str, str], ...] = transposed.PARAMS) -> Int:
         f.call(function, *((kind, f"%{name}") for kind, name in params))
         return 0
 
     def in_lanes() -> Int:
         with f.when(f.compare("ne", "%fresh", 0)):
             call("rows_to_lanes", rows_in_lanes.ROWS)
-        return call(rows_in_lanes.name(splits), rows_in_lanes.PARAMS)
+        return call(rows_in_lanes.name(splits))
 
     def few(most: int, *more: int) -> Int:
         def fits() -> Int:
-            return call(transposed.name(most, splits), transposed.PARAMS)
+            return call(transposed.name(most, splits))
 
         if target.single:
             return fits()
@@ -182,7 +175,7 @@ class Panel:
             left = f.sub(self.sizes[0], unit)
             given: tuple[Int, ...] = acc.base, acc.strides[0], init.base, init.strides[0], a[0]
             given += matrix.base, matrix.strides[0], left, *lanes(), size, k, rows
-            names = zip(_PARAMS, given, strict=True)
+            names = zip(transposed.PARAMS, given, strict=True)
             f.call(_unpacked(self.splits), *((kind, value) for (kind, _), value in names))
             return 0
 

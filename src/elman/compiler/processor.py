@@ -1,4 +1,4 @@
-"""What each kind of processor has of its own: its control register, a pause, its registers' names.
+"""What each kind of processor has of its own: its control register, and a pause.
 
 A new kind needs an entry here and rows in ``isa.TABLE``.
 """
@@ -19,7 +19,6 @@ class Processor:
     pause: Callable[[Function], None]  # tells the processor that a loop waits
     read_fp: Callable[[Function, str], None]  # stores the floating-point control register
     write_fp: Callable[[Function, str], None]  # sets it from memory
-    register: str  # the letter of a vector register in inline assembler
 
 
 def processor_of(isa: ISA) -> Processor:
@@ -44,12 +43,10 @@ _PROCESSORS = {
         pause=lambda f: _call(f, "x86.sse2.pause"),
         read_fp=lambda f, where: _call(f, "x86.sse.stmxcsr", "ptr", where),
         write_fp=lambda f, where: _call(f, "x86.sse.ldmxcsr", "ptr", where),
-        register="v",
     ),
     "aarch64": Processor(
         pause=lambda f: _call(f, "aarch64.hint", "i32", "1"),  # yield
         read_fp=_read_fpcr,
         write_fp=lambda f, where: _call(f, "aarch64.set.fpcr", "i64", f.load("i64", where)),
-        register="w",
     ),
 }

@@ -11,17 +11,10 @@ from .formats import Format
 from .ir import Function, Int, Module
 from .isa import ISA
 from .tile import Factor, add_up
+from .transposed import PARAMS
 from .vector import Vector
 from .view import View
 
-#: acc, stride of its rows; init, stride of its rows; the transposed rows; the matrix, stride of its
-#: units; units that there are; units, rounded up to vectors; length of the sum; rows. The matrix
-#: has its k side by side.
-PARAMS = (
-    *(("ptr", "acc"), ("i64", "acc_row"), ("ptr", "init"), ("i64", "init_row"), ("ptr", "lanes")),
-    *(("ptr", "matrix"), ("i64", "unit_stride"), ("i64", "units"), ("i64", "size"), ("i64", "k")),
-    ("i64", "rows"),
-)
 #: The transposed rows; pointers to them, which have their k side by side; length, rows.
 ROWS = ("ptr", "lanes"), ("ptr", "a"), ("i64", "k"), ("i64", "rows")
 
@@ -38,7 +31,7 @@ def define(module: Module, isa: ISA, dtype: str, splits: int, most: int) -> None
         _define_add(module, isa, dtype)
     f = Function(module, name(splits), PARAMS)
     v = Vector(f, isa, dtype)
-    acc, acc_row, init, init_row, lanes, matrix, stride, units, size, k, rows = f.params
+    acc, acc_row, init, init_row, _, matrix, stride, units, lanes, _, size, k, rows = f.params
     at_once = 1 << min(most, isa.accumulators // splits).bit_length() - 1
     group = max(v.lanes, at_once)
     weights, columns = View(f, dtype, matrix, (stride, 1)), View(f, dtype, lanes, (v.lanes, 1))

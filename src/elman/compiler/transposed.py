@@ -12,13 +12,14 @@ from .isa import ISA
 from .vector import Vector
 from .view import View
 
-#: acc, stride of its rows; init, stride of its rows; pointers to the rows of a; the matrix, stride
-#: of its units; units that there are; units, rounded up to vectors; length of the sum; rows. The
-#: matrix, and rows of a, have their k side by side.
+#: Of whatever multiplies with a matrix as it lies: acc, stride of its rows; init, stride of its
+#: rows; pointers to the rows of a; the matrix, stride of its units; units that there are; memory
+#: for the rows of a in lanes, and whether they are yet to be put there; units, rounded up to
+#: vectors; length of the sum; rows. The matrix, and rows of a, have their k side by side.
 PARAMS = (
     *(("ptr", "acc"), ("i64", "acc_row"), ("ptr", "init"), ("i64", "init_row"), ("ptr", "a")),
-    *(("ptr", "matrix"), ("i64", "unit_stride"), ("i64", "units"), ("i64", "size"), ("i64", "k")),
-    ("i64", "rows"),
+    *(("ptr", "matrix"), ("i64", "unit_stride"), ("i64", "units"), ("ptr", "lanes")),
+    *(("i64", "fresh"), ("i64", "size"), ("i64", "k"), ("i64", "rows")),
 )
 
 
@@ -49,7 +50,7 @@ def define(module: Module, isa: ISA, dtype: str, height: int, splits: int) -> No
         _define_sum(module, isa, dtype, height)
     f = Function(module, name(height, splits), PARAMS)
     v = Vector(f, isa, dtype)
-    acc, acc_row, init, init_row, a, matrix, stride, units, size, k, rows = f.params
+    acc, acc_row, init, init_row, a, matrix, stride, units, _, _, size, k, rows = f.params
     group = v.lanes * _at_once(isa, dtype, height)
     goals, starts = View(f, dtype, acc, (acc_row, 1)), View(f, dtype, init, (init_row, 1))
     given, weights = View(f, "ptr", a), View(f, dtype, matrix, (stride,))
