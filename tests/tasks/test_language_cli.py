@@ -127,7 +127,7 @@ def test_models_of_other_tasks_are_refused(run, model, command):
     arguments = ("a text",) if command == "score" else ()
     status, _, err = run(command, model, *arguments)
     assert status == 1
-    assert "is a SequenceClassifier" in err
+    assert "is a sequence classifier" in err
     assert "expected a model of elman train lm" in err
 
 
