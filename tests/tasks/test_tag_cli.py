@@ -283,6 +283,6 @@ def test_compressed_columns(tmp_path):
     content = "北\tB-city\n京\tI-city\n的\tO\n\n我\tI-city\n".encode()
     for path in (tmp_path / "a.conll", tmp_path / "a.conll.gz"):
         path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
-        with pytest.raises(TaskError, match=r"I-city follows O \(line 5\)"):
+        with pytest.raises(TaskError, match=r"I-city follows nothing \(line 5\)"):
             read_tagged(path, scheme="BIO")
         assert read_tagged(path, scheme="IOB1").texts == [["北", "京", "的"], ["我"]]
