@@ -143,9 +143,8 @@ def test_numbers_are_learned_from_files(run, tmp_path, how):
     status, out, err = run("train", "series", *given, *SMALL, "--epochs", 3, "--output", "m")
     assert (status, err) == (0, "")
     assert re.search(r"held out off by \d\.\d{3} deviations  held-out loss ", out)
-    assert re.search(
-        r"^R² -?[\d.]+, rank correlation -?[\d.]+, mean absolute error [\d.]+, RMSE ", out, re.M
-    )
+    scores = r"^R² -?[\d.]+, rank correlation -?[\d.]+, mean absolute error [\d.]+, RMSE "
+    assert re.search(scores, out, re.M)
     assert isinstance(SeriesRegressor.load(tmp_path / "m"), SeriesRegressor)
     assert (tmp_path / "m/predictions.png").exists()
     assert re.fullmatch(r"-?[\d.]+\t1\n", run("predict", "m", "1,2:3,4")[1])
