@@ -17,10 +17,10 @@ from torch import Tensor
 
 from ..batch import Rows, by_layer, part_of
 from ..compiler.schedule import Order
-from ..launch.calls import Calls
+from ..launch.calls import NativeCall
 from ..launch.kernel import Kernel
 from ..launch.stack import Tensors
-from ..launch.table import Prepared
+from ..launch.table import Launch
 from ..runtime.bounded import BoundedCache
 from ..runtime.memory import fresh
 from ..runtime.tensors import TensorSpec, TensorSpecs, spec_of
@@ -68,10 +68,10 @@ class Recomputing(Executable):
     def _between(self, _: int) -> int:
         return self.layers - 1
 
-    def _backward_calls(self, *_: Any) -> Calls | None:
+    def _backward_calls(self, *_: Any) -> NativeCall | None:
         return None
 
-    def _run_backward(self, _: Calls | None, given: Saved, made: Tensors) -> None:
+    def _run_backward(self, _: NativeCall | None, given: Saved, made: Tensors) -> None:
         rows, tensors, __, kept, arrived, links = given
         masks, kept = kept[:links], kept[2 * links :]  # without the outputs times the masks
         states, top = len(self.step.states), self.layers - 1
@@ -104,7 +104,7 @@ class Spans:
 
     def __init__(self, kernel: Kernel, size: Sizes) -> None:
         self.kernel, self.size = kernel, size
-        self._ready: BoundedCache[Any, Calls] = BoundedCache(_READY)
+        self._ready: BoundedCache[Any, NativeCall] = BoundedCache(_READY)
 
     def _threads(self, work: float, parts: int) -> int:
         return thread_count(work, parts, self.kernel.spec.schedule.flop_per_thread)
@@ -142,12 +142,12 @@ class Spans:
         self._run(key, every, lambda: self.kernel.backward(*given, **options))
 
     def _run(
-        self, key: tuple[Any, ...], every: list[Tensor | None], prepare: Callable[[], Prepared]
+        self, key: tuple[Any, ...], every: list[Tensor | None], prepare: Callable[[], Launch]
     ) -> None:
         key = (*key, *[None if t is None else t.stride() for t in every])
         calls = self._ready.get(key)
         if calls is None:
-            calls = self._ready.keep(key, Calls([(prepare(), range(len(every)))]))
+            calls = self._ready.keep(key, NativeCall([(prepare(), range(len(every)))]))
         calls.run(every)
 
 
