@@ -9,13 +9,13 @@ import torch
 from elman.batch import LayerArgs, Rows, Weights
 from elman.cells import Elman
 from elman.compiler import isa
-from elman.launch.calls import Calls
+from elman.launch.calls import NativeCall
 from elman.launch.kernels import kernel_for
 from tests.sizes import layer_sizes
 
 
 @pytest.fixture
-def call() -> tuple[Calls, list[Any]]:
+def call() -> tuple[NativeCall, list[Any]]:
     """A forward pass, and its tensors: x, h0, four weights, output, hn, no tables of rows."""
     step, rows = Elman().trace(), Rows(3, 2, 6)
     shapes = step.shapes(layer_sizes(5, 4)).values()
@@ -29,7 +29,7 @@ def call() -> tuple[Calls, list[Any]]:
     tensors = [*given.flat(), *results, None, None]
     kernel = kernel_for(step, torch.float32, isa.available()[0], 4, single=False)
     run = kernel.forward(rows, layer_sizes(5, 4), given.flat(), results, (), False, 1)
-    return Calls([(run, range(len(tensors)))]), tensors
+    return NativeCall([(run, range(len(tensors)))]), tensors
 
 
 def test_it_runs_the_pass(call):

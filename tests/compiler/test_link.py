@@ -8,7 +8,7 @@ import torch
 from elman.compiler import isa, jit
 from elman.compiler import link as code
 from elman.launch import link
-from elman.launch.calls import Calls
+from elman.launch.calls import NativeCall
 from tests.compiler.objects import undefined
 from tests.compiler.targets import each_isa, force
 
@@ -25,10 +25,10 @@ def test_a_tensor_is_multiplied_in_whole_and_in_part_vectors(row, dtype, backwar
             values = torch.randn(3, rows * units + 1, dtype=dtype)
             goal, given, factors = values.clone()
             run: Any = link.link_pass(NAMES[dtype], row, rows, units, backwards)
-            Calls([(run, (0, 1, 2))]).run([goal, given, factors])
+            NativeCall([(run, (0, 1, 2))]).run([goal, given, factors])
             assert torch.equal(goal[:-1], (given * factors)[:-1])
             assert torch.equal(goal[-1], values[0, -1])  # behind the last row nothing is written
-            Calls([(run, (0, 0, 1))]).run([given, factors])
+            NativeCall([(run, (0, 0, 1))]).run([given, factors])
             assert torch.equal(given[:-1], goal[:-1])
     link._pass.cache_clear()
 

@@ -11,7 +11,7 @@ from elman.batch import Rows, Weights
 from elman.compiler import isa
 from elman.errors import FormulaError
 from elman.expr import Node, walk
-from elman.launch.calls import Calls
+from elman.launch.calls import NativeCall
 from elman.launch.kernels import kernel_for
 from elman.step import Step, read
 from tests.cells import EVERY_STEP
@@ -88,7 +88,7 @@ def test_all_outputs_and_their_gradients(step: Step, rows: Rows) -> None:
     kept = [torch.full((kernel.saved_size(rows, H),), torch.nan, dtype=torch.float64)]
     run = kernel.forward(rows, size, tensors, results, kept, True, 1)
     every = [*tensors, *results, *kept, None, None]
-    Calls([(run, range(len(every)))]).run(every)
+    NativeCall([(run, range(len(every)))]).run(every)
 
     goals = [None if t is None else torch.full_like(t, torch.nan) for t in tensors]
     read = kernel.plan.read_outputs
@@ -96,7 +96,7 @@ def test_all_outputs_and_their_gradients(step: Step, rows: Rows) -> None:
     before += [tensors[1 + step.states.index(name)] for name in read]
     back = kernel.backward(rows, size, tensors, arrived, goals, before, kept, 1)
     every = [*tensors, *arrived, *goals, *before, None, *kept, None, None]
-    Calls([(back, range(len(every)))]).run(every)
+    NativeCall([(back, range(len(every)))]).run(every)
 
     found = [*results, *(goal for goal in goals if goal is not None)]
     assert len(found) == len(expected)

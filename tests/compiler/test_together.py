@@ -17,7 +17,7 @@ from elman.batch import LayerArgs, Rows, Weights
 from elman.compiler import isa, jit
 from elman.compiler import together as code
 from elman.launch import calls, together
-from elman.launch.calls import Calls
+from elman.launch.calls import NativeCall
 from elman.launch.kernels import kernel_for
 from elman.launch.together import Task
 from elman.spaces import PROJECTED, Sizes
@@ -144,7 +144,7 @@ def places(tensors: list[list[Tensor | None]]) -> range:
 
 def one_after_another(passes: tuple[list[Task], list[list[Tensor | None]]]) -> None:
     for task, tensors in zip(*passes, strict=True):
-        Calls([(task.run, range(len(tensors)))]).run(tensors)
+        NativeCall([(task.run, range(len(tensors)))]).run(tensors)
 
 
 def at_once(
@@ -152,7 +152,7 @@ def at_once(
 ) -> Callable[[], None]:
     run, _ = together.together(passes[0], team, layers.work)
     every = [*itertools.chain(*passes[1])]
-    ready = Calls([(run, range(len(every)))])
+    ready = NativeCall([(run, range(len(every)))])
     return lambda: ready.run(every)
 
 

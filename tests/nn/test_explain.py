@@ -13,7 +13,7 @@ import elman
 from elman.compiler import isa, jit
 from elman.dispatch.select import set_isa
 from elman.launch import kernels
-from elman.launch.calls import Calls
+from elman.launch.calls import NativeCall
 
 COMPLEX = pytest.mark.filterwarnings("ignore:Complex modules:UserWarning")
 
@@ -333,8 +333,8 @@ def test_a_path_decorates_functions() -> None:
 
 def test_a_forced_reference_runs_where_a_kernel_could(monkeypatch: pytest.MonkeyPatch) -> None:
     rnn, x, calls = elman.RNN(2, 3), torch.rand(4, 2, 2), []
-    run = Calls.run
-    monkeypatch.setattr(Calls, "run", lambda *a: (calls.append(1), run(*a)))
+    run = NativeCall.run
+    monkeypatch.setattr(NativeCall, "run", lambda *a: (calls.append(1), run(*a)))
     for path, count in (("reference", 0), ("kernel", 1), ("auto", 2)):
         with elman.set_path(path):
             rnn(x)

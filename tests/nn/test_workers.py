@@ -92,7 +92,7 @@ MOMENTS: dict[str, tuple[Any, str]] = {
     "compiling": (jit, "object_code"),
     "storing": (type(jit.CACHE), "store"),
     "linking": (jit, "Code"),
-    "preparing": (table, "Prepared"),
+    "preparing": (table, "Launch"),
     "running": (calls, "scratch"),
 }
 

@@ -278,7 +278,7 @@ class _Memory(StepMemory):
             return
         if store.kind == "state":
             row = self.states(str(store.name), new=True).row(spot.row)
-        elif store.kind == "cross":
+        elif store.kind == "temporary":
             row = self.rows_of(store.value).row(spot.row)
         else:
             n = f.add(self.place, f.mul(f.sub(spot.row, frame.slot("first")), frame.slot("pitch")))

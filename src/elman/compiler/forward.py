@@ -182,7 +182,7 @@ class _Memory(StepMemory):
             return frame.given(f"output.{store.name}").row(self.time, row)
         if store.kind == "state":
             return self.states(str(store.name), new=True).row(row)
-        if store.kind == "cross":
+        if store.kind == "temporary":
             return self.rows_of(store.value).row(row)
         if store.kind == "saved_state":
             return self.kept(str(store.name), f.add(f.add(self.flat, row), frame.slot("B")))

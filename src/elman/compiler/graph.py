@@ -87,7 +87,7 @@ class Store:
     """A value written by a stage: ``kind`` and ``name`` say where."""
 
     value: Node
-    kind: str  # "state", "saved", "saved_state", "z", "input", "output", "cross"
+    kind: str  # "state", "saved", "saved_state", "z", "input", "output", "temporary"
     name: str | int
     into: Space | None = None  # the space of the place, where it isn't that of the value
 
@@ -115,10 +115,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Program:
-    """A step cut into stages; ``crossing`` are the values handed from one stage to a later."""
+    """A step cut into stages; ``temporaries`` are the values handed from one stage to a later."""
 
     stages: tuple[Stage, ...]
-    crossing: tuple[Node, ...]
+    temporaries: tuple[Node, ...]
     levels: dict[Node, int]
 
 
@@ -127,7 +127,7 @@ def cut(stores: Iterable[Store]) -> Program:
     stores = list(stores)
     order = list(walk(s.value for s in stores))
     levels: dict[Node, int] = {}
-    crossing: dict[Node, None] = {}
+    temporaries: dict[Node, None] = {}
 
     def computed_again(value: Node) -> bool:
         """Truth values, and numbers that count for all units, take no room in memory."""
@@ -137,7 +137,7 @@ def cut(stores: Iterable[Store]) -> Program:
         level = max((levels[a] for a in value.args), default=0)
         if value.op in OF_ROWS and value.args[0].op not in IN_ROWS:
             level = max(level, levels[value.args[0]] + 1)
-            crossing[value.args[0]] = None
+            temporaries[value.args[0]] = None
         levels[value] = level
 
     for level in range(max(levels.values()) + 1):
@@ -151,8 +151,8 @@ def cut(stores: Iterable[Store]) -> Program:
             return [a for a in earlier(value) if computed_again(a)]
 
         for value in walk((v for v in order if levels[v] == level), again_here):
-            crossing.update(dict.fromkeys(a for a in earlier(value) if not computed_again(a)))
-    everything = stores + [Store(v, "cross", i) for i, v in enumerate(crossing)]
+            temporaries.update(dict.fromkeys(a for a in earlier(value) if not computed_again(a)))
+    everything = stores + [Store(v, "temporary", i) for i, v in enumerate(temporaries)]
     stages = tuple(
         Stage(
             tuple(v for v in order if v.op == "sum" and levels[v] == level),
@@ -161,4 +161,4 @@ def cut(stores: Iterable[Store]) -> Program:
         )
         for level in range(max(levels.values()) + 1)
     )
-    return Program(stages, tuple(crossing), levels)
+    return Program(stages, tuple(temporaries), levels)

@@ -22,7 +22,7 @@ def values_of_step(target: Target, program: Program, states: int) -> list[Buffer
     one stage leaves for a later one, sums over units."""
     return [
         Buffer("states", (2, states, "B", HIDDEN.padded), target.dtype),
-        Buffer("crossing", (len(program.crossing), "B", HIDDEN.padded), target.dtype),
+        Buffer("temporaries", (len(program.temporaries), "B", HIDDEN.padded), target.dtype),
         Buffer("sums", ("B", len(sums_of(program))), target.dtype),
     ]
 
@@ -52,7 +52,7 @@ class StepMemory:
 
     def __init__(self, frame: Frame, plan: Plan, program: Program) -> None:
         self.frame, self.plan = frame, plan
-        self.crossing = {n: i for i, n in enumerate(program.crossing)}
+        self.temporaries = {n: i for i, n in enumerate(program.temporaries)}
         self.now: Int = 0  # which half of the states' buffer holds the previous ones
         self.time: Int = 0
         self.flat: Int = 0
@@ -66,7 +66,7 @@ class StepMemory:
         """A value in scratch memory: rows of the batch, units."""
         if value.op in ("state", "carry"):
             return self.states(value.attr)
-        return self.frame.scratch("crossing").row(self.crossing[value])
+        return self.frame.scratch("temporaries").row(self.temporaries[value])
 
     def start_of(self, value: Node, spot: Spot) -> View:
         """What a product starts from: rows, units, both from the spot on."""

@@ -85,7 +85,7 @@ class Stages:
         self.acc = frame.view(acc, self.tile_width, 1, area)
         self.pointers = View(frame.f, "ptr", frame.f.alloca(rows, "ptr"))
         self.panels, self.back = panels_of(frame, step, program), back
-        self.crossing = set(program.crossing)
+        self.temporaries = set(program.temporaries)
         self.sums = {s: i for i, s in enumerate(sums_of(program))}
         self.operands = {o: i for i, o in enumerate(operands_of(program))}
         self.length = _lengths(program)
@@ -304,7 +304,7 @@ class Stages:
             return [PRIMITIVES[current.op].emit(v, *given) for given in operands]
 
         def is_stored(current: Node) -> bool:
-            return levels[current] < level and current in self.crossing
+            return levels[current] < level and current in self.temporaries
 
         def read(current: Node, w: int) -> str:
             if current.op == "units":

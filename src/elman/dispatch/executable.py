@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..batch import LayerArgs, Rows, by_layer, check_shapes
 from ..compiler.isa import ISA
-from ..launch.calls import Calls
+from ..launch.calls import NativeCall
 from ..launch.kernels import HOLDERS, kernel_for
 from ..launch.stack import BACKWARD, INFER, TRAIN, StackLauncher, Tensors
 from ..runtime.bounded import BoundedCache
@@ -62,7 +62,7 @@ class Backward(NamedTuple):
 
     guard: TensorGuard
     specs: TensorSpecs  # of the gradients, and of those between layers
-    calls: Calls | None  # None if it runs in spans of time
+    calls: NativeCall | None  # None if it runs in spans of time
 
 
 class Executable:
@@ -128,7 +128,7 @@ class Executable:
 
     def _forward(
         self, key: tuple[str, int, int], rows: Rows, tensors: Tensors, masks: Sequence[Tensor]
-    ) -> tuple[TensorSpecs, Calls]:
+    ) -> tuple[TensorSpecs, NativeCall]:
         mode, threads, dropped = key
         if mode == TRAIN:
             kept = [self.output] * dropped + self.kept
@@ -219,17 +219,17 @@ class Executable:
         """How many gradients between layers a backward pass writes."""
         return self.passes.between(BACKWARD, threads)
 
-    def _backward_calls(self, kind: _Mode, given: Saved, specs: TensorSpecs) -> Calls | None:
+    def _backward_calls(self, kind: _Mode, given: Saved, specs: TensorSpecs) -> NativeCall | None:
         (threads, _, links, apart), (rows, tensors, _, kept, arrived, _) = kind, given
         key = (*kind, *[None if g is None else g.stride() for g in arrived])
-        found: Calls | None = self._ready.get(key)
+        found: NativeCall | None = self._ready.get(key)
         if found is None:
             tensors_of = rows, tensors, arrived, specs.meta(), self._before(given), kept
             made = self.passes.backward(*tensors_of, threads, links, apart)
             found = self._ready.keep(key, made)
         return found
 
-    def _run_backward(self, calls: Calls | None, given: Saved, made: Tensors) -> None:
+    def _run_backward(self, calls: NativeCall | None, given: Saved, made: Tensors) -> None:
         """Writes the gradients of all tensors, and those between layers behind them."""
         assert calls is not None
         rows, tensors, _, kept, arrived, _ = given

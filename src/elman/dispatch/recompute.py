@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from ..batch import Rows, by_layer, part_of
-from ..launch.calls import Calls
+from ..launch.calls import NativeCall
 from ..launch.kernel import Kernel
 from ..launch.stack import Tensors
-from ..launch.table import Prepared
+from ..launch.table import Launch
 from ..runtime.bounded import BoundedCache
 from ..runtime.memory import fresh
 from ..runtime.tensors import TensorSpec, TensorSpecs, spec_of
@@ -67,10 +67,10 @@ class Recomputing(Executable):
     def _between(self, _: int) -> int:
         return self.layers - 1
 
-    def _backward_calls(self, *_: Any) -> Calls | None:
+    def _backward_calls(self, *_: Any) -> NativeCall | None:
         return None
 
-    def _run_backward(self, _: Calls | None, given: Saved, made: Tensors) -> None:
+    def _run_backward(self, _: NativeCall | None, given: Saved, made: Tensors) -> None:
         rows, tensors, __, kept, arrived, links = given
         masks, kept = kept[:links], kept[2 * links :]  # without the outputs times the masks
         states, top = len(self.step.states), self.layers - 1
@@ -104,7 +104,7 @@ class Spans:
         self.kernel, self.size = kernel, size
         self._states = len(kernel.plan.step.states)
         self._units = size[kernel.plan.step.output_space]
-        self._ready: BoundedCache[Any, Calls] = BoundedCache(_READY)
+        self._ready: BoundedCache[Any, NativeCall] = BoundedCache(_READY)
 
     def forward(
         self, rows: Rows, tensors: Tensors, results: Sequence[Tensor], direction: int
@@ -185,7 +185,7 @@ class Spans:
         rows: Rows,
         tensors: Tensors,
         key: tuple[Any, ...],
-        prepare: Callable[..., Prepared],
+        prepare: Callable[..., Launch],
         given: tuple[Any, ...],
         options: dict[str, Any],
     ) -> None:
@@ -198,7 +198,7 @@ class Spans:
         calls = self._ready.get(key)
         if calls is None:
             ready = prepare(*given, threads=threads, **options)
-            calls = self._ready.keep(key, Calls([(ready, range(len(every)))]))
+            calls = self._ready.keep(key, NativeCall([(ready, range(len(every)))]))
         calls.run(every)
 
 

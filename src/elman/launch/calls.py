@@ -15,19 +15,19 @@ from ..compiler.jit import LOCK, Code, load
 from ..compiler.native import LAST
 from ..runtime.memory import scratch
 from ..runtime.threads import alone, came, parallel_address
-from .table import Prepared
+from .table import Launch
 
 _FASTCALL = 0x80  # METH_FASTCALL: the arguments come as an array
 
 
-class Calls:
+class NativeCall:
     """Passes that one call runs one after another, those without scratch memory of their own all
     in the same.
 
     Each comes with the places of its tensors among those of the call.
     """
 
-    def __init__(self, passes: Sequence[tuple[Prepared, Sequence[int]]]) -> None:
+    def __init__(self, passes: Sequence[tuple[Launch, Sequence[int]]]) -> None:
         runs = self._runs = [run for run, _ in passes]  # which keep what their tables point to
         self._bytes = max(0 if run.scratch else run.nbytes for run in runs)
         self._parallel = any(run.threads > 1 for run in runs)

@@ -17,7 +17,7 @@ from ..compiler.schedule import Order, Steps
 from ..compiler.sizes import KernelSpec
 from ..compiler.weights import Sums, sums_of_weights
 from ..spaces import Sizes
-from .table import Inner, Pass, Place, Prepared
+from .table import EntryPoint, Inner, Launch, Place
 
 
 def _constants(dtype: torch.dtype) -> Tensor:
@@ -46,9 +46,9 @@ class Kernel:
         self.columns, self.products = len(plan.columns), len(plan.products)
         self.plan = plan
         infer, train = (forward.slots(*spec, training) for training in (False, True))
-        self.infer = Pass(infer, self._loader("infer", "elman_forward"))
-        self.train = Pass(train, self._loader("train", "elman_forward"))
-        self.back = Pass(backward.slots(*spec), self._loader("backward", "elman_backward"))
+        self.infer = EntryPoint(infer, self._loader("infer", "elman_forward"))
+        self.train = EntryPoint(train, self._loader("train", "elman_forward"))
+        self.back = EntryPoint(backward.slots(*spec), self._loader("backward", "elman_backward"))
         self.passes = {"infer": self.infer, "train": self.train, "backward": self.back}
 
     def _loader(self, which: str, name: str) -> Callable[[], tuple[Code, str]]:
@@ -95,7 +95,7 @@ class Kernel:
         direction: int = 0,
         count: int = 1,
         layer: int = 0,
-    ) -> Prepared:
+    ) -> Launch:
         """The forward pass of one direction: called with the tensors, the results, and in training
         what is kept of each direction, it writes the last two."""
         run, step = self.train if training else self.infer, self.plan.step
@@ -127,7 +127,7 @@ class Kernel:
         partials: Tensor | None = None,
         last: bool = True,
         apart: bool = False,
-    ) -> Prepared:
+    ) -> Launch:
         """The backward pass of one direction: called with the tensors, the gradients of the
         results, the goals, what was before and what was kept, it writes those goals that are not
         None, x's and the weights' contiguous.
@@ -226,7 +226,7 @@ def _slots(kind: str, names: Iterable[str]) -> list[str]:
 
 
 def _places(
-    run: Pass,
+    run: EntryPoint,
     names: Sequence[str],
     tensors: Sequence[Tensor | None],
     direction: int,

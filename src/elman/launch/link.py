@@ -8,7 +8,7 @@ from ..compiler import link
 from ..compiler.isa import ISA
 from ..compiler.jit import Code, load
 from ..compiler.schedule import DEFAULT, Schedule
-from .table import Pass, Place, Prepared
+from .table import EntryPoint, Launch, Place
 
 
 def link_pass(
@@ -18,7 +18,7 @@ def link_pass(
     units: int,
     backwards: bool,
     schedule: Schedule = DEFAULT,
-) -> Prepared:
+) -> Launch:
     """``goal = given * factors``, called with these three; the first two may be one tensor."""
     values = {"T": rows, "piece": rows, "units": units, "backwards": backwards, "slices": 1}
     places = [Place(name, number) for number, name in enumerate(link.TENSORS)]
@@ -26,9 +26,9 @@ def link_pass(
 
 
 @cache
-def _pass(dtype: str, isa: ISA, schedule: Schedule) -> Pass:
+def _pass(dtype: str, isa: ISA, schedule: Schedule) -> EntryPoint:
     def load_code() -> tuple[Code, str]:
         return load(key, isa, "elman_link", lambda: link.emit(dtype, isa, schedule))
 
     key = f"link {dtype} {schedule}"
-    return Pass(link.SLOTS, load_code)
+    return EntryPoint(link.SLOTS, load_code)

@@ -11,14 +11,14 @@ from torch import Tensor
 from ..batch import Rows
 from ..runtime.threads import thread_count
 from ..spaces import Sizes
-from .calls import Calls
+from .calls import NativeCall
 from .kernel import Kernel
 from .link import link_pass
-from .table import Prepared
+from .table import Launch
 from .together import Task, together
 
 Tensors = Sequence[Tensor | None]
-_Pass = tuple[Prepared, Sequence[int]]  # with the places of its tensors among those of the call
+_Run = tuple[Launch, Sequence[int]]  # with the places of its tensors among those of the call
 INFER, TRAIN, BACKWARD = "infer", "train", "backward"
 
 
@@ -73,7 +73,7 @@ class StackLauncher:
         made: Sequence[Tensor],
         mode: str,
         threads: int,
-    ) -> Calls:
+    ) -> NativeCall:
         """The forward passes. They write what was ``made``: the output, the final states, the
         outputs between layers, and in training these times the ``factors``, if there are any, and
         what is kept of each direction of each layer."""
@@ -85,7 +85,7 @@ class StackLauncher:
         if factors and mode == TRAIN:
             inputs += between
         kept = range(inputs + between, tables)
-        layers, x = list[list[_Pass]](), 0
+        layers, x = list[list[_Run]](), 0
         for layer, size in enumerate(self._sizes):
             output = first if layer == top else outputs + layer % between
             mine = kept[layer * self._count :][: self._count]
@@ -118,7 +118,7 @@ class StackLauncher:
         threads: int,
         links: int,
         apart: bool = False,
-    ) -> Calls:
+    ) -> NativeCall:
         """The backward passes of those layers whose tensors, or those of a layer below, have a
         goal. They get the gradients that have ``arrived``, of the output and of the final states,
         and write what was ``made``: the gradients of the tensors, None for those that nobody needs,
@@ -132,7 +132,7 @@ class StackLauncher:
         top, ways, between = len(self._sizes) - 1, self._ways(rows), self.between(BACKWARD, threads)
         outputs, inputs = factors + links, factors + 2 * links
         ends = range(inputs + top, tables)
-        layers, gradient = list[list[_Pass]](), first
+        layers, gradient = list[list[_Run]](), first
         for layer, size in reversed([*enumerate(self._sizes)]):
             mine = self._tensors(layer)
             below = any(goal is not None for goal in made[: mine[-1] + 1 - self._own])
@@ -174,7 +174,7 @@ class StackLauncher:
         factors: Tensor,
         *places: int,
         backwards: bool = False,
-    ) -> _Pass:
+    ) -> _Run:
         """One tensor becomes another times the ``factors``; ``places`` are those of all three."""
         target = self._kernel.spec.target
         form = rows.N, factors.shape[-1], backwards
@@ -194,11 +194,11 @@ class StackLauncher:
         work = self._work[layer] * (2 if mode == BACKWARD else 1)
         return 1 if self._wave else min(threads, thread_count(work, self._parts[mode], self._least))
 
-    def _calls(self, layers: Sequence[Sequence[_Pass]], mode: str, threads: int) -> Calls:
+    def _calls(self, layers: Sequence[Sequence[_Run]], mode: str, threads: int) -> NativeCall:
         """All passes as one call: of each layer those of both directions, and what links it to the
         next. They take what those before them in this list write."""
         if not self._wave or threads == 1:
-            return Calls([*chain(*layers)])
+            return NativeCall([*chain(*layers)])
         tasks = list[Task]()
         same: int | None = None
         other: int | None = None
@@ -210,7 +210,7 @@ class StackLauncher:
             same, other = own, own + 1 if len(mine) > 1 else None
         work = sum(self._work) * (2 if mode == BACKWARD else 1)
         run, _ = together(tasks, threads, work, self._kernel.spec.schedule)
-        return Calls([(run, range(1 + max(run.numbers)))])
+        return NativeCall([(run, range(1 + max(run.numbers)))])
 
 
 def _behind_one_another(groups: Sequence[Tensors]) -> tuple[list[Any], list[int]]:

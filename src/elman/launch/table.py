@@ -1,6 +1,6 @@
 """How compiled passes are called: with a table of 64-bit slots.
 
-What depends on sizes and strides alone is prepared once for each set of them (:class:`Prepared`,
+What depends on sizes and strides alone is prepared once for each set of them (:class:`Launch`,
 which the caller keeps); a call brings the addresses, and native code puts them into a copy.
 """
 
@@ -35,7 +35,7 @@ class Inner(NamedTuple):
     places: Sequence[tuple[int, int, int]] = ()
 
 
-class Prepared:
+class Launch:
     """A pass that is ready to be called: a table in which all but the addresses is filled in.
 
     Behind the slots may lie further tables, which slots point to. ``places`` says which number of
@@ -46,7 +46,7 @@ class Prepared:
 
     def __init__(
         self,
-        run: Pass,
+        run: EntryPoint,
         table: array[int],
         places: Sequence[tuple[int, int]],
         numbers: Sequence[int],
@@ -71,7 +71,7 @@ class Prepared:
         """The number in a slot."""
         return self._table[2 + self.at[name]]
 
-    def with_slots(self, slots: Mapping[str, int], offsets: Mapping[str, int] = {}) -> Prepared:
+    def with_slots(self, slots: Mapping[str, int], offsets: Mapping[str, int] = {}) -> Launch:
         """The same with other numbers in slots, and with offsets to which the last of a call's
         numbers is added, an address behind those of the tensors."""
         table, places = self._parts()
@@ -79,7 +79,7 @@ class Prepared:
             table[self.at[name]] = number
         places += [(self.at[name], FIRST + len(self.numbers)) for name in offsets]
         call = self.nbytes, self.threads, self.work, self._kept, self.scratch
-        return Prepared(self._run, table, places, self.numbers, *call)
+        return Launch(self._run, table, places, self.numbers, *call)
 
     def _parts(self) -> tuple[array[int], list[tuple[int, int]]]:
         """The table, and the places in it of a call's numbers, but not of what lends threads."""
@@ -89,7 +89,7 @@ class Prepared:
             pairs = pairs[:-4]
         return table, [*zip(pairs[::2], pairs[1::2], strict=True)]
 
-    def hold(self, tensors: Sequence[Tensor | None], free: Sequence[int]) -> Prepared:
+    def hold(self, tensors: Sequence[Tensor | None], free: Sequence[int]) -> Launch:
         """The same for calls that bring no tensors but the ``free`` ones, in this order: it keeps
         the others, with scratch memory of its own, where the weights that the first call packs are
         what others read, once they are told that it :meth:`has_packed`."""
@@ -106,7 +106,7 @@ class Prepared:
                 places.append((slot, FIRST + free.index(self.numbers[number - FIRST])))
         kept = self._kept, owner, [t for n, t in enumerate(tensors) if n not in free]
         call = self.nbytes, self.threads, self.work, kept, scratch
-        return Prepared(self._run, table, places, range(len(free)), *call)
+        return Launch(self._run, table, places, range(len(free)), *call)
 
     def point(self, slot: str, strides: tuple[int, ...]) -> None:
         """The next call brings a tensor from outside the layer there, with these strides of time,
@@ -119,7 +119,7 @@ class Prepared:
         self._table[2 + self.at["packed"]] = 1
 
 
-class Pass:
+class EntryPoint:
     """One compiled pass: its slots by name, its code, the calls it has been prepared for."""
 
     def __init__(self, slots: Slots, load_code: Callable[[], tuple[Code, str]]) -> None:
@@ -141,7 +141,7 @@ class Pass:
         values: dict[str, int],
         inner: Mapping[str, Inner] = {},
         work: float = 0.0,
-    ) -> Prepared:
+    ) -> Launch:
         """The pass for tensors with these places, with further tables by their slots; ``values``
         are the numbers in other slots, ``work`` is what :func:`.thread_count` was asked for."""
         threads, (offsets, room) = values["threads"], self.slots.layout(values)
@@ -172,4 +172,4 @@ class Pass:
         if threads > 1:
             table[self.at["threads"]] = table[self.at["parallel"]] = 0
         nbytes = used + room
-        return Prepared(self, table, pairs, [*numbers], nbytes, threads, work)
+        return Launch(self, table, pairs, [*numbers], nbytes, threads, work)

@@ -13,7 +13,7 @@ from ..compiler.schedule import DEFAULT, Schedule
 from ..compiler.together import LEFT, LINE, SLOTS, emit
 from ..runtime.memory import ALIGNMENT
 from ..runtime.threads import yield_address
-from .table import Pass, Prepared
+from .table import EntryPoint, Launch
 
 
 class Task(NamedTuple):
@@ -25,7 +25,7 @@ class Task(NamedTuple):
     same memory. Whichever of the two comes to a step second adds to what the first has written.
     """
 
-    run: Prepared
+    run: Launch
     places: Sequence[int]
     same: int | None = None
     other: int | None = None
@@ -34,7 +34,7 @@ class Task(NamedTuple):
 
 def together(
     tasks: Sequence[Task], threads: int, work: float, schedule: Schedule = DEFAULT
-) -> tuple[Prepared, list[Prepared]]:
+) -> tuple[Launch, list[Launch]]:
     """One call of all these passes, on several threads, with the bits of one pass after another;
     also the passes as it runs them, with tables of their own.
 
@@ -43,7 +43,7 @@ def together(
     """
     steps, threads, count = tasks[0].run.slot("T"), min(threads, len(tasks)), len(tasks)
     assert all((run.slot("T"), run.slot("slices")) == (steps, 1) for run, *_ in tasks)
-    at, begin = _PASS.at, len(SLOTS.names)
+    at, begin = _ENTRY.at, len(SLOTS.names)
     length = begin + sum(2 + FIRST + len(run.numbers) + 1 for run, *_ in tasks)
     table, places = array("q", [0] * length), list[tuple[int, int]]()
     counters = _aligned(length * table.itemsize)
@@ -61,7 +61,7 @@ def together(
     near(at["scratch"], scratch)
     mine = begin + 2 * count  # where a task's numbers are
     most, beside = schedule.pipeline_piece(steps), {"yield": yield_address()}
-    runs, numbers = list[Prepared](), dict[int, int]()  # a tensor's place, and its number
+    runs, numbers = list[Launch](), dict[int, int]()  # a tensor's place, and its number
     for i, ((run, where, *_), points) in enumerate(zip(tasks, _counters(tasks), strict=True)):
         runs.append(run.with_slots(beside | {"piece": min(run.slot("piece"), most)}, points))
         table[begin + 2 * i] = run.code.address
@@ -74,7 +74,7 @@ def together(
         near(mine, counters)
         mine += 1
     nbytes = scratch + each * threads
-    return Prepared(_PASS, table, places, [*numbers], nbytes, threads, work, runs), runs
+    return Launch(_ENTRY, table, places, [*numbers], nbytes, threads, work, runs), runs
 
 
 def _aligned(nbytes: int) -> int:
@@ -100,4 +100,4 @@ def _load() -> tuple[Code, str]:
     return load("together", row, "elman_together", lambda: emit(row))
 
 
-_PASS = Pass(SLOTS, _load)
+_ENTRY = EntryPoint(SLOTS, _load)

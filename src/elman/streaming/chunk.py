@@ -10,9 +10,9 @@ from ..batch import Rows, Weights
 from ..dispatch.bind import bind
 from ..dispatch.select import obstacle
 from ..errors import PathError
-from ..launch.calls import Calls
+from ..launch.calls import NativeCall
 from ..launch.stack import INFER
-from ..launch.table import Prepared
+from ..launch.table import Launch
 from ..launch.together import Task, together
 from ..runtime.tensors import spec_of
 from ..runtime.threads import thread_count
@@ -53,11 +53,11 @@ class Chunk:
         B = like.shape[1]
         rows = Rows(T, B, T * B)
         x = like.new_zeros(T, B, width)
-        self._layers: list[Prepared] = []
+        self._layers: list[Launch] = []
         self._between: list[Tensor] = []
         first = 1 + len(step.states)
         inputs = range(first, first + len(step.inputs))
-        passes, brought = list[tuple[Prepared, range]](), 0
+        passes, brought = list[tuple[Launch, range]](), 0
         for held, mine in zip(weights, states, strict=True):
             size = Weights.of(held).sizes(step)
             further = [like.new_zeros(T, B, size.units) for _ in step.inputs]
@@ -82,11 +82,11 @@ class Chunk:
         del self._between[-1]  # a call brings the last output
         self.spec = spec_of((T, *lead, x.shape[2]), x.dtype)
         groups = [[one] for one in passes] if residual else [self._at_once(passes, B)]
-        self._calls, self._packed = [Calls(group) for group in groups], False
+        self._calls, self._packed = [NativeCall(group) for group in groups], False
 
     def _at_once(
-        self, passes: Sequence[tuple[Prepared, range]], B: int
-    ) -> Sequence[tuple[Prepared, range]]:
+        self, passes: Sequence[tuple[Launch, range]], B: int
+    ) -> Sequence[tuple[Launch, range]]:
         """The passes of a single row's layers as one that runs them at the same time, if there are
         threads: they follow one another some steps behind."""
         work = sum(run.work for run, _ in passes)
