@@ -192,7 +192,7 @@ WRONG = {
     "residual": ({"recurrent": {"residual": True}}, [TEXT], "recurrent has residual"),
     "averaging": ({"averaging": 1.0}, [TEXT], "averaging must be at least 0 and below 1"),
     "patience": ({"patience": 1}, [TEXT], "patience needs held-out data"),
-    "rare": ({"min_count": 10**6}, [TEXT], "X has no character that occurs 1000000 times"),
+    "rare": ({"min_count": 10**6}, [TEXT], "X has no character that occurs 1,000,000 times"),
     "adaptive": ({"adaptive_from": 7}, [TEXT], "adaptive_from must be a whole number from 1,000"),
 }
 

@@ -134,7 +134,7 @@ BAD_JSON_SAYS = """\
   1 row: no JSON object (line 3): list, expected {"text": ..., "label": ...}
   1 row: no 'label' (line 4)
   1 row: 'text' is not a string (line 5): 5
-  1 row: 'label' is neither a string nor a whole number (line 6): 0.5
+  1 row: 'label' is neither a string nor a whole number (line 6): 0.5; --regression learns numbers
   1 row: half of a surrogate pair (line 7)
   1 row: not UTF-8 (line 8)
   1 row: no 'text' (line 9)
