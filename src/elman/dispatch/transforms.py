@@ -12,10 +12,12 @@ of each row. Where weights are mapped too, each member has a call of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._functorch.pyfunctorch import retrieve_current_functorch_interpreter
 from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import forward_ad
 
@@ -29,6 +31,9 @@ _recur_backward = torch.ops.elman.recur_backward.default
 _peek_functorch = torch._C._functorch.peek_interpreter_stack
 _below = torch._C._AutoDispatchBelowAutograd
 _tracing_state = torch._C._get_tracing_state
+_unwrap_batched = torch._C._functorch._unwrap_batched
+_add_batch_dim = torch._C._functorch._add_batch_dim
+_BATCHED = torch._C.DispatchKeySet(torch._C.DispatchKey.FuncTorchBatched)
 
 _Dims = Sequence[int | None]
 _Found = tuple[list[Tensor], list[int | None]]  # and their mapped dimensions
@@ -281,17 +286,63 @@ class _Mapped:
         return stacked, [*[0] * len(stacked)]
 
 
-def _is_weight(formula: str, present: str) -> list[bool]:
+@lru_cache(maxsize=64)
+def _is_weight(formula: str, present: str) -> tuple[bool, ...]:
     """Of each tensor of a call that is there."""
     step = read(formula)
     first = 1 + len(step.states) + len(step.inputs)
-    return [i >= first for i, here in enumerate(present) if here == "1"]
+    return tuple([i >= first for i, here in enumerate(present) if here == "1"])
 
 
-@torch.library.register_vmap("elman::recur")
+def _vmap(name: str) -> Callable[[Callable[..., _Found]], None]:
+    """Registers what ``vmap`` makes of an operator: ``rule(size, dims, *arguments)``.
+
+    ``torch.library.register_vmap`` does the same for trees of any depth, which takes 0.13 ms more
+    for a forward and a backward pass.
+    """
+    operator = getattr(torch.ops.elman, name).default
+
+    def register(rule: Callable[..., _Found]) -> None:
+        @untraced
+        def call(_: Any, *arguments: Any) -> list[Tensor]:
+            interpreter: Any = retrieve_current_functorch_interpreter()
+            level = interpreter.level()
+
+            def unwrap(argument: Any) -> tuple[Any, Any]:
+                if isinstance(argument, Tensor):
+                    return _unwrap_batched(argument, level)
+                if argument and isinstance(argument, (list, tuple)):
+                    if not isinstance(argument[0], Tensor):
+                        return argument, None
+                    values, dims = zip(*map(unwrap, argument), strict=True)
+                    return [*values], dims if any(d is not None for d in dims) else None
+                return argument, None
+
+            values, dims = zip(*map(unwrap, arguments), strict=True)
+            with torch._C._ExcludeDispatchKeyGuard(_BATCHED):
+                if all(d is None for d in dims):
+                    found: list[Tensor] = operator(*arguments)
+                    return found
+                results, mapped = rule(interpreter.batch_size(), dims, *values)
+            return [
+                r if d is None else _add_batch_dim(r, d, level)
+                for r, d in zip(results, mapped, strict=True)
+            ]
+
+        LIBRARY.impl(name, call, "FuncTorchBatched", with_keyset=True)
+
+    return register
+
+
+def _dims_of(dims: Any, tensors: Sequence[Tensor]) -> _Dims:
+    """The mapped dimension of each tensor of a list."""
+    return dims or [None] * len(tensors)
+
+
+@_vmap("recur")
 @untraced
 def _(
-    info: Any,
+    size: int,
     in_dims: Any,
     formula: str,
     narrow: str,
@@ -300,7 +351,7 @@ def _(
     lengths: Tensor | None,
     keep: bool,
 ) -> _Found:
-    mapped, dims, of_lengths = _Mapped(info.batch_size), in_dims[2], in_dims[4]
+    mapped, dims, of_lengths = _Mapped(size), _dims_of(in_dims[2], tensors), in_dims[4]
     weight = _is_weight(formula, present)
     if any(w and d is not None for w, d in zip(weight, dims, strict=True)):
 
@@ -320,10 +371,10 @@ def _(
     return [*results, *found[count:]], [*[1] * count, *[None] * (len(found) - count)]
 
 
-@torch.library.register_vmap("elman::recur_backward")
+@_vmap("recur_backward")
 @untraced
 def _(
-    info: Any,
+    size: int,
     in_dims: Any,
     formula: str,
     narrow: str,
@@ -335,8 +386,9 @@ def _(
     needed: Sequence[bool],
     apart: bool = False,
 ) -> _Found:
-    mapped, weight = _Mapped(info.batch_size), _is_weight(formula, present)
-    dims, of_lengths, of_kept, of_gradients = in_dims[2], in_dims[4], in_dims[5], in_dims[6]
+    mapped, weight, of_lengths = _Mapped(size), _is_weight(formula, present), in_dims[4]
+    dims, of_kept = _dims_of(in_dims[2], tensors), _dims_of(in_dims[5], kept)
+    of_gradients = _dims_of(in_dims[6], gradients)
     folds = of_lengths is not None or any(d is not None for d in dims)
     folds = folds and not any(w and d is not None for w, d in zip(weight, dims, strict=True))
     if not folds:  # each member has a call of its own in the forward pass, or all have one
