@@ -12,10 +12,10 @@ ROOT = Path(__file__).parent.parent
 
 def notes(version: str) -> str:
     """The section's text, without its heading."""
-    source = (ROOT / "src" / "elman" / "__init__.py").read_text("utf-8")
+    source = (ROOT / "src" / "elman" / "version.py").read_text("utf-8")
     found = re.search(r'^__version__ = "(.+)"$', source, re.MULTILINE)
     if found is None or found[1] != version:
-        sys.exit(f"src/elman/__init__.py says version {found and found[1]}, the tag {version}")
+        sys.exit(f"src/elman/version.py says version {found and found[1]}, the tag {version}")
     sections = re.split(r"^## ", (ROOT / "CHANGELOG.md").read_text("utf-8"), flags=re.MULTILINE)
     for section in sections[1:]:
         heading, _, text = section.partition("\n")
