@@ -64,7 +64,7 @@ def threads() -> Iterator[None]:
 @pytest.fixture
 def no_kernels_in_memory() -> Iterator[None]:
     """A process that has compiled nothing yet; what it had is put back at the end."""
-    from elman.launch import kernels
+    from elman.launch import kernel_cache
 
-    with kernels.scheduled():
+    with kernel_cache.scheduled():
         yield

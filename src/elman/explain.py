@@ -10,12 +10,12 @@ from torch.nn.modules.rnn import RNNBase, RNNCellBase
 
 from .compiler.jit import CACHE
 from .dispatch.select import arithmetic, current_isa, decide, isa_status, products
-from .launch.kernels import compiled
+from .launch.kernel_cache import compiled
 from .nn.accelerate import changed_class, refusal, takes
 from .nn.base import RecurrentModule
 from .nn.counterpart import Counterpart
-from .nn.others import described, inside
 from .nn.steps import StepModule
+from .nn.unsupported import inside, why_unsupported
 from .runtime.threads import threads_status
 
 
@@ -121,7 +121,7 @@ def explain(module: Any) -> Explanation:
             path = "torch.nn" if isinstance(layer, (RNNBase, RNNCellBase)) else "other"
             rows.append(LayerReport(name, repr(layer), path, reason))
             whole.append(f"{name}." if name else "")
-        elif not name.startswith(tuple(whole)) and (reason := described(layer)):
+        elif not name.startswith(tuple(whole)) and (reason := why_unsupported(layer)):
             rows.append(LayerReport(name, repr(layer), "other", reason))
     return Explanation(tuple(rows), isa_status(), threads_status(), CACHE.status())
 

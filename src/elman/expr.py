@@ -5,7 +5,8 @@ arguments; equal nodes are one object, so common subexpressions are shared from 
 
 Each primitive is one row of :data:`PRIMITIVES` with its three rules: how PyTorch evaluates it
 (the reference), its derivative (the gradient, itself made of nodes), and how it is emitted on
-vectors (the kernels). Nothing else in elman knows what a tanh is.
+vectors (the kernels). The reference, the gradient and the kernels know a primitive by its row only.
+The vector code of transcendental functions is in ``compiler/activations.py``, under their names.
 """
 
 from __future__ import annotations
@@ -143,7 +144,7 @@ def node(op: str, *args: Node, attr: Any = None, space: Space | None = None) -> 
         return found
 
 
-def again(old: Node, *args: Node) -> Node:
+def with_args(old: Node, *args: Node) -> Node:
     """The operation of a node on other arguments."""
     return node(old.op, *args, attr=old.attr, space=old.space)
 

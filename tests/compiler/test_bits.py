@@ -11,7 +11,7 @@ from torch import Tensor
 import elman
 from elman.compiler import sizes
 from elman.launch import calls, stack
-from elman.launch.kernels import scheduled
+from elman.launch.kernel_cache import scheduled
 from elman.runtime import threads
 from tests.compiler.bits import UNITS, assert_same_rows, each_dtype, of_rows, same_results
 from tests.compiler.problem import Problem
@@ -126,7 +126,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         counts.append(threads.thread_count(*given))
         return counts[-1]
 
-    monkeypatch.setattr(calls, "alone", lambda work: False)
+    monkeypatch.setattr(calls, "avoid_threads", lambda work: False)
     monkeypatch.setattr(stack, "thread_count", count)
     with scheduled(flop_per_thread=1, steps_of_part=1):
         yield counts

@@ -10,7 +10,7 @@ from elman.batch import LayerArgs, Rows, Weights
 from elman.cells import Elman
 from elman.compiler import isa
 from elman.launch.calls import NativeCall
-from elman.launch.kernels import kernel_for
+from elman.launch.kernel_cache import kernel_for
 from tests.sizes import layer_sizes
 
 

@@ -19,7 +19,7 @@ from elman.compiler.formats import BFLOAT16, Format
 from elman.compiler.plan import plan_of
 from elman.compiler.target import target_of
 from elman.dispatch import executable
-from elman.launch import kernels
+from elman.launch import kernel_cache
 from elman.nn import cached
 from tests.cells import STEPS
 from tests.compiler.objects import symbols, undefined
@@ -138,7 +138,9 @@ def test_the_key_of_object_code_covers_formula_target_and_pass(monkeypatch):
             for dtypes in ((torch.float32,), (torch.float64,), *narrow):
                 for units in (3, 300):  # other numbers of partial sums
                     for single in (False, True):
-                        made = kernels.kernel_for(step, dtypes[0], row, units, single, *dtypes[1:])
+                        made = kernel_cache.kernel_for(
+                            step, dtypes[0], row, units, single, *dtypes[1:]
+                        )
                         for run_ in made.passes.values():
                             run_._load_code()
     assert len(keys) == len(set(keys)) == 2 * 2 * 4 * 2 * 2 * 3
@@ -156,7 +158,7 @@ def test_functions_that_kernels_share_are_compiled_once(monkeypatch):
     monkeypatch.setattr(jit, "object_code", recorded)
     counts = []
     for step in (STEPS["tanh"], STEPS["relu"]):  # with one tile
-        made = kernels.kernel_for(step, torch.float32, isa.available()[0], 33, False)
+        made = kernel_cache.kernel_for(step, torch.float32, isa.available()[0], 33, False)
         for run_ in made.passes.values():
             assert run_.code.address
             counts.append(len(texts))
@@ -169,17 +171,17 @@ def test_functions_that_kernels_share_are_compiled_once(monkeypatch):
     assert len(shared) == len(set(shared)) == len(jit.SHARED)
     del made, run_
     one = weakref.ref(next(iter(jit.SHARED.values())))
-    kernels.forget()
+    kernel_cache.forget()
     gc.collect()
     assert one() is None  # it lived as long as the kernels
 
 
 @pytest.mark.usefixtures("no_kernels_in_memory")
 def test_kernels_in_memory_are_bounded(monkeypatch):
-    monkeypatch.setattr(kernels, "_KERNEL_LIMIT", 5)
+    monkeypatch.setattr(kernel_cache, "_KERNEL_LIMIT", 5)
     for units in range(1, 20):
-        kernels.kernel_for(STEPS["tanh"], torch.float32, isa.available()[0], units, True)
-        assert len(kernels._kernels) <= 5
+        kernel_cache.kernel_for(STEPS["tanh"], torch.float32, isa.available()[0], units, True)
+        assert len(kernel_cache._kernels) <= 5
 
 
 @pytest.mark.usefixtures("no_kernels_in_memory")

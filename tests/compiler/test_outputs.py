@@ -12,7 +12,7 @@ from elman.compiler import isa
 from elman.errors import FormulaError
 from elman.expr import Node, walk
 from elman.launch.calls import NativeCall
-from elman.launch.kernels import kernel_for
+from elman.launch.kernel_cache import kernel_for
 from elman.step import Step, read
 from tests.cells import EVERY_STEP
 from tests.sizes import layer_sizes

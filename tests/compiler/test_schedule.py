@@ -7,7 +7,7 @@ import torch
 
 import elman
 from elman.compiler.schedule import DEFAULT, Schedule, Steps
-from elman.launch.kernels import HOLDERS, _kernels, scheduled
+from elman.launch.kernel_cache import HOLDERS, _kernels, scheduled
 from tests.compiler.bits import same_results
 from tests.compiler.problem import Problem
 

@@ -18,7 +18,7 @@ from elman.compiler import isa, jit
 from elman.compiler import together as code
 from elman.launch import calls, together
 from elman.launch.calls import NativeCall
-from elman.launch.kernels import kernel_for
+from elman.launch.kernel_cache import kernel_for
 from elman.launch.together import Task
 from elman.spaces import PROJECTED, Sizes
 from tests.cells import EVERY_STEP
@@ -184,7 +184,7 @@ def compare(layers: Layers, passes: Any, written: list[Tensor], team: int, times
 @pytest.fixture(autouse=True)
 def _never_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who comes late is waited for in the next call, too."""
-    monkeypatch.setattr(calls, "alone", lambda work: False)
+    monkeypatch.setattr(calls, "avoid_threads", lambda work: False)
 
 
 cases = pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_passes_on_a_busy_machine_have_the_bits_of_one_after_another(cell, layer
 def regions(monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], list[bool]]:
     """Of each region how many threads it has, which come too late, and whether it says so."""
     late: list[bool] = []
-    monkeypatch.setattr(calls, "came", lambda was_late, work: late.append(was_late))
+    monkeypatch.setattr(calls, "record_lateness", lambda was_late, work: late.append(was_late))
     return come_late(monkeypatch), late
 
 
@@ -263,7 +263,7 @@ def test_the_caller_does_what_threads_come_too_late_for(cell, layers, D, team, r
 
 @of_some_cells
 def test_the_caller_does_without_threads_that_came_late(cell, layers, D, regions, monkeypatch):
-    monkeypatch.setattr(calls, "alone", lambda work: True)
+    monkeypatch.setattr(calls, "avoid_threads", lambda work: True)
     check(Layers(cell, layers, D, 40, 18, 18), 2)
     assert regions == ([], [])
 

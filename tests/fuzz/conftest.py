@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from elman.launch.kernels import scheduled
+from elman.launch.kernel_cache import scheduled
 
 
 @pytest.fixture(autouse=True, scope="package")

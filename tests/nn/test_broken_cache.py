@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import elman
-from elman.launch import kernels
+from elman.launch import kernel_cache
 from elman.runtime.cache import ObjectCache
 from tests.nn.kinds import assert_same_bits
 from tests.systems import posix_only
@@ -41,7 +41,7 @@ def results(no_kernels_in_memory: None, module: elman.RNN, x: Tensor) -> Callabl
     """What the layer computes in a process that has no kernel yet: inference needs one alone."""
 
     def fresh() -> list[Tensor]:
-        kernels.forget()
+        kernel_cache.forget()
         with elman.set_path("kernel"), torch.no_grad():
             return [*module(x)]
 

@@ -12,7 +12,7 @@ import torch
 import elman
 from elman.compiler import isa, jit
 from elman.dispatch.select import set_isa
-from elman.launch import kernels
+from elman.launch import kernel_cache
 from elman.launch.calls import NativeCall
 
 COMPLEX = pytest.mark.filterwarnings("ignore:Complex modules:UserWarning")
@@ -32,7 +32,7 @@ def no_kernels(
 ) -> Callable[[], None]:
     """A process that has no kernels in memory and none on disk; call it to forget them again."""
     monkeypatch.setenv("ELMAN_CACHE_DIR", str(tmp_path / "cache"))
-    return kernels.forget
+    return kernel_cache.forget
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import elman
 from elman.launch import stack
-from elman.launch.kernels import scheduled
+from elman.launch.kernel_cache import scheduled
 from elman.runtime import threads as runtime
 from tests.nn.jobs import resident
 from tests.systems import PATIENCE, flushing, linux_only, needs_fork

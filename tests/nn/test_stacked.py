@@ -7,7 +7,7 @@ from torch.autograd.graph import saved_tensors_hooks
 import elman
 from elman.dispatch import executable
 from elman.launch import calls, stack
-from elman.launch.kernels import forget_calls, scheduled
+from elman.launch.kernel_cache import forget_calls, scheduled
 from tests.late import come_late
 
 KINDS = [
@@ -84,7 +84,7 @@ def gradients(results, wanted):
 def several(monkeypatch, request):
     """Any work is worth a thread, and who comes late is waited for."""
     before = torch.get_num_threads()
-    monkeypatch.setattr(calls, "alone", lambda work: False)
+    monkeypatch.setattr(calls, "avoid_threads", lambda work: False)
     torch.set_num_threads(request.param)
     with scheduled(flop_per_thread=1):
         yield request.param
@@ -162,7 +162,7 @@ def test_what_links_two_layers_waits_for_both_directions(several, monkeypatch):
 def test_after_a_layer_whose_threads_came_late_the_others_do_without(monkeypatch):
     module, x, states = problem(elman.LSTM, {}, 13)
     expected, regions = whole(module, x, states), come_late(monkeypatch)
-    monkeypatch.setattr(calls, "alone", lambda work: False)
+    monkeypatch.setattr(calls, "avoid_threads", lambda work: False)
     monkeypatch.setattr(stack, "thread_count", lambda *work: 2)
     forget_calls()
     found = whole(module, x, states)

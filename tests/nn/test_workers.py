@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import elman
 from elman.compiler import forward, jit
-from elman.launch import calls, kernels, table
+from elman.launch import calls, kernel_cache, table
 from tests.nn import jobs
 from tests.nn.kinds import KINDS, LAYERS, Kind, assert_same_bits, call, each, loss_of, tensors
 from tests.systems import PATIENCE, linux_only, needs_fork
@@ -86,7 +86,7 @@ def test_ctrl_c_in_a_long_call_leaves_later_calls_right(team: int, training: boo
 
 #: Where in a first call the interrupt comes.
 MOMENTS: dict[str, tuple[Any, str]] = {
-    "plan": (kernels, "plan_of"),
+    "plan": (kernel_cache, "plan_of"),
     "reading the cache": (type(jit.CACHE), "load"),
     "emitting": (forward, "emit"),
     "compiling": (jit, "object_code"),
@@ -160,7 +160,7 @@ def test_worker_processes_compute_with_shared_weights(
 FORK_BESIDE_LLVM = """
 import os, signal, threading, time, torch, elman
 from llvmlite import binding
-from elman.launch import kernels
+from elman.launch import kernel_cache
 
 rnn, x, inside = elman.RNN(3, 5), torch.ones(4, 2, 3), threading.Event()
 with elman.set_path("kernel"):
@@ -178,7 +178,7 @@ inside.wait()
 child = os.fork()
 if not child:
     signal.alarm(20)
-    kernels.forget()
+    kernel_cache.forget()
     with elman.set_path("kernel"):
         os._exit(0 if torch.equal(rnn(x)[0], expected) else 2)
 other.join()

@@ -182,43 +182,43 @@ def test_work_is_done_alone_for_a_while_after_a_thread_came_late(clock: SimpleNa
 
     def came(*late: bool, work: float = 10) -> None:
         for each in late:
-            threads.came(each, work)
+            threads.record_lateness(each, work)
 
     came(True, False, True)  # once is not enough: it may have slept
-    assert not threads.alone(10)
+    assert not threads.avoid_threads(10)
     came(True)
-    assert threads.alone(10)
-    assert threads.alone(1)
-    assert not threads.alone(11)
+    assert threads.avoid_threads(10)
+    assert threads.avoid_threads(1)
+    assert not threads.avoid_threads(11)
     clock.now += 1.01 * threads.ALONE[0]
-    assert not threads.alone(10)
+    assert not threads.avoid_threads(10)
     came(True, True, work=5)
-    assert not threads.alone(10)  # what was before is forgotten
+    assert not threads.avoid_threads(10)  # what was before is forgotten
     clock.now += 1.01 * threads.ALONE[0]
-    assert threads.alone(5)  # for longer this time
+    assert threads.avoid_threads(5)  # for longer this time
     clock.now += threads.ALONE[0]
     came(False, False, True, work=5)
-    assert not threads.alone(5)
+    assert not threads.avoid_threads(5)
     for _ in range(20):
         clock.now += threads.ALONE[1]
         came(True, True)
     clock.now += 0.99 * threads.ALONE[1]
-    assert threads.alone(10)
+    assert threads.avoid_threads(10)
     clock.now += 0.02 * threads.ALONE[1]
-    assert not threads.alone(10)
+    assert not threads.avoid_threads(10)
 
 
 def test_threads_that_were_late_may_sleep_before_each_burst_of_work(
     clock: SimpleNamespace,
 ) -> None:
-    threads.came(True, 10)
-    threads.came(True, 10)
-    assert threads.alone(10)
+    threads.record_lateness(True, 10)
+    threads.record_lateness(True, 10)
+    assert threads.avoid_threads(10)
     for _ in range(5):
         clock.now += 2 * threads.ALONE[1]
         for late in (True, False, False):
-            assert not threads.alone(10)
-            threads.came(late, 10)
+            assert not threads.avoid_threads(10)
+            threads.record_lateness(late, 10)
 
 
 @needs_threads

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_map
 
 import elman
 from elman.launch import calls
-from elman.launch.kernels import scheduled
+from elman.launch.kernel_cache import scheduled
 from elman.launch.together import together
 from elman.streaming import chunk
 from tests.streaming.modules import MODULES, B, Gap, H, I, T, dtype_of, same
@@ -303,7 +303,7 @@ def test_layers_of_one_stream_run_at_the_same_time(make, rows, threads, monkeypa
         return together(tasks, *args)
 
     monkeypatch.setattr(chunk, "together", spy)
-    monkeypatch.setattr(calls, "alone", lambda work: False)
+    monkeypatch.setattr(calls, "avoid_threads", lambda work: False)
     torch.set_num_threads(2)
     apart = torch.stack([x, x], -1)[..., 0]  # units that do not lie side by side
     with scheduled(flop_per_thread=1):

@@ -12,7 +12,7 @@ import elman
 from elman.compiler import sizes
 from elman.compiler.schedule import Steps
 from elman.dispatch.select import current_isa
-from elman.launch.kernels import kernel_for
+from elman.launch.kernel_cache import kernel_for
 from tests.compiler.targets import each_isa, force
 from tests.sizes import layer_sizes
 from tests.streaming.modules import MODULES, B, Gap, I, T, dtype_of, same

@@ -1,11 +1,11 @@
 """The backward pass: the steps in reverse, then the inputs' and the weights' gradients.
 
 The batch is cut into parts (``schedule.Order``), which need nothing of one another until the end. A
-chunk of time after another (sizes.py), the loop over time writes the gradient at each gate and
-product of each step into ``z``; from it, three kinds of sums follow that need no order of time:
-``x``'s gradient (row by row), the weights' (over the part's rows and steps) and the biases'. Where
-each row's gradients are wanted apart, ``z`` lists the chunk row by row, and a row is a group; else
-it lists it step by step, and all rows of a part are one group.
+chunk of time after another (``Schedule.chunk_steps``), the loop over time writes the gradient at
+each gate and product of each step into ``z``; from it, three kinds of sums follow that need no
+order of time: ``x``'s gradient (row by row), the weights' (over the part's rows and steps) and the
+biases'. Where each row's gradients are wanted apart, ``z`` lists the chunk row by row, and a row is
+a group; else it lists it step by step, and all rows of a part are one group.
 """
 
 from __future__ import annotations

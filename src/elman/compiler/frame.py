@@ -93,7 +93,7 @@ class Frame(Routine):
     # -- ragged steps; a single row is there at all of them
 
     def slice_of(self, ticket: Int) -> tuple[Int, Int]:
-        """The rows of a slice, first and last but one."""
+        """The rows of a slice: first, one past the last."""
         f, size = self.f, self.slot("slice")
         if self.slot("B") == 1:
             return 0, 1

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..expr import PRIMITIVES, Node, again, node, walk
+from ..expr import PRIMITIVES, Node, node, walk, with_args
 from ..spaces import ONE, Space
 
 PRODUCTS = ("product", "product_t")
@@ -56,7 +56,7 @@ def fold(roots: Iterable[Node]) -> dict[Node, Node]:
     uses.update(roots)
     done: dict[Node, Node] = {}
     for old in walk(roots):
-        new = again(old, *(done[a] for a in old.args))
+        new = with_args(old, *(done[a] for a in old.args))
         if old.op == "add":
             a, b = old.args
             for started in (_started(done, uses, a, b), _started(done, uses, b, a)):
@@ -75,10 +75,10 @@ def _started(done: dict[Node, Node], uses: Counter[Node], p: Node, start: Node) 
     operand, *begun = product.args
     if not begun:
         if value.op in ("x", "bias") or (value.op in PRODUCTS and uses[start] == 1):
-            return again(product, operand, value)
+            return with_args(product, operand, value)
     elif begun[0].op == "bias" and value.op == "x":
         both = node("xb", attr=(value.attr, begun[0].attr), space=value.space)
-        return again(product, operand, both)
+        return with_args(product, operand, both)
     return None
 
 

@@ -23,7 +23,8 @@ from .target import Target
 from .tile import Factor, Shape
 from .view import View
 
-Span = tuple[tuple[Int, Int], tuple[Int, Int]]  # units and rows, of both the first and last but one
+#: Units and rows, of both the first, one past the last.
+Span = tuple[tuple[Int, Int], tuple[Int, Int]]
 
 
 def define_tiles(module: Module, target: Target, back: bool = False) -> None:

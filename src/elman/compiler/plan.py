@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..expr import Node, again, node, walk
+from ..expr import Node, node, walk, with_args
 from ..spaces import HIDDEN, Matrix
 from ..step import Step
 from .gradient import Backward, differentiate
@@ -77,7 +77,9 @@ def plan_of(step: Step) -> Plan:
     }
     done: dict[Node, Node] = {}
     for old in walk(roots):
-        done[old] = read_back[old] if old in read_back else again(old, *(done[a] for a in old.args))
+        kept_value = read_back.get(old)
+        args = (done[a] for a in old.args)
+        done[old] = with_args(old, *args) if kept_value is None else kept_value
     read = {(n.op, n.attr) for n in walk(done[r] for r in roots)}
     read_states = tuple(
         s

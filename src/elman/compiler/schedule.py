@@ -109,8 +109,8 @@ class Schedule:
         return Order(-(-rows.B // of_part), of_part, -(-deep // of_part))
 
     def spans(self, rows: Steps, units: int) -> list[tuple[int, int]]:
-        """The steps in spans, first and last but one, in the order in which they run: between them
-        states are kept where the steps of each run once more for the backward pass.
+        """The steps in spans (first, one past the last), in the order in which they run: between
+        them states are kept where the steps of each run once more for the backward pass.
 
         A span is a few segments (:class:`Order`), so that the weights' gradients have the same bits
         whether all steps are kept or each span runs once more.

@@ -110,10 +110,10 @@ def _common(spec: KernelSpec, rows: Steps, sizes: Sizes, threads: int) -> dict[s
 
 
 def forward(
-    spec: KernelSpec, rows: Steps, sizes: Sizes, threads: int, training: bool, lie: bool
+    spec: KernelSpec, rows: Steps, sizes: Sizes, threads: int, training: bool, contiguous: bool
 ) -> dict[str, int]:
-    """The numbers of the forward pass that depend on sizes; ``lie``: matrices and the input do as
-    PyTorch makes them."""
+    """The numbers of the forward pass that depend on sizes; ``contiguous``: the last
+    dimensions of matrices and input are, as PyTorch makes them."""
     plan, size, width, units = spec.plan, spec.size, sizes.width, sizes.units
     program = forward_pass.program_of(plan, training)
     values = _common(spec, rows, sizes, threads)
@@ -123,7 +123,7 @@ def forward(
         count = max(1, -(-padded // unit_slice))
         values |= {"slices": count, "slice": rows.B}  # each weight is read by one thread
         values |= {"unit.slices": count, "unit.slice": unit_slice}
-    if rows.T == 1 and values["slice"] >= rows.B and lie and spec.target.panel.plain:
+    if rows.T == 1 and values["slice"] >= rows.B and contiguous and spec.target.panel.plain:
         values["unpacked"] = int(spec.schedule.few_rows(rows.B, width + units))
     step_bytes = max(1, values["slice"] * len(plan.columns) * padded * size)
     written = len(plan.step.outputs) + (len(plan.saved) + len(plan.saved_states)) * training
@@ -148,11 +148,12 @@ def backward(
     order: Order,
     sums: Sums,
     spans: bool,
-    lie: bool,
+    readable_as_panels: bool,
     apart: bool,
 ) -> dict[str, int]:
     """The numbers of the backward pass that depend on sizes. The sums of ``spans`` are kept between
-    calls; ``lie``: matrices do as panels would; ``apart``: each row has sums of its own."""
+    calls; ``readable_as_panels``: matrices may be read in place of panels; ``apart``: each row has
+    sums of its own."""
     plan, size, schedule = spec.plan, spec.size, spec.schedule
     states, units = plan.step.states, sizes.units
     values = _common(spec, rows, sizes, threads)
@@ -170,7 +171,7 @@ def backward(
     one_by_one = threads == 1 and not spans and not apart
     summed = rows.B if apart else order.parts
     few = schedule.unpacked_steps >= rows.N and (rows.T == 1 or not spec.target.single)
-    packed = not (lie and few) or not spec.target.panel.plain
+    packed = not (readable_as_panels and few) or not spec.target.panel.plain
     return values | {
         "slices": parts,
         "parts": summed,

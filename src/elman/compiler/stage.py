@@ -57,8 +57,8 @@ class Memory(Protocol):
 
 
 def _lengths(program: Program) -> dict[Node, int]:
-    """How many costly functions follow one another up to a value. What the rest waits for longest
-    is written first: no processor looks far enough ahead to begin with it by itself."""
+    """How many costly functions follow one another up to a value. The longest chain is written
+    first: two independent chains hide latency."""
     found: dict[Node, int] = {}
     for n in walk(store.value for stage in program.stages for store in stage.stores):
         known = n.op in PRIMITIVES and PRIMITIVES[n.op].costly
@@ -143,8 +143,7 @@ class Stages:
     def _groups(self, size: Int) -> list[tuple[int, tuple[Int, Int]]]:
         """How many vectors of a block the pointwise work takes at once, and the loop over them.
 
-        Those of one row go in pairs: a vector's instructions wait for one another, and no processor
-        looks so far ahead that it would find those of the next.
+        Those of one row go in pairs: two independent chains hide latency.
         """
         if not self.frame.target.single:
             return [(1, (0, size))]

@@ -72,7 +72,7 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        saved, (executable, rows, count, links, output, large) = ctx.saved_tensors, ctx.call
+        saved, (executable, rows, count, mask_count, output, large) = ctx.saved_tensors, ctx.call
         tensors, kept = saved[:count], saved[count:]
         changed = output is not None and output._version
         if large:
@@ -81,12 +81,12 @@ class _Recurrence(torch.autograd.Function):
             output = None
         needed, graph, found = ctx.needs_input_grad[3:], torch.is_grad_enabled(), None
         if not graph or all(g is None for g in gradients):
-            found = executable.gradients(rows, tensors, output, kept, gradients, needed, links)
+            found = executable.gradients(rows, tensors, output, kept, gradients, needed, mask_count)
         if found is None:
             with torch.enable_grad():
                 found = reference.gradients(
                     *(executable.step, rows, tensors, executable.layers, gradients, needed, graph),
-                    kept[:links],
+                    kept[:mask_count],
                 )
         return None, None, None, *found
 

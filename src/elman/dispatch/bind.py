@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..batch import LayerArgs, Rows, by_layer, check_shapes
 from ..errors import PathError
 from ..launch.kernel import steps_of
-from ..launch.kernels import current_schedule
+from ..launch.kernel_cache import current_schedule
 from ..launch.stack import Tensors
 from ..step import Step
 from .executable import EXECUTABLES, Executable, Kind, Signature, signature_of

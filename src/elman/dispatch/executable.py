@@ -11,7 +11,7 @@ from torch import Tensor
 from ..batch import LayerArgs, Rows, by_layer, check_shapes
 from ..compiler.isa import ISA
 from ..launch.calls import NativeCall
-from ..launch.kernels import HOLDERS, kernel_for
+from ..launch.kernel_cache import HOLDERS, kernel_for
 from ..launch.stack import BACKWARD, INFER, TRAIN, StackLauncher, Tensors
 from ..runtime.bounded import BoundedCache
 from ..runtime.memory import LARGE, fresh
@@ -54,7 +54,7 @@ def of_tensors(tensors: Tensors) -> list[Any]:
 #: What a backward pass is given: rows and tensors of the call, its output, what was kept, the
 #: gradients that have arrived, and how many of what was kept are dropout's masks.
 Saved = tuple[Rows, Tensors, Tensor | None, Sequence[Tensor], Tensors, int]
-_Mode = tuple[int, tuple[bool, ...], int, bool]  # threads, needed, links, apart
+_Mode = tuple[int, tuple[bool, ...], int, bool]  # threads, needed, mask_count, apart
 
 
 class Backward(NamedTuple):
@@ -146,7 +146,7 @@ class Executable:
         kept: Sequence[Tensor],
         arrived: Tensors,
         needed: tuple[bool, ...],
-        links: int = 0,
+        mask_count: int = 0,
         apart: bool = False,
     ) -> list[Tensor | None] | None:
         """The gradients of the tensors, None for those not needed; None if no kernel can read the
@@ -154,10 +154,10 @@ class Executable:
 
         ``tensors`` is what was saved: somebody may have replaced their memory meanwhile. ``output``
         is None if it is not read, or if it has changed: then it is computed again. The first
-        ``links`` tensors that were ``kept`` are dropout's masks. The weights' gradients of a single
-        layer may be ``apart``: for each row, ``(B, ...)``.
+        ``mask_count`` tensors that were ``kept`` are dropout's masks. The weights' gradients of a
+        single layer may be ``apart``: for each row, ``(B, ...)``.
         """
-        kind = self.passes.threads(BACKWARD), needed, links, apart
+        kind = self.passes.threads(BACKWARD), needed, mask_count, apart
         back = self._known_backward(kind, [*tensors, *arrived, output, *kept])
         if back is None or onlooker():
             kept = [t.contiguous() for t in kept]
@@ -168,8 +168,10 @@ class Executable:
                 if kernel_isa(tensors) is None:
                     return None
                 other = self._for(rows, tensors)
-                return other.gradients(rows, tensors, output, kept, arrived, needed, links, apart)
-            given = rows, tensors, output, kept, arrived, links
+                return other.gradients(
+                    rows, tensors, output, kept, arrived, needed, mask_count, apart
+                )
+            given = rows, tensors, output, kept, arrived, mask_count
             self._check_saved(given)
             back = self._backward(kind, given)
             self._backs.keep(kind, [back, *(self._backs.get(kind) or [])[:1]])
@@ -179,7 +181,7 @@ class Executable:
                 fresh(tensor)
                 if not self.kernel.plan.complete:  # the formula reads what has no gradient
                     tensor.zero_()
-        self._run_backward(back.calls, (rows, tensors, output, kept, arrived, links), made)
+        self._run_backward(back.calls, (rows, tensors, output, kept, arrived, mask_count), made)
         return made[: len(tensors)]
 
     def _for(self, rows: Rows, tensors: Tensors) -> Executable:
@@ -220,12 +222,12 @@ class Executable:
         return self.passes.between(BACKWARD, threads)
 
     def _backward_calls(self, kind: _Mode, given: Saved, specs: TensorSpecs) -> NativeCall | None:
-        (threads, _, links, apart), (rows, tensors, _, kept, arrived, _) = kind, given
+        (threads, _, mask_count, apart), (rows, tensors, _, kept, arrived, _) = kind, given
         key = (*kind, *[None if g is None else g.stride() for g in arrived])
         found: NativeCall | None = self._ready.get(key)
         if found is None:
             tensors_of = rows, tensors, arrived, specs.meta(), self._before(given), kept
-            made = self.passes.backward(*tensors_of, threads, links, apart)
+            made = self.passes.backward(*tensors_of, threads, mask_count, apart)
             found = self._ready.keep(key, made)
         return found
 
@@ -239,11 +241,11 @@ class Executable:
     def _before(self, given: Saved) -> Sequence[Tensor]:
         """The output and the first state's initial values, if the backward pass reads them; the
         units of both side by side."""
-        rows, tensors, output, kept, _, links = given
+        rows, tensors, output, kept, _, mask_count = given
         if not self.reads_output:
             return ()
         if output is None or not output.data_ptr():  # it was freed
-            output = self.run(rows, tensors, False, kept[:links])[0][0]
+            output = self.run(rows, tensors, False, kept[:mask_count])[0][0]
         first = tensors[1]
         if first is None:
             first = self._zeros
@@ -253,8 +255,8 @@ class Executable:
 
     def _check_saved(self, given: Saved) -> None:
         """RuntimeError if what the backward pass would read is not of the forward pass."""
-        rows, _, output, kept, arrived, links = given
-        masks = [self.output] * 2 * links  # and the outputs times them
+        rows, _, output, kept, arrived, mask_count = given
+        masks = [self.output] * 2 * mask_count  # and the outputs times them
         found = [output, *arrived, *kept]
         specs = [self.output, *self.results, *masks, *self._kept_specs(rows)]
         for have, want in zip(found, specs, strict=True):

@@ -1,8 +1,8 @@
 """Layers of a recurrence as a function of tensors, on the path that fits.
 
 In eager mode that is an executable, entered through autograd; where somebody records or transforms
-a call, registered torch_ops. The reference does what they cannot do: other devices and dtypes,
-derivatives of the gradient, forward mode. ``select`` decides and says why.
+a call, registered operators (``torch_ops``). The reference does what they cannot do: other devices
+and dtypes, derivatives of the gradient, forward mode. ``select`` decides and says why.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ def recur(
     bfloat16 and float16 are converted to float32 here, and the results back, once, at the end.
     Products may be of bfloat16, see :func:`bind`.
     """
-    (output, *final), _ = layer(
+    (output, *final), _ = run_layer(
         step, rows, LayerArgs(x, initial, inputs, weights).flat(), recompute
     )
     return output, final
 
 
-def layer(
+def run_layer(
     step: Step,
     rows: Rows,
     tensors: Sequence[Tensor | None],
@@ -74,7 +74,7 @@ def layer(
     narrow = products(x.dtype) if narrow is None else narrow
     if wider is not None:
         wide = [None if t is None else t.to(wider) for t in tensors]
-        found, _ = layer(step, rows, wide, recompute, lengths, narrow)
+        found, _ = run_layer(step, rows, wide, recompute, lengths, narrow)
         return [t.to(x.dtype) for t in found], None
     if captured():
         given = LayerArgs.of(step, tensors)
@@ -97,7 +97,7 @@ def layer(
     return run(executable, rows, tensors), executable
 
 
-def stacked(
+def bind_stack(
     step: Step,
     rows: Rows,
     tensors: Sequence[Tensor | None],

@@ -3,7 +3,7 @@
 The forward pass runs span after span; the backward pass runs each once more, now keeping what it
 needs, and then back. The bits are those of a call that keeps everything: states are handed over as
 they are, and a span is whole segments of those over which the weights' gradients are summed up
-(``Rows.spans``). The idea is T. Chen, B. Xu, C. Zhang and C. Guestrin, "Training Deep Nets with
+(``Schedule.spans``). The idea is T. Chen, B. Xu, C. Zhang and C. Guestrin, "Training Deep Nets with
 Sublinear Memory Cost" (2016).
 """
 
@@ -71,8 +71,9 @@ class Recomputing(Executable):
         return None
 
     def _run_backward(self, _: NativeCall | None, given: Saved, made: Tensors) -> None:
-        rows, tensors, __, kept, arrived, links = given
-        masks, kept = kept[:links], kept[2 * links :]  # without the outputs times the masks
+        rows, tensors, __, kept, arrived, mask_count = given
+        masks = kept[:mask_count]
+        kept = kept[2 * mask_count :]  # without the outputs times the masks
         states, top = len(self.step.states), self.layers - 1
         gradient, *finals = arrived
         parts = by_layer(self.step, tensors, self.layers), self._by_layer(finals)

@@ -17,7 +17,7 @@ from ..compiler import isa as isa_table
 from ..compiler import jit
 from ..compiler.isa import ISA
 from ..errors import PathError
-from ..launch.kernels import DTYPES
+from ..launch.kernel_cache import DTYPES
 
 # Names of their own: in every call, each lookup counts.
 _peek_functorch = torch._C._functorch.peek_interpreter_stack

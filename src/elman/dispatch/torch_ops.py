@@ -23,7 +23,7 @@ from .. import reference
 from ..batch import LayerArgs, Rows
 from ..compiler.plan import plan_of
 from ..errors import PathError
-from ..launch.kernels import DTYPES, kernel_for
+from ..launch.kernel_cache import DTYPES, kernel_for
 from ..padded import Padded, pack
 from ..runtime.untraced import untraced
 from ..step import Step, read

@@ -14,7 +14,7 @@ from ..compiler.entry import FIRST
 from ..compiler.jit import LOCK, Code, load
 from ..compiler.native import LAST
 from ..runtime.memory import scratch
-from ..runtime.threads import alone, came, parallel_address
+from ..runtime.threads import avoid_threads, parallel_address, record_lateness
 from .table import Launch
 
 _FASTCALL = 0x80  # METH_FASTCALL: the arguments come as an array
@@ -49,7 +49,7 @@ class NativeCall:
             parallel = _lender(self._work)
             late = self._call(tensors, place, parallel)
             if parallel:
-                came(late, self._work)
+                record_lateness(late, self._work)
         else:
             self._call(tensors, place, 0)
         del owner  # until here the code used it
@@ -58,7 +58,7 @@ class NativeCall:
 def _lender(work: float) -> int:
     """The address of what lends threads to so much work; 0 if the caller does it alone, as it has
     to in a forked child."""
-    return 0 if alone(work) else parallel_address()
+    return 0 if avoid_threads(work) else parallel_address()
 
 
 def check_memory(tensor: Tensor) -> None:

@@ -104,8 +104,8 @@ class Kernel:
         names += [*_slots("hn", step.states), *[""] * len(kept), "counts", "offsets"]
         places = _places(run, names, every, direction, count, layer)
         places += self._kept(rows, size, kept, len(tensors) + len(results) + direction)
-        lie = self._lie(tensors, direction) and self._lie(tensors[:1])
-        values = sizes.forward(self.spec, steps_of(rows), size, threads, training, lie)
+        contiguous = self._contiguous(tensors, direction) and self._contiguous(tensors[:1])
+        values = sizes.forward(self.spec, steps_of(rows), size, threads, training, contiguous)
         return run.prepare(places, values | self._constants, work=self.work(rows.N, size))
 
     def backward(
@@ -161,9 +161,9 @@ class Kernel:
         of_parameters = goals[mine : mine + len(step.parameters)]
         direct = apart or (order.parts == 1 and not spans)
         sums = self.sums(of_parameters, x, size, direct, apart)
-        lie = self._lie(tensors, direction)
-        lie = lie and sizes.reads_within(self.spec, size, goals[0] is not None)
-        given = self.spec, steps_of(rows), size, threads, order, sums, spans, lie, apart
+        readable = self._contiguous(tensors, direction)
+        readable = readable and sizes.reads_within(self.spec, size, goals[0] is not None)
+        given = self.spec, steps_of(rows), size, threads, order, sums, spans, readable, apart
         values = sizes.backward(*given) | self._constants | {"dx.add": add, "partials.end": last}
 
         def addresses(places: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
@@ -191,9 +191,8 @@ class Kernel:
         padded, lanes = sizes.padded_units(self.spec, size.units), self.spec.lanes
         return sums_of_weights(self.plan, asked, x.stride(-1), size, padded, lanes, direct, steps)
 
-    def _lie(self, tensors: Sequence[Tensor | None], direction: int | None = None) -> bool:
-        """Whether the last dimension of some tensors lies side by side, as PyTorch makes it; those
-        of a direction's weights."""
+    def _contiguous(self, tensors: Sequence[Tensor | None], direction: int | None = None) -> bool:
+        """Whether the last dimension of all tensors, or of a direction's weights, is contiguous."""
         if direction is not None:
             first = self.first_weight(direction)
             tensors = tensors[first : first + len(self.plan.step.parameters)]

@@ -40,15 +40,15 @@ class StackLauncher:
         self._states = len(step.states)
         self._own = len(step.inputs) + count * len(step.parameters)  # tensors of a layer
         self._many = count * len(sizes)
-        self._wave = rows.B == 1 and rows.T > 1 and self._many > 1
+        self._pipelined = rows.B == 1 and rows.T > 1 and self._many > 1
         self._work = [kernel.work(rows.N, size) for size in sizes]
         self._parts = {
             INFER: kernel.pieces(rows, units, False),
             TRAIN: kernel.pieces(rows, units, True),
             BACKWARD: rows.B,
         }
-        most = sum(self._work) if self._wave else max(self._work)
-        parts = dict.fromkeys(self._parts, self._many) if self._wave else self._parts
+        most = sum(self._work) if self._pipelined else max(self._work)
+        parts = dict.fromkeys(self._parts, self._many) if self._pipelined else self._parts
         self._least = kernel.spec.schedule.flop_per_thread
         #: For each mode, the work and the parts that threads may share, and the least for each.
         self._shared = {
@@ -62,7 +62,7 @@ class StackLauncher:
 
     def between(self, mode: str, threads: int) -> int:
         """How many outputs, or gradients of them, lie between layers."""
-        at_once = mode == TRAIN or (self._wave and threads > 1)
+        at_once = mode == TRAIN or (self._pipelined and threads > 1)
         return len(self._sizes) - 1 if at_once else min(2, len(self._sizes) - 1)
 
     def forward(
@@ -116,21 +116,21 @@ class StackLauncher:
         before: Sequence[Tensor],
         kept: Sequence[Tensor],
         threads: int,
-        links: int,
+        mask_count: int,
         apart: bool = False,
     ) -> NativeCall:
         """The backward passes of those layers whose tensors, or those of a layer below, have a
         goal. They get the gradients that have ``arrived``, of the output and of the final states,
         and write what was ``made``: the gradients of the tensors, None for those that nobody needs,
         and those between layers. ``before`` is that of :meth:`Kernel.backward`, for the last
-        layer; ``kept`` are the ``links`` factors, the outputs between layers, if there are factors
-        these times them, and what was kept of each direction. ``apart`` is that of
+        layer; ``kept`` are the ``mask_count`` factors, the outputs between layers, if there are
+        factors these times them, and what was kept of each direction. ``apart`` is that of
         :meth:`Kernel.backward`."""
         groups = [tensors, arrived, made, before, [None], kept, [rows.counts, rows.offsets]]
         every, starts = _behind_one_another(groups)
         _, first, goals, last, none, factors, tables, end = starts
         top, ways, between = len(self._sizes) - 1, self._ways(rows), self.between(BACKWARD, threads)
-        outputs, inputs = factors + links, factors + 2 * links
+        outputs, inputs = factors + mask_count, factors + 2 * mask_count
         ends = range(inputs + top, tables)
         layers, gradient = list[list[_Run]](), first
         for layer, size in reversed([*enumerate(self._sizes)]):
@@ -163,7 +163,7 @@ class StackLauncher:
             ]
             layers.append([(run, places) for run in runs])
             gradient = dx
-            if links and layer and below:
+            if mask_count and layer and below:
                 by = factors + layer - 1
                 layers.append([self._link(rows, every[by], dx, dx, by, backwards=True)])
         return self._calls(layers, BACKWARD, threads)
@@ -192,12 +192,14 @@ class StackLauncher:
     def _threads_of(self, layer: int, mode: str, threads: int) -> int:
         """How many threads each pass of a layer gets."""
         work = self._work[layer] * (2 if mode == BACKWARD else 1)
-        return 1 if self._wave else min(threads, thread_count(work, self._parts[mode], self._least))
+        if self._pipelined:
+            return 1
+        return min(threads, thread_count(work, self._parts[mode], self._least))
 
     def _calls(self, layers: Sequence[Sequence[_Run]], mode: str, threads: int) -> NativeCall:
         """All passes as one call: of each layer those of both directions, and what links it to the
         next. They take what those before them in this list write."""
-        if not self._wave or threads == 1:
+        if not self._pipelined or threads == 1:
             return NativeCall([*chain(*layers)])
         tasks = list[Task]()
         same: int | None = None

@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import PackedSequence
 from ..batch import Rows
 from ..dispatch.executable import Executable
 from ..dispatch.select import PLAIN, products, ready_isa
-from ..launch.kernels import HOLDERS
+from ..launch.kernel_cache import HOLDERS
 from ..runtime.bounded import BoundedCache
 from ..runtime.tensors import TensorGuard
 from ..step import Step
@@ -36,7 +36,7 @@ class CachedCall(NamedTuple):
     guard: TensorGuard
     call: Any  # the normal form
     rows: Rows
-    by: Executable | Sequence[Executable]  # of all layers as one, or of each
+    executables: Executable | Sequence[Executable]  # of all layers as one, or of each
     plain: Executable | None  # the former, if it takes the tensors of a call as they are
 
     def of(self, input: PackedSequence, rows: Rows) -> CachedCall:
@@ -103,19 +103,19 @@ def keep(
     key: Key | None,
     call: Any,
     rows: Rows,
-    by: Executable | Sequence[Executable] | None,
+    executables: Executable | Sequence[Executable] | None,
     plain: bool,
 ) -> None:
     """Stores a call that has passed the checks, if kernels run all its layers on the tensors
     themselves: under autocast some are converted first.
 
     ``plain`` says whether an executable takes them as they are."""
-    if key is None or not by:
+    if key is None or not executables:
         return
     parts, guarded = key
     dtypes = {t.dtype for t in guarded if t is not None and t.is_floating_point()}
     if len(dtypes) == 1:  # of all but the tables of a packed sequence
-        whole = by if plain and isinstance(by, Executable) else None
-        entry = CachedCall(TensorGuard(guarded), call, rows, by, whole)
+        whole = executables if plain and isinstance(executables, Executable) else None
+        entry = CachedCall(TensorGuard(guarded), call, rows, executables, whole)
         known = CALLS.get(parts) or CALLS.keep(parts, [])
         known[:] = [entry, *known[: _ALIKE - 1]]

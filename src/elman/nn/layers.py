@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from ..batch import Rows, part_of
-from ..dispatch import layer as dispatch
 from ..dispatch.autograd import run
 from ..dispatch.executable import Executable
+from ..dispatch.layer import bind_stack, run_layer
 from ..dispatch.transforms import captured
 from ..step import Step
 from . import arguments, cached
@@ -65,11 +65,11 @@ class LayerStack(RecurrentModule):
         """A call that is checked first, and then stored, unless one like it was ``found``."""
         known, key, tensors = found
         dropout = self.dropout if self.training else 0.0
-        if known is not None and isinstance(known.by, Executable):
+        if known is not None and isinstance(known.executables, Executable):
             call, states = known.call, 1 + len(step.states)
             initial = call.arrange_states(hx, states - 1)
             tensors = [call.arrange(input), *initial, *tensors[states:]]
-            x, *final = run(known.by, call.rows, tensors, dropout)
+            x, *final = run(known.executables, call.rows, tensors, dropout)
             x, finals = call.restore(self._merge(x), final)
             return x, hx_of(finals)
         owner, L, D = type(self).__name__, self.num_layers, self._directions()
@@ -98,11 +98,11 @@ class LayerStack(RecurrentModule):
         if further:
             each = spread(owner, step, further, [s.units for s in self._layer_sizes()[::D]])
             layers = [[*own, *mine] for own, mine in zip(each, weights, strict=True)]
-        before = known.by if known is not None else ()
-        x, finals, by = self._run(step, rows, x, begin, layers, recorded, before)
+        before = known.executables if known is not None else ()
+        x, finals, executables = self._run(step, rows, x, begin, layers, recorded, before)
         if some is None:
             if known is None:
-                cached.keep(key, call, rows, by, call.plain and not self._merges())
+                cached.keep(key, call, rows, executables, call.plain and not self._merges())
             x, finals = call.restore(x, finals)
         else:
             pairs = zip(finals, initial, strict=True)
@@ -122,16 +122,16 @@ class LayerStack(RecurrentModule):
         """The output, the final states, and the executable of all layers, or those of each if
         kernels ran them; ``before`` are the latter of an earlier call. ``layers`` are weights."""
         of_each, dropout = type(initial[0]) is list, self.dropout if self.training else 0.0
-        by: Any = None
+        executable: Any = None
         if not of_each and (len(layers) == 1 or not (self.residual or self._merges())):
             tensors = [x, *initial, *(t for mine in layers for t in mine)]
             if len(layers) == 1:
-                (x, *final), by = dispatch.layer(step, rows, tensors, self.recompute, lengths)
-                return self._merge(x), final, by
-            by = dispatch.stacked(step, rows, tensors, len(layers), self.recompute)
-            if by is not None:
-                x, *final = run(by, rows, tensors, dropout)
-                return x, final, by
+                (x, *final), executable = run_layer(step, rows, tensors, self.recompute, lengths)
+                return self._merge(x), final, executable
+            executable = bind_stack(step, rows, tensors, len(layers), self.recompute)
+            if executable is not None:
+                x, *final = run(executable, rows, tensors, dropout)
+                return x, final, executable
         finals: list[Any] = []
         made: list[Any] = []
         for layer, mine in enumerate(layers):
@@ -142,10 +142,10 @@ class LayerStack(RecurrentModule):
             begin = [s[layer] if of_each else part_of(s, layer, D) for s in initial]
             tensors = [x, *begin, *mine]
             if before and (not layer or before[layer].takes(x)):
-                (x, *final), by = run(before[layer], rows, tensors), before[layer]
+                (x, *final), executable = run(before[layer], rows, tensors), before[layer]
             else:
-                (x, *final), by = dispatch.layer(step, rows, tensors, self.recompute, lengths)
-            made.append(by)
+                (x, *final), executable = run_layer(step, rows, tensors, self.recompute, lengths)
+            made.append(executable)
             x = self._merge(x)
             x = below + x if self.residual and layer else x
             finals.append(final)

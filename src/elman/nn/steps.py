@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn.modules.rnn import RNNCellBase
 
 from ..batch import Rows
-from ..dispatch import layer as dispatch
 from ..dispatch.autograd import run
 from ..dispatch.executable import Executable
+from ..dispatch.layer import run_layer
 from ..dispatch.transforms import captured
 from ..spaces import HIDDEN, Sizes
 from ..step import Step
@@ -54,11 +54,11 @@ class StepModule(RecurrentModule):
             states = [s if s is None else s[None] for s in states]
         tensors = [x, *states, *further, *weights[0]]
         if known is None:
-            (_, *new), executable = dispatch.layer(step, rows, tensors)
+            (_, *new), executable = run_layer(step, rows, tensors)
             cached.keep(key, None, rows, executable, batched)
         else:
-            assert isinstance(known.by, Executable)
-            _, *new = run(known.by, rows, tensors)
+            assert isinstance(known.executables, Executable)
+            _, *new = run(known.executables, rows, tensors)
         if not flat:  # the gradient of this is a view, that of an index a copy
             new = [s.squeeze(0) for s in new]
         return hx_of(new if batched else [s.squeeze(0) for s in new])

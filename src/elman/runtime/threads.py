@@ -59,15 +59,15 @@ def thread_count(work: float, parts: int, least: float) -> int:
     return int(min(torch.get_num_threads(), parts, work / least))
 
 
-def came(late: bool, work: float) -> None:
-    """Whether another thread came to so much work when nothing was left of it.
+def record_lateness(late: bool, work: float) -> None:
+    """Records whether another thread came to so much work when nothing was left of it.
 
     It sleeps, or another program holds its core; the caller has done the work alone, and then
     waited, in the second case for as long as the system lets the other program run: milliseconds,
     and again in the next region. So when threads have been late twice more often than in time, so
-    much work, or less, is done :func:`alone` for a while, and for longer if they still are. After
-    that threads are asleep, as they are in front of a caller's every burst of work, so that they
-    may be late once again.
+    much work, or less, is done by its caller alone for a while (:func:`avoid_threads`), and for
+    longer if they still are. After that threads are asleep, as they are in front of a caller's
+    every burst of work, so that they may be late once again.
     """
     global _late, _late_for, _pause, _alone_until
     if not late:
@@ -84,7 +84,7 @@ def came(late: bool, work: float) -> None:
         _alone_until, _pause = now + _pause, min(2 * _pause, ALONE[1])
 
 
-def alone(work: float) -> bool:
+def avoid_threads(work: float) -> bool:
     """Whether so much work is better done by its caller alone, since another came late recently."""
     return work <= _late_for and time.monotonic() < _alone_until
 

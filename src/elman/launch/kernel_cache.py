@@ -52,8 +52,8 @@ def scheduled(**constants: Any) -> Iterator[None]:
     and measurements. It begins with no kernel in memory; those that were are put back at its end.
 
     >>> import elman, torch
-    >>> from elman.launch import kernels
-    >>> with kernels.scheduled(piece_bytes=1):
+    >>> from elman.launch import kernel_cache
+    >>> with kernel_cache.scheduled(piece_bytes=1):
     ...     output, h_n = elman.RNN(2, 4)(torch.rand(3, 1, 2))  # one step at a time is projected
     """
     global _schedule

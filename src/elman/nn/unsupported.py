@@ -27,7 +27,7 @@ _STATE = re.compile(r"(^|_)(h|hx|hid|hidden|state)(_|\d|$)", re.IGNORECASE)
 _HOME = RNNBase.__module__
 
 
-def described(module: torch.nn.Module) -> str:
+def why_unsupported(module: torch.nn.Module) -> str:
     """What a module is that elman cannot take, and what to do instead; empty if it is nothing
     recurrent, or only contains what is."""
     cls = plain(type(module))
