@@ -58,7 +58,7 @@ class Memory(Protocol):
 
 def _lengths(program: Program) -> dict[Node, int]:
     """How many costly functions follow one another up to a value. The longest chain is written
-    first: two independent chains hide latency."""
+    first: the independent chains behind it hide its latency."""
     found: dict[Node, int] = {}
     for n in walk(store.value for stage in program.stages for store in stage.stores):
         known = n.op in PRIMITIVES and PRIMITIVES[n.op].costly
