@@ -9,12 +9,11 @@ a call are one list: ``present`` says of each (see ``batch.LayerArgs``) whether 
 What gradients and functorch's transforms make of them is in ``transforms.py``.
 """
 
-# ruff: noqa: ARG001 - a fake kernel takes all the arguments of its operator
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -43,6 +42,31 @@ LIBRARY.define(
     "Tensor[] kept, Tensor[] gradients, bool[] needed, bool apart=False) -> Tensor[]",
     tags=_TAGS,
 )
+
+
+class Recur(NamedTuple):
+    """The arguments of ``elman::recur``."""
+
+    formula: str
+    narrow: str
+    tensors: Sequence[Tensor]
+    present: str
+    lengths: Tensor | None
+    keep: bool
+
+
+class RecurBackward(NamedTuple):
+    """The arguments of ``elman::recur_backward``: those of the call, and of its gradient."""
+
+    formula: str
+    narrow: str
+    tensors: Sequence[Tensor]
+    present: str
+    lengths: Tensor | None
+    kept: Sequence[Tensor]
+    gradients: Sequence[Tensor]
+    needed: Sequence[bool]
+    apart: bool = False
 
 
 def suit(rows: Rows, given: LayerArgs) -> bool:
@@ -80,15 +104,9 @@ class _Call(NamedTuple):
     padded: Padded | None
 
 
-def _unpack(
-    formula: str,
-    narrow: str,
-    tensors: Sequence[Tensor],
-    present: str,
-    lengths: Tensor | None,
-) -> _Call:
-    step = read(formula)
-    given = given_of(step, tensors, present)
+def _unpack(call: Recur | RecurBackward) -> _Call:
+    step, lengths = read(call.formula), call.lengths
+    given = given_of(step, call)
     rows, padded = rows_of(given), None
     if lengths is not None:
         padded = pack(_check_lengths(lengths, rows), rows.T, False, given.x.device)
@@ -96,15 +114,16 @@ def _unpack(
         inputs = [padded.select(v) for v in given.inputs]
         rows, given = padded.rows, LayerArgs(padded.select(given.x), initial, inputs, given.weights)
     every = given.flat()
-    executable = bind(step, rows, every, narrow=narrow)
+    executable = bind(step, rows, every, narrow=call.narrow)
     if executable is None and rows.N:
         why = obstacle(every)
         raise PathError(f"a compiled program runs the kernel, which is not possible here: {why}")
     return _Call(step, rows, given, executable, padded)
 
 
-def given_of(step: Step, tensors: Sequence[Tensor], present: str) -> LayerArgs:
+def given_of(step: Step, call: Recur | RecurBackward) -> LayerArgs:
     """The tensors of a call, with None where ``present`` says so."""
+    tensors, present = call.tensors, call.present
     fixed = 1 + len(step.states) + len(step.inputs)
     directions, rest = divmod(len(present) - fixed, len(step.parameters))
     fits = present.startswith("1") and present.count("1") == len(tensors)
@@ -142,32 +161,26 @@ def _check_lengths(lengths: Tensor, rows: Rows) -> Tensor:
 
 @torch.library.impl(LIBRARY, "recur", "CompositeExplicitAutograd")
 @untraced
-def _forward(
-    formula: str,
-    narrow: str,
-    tensors: Sequence[Tensor],
-    present: str,
-    lengths: Tensor | None,
-    keep: bool,
-) -> list[Tensor]:
+def _forward(*arguments: Any) -> list[Tensor]:
     """The output, the final states, and what is kept for the backward pass if ``keep``: of the
     output, if it is read then, a copy, as the results of an operator share no memory."""
-    step, rows, given, executable, padded = _unpack(formula, narrow, tensors, present, lengths)
+    call = Recur(*arguments)
+    step, rows, given, executable, padded = _unpack(call)
     if executable is None:
         output, final = reference.layer(step, rows, given)
         results = [output, *final]
         kept: list[Tensor] = []
     else:
-        results, kept = executable.run(rows, given.flat(), keep)
-    if keep:
+        results, kept = executable.run(rows, given.flat(), call.keep)
+    if call.keep:
         copied = [results[0].clone()] if plan_of(step).reads_output else []
         kept = [*copied, *(kept or [given.x.new_empty(0) for _ in given.weights])]
     if padded is None:
-        return [*results, *kept] if keep else results
-    before = given_of(step, tensors, present)
+        return [*results, *kept] if call.keep else results
+    before = given_of(step, call)
     finals = zip(results[1:], before.initial, strict=True)
     results = [padded.restore(results[0]), *(padded.restore_state(*pair) for pair in finals)]
-    if not keep:
+    if not call.keep:
         return results
     sizes = _kept_sizes(step, before)
     return [*results, *(_enlarged(k, size) for k, size in zip(kept, sizes, strict=True))]
@@ -193,58 +206,44 @@ def _enlarged(kept: Tensor, size: tuple[int, ...]) -> Tensor:
 
 
 @torch.library.register_fake("elman::recur")
-def _(
-    formula: str,
-    narrow: str,
-    tensors: Sequence[Tensor],
-    present: str,
-    lengths: Tensor | None,
-    keep: bool,
-) -> list[Tensor]:
-    step = read(formula)
-    given = given_of(step, tensors, present)
+def _(*arguments: Any, **named: Any) -> list[Tensor]:
+    call = Recur(*arguments, **named)
+    step = read(call.formula)
+    given = given_of(step, call)
     x, _, _, weights = given
     size, D = weights[0].sizes(step), len(weights)
     T, B, _ = x.shape
     states = [(D, B, size[step.space(name)]) for name in step.states]
     shapes = [(T, B, D * size[step.output_space]), *states]
-    return [x.new_empty(shape) for shape in [*shapes, *(_kept_sizes(step, given) if keep else ())]]
+    kept = _kept_sizes(step, given) if call.keep else ()
+    return [x.new_empty(shape) for shape in [*shapes, *kept]]
 
 
 @torch.library.impl(LIBRARY, "recur_backward", "CompositeExplicitAutograd")
 @untraced
-def _backward(
-    formula: str,
-    narrow: str,
-    tensors: Sequence[Tensor],
-    present: str,
-    lengths: Tensor | None,
-    kept: Sequence[Tensor],
-    gradients: Sequence[Tensor],
-    needed: Sequence[bool],
-    apart: bool = False,
-) -> list[Tensor]:
+def _backward(*arguments: Any) -> list[Tensor]:
     """The gradients of those tensors that are needed; of weights those of each row, ``(B, ...)``,
     if these are to be ``apart``."""
-    step, rows, given, executable, padded = _unpack(formula, narrow, tensors, present, lengths)
-    arrived = list(gradients)
+    call = RecurBackward(*arguments)
+    step, rows, given, executable, padded = _unpack(call)
+    arrived, apart = list(call.gradients), call.apart
     if padded is not None:
         arrived = [
             padded.select(arrived[0]),
             *(s.index_select(1, padded.order) for s in arrived[1:]),
         ]
-    asked = iter(needed)
-    wanted = tuple([here == "1" and next(asked) for here in present])
+    asked = iter(call.needed)
+    wanted = tuple([here == "1" and next(asked) for here in call.present])
     if executable is None:
         shapes = _shapes_of_gradients(step, given.flat(), rows.B, apart)
         zeros = [None if t is None else given.x.new_zeros(shape) for t, shape in shapes]
         found = [g if w else None for g, w in zip(zeros, wanted, strict=True)]
     else:
         found = _gradients(
-            executable, rows, given, kept, arrived, wanted, padded is not None, apart
+            executable, rows, given, call.kept, arrived, wanted, padded is not None, apart
         )
     if padded is not None:
-        found = _restored(step, padded, found, gradients, apart)
+        found = _restored(step, padded, found, call.gradients, apart)
     return [g for g in found if g is not None]
 
 
@@ -312,18 +311,9 @@ def _shapes_of_gradients(
 
 
 @torch.library.register_fake("elman::recur_backward")
-def _(
-    formula: str,
-    narrow: str,
-    tensors: Sequence[Tensor],
-    present: str,
-    lengths: Tensor | None,
-    kept: Sequence[Tensor],
-    gradients: Sequence[Tensor],
-    needed: Sequence[bool],
-    apart: bool = False,
-) -> list[Tensor]:
-    step, asked = read(formula), iter(needed)
-    given = given_of(step, tensors, present)
-    every = _shapes_of_gradients(step, given.flat(), given.x.shape[1], apart)
+def _(*arguments: Any, **named: Any) -> list[Tensor]:
+    call = RecurBackward(*arguments, **named)
+    step, asked = read(call.formula), iter(call.needed)
+    given = given_of(step, call)
+    every = _shapes_of_gradients(step, given.flat(), given.x.shape[1], call.apart)
     return [t.new_empty(shape) for t, shape in every if t is not None and next(asked)]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ from torch.autograd import forward_ad
 from .. import onnx_nodes, reference
 from ..runtime.untraced import untraced
 from ..step import read
-from .torch_ops import LIBRARY, given_of, rows_of
+from .torch_ops import LIBRARY, Recur, RecurBackward, given_of, rows_of
 
 _recur = torch.ops.elman.recur.default
 _recur_backward = torch.ops.elman.recur_backward.default
@@ -35,6 +35,7 @@ _unwrap_batched = torch._C._functorch._unwrap_batched
 _add_batch_dim = torch._C._functorch._add_batch_dim
 _BATCHED = torch._C.DispatchKeySet(torch._C.DispatchKey.FuncTorchBatched)
 
+_Call = TypeVar("_Call", Recur, RecurBackward)
 _Dims = Sequence[int | None]
 _Found = tuple[list[Tensor], list[int | None]]  # and their mapped dimensions
 
@@ -59,16 +60,13 @@ forward_mode._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _layer(
-    formula: str,
-    tensors: Sequence[Tensor],
-    present: str,
-    lengths: Tensor | None,
+    call: Recur | RecurBackward,
     by: Callable[..., tuple[Tensor, Sequence[Tensor]]] = reference.layer,
 ) -> list[Tensor]:
     """The results by other operations: PyTorch's, or nodes of ONNX."""
-    step = read(formula)
-    given = given_of(step, tensors, present)
-    output, final = by(step, rows_of(given), given, lengths)
+    step = read(call.formula)
+    given = given_of(step, call)
+    output, final = by(step, rows_of(given), given, call.lengths)
     return [output, *final]
 
 
@@ -83,23 +81,24 @@ def _tracked(tensors: Sequence[Tensor]) -> bool:
 
 
 class _Forward(torch.autograd.Function):
+    """Of a call without its tensors, which autograd wants by themselves."""
+
     @staticmethod
-    def forward(ctx: Any, call: Any, lengths: Tensor | None, *tensors: Tensor) -> Any:
-        formula, narrow, present, keep = call
+    def forward(ctx: Any, call: Recur, lengths: Tensor | None, *tensors: Tensor) -> Any:
         with torch.enable_grad(), _below():  # for the levels below, which an outer `grad` may be
-            found = _recur(formula, narrow, tensors, present, lengths, True)
-        count = 1 + len(read(formula).states)
+            found = _recur(*call._replace(tensors=tensors, lengths=lengths, keep=True))
+        count = 1 + len(read(call.formula).states)
         results, kept = found[:count], found[count:]
         ctx.set_materialize_grads(False)
         ctx.call, ctx.count, ctx.shapes = call, len(tensors), [r.shape for r in results]
         ctx.save_for_backward(*tensors, lengths, *kept)
-        if keep:
+        if call.keep:
             ctx.mark_non_differentiable(*kept)
-        return (*results, *(kept if keep else ()))
+        return (*results, *(kept if call.keep else ()))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        formula, narrow, present, _ = ctx.call
+        formula, narrow, _, present, *_ = ctx.call
         tensors, (lengths, *kept) = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
         arrived = [
             tensors[0].new_zeros(shape) if g is None else g
@@ -112,75 +111,76 @@ class _Forward(torch.autograd.Function):
 
 
 class _Backward(torch.autograd.Function):
+    """The same of a gradient, given the tensors and the gradients of the results."""
+
     @staticmethod
     def forward(
-        ctx: Any, call: Any, lengths: Tensor | None, kept: Sequence[Tensor], *given: Tensor
+        ctx: Any,
+        call: RecurBackward,
+        lengths: Tensor | None,
+        kept: Sequence[Tensor],
+        *given: Tensor,
     ) -> Any:
-        formula, narrow, present, count, needed, apart = call
+        tensors, arrived = _halves(call, given)
+        every = call._replace(tensors=tensors, lengths=lengths, kept=kept, gradients=arrived)
         with torch.enable_grad(), _below():
-            found = _recur_backward(
-                *(formula, narrow, given[:count], present, lengths, kept, given[count:]),
-                *(needed, apart),
-            )
+            found = _recur_backward(*every)
         ctx.call = call
         ctx.save_for_backward(lengths, *given)
         return tuple(found)
 
     @staticmethod
     def backward(ctx: Any, *arrived: Tensor) -> Any:
-        formula, _, present, _, needed, apart = ctx.call
         lengths, *given = ctx.saved_tensors
-        by = _gradients_of_rows if apart else _gradients
+        call = ctx.call._replace(lengths=lengths)
+        by = _gradients_of_rows if call.apart else _gradients
 
         def gradients(*given: Tensor) -> tuple[Tensor, ...]:
-            return by(formula, present, lengths, needed, given)
+            return by(call, given)
 
         pull: Any = torch.func.vjp(gradients, *given)[1]
         return None, None, None, *pull(arrived)
 
 
-def _gradients(
-    formula: str,
-    present: str,
-    lengths: Tensor | None,
-    needed: Sequence[bool],
-    given: Sequence[Tensor],
-) -> tuple[Tensor, ...]:
+def _halves(
+    call: RecurBackward, given: Sequence[Tensor]
+) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """The tensors of a call, and the gradients of its results."""
+    count = len(call.needed)
+    return given[:count], given[count:]
+
+
+def _gradients(call: RecurBackward, given: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """The gradients of those tensors of a call that are needed, by PyTorch's operations; the
     gradients of its results are the last that is ``given``."""
-    tensors, arrived = given[: len(needed)], given[len(needed) :]
+    tensors, arrived = _halves(call, given)
 
     def results(*some: Tensor) -> list[Tensor]:
         asked = iter(some)
-        every = [next(asked) if n else t for t, n in zip(tensors, needed, strict=True)]
-        return _layer(formula, every, present, lengths)
+        every = [next(asked) if n else t for t, n in zip(tensors, call.needed, strict=True)]
+        return _layer(call._replace(tensors=every))
 
-    pull: Any = torch.func.vjp(results, *(t for t, n in zip(tensors, needed, strict=True) if n))[1]
+    wanted = [t for t, n in zip(tensors, call.needed, strict=True) if n]
+    pull: Any = torch.func.vjp(results, *wanted)[1]
     found: tuple[Tensor, ...] = pull(list(arrived))
     return found
 
 
-def _gradients_of_rows(
-    formula: str,
-    present: str,
-    lengths: Tensor | None,
-    needed: Sequence[bool],
-    given: Sequence[Tensor],
-) -> tuple[Tensor, ...]:
+def _gradients_of_rows(call: RecurBackward, given: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """The same with the weights' gradients of each row."""
-    weight = _is_weight(formula, present)
+    weight = _is_weight(call.formula, call.present)
+    asked = [w for w, n in zip(weight, call.needed, strict=True) if n]
     dims = [*(None if w else 1 for w in weight), *[1] * (len(given) - len(weight))]
 
     def of_row(length: Tensor | None, *mine: Tensor) -> tuple[Tensor, ...]:
         row = [t if d is None else t.unsqueeze(d) for t, d in zip(mine, dims, strict=True)]
         only = None if length is None else length.unsqueeze(0)
-        found = iter(_gradients(formula, present, only, needed, row))
-        asked = [w for w, n in zip(weight, needed, strict=True) if n]
+        found = iter(_gradients(call._replace(lengths=only), row))
         return tuple([next(found) if w else next(found).squeeze(1) for w in asked])
 
-    places = tuple([0 if w else 1 for w, n in zip(weight, needed, strict=True) if n])
-    each: Any = torch.func.vmap(of_row, (None if lengths is None else 0, *dims), places)
-    rows: tuple[Tensor, ...] = each(lengths, *given)
+    of_lengths, places = None if call.lengths is None else 0, tuple([0 if w else 1 for w in asked])
+    each: Any = torch.func.vmap(of_row, (of_lengths, *dims), places)
+    rows: tuple[Tensor, ...] = each(call.lengths, *given)
     return rows
 
 
@@ -194,51 +194,35 @@ def _apply(function: type[torch.autograd.Function], *arguments: Any) -> list[Ten
 
 @torch.library.impl(LIBRARY, "recur", "Autograd")
 @untraced
-def _(
-    formula: str,
-    narrow: str,
-    tensors: Sequence[Tensor],
-    present: str,
-    lengths: Tensor | None,
-    keep: bool,
-) -> list[Tensor]:
-    if not keep and torch.onnx.is_in_onnx_export():  # a program captured before is traced anew
-        return _layer(formula, tensors, present, lengths, onnx_nodes.layer)
-    if _has_tangent(tensors):
-        return _layer(formula, tensors, present, lengths)
-    if _tracked(tensors):
-        return _apply(_Forward, (formula, narrow, present, keep), lengths, *tensors)
+def _(*arguments: Any) -> list[Tensor]:
+    call = Recur(*arguments)
+    if not call.keep and torch.onnx.is_in_onnx_export():  # a program captured before: traced anew
+        return _layer(call, onnx_nodes.layer)
+    if _has_tangent(call.tensors):
+        return _layer(call)
+    if _tracked(call.tensors):
+        bare = call._replace(tensors=(), lengths=None)
+        return _apply(_Forward, bare, call.lengths, *call.tensors)
     with _below():
-        found: list[Tensor] = _recur(formula, narrow, tensors, present, lengths, keep)
+        found: list[Tensor] = _recur(*call)
     return found
 
 
 @torch.library.impl(LIBRARY, "recur_backward", "Autograd")
 @untraced
-def _(
-    formula: str,
-    narrow: str,
-    tensors: Sequence[Tensor],
-    present: str,
-    lengths: Tensor | None,
-    kept: Sequence[Tensor],
-    gradients: Sequence[Tensor],
-    needed: Sequence[bool],
-    apart: bool = False,
-) -> list[Tensor]:
-    given = [*tensors, *gradients]
+def _(*arguments: Any) -> list[Tensor]:
+    call = RecurBackward(*arguments)
+    given = [*call.tensors, *call.gradients]
     if _has_tangent(given):
         raise NotImplementedError(
             "forward mode of a gradient of a captured elman layer: take both of the module itself, "
             "or both within what is captured"
         )
     if _tracked(given):
-        call = formula, narrow, present, len(tensors), list(needed), apart
-        return _apply(_Backward, call, lengths, kept, *given)
+        bare = call._replace(tensors=(), lengths=None, kept=(), gradients=())
+        return _apply(_Backward, bare, call.lengths, call.kept, *given)
     with _below():
-        found: list[Tensor] = _recur_backward(
-            formula, narrow, tensors, present, lengths, kept, gradients, needed, apart
-        )
+        found: list[Tensor] = _recur_backward(*call)
     return found
 
 
@@ -259,12 +243,14 @@ class _Mapped:
             t = t.movedim(dim, rows)
         return t.flatten(rows, rows + 1)
 
-    def fold_data(
-        self, tensors: Sequence[Tensor], dims: _Dims, weight: Sequence[bool]
-    ) -> list[Tensor]:
-        """The tensors of a call whose weights are not mapped."""
-        each = zip(tensors, dims, weight, strict=True)
-        return [t if w else self.fold(t, d) for t, d, w in each]
+    def fold_call(self, call: _Call, dims: Any) -> _Call:
+        """The call, whose weights are not mapped, for the rows of all members."""
+        weight, lengths = _is_weight(call.formula, call.present), call.lengths
+        each = zip(call.tensors, _dims_of(dims.tensors, call.tensors), weight, strict=True)
+        tensors = [t if w else self.fold(t, d) for t, d, w in each]
+        if lengths is not None:
+            lengths = self.fold(lengths, dims.lengths, 0)
+        return call._replace(tensors=tensors, lengths=lengths)
 
     def unfold(self, t: Tensor, rows: int = 1) -> Tensor:
         return t.unflatten(rows, (self.size, t.shape[rows] // self.size))
@@ -275,15 +261,19 @@ class _Mapped:
             return t
         return self.unfold(t, 0).sum(1)
 
-    def member(self, tensors: Sequence[Tensor], dims: _Dims, i: int) -> list[Tensor]:
-        pairs = zip(tensors, dims, strict=True)
-        return [t if dim is None else t.select(dim, i) for t, dim in pairs]
-
-    def each(self, call: Callable[[int], Sequence[Tensor]]) -> _Found:
-        """The results of a call for each member, mapped in dimension 0."""
-        found = [call(i) for i in range(self.size)]
+    def each(self, operator: Any, call: Sequence[Any], dims: Sequence[Any]) -> _Found:
+        """The results of an operator for each member, mapped in dimension 0."""
+        found = [operator(*_member(i, call, dims)) for i in range(self.size)]
         stacked = [torch.stack(parts) for parts in zip(*found, strict=True)]
         return stacked, [*[0] * len(stacked)]
+
+
+def _member(i: int, arguments: Sequence[Any], dims: Sequence[Any]) -> list[Any]:
+    """A member's part of arguments; those that are lists have a mapped dimension for each."""
+    return [
+        a if d is None else _member(i, a, d) if isinstance(d, tuple) else a.select(d, i)
+        for a, d in zip(arguments, dims, strict=True)
+    ]
 
 
 @lru_cache(maxsize=64)
@@ -294,15 +284,16 @@ def _is_weight(formula: str, present: str) -> tuple[bool, ...]:
     return tuple([i >= first for i, here in enumerate(present) if here == "1"])
 
 
-def _vmap(name: str) -> Callable[[Callable[..., _Found]], None]:
-    """Registers what ``vmap`` makes of an operator: ``rule(size, dims, *arguments)``.
+def _vmap(name: str, kind: type[_Call]) -> Callable[[Callable[[int, Any, _Call], _Found]], None]:
+    """Registers what ``vmap`` makes of an operator: ``rule(size, dims, call)``; ``dims`` are the
+    mapped dimensions of each argument, for a list a tuple of them.
 
     ``torch.library.register_vmap`` does the same for trees of any depth, which takes 0.13 ms more
     for a forward and a backward pass.
     """
     operator = getattr(torch.ops.elman, name).default
 
-    def register(rule: Callable[..., _Found]) -> None:
+    def register(rule: Callable[[int, Any, _Call], _Found]) -> None:
         @untraced
         def call(_: Any, *arguments: Any) -> list[Tensor]:
             interpreter: Any = retrieve_current_functorch_interpreter()
@@ -318,12 +309,12 @@ def _vmap(name: str) -> Callable[[Callable[..., _Found]], None]:
                     return [*values], dims if any(d is not None for d in dims) else None
                 return argument, None
 
-            values, dims = zip(*map(unwrap, arguments), strict=True)
+            values, dims = zip(*map(unwrap, kind(*arguments)), strict=True)
             with torch._C._ExcludeDispatchKeyGuard(_BATCHED):
                 if all(d is None for d in dims):
                     found: list[Tensor] = operator(*arguments)
                     return found
-                results, mapped = rule(interpreter.batch_size(), dims, *values)
+                results, mapped = rule(interpreter.batch_size(), kind(*dims), kind(*values))
             return [
                 r if d is None else _add_batch_dim(r, d, level)
                 for r, d in zip(results, mapped, strict=True)
@@ -339,80 +330,39 @@ def _dims_of(dims: Any, tensors: Sequence[Tensor]) -> _Dims:
     return dims or [None] * len(tensors)
 
 
-@_vmap("recur")
+def _maps_weights(call: Recur | RecurBackward, dims: Any) -> bool:
+    weight = _is_weight(call.formula, call.present)
+    pairs = zip(weight, _dims_of(dims.tensors, call.tensors), strict=True)
+    return any(w and d is not None for w, d in pairs)
+
+
+@_vmap("recur", Recur)
 @untraced
-def _(
-    size: int,
-    in_dims: Any,
-    formula: str,
-    narrow: str,
-    tensors: Sequence[Tensor],
-    present: str,
-    lengths: Tensor | None,
-    keep: bool,
-) -> _Found:
-    mapped, dims, of_lengths = _Mapped(size), _dims_of(in_dims[2], tensors), in_dims[4]
-    weight = _is_weight(formula, present)
-    if any(w and d is not None for w, d in zip(weight, dims, strict=True)):
-
-        def call(i: int) -> list[Tensor]:
-            mine = mapped.member(tensors, dims, i)
-            of = lengths if of_lengths is None or lengths is None else lengths.select(of_lengths, i)
-            found: list[Tensor] = _recur(formula, narrow, mine, present, of, keep)
-            return found
-
-        return mapped.each(call)
-    folded = mapped.fold_data(tensors, dims, weight)
-    if lengths is not None:
-        lengths = mapped.fold(lengths, of_lengths, 0)
-    count = 1 + len(read(formula).states)
-    found = _recur(formula, narrow, folded, present, lengths, keep)
+def _(size: int, dims: Any, call: Recur) -> _Found:
+    mapped = _Mapped(size)
+    if _maps_weights(call, dims):
+        return mapped.each(_recur, call, dims)
+    count = 1 + len(read(call.formula).states)
+    found = _recur(*mapped.fold_call(call, dims))
     results = [mapped.unfold(r) for r in found[:count]]
     return [*results, *found[count:]], [*[1] * count, *[None] * (len(found) - count)]
 
 
-@_vmap("recur_backward")
+@_vmap("recur_backward", RecurBackward)
 @untraced
-def _(
-    size: int,
-    in_dims: Any,
-    formula: str,
-    narrow: str,
-    tensors: Sequence[Tensor],
-    present: str,
-    lengths: Tensor | None,
-    kept: Sequence[Tensor],
-    gradients: Sequence[Tensor],
-    needed: Sequence[bool],
-    apart: bool = False,
-) -> _Found:
-    mapped, weight, of_lengths = _Mapped(size), _is_weight(formula, present), in_dims[4]
-    dims, of_kept = _dims_of(in_dims[2], tensors), _dims_of(in_dims[5], kept)
-    of_gradients = _dims_of(in_dims[6], gradients)
-    folds = of_lengths is not None or any(d is not None for d in dims)
-    folds = folds and not any(w and d is not None for w, d in zip(weight, dims, strict=True))
-    if not folds:  # each member has a call of its own in the forward pass, or all have one
-
-        def call(i: int) -> list[Tensor]:
-            mine, back = mapped.member(tensors, dims, i), mapped.member(gradients, of_gradients, i)
-            saved, of = mapped.member(kept, of_kept, i), lengths
-            if lengths is not None and of_lengths is not None:
-                of = lengths.select(of_lengths, i)
-            found: list[Tensor] = _recur_backward(
-                formula, narrow, mine, present, of, saved, back, needed, apart
-            )
-            return found
-
-        return mapped.each(call)
-    folded = mapped.fold_data(tensors, dims, weight)
-    back = [mapped.fold(g, d) for g, d in zip(gradients, of_gradients, strict=True)]
-    of = None if lengths is None else mapped.fold(lengths, of_lengths, 0)
-    asked = [w for w, n in zip(weight, needed, strict=True) if n]
-    found = _recur_backward(
-        formula, narrow, folded, present, of, kept, back, needed, apart or any(asked)
-    )
+def _(size: int, dims: Any, call: RecurBackward) -> _Found:
+    mapped, weight = _Mapped(size), _is_weight(call.formula, call.present)
+    folds = dims.lengths is not None or dims.tensors is not None
+    if not folds or _maps_weights(call, dims):
+        # Each member has a call of its own in the forward pass, or all have one.
+        return mapped.each(_recur_backward, call, dims)
+    of_gradients = _dims_of(dims.gradients, call.gradients)
+    back = [mapped.fold(g, d) for g, d in zip(call.gradients, of_gradients, strict=True)]
+    asked = [w for w, n in zip(weight, call.needed, strict=True) if n]
+    folded = mapped.fold_call(call, dims)
+    found = _recur_backward(*folded._replace(gradients=back, apart=call.apart or any(asked)))
     unfolded = [
-        mapped.unfold(g, 0 if w else 1) if apart or not w else mapped.sums(g)
+        mapped.unfold(g, 0 if w else 1) if call.apart or not w else mapped.sums(g)
         for g, w in zip(found, asked, strict=True)
     ]
     return unfolded, [0 if w else 1 for w in asked]
