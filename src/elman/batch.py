@@ -99,7 +99,7 @@ class LayerArgs(NamedTuple):
 
     @staticmethod
     def of(step: Step, flat: Sequence[Any]) -> LayerArgs:
-        states, first = 1 + len(step.states), 1 + len(step.states) + len(step.inputs)
+        states, first = step.first_input, step.first_weight
         count = 4 + len(step.matrices) + len(step.vectors)
         weights = [Weights.of(flat[i : i + count]) for i in range(first, len(flat), count)]
         return LayerArgs(flat[0], flat[1:states], flat[states:first], weights)
@@ -119,7 +119,7 @@ def by_layer(step: Step, tensors: Sequence[Any], layers: int) -> list[list[Any]]
     """
     if layers == 1:
         return [[*tensors]]
-    first = 1 + len(step.states)
+    first = step.first_input
     own = (len(tensors) - first) // layers
     D = (own - len(step.inputs)) // len(step.parameters)
     return [

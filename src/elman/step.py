@@ -53,6 +53,9 @@ class Step:
     name: str  # a digest of the text, by which a saved model tells formulas apart
     #: The names of all tensors in the order of ``batch.Weights``, whether the step has them or not.
     parameters: tuple[str, ...] = field(init=False)
+    #: In the order of ``batch.LayerArgs`` the numbers of the first further input and weight.
+    first_input: int = field(init=False)
+    first_weight: int = field(init=False)
     blocks: Blocks = field(init=False)
     #: The spaces of values with units, the hidden ones first; each with the block whose rows say
     #: how many.
@@ -64,6 +67,8 @@ class Step:
         state = first_space(self.projection)
         blocks = _blocks(self.x_gates, self.u_gates, self.matrices, self.vectors, state)
         object.__setattr__(self, "parameters", names)
+        object.__setattr__(self, "first_input", 1 + len(self.states))
+        object.__setattr__(self, "first_weight", self.first_input + len(self.inputs))
         object.__setattr__(self, "blocks", blocks)
         measures: dict[Space, Matrix] = {}
         for block in blocks.values():

@@ -209,7 +209,7 @@ class Executable:
         rows, tensors, output, kept, arrived, _ = given
         goals = self._goals
         if apart:
-            first = 1 + len(self.step.states) + len(self.step.inputs)
+            first = self.step.first_weight
             each = [g and spec_of((rows.B, *g.shape), g.dtype) for g in goals[first:]]
             goals = [*goals[:first], *each]
         wanted = [spec if n else None for spec, n in zip(goals, needed, strict=True)]

@@ -147,7 +147,7 @@ class Spans:
         spans, order = kernel.spans(rows, size.units), kernel.order(rows, size.units)
         x = one[0]
         assert x is not None
-        of_part = kernel.sums(wanted[kernel.first_weight(0) :], x, size).size
+        of_part = kernel.sums(wanted[kernel.plan.step.first_weight :], x, size).size
         partials = x.new_zeros(order.parts * of_part)
         for index, (a, b) in reversed(list(enumerate(spans))):
             some = rows.part(a, b)
@@ -206,9 +206,9 @@ class Spans:
 def _one(kernel: Kernel, tensors: Tensors, direction: int) -> list[Tensor | None]:
     """Those of one direction."""
     step = kernel.plan.step
-    states, first = 1 + len(step.states), kernel.first_weight(direction)
+    states, first = step.first_input, kernel.first_weight(direction)
     initial = [None if t is None else t[direction : direction + 1] for t in tensors[1:states]]
-    inputs = tensors[states : kernel.first_weight(0)]
+    inputs = tensors[states : step.first_weight]
     return [tensors[0], *initial, *inputs, *tensors[first : first + len(step.parameters)]]
 
 
@@ -224,9 +224,9 @@ def _part(
     kernel: Kernel, one: Tensors, states: Sequence[Tensor], rows: Rows, first: int, stop: int
 ) -> list[Tensor | None]:
     """Some steps of a direction's tensors, with these for the initial states."""
-    weights, begin = kernel.first_weight(0), 1 + len(states)
-    inputs = [_steps(t, rows, first, stop) for t in one[begin:weights]]
-    return [_steps(one[0], rows, first, stop), *states, *inputs, *one[weights:]]
+    step = kernel.plan.step
+    inputs = [_steps(t, rows, first, stop) for t in one[step.first_input : step.first_weight]]
+    return [_steps(one[0], rows, first, stop), *states, *inputs, *one[step.first_weight :]]
 
 
 def _steps(tensor: _Maybe, rows: Rows, first: int, stop: int) -> _Maybe:

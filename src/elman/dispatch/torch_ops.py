@@ -124,13 +124,12 @@ def _unpack(call: Recur | RecurBackward) -> _Call:
 def given_of(step: Step, call: Recur | RecurBackward) -> LayerArgs:
     """The tensors of a call, with None where ``present`` says so."""
     tensors, present = call.tensors, call.present
-    fixed = 1 + len(step.states) + len(step.inputs)
-    directions, rest = divmod(len(present) - fixed, len(step.parameters))
+    directions, rest = divmod(len(present) - step.first_weight, len(step.parameters))
     fits = present.startswith("1") and present.count("1") == len(tensors)
     fits = fits and tensors[0].dim() == 3
     if rest or directions not in (1, 2) or not fits:
         raise RuntimeError(
-            f"elman::recur: expected x of shape (T, B, I), {fixed - 1} tensors and "
+            f"elman::recur: expected x of shape (T, B, I), {step.first_weight - 1} tensors and "
             f"{len(step.parameters)} parameters for one direction or two, got {len(present)} of "
             f"which are there {[tuple(t.shape) for t in tensors]}"
         )
@@ -287,12 +286,11 @@ def _restored(
 ) -> list[Tensor | None]:
     """Gradients of packed tensors as those of the padded ones: zero where nothing was computed; a
     row without steps hands its initial state through."""
-    states, inputs = 1 + len(step.states), 1 + len(step.states) + len(step.inputs)
 
     def restore(i: int, g: Tensor) -> Tensor:
-        if 1 <= i < states:
+        if 1 <= i < step.first_input:
             return padded.restore_state(g, gradients[i])
-        if i < inputs:
+        if i < step.first_weight:
             return padded.restore(g)
         return padded.restore_rows(g) if apart else g
 
@@ -303,7 +301,7 @@ def _shapes_of_gradients(
     step: Step, tensors: Sequence[Tensor | None], B: int, apart: bool
 ) -> list[tuple[Tensor | None, tuple[int, ...]]]:
     """All tensors of a call, and the shapes of their gradients."""
-    first = 1 + len(step.states) + len(step.inputs)
+    first = step.first_weight
     return [
         (t, () if t is None else (B, *t.shape) if apart and i >= first else tuple(t.shape))
         for i, t in enumerate(tensors)

@@ -279,12 +279,11 @@ def _member(i: int, arguments: Sequence[Any], dims: Sequence[Any]) -> list[Any]:
 @lru_cache(maxsize=64)
 def _is_weight(formula: str, present: str) -> tuple[bool, ...]:
     """Of each tensor of a call that is there."""
-    step = read(formula)
-    first = 1 + len(step.states) + len(step.inputs)
+    first = read(formula).first_weight
     return tuple([i >= first for i, here in enumerate(present) if here == "1"])
 
 
-def _vmap(name: str, kind: type[_Call]) -> Callable[[Callable[[int, Any, _Call], _Found]], None]:
+def _vmap(name: str, kind: Callable[..., Any]) -> Callable[[Callable[..., _Found]], None]:
     """Registers what ``vmap`` makes of an operator: ``rule(size, dims, call)``; ``dims`` are the
     mapped dimensions of each argument, for a list a tuple of them.
 
@@ -293,7 +292,7 @@ def _vmap(name: str, kind: type[_Call]) -> Callable[[Callable[[int, Any, _Call],
     """
     operator = getattr(torch.ops.elman, name).default
 
-    def register(rule: Callable[[int, Any, _Call], _Found]) -> None:
+    def register(rule: Callable[..., _Found]) -> None:
         @untraced
         def call(_: Any, *arguments: Any) -> list[Tensor]:
             interpreter: Any = retrieve_current_functorch_interpreter()

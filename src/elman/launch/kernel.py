@@ -201,7 +201,7 @@ class Kernel:
     def first_weight(self, direction: int) -> int:
         """The number of a direction's first parameter."""
         step = self.plan.step
-        return 1 + len(step.states) + len(step.inputs) + direction * len(step.parameters)
+        return step.first_weight + direction * len(step.parameters)
 
     def _given(self, initial: str, direction: int, count: int) -> list[str]:
         """The slots of a layer's tensors, those of the initial states by this name, if they have

@@ -66,9 +66,9 @@ class LayerStack(RecurrentModule):
         known, key, tensors = found
         dropout = self.dropout if self.training else 0.0
         if known is not None and isinstance(known.executables, Executable):
-            call, states = known.call, 1 + len(step.states)
-            initial = call.arrange_states(hx, states - 1)
-            tensors = [call.arrange(input), *initial, *tensors[states:]]
+            call = known.call
+            initial = call.arrange_states(hx, len(step.states))
+            tensors = [call.arrange(input), *initial, *tensors[step.first_input :]]
             x, *final = run(known.executables, call.rows, tensors, dropout)
             x, finals = call.restore(self._merge(x), final)
             return x, hx_of(finals)

@@ -55,8 +55,7 @@ class Chunk:
         x = like.new_zeros(T, B, width)
         self._layers: list[Launch] = []
         self._between: list[Tensor] = []
-        first = 1 + len(step.states)
-        inputs = range(first, first + len(step.inputs))
+        inputs = range(step.first_input, step.first_weight)
         passes, brought = list[tuple[Launch, range]](), 0
         for held, mine in zip(weights, states, strict=True):
             size = Weights.of(held).sizes(step)
