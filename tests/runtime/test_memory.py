@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from elman.runtime import memory
-from elman.runtime.memory import ALIGNMENT, SMALL, scratch, set_poison
+from elman.runtime.alignment import ALIGNMENT
+from elman.runtime.memory import SMALL, scratch, set_poison
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..runtime.alignment import aligned
 from .formats import BYTES
 
 #: A length, the slot that holds it, or what it is for the numbers in the slots.
@@ -16,7 +17,6 @@ Length = int | str | Callable[[Mapping[str, int]], int]
 #: By the letters of strides the dimension: time, the row, its unit, the column of a matrix. Tensors
 #: are ``(T, B, H)``, ``(N, H)``, ``(B, H)`` or ``(D, B, H)``.
 AXES = {"t": 0, "r": -2, "u": -1, "c": -1}
-_ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 _BYTES = {**BYTES, "i8": 1, "i64": 8, "ptr": 8}
 
 
@@ -75,7 +75,7 @@ class Buffer:
                 total *= length(numbers)
             else:
                 total *= numbers[length] if isinstance(length, str) else length
-        return -(-total // _ALIGNMENT) * _ALIGNMENT
+        return aligned(total)
 
 
 Slot = Number | Argument | Buffer

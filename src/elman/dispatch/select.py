@@ -20,8 +20,9 @@ from ..errors import PathError
 from ..launch.kernel_cache import DTYPES
 
 # Names of their own: in every call, each lookup counts.
-_peek_functorch = torch._C._functorch.peek_interpreter_stack
-_tracing_state = torch._C._get_tracing_state
+peek_functorch = torch._C._functorch.peek_interpreter_stack
+any_autocast = torch._C._is_any_autocast_enabled
+tracing_state = torch._C._get_tracing_state
 _count_modes = torch._C._len_torch_dispatch_stack
 _is_batched = torch._C._functorch.is_legacy_batchedtensor  # by grad(is_grads_batched=True)
 PLAIN = (Tensor, torch.nn.Parameter)
@@ -116,11 +117,11 @@ def _no_isa() -> str:
 
 def onlooker() -> str:
     """Who else follows the operations of this thread, in words: a kernel has none to follow."""
-    if _peek_functorch() is not None:
+    if peek_functorch() is not None:
         return "a functorch transform needs PyTorch operations"
     if forward_ad._current_level >= 0:
         return "forward-mode derivatives need PyTorch operations"
-    if _tracing_state() is not None:
+    if tracing_state() is not None:
         return "torch.jit.trace records PyTorch operations"
     if _count_modes() > 0:
         return "a dispatch mode follows PyTorch operations"
@@ -234,7 +235,7 @@ def _torch_serves(tensors: Sequence[Tensor | None]) -> bool:
     """Whether torch.nn's operators take a call that kernels do not. None works under a functorch
     transform, and not all have forward-mode derivatives."""
     given = [t for t in tensors if t is not None]
-    if _peek_functorch() is not None or forward_ad._current_level >= 0:
+    if peek_functorch() is not None or forward_ad._current_level >= 0:
         return False
     if onlooker() or current_isa() is None or not any(t.is_cpu for t in given):
         return True

@@ -24,13 +24,12 @@ from torch.autograd import forward_ad
 from .. import onnx_nodes, reference
 from ..runtime.untraced import untraced
 from ..step import read
+from .select import peek_functorch, tracing_state
 from .torch_ops import LIBRARY, Recur, RecurBackward, given_of, rows_of
 
 _recur = torch.ops.elman.recur.default
 _recur_backward = torch.ops.elman.recur_backward.default
-_peek_functorch = torch._C._functorch.peek_interpreter_stack
 _below = torch._C._AutoDispatchBelowAutograd
-_tracing_state = torch._C._get_tracing_state
 _unwrap_batched = torch._C._functorch._unwrap_batched
 _add_batch_dim = torch._C._functorch._add_batch_dim
 _BATCHED = torch._C.DispatchKeySet(torch._C.DispatchKey.FuncTorchBatched)
@@ -44,7 +43,7 @@ def captured() -> bool:
     """Whether somebody records this call, or transforms it, to whom it may be an operator."""
     if torch.compiler.is_compiling():
         return True
-    return _peek_functorch() is not None or _tracing_state() is not None
+    return peek_functorch() is not None or tracing_state() is not None
 
 
 def forward_mode() -> bool:

@@ -15,7 +15,8 @@ from torch import Tensor
 from ..compiler.buffers import Slots
 from ..compiler.entry import FIRST, SCRATCH
 from ..compiler.jit import LOCK, Code
-from ..runtime.memory import ALIGNMENT, new_block
+from ..runtime.alignment import aligned
+from ..runtime.memory import new_block
 
 
 class Place(NamedTuple):
@@ -166,7 +167,7 @@ class EntryPoint:
             table.extend(further)
             for at, number, offset in addresses:
                 place(begin + at, number, offset)
-        used = -(-len(table) * table.itemsize // ALIGNMENT) * ALIGNMENT
+        used = aligned(len(table) * table.itemsize)
         table[self.at["scratch"]] = used  # by the copy of this table
         pairs.append((self.at["scratch"], SCRATCH))
         if threads > 1:

@@ -11,7 +11,7 @@ from ..compiler.entry import FIRST, SCRATCH
 from ..compiler.jit import Code, load
 from ..compiler.schedule import DEFAULT, Schedule
 from ..compiler.together import LEFT, LINE, SLOTS, emit
-from ..runtime.memory import ALIGNMENT
+from ..runtime.alignment import aligned
 from ..runtime.threads import yield_address
 from .table import EntryPoint, Launch
 
@@ -46,8 +46,8 @@ def together(
     at, begin = _ENTRY.at, len(SLOTS.names)
     length = begin + sum(2 + FIRST + len(run.numbers) + 1 for run, *_ in tasks)
     table, places = array("q", [0] * length), list[tuple[int, int]]()
-    counters = _aligned(length * table.itemsize)
-    scratch, each = counters + LINE * count, _aligned(max(run.nbytes for run, *_ in tasks))
+    counters = aligned(length * table.itemsize)
+    scratch, each = counters + LINE * count, aligned(max(run.nbytes for run, *_ in tasks))
 
     def near(place: int, offset: int) -> None:
         """An address that lies so many bytes from where the call's scratch memory begins."""
@@ -75,10 +75,6 @@ def together(
         mine += 1
     nbytes = scratch + each * threads
     return Launch(_ENTRY, table, places, [*numbers], nbytes, threads, work, runs), runs
-
-
-def _aligned(nbytes: int) -> int:
-    return -(-nbytes // ALIGNMENT) * ALIGNMENT
 
 
 def _counters(tasks: Sequence[Task]) -> list[dict[str, int]]:

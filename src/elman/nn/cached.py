@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..batch import Rows
 from ..dispatch.executable import Executable
-from ..dispatch.select import PLAIN, products, ready_isa
+from ..dispatch.select import PLAIN, any_autocast, products, ready_isa
 from ..launch.kernel_cache import HOLDERS
 from ..runtime.bounded import BoundedCache
 from ..runtime.tensors import TensorGuard
@@ -27,7 +27,6 @@ _ALIKE = 4  # calls that differ in no more than strides, dtypes, or which gradie
 
 # Names of their own: in every call, each lookup counts.
 _is_compiling = torch.compiler.is_compiling
-_any_autocast = torch._C._is_any_autocast_enabled
 
 
 class CachedCall(NamedTuple):
@@ -77,7 +76,7 @@ def find(module: Any, step: Step, input: Any, hx: Any, weights: Sequence[Any]) -
                 return None, None, tensors
             guarded, batch = [*tensors, *tables], rows.B
         # Under autocast the dtype, which the guard compares, says what is narrow.
-        narrow = products(x.dtype) if _any_autocast() else ""
+        narrow = products(x.dtype) if any_autocast() else ""
         options = module._options(module)
         key = (step, options, batch, isa, narrow, kind, len(guarded), x.shape)
         known = CALLS.get(key)

@@ -13,6 +13,7 @@ from ..batch import Rows, part_of
 from ..dispatch.autograd import run
 from ..dispatch.executable import Executable
 from ..dispatch.layer import bind_stack, run_layer
+from ..dispatch.select import any_autocast
 from ..dispatch.transforms import captured
 from ..step import Step
 from . import arguments, cached
@@ -34,7 +35,6 @@ MERGES: dict[str, Callable[[Tensor, Tensor], Tensor] | None] = {
     "mean": lambda a, b: (a + b) / 2,
     "mul": torch.mul,
 }
-_any_autocast = torch._C._is_any_autocast_enabled
 
 
 class LayerStack(RecurrentModule):
@@ -151,7 +151,7 @@ class LayerStack(RecurrentModule):
             finals.append(final)
         by_state: list[Any] = [[*parts] for parts in zip(*finals, strict=True)]
         if not of_each:  # an autocast would refuse the other narrow dtype
-            with torch.autocast(x.device.type, enabled=False) if _any_autocast() else nullcontext():
+            with torch.autocast(x.device.type, enabled=False) if any_autocast() else nullcontext():
                 by_state = [torch.cat(parts) for parts in by_state]
         return x, by_state, made if all(made) else None
 

@@ -18,7 +18,8 @@ from collections.abc import Callable
 
 import torch
 
-ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
+from .alignment import ALIGNMENT
+
 SMALL = 64 << 10  # bytes that a thread keeps
 LARGE = 4 << 20  # bytes from which on memory is asked for in huge pages
 
