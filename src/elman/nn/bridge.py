@@ -7,12 +7,11 @@ methods: what their class defines runs as it did, and what it leaves to torch.nn
 from __future__ import annotations
 
 import copyreg
-import warnings
 from typing import Any
 
 import torch
 
-from .counterpart import face
+from .counterpart import Counterpart, face, scripted
 
 
 def bridge(theirs: type[torch.nn.Module], ours: type) -> type[torch.nn.Module]:
@@ -33,7 +32,7 @@ def bridge(theirs: type[torch.nn.Module], ours: type) -> type[torch.nn.Module]:
         "_bridges": (theirs, ours),
         "__reduce_ex__": _reduce,
         "__prepare_scriptable__": _plain,
-        "qconfig": _QCONFIG,
+        "qconfig": vars(Counterpart)["qconfig"].setter(_set_qconfig),
     }
     kind: Any = type(theirs)
     # Theirs comes first: a module can change to no class whose first base is another.
@@ -58,26 +57,10 @@ def _remake(theirs: type[torch.nn.Module], ours: type, *arguments: Any) -> Any:
 
 def _plain(self: Any) -> Any:
     """``torch.jit.script`` compiles their class, of the same tensors."""
-    kind = self._bridges[0].__name__
-    warnings.warn(
-        f"torch.jit.script compiles {kind} without elman's kernels, and leaves it in the model: "
-        "call elman.restore(model) before, or elman.accelerate(model, subclasses=...) afterwards",
-        stacklevel=2,
-    )
-    module = object.__new__(self._bridges[0])
-    object.__setattr__(module, "__dict__", self.__dict__)
-    return module
+    theirs, again = self._bridges[0], "elman.accelerate(model, subclasses=...)"
+    return scripted(self, theirs, f"{theirs.__name__} without elman's kernels", again)
 
 
-def _qconfig(self: Any) -> Any:
-    if "qconfig" not in self.__dict__:
-        raise AttributeError("qconfig")
-    return self.__dict__["qconfig"]
-
-
-#: ``torch.ao.quantization`` sets it; it does not know their class and leaves it alone.
-_QCONFIG = property(
-    _qconfig,
-    lambda self, value: self.__dict__.__setitem__("qconfig", value),
-    lambda self: self.__dict__.pop("qconfig", None),
-)
+def _set_qconfig(self: Any, value: Any) -> None:
+    """No more: ``torch.ao.quantization`` does not know their class, and swaps no such module."""
+    self.__dict__["qconfig"] = value

@@ -119,15 +119,8 @@ class Counterpart:
                 f"torch.jit.script cannot compile {name}, nor any parametrized layer of torch.nn: "
                 "use torch.jit.trace or torch.export, or remove_parametrizations first"
             )
-        warnings.warn(
-            f"torch.jit.script compiles torch.nn.{counterpart.__name__} instead of elman's {name}, "
-            "and leaves it in the model: call elman.restore(model) before, or "
-            "elman.accelerate(model) afterwards",
-            stacklevel=2,
-        )
-        module = object.__new__(counterpart)
-        object.__setattr__(module, "__dict__", self.__dict__)
-        return module
+        instead = f"torch.nn.{counterpart.__name__} instead of elman's {name}"
+        return scripted(self, counterpart, instead, "elman.accelerate(model)")
 
     @property
     def qconfig(self) -> Any:
@@ -148,6 +141,18 @@ class Counterpart:
     @qconfig.deleter
     def qconfig(self) -> None:
         self.__dict__.pop("qconfig", None)
+
+
+def scripted(module: Any, kind: type, instead: str, back: str) -> Any:
+    """A module of another class, of the same tensors, for ``torch.jit.script`` to compile."""
+    warnings.warn(
+        f"torch.jit.script compiles {instead}, and leaves it in the model: call "
+        f"elman.restore(model) before, or {back} afterwards",
+        stacklevel=3,
+    )
+    made: Any = object.__new__(kind)
+    object.__setattr__(made, "__dict__", module.__dict__)
+    return made
 
 
 def face(cls: type) -> type:
