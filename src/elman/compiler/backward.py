@@ -19,7 +19,7 @@ from .entry import define_entry
 from .forward import walk_step
 from .frame import Frame, common, define_sum, parameters
 from .graph import Store
-from .inputs import emit_inputs, panels_to_x, wanted
+from .inputs import add_to_input, emit_inputs, panels_to_x, wanted
 from .ir import Int, Module
 from .memory import StepMemory, operands, values_of_step
 from .outer import RANGE, emit_outer, lists, range_of
@@ -286,17 +286,11 @@ class _Memory(StepMemory):
         frame.v.store(value, row.at(spot.unit))
 
     def _write_input(self, name: str, value: str, spot: Spot) -> None:
-        """The gradient of a further input, if it is wanted; the second direction adds to it."""
+        """The gradient of a further input, if it is wanted."""
         f, frame = self.frame.f, self.frame
         with f.when(f.op(f"icmp ne ptr {frame.pointer(name)}, null")):
-            row, units = frame.given(name).row(self.time, spot.row), frame.units(HIDDEN)
-
-            def known() -> str:
-                return load_units(frame.v, row, spot.unit, units)
-
-            adding = f.compare("ne", frame.slot("dx.add"), 0)
-            before = f.either(adding, frame.v.type, known, lambda: frame.v.number(0.0))
-            store_units(frame.v, frame.v.add(before, value), row, spot.unit, units)
+            row = frame.given(name).row(self.time, spot.row)
+            add_to_input(frame, row, spot.unit, frame.units(HIDDEN), value)
 
 
 def _rows(module: Module, slots: Slots, plan: Plan, target: Target) -> None:

@@ -57,18 +57,19 @@ def emit_inputs(module: Module, target: Target, slots: Slots, plan: Plan) -> Non
             with f.loop(0, rows) as m:
                 goal = frame.view(goals.load(f.add(row, m)))
                 with f.loop(0, count, v.lanes) as u:
-                    _add_to_x(frame, goal, f.add(unit, u), v.load(acc.at(m, u)))
+                    place, value = f.add(unit, u), v.load(acc.at(m, u))
+                    add_to_input(frame, goal, place, frame.units(INPUT), value)
 
 
 def _row(frame: Frame, name: str, column: int, row: Int) -> View:
     return frame.scratch(name).row(column, row)
 
 
-def _add_to_x(frame: Frame, goal: View, unit: Int, value: str) -> None:
-    """A vector of the inputs' gradient; the second direction adds to the first."""
-    f, v, inputs = frame.f, frame.v, frame.units(INPUT)
+def add_to_input(frame: Frame, goal: View, unit: Int, units: Int, value: str) -> None:
+    """A vector of an input's gradient; the second direction adds to the first."""
+    f, v = frame.f, frame.v
     adding = f.compare("ne", frame.slot("dx.add"), 0)
     before = f.either(
-        adding, v.type, lambda: load_units(v, goal, unit, inputs), lambda: v.number(0.0)
+        adding, v.type, lambda: load_units(v, goal, unit, units), lambda: v.number(0.0)
     )
-    store_units(v, v.add(before, value), goal, unit, inputs)
+    store_units(v, v.add(before, value), goal, unit, units)
