@@ -14,7 +14,8 @@ atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))
 """
 #: One process imports PyTorch, which takes long, and nothing of elman; its copies run commands.
 COPIES = """
-import contextlib, io, json, os, torch
+import contextlib, gc, io, json, os, torch
+gc.freeze()  # which copies need not copy
 for arguments in json.loads(sys.argv[1]):
     if not os.fork():
         break
