@@ -32,7 +32,7 @@ def run(folder, arguments):
 def main(file):
     first, *others = json.loads(Path(file).read_bytes())
     run(*first)
-    # Processes meet at a store, which keeps what the first run wrote: each other has keys of its own.
+    # Processes meet at a store, which keeps what the first run wrote: others have their own keys.
     store = distributed.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), WORLD)
     meet = distributed.init_process_group
     for folder, arguments in others:
