@@ -12,6 +12,7 @@ import elman
 from tests.exchange.trial import H, I, differences, redrawn, run_examples
 
 jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_disable_most_optimizations", True)  # compiling takes all the time
 CLOSE = 1e-11
 F64: dict[str, Any] = {"param_dtype": jax.numpy.float64}
 

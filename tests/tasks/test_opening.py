@@ -23,7 +23,7 @@ from elman.tasks.models.opening import load_model
 from tests.tasks.plain_rows import make_text
 from tests.tasks.rows import make_rows
 from tests.tasks.series_rows import make_series
-from tests.tasks.started import loaded
+from tests.tasks.started import each_loaded
 from tests.tasks.tagged_rows import make_tagged
 from tests.tasks.wave_rows import make_waves
 
@@ -90,15 +90,42 @@ NOT_NEEDED = {"sklearn", "skorch", "scipy", "pandas", "torch._dynamo", "matplotl
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def kind(request):
-    return KINDS[request.param]
+def name(request):
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def folder(kind, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("opened") / "model"
-    kind.model.fit(*kind.learn, folder=folder)
-    return folder
+def kind(name):
+    return KINDS[name]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Of all kinds, trained."""
+    folders = {name: tmp_path_factory.mktemp("opened") / "model" for name in KINDS}
+    for name, kind in KINDS.items():
+        kind.model.fit(*kind.learn, folder=folders[name])
+    return folders
+
+
+@pytest.fixture
+def folder(folders, name):
+    return folders[name]
+
+
+@pytest.fixture(scope="module")
+def used(folders):
+    """By kind, what each of its commands says and loads."""
+    runs = [
+        (name, (command, folders[name], *arguments))
+        for name, kind in KINDS.items()
+        for command, *arguments in (*kind.commands, ("inspect",))
+    ]
+    found = each_loaded(*(arguments for _, arguments in runs))
+    used = {name: [] for name in KINDS}
+    for (name, _), one in zip(runs, found, strict=True):
+        used[name].append(one)
+    return used
 
 
 def test_it_answers_as_the_estimator_does(kind, folder):
@@ -112,9 +139,9 @@ def test_it_answers_as_the_estimator_does(kind, folder):
         assert model.training_ == kind.model.training_ | {"epochs": model.training_["epochs"]}
 
 
-def test_answers_load_only_what_they_need(kind, folder):
-    for name, *arguments in (*kind.commands, ("inspect",)):
-        out, modules = loaded(name, folder, *arguments)
+def test_answers_load_only_what_they_need(name, used):
+    assert len(used[name]) == len(KINDS[name].commands) + 1
+    for out, modules in used[name]:
         assert out
         assert {"torch", "elman.nn"} <= modules
         assert not modules & NOT_NEEDED
@@ -136,10 +163,10 @@ def test_what_only_training_needs_may_be_missing(kind, folder, tmp_path):
     np.testing.assert_equal(kind.answer(load_model(tmp_path)), kind.answer(kind.model))
 
 
-@pytest.mark.parametrize("name", ["cell", "backend"])
-def test_what_cannot_be_is_refused(kind, folder, tmp_path, name):
+@pytest.mark.parametrize("parameter", ["cell", "backend"])
+def test_what_cannot_be_is_refused(folder, tmp_path, parameter):
     written = json.loads((folder / "config.json").read_bytes())
-    written["parameters"][name] = "abacus"
+    written["parameters"][parameter] = "abacus"
     (tmp_path / "config.json").write_text(json.dumps(written))
-    with pytest.raises(TaskError, match=f"config.json: {name} must be one of .* Got 'abacus'"):
+    with pytest.raises(TaskError, match=f"config.json: {parameter} must be one of .* Got 'abacus'"):
         load_model(tmp_path)

@@ -119,37 +119,54 @@ TASKS = {
 }
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_two_processes_train_what_one_does(run, tmp_path, task):
+def arguments(task):
+    """Of the command line, but for the output."""
     found = TASKS[task]
-    found.write(tmp_path / found.name, found.make(found.rows))
-    held_out = ()
-    if task != "forecast":  # which holds out the end of each series
-        found.write(tmp_path / f"held-{found.name}", found.make(41, seed=1))
-        held_out = ("--valid", f"held-{found.name}")
+    # The forecaster holds out the end of each series.
+    held_out = () if task == "forecast" else ("--valid", f"held-{found.name}")
     # Dropout draws other numbers in each process.
-    train = (
+    return (
         *("train", found.command or task, found.name, *found.options, *held_out),
         *("--hidden-size", "8", *(("--embedding-size", "8") if found.embeds else ())),
         *("--epochs", "3", "--lr", "0.02", "--dropout", "0", "--output"),
     )
-    status, alone, _ = run(*train, "one")
-    assert status == 0
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """By task, where two processes have trained it: the same two for all, since a start is long."""
+    folders = {task: tmp_path_factory.mktemp(task.replace(" ", "-")) for task in TASKS}
+    for task, folder in folders.items():
+        found = TASKS[task]
+        found.write(folder / found.name, found.make(found.rows))
+        if task != "forecast":
+            found.write(folder / f"held-{found.name}", found.make(41, seed=1))
+    runs = [(str(folder), [*arguments(task), "two"]) for task, folder in folders.items()]
+    file = tmp_path_factory.mktemp("runs") / "runs.json"
+    file.write_text(json.dumps(runs), "utf-8")
     torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [sys.executable, "-m", *torchrun, "-m", "elman.cli", *train, "two"],
-        cwd=tmp_path,
+        [sys.executable, "-m", *torchrun, "-m", "tests.tasks.in_turn", file],
         capture_output=True,
         text=True,
         timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
+    return folders
 
-    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+
+@pytest.mark.parametrize("task", TASKS)
+def test_two_processes_train_what_one_does(run, folders, monkeypatch, task):
+    folder = folders[task]
+    monkeypatch.chdir(folder)
+    status, alone, _ = run(*arguments(task), "one")
+    assert status == 0
+
+    one, two = (load_file(folder / name / "model.safetensors") for name in ("one", "two"))
     # The tagger takes 450 steps: Adam makes more of what rounding leaves in rare embeddings.
     assert_close(two, one, rtol=1e-4, atol=1e-4 if task == "tag" else 1e-5)
     one, two = (
-        json.loads((tmp_path / name / "config.json").read_bytes())["training"]
+        json.loads((folder / name / "config.json").read_bytes())["training"]
         for name in ("one", "two")
     )
     assert (one["processes"], two["processes"]) == (1, 2)
@@ -157,7 +174,9 @@ def test_two_processes_train_what_one_does(run, tmp_path, task):
     for first, second in zip(one["epochs"], two["epochs"], strict=True):
         for name in set(first) - {"epoch", "train_seconds", "valid_seconds"}:
             assert second[name] == pytest.approx(first[name], rel=1e-3, abs=1e-5)
-    assert sorted((tmp_path / "two").iterdir()) == [
-        tmp_path / "two" / path.name for path in sorted((tmp_path / "one").iterdir())
+    assert sorted((folder / "two").iterdir()) == [
+        folder / "two" / path.name for path in sorted((folder / "one").iterdir())
     ]
-    assert len(done.stdout.splitlines()) == len(alone.splitlines())
+    said = [(folder / f"said by {rank}").read_text("utf-8") for rank in range(2)]
+    assert len(said[0].splitlines()) == len(alone.splitlines())
+    assert said[1] == ""
