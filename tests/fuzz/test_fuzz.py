@@ -5,7 +5,6 @@ A short run is part of the suite; ``make fuzz CASES=5000`` runs that many random
 
 import os
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -90,7 +89,7 @@ def test_what_is_wrong_is_seen(wrong: Callable[..., Any], monkeypatch: pytest.Mo
     def run(executable: Any, rows: Any, tensors: Any, _: float) -> Any:
         return layer(executable.step, rows, tensors)[0]
 
-    monkeypatch.setattr(layers, "dispatch", SimpleNamespace(layer=layer))
+    monkeypatch.setattr(layers, "run_layer", layer)
     monkeypatch.setattr(layer_module, "run", run)
     with pytest.raises(AssertionError):
         check(scenario)

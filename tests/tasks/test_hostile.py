@@ -132,10 +132,24 @@ def test_any_value_anywhere_in_the_header_of_the_weights(data, files, tmp_path):
     length = int.from_bytes(whole[:8], "little")
     header = json.loads(whole[8 : 8 + length])
     path = data.draw(st.sampled_from(list(places(header))))
-    text = json.dumps(replaced(header, path, data.draw(JSON))).encode()
-    content = len(text).to_bytes(8, "little") + text + whole[8 + length :]
+    changed = replaced(header, path, data.draw(JSON))
+    load_or_refuse(tmp_path, with_header(files, changed, whole[8 + length :]))
+
+
+def test_a_header_whose_error_breaks_lines(files, tmp_path):
+    whole = files[WEIGHTS]
+    length = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + length])
+    next(iter(header.values()))["dtype"] = "\n"
+    load_or_refuse(tmp_path, with_header(files, header, whole[8 + length :]))
+
+
+def with_header(files, header, rest):
+    """The files with another header of the weights, which their hash covers."""
+    text = json.dumps(header).encode()
+    content = len(text).to_bytes(8, "little") + text + rest
     config = {**json.loads(files[CONFIG]), "sha256": hashlib.sha256(content).hexdigest()}
-    load_or_refuse(tmp_path, {CONFIG: json.dumps(config).encode(), WEIGHTS: content})
+    return {CONFIG: json.dumps(config).encode(), WEIGHTS: content}
 
 
 def test_states_beyond_all_bounds(files, tmp_path):

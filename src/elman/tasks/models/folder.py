@@ -221,7 +221,7 @@ def read_weights(
     try:
         tensors: dict[str, torch.Tensor] = load(content)
     except SafetensorError as error:
-        raise TaskError(f"{path}: is not a safetensors file ({error}).") from None
+        raise TaskError(f"{path}: is not a safetensors file ({str(error)!r}).") from None
     missing, extra = sorted(expected.keys() - tensors), sorted(tensors.keys() - expected)
     if missing or extra:
         raise TaskError(
