@@ -1,12 +1,8 @@
-"""Cells that torch.nn has not, against JAX and a PyTorch loop, beside layers of the same products.
-
-``python -m benchmarks.custom`` is short for ``python -m benchmarks custom``.
-"""
+"""Cells that torch.nn lacks, against JAX and a PyTorch loop, beside layers of the same products."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -57,9 +53,3 @@ def show(figures: dict[str, Any]) -> str:
         )
     header = ["cell", "T, B, I, H", "mode", "elman", "JAX", "speedup over JAX", "over the loop"]
     return table([*header, "time / built-in's"], lines)
-
-
-if __name__ == "__main__":
-    from .run import main
-
-    main(["custom", *sys.argv[1:]])

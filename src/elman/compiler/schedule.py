@@ -25,9 +25,9 @@ class Steps(NamedTuple):
 class Order(NamedTuple):
     """The order in which the weights' gradients are summed up over rows and steps.
 
-    The batch is cut into parts of so many rows, which have sums of their own that are added up in
-    the end, so that a thread needs no other for its part. Within one, segment of time follows
-    segment, the last one first.
+    The batch is cut into parts of ``rows`` rows. Each part has its own sums, so threads need not
+    wait for one another; the sums of all parts are added in the end. Within a part, segments of
+    time follow one another, the last one first.
     """
 
     parts: int
