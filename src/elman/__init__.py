@@ -26,6 +26,7 @@ from .functions import elu as elu
 from .functions import erf as erf
 from .functions import exp as exp
 from .functions import expm1 as expm1
+from .functions import floor as floor
 from .functions import gelu as gelu
 from .functions import hardsigmoid as hardsigmoid
 from .functions import hardswish as hardswish

@@ -229,6 +229,7 @@ PRIMITIVES: Mapping[str, Primitive] = {
         lambda g, y, a: (where(a > 0, g, where(a < 0, -g, 0.0)),),
         lambda v, a: v.abs(a),
     ),
+    "floor": Primitive(torch.floor, lambda g, y, a: (None,), lambda v, a: v.floor(a)),
     "sqrt": Primitive(
         torch.sqrt, lambda g, y, a: (g / (y * 2.0),), lambda v, a: v.sqrt(a), costly=True
     ),

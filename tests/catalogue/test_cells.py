@@ -19,10 +19,11 @@ SIZES = {
 
 
 def problem(cell, **sizes):
-    """A problem; a normaliser starts as what it can be, a positive number."""
+    """A problem; a normaliser and a period are what they can be, positive numbers."""
     made = Problem(cell, **sizes)
-    if "h0.n" in made.tensors:
-        made.tensors["h0.n"] = made.tensors["h0.n"].abs() + 0.5
+    for name, value in made.tensors.items():
+        if name == "h0.n" or name.endswith("weight_tau"):
+            made.tensors[name] = value.abs() + 0.5
     return made
 
 

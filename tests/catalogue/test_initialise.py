@@ -69,6 +69,18 @@ def within(name, low, high):
     return lambda p: low <= p[name].min() < p[name].max() <= high
 
 
+def periods(p):
+    tau, shift = p["weight_tau"], p["weight_shift"]
+    return (tau >= 1).all() and tau.max() < math.exp(3) and ((shift >= 0) & (shift <= tau)).all()
+
+
+def ring(p):
+    radius = (-p["weight_nu"].exp()).exp()
+    scale = p["weight_gamma"].exp()
+    rests = ((scale**2 + radius**2) - 1).abs().max()
+    return 0.5 < radius.min() < radius.max() < 0.9 and rests < 1e-6 and p["weight_theta"].max() < 0
+
+
 def antisymmetric(p):
     return torch.equal(p["weight_hh"], -p["weight_hh"].T) and p["weight_hh"].abs().max() > 0.1
 
@@ -95,6 +107,12 @@ INITIAL = {
     "layernormlstm": ({}, "", gains),
     "layernormgru": ({}, "", gains),
     "indrnn": ({}, "weight_r", within("weight_r", 0, 1)),
+    "phasedlstm": ({}, "weight_tau weight_shift", periods),
+    "lru": (
+        {"least": 0.5, "most": 0.9, "phase": 1.0},
+        "weight_nu weight_theta weight_gamma weight_ih weight_c_re weight_c_im",
+        ring,
+    ),
     "unicornn": (
         {},
         "weight_w weight_c",

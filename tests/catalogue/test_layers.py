@@ -20,6 +20,12 @@ def made(module, name, **options):
     return module(cell, I, H, **options).double()
 
 
+def further(net):
+    """What the cell reads beside the input, the same in every call."""
+    names = net.cell.trace().inputs
+    return {name: torch.linspace(0, 1, T, dtype=torch.float64).view(T, 1, 1) for name in names}
+
+
 @each_name
 def test_a_stack_of_both_directions_is_what_the_reference_says(name):
     net = made(elman.Recurrent, name, num_layers=2, bidirectional=True)
@@ -28,7 +34,7 @@ def test_a_stack_of_both_directions_is_what_the_reference_says(name):
         torch.manual_seed(1)
         x = torch.randn(T, B, I, dtype=torch.float64, requires_grad=True)
         with elman.set_path(path):
-            found = tensors(net(x, lengths=torch.tensor([2, 4, 3])))
+            found = tensors(net(x, lengths=torch.tensor([2, 4, 3]), inputs=further(net) or None))
             leaves = [x, *net.parameters()]
             results.append([*found, *torch.autograd.grad(loss_of(found), leaves)])
     assert all(g.abs().sum() > 0 for g in results[0][:2])
@@ -39,9 +45,10 @@ def test_a_stack_of_both_directions_is_what_the_reference_says(name):
 def test_single_steps_give_the_bits_of_the_layer(name):
     net, cell = made(elman.Recurrent, name), made(elman.RecurrentCell, name)
     x, state = torch.randn(T, B, I, dtype=torch.float64), None
-    output, final = net(x)
-    for now, expected in zip(x, output, strict=True):
-        state = cell(now, state)
+    given = further(net)
+    output, final = net(x, inputs=given or None)
+    for t, (now, expected) in enumerate(zip(x, output, strict=True)):
+        state = cell(now, state, inputs={name: value[t] for name, value in given.items()} or None)
         assert_same_bits([tensors(state)[0]], [expected])
     assert_same_bits(tensors(state), [s[0] for s in tensors(final)])
 

@@ -107,6 +107,17 @@ def test_infinities_zeros_and_nan_are_right(row, function, dtype):
 
 @each_isa
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_floor_is_exact_for_every_number(row, dtype):
+    whole = np.float64(2.0) ** np.arange(0, 60, dtype=dtype)
+    x = np.concatenate([whole, whole + 0.5, whole - 0.5, [0.0, np.inf, np.finfo(dtype).tiny, 1e30]])
+    x = np.concatenate([x, -x, [np.nan]]).astype(dtype)
+    found, expected = mapped.apply("floor", row, x), np.floor(x)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(np.signbit(found[:-1]), np.signbit(expected[:-1]))
+
+
+@each_isa
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_logarithms_end_where_their_arguments_do(row, dtype):
     below = np.array([-np.finfo(dtype).tiny / 4, -1.0, -3e38], dtype)
     assert np.isnan(mapped.apply("log", row, below)).all()
@@ -145,7 +156,7 @@ def test_odd_functions_are_odd_to_the_bit(row, function, dtype):
 @pytest.mark.parametrize("dtype", ["float", "double"])
 def test_no_isa_calls_a_library(row, dtype):
     """One object with an undefined symbol, and the kernel would not load, or call a slow one."""
-    unary = [*functions.EXACT, "sqrt", "abs", "neg"]
+    unary = [*functions.EXACT, "sqrt", "abs", "neg", "floor"]
     assert set(unary) < set(PRIMITIVES)
     for function in unary:
         code = jit.object_code(mapped.module_of(function, row, dtype), row)

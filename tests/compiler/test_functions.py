@@ -75,6 +75,13 @@ def test_nan_passes(name):
     assert torch.isnan(ours(name, nan)).all()
 
 
+def test_no_gradient_passes_through_floor():
+    x = torch.linspace(-3, 3, 25, dtype=torch.float64)
+    found = derived(lambda a: a * elman.floor(a), x)
+    expected = differentiated(lambda a: a * torch.floor(a), x)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("name", ["maximum", "minimum"])
 def test_the_larger_and_the_smaller_share_their_gradient_as_in_torch(name):
     points = torch.tensor([-INF, -1.0, 0.0, 2.0, INF, float("nan")], dtype=torch.float64)

@@ -20,6 +20,7 @@ HYPER = {
     "cornn": {"dt": DT, "gamma": ALPHA, "epsilon": BETA},
     "unicornn": {"dt": DT, "alpha": ALPHA},
     "lem": {"dt": DT},
+    "phasedlstm": {"ratio": ALPHA, "leak": LEAK},
     "antisymmetricrnn": {"epsilon": DT, "gamma": ALPHA},
     "gatedantisymmetricrnn": {"epsilon": DT, "gamma": ALPHA},
 }
@@ -209,6 +210,34 @@ def qrnn(x, w, h, c):
     return sigmoid(x("o")) * c, c
 
 
+def augru(x, w, h, attention):
+    r, u = sigmoid(x("r") + w("r", h)), sigmoid(x("u") + w("u", h))
+    new = tanh(x("n") + r * w("n", h))
+    return ((1 - attention * u) * h + attention * u * new,)
+
+
+def phased_lstm(x, w, h, c, time):
+    phase = torch.remainder(time - x("shift"), x("tau")) / x("tau")
+    up, down = 2 * phase / ALPHA, 2 - 2 * phase / ALPHA
+    k = torch.where(phase < ALPHA / 2, up, torch.where(phase < ALPHA, down, LEAK * phase))
+    new_h, new_c = peephole_lstm(x, w, h, c)
+    return k * new_h + (1 - k) * h, k * new_c + (1 - k) * c
+
+
+def cfc(x, w, h, dt):
+    b = 1.7159 * tanh((x("b") + w("b", h)) * 0.666)
+    first, second = (tanh(w(n, b) + x(f"bias_{n}")) for n in ("first", "second"))
+    time_a, time_b = (w(f"time_{n}", b) + x(f"bias_{n}") for n in "ab")
+    k = sigmoid(time_a * dt + time_b)
+    return (torch.lerp(first, second, k),)
+
+
+def lru(x, w, y, re, im):
+    eigenvalue = exp(torch.complex(-exp(x("nu")), exp(x("theta"))))
+    z = eigenvalue * torch.complex(re, im) + exp(x("gamma")) * torch.complex(x("re"), x("im"))
+    return w("c_re", z.real) - w("c_im", z.imag) + x("y"), z.real, z.imag
+
+
 def min_gru(x, w, h):
     z = sigmoid(x("z"))
     return ((1 - z) * h + z * x("h"),)
@@ -271,6 +300,7 @@ FORMULAS = {
     "brc": ("cah", "", brc),
     "nbrc": ("cah", "ca", nbrc),
     "atr": ("h", atr),
+    "augru": ("run", augru),
     "mirnn": ("h", mirnn),
     "peepholelstm": ("ifgo", peephole_lstm),
     "coupledlstm": ("igo", coupled_lstm),
@@ -286,6 +316,9 @@ FORMULAS = {
     "qrnn": ("zfo", "", qrnn),
     "mingru": ("zh", "", min_gru),
     "minlstm": ("fih", "", min_lstm),
+    "phasedlstm": ("ifgo", phased_lstm),
+    "cfc": ("b", cfc),
+    "lru": (("y", "re", "im"), "", lru),
     "cornn": ("z", co_rnn),
     "unicornn": ("z", "", unicornn),
     "lem": ("abzy", lem),

@@ -11,6 +11,7 @@ from ..cell import Cell as _Cell
 from .elman import IRNN as IRNN
 from .elman import Elman as Elman
 from .gated import ATR as ATR
+from .gated import AUGRU as AUGRU
 from .gated import BRC as BRC
 from .gated import CFN as CFN
 from .gated import MGU as MGU
@@ -30,6 +31,7 @@ from .leaky import SCRN as SCRN
 from .leaky import FastGRNN as FastGRNN
 from .leaky import FastRNN as FastRNN
 from .leaky import Leaky as Leaky
+from .linear import LRU as LRU
 from .lstm import LSTM as LSTM
 from .lstm_variants import JANET as JANET
 from .lstm_variants import SLSTM as SLSTM
@@ -50,6 +52,8 @@ from .pointwise import SRU as SRU
 from .pointwise import IndRNN as IndRNN
 from .pointwise import MinGRU as MinGRU
 from .pointwise import MinLSTM as MinLSTM
+from .timed import CfC as CfC
+from .timed import PhasedLSTM as PhasedLSTM
 
 #: Every cell of this package by its name in lower case.
 CATALOGUE: dict[str, type[_Cell]] = {

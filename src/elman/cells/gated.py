@@ -32,6 +32,32 @@ class LightGRU(Cell):
         orthogonal(self, parameters)
 
 
+class AUGRU(Cell):
+    """GRU whose update gate is scaled by an attention score of each step.
+
+    ``r`` and ``u`` are the gates of a GRU, ``n = tanh(W x_t + b + r * (U h_{t-1} + b'))`` is its
+    new state. ``h_t = (1 - a u) h_{t-1} + a u n``, where the further input ``attention`` gives the
+    score a, ``(T, B, 1)``. A score of 0 keeps the state, and 1 leaves the gate as it is.
+
+    Source: G. Zhou, N. Mou, Y. Fan, Q. Pi, W. Bian, C. Zhou, X. Zhu, K. Gai, "Deep interest
+    evolution network for click-through rate prediction", AAAI (2019), equations 2 to 5, 13 and 14.
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(AUGRU, 3, 4)
+    >>> net(torch.rand(5, 2, 3), inputs={"attention": torch.rand(5, 2, 1)})[0].shape
+    torch.Size([5, 2, 4])
+    """
+
+    gates = ("r", "u", "n")
+    inputs = ("attention",)
+
+    def step(self, x: Any, u: Any, s: Any) -> Any:
+        r = sigmoid(x.r + u.r)
+        update = self.input("attention") * sigmoid(x.u + u.u)
+        n = tanh(x.n + r * u.n)
+        return (1 - update) * s.h + update * n
+
+
 class MGU(Cell):
     """Minimal gated unit: ``h_t = (1 - f) * h_{t-1} + f * tanh(W x_t + U (f * h_{t-1}) + b)``.
 

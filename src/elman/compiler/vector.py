@@ -146,6 +146,15 @@ class Vector:
     def relu(self, a: str) -> str:
         return self.select(self.compare("le", a, self.number(0.0)), self.number(0.0), a)
 
+    def floor(self, a: str) -> str:
+        """The largest integer not above it, by two additions: SSE2 has no instruction for it."""
+        room = self.number(2.0 ** {"float": 23, "double": 52}[self.dtype])  # no fraction from here
+        size = self.abs(a)
+        near = self.copysign(self.sub(self.add(size, room), room), a)
+        near = self.select(self.compare("lt", size, room), near, a)
+        below = self.sub(near, self.number(1.0))
+        return self.select(self.compare("gt", near, a), below, near)
+
     def total(self, a: str) -> str:
         """The sum of the lanes, by halves."""
         half = self.lanes // 2

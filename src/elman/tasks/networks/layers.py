@@ -18,8 +18,9 @@ CellLike = str | Mapping[str, Any] | elman.Cell | type[elman.Cell]
 #: Whose layers run, and how a report names them.
 BACKENDS = {"elman": "elman", "torch": "torch.nn"}
 
-#: The cells by name: the catalogue's, and "rnn" as users of torch.nn say.
-CELLS = {"rnn": Elman, **CATALOGUE}
+#: The cells by name: those of the catalogue that need nothing but the input, and "rnn" as users of
+#: torch.nn say.
+CELLS = {"rnn": Elman, **{name: cell for name, cell in CATALOGUE.items() if not cell.inputs}}
 
 #: What torch.nn has for a cell.
 TORCH: list[tuple[elman.Cell, Callable[..., nn.Module]]] = [

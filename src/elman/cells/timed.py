@@ -1,0 +1,103 @@
+"""Cells that are told the time, and cells in continuous time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..cell import Cell
+from ..expr import where
+from ..functions import floor, sigmoid, tanh
+
+
+class PhasedLSTM(Cell):
+    """An LSTM with peepholes, each unit of which is open for a part of its own period only.
+
+    ``phi = frac((t - shift) / tau)`` is the phase of a unit. Its time gate k is ``2 phi / ratio``
+    in the first half of the open part, ``2 - 2 phi / ratio`` in the second, and ``leak * phi``
+    while it is closed. With ``c'`` and ``h'`` of a :class:`PeepholeLSTM`:
+    ``c_t = k c' + (1 - k) c_{t-1}``, ``h_t = k h' + (1 - k) h_{t-1}``.
+
+    The further input ``time`` is the time t of each step, ``(T, B, 1)``, in any unit. The vectors
+    ``tau`` and ``shift`` begin as in the paper: tau as ``exp(u)`` with u uniform in ``[0, 3]``,
+    shift uniform in ``[0, tau]``.
+
+    Args:
+        ratio: the open part of a period.
+        leak: what passes while a unit is closed; the paper has 0 outside training.
+
+    Source: D. Neil, M. Pfeiffer, S.-C. Liu, "Phased LSTM: accelerating recurrent network training
+    for long or event-based sequences", NeurIPS (2016).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(PhasedLSTM, 3, 4)
+    >>> time = torch.tensor([0.0, 0.5, 2.5, 2.75]).view(4, 1, 1)
+    >>> net(torch.rand(4, 2, 3), inputs={"time": time})[0].shape
+    torch.Size([4, 2, 4])
+    """
+
+    gates = ("i", "f", "g", "o")
+    states = ("h", "c")
+    inputs = ("time",)
+    vectors = ("ci", "cf", "co", "tau", "shift")
+
+    def __init__(self, ratio: float = 0.05, leak: float = 0.001) -> None:
+        if not 0 < ratio <= 1:
+            raise ValueError(f"PhasedLSTM: expected ratio above 0 and at most 1, got {ratio!r}")
+        self.ratio = ratio
+        self.leak = leak
+
+    def step(self, x: Any, u: Any, s: Any) -> Any:
+        turns = (self.input("time") - self.vector("shift")) / self.vector("tau")
+        phase = turns - floor(turns)
+        slope = 2.0 / self.ratio
+        falling = where(phase < self.ratio, 2.0 - slope * phase, self.leak * phase)
+        k = where(phase < self.ratio / 2, slope * phase, falling)
+        i = sigmoid(x.i + u.i + self.vector("ci") * s.c)
+        f = sigmoid(x.f + u.f + self.vector("cf") * s.c)
+        c = f * s.c + i * tanh(x.g + u.g)
+        h = sigmoid(x.o + u.o + self.vector("co") * c) * tanh(c)
+        return k * h + (1 - k) * s.h, k * c + (1 - k) * s.c
+
+    @torch.no_grad()
+    def initialise(self, parameters: Mapping[str, Tensor]) -> None:
+        tau, shift = parameters["weight_tau"], parameters["weight_shift"]
+        tau.uniform_(0, 3).exp_()
+        shift.uniform_(0, 1).mul_(tau)
+
+
+class CfC(Cell):
+    """Closed-form continuous-time cell: between two states by a gate that depends on the time.
+
+    ``b = 1.7159 tanh(0.666 (W x_t + U h_{t-1} + b))`` is the backbone: one layer, with as many
+    units as the state. ``k = sigmoid((W_a b + b_a) dt + W_b b + b_b)``,
+    ``h_t = (1 - k) tanh(W_first b + b_first) + k tanh(W_second b + b_second)``.
+
+    The further input ``dt`` is the time since the step before, ``(T, B, 1)``; ones for regular
+    steps. Each further matrix has a vector for its bias.
+
+    Source: R. Hasani, M. Lechner, A. Amini, L. Liebenwein, A. Ray, M. Tschaikowski, G. Teschl,
+    D. Rus, "Closed-form continuous-time neural networks", Nature Machine Intelligence 4 (2022),
+    equation 10, with the backbone of the authors' package ``ncps``.
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(CfC, 3, 4)
+    >>> net(torch.rand(5, 2, 3), inputs={"dt": torch.ones(5, 2, 1)})[0].shape
+    torch.Size([5, 2, 4])
+    """
+
+    gates = ("b",)
+    inputs = ("dt",)
+    matrices = ("first", "second", "time_a", "time_b")
+    vectors = ("bias_first", "bias_second", "bias_a", "bias_b")
+
+    def step(self, x: Any, u: Any, s: Any) -> Any:
+        b = 1.7159 * tanh(0.666 * (x.b + u.b))
+        first = tanh(self.product("first", b) + self.vector("bias_first"))
+        second = tanh(self.product("second", b) + self.vector("bias_second"))
+        rate = self.product("time_a", b) + self.vector("bias_a")
+        k = sigmoid(rate * self.input("dt") + self.product("time_b", b) + self.vector("bias_b"))
+        return first * (1 - k) + k * second
