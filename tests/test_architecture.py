@@ -34,6 +34,7 @@ ROWS = [
     ["cell", "functions"],
     ["step"],
     ["expr"],
+    ["refused"],
     ["errors", "spaces", "version"],
 ]
 DEPTH = {room: depth for depth, row in enumerate(ROWS) for room in row}

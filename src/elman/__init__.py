@@ -23,6 +23,7 @@ from .functions import abs as abs
 from .functions import clamp as clamp
 from .functions import cos as cos
 from .functions import elu as elu
+from .functions import eq as eq
 from .functions import erf as erf
 from .functions import exp as exp
 from .functions import expm1 as expm1
@@ -36,6 +37,7 @@ from .functions import log as log
 from .functions import log1p as log1p
 from .functions import maximum as maximum
 from .functions import minimum as minimum
+from .functions import ne as ne
 from .functions import relu as relu
 from .functions import sigmoid as sigmoid
 from .functions import silu as silu

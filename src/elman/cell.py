@@ -13,10 +13,12 @@ from types import BuiltinFunctionType, FunctionType, MethodType, TracebackType
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from .errors import FormulaError
 from .expr import Node, check_kind, is_mask, node, walk
+from .refused import OF_GROUPS, check_signature, refuses
 from .spaces import HIDDEN, ONE, PROJECTED, Space, first_space
 from .step import Step
 
@@ -173,10 +175,16 @@ class Cell(metaclass=_CellType):
         return f"{type(self).__name__}({given})"
 
 
+#: What Python raises for mistakes in a formula.
+_MISTAKES: tuple[type[Exception], ...] = (ArithmeticError, AttributeError, LookupError, NameError)
+_MISTAKES += (RuntimeError, TypeError, ValueError)
+
+
 def _trace(cell: Cell) -> Step:
     kind = type(cell).__name__
     try:
         space = _check_declared(cell)
+        check_signature(kind, cell.step, ("x", "u", "s"))
         h = node("state", attr=cell.states[0], space=space[cell.states[0]])
         outputs = cell.step(
             _Group(cell, "gate", cell.gates, lambda name: _leaf("x", name)),
@@ -198,9 +206,13 @@ def _trace(cell: Cell) -> Step:
                     "the first state is projected, and by `projection`"
                 )
         return _step_of(cell, new)
-    except FormulaError as error:
+    except NotImplementedError:
+        raise
+    except _MISTAKES as error:
+        said = str(error) if isinstance(error, FormulaError) else f"{type(error).__name__}: {error}"
         place = _place(cell, error.__traceback__)
-        raise FormulaError(f"{error} ({kind}.step, {place})") from None
+        cause = None if isinstance(error, FormulaError) else error
+        raise FormulaError(f"{said} ({kind}.step, {place})") from cause
 
 
 def _check_declared(cell: Cell) -> dict[str, Space]:
@@ -220,6 +232,11 @@ def _check_declared(cell: Cell) -> dict[str, Space]:
             raise FormulaError(f"{twice[0]!r} is declared twice: give one of them another name")
     for attribute in _attributes(cell):
         value = getattr(cell, attribute)
+        if isinstance(value, (Tensor, torch.nn.Module)):
+            raise FormulaError(
+                f"the attribute {attribute!r} is a {type(value).__name__}: learned tensors are "
+                "declared in `vectors` and `matrices`, and read by self.vector and self.product"
+            )
         if callable(value) and not isinstance(value, _FUNCTIONS):
             raise FormulaError(
                 f"the attribute {attribute!r} is {value!r}, whose changes nothing can see: make it "
@@ -334,7 +351,9 @@ def _description(value: Any) -> Any:
 
 def _place(cell: Cell, traceback: TracebackType | None) -> str:
     """The line of the formula that an error comes from, else the line where it begins."""
-    code = type(cell).step.__code__
+    code = getattr(type(cell).step, "__code__", None)
+    if code is None:
+        return "which is no function"
     line = code.co_firstlineno
     while traceback is not None:
         if traceback.tb_frame.f_code is code:
@@ -351,6 +370,7 @@ def _leaf(op: str, name: str) -> Node:
     return node(op, attr=name, space=HIDDEN)
 
 
+@refuses(OF_GROUPS)
 class _Group:
     """The values ``x``, ``u`` or ``s`` of a step, read by name."""
 
@@ -360,6 +380,8 @@ class _Group:
         self._cell, self._kind, self._names, self._make = cell, kind, names, make
 
     def __getattr__(self, name: str) -> Node:
+        if name.startswith("__"):  # a protocol for which somebody looks
+            raise AttributeError(name)
         _check_name(self._cell, self._kind, name, self._names)
         return self._make(name)
 

@@ -11,7 +11,9 @@ The vector code of transcendental functions is in ``compiler/activations.py``, u
 
 from __future__ import annotations
 
+import inspect
 import math
+import operator
 import os
 import threading
 import weakref
@@ -23,11 +25,13 @@ import numpy as np
 import torch
 
 from .errors import FormulaError
+from .refused import OF_VALUES, foreign, missing, refuses
 from .spaces import ONE, SPACES, Space
 
 Operand = Union["Node", float, int]
 
 
+@refuses(OF_VALUES)
 class Node:
     """One operation of a formula, with its arguments; made by :func:`node`, never directly.
 
@@ -37,7 +41,6 @@ class Node:
     """
 
     __slots__ = ("__weakref__", "args", "attr", "op", "space")
-    __array_ufunc__ = None  # NumPy's numbers leave operators to the node
 
     def __init__(self, op: str, args: tuple[Node, ...], attr: Any, space: Space) -> None:
         self.op, self.args, self.attr, self.space = op, args, attr, space
@@ -45,11 +48,15 @@ class Node:
     @classmethod
     def __torch_function__(cls, function: Any, *_: Any) -> Any:
         """PyTorch's functions end here when a formula calls one."""
-        name = getattr(function, "__name__", str(function))
-        raise FormulaError(
-            f"torch's {name} takes tensors, and a formula has symbolic values: use elman.{name} if "
-            "there is such a function, else compose it of others"
-        )
+        raise foreign("torch", getattr(function, "__name__", str(function)))
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *given: Any, **_: Any) -> Any:
+        """NumPy's numbers take part in operations as plain ones; its functions end here."""
+        operation = _OPERATIONS.get(ufunc.__name__)
+        plain = [a.item() if isinstance(a, _NUMPY) and not a.ndim else a for a in given]
+        if operation is None or not all(isinstance(a, (Node, int, float)) for a in plain):
+            raise foreign("NumPy", ufunc.__name__)
+        return operation(*plain)
 
     def __add__(self, other: Operand) -> Node:
         return apply("add", self, other)
@@ -111,9 +118,25 @@ class Node:
             "use elman.where(condition, a, b) instead of `if`, `and`, `or`"
         )
 
+    def __getattr__(self, name: str) -> Any:
+        raise missing(name)
+
     def __repr__(self) -> str:
         return format_node(self)
 
+
+_NUMPY = np.number, np.ndarray
+#: NumPy's names of Python's operations.
+_OPERATIONS: Mapping[str, Callable[..., Any]] = {
+    "add": operator.add,
+    "subtract": operator.sub,
+    "multiply": operator.mul,
+    "divide": operator.truediv,
+    "less": operator.lt,
+    "less_equal": operator.le,
+    "greater": operator.gt,
+    "greater_equal": operator.ge,
+}
 
 _interned: weakref.WeakValueDictionary[Any, Node] = weakref.WeakValueDictionary()
 _intern_lock = threading.RLock()
@@ -198,6 +221,11 @@ class Primitive:
     emit: Callable[..., str]
     costly: bool = False  # saved for the backward pass rather than computed again
     mask: bool = False  # yields truth values
+
+    @property
+    def count(self) -> int:
+        """How many arguments it takes."""
+        return len(inspect.signature(self.derivative).parameters) - 2
 
 
 def _zero_where(condition: Node, g: Node) -> Node:
@@ -285,8 +313,8 @@ def check_kind(name: str, place: int, argument: Any, wanted: bool = False) -> No
     if is_mask(argument) != wanted:
         raise FormulaError(
             f"{name}() takes {'a comparison' if wanted else 'values, not a comparison,'} as "
-            f"argument {place + 1}: turn one into the other with `a > 0` or "
-            "elman.where(condition, 1.0, 0.0)"
+            f"argument {place + 1}: turn one into the other with `a > 0`, elman.eq(a, b) (not "
+            "`a == b`), or elman.where(condition, 1.0, 0.0)"
         )
 
 

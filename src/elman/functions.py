@@ -16,11 +16,15 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from .expr import apply, where
+from .expr import PRIMITIVES, apply, where
 
 
 def _primitive(name: str, doc: str) -> Callable[..., Any]:
+    count = PRIMITIVES[name].count
+
     def call(*args: Any) -> Any:
+        if len(args) != count:
+            raise TypeError(f"{name}() takes {count} argument{'s'[: count - 1]}, got {len(args)}")
         return apply(name, *args)
 
     call.__name__ = call.__qualname__ = name
@@ -43,6 +47,8 @@ sigmoid = _primitive("sigmoid", "Logistic function 1 / (1 + exp(-a)), unit by un
 relu = _primitive("relu", "max(a, 0), unit by unit; NaN passes.")
 maximum = _primitive("maximum", "The larger of two values, unit by unit; NaN passes.")
 minimum = _primitive("minimum", "The smaller of two values, unit by unit; NaN passes.")
+eq = _primitive("eq", "Whether two values are equal, unit by unit; `==` asks for the same object.")
+ne = _primitive("ne", "Whether two values differ, unit by unit.")
 
 
 def square(a: Any) -> Any:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-import inspect
 import re
 import weakref
 from collections.abc import Mapping, Sequence
@@ -248,8 +247,8 @@ def _operation(line: str, op: str, attr: Any, args: Sequence[Node]) -> Node:
         return constant(float.fromhex(attr))
     if op == "sum" and len(args) == 1 and args[0].space is not ONE and attr is None:
         return node(op, *args, space=ONE)
-    rule = PRIMITIVES[op].derivative if op in PRIMITIVES else None
-    if rule is None or attr is not None or len(args) != len(inspect.signature(rule).parameters) - 2:
+    primitive = PRIMITIVES.get(op)
+    if primitive is None or attr is not None or len(args) != primitive.count:
         raise FormulaError(f"{line!r} is no operation here")
     for place, argument in enumerate(args):
         check_kind(op, place, argument, wanted=op == "where" and place == 0)

@@ -187,7 +187,7 @@ class _Callable:
     [
         (_Callable(), "whose changes nothing can see: make it a function"),
         (type("Numbers", (), {"leak": 0.1}), "whose changes nothing can see: make it a function"),
-        (torch.ones(1), "is a Tensor: plain numbers belong there"),
+        (torch.ones(1), "is a Tensor: learned tensors are declared in"),
         ({0.1}, "is a set: plain numbers belong there"),
     ],
     ids=["callable", "class", "tensor", "set"],
