@@ -28,7 +28,7 @@ ROWS = [
     ["dispatch"],
     ["launch", "onnx_nodes"],
     ["reference", "compiler"],
-    ["runtime"],
+    ["init", "runtime"],
     ["cells", "padded"],
     ["batch", "reductions"],
     ["cell", "functions"],

@@ -7,6 +7,7 @@ reference in PyTorch operations, the gradient, and fused kernels for the process
 """
 
 from . import cells as cells
+from . import init as init
 from . import libraries as libraries
 from .cell import Cell as Cell
 from .dispatch.select import set_path as set_path

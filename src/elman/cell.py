@@ -54,6 +54,8 @@ class Cell(metaclass=_CellType):
     ``vectors`` are further learned parameters, one number a unit.
     ``matrices`` are further learned matrices, ``projection`` one that makes the first state of
     another size than the others.
+    ``keeps`` and ``writes`` say which gates remember, for :mod:`elman.init`: their sigmoid is the
+    share of the state that stays, or of what is new. Both name gates, or vectors that are a bias.
 
     The step receives three groups of symbolic values and returns the new states, in order:
 
@@ -84,6 +86,8 @@ class Cell(metaclass=_CellType):
     vectors: tuple[str, ...] = ()
     matrices: tuple[str, ...] = ()
     projection: str = ""
+    keeps: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
     _version = 0  # another one after each change of the class
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
@@ -217,7 +221,7 @@ def _trace(cell: Cell) -> Step:
 
 def _check_declared(cell: Cell) -> dict[str, Space]:
     """The space of every state, if what the cell declares can be."""
-    for names in ("gates", "states", "inputs", "vectors", "matrices"):
+    for names in ("gates", "states", "inputs", "vectors", "matrices", "keeps", "writes"):
         given = getattr(cell, names)
         if not isinstance(given, tuple) or not all(map(_is_name, given)):
             raise FormulaError(f"{names} must be a tuple of names, got {given!r}")
@@ -309,7 +313,7 @@ def _attributes(cell: Cell) -> list[str]:
     own = [*cell.__dict__]
     classes = [c for c in type(cell).__mro__ if c is not object]
     inherited = [n for c in classes for n, v in vars(c).items() if not _is_of_class(v)]
-    hidden = ("_traced", "_version", "_abc_impl")
+    hidden = ("_traced", "_version", "_abc_impl", "keeps", "writes")
     names = dict.fromkeys([*own, *(n for n in inherited if not n.startswith("__"))])
     return [name for name in names if name not in hidden]
 

@@ -23,6 +23,7 @@ class LightGRU(Cell):
     """
 
     gates = ("z", "h")
+    keeps = ("z",)
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         z = sigmoid(x.z + u.z)
@@ -68,6 +69,7 @@ class MGU(Cell):
     """
 
     gates: tuple[str, ...] = ("f", "h")
+    writes: tuple[str, ...] = ("f",)
 
     def _forget(self, x: Any, u: Any, s: Any) -> Any:
         return sigmoid(x.f + u.f)
@@ -97,6 +99,7 @@ class MGU2(MGU):
 
     gates = ("h",)
     matrices = ("f",)
+    writes = ()
 
     def _forget(self, x: Any, u: Any, s: Any) -> Any:
         return sigmoid(self.product("f", s.h))
@@ -127,6 +130,7 @@ class MinimalRNN(Cell):
 
     gates = ("z", "u")
     matrices = ("uz",)
+    keeps = ("u",)
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         z = tanh(x.z)
@@ -147,6 +151,7 @@ class UGRNN(Cell):
     """
 
     gates = ("g", "c")
+    keeps = ("g",)
 
     def __init__(self, forget_bias: float = 1.0) -> None:
         self.forget_bias = forget_bias
@@ -169,6 +174,8 @@ class RAN(Cell):
 
     gates = ("i", "f", "c")
     states = ("h", "c")
+    keeps = ("f",)
+    writes = ("i",)
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         c = sigmoid(x.i + u.i) * x.c + sigmoid(x.f + u.f) * s.c
@@ -185,6 +192,8 @@ class CFN(Cell):
     """
 
     gates = ("f", "i", "h")
+    keeps = ("f",)
+    writes = ("i",)
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         return sigmoid(x.f + u.f) * tanh(s.h) + sigmoid(x.i + u.i) * tanh(x.h)
@@ -201,6 +210,7 @@ class STAR(Cell):
     """
 
     gates = ("k", "z")
+    writes = ("k",)
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         k = sigmoid(x.k + u.k)
@@ -219,6 +229,7 @@ class BRC(Cell):
 
     gates = ("c", "a", "h")
     vectors = ("wc", "wa")
+    keeps = ("c",)
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         c = sigmoid(x.c + self.vector("wc") * s.h)
@@ -236,6 +247,7 @@ class NBRC(Cell):
     """
 
     gates = ("c", "a", "h")
+    keeps = ("c",)
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         c, a = sigmoid(x.c + u.c), 1 + tanh(x.a + u.a)

@@ -26,6 +26,7 @@ class GRU(Cell):
     """
 
     gates = ("r", "z", "n")
+    keeps = ("z",)
 
     def __init__(self, reset_after: bool = True) -> None:
         self.reset_after = reset_after

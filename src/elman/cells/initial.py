@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -51,4 +51,13 @@ def set_vectors(parameters: Mapping[str, Tensor], **values: float) -> None:
 def orthogonal(cell: Cell, parameters: Mapping[str, Tensor]) -> None:
     """Every gate's square block of ``weight_hh`` becomes an orthogonal matrix."""
     for block in blocks(cell, parameters, "weight_hh").values():
-        torch.nn.init.orthogonal_(block)
+        in_float32(block, torch.nn.init.orthogonal_)
+
+
+def in_float32(tensor: Tensor, change: Callable[[Tensor], object]) -> None:
+    """Changes a tensor in place; one of a narrower dtype as float32, since matrices are decomposed
+    in no other."""
+    wide = tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+    change(wide)
+    if wide is not tensor:
+        tensor.copy_(wide)

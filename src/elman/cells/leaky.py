@@ -98,6 +98,8 @@ class FastRNN(Cell):
 
     gates = ("h",)
     vectors = ("alpha", "beta")
+    keeps = ("beta",)
+    writes = ("alpha",)
 
     def __init__(self, nonlinearity: Activation = "tanh") -> None:
         self.nonlinearity = check(nonlinearity)
@@ -124,6 +126,7 @@ class FastGRNN(Cell):
 
     gates = ("h",)
     vectors = ("z", "zeta", "nu")
+    keeps = ("z",)
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         a = x.h + u.h

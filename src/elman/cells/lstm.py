@@ -27,6 +27,8 @@ class LSTM(Cell):
 
     gates = ("i", "f", "g", "o")
     states = ("h", "c")
+    keeps = ("f",)
+    writes = ("i",)
 
     def __init__(self, projection: bool = False) -> None:
         self.projection = "hr" if projection else ""

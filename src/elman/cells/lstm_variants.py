@@ -28,6 +28,8 @@ class PeepholeLSTM(Cell):
     gates = ("i", "f", "g", "o")
     states = ("h", "c")
     vectors = ("ci", "cf", "co")
+    keeps = ("f",)
+    writes = ("i",)
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         i = sigmoid(x.i + u.i + self.vector("ci") * s.c)
@@ -47,6 +49,7 @@ class CoupledLSTM(Cell):
 
     gates = ("i", "g", "o")
     states = ("h", "c")
+    writes = ("i",)
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         i, o = sigmoid(x.i + u.i), sigmoid(x.o + u.o)
@@ -72,6 +75,7 @@ class JANET(Cell):
     """
 
     gates = ("f", "g")
+    keeps = ("f",)
 
     def __init__(self, beta: float = 1.0, horizon: int = 100) -> None:
         if not horizon >= 2:
@@ -98,6 +102,8 @@ class MultiplicativeLSTM(Cell):
 
     gates = ("m", "i", "f", "g", "o")
     states = ("h", "c")
+    keeps = ("f",)
+    writes = ("i",)
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         m = x.m * u.m
@@ -129,6 +135,8 @@ class SLSTM(Cell):
 
     gates = ("i", "f", "z", "o")
     states = ("h", "c", "n", "m")
+    keeps = ("f",)
+    writes = ("i",)
 
     def __init__(self, forget: str = "sigmoid", forget_bias: float = 3.0) -> None:
         if forget not in ("sigmoid", "exp"):

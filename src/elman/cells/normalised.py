@@ -54,6 +54,8 @@ class LayerNormLSTM(_LayerNorm):
     gates = ("i", "f", "g", "o")
     states = ("h", "c")
     vectors = (*(f"{v}_{k}" for v in _SOURCE for k in "ifgo"), "gain_c", "shift_c")
+    keeps = ("shift_f",)
+    writes = ("shift_i",)
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         i, f, g, o = self._joint(x, u, "ifgo")
@@ -85,6 +87,7 @@ class LayerNormGRU(_LayerNorm):
         *(f"{v}_{k}" for v in _SOURCE for k in "zr"),
         *("gain_x_n", "gain_h_n", "shift_x_n", "shift_h_n"),
     )
+    writes = ("shift_z",)
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         z, r = (sigmoid(gate) for gate in self._joint(x, u, "zr"))

@@ -90,6 +90,7 @@ class LEM(Cell):
 
     gates = ("a", "b", "z", "y")
     states = ("y", "z")
+    writes = ("a", "b")
 
     def __init__(self, dt: float = 1.0) -> None:
         self.dt = dt

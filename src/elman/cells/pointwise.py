@@ -57,6 +57,7 @@ class SRU(Cell):
     gates = ("c", "f", "r", "k")
     states = ("h", "c")
     vectors = ("vf", "vr")
+    keeps = ("f",)
 
     def __init__(self, scale: float = 1.0) -> None:
         self.scale = scale
@@ -80,6 +81,7 @@ class QRNN(Cell):
 
     gates = ("z", "f", "o")
     states = ("h", "c")
+    keeps = ("f",)
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         f = sigmoid(x.f)
@@ -97,6 +99,7 @@ class MinGRU(Cell):
     """
 
     gates = ("z", "h")
+    writes = ("z",)
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         z = sigmoid(x.z)
@@ -114,6 +117,8 @@ class MinLSTM(Cell):
     """
 
     gates = ("f", "i", "h")
+    keeps = ("f",)
+    writes = ("i",)
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         # f / (f + i), which would be 0 / 0 where both vanish.

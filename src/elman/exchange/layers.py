@@ -12,6 +12,7 @@ from torch.nn.modules.rnn import RNNBase, RNNCellBase
 
 from .. import cells
 from ..cell import Cell
+from ..cells.modules import cell_of
 from ..nn import GRU, LSTM, RNN, Recurrent
 from ..nn.cellmodule import CellModule
 from ..step import Step
@@ -107,7 +108,8 @@ def _check(owner: str, layers: Layers) -> None:
 
 def read(owner: str, given: torch.nn.Module) -> Layers:
     """The formula and the weights that a module of torch.nn or elman holds now."""
-    if not isinstance(given, (RNNBase, RNNCellBase, CellModule)):
+    cell = cell_of(given)
+    if cell is None or not isinstance(given, (RNNBase, RNNCellBase, CellModule)):
         raise TypeError(
             f"{owner}: expected a recurrent module of elman or torch.nn, got "
             f"{type(given).__name__}: give the layer instead of the model that it is in"
@@ -119,22 +121,11 @@ def read(owner: str, given: torch.nn.Module) -> Layers:
                 f"{owner}: expected {type(module).__name__} without {option}, which is no part of "
                 f"those layers, got {option}={getattr(module, option)!r}"
             )
-    cell = module.cell if isinstance(module, CellModule) else _cell_of(module)
     if not hasattr(module, "num_layers"):  # a cell
         return Layers(cell, [[_way(owner, module, "")]])
     endings = _ENDINGS if module.bidirectional else _ENDINGS[:1]
     ways = [[_way(owner, module, f"_l{n}{e}") for e in endings] for n in range(module.num_layers)]
     return Layers(cell, ways, getattr(module, "merge", "concat"))
-
-
-def _cell_of(module: Any) -> Cell:
-    """The cell of a module of torch.nn's family, whose number of gates tells which it is."""
-    gates = getattr(module, "weight_ih" if isinstance(module, RNNCellBase) else "weight_ih_l0")
-    number = gates.shape[0] // module.hidden_size
-    if number == 1:
-        layer = isinstance(module, RNNBase)  # pickles of old versions have only the mode
-        return cells.Elman(module.mode[len("RNN_") :].lower() if layer else module.nonlinearity)
-    return cells.LSTM() if number == 4 else cells.GRU(getattr(module, "reset_after", True))
 
 
 def _way(owner: str, module: Any, ending: str) -> Way:

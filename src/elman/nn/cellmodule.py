@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.nn import Parameter
 
+from .. import init
 from ..cell import Cell
 from ..spaces import HIDDEN, INPUT, PROJECTED, Sizes
 from ..step import Step
@@ -31,6 +32,7 @@ class CellModule(RecurrentModule, torch.nn.Module):
 
     cell: Cell
     hidden_size: int | tuple[int, ...]
+    init: Any = None
     _shapes: list[tuple[str, tuple[int, ...]]]  # what the parameters are, for sizes of no meaning
 
     def _build(
@@ -65,7 +67,8 @@ class CellModule(RecurrentModule, torch.nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draws all parameters anew, as torch.nn does, and lets the cell change them."""
+        """Draws all parameters anew, as torch.nn does, and lets the cell and ``init`` change
+        them."""
         with torch.no_grad():
             for mine, names, initial in zip(self._sets, self._names, self._initial, strict=True):
                 bound = 1 / math.sqrt(mine.hidden_size)
@@ -78,6 +81,12 @@ class CellModule(RecurrentModule, torch.nn.Module):
                         setattr(self, full, drawn[name])
                 for full in initial.values():
                     setattr(self, full, getattr(self, full).zero_())
+        init.apply(self, self.init)
+
+    def _initialise(self, given: Any) -> None:
+        """Keeps the option ``init``, and has it change the parameters, which are complete now."""
+        self.init = given
+        init.apply(self, given)
 
     def _step(self) -> Step:
         """The traced formula, with the numbers that the cell holds now."""

@@ -51,6 +51,10 @@ class Recurrent(LayerStack, CellModule):
         mask: holds recurrent connections at zero in every layer and direction: ``(H, H)``, row i
             column j for the connection from unit j to unit i; or any parametrization of
             ``weight_hh``, such as :class:`elman.nn.Dale`.
+        init: how the parameters begin, see :mod:`elman.init`: the name of one of its functions
+            without underscore, such as ``"orthogonal"`` or ``"keras"``; a mapping of names to
+            arguments, ``{"chrono": {"T_max": 100}}``; a function of the module; or a sequence of
+            these, one after the other.
         recompute: whether the kernels keep the states between segments of time only for the
             gradient, and run each segment once more: less memory for long sequences, more time.
 
@@ -102,6 +106,7 @@ class Recurrent(LayerStack, CellModule):
         residual: bool = False,
         learn_initial: bool = False,
         mask: Any = None,
+        init: Any = None,
         recompute: bool = False,
         device: Any = None,
         dtype: Any = None,
@@ -153,6 +158,7 @@ class Recurrent(LayerStack, CellModule):
         self._build(cell, sets, bias, learn_initial, device, dtype)
         if mask is not None:
             constrain(self, [names.get("weight_hh") for names in self._names], mask)
+        self._initialise(init)
 
     @property
     def directions(self) -> int:
@@ -189,6 +195,7 @@ class Recurrent(LayerStack, CellModule):
             merge=(self.merge, "concat"),
             residual=(self.residual, False),
             learn_initial=(self.learn_initial, False),
+            init=(self.init, None),
             recompute=(self.recompute, False),
         )
 
@@ -203,6 +210,7 @@ class RecurrentCell(StepModule, CellModule):
         bias: whether there are ``bias_ih`` and ``bias_hh``.
         proj_size: units of the first state, for a cell that projects it.
         mask: holds recurrent connections at zero, as in :class:`Recurrent`.
+        init: how the parameters begin, as in :class:`Recurrent`.
 
     Call ``cell(input, hx=None, inputs=None)`` with input ``(B, I)`` or ``(I,)``, the states ``hx``,
     ``(B, H)`` or ``(H,)``, one tensor or a tuple of one for each state, None for zeros, and the
@@ -232,6 +240,7 @@ class RecurrentCell(StepModule, CellModule):
         *,
         proj_size: int = 0,
         mask: Any = None,
+        init: Any = None,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
@@ -244,6 +253,7 @@ class RecurrentCell(StepModule, CellModule):
         self._build(cell, [only], bias, False, device, dtype)
         if mask is not None:
             constrain(self, [names.get("weight_hh") for names in self._names], mask)
+        self._initialise(init)
 
     def forward(self, input: Tensor, hx: Any = None, inputs: Any = None) -> Any:
         """The new states, in the form of ``hx``."""
@@ -273,4 +283,6 @@ class RecurrentCell(StepModule, CellModule):
         return x, states, spread(owner, step, further, (self.hidden_size,))[0]
 
     def extra_repr(self) -> str:
-        return self._shown(bias=(self.bias, True), proj_size=(self.proj_size, 0))
+        return self._shown(
+            bias=(self.bias, True), proj_size=(self.proj_size, 0), init=(self.init, None)
+        )
