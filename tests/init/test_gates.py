@@ -27,7 +27,7 @@ GATES = {
 #: The catalogue's cells without a forget gate that has a bias of its own.
 WITHOUT = {
     *("elman", "irnn", "indrnn", "mirnn", "atr", "nascell", "leaky", "ctrnn", "scrn", "mgu2"),
-    *("cornn", "unicornn", "antisymmetricrnn", "gatedantisymmetricrnn"),
+    *("cfc", "lru", "cornn", "unicornn", "antisymmetricrnn", "gatedantisymmetricrnn"),
 }
 
 
@@ -91,11 +91,12 @@ def test_a_state_stays_where_the_gates_say_so(name):
     states = cell.trace().states
     given = [torch.rand(4, H, dtype=torch.float64) + 0.5 for _ in states]
     x = torch.randn(4, I, dtype=torch.float64)
+    inputs = {name: torch.ones(4, 1, dtype=torch.float64) for name in cell.inputs}
 
     def distance():
         """How far the state is from the one before, or its tanh, which some cells apply."""
         with elman.set_path("reference"):
-            new = layer(x, tuple(given) if len(states) > 1 else given[0])
+            new = layer(x, tuple(given) if len(states) > 1 else given[0], inputs or None)
         pairs = zip(new if len(states) > 1 else [new], given, strict=True)
         return min(
             min((a - b).abs().max().item(), (a - b.tanh()).abs().max().item()) for a, b in pairs

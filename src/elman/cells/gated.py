@@ -51,6 +51,7 @@ class AUGRU(Cell):
 
     gates = ("r", "u", "n")
     inputs = ("attention",)
+    writes = ("u",)
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         r = sigmoid(x.r + u.r)

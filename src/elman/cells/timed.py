@@ -43,6 +43,8 @@ class PhasedLSTM(Cell):
     states = ("h", "c")
     inputs = ("time",)
     vectors = ("ci", "cf", "co", "tau", "shift")
+    keeps = ("f",)
+    writes = ("i",)
 
     def __init__(self, ratio: float = 0.05, leak: float = 0.001) -> None:
         if not 0 < ratio <= 1:
