@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from ..dispatch.autograd import run
 from ..spaces import Sizes
 from ..step import Step
+from . import cached
 from .checks import check_weights
 
 
@@ -62,6 +64,17 @@ class RecurrentModule:
         if len(every) == len(self._all_weights) * len(step.parameters):
             return every
         return [t for mine in self._layer_weights(step) for t in mine]
+
+    def _repeat(
+        self, step: Step, input: Any, hx: Any, dropout: float = 0.0
+    ) -> tuple[Any, cached.Found]:
+        """The output and the final states of a call that is like an earlier one, if an executable
+        takes its tensors as they are, else None; and what is known of such calls."""
+        found = known, _, tensors = cached.find(self, step, input, hx, self._weights(step))
+        if known is None or known.plain is None:
+            return None, found
+        output, *final = run(known.plain, known.rows, tensors, dropout)
+        return (output, tuple(final) if len(final) > 1 else final[0]), found
 
     def _layer_sizes(self) -> Sequence[Sizes]:
         """The sizes of each layer and direction."""

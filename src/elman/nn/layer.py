@@ -11,13 +11,10 @@ from torch import Tensor
 from torch.nn.modules.rnn import RNNBase
 from torch.nn.utils.rnn import PackedSequence
 
-from ..dispatch.autograd import run
 from ..spaces import Sizes
-from . import cached
 from .counterpart import Counterpart
 from .layers import LayerStack
 from .messages import refusal
-from .states import hx_of
 
 #: What arguments have to be, by the word with which torch.nn's sentence about them begins.
 _EXPECTED = {
@@ -53,15 +50,11 @@ class Layer(Counterpart, LayerStack, RNNBase):
     def forward(self, input: Tensor | PackedSequence, hx: Any = None) -> tuple[Any, Any]:
         """All layers; the output in the form of the input, the final states in that of ``hx``."""
         step = self._step()
-        found = known, _, tensors = cached.find(self, step, input, hx, self._weights(step))
-        if known is not None:
-            if known.plain is not None:
-                dropout = self.dropout if self.training else 0.0
-                output, *final = run(known.plain, known.rows, tensors, dropout)
-                return output, hx_of(final)
-        elif (results := self._run_elsewhere(step, tensors, input, hx)) is not None:
-            return results
-        return self._run_layers(step, found, input, hx)
+        dropout = self.dropout if self.training else 0.0
+        results, found = self._repeat(step, input, hx, dropout)
+        if results is None and found[0] is None:
+            results = self._run_elsewhere(step, found[2], input, hx)
+        return self._run_layers(step, found, input, hx) if results is None else results
 
     def _layer_sizes(self) -> Sequence[Sizes]:
         return [Sizes.of(self)] * len(self._all_weights)

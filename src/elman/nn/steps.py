@@ -77,15 +77,12 @@ class TorchCell(Counterpart, StepModule, RNNCellBase):
     def forward(self, input: Tensor, hx: Any = None) -> Any:
         """The new states, in the form of ``hx``."""
         step = self._step()
-        found = known, _, tensors = cached.find(self, step, input, hx, self._weights(step))
-        if known is not None and known.plain is not None:
-            _, *final = run(known.plain, known.rows, tensors)
-            return hx_of(final)
-        if known is None:
-            results = self._run_elsewhere(step, tensors, input, hx)
-            if results is not None:
-                return results
-        return self._run_step(step, found, input, hx)
+        results, found = self._repeat(step, input, hx)
+        if results is not None:
+            return results[1]
+        if found[0] is None:
+            results = self._run_elsewhere(step, found[2], input, hx)
+        return self._run_step(step, found, input, hx) if results is None else results
 
     def _read(self, step: Step, input: Any, hx: Any, weights: Any, _: Any = None) -> Checked:
         owner, units, width = type(self).__name__, self.hidden_size, self.input_size
