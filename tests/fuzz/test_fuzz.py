@@ -14,8 +14,7 @@ from hypothesis import event, given, settings
 import elman
 from elman.batch import LayerArgs
 from elman.dispatch.layer import recur
-from elman.nn import base
-from elman.nn import layers
+from elman.nn import base, layers
 from tests.fuzz.play import check
 from tests.fuzz.scenario import Scenario, scenarios
 

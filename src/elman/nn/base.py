@@ -7,6 +7,8 @@ from operator import attrgetter
 from typing import Any, ClassVar
 
 from torch import Tensor
+from torch.fx import Proxy
+from torch.fx.proxy import TraceError
 
 from ..dispatch.autograd import run
 from ..spaces import Sizes
@@ -76,6 +78,23 @@ class RecurrentModule:
         output, *final = run(known.plain, known.rows, tensors, dropout)
         return (output, tuple(final) if len(final) > 1 else final[0]), found
 
+    def _leaf(self, *arguments: Any, **named: Any) -> Any:
+        """The call as one node of the graph that ``torch.fx.symbolic_trace`` records, as with
+        torch.nn's layers; None if no argument is a proxy."""
+        found = _flat([*arguments, *named.values()])
+        tracers: list[Any] = [value.tracer for value in found if isinstance(value, Proxy)]
+        if not tracers:
+            return None
+        path = "" if self is tracers[0].root else tracers[0].path_of_module(self)
+        if not path:
+            kind = type(self).__name__
+            raise TraceError(
+                f"torch.fx cannot trace {kind} itself, only a module that contains it: a recurrent "
+                "layer is one node of the graph, which calls it by its name"
+            )
+        given = {name: value for name, value in named.items() if value is not None}
+        return tracers[0].create_proxy("call_module", path, arguments, given)
+
     def _layer_sizes(self) -> Sequence[Sizes]:
         """The sizes of each layer and direction."""
         raise NotImplementedError
@@ -89,3 +108,12 @@ class RecurrentModule:
             check_weights(owner, step, *each) for each in zip(names, weights, sizes, strict=True)
         ]
         return first
+
+
+def _flat(values: Any) -> list[Any]:
+    """The values with what tuples, lists and dicts among them hold."""
+    if isinstance(values, dict):
+        values = [*values.values()]
+    if not isinstance(values, (tuple, list)):
+        return [values]
+    return [part for value in values for part in _flat(value)]

@@ -15,13 +15,12 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn.utils import parametrize
 
 from ..dispatch.select import decide
 from ..runtime.untraced import untraced
 from ..step import Step
-from .leaf import leaf
 from .messages import raised_by
-from .parametrized import plain
 
 #: To these modules a layer shows its real class. Dynamo refuses to compile instances of torch.nn's
 #: layers; parametrizations derive a class from it; picklers compare it with what they write.
@@ -65,9 +64,9 @@ class Counterpart:
         """The answer of the counterpart, or a node of a graph of ``torch.fx``; None where elman's
         own code runs. Where elman's checks refuse a call with the words of the counterpart, and
         more, the exception says these."""
-        if not self._runs_torch(tensors):
-            return leaf(self, input, hx)  # type: ignore[arg-type]
         module: Any = self
+        if not self._runs_torch(tensors):
+            return module._leaf(input, hx)
         try:
             return self._counterpart.forward(self, input, hx)
         except Exception as error:
@@ -174,6 +173,26 @@ def face(cls: type) -> type:
         members = {**names, "_face_of": cls, "__new__": make}
         cls._face = type(cls.__name__, (cls, counterpart), members)  # type: ignore[attr-defined]
     return cls._face  # type: ignore[attr-defined]
+
+
+def plain(kind: type) -> type:
+    """The class that ``torch.nn.utils.parametrize`` derived this one from, for one module; of
+    another module, its class itself."""
+    base = kind.__bases__[0]
+    derived = f"Parametrized{base.__name__}"
+    made = kind.__module__ == parametrize.__name__ and kind.__name__ == derived
+    return base if made else kind
+
+
+def alike(kind: type, base: type) -> type:
+    """A class of ``base`` that is parametrized as ``kind`` is."""
+    if plain(kind) is kind:
+        return base
+    of_each_class = ("__dict__", "__weakref__", "__doc__", "_face")
+    own = {name: value for name, value in vars(kind).items() if name not in of_each_class}
+    metaclass: Any = type(base)
+    made: type = metaclass(f"Parametrized{base.__name__}", (base,), own)
+    return made
 
 
 def _asked_of(counterpart: type) -> Any:

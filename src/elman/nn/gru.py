@@ -9,9 +9,8 @@ from torch import Tensor
 
 from .. import cells
 from ..step import Step
-from .layer import Layer, no_projection
-from .signatures import LayerCall, StepCall
-from .steps import TorchCell
+from .layer import Layer, LayerCall, no_projection
+from .steps import StepCall, TorchCell
 
 _STEPS = {after: cells.GRU(reset_after=after).trace() for after in (True, False)}
 

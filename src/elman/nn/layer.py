@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, TypeVar, overload
 
 from torch import Tensor
 from torch.nn.modules.rnn import RNNBase
@@ -23,6 +23,20 @@ _EXPECTED = {
     "dropout": "a number between 0 and 1",
     "proj_size": "0 or an int below hidden_size",
 }
+
+State = TypeVar("State")
+
+
+class LayerCall(Protocol[State]):
+    """A call for type checkers: the output in the form of the input, the final states in that of
+    ``hx``."""
+
+    @overload
+    def __call__(self, input: Tensor, hx: State | None = None) -> tuple[Tensor, State]: ...
+    @overload
+    def __call__(
+        self, input: PackedSequence, hx: State | None = None
+    ) -> tuple[PackedSequence, State]: ...
 
 
 class Layer(Counterpart, LayerStack, RNNBase):

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from .. import cells
 from ..step import Step
-from .layer import Layer
-from .signatures import LayerCall, StepCall
-from .steps import TorchCell
+from .layer import Layer, LayerCall
+from .steps import StepCall, TorchCell
 
 _STEP, _PROJECTED = cells.LSTM().trace(), cells.LSTM(projection=True).trace()
 

@@ -16,7 +16,6 @@ from .constraints import constrain
 from .inputs import read as read_inputs
 from .inputs import spread
 from .layers import MERGES, LayerStack
-from .leaf import leaf
 from .messages import refusal
 from .steps import Checked, StepModule, read_rows
 
@@ -168,7 +167,7 @@ class Recurrent(LayerStack, CellModule):
             dropout = self.dropout if self.training else 0.0
             results, found = self._repeat(step, input, hx, dropout)
         if results is None and found[0] is None:
-            results = leaf(self, input, hx, lengths=lengths, inputs=inputs)
+            results = self._leaf(input, hx, lengths=lengths, inputs=inputs)
         if results is None:
             results = self._run_layers(step, found, input, hx, lengths, inputs)
         return results
@@ -249,7 +248,7 @@ class RecurrentCell(StepModule, CellModule):
             if results is not None:
                 return results[1]
         if found[0] is None:
-            results = leaf(self, input, hx, inputs=inputs)
+            results = self._leaf(input, hx, inputs=inputs)
         return self._run_step(step, found, input, hx, inputs) if results is None else results
 
     def _read(self, step: Step, input: Any, hx: Any, weights: Any, inputs: Any = None) -> Checked:

@@ -9,10 +9,9 @@ from torch import Tensor
 
 from ..cells import Elman
 from ..step import Step
-from .layer import Layer, no_projection
+from .layer import Layer, LayerCall, no_projection
 from .messages import refusal
-from .signatures import LayerCall, StepCall
-from .steps import TorchCell
+from .steps import StepCall, TorchCell
 
 _MODES = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
 _EXPECTED = "nonlinearity 'tanh' or 'relu'"

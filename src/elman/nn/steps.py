@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from torch import Tensor
 from torch.nn.modules.rnn import RNNCellBase
@@ -25,6 +25,7 @@ from .states import hx_of, named, states_of
 
 #: Input and states as the caller gave them, further inputs as ``(B, F)``; all of them checked.
 Checked = tuple[Tensor, Sequence[Tensor | None], Sequence[Tensor]]
+State = TypeVar("State")
 
 
 class StepModule(RecurrentModule):
@@ -62,6 +63,12 @@ class StepModule(RecurrentModule):
         if not flat:  # the gradient of this is a view, that of an index a copy
             new = [s.squeeze(0) for s in new]
         return hx_of(new if batched else [s.squeeze(0) for s in new])
+
+
+class StepCall(Protocol[State]):
+    """A call for type checkers: the new states, in the form of ``hx``."""
+
+    def __call__(self, input: Tensor, hx: State | None = None) -> State: ...
 
 
 class TorchCell(Counterpart, StepModule, RNNCellBase):

@@ -10,7 +10,7 @@ import torch
 from torch.nn.modules.rnn import RNNBase, RNNCellBase
 
 from .cellmodule import CellModule
-from .parametrized import plain
+from .counterpart import plain
 
 _CELL = (
     "write its step as an elman.Cell and use elman.Recurrent (docs/cells.md), or elman.register it"
