@@ -18,9 +18,18 @@ from ..spaces import HIDDEN, Sizes
 from ..step import Step
 from . import cached
 from .base import RecurrentModule
-from .checks import ask_cell, check_dense, check_devices, check_weight, check_weights, of_dtype
+from .checks import (
+    ask_cell,
+    check_dense,
+    check_devices,
+    check_dims,
+    check_features,
+    check_weight,
+    check_weights,
+    of_dtype,
+)
 from .counterpart import Counterpart
-from .messages import described, no_tensor, raised_by, refusal
+from .messages import raised_by, refusal
 from .states import hx_of, named, states_of
 
 #: Input and states as the caller gave them, further inputs as ``(B, F)``; all of them checked.
@@ -126,14 +135,8 @@ def read_rows(
         _dims(owner, "hidden" if len(sizes) == 1 else name, name, value, size)
     for name, value in [("input", input), *given]:
         check_dense(owner, name, value)
-    if input.shape[-1] != width:
-        raise refusal(
-            RuntimeError,
-            f"input has inconsistent input_size: got {input.shape[-1]} expected {width}",
-            owner,
-            f"the last dimension of input to be {width}",
-            f"{input.shape[-1]} in shape {tuple(input.shape)}",
-        )
+    torchs = "input has inconsistent input_size: got {got} expected {size}"
+    check_features(owner, input, width, torchs)
     B = (input.shape[0],) if dims == 2 else ()
     for i, (name, value) in enumerate(given):
         if value.shape != (*B, sizes[i]):
@@ -147,19 +150,8 @@ def read_rows(
 
 
 def _dims(owner: str, torchs: str, name: str, value: Any, size: int) -> int:
-    """The dimensions of a tensor of one step; ``torchs`` is what torch.nn calls it."""
-    if not isinstance(value, Tensor):
-        raise no_tensor(owner, name, value)
-    dims = value.dim()
-    if dims not in (1, 2):
-        raise refusal(
-            ValueError,
-            f"{owner}: Expected {torchs} to be 1D or 2D, got {dims}D instead",
-            owner,
-            f"{name} to be 1-D ({size},) or 2-D (B, {size})",
-            described(value),
-        )
-    return dims
+    """The dimensions of a tensor of one step."""
+    return check_dims(owner, torchs, name, value, {1: f"({size},)", 2: f"(B, {size})"})
 
 
 def _of_shape(state: Tensor, i: int, dims: int, B: int, units: int) -> tuple[type[Exception], str]:
