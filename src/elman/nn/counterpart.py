@@ -7,6 +7,7 @@ become the counterpart where a tool of PyTorch compiles or swaps modules by thei
 
 from __future__ import annotations
 
+import inspect
 import sys
 import threading
 import warnings
@@ -35,7 +36,8 @@ class Counterpart:
     """The side of a module that torch.nn's tools see; mixed into modules.
 
     A class names its counterpart by ``class LSTM(Layer, counterpart=torch.nn.LSTM)``, and gets
-    those of the counterpart's methods that it lacks.
+    those of the counterpart's methods that it lacks. The docstring of its base becomes a part of
+    its own, in front of the example.
     """
 
     _counterpart: ClassVar[type[torch.nn.Module]]
@@ -46,6 +48,10 @@ class Counterpart:
         if counterpart is None:
             return
         cls._counterpart = counterpart
+        family: Any = next(c for c in cls.__mro__[1:] if issubclass(c, Counterpart))
+        own, mark, example = inspect.cleandoc(cls.__doc__ or "").partition(">>> ")
+        common = inspect.cleandoc(family.__doc__ or "").format(name=counterpart.__name__)
+        cls.__doc__ = f"{own}{common}\n\n{mark}{example}"
         base = counterpart.__base__  # of cls as well
         for name, value in vars(counterpart).items():
             if not name.startswith("__") and getattr(cls, name, None) is getattr(base, name, None):

@@ -40,11 +40,33 @@ class LayerCall(Protocol[State]):
 
 
 class Layer(Counterpart, LayerStack, RNNBase):
-    """A stack of recurrent layers with torch.nn's parameters.
+    """It takes the arguments of ``torch.nn.{name}``, has its parameters (``weight_ih_l0``,
+    ``weight_hh_l0_reverse``, ...), draws the same random numbers and computes the same numbers.
 
-    Construction, names, sizes and random numbers are those of ``torch.nn.RNNBase``; instances
-    hold nothing of their own beside it. A subclass adds its formula.
+    Args:
+        input_size: features of the input, I.
+        hidden_size: units of the state, H.
+        num_layers: layers stacked; each takes the output of the one below.
+        bias: whether the layers have ``bias_ih`` and ``bias_hh``.
+        batch_first: input and output as ``(B, T, features)`` instead of ``(T, B, features)``;
+            the states keep their shape.
+        dropout: probability with which outputs of all layers but the last are set to zero in
+            training.
+        bidirectional: a second set of weights runs from the last step to the first; outputs of
+            both are concatenated (D = 2).
+
+    bfloat16 and float16 layers compute in float32 and round their results once. Where the processor
+    has AVX512-BF16, bfloat16 layers, and float32 layers under an autocast to bfloat16, multiply in
+    bfloat16 and accumulate in float32. Calls of one step do not.
+
+    Raises:
+        ValueError: input that is neither 2-D nor 3-D, or not of the weights' dtype.
+        RuntimeError: a shape that does not fit the module, or ``hx`` of another dtype.
+        AttributeError: input or ``hx`` that is no tensor.
     """
+
+    # The docstring is a part of those of RNN, LSTM and GRU, which add the formula. Construction,
+    # names, sizes and random numbers are those of RNNBase; instances hold nothing beside it.
 
     _options: ClassVar = attrgetter(
         *("input_size", "hidden_size", "proj_size", "num_layers", "bidirectional", "batch_first")

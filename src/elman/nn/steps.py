@@ -81,7 +81,22 @@ class StepCall(Protocol[State]):
 
 
 class TorchCell(Counterpart, StepModule, RNNCellBase):
-    """One step with the parameters of torch.nn's cell. A subclass adds its formula."""
+    """It takes the arguments of ``torch.nn.{name}`` and has its parameters. A cell that is called
+    step after step gives the bits of the layer with the same weights. A cell of bfloat16 or float16
+    is computed in float32, and its states are rounded.
+
+    Args:
+        input_size: features of the input, I.
+        hidden_size: units of the state, H.
+        bias: whether there are ``bias_ih`` and ``bias_hh``.
+
+    Raises:
+        ValueError: input or ``hx`` neither 1-D nor 2-D.
+        RuntimeError: a shape or dtype that does not fit the cell.
+        AttributeError: input or ``hx`` that is no tensor.
+    """
+
+    # The docstring is a part of those of RNNCell, LSTMCell and GRUCell, which add the formula.
 
     _options: ClassVar = attrgetter("input_size", "hidden_size")
     _flat_weights_names = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]  # noqa: RUF012
