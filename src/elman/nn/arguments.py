@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from ..batch import Rows
+from ..step import Step
 from .checks import check_dense, check_devices, check_dims, check_features, of_dtype
 from .messages import described, no_tensor, raised_by, refusal, scalar_type
 from .states import Named, check_shape, of_layers, states_of
@@ -68,26 +69,19 @@ class Call(NamedTuple):
 
 
 def read(
-    owner: str,
-    input: Any,
-    hx: Any,
-    count: int,
-    size: int,
-    batch_first: bool,
-    weight: Tensor,
-    alike: bool = True,
+    module: Any, step: Step, input: Any, hx: Any, weight: Tensor
 ) -> tuple[Call, Tensor, Sequence[Named]]:
     """The normal form of a layer's call, its input as ``(T, B, I)``, or ``(N, I)`` if it is packed,
-    and its ``count`` initial states as they were given; none if ``hx`` is None.
-
-    ``size`` is the layer's ``input_size``; unless layers are ``alike``, each state is a list.
-    """
+    and its initial states as they were given; none if ``hx`` is None. Each is a list where the
+    layers' sizes differ."""
     if isinstance(input, PackedSequence):
-        return _read_packed(owner, input, hx, count, size, batch_first, weight)
+        return _read_packed(module, step, input, hx, weight)
+    owner, size, batch_first = type(module).__name__, module.input_size, module.batch_first
     lead = "B, T" if batch_first else "T, B"
     shapes = {2: f"(T, {size})", 3: f"({lead}, {size})"}
     dims = check_dims(owner, "input", "input", input, shapes)
-    given = of_layers(owner, hx, count, dims == 3, alike)
+    alike = isinstance(module.hidden_size, int)
+    given = of_layers(owner, hx, len(step.states), dims == 3, alike)
     check_dense(owner, "input", input)
     x = of_dtype(owner, "input", input, weight, ValueError)
     check_features(owner, x, size, _FEATURES, "input_size=")
@@ -97,14 +91,9 @@ def read(
 
 
 def _read_packed(
-    owner: str,
-    input: PackedSequence,
-    hx: Any,
-    count: int,
-    size: int,
-    batch_first: bool,
-    weight: Tensor,
+    module: Any, step: Step, input: PackedSequence, hx: Any, weight: Tensor
 ) -> tuple[Call, Tensor, Sequence[Named]]:
+    owner, size, count = type(module).__name__, module.input_size, len(step.states)
     if torch.compiler.is_compiling() and torch.onnx.is_in_onnx_export():
         raise RuntimeError(
             f"{owner}: expected padded input while torch.onnx.export follows the module, got a "
@@ -126,7 +115,7 @@ def _read_packed(
     check_dense(owner, "input", x)
     check_features(owner, x, size, _FEATURES, "input_size=")
     rows = ragged(owner, sizes, x.shape[0], asked)
-    return Call(rows, input, True, batch_first), x, of_layers(owner, hx, count, None)
+    return Call(rows, input, True, module.batch_first), x, of_layers(owner, hx, count, None)
 
 
 def read_states(
@@ -206,9 +195,7 @@ def _no_batch_sizes(
     leaves the others to its kernels."""
     what = "batch_sizes of a PackedSequence"
     if not isinstance(sizes, Tensor):
-        kind, sentence = raised_by(lambda: sizes[0]) or (TypeError, "")
-        return refusal(kind, sentence, owner, f"{what} to be a Tensor", type(sizes).__name__)
-
+        return no_tensor(owner, what, sizes, lambda value: value[0])
     sentence = ""
     if sizes.dtype != torch.int64:
         sentence = f"expected scalar type Long but found {scalar_type(sizes)}"
