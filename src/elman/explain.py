@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,17 +49,17 @@ class LayerReport:
     kernels: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        lines = [f"{self.name or '(the module itself)'}: {self.layer}"]
-        lines.append(
-            f"  path     {self.path}" + (f", because {self.reason}" if self.reason else "")
-        )
+        why = f", because {self.reason}" if self.reason else ""
+        lines = [
+            f"{self.name or '(the module itself)'}: {self.layer}",
+            f"  path     {self.path}{why}",
+        ]
         if self.dtype:
             lines.append(f"  dtype    {self.dtype}")
         if self.path == "kernel":
             made = "; ".join(f"{k}: {v}" for k, v in self.kernels.items())
-            lines.append(
-                f"  kernel   {self.isa}; {made or 'nothing in memory before the first call'}"
-            )
+            made = made or "nothing in memory before the first call"
+            lines.append(f"  kernel   {self.isa}; {made}")
         return "\n".join(lines)
 
 
@@ -113,61 +114,54 @@ def explain(module: Any) -> Explanation:
     for name, layer in inside(module).named_modules():
         if isinstance(layer, RecurrentModule):
             rows.append(_ours(name, layer))
-        elif changed_class(layer):
-            rows.append(_library(name, layer))
-            whole.append(f"{name}." if name else "")
-        elif takes(layer):
-            reason = _untaken(layer)
-            path = "torch.nn" if isinstance(layer, (RNNBase, RNNCellBase)) else "other"
-            rows.append(LayerReport(name, repr(layer), path, reason))
+        elif changed_class(layer) or takes(layer):
+            rows.append(_library(name, layer) if changed_class(layer) else _untaken(name, layer))
             whole.append(f"{name}." if name else "")
         elif not name.startswith(tuple(whole)) and (reason := why_unsupported(layer)):
             rows.append(LayerReport(name, repr(layer), "other", reason))
     return Explanation(tuple(rows), isa_status(), threads_status(), CACHE.status())
 
 
-#: A model that is built anew, copied from a class or loaded begins as torch.nn's.
-_NOT_CALLED = "elman.accelerate, which takes it, was not called"
-
-
-def _untaken(layer: torch.nn.Module) -> str:
-    """Why a layer that :func:`elman.accelerate` asks about is not elman's."""
+def _untaken(name: str, layer: torch.nn.Module) -> LayerReport:
+    """A layer that :func:`elman.accelerate` asks about and that is not elman's, and why."""
     try:
         why = refusal(layer)
     except (RuntimeError, TypeError, ValueError) as error:
-        return f"elman.accelerate raises {type(error).__name__}: {error}"
-    return f"elman.accelerate leaves it: {why}" if why else _NOT_CALLED
+        reason = f"elman.accelerate raises {type(error).__name__}: {error}"
+    else:  # a model that is built anew, copied from a class or loaded begins as torch.nn's
+        not_called = "elman.accelerate, which takes it, was not called"
+        reason = f"elman.accelerate leaves it: {why}" if why else not_called
+    path = "torch.nn" if isinstance(layer, (RNNBase, RNNCellBase)) else "other"
+    return LayerReport(name, repr(layer), path, reason)
 
 
 def _library(name: str, layer: torch.nn.Module) -> LayerReport:
     """A layer of another library whose recurrence elman runs, or the library itself."""
     weights = [p.detach() for p in layer.parameters()]
     path, reason = decide(weights)
-    dtype = " and ".join(dict.fromkeys(_short(w.dtype) for w in weights))
     isa = current_isa() if path == "kernel" else None
     if path == "reference":
         path, reason = "other", f"{reason}: the library's own code runs"
-    return LayerReport(name, repr(layer), path, reason, dtype, isa.name if isa else "")
+    return LayerReport(name, repr(layer), path, reason, _dtypes(weights), isa.name if isa else "")
 
 
 def _ours(name: str, layer: Any) -> LayerReport:
     weights = [p.detach() for p in layer.parameters()]
-    dtype, narrow = "", ""
+    dtype, narrow = _dtypes(weights), ""
     if weights:
         if not isinstance(layer, StepModule):  # one step is float32
             narrow = products(weights[0].dtype)
-        dtype = " and ".join(dict.fromkeys(_short(w.dtype) for w in weights))
         wider = arithmetic(weights)
         if wider is not None:
             weights = [w.to(wider) for w in weights]
-            dtype = f"{_short(wider)} arithmetic for {dtype} weights"
+            dtype = f"{_dtypes(weights)} arithmetic for {dtype} weights"
     counterpart = layer._own_counterpart() if isinstance(layer, Counterpart) else None
     path, reason = decide(weights, counterpart)
     isa = current_isa()
-    if path == "kernel" and isa is not None and isa.bf16_pairs and narrow:
-        dtype = "float32 sums of bfloat16 products"
     if path != "kernel" or isa is None or not weights:
         return LayerReport(name, repr(layer), path, reason, dtype)
+    if isa.bf16_pairs and narrow:
+        dtype = "float32 sums of bfloat16 products"
     size = layer.hidden_size
     kernels: dict[str, str] = {}
     for units in size if isinstance(size, tuple) else (size,):
@@ -175,5 +169,5 @@ def _ours(name: str, layer: Any) -> LayerReport:
     return LayerReport(name, repr(layer), path, reason, dtype, isa.name, kernels)
 
 
-def _short(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+def _dtypes(weights: Iterable[torch.Tensor]) -> str:
+    return " and ".join(dict.fromkeys(str(w.dtype).removeprefix("torch.") for w in weights))

@@ -14,8 +14,7 @@ from hypothesis import event, given, settings
 import elman
 from elman.batch import LayerArgs
 from elman.dispatch.layer import recur
-from elman.nn import layer as layer_module
-from elman.nn import layers
+from elman.nn import base, layers
 from tests.fuzz.play import check
 from tests.fuzz.scenario import Scenario, scenarios
 
@@ -90,6 +89,6 @@ def test_what_is_wrong_is_seen(wrong: Callable[..., Any], monkeypatch: pytest.Mo
         return layer(executable.step, rows, tensors)[0]
 
     monkeypatch.setattr(layers, "run_layer", layer)
-    monkeypatch.setattr(layer_module, "run", run)
+    monkeypatch.setattr(base, "run", run)
     with pytest.raises(AssertionError):
         check(scenario)

@@ -86,6 +86,18 @@ def test_the_cells_signature_is_torchs() -> None:
     assert [(p.name, p.default) for p in ours] == [(p.name, p.default) for p in theirs]
 
 
+@each(KINDS)
+def test_help_has_what_a_class_shares_with_its_family_and_what_is_its_own(kind: Kind) -> None:
+    ours = getattr(elman, kind.name)
+    text, _, example = ours.__doc__.partition("\n\n>>> ")
+    names = {*inspect.signature(ours).parameters} - {"device", "dtype"}
+    names -= {"proj_size"} if kind.name != "LSTM" else set()  # there to be refused
+    assert [name for name in names if name not in text] == []
+    assert f"``torch.nn.{kind.name}``" in text
+    assert text.count("\nArgs:\n") == text.count("\nRaises:\n") == 1
+    assert f"elman.{kind.name}(" in example
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["f32", "f64"])
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no-bias"])

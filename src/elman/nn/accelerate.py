@@ -10,9 +10,9 @@ from torch.nn.modules.rnn import RNNBase, RNNCellBase
 
 from .bridge import bridge
 from .conversions import answer, conversion, meet
+from .counterpart import alike, plain
 from .gru import GRU, GRUCell
 from .lstm import LSTM, LSTMCell
-from .parametrized import alike, plain
 from .replaced import fit, original_of, replace, replacement, stands_in
 from .rnn import RNN, RNNCell
 

@@ -13,9 +13,12 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from ..batch import Rows
-from .checks import check_dense, check_devices, of_dtype
+from ..step import Step
+from .checks import check_dense, check_devices, check_dims, check_features, of_dtype
 from .messages import described, no_tensor, raised_by, refusal, scalar_type
 from .states import Named, check_shape, of_layers, states_of
+
+_FEATURES = "input.size(-1) must be equal to input_size. Expected {size}, got {got}"
 
 
 class Call(NamedTuple):
@@ -66,53 +69,31 @@ class Call(NamedTuple):
 
 
 def read(
-    owner: str,
-    input: Any,
-    hx: Any,
-    count: int,
-    size: int,
-    batch_first: bool,
-    weight: Tensor,
-    alike: bool = True,
+    module: Any, step: Step, input: Any, hx: Any, weight: Tensor
 ) -> tuple[Call, Tensor, Sequence[Named]]:
     """The normal form of a layer's call, its input as ``(T, B, I)``, or ``(N, I)`` if it is packed,
-    and its ``count`` initial states as they were given; none if ``hx`` is None.
-
-    ``size`` is the layer's ``input_size``; unless layers are ``alike``, each state is a list.
-    """
+    and its initial states as they were given; none if ``hx`` is None. Each is a list where the
+    layers' sizes differ."""
     if isinstance(input, PackedSequence):
-        return _read_packed(owner, input, hx, count, size, batch_first, weight)
-    if not isinstance(input, Tensor):
-        raise no_tensor(owner, "input", input)
-    dims = input.dim()
-    if dims != 3 and dims != 2:
-        ending = "tensor instead" if owner == "RNN" else "instead"
-        batched = f"(B, T, {size})" if batch_first else f"(T, B, {size})"
-        raise refusal(
-            ValueError,
-            f"{owner}: Expected input to be 2D or 3D, got {dims}D {ending}",
-            owner,
-            f"input to be 2-D (T, {size}) or 3-D {batched}",
-            described(input),
-        )
-    given = of_layers(owner, hx, count, dims == 3, alike)
+        return _read_packed(module, step, input, hx, weight)
+    owner, size, batch_first = type(module).__name__, module.input_size, module.batch_first
+    lead = "B, T" if batch_first else "T, B"
+    shapes = {2: f"(T, {size})", 3: f"({lead}, {size})"}
+    dims = check_dims(owner, "input", "input", input, shapes)
+    alike = isinstance(module.hidden_size, int)
+    given = of_layers(owner, hx, len(step.states), dims == 3, alike)
     check_dense(owner, "input", input)
     x = of_dtype(owner, "input", input, weight, ValueError)
-    _check_features(owner, x, size)
+    check_features(owner, x, size, _FEATURES, "input_size=")
     T, B = (x.shape[0], 1) if dims == 2 else x.shape[1::-1] if batch_first else x.shape[:2]
     call = Call(Rows(T, B, T * B), None, dims == 3, batch_first)
     return call, call.arrange(x), given
 
 
 def _read_packed(
-    owner: str,
-    input: PackedSequence,
-    hx: Any,
-    count: int,
-    size: int,
-    batch_first: bool,
-    weight: Tensor,
+    module: Any, step: Step, input: PackedSequence, hx: Any, weight: Tensor
 ) -> tuple[Call, Tensor, Sequence[Named]]:
+    owner, size, count = type(module).__name__, module.input_size, len(step.states)
     if torch.compiler.is_compiling() and torch.onnx.is_in_onnx_export():
         raise RuntimeError(
             f"{owner}: expected padded input while torch.onnx.export follows the module, got a "
@@ -128,28 +109,13 @@ def _read_packed(
         raise no_tensor(owner, "input", x, lambda value: value.dtype)
     x = of_dtype(owner, "input", x, weight, ValueError if count == 1 else RuntimeError)
     if x.dim() != 2:
-        raise refusal(
-            RuntimeError,
-            f"input must have 2 dimensions, got {x.dim()}",
-            owner,
-            f"the data of a PackedSequence to be 2-D (N, {size})",
-            described(x),
-        )
+        sentence = f"input must have 2 dimensions, got {x.dim()}"
+        expected = f"the data of a PackedSequence to be 2-D (N, {size})"
+        raise refusal(RuntimeError, sentence, owner, expected, described(x))
     check_dense(owner, "input", x)
-    _check_features(owner, x, size)
+    check_features(owner, x, size, _FEATURES, "input_size=")
     rows = ragged(owner, sizes, x.shape[0], asked)
-    return Call(rows, input, True, batch_first), x, of_layers(owner, hx, count, None)
-
-
-def _check_features(owner: str, x: Tensor, size: int) -> None:
-    if x.shape[-1] != size:
-        raise refusal(
-            RuntimeError,
-            f"input.size(-1) must be equal to input_size. Expected {size}, got {x.shape[-1]}",
-            owner,
-            f"the last dimension of input to be input_size={size}",
-            f"{x.shape[-1]} in shape {tuple(x.shape)}",
-        )
+    return Call(rows, input, True, module.batch_first), x, of_layers(owner, hx, count, None)
 
 
 def read_states(
@@ -173,13 +139,9 @@ def read_states(
     check_devices(owner, x, found, weight)
     if call.rows.T == 0:
         as_given = call.arrange(x) if call.batched else x.squeeze(1)
-        raise refusal(
-            RuntimeError,
-            "Expected sequence length to be larger than 0 in RNN",
-            owner,
-            "input to have at least one time step",
-            f"shape {tuple(as_given.shape)}",
-        )
+        sentence = "Expected sequence length to be larger than 0 in RNN"
+        expected, got = "input to have at least one time step", f"shape {tuple(as_given.shape)}"
+        raise refusal(RuntimeError, sentence, owner, expected, got)
     return [call.order_state(of_dtype(owner, name, value, weight)) for name, value in found]
 
 
@@ -233,20 +195,13 @@ def _no_batch_sizes(
     leaves the others to its kernels."""
     what = "batch_sizes of a PackedSequence"
     if not isinstance(sizes, Tensor):
-        kind, sentence = raised_by(lambda: sizes[0]) or (TypeError, "")
-        return refusal(kind, sentence, owner, f"{what} to be a Tensor", type(sizes).__name__)
-
+        return no_tensor(owner, what, sizes, lambda value: value[0])
     sentence = ""
     if sizes.dtype != torch.int64:
         sentence = f"expected scalar type Long but found {scalar_type(sizes)}"
     kind, sentence = raised_by(lambda: asked(sizes[0])) or (RuntimeError, sentence)
     rows = "the rows" if total is None else f"the {total} rows"
     got = str(sizes.flatten()[:20].tolist()) if sizes.is_cpu else f"a tensor on {sizes.device}"
-    return refusal(
-        kind,
-        sentence,
-        owner,
-        f"{what} to be positive, falling and to add up to {rows} of its data (int64, on the CPU)",
-        got,
-        "make it with torch.nn.utils.rnn.pack_padded_sequence",
-    )
+    numbers = f"positive, falling and to add up to {rows} of its data (int64, on the CPU)"
+    remedy = "make it with torch.nn.utils.rnn.pack_padded_sequence"
+    return refusal(kind, sentence, owner, f"{what} to be {numbers}", got, remedy)

@@ -7,9 +7,13 @@ from operator import attrgetter
 from typing import Any, ClassVar
 
 from torch import Tensor
+from torch.fx import Proxy
+from torch.fx.proxy import TraceError
 
+from ..dispatch.autograd import run
 from ..spaces import Sizes
 from ..step import Step
+from . import cached
 from .checks import check_weights
 
 
@@ -63,6 +67,34 @@ class RecurrentModule:
             return every
         return [t for mine in self._layer_weights(step) for t in mine]
 
+    def _repeat(
+        self, step: Step, input: Any, hx: Any, dropout: float = 0.0
+    ) -> tuple[Any, cached.Found]:
+        """The output and the final states of a call that is like an earlier one, if an executable
+        takes its tensors as they are, else None; and what is known of such calls."""
+        found = known, _, tensors = cached.find(self, step, input, hx, self._weights(step))
+        if known is None or known.plain is None:
+            return None, found
+        output, *final = run(known.plain, known.rows, tensors, dropout)
+        return (output, tuple(final) if len(final) > 1 else final[0]), found
+
+    def _leaf(self, *arguments: Any, **named: Any) -> Any:
+        """The call as one node of the graph that ``torch.fx.symbolic_trace`` records, as with
+        torch.nn's layers; None if no argument is a proxy."""
+        found = _flat([*arguments, *named.values()])
+        tracers: list[Any] = [value.tracer for value in found if isinstance(value, Proxy)]
+        if not tracers:
+            return None
+        path = "" if self is tracers[0].root else tracers[0].path_of_module(self)
+        if not path:
+            kind = type(self).__name__
+            raise TraceError(
+                f"torch.fx cannot trace {kind} itself, only a module that contains it: a recurrent "
+                "layer is one node of the graph, which calls it by its name"
+            )
+        given = {name: value for name, value in named.items() if value is not None}
+        return tracers[0].create_proxy("call_module", path, arguments, given)
+
     def _layer_sizes(self) -> Sequence[Sizes]:
         """The sizes of each layer and direction."""
         raise NotImplementedError
@@ -76,3 +108,12 @@ class RecurrentModule:
             check_weights(owner, step, *each) for each in zip(names, weights, sizes, strict=True)
         ]
         return first
+
+
+def _flat(values: Any) -> list[Any]:
+    """The values with what tuples, lists and dicts among them hold."""
+    if isinstance(values, dict):
+        values = [*values.values()]
+    if not isinstance(values, (tuple, list)):
+        return [values]
+    return [part for value in values for part in _flat(value)]

@@ -47,6 +47,7 @@ Key = tuple[tuple[Any, ...], Sequence[Any]]  # with the tensors that are guarded
 #: What is known of a call; a key by which :func:`keep` may store it, if nothing is; and the tensors
 #: of the call, None for states that it has not.
 Found = tuple[CachedCall | None, Key | None, list[Any]]
+UNKNOWN: Found = None, None, []
 
 #: The last calls, by all that the guard does not see.
 CALLS: BoundedCache[tuple[Any, ...], list[CachedCall]] = BoundedCache(1024)

@@ -11,7 +11,10 @@ from torch.nn import Parameter
 
 from ..spaces import INPUT, Sizes
 from ..step import Step
-from .messages import raised_by, refusal, same_dtype
+from .messages import described, no_tensor, raised_by, refusal, same_dtype
+
+#: Raises what torch.nn would.
+Asked = Callable[[], object]
 
 
 def tensor(owner: str, name: str, value: Tensor, weight: Tensor) -> Tensor:
@@ -25,41 +28,49 @@ def tensor(owner: str, name: str, value: Tensor, weight: Tensor) -> Tensor:
     return value
 
 
+def check_dims(owner: str, torchs: str, name: str, value: Any, shapes: dict[int, str]) -> int:
+    """The dimensions of a tensor, one of those of the ``shapes`` that it may have; ``torchs`` is
+    what torch.nn calls it."""
+    if not isinstance(value, Tensor):
+        raise no_tensor(owner, name, value)
+    dims = value.dim()
+    if dims not in shapes:
+        either = " or ".join(f"{n}D" for n in shapes)
+        instead = "tensor instead" if owner == "RNN" else "instead"
+        sentence = f"{owner}: Expected {torchs} to be {either}, got {dims}D {instead}"
+        expected = " or ".join(f"{n}-D {shape}" for n, shape in shapes.items())
+        raise refusal(ValueError, sentence, owner, f"{name} to be {expected}", described(value))
+    return dims
+
+
+def check_features(owner: str, x: Tensor, size: int, torchs: str, called: str = "") -> None:
+    """RuntimeError for an input of another size; ``torchs`` is torch.nn's sentence."""
+    if x.shape[-1] != size:
+        sentence, got = torchs.format(size=size, got=x.shape[-1]), f"{x.shape[-1]} in shape"
+        expected = f"the last dimension of input to be {called}{size}"
+        raise refusal(RuntimeError, sentence, owner, expected, f"{got} {tuple(x.shape)}")
+
+
 def check_dense(owner: str, name: str, value: Tensor) -> None:
     """RuntimeError for a tensor of another layout, or one of inference that wants a gradient."""
     if value.layout is not torch.strided or value.is_nested:
-        raise refusal(
-            RuntimeError,
-            "",
-            owner,
-            f"{name} to be a dense tensor",
-            f"a {'nested' if value.is_nested else value.layout} one",
-            "pad it with to_padded_tensor(0.0), or use a PackedSequence"
-            if value.is_nested
-            else f"convert it with {name}.to_dense()",
-        )
-    if (
-        value.requires_grad
-        and not torch.compiler.is_compiling()
-        and value.is_inference()
-        and torch.is_grad_enabled()
-    ):
-        raise refusal(  # a view of it would lose its gradient without a word
-            RuntimeError,
-            "Inference tensors cannot be saved for backward.",
-            owner,
-            f"{name} that requires a gradient to be made outside of inference mode",
-            "one made inside",
-            f"give {name}.detach().clone()",
-        )
+        kind, remedy = str(value.layout), f"convert it with {name}.to_dense()"
+        if value.is_nested:
+            kind = "nested"
+            remedy = "pad it with to_padded_tensor(0.0), or use a PackedSequence"
+        expected, got = f"{name} to be a dense tensor", f"a {kind} one"
+        raise refusal(RuntimeError, "", owner, expected, got, remedy)
+    wanted = value.requires_grad and torch.is_grad_enabled()
+    if wanted and not torch.compiler.is_compiling() and value.is_inference():
+        # A view of it would lose its gradient without a word.
+        sentence = "Inference tensors cannot be saved for backward."
+        expected = f"{name} that requires a gradient to be made outside of inference mode"
+        remedy = f"give {name}.detach().clone()"
+        raise refusal(RuntimeError, sentence, owner, expected, "one made inside", remedy)
 
 
 def of_dtype(
-    owner: str,
-    name: str,
-    value: Tensor,
-    weight: Tensor,
-    kind: type[Exception] = RuntimeError,
+    owner: str, name: str, value: Tensor, weight: Tensor, kind: type[Exception] = RuntimeError
 ) -> Tensor:
     """A tensor of the weights' dtype; converted only under autocast.
 
@@ -78,14 +89,9 @@ def of_dtype(
         )
     else:
         sentence = same_dtype(value, weight)
-    raise refusal(
-        kind,
-        sentence,
-        owner,
-        f"{name} of the weights' dtype {others}",
-        str(mine),
-        f"convert it with {name}.to({others}), or the module with module.to({mine})",
-    )
+    remedy = f"convert it with {name}.to({others}), or the module with module.to({mine})"
+    expected = f"{name} of the weights' dtype {others}"
+    raise refusal(kind, sentence, owner, expected, str(mine), remedy)
 
 
 def check_devices(
@@ -106,14 +112,9 @@ def check_devices(
 
 
 def _elsewhere(sentence: str, owner: str, name: str, value: Tensor, weight: Tensor) -> Exception:
-    return refusal(
-        RuntimeError,
-        sentence,
-        owner,
-        f"{name} on the weights' device {weight.device}",
-        str(value.device),
-        f"move it with {name}.to({str(weight.device)!r})",
-    )
+    expected = f"{name} on the weights' device {weight.device}"
+    remedy = f"move it with {name}.to({str(weight.device)!r})"
+    return refusal(RuntimeError, sentence, owner, expected, str(value.device), remedy)
 
 
 def check_weights(
@@ -122,7 +123,7 @@ def check_weights(
     names: Sequence[str | None],
     held: Sequence[Any],
     sizes: Sizes,
-    asked: Callable[[], object] | None = None,
+    asked: Asked | None = None,
 ) -> Tensor:
     """What a module holds as one layer's weights, in the order of ``step.parameters``; where it
     has none, the name is None. Returns the first of them.
@@ -132,20 +133,12 @@ def check_weights(
     checked where the input's is.
     """
     if len(held) != len(step.parameters):
-        raise refusal(
-            RuntimeError,
-            "",
-            owner,
-            f"the weights {', '.join(step.parameters)}",
-            str(len(held)),
-            "make a new module instead of changing its attributes",
-        )
+        expected = f"the weights {', '.join(step.parameters)}"
+        raise refusal(RuntimeError, "", owner, expected, str(len(held)), _CHANGED)
     for name, value in zip(names, held, strict=True):
-        if type(value) is Parameter or name is None or isinstance(value, Tensor):
-            continue
-        raise refusal(
-            TypeError, "", owner, f"{name} to be a Tensor", type(value).__name__, _REPLACED
-        )
+        if type(value) is not Parameter and name is not None and not isinstance(value, Tensor):
+            expected, got = f"{name} to be a Tensor", type(value).__name__
+            raise refusal(TypeError, "", owner, expected, got, _REPLACED)
     for block in (step.measures[space] for space in step.spaces):
         place = step.parameters.index(block.parameter)
         if block.columns is INPUT:
@@ -156,11 +149,7 @@ def check_weights(
 
 
 def check_weight(
-    owner: str,
-    name: str | None,
-    weight: Tensor,
-    shape: tuple[int, ...],
-    asked: Callable[[], object] | None = None,
+    owner: str, name: str | None, weight: Tensor, shape: tuple[int, ...], asked: Asked | None = None
 ) -> None:
     """Raises what is ``asked`` for, or a RuntimeError, unless a weight has this shape."""
     if weight.shape != shape:
@@ -192,14 +181,9 @@ def ask_cell(gates: int, units: int, width: int, w_ih: Tensor, w_hh: Tensor) -> 
 
 def no_sets(owner: str, layers: int, directions: int, found: int) -> Exception:
     """For a module that holds the weights of another number of layers."""
-    return refusal(
-        RuntimeError,
-        "",
-        owner,
-        f"weights of {layers} layers in {directions} directions",
-        f"{found} sets",
-        "make a new module instead of changing its attributes",
-    )
+    expected = f"weights of {layers} layers in {directions} directions"
+    return refusal(RuntimeError, "", owner, expected, f"{found} sets", _CHANGED)
 
 
 _REPLACED = "something has replaced it"
+_CHANGED = "make a new module instead of changing its attributes"

@@ -7,6 +7,7 @@ become the counterpart where a tool of PyTorch compiles or swaps modules by thei
 
 from __future__ import annotations
 
+import inspect
 import sys
 import threading
 import warnings
@@ -15,13 +16,12 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn.utils import parametrize
 
 from ..dispatch.select import decide
 from ..runtime.untraced import untraced
 from ..step import Step
-from .leaf import leaf
 from .messages import raised_by
-from .parametrized import plain
 
 #: To these modules a layer shows its real class. Dynamo refuses to compile instances of torch.nn's
 #: layers; parametrizations derive a class from it; picklers compare it with what they write.
@@ -36,7 +36,8 @@ class Counterpart:
     """The side of a module that torch.nn's tools see; mixed into modules.
 
     A class names its counterpart by ``class LSTM(Layer, counterpart=torch.nn.LSTM)``, and gets
-    those of the counterpart's methods that it lacks.
+    those of the counterpart's methods that it lacks. The docstring of its base becomes a part of
+    its own, in front of the example.
     """
 
     _counterpart: ClassVar[type[torch.nn.Module]]
@@ -47,6 +48,10 @@ class Counterpart:
         if counterpart is None:
             return
         cls._counterpart = counterpart
+        family: Any = next(c for c in cls.__mro__[1:] if issubclass(c, Counterpart))
+        own, mark, example = inspect.cleandoc(cls.__doc__ or "").partition(">>> ")
+        common = inspect.cleandoc(family.__doc__ or "").format(name=counterpart.__name__)
+        cls.__doc__ = f"{own}{common}\n\n{mark}{example}"
         base = counterpart.__base__  # of cls as well
         for name, value in vars(counterpart).items():
             if not name.startswith("__") and getattr(cls, name, None) is getattr(base, name, None):
@@ -65,9 +70,9 @@ class Counterpart:
         """The answer of the counterpart, or a node of a graph of ``torch.fx``; None where elman's
         own code runs. Where elman's checks refuse a call with the words of the counterpart, and
         more, the exception says these."""
-        if not self._runs_torch(tensors):
-            return leaf(self, input, hx)  # type: ignore[arg-type]
         module: Any = self
+        if not self._runs_torch(tensors):
+            return module._leaf(input, hx)
         try:
             return self._counterpart.forward(self, input, hx)
         except Exception as error:
@@ -174,6 +179,26 @@ def face(cls: type) -> type:
         members = {**names, "_face_of": cls, "__new__": make}
         cls._face = type(cls.__name__, (cls, counterpart), members)  # type: ignore[attr-defined]
     return cls._face  # type: ignore[attr-defined]
+
+
+def plain(kind: type) -> type:
+    """The class that ``torch.nn.utils.parametrize`` derived this one from, for one module; of
+    another module, its class itself."""
+    base = kind.__bases__[0]
+    derived = f"Parametrized{base.__name__}"
+    made = kind.__module__ == parametrize.__name__ and kind.__name__ == derived
+    return base if made else kind
+
+
+def alike(kind: type, base: type) -> type:
+    """A class of ``base`` that is parametrized as ``kind`` is."""
+    if plain(kind) is kind:
+        return base
+    of_each_class = ("__dict__", "__weakref__", "__doc__", "_face")
+    own = {name: value for name, value in vars(kind).items() if name not in of_each_class}
+    metaclass: Any = type(base)
+    made: type = metaclass(f"Parametrized{base.__name__}", (base,), own)
+    return made
 
 
 def _asked_of(counterpart: type) -> Any:

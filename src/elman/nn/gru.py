@@ -9,9 +9,8 @@ from torch import Tensor
 
 from .. import cells
 from ..step import Step
-from .layer import Layer, no_projection
-from .signatures import LayerCall, StepCall
-from .steps import TorchCell
+from .layer import Layer, LayerCall, no_projection
+from .steps import StepCall, TorchCell
 
 _STEPS = {after: cells.GRU(reset_after=after).trace() for after in (True, False)}
 
@@ -42,36 +41,13 @@ class GRU(_ResetAfter, Layer, counterpart=torch.nn.GRU):
     ``n = tanh(W_in x_t + b_in + r * (W_hn h_{t-1} + b_hn))``, and
     ``h_t = (1 - z) * n + z * h_{t-1}``.
 
-    It takes the arguments of ``torch.nn.GRU``, has its parameters (``weight_ih_l0``,
-    ``weight_hh_l0_reverse``, ...), draws the same random numbers and computes the same numbers.
-
-    Args:
-        input_size: features of the input, I.
-        hidden_size: units of the state, H.
-        num_layers: layers stacked; each takes the output of the one below.
-        bias: whether the layers have ``bias_ih`` and ``bias_hh``.
-        batch_first: input and output as ``(B, T, features)`` instead of ``(T, B, features)``;
-            the states keep their shape.
-        dropout: probability with which outputs of all layers but the last are set to zero in
-            training.
-        bidirectional: a second set of weights runs from the last step to the first; outputs of
-            both are concatenated (D = 2).
-        reset_after: False lets the reset act before the product, as in the paper and with Keras'
-            ``reset_after=False``: ``n = tanh(W_in x_t + b_in + W_hn (r * h_{t-1}) + b_hn)``.
-            torch.nn has no such layer; the parameters are the same.
+    ``reset_after=False`` lets the reset act before the product, as in the paper and with Keras'
+    ``reset_after=False``: ``n = tanh(W_in x_t + b_in + W_hn (r * h_{t-1}) + b_hn)``. torch.nn has
+    no such layer; the parameters are the same. What is no bool raises TypeError.
 
     Call ``gru(input, hx=None)`` with input ``(T, B, I)``, ``(T, I)`` or a PackedSequence, and
     ``hx`` ``(num_layers * D, B, H)`` or None for zeros. Returns ``output``, ``(T, B, D * H)``, the
     last layer's state at every step, and ``h_n``, shaped as ``hx``, every layer's final state.
-    bfloat16 and float16 layers compute in float32 and round their results once. Where the processor
-    has AVX512-BF16, bfloat16 layers, and float32 layers under an autocast to bfloat16, multiply in
-    bfloat16 and accumulate in float32. Calls of one step do not.
-
-    Raises:
-        ValueError: input that is neither 2-D nor 3-D, or not of the weights' dtype.
-        TypeError: ``reset_after`` that is no bool.
-        RuntimeError: a shape that does not fit the module, or ``hx`` of another dtype.
-        AttributeError: input or ``hx`` that is no tensor.
 
     Source: that of :class:`elman.cells.GRU`.
 
@@ -102,42 +78,17 @@ class GRU(_ResetAfter, Layer, counterpart=torch.nn.GRU):
     ) -> None:
         if proj_size:
             raise no_projection("GRU", proj_size)
-        super().__init__(
-            "GRU",
-            input_size,
-            hidden_size,
-            num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-            device=device,
-            dtype=dtype,
-        )
+        sizes = input_size, hidden_size, num_layers
+        flags = bias, batch_first, dropout, bidirectional
+        super().__init__("GRU", *sizes, *flags, device=device, dtype=dtype)
         self._set_reset(reset_after)
 
 
 class GRUCell(_ResetAfter, TorchCell, counterpart=torch.nn.GRUCell):
-    """One step of a gated recurrent unit, with the formula of :class:`GRU`.
-
-    It takes the arguments of ``torch.nn.GRUCell`` and has its parameters. A cell that is called
-    step after step gives the bits that :class:`GRU` gives with the same weights.
-
-    Args:
-        input_size: features of the input, I.
-        hidden_size: units of the state, H.
-        bias: whether there are ``bias_ih`` and ``bias_hh``.
-        reset_after: as in :class:`GRU`.
+    """One step of a gated recurrent unit, with the formula and ``reset_after`` of :class:`GRU`.
 
     Call ``cell(input, hx=None)`` with input ``(B, I)`` or ``(I,)`` and ``hx`` ``(B, H)``, ``(H,)``
-    or None for zeros; returns the new state, shaped as ``hx``. A cell of bfloat16 or float16 is
-    computed in float32, and the state rounded.
-
-    Raises:
-        ValueError: input or ``hx`` neither 1-D nor 2-D.
-        TypeError: ``reset_after`` that is no bool.
-        RuntimeError: a shape or dtype that does not fit the cell.
-        AttributeError: input or ``hx`` that is no tensor.
+    or None for zeros; returns the new state, shaped as ``hx``.
 
     >>> import elman, torch
     >>> elman.GRUCell(4, 6, reset_after=False)

@@ -5,19 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, TypeVar, overload
 
 from torch import Tensor
 from torch.nn.modules.rnn import RNNBase
 from torch.nn.utils.rnn import PackedSequence
 
-from ..dispatch.autograd import run
 from ..spaces import Sizes
-from . import cached
 from .counterpart import Counterpart
 from .layers import LayerStack
 from .messages import refusal
-from .states import hx_of
 
 #: What arguments have to be, by the word with which torch.nn's sentence about them begins.
 _EXPECTED = {
@@ -27,13 +24,49 @@ _EXPECTED = {
     "proj_size": "0 or an int below hidden_size",
 }
 
+State = TypeVar("State")
+
+
+class LayerCall(Protocol[State]):
+    """A call for type checkers: the output in the form of the input, the final states in that of
+    ``hx``."""
+
+    @overload
+    def __call__(self, input: Tensor, hx: State | None = None) -> tuple[Tensor, State]: ...
+    @overload
+    def __call__(
+        self, input: PackedSequence, hx: State | None = None
+    ) -> tuple[PackedSequence, State]: ...
+
 
 class Layer(Counterpart, LayerStack, RNNBase):
-    """A stack of recurrent layers with torch.nn's parameters.
+    """It takes the arguments of ``torch.nn.{name}``, has its parameters (``weight_ih_l0``,
+    ``weight_hh_l0_reverse``, ...), draws the same random numbers and computes the same numbers.
 
-    Construction, names, sizes and random numbers are those of ``torch.nn.RNNBase``; instances
-    hold nothing of their own beside it. A subclass adds its formula.
+    Args:
+        input_size: features of the input, I.
+        hidden_size: units of the state, H.
+        num_layers: layers stacked; each takes the output of the one below.
+        bias: whether the layers have ``bias_ih`` and ``bias_hh``.
+        batch_first: input and output as ``(B, T, features)`` instead of ``(T, B, features)``;
+            the states keep their shape.
+        dropout: probability with which outputs of all layers but the last are set to zero in
+            training.
+        bidirectional: a second set of weights runs from the last step to the first; outputs of
+            both are concatenated (D = 2).
+
+    bfloat16 and float16 layers compute in float32 and round their results once. Where the processor
+    has AVX512-BF16, bfloat16 layers, and float32 layers under an autocast to bfloat16, multiply in
+    bfloat16 and accumulate in float32. Calls of one step do not.
+
+    Raises:
+        ValueError: input that is neither 2-D nor 3-D, or not of the weights' dtype.
+        RuntimeError: a shape that does not fit the module, or ``hx`` of another dtype.
+        AttributeError: input or ``hx`` that is no tensor.
     """
+
+    # The docstring is a part of those of RNN, LSTM and GRU, which add the formula. Construction,
+    # names, sizes and random numbers are those of RNNBase; instances hold nothing beside it.
 
     _options: ClassVar = attrgetter(
         *("input_size", "hidden_size", "proj_size", "num_layers", "bidirectional", "batch_first")
@@ -53,15 +86,11 @@ class Layer(Counterpart, LayerStack, RNNBase):
     def forward(self, input: Tensor | PackedSequence, hx: Any = None) -> tuple[Any, Any]:
         """All layers; the output in the form of the input, the final states in that of ``hx``."""
         step = self._step()
-        found = known, _, tensors = cached.find(self, step, input, hx, self._weights(step))
-        if known is not None:
-            if known.plain is not None:
-                dropout = self.dropout if self.training else 0.0
-                output, *final = run(known.plain, known.rows, tensors, dropout)
-                return output, hx_of(final)
-        elif (results := self._run_elsewhere(step, tensors, input, hx)) is not None:
-            return results
-        return self._run_layers(step, found, input, hx)
+        dropout = self.dropout if self.training else 0.0
+        results, found = self._repeat(step, input, hx, dropout)
+        if results is None and found[0] is None:
+            results = self._run_elsewhere(step, found[2], input, hx)
+        return self._run_layers(step, found, input, hx) if results is None else results
 
     def _layer_sizes(self) -> Sequence[Sizes]:
         return [Sizes.of(self)] * len(self._all_weights)

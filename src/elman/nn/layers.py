@@ -165,9 +165,7 @@ class LayerStack(RecurrentModule):
             raise no_sets(owner, L, D, len(weights))
         sizes, alike = self._layer_sizes(), isinstance(self.hidden_size, int)
         first = self._check_weights(step, weights, sizes)
-        call, x, given = arguments.read(
-            owner, input, hx, len(step.states), self.input_size, self.batch_first, first, alike
-        )
+        call, x, given = arguments.read(self, step, input, hx, first)
         shapes = [
             [(D, call.rows.B, size[step.space(state)]) for size in sizes[::D]]
             for state in step.states

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from .. import cells
 from ..step import Step
-from .layer import Layer
-from .signatures import LayerCall, StepCall
-from .steps import TorchCell
+from .layer import Layer, LayerCall
+from .steps import StepCall, TorchCell
 
 _STEP, _PROJECTED = cells.LSTM().trace(), cells.LSTM(projection=True).trace()
 
@@ -21,37 +20,14 @@ class LSTM(Layer, counterpart=torch.nn.LSTM):
 
     With ``W x + b`` short for ``W_ih x_t + b_ih + W_hh h_{t-1} + b_hh``, a step computes the gates
     ``i, f, o = sigmoid(W x + b)`` and ``g = tanh(W x + b)``, each with rows of its own, then
-    ``c_t = f * c_{t-1} + i * g`` and ``h_t = o * tanh(c_t)``.
-
-    It takes the arguments of ``torch.nn.LSTM``, has its parameters (``weight_ih_l0``,
-    ``weight_hr_l0_reverse``, ...), draws the same random numbers and computes the same numbers.
-
-    Args:
-        input_size: features of the input, I.
-        hidden_size: units of the state c, H.
-        num_layers: layers stacked; each takes the output of the one below.
-        bias: whether the layers have ``bias_ih`` and ``bias_hh``.
-        batch_first: input and output as ``(B, T, features)`` instead of ``(T, B, features)``;
-            the states keep their shape.
-        dropout: probability with which outputs of all layers but the last are set to zero in
-            training.
-        bidirectional: a second set of weights runs from the last step to the first; outputs of
-            both are concatenated (D = 2).
-        proj_size: if not zero, ``h_t = W_hr (o * tanh(c_t))``, of so many units, P < H; else P = H.
+    ``c_t = f * c_{t-1} + i * g`` and ``h_t = o * tanh(c_t)``. If ``proj_size`` P is not zero,
+    ``h_t = W_hr (o * tanh(c_t))``, of P units, P < H; else P = H.
 
     Call ``lstm(input, hx=None)`` with input ``(T, B, I)``, ``(T, I)`` or a PackedSequence, and
     ``hx`` a tuple of h, ``(num_layers * D, B, P)``, and c, ``(num_layers * D, B, H)``, or None for
     zeros. Returns ``output``, ``(T, B, D * P)``, the last layer's h at every step, and
-    ``(h_n, c_n)``, shaped as ``hx``, every layer's final states. bfloat16 and float16
-    layers compute in float32 and round their results once. Where the processor has AVX512-BF16,
-    bfloat16 layers, and float32 layers under an autocast to bfloat16, multiply in bfloat16 and
-    accumulate in float32. Calls of one step do not.
-
-    Raises:
-        ValueError: input that is neither 2-D nor 3-D, or not of the weights' dtype.
-        RuntimeError: a shape that does not fit the module, or ``hx`` of another dtype.
-        AttributeError, TypeError, IndexError: no tensor, or ``hx`` that is no tuple of two: what
-            torch.nn stumbles over.
+    ``(h_n, c_n)``, shaped as ``hx``, every layer's final states. What is no tuple of two raises
+    as in torch.nn, also TypeError or IndexError.
 
     Sources: those of :class:`elman.cells.LSTM`.
 
@@ -78,19 +54,9 @@ class LSTM(Layer, counterpart=torch.nn.LSTM):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__(
-            "LSTM",
-            input_size,
-            hidden_size,
-            num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-            proj_size,
-            device,
-            dtype,
-        )
+        sizes = input_size, hidden_size, num_layers
+        flags = bias, batch_first, dropout, bidirectional
+        super().__init__("LSTM", *sizes, *flags, proj_size, device, dtype)
 
     def _step(self) -> Step:
         return _PROJECTED if self.proj_size else _STEP
@@ -99,23 +65,9 @@ class LSTM(Layer, counterpart=torch.nn.LSTM):
 class LSTMCell(TorchCell, counterpart=torch.nn.LSTMCell):
     """One step of a long short-term memory, with the formula of :class:`LSTM`.
 
-    It takes the arguments of ``torch.nn.LSTMCell`` and has its parameters. A cell that is called
-    step after step gives the bits that :class:`LSTM` gives with the same weights.
-
-    Args:
-        input_size: features of the input, I.
-        hidden_size: units of the states, H.
-        bias: whether there are ``bias_ih`` and ``bias_hh``.
-
     Call ``cell(input, hx=None)`` with input ``(B, I)`` or ``(I,)`` and ``hx`` a tuple of h and c,
-    each ``(B, H)`` or ``(H,)``, or None for zeros; returns the new ``(h, c)``. A cell of bfloat16
-    or float16 is computed in float32, and the states rounded.
-
-    Raises:
-        ValueError: input or a state neither 1-D nor 2-D.
-        RuntimeError: a shape or dtype that does not fit the cell.
-        AttributeError, TypeError, IndexError: no tensor, or ``hx`` that is no tuple of two: what
-            torch.nn stumbles over.
+    each ``(B, H)`` or ``(H,)``, or None for zeros; returns the new ``(h, c)``. What is no tuple of
+    two raises as in torch.nn, also TypeError or IndexError.
 
     >>> import elman, torch
     >>> h, c = elman.LSTMCell(4, 6)(torch.rand(2, 4))

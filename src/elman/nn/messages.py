@@ -14,12 +14,7 @@ from torch import Tensor
 
 
 def refusal(
-    kind: type[Exception],
-    sentence: str,
-    owner: str,
-    expected: str,
-    got: str,
-    remedy: str = "",
+    kind: type[Exception], sentence: str, owner: str, expected: str, got: str, remedy: str = ""
 ) -> Exception:
     """The exception to raise. The sentence is empty where torch.nn has none, or names the inside
     of an operator."""

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from ..cell import Cell
-from ..dispatch.autograd import run
 from ..step import Step
 from . import cached
 from .cellmodule import CellModule, Parameters, check_positive, check_sizes, instance
@@ -17,9 +16,7 @@ from .constraints import constrain
 from .inputs import read as read_inputs
 from .inputs import spread
 from .layers import MERGES, LayerStack
-from .leaf import leaf
 from .messages import refusal
-from .states import hx_of
 from .steps import Checked, StepModule, read_rows
 
 
@@ -169,20 +166,17 @@ class Recurrent(LayerStack, CellModule):
     ) -> tuple[Any, Any]:
         """All layers; the output in the form of the input, the final states in that of ``hx``."""
         step = self._step()
-        found: cached.Found = None, None, []
+        results, found = None, cached.UNKNOWN
         differ = isinstance(hx, (tuple, list)) and not isinstance(self.hidden_size, int)
         learned = hx is None and self.learn_initial
         if lengths is None and inputs is None and not learned and not differ:
-            found = known, _, tensors = cached.find(self, step, input, hx, self._weights(step))
-            if known is not None and known.plain is not None:
-                dropout = self.dropout if self.training else 0.0
-                output, *final = run(known.plain, known.rows, tensors, dropout)
-                return output, hx_of(final)
-        if found[0] is None:
-            proxies = leaf(self, input, hx, lengths=lengths, inputs=inputs)
-            if proxies is not None:
-                return proxies
-        return self._run_layers(step, found, input, hx, lengths, inputs)
+            dropout = self.dropout if self.training else 0.0
+            results, found = self._repeat(step, input, hx, dropout)
+        if results is None and found[0] is None:
+            results = self._leaf(input, hx, lengths=lengths, inputs=inputs)
+        if results is None:
+            results = self._run_layers(step, found, input, hx, lengths, inputs)
+        return results
 
     def extra_repr(self) -> str:
         return self._shown(
@@ -258,17 +252,14 @@ class RecurrentCell(StepModule, CellModule):
     def forward(self, input: Tensor, hx: Any = None, inputs: Any = None) -> Any:
         """The new states, in the form of ``hx``."""
         step = self._step()
-        found: cached.Found = None, None, []
+        results, found = None, cached.UNKNOWN
         if inputs is None:
-            found = known, _, tensors = cached.find(self, step, input, hx, self._weights(step))
-            if known is not None and known.plain is not None:
-                _, *final = run(known.plain, known.rows, tensors)
-                return hx_of(final)
+            results, found = self._repeat(step, input, hx)
+            if results is not None:
+                return results[1]
         if found[0] is None:
-            proxies = leaf(self, input, hx, inputs=inputs)
-            if proxies is not None:
-                return proxies
-        return self._run_step(step, found, input, hx, inputs)
+            results = self._leaf(input, hx, inputs=inputs)
+        return self._run_step(step, found, input, hx, inputs) if results is None else results
 
     def _read(self, step: Step, input: Any, hx: Any, weights: Any, inputs: Any = None) -> Checked:
         owner, (size,) = type(self).__name__, self._layer_sizes()

@@ -9,10 +9,9 @@ from torch import Tensor
 
 from ..cells import Elman
 from ..step import Step
-from .layer import Layer, no_projection
+from .layer import Layer, LayerCall, no_projection
 from .messages import refusal
-from .signatures import LayerCall, StepCall
-from .steps import TorchCell
+from .steps import StepCall, TorchCell
 
 _MODES = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
 _EXPECTED = "nonlinearity 'tanh' or 'relu'"
@@ -22,33 +21,11 @@ _STEPS = {mode: Elman(nonlinearity).trace() for nonlinearity, mode in _MODES.ite
 class RNN(Layer, counterpart=torch.nn.RNN):
     """A multi-layer Elman network, ``h_t = tanh(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)``.
 
-    It takes the arguments of ``torch.nn.RNN``, has its parameters (``weight_ih_l0``,
-    ``weight_hh_l0_reverse``, ...), draws the same random numbers and computes the same numbers.
-
-    Args:
-        input_size: features of the input, I.
-        hidden_size: units of the state, H.
-        num_layers: layers stacked; each takes the output of the one below.
-        nonlinearity: ``"tanh"`` or ``"relu"``.
-        bias: whether the layers have ``bias_ih`` and ``bias_hh``.
-        batch_first: input and output as ``(B, T, features)`` instead of ``(T, B, features)``;
-            the states keep their shape.
-        dropout: probability with which outputs of all layers but the last are set to zero in
-            training.
-        bidirectional: a second set of weights runs from the last step to the first; outputs of
-            both are concatenated (D = 2).
+    With ``nonlinearity="relu"``, relu takes the place of tanh.
 
     Call ``rnn(input, hx=None)`` with input ``(T, B, I)``, ``(T, I)`` or a PackedSequence, and
     ``hx`` ``(num_layers * D, B, H)`` or None for zeros. Returns ``output``, ``(T, B, D * H)``, the
     last layer's state at every step, and ``h_n``, shaped as ``hx``, every layer's final state.
-    bfloat16 and float16 layers compute in float32 and round their results once. Where the processor
-    has AVX512-BF16, bfloat16 layers, and float32 layers under an autocast to bfloat16, multiply in
-    bfloat16 and accumulate in float32. Calls of one step do not.
-
-    Raises:
-        ValueError: input that is neither 2-D nor 3-D, or not of the weights' dtype.
-        RuntimeError: a shape that does not fit the module, or ``hx`` of another dtype.
-        AttributeError: input or ``hx`` that is no tensor.
 
     Source: J. L. Elman, "Finding structure in time", Cognitive Science 14 (1990).
 
@@ -82,18 +59,9 @@ class RNN(Layer, counterpart=torch.nn.RNN):
             sentence = f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'."
             raise refusal(ValueError, sentence, "RNN", _EXPECTED, repr(nonlinearity))
         self.nonlinearity = nonlinearity
-        super().__init__(
-            _MODES[nonlinearity],
-            input_size,
-            hidden_size,
-            num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-            device=device,
-            dtype=dtype,
-        )
+        sizes = input_size, hidden_size, num_layers
+        flags = bias, batch_first, dropout, bidirectional
+        super().__init__(_MODES[nonlinearity], *sizes, *flags, device=device, dtype=dtype)
 
     def _step(self) -> Step:
         return _STEPS[self.mode]
@@ -102,23 +70,11 @@ class RNN(Layer, counterpart=torch.nn.RNN):
 class RNNCell(TorchCell, counterpart=torch.nn.RNNCell):
     """One step of an Elman network: ``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``.
 
-    It takes the arguments of ``torch.nn.RNNCell`` and has its parameters. A cell that is called
-    step after step gives the bits that :class:`RNN` gives with the same weights.
-
-    Args:
-        input_size: features of the input, I.
-        hidden_size: units of the state, H.
-        bias: whether there are ``bias_ih`` and ``bias_hh``.
-        nonlinearity: ``"tanh"`` or ``"relu"``.
+    With ``nonlinearity="relu"``, relu takes the place of tanh; a call with another one raises
+    RuntimeError.
 
     Call ``cell(input, hx=None)`` with input ``(B, I)`` or ``(I,)`` and ``hx`` ``(B, H)``, ``(H,)``
-    or None for zeros; returns the new state, shaped as ``hx``. A cell of bfloat16 or float16 is
-    computed in float32, and the state rounded.
-
-    Raises:
-        ValueError: input or ``hx`` neither 1-D nor 2-D.
-        RuntimeError: a shape or dtype that does not fit the cell; an unknown nonlinearity.
-        AttributeError: input or ``hx`` that is no tensor.
+    or None for zeros; returns the new state, shaped as ``hx``.
 
     >>> import elman, torch
     >>> elman.RNNCell(4, 6)(torch.rand(2, 4)).shape

@@ -72,14 +72,9 @@ def check_dims(owner: str, given: Sequence[Named], batched: bool) -> None:
     if sentence:
         dims = 3 if batched else 2
         name, value = next(pair for pair in given if pair[1].dim() != dims)
-        raise refusal(
-            RuntimeError,
-            sentence,
-            owner,
-            f"{name} to be {dims}-D as input is",
-            described(value),
-            "its batch dimension is the second, with batch_first as without",
-        )
+        expected = f"{name} to be {dims}-D as input is"
+        remedy = "its batch dimension is the second, with batch_first as without"
+        raise refusal(RuntimeError, sentence, owner, expected, described(value), remedy)
 
 
 def _of_dims(found: Sequence[int], batched: bool) -> str:
@@ -94,12 +89,7 @@ def _of_dims(found: Sequence[int], batched: bool) -> str:
 
 
 def check_shape(
-    owner: str,
-    name: str,
-    value: Any,
-    shape: Sequence[int],
-    batched: bool,
-    layers: str,
+    owner: str, name: str, value: Any, shape: Sequence[int], batched: bool, layers: str
 ) -> None:
     """Raises unless a state has this shape, of ``(layers, batch, size)``."""
     if not isinstance(value, Tensor):
@@ -108,13 +98,9 @@ def check_shape(
     if not batched:
         whole[1:1], expected, meaning = [1], (shape[0], shape[2]), f"({layers}, size)"
     if whole != [*shape]:
-        raise refusal(
-            RuntimeError,
-            f"Expected {name.replace('hx', 'hidden')} size {tuple(shape)}, got {whole}",
-            owner,
-            f"{name} of shape {expected}, {meaning}",
-            str(tuple(value.shape)),
-        )
+        sentence = f"Expected {name.replace('hx', 'hidden')} size {tuple(shape)}, got {whole}"
+        wanted, got = f"{name} of shape {expected}, {meaning}", str(tuple(value.shape))
+        raise refusal(RuntimeError, sentence, owner, wanted, got)
 
 
 def of_each_layer(owner: str, given: Sequence[Named], layers: int, batched: bool) -> list[Named]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from torch import Tensor
 from torch.nn.modules.rnn import RNNCellBase
@@ -18,13 +18,23 @@ from ..spaces import HIDDEN, Sizes
 from ..step import Step
 from . import cached
 from .base import RecurrentModule
-from .checks import ask_cell, check_dense, check_devices, check_weight, check_weights, of_dtype
+from .checks import (
+    ask_cell,
+    check_dense,
+    check_devices,
+    check_dims,
+    check_features,
+    check_weight,
+    check_weights,
+    of_dtype,
+)
 from .counterpart import Counterpart
-from .messages import described, no_tensor, raised_by, refusal
+from .messages import raised_by, refusal
 from .states import hx_of, named, states_of
 
 #: Input and states as the caller gave them, further inputs as ``(B, F)``; all of them checked.
 Checked = tuple[Tensor, Sequence[Tensor | None], Sequence[Tensor]]
+State = TypeVar("State")
 
 
 class StepModule(RecurrentModule):
@@ -64,8 +74,29 @@ class StepModule(RecurrentModule):
         return hx_of(new if batched else [s.squeeze(0) for s in new])
 
 
+class StepCall(Protocol[State]):
+    """A call for type checkers: the new states, in the form of ``hx``."""
+
+    def __call__(self, input: Tensor, hx: State | None = None) -> State: ...
+
+
 class TorchCell(Counterpart, StepModule, RNNCellBase):
-    """One step with the parameters of torch.nn's cell. A subclass adds its formula."""
+    """It takes the arguments of ``torch.nn.{name}`` and has its parameters. A cell that is called
+    step after step gives the bits of the layer with the same weights. A cell of bfloat16 or float16
+    is computed in float32, and its states are rounded.
+
+    Args:
+        input_size: features of the input, I.
+        hidden_size: units of the state, H.
+        bias: whether there are ``bias_ih`` and ``bias_hh``.
+
+    Raises:
+        ValueError: input or ``hx`` neither 1-D nor 2-D.
+        RuntimeError: a shape or dtype that does not fit the cell.
+        AttributeError: input or ``hx`` that is no tensor.
+    """
+
+    # The docstring is a part of those of RNNCell, LSTMCell and GRUCell, which add the formula.
 
     _options: ClassVar = attrgetter("input_size", "hidden_size")
     _flat_weights_names = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]  # noqa: RUF012
@@ -77,15 +108,12 @@ class TorchCell(Counterpart, StepModule, RNNCellBase):
     def forward(self, input: Tensor, hx: Any = None) -> Any:
         """The new states, in the form of ``hx``."""
         step = self._step()
-        found = known, _, tensors = cached.find(self, step, input, hx, self._weights(step))
-        if known is not None and known.plain is not None:
-            _, *final = run(known.plain, known.rows, tensors)
-            return hx_of(final)
-        if known is None:
-            results = self._run_elsewhere(step, tensors, input, hx)
-            if results is not None:
-                return results
-        return self._run_step(step, found, input, hx)
+        results, found = self._repeat(step, input, hx)
+        if results is not None:
+            return results[1]
+        if found[0] is None:
+            results = self._run_elsewhere(step, found[2], input, hx)
+        return self._run_step(step, found, input, hx) if results is None else results
 
     def _read(self, step: Step, input: Any, hx: Any, weights: Any, _: Any = None) -> Checked:
         owner, units, width = type(self).__name__, self.hidden_size, self.input_size
@@ -122,14 +150,8 @@ def read_rows(
         _dims(owner, "hidden" if len(sizes) == 1 else name, name, value, size)
     for name, value in [("input", input), *given]:
         check_dense(owner, name, value)
-    if input.shape[-1] != width:
-        raise refusal(
-            RuntimeError,
-            f"input has inconsistent input_size: got {input.shape[-1]} expected {width}",
-            owner,
-            f"the last dimension of input to be {width}",
-            f"{input.shape[-1]} in shape {tuple(input.shape)}",
-        )
+    torchs = "input has inconsistent input_size: got {got} expected {size}"
+    check_features(owner, input, width, torchs)
     B = (input.shape[0],) if dims == 2 else ()
     for i, (name, value) in enumerate(given):
         if value.shape != (*B, sizes[i]):
@@ -143,19 +165,8 @@ def read_rows(
 
 
 def _dims(owner: str, torchs: str, name: str, value: Any, size: int) -> int:
-    """The dimensions of a tensor of one step; ``torchs`` is what torch.nn calls it."""
-    if not isinstance(value, Tensor):
-        raise no_tensor(owner, name, value)
-    dims = value.dim()
-    if dims not in (1, 2):
-        raise refusal(
-            ValueError,
-            f"{owner}: Expected {torchs} to be 1D or 2D, got {dims}D instead",
-            owner,
-            f"{name} to be 1-D ({size},) or 2-D (B, {size})",
-            described(value),
-        )
-    return dims
+    """The dimensions of a tensor of one step."""
+    return check_dims(owner, torchs, name, value, {1: f"({size},)", 2: f"(B, {size})"})
 
 
 def _of_shape(state: Tensor, i: int, dims: int, B: int, units: int) -> tuple[type[Exception], str]:

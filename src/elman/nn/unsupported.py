@@ -10,7 +10,7 @@ import torch
 from torch.nn.modules.rnn import RNNBase, RNNCellBase
 
 from .cellmodule import CellModule
-from .parametrized import plain
+from .counterpart import plain
 
 _CELL = (
     "write its step as an elman.Cell and use elman.Recurrent (docs/cells.md), or elman.register it"
@@ -77,28 +77,27 @@ def _scripted(module: torch.jit.ScriptModule) -> str:
 
 def _captured(graph: torch.fx.Graph) -> str:
     """Which recurrent operators a captured graph calls, and for which layers."""
-    ours: list[str] = []
-    theirs: list[str] = []
+    ours: dict[str, None] = {}  # each layer once, in order
+    theirs: dict[str, None] = {}
     for node in graph.nodes:
         if node.op != "call_function":
             continue
-        stack = [*(node.meta.get("nn_module_stack") or {}).values()]
-        path, cls = stack[-1] if stack else ("", "")
+        path, cls = [("", ""), *(node.meta.get("nn_module_stack") or {}).values()][-1]
         layer = str(cls).rpartition(".")[2] + (f" at {path}" if path else "")
         if getattr(node.target, "namespace", "") == "elman":
-            ours.append(layer)
+            ours[layer] = None
         elif str(cls).startswith(_HOME):
-            theirs.append(layer)
+            theirs[layer] = None
     said = []
     if ours:
         said.append(
-            f"this captured graph calls elman's operator ({', '.join(dict.fromkeys(ours))}): "
-            "kernels run where they would in Python"
+            f"this captured graph calls elman's operator ({', '.join(ours)}): kernels run where "
+            "they would in Python"
         )
     if theirs:
         said.append(
-            f"this captured graph has torch's own operators ({', '.join(dict.fromkeys(theirs))}): "
-            "call elman.accelerate(model) on the Python model and capture that"
+            f"this captured graph has torch's own operators ({', '.join(theirs)}): call "
+            "elman.accelerate(model) on the Python model and capture that"
         )
     return "; ".join(said)
 
