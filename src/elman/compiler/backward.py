@@ -10,7 +10,7 @@ a group; else it lists it step by step, and all rows of a part are one group.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from ..expr import Node
 from ..spaces import HIDDEN, INPUT
@@ -21,13 +21,13 @@ from .frame import Frame, common, define_sum, parameters
 from .graph import Store
 from .inputs import add_to_input, emit_inputs, panels_to_x, wanted
 from .ir import Int, Module
-from .memory import StepMemory, operands, values_of_step
+from .memory import Spot, StepMemory, operands, values_of_step
 from .outer import RANGE, emit_outer, lists, range_of
 from .panel import define_tiles, panels_of
 from .plan import Plan, products_of
-from .stage import Spot, Stages
+from .stage import Stages
 from .target import Target
-from .units import load_units, store_units
+from .units import load_units
 from .view import View
 
 #: What a thread is at: a part, its rows, one group of these, the steps of a chunk and of a piece of
@@ -258,9 +258,6 @@ class _Memory(StepMemory):
             return load_units(frame.v, place, spot.unit, frame.units(leaf.space))
         return frame.v.load(place.at(spot.unit))
 
-    def look_ahead(self, stores: Sequence[Store], spot: Spot, size: Int) -> None:
-        """The gradients of a chunk stay in the caches."""
-
     def has_read(self) -> None:
         """Has the second cache fetch what the next step reads where this one has read: rows lie
         backwards and in pieces, which the processor does not foresee."""
@@ -288,7 +285,7 @@ class _Memory(StepMemory):
     def _write_input(self, name: str, value: str, spot: Spot) -> None:
         """The gradient of a further input, if it is wanted."""
         f, frame = self.frame.f, self.frame
-        with f.when(f.op(f"icmp ne ptr {frame.pointer(name)}, null")):
+        with f.when(frame.is_given(name)):
             row = frame.given(name).row(self.time, spot.row)
             add_to_input(frame, row, spot.unit, frame.units(HIDDEN), value)
 
@@ -306,35 +303,10 @@ def _rows(module: Module, slots: Slots, plan: Plan, target: Target) -> None:
         memory.move(j, t, begins)
         memory.place = frame.scratch("starts").load(f.sub(j, frame.slot("j")))
         with f.loop(ends, active) as row:
-            _begin(frame, plan, memory, row)
+            memory.begin("ghn", row)
         stages.emit(first, active)
         with f.loop(begins, active) as row:
-            _finish(frame, plan, memory, row)
-
-
-def _begin(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
-    """The gradients of a row's final states, at its last step."""
-    f, v = frame.f, frame.v
-    for name in plan.step.states:
-        space = plan.step.space(name)
-        given, carry = frame.given(f"ghn.{name}").row(row), memory.states(name).row(row)
-        with f.loop(0, frame.padded(space), v.lanes) as u:
-            v.store(load_units(v, given, u, frame.units(space)), carry.at(u))
-
-
-def _finish(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
-    """The gradients of a row's initial states, if they are wanted, at its first step."""
-    f, v = frame.f, frame.v
-    for name in plan.step.states:
-        wanted = f.op(f"icmp ne ptr {frame.pointer(f'gh0.{name}')}, null")
-        with f.when(wanted):
-            goal, carry = (
-                frame.given(f"gh0.{name}").row(row),
-                memory.states(name, new=True).row(row),
-            )
-            space = plan.step.space(name)
-            with f.loop(0, frame.padded(space), v.lanes) as u:
-                store_units(v, v.load(carry.at(u)), goal, u, frame.units(space))
+            memory.finish("gh0", row, optional=True)
 
 
 def _list_rows(module: Module, slots: Slots, plan: Plan, target: Target) -> None:
@@ -347,7 +319,7 @@ def _list_rows(module: Module, slots: Slots, plan: Plan, target: Target) -> None
     position, starts = f.alloca(1, "i64", 8), frame.scratch("starts")
     apart = f.compare("ne", frame.slot("apart"), 0)
     f.store("i64", 0, position)
-    kept = f.op(f"icmp ne ptr {frame.pointer('partials.given')}, null")
+    kept = frame.is_given("partials.given")
     opening = f.compare("eq", frame.slot("j.end"), frame.slot("T"))  # of the part: its last chunk
     with f.loop(0, f.select(apart, f.sub(frame.slot("last"), first), 1)) as group:
         for name in ("from", "to"):

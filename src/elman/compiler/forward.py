@@ -13,10 +13,10 @@ from .entry import define_entry
 from .frame import Frame, common, define_sum, parameters
 from .graph import Program, Store
 from .ir import Function, Int, Module
-from .memory import StepMemory, operands, values_of_step
+from .memory import Spot, StepMemory, operands, values_of_step
 from .panel import Panel, define_tiles, height, is_unpacked, panel_x, panels_of
 from .plan import Plan, products_of
-from .stage import Spot, Stages
+from .stage import Stages
 from .target import Target
 from .units import load_units, store_units
 from .vector import Vector
@@ -101,7 +101,7 @@ def _entry(module: Module, slots: Slots, plan: Plan, program: Program, target: T
     if can_cut_units(program, target):
         memory = _Memory(frame, plan, program)
         with f.when(_cut(frame)), f.loop(0, frame.slot("B")) as row:
-            _begin(frame, plan, memory, row)
+            memory.begin("h0", row, memory.keep)
     frame.region("forward_rows")
     define_entry(module, "elman_forward", "forward")
 
@@ -119,7 +119,7 @@ def _pack(frame: Frame, plan: Plan, program: Program) -> None:
         row = frame.scratch("starts").at(i)
         for bias in _biases_of(step, start):
             given = frame.block(bias)
-            with f.when(f.op(f"icmp ne ptr {frame.pointer(bias.parameter)}, null")):
+            with f.when(frame.is_given(bias.parameter)):
                 sizes = ("i64", given.strides[0]), ("i64", frame.units(bias.rows)), ("i64", padded)
                 f.call("add_bias", ("ptr", row), ("ptr", given.base), *sizes)
 
@@ -150,7 +150,7 @@ class _Memory(StepMemory):
 
     def __init__(self, frame: Frame, plan: Plan, program: Program) -> None:
         super().__init__(frame, plan, program)
-        self.training = program is plan.train
+        self.keep = plan.saved_states if program is plan.train else ()
         self.columns = {n: i for i, n in enumerate(plan.columns)}
         self.starts = starts(plan, program)
         self.projected: View  # the projected inputs of the step: rows from ``first`` on, columns
@@ -209,9 +209,6 @@ class _Memory(StepMemory):
                 with f.loop(0, size, frame.v.lanes) as u:
                     frame.v.prefetch(row.at(u))
 
-    def has_read(self) -> None:
-        """What a step reads, the one before has written."""
-
 
 def _rows(module: Module, slots: Slots, plan: Plan, program: Program, target: Target) -> None:
     """The worker: a slice of the rows, or of their units, through all steps.
@@ -253,10 +250,10 @@ def _rows(module: Module, slots: Slots, plan: Plan, program: Program, target: Ta
                 if by_units:
                     before = f.select(_cut(frame), active, before)
                 with f.loop(before, active) as row:
-                    _begin(frame, plan, memory, row)
+                    memory.begin("h0", row, memory.keep)
                 stages.emit(first, active, units if by_units else None)
                 with f.loop(after, active) as row:
-                    _finish(frame, plan, memory, row, units if by_units else None)
+                    memory.finish("hn", row, units if by_units else None)
                 f.store("i64", f.add(done, f.sub(active, first)), position)
             frame.tell(end)
 
@@ -339,29 +336,3 @@ def _project(
 def _room_of_x(frame: Frame, ticket: Int, index: Int) -> View:
     """Where the operand of an input lies if it has to be made."""
     return frame.scratch("pairs_x").row(ticket, 0, index)
-
-
-def _begin(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
-    """The initial states of a row, at its first step."""
-    f, v = frame.f, frame.v
-    for name in plan.step.states:
-        space = plan.step.space(name)
-        given, state = frame.given(f"h0.{name}").row(row), memory.states(name).row(row)
-        with f.loop(0, frame.padded(space), v.lanes) as u:
-            value = load_units(v, given, u, frame.units(space))
-            v.store(value, state.at(u))
-            if memory.training and name in plan.saved_states:
-                store_units(v, value, memory.kept(name, row), u, frame.units(HIDDEN))
-
-
-def _finish(
-    frame: Frame, plan: Plan, memory: _Memory, row: Int, units: tuple[Int, Int] | None
-) -> None:
-    """The final states of a row, at its last step; all units, or some."""
-    f, v = frame.f, frame.v
-    for name in plan.step.states:
-        space = plan.step.space(name)
-        goal, state = frame.given(f"hn.{name}").row(row), memory.states(name, new=True).row(row)
-        begin, end = units or (0, frame.padded(space))
-        with f.loop(begin, end, v.lanes) as u:
-            store_units(v, v.load(state.at(u)), goal, u, frame.units(space))

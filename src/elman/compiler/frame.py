@@ -87,6 +87,10 @@ class Frame(Routine):
         """A gate's rows of a parameter, or all of them."""
         return self.given(block.parameter).past(self.f.mul(self.units(block.rows), block.block))
 
+    def is_given(self, name: str) -> str:
+        """Whether the caller has brought a tensor."""
+        return self.f.op(f"icmp ne ptr {self.pointer(name)}, null")
+
     def null(self, pointer: str) -> str:
         return self.f.op(f"icmp eq ptr {pointer}, null")
 

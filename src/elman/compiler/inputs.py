@@ -18,7 +18,7 @@ from .view import View
 
 def wanted(frame: Frame) -> str:
     """Whether anybody asks for the input's gradient."""
-    return frame.f.op(f"icmp ne ptr {frame.pointer('dx')}, null")
+    return frame.is_given("dx")
 
 
 def panels_to_x(frame: Frame, plan: Plan) -> list[Panel]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 from .buffers import Slots, numbers
 from .ir import Function, Int, Module
@@ -127,17 +128,13 @@ class Routine:
         self._processor.read_fp(f, self.address("fp"))
         threads = self.slot("threads")
 
-        def many() -> Int:
+        def many() -> None:
             count = f.op(f"trunc i64 {threads} to i32")
             run = self.pointer("parallel")
             f.do(f"call void {run}(ptr @{worker}, ptr %args, i32 {count}, i32 0)")
-            return 0
 
-        def alone() -> Int:
-            f.call(worker, ("ptr", "%args"))
-            return 0
-
-        f.either(f.compare("sgt", threads, 1), "i64", many, alone)
+        alone = partial(f.call, worker, ("ptr", "%args"))
+        f.branch(f.compare("sgt", threads, 1), many, alone)
 
     # -- steps that other threads wait for
 

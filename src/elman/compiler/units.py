@@ -44,24 +44,18 @@ def store_units(v: Vector, value: str, row: View, unit: Int, units: Int) -> None
     """Writes one vector of units from ``unit`` on, but none beyond the last."""
     f, left, (stride,) = v.f, v.f.sub(units, unit), row.strides
 
-    def beside() -> Int:
+    def beside() -> None:
         place = View(f, v.dtype, row.base).at(unit)
+        f.branch(
+            f.compare("sge", left, v.lanes),
+            lambda: v.store(value, place),
+            lambda: v.store_masked(value, place, v.first(left)),
+        )
 
-        def whole() -> Int:
-            v.store(value, place)
-            return 0
-
-        def part() -> Int:
-            v.store_masked(value, place, v.first(left))
-            return 0
-
-        return f.either(f.compare("sge", left, v.lanes), "i64", whole, part)
-
-    def apart() -> Int:
+    def apart() -> None:
         stack, goal = View(f, v.dtype, f.alloca(v.lanes, v.dtype)), row.past(unit)
         v.store(value, stack.base)
         with f.loop(0, f.min(left, v.lanes)) as i:
             goal.store(stack.load(i), i)
-        return 0
 
-    f.either(f.compare("eq", stride, 1), "i64", beside, apart)
+    f.branch(f.compare("eq", stride, 1), beside, apart)
