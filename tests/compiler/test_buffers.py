@@ -8,12 +8,12 @@ import pytest
 
 from elman.compiler import jit
 from elman.compiler.buffers import Argument, Buffer, Slots, numbers
-from elman.compiler.entry import define_entry
 from elman.compiler.formats import Format
 from elman.compiler.frame import Frame
 from elman.compiler.ir import Module
 from elman.compiler.isa import available
 from elman.compiler.plan import plan_of
+from elman.compiler.routine import define_entry
 from elman.compiler.target import target_of
 from tests.cells import STEPS
 

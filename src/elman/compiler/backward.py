@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from ..expr import Node
 from ..spaces import HIDDEN, INPUT
 from .buffers import Argument, Buffer, Slots, numbers
-from .entry import define_entry
 from .forward import walk_step
 from .frame import Frame, common, define_sum, parameters
 from .graph import Store
@@ -25,10 +24,10 @@ from .memory import Spot, StepMemory, operands, values_of_step
 from .outer import RANGE, emit_outer, lists, range_of
 from .panel import define_tiles, panels_of
 from .plan import Plan, products_of
+from .routine import define_entry
 from .stage import Stages
 from .target import Target
-from .units import load_units
-from .view import View
+from .view import View, load_units
 
 #: What a thread is at: a part, its rows, one group of these, the steps of a chunk and of a piece of
 #: it in the order of the forward pass.

@@ -13,9 +13,8 @@ from typing import ClassVar
 
 from .ir import Function, Int, Module
 from .isa import ISA
-from .units import load_units
 from .vector import Vector
-from .view import View
+from .view import View, load_units
 
 _UPPER = -(1 << 16)  # the mask of a float's upper half
 _ONES = 0x3F803F80  # the pair of two ones

@@ -9,18 +9,17 @@ from ..expr import Node, walk
 from ..spaces import HIDDEN, INPUT, Matrix
 from ..step import Step
 from .buffers import Argument, Buffer, Number, Slot, Slots, numbers
-from .entry import define_entry
 from .frame import Frame, common, define_sum, parameters
 from .graph import Program, Store
 from .ir import Function, Int, Module
 from .memory import Spot, StepMemory, operands, values_of_step
 from .panel import Panel, define_tiles, height, is_unpacked, panel_x, panels_of
 from .plan import Plan, products_of
+from .routine import define_entry
 from .stage import Stages
 from .target import Target
-from .units import load_units, store_units
 from .vector import Vector
-from .view import View
+from .view import View, load_units, store_units
 
 
 def slots(plan: Plan, target: Target, training: bool) -> Slots:

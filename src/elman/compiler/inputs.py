@@ -12,8 +12,7 @@ from .outer import lists, place_of
 from .panel import Panel, panel_x
 from .plan import Plan
 from .target import Target
-from .units import load_units, store_units
-from .view import View
+from .view import View, load_units, store_units
 
 
 def wanted(frame: Frame) -> str:

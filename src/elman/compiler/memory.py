@@ -14,8 +14,7 @@ from .graph import Program, Store
 from .ir import Int
 from .plan import Plan, operands_of, sums_of
 from .target import Target
-from .units import load_units, store_units
-from .view import View
+from .view import View, load_units, store_units
 
 
 def values_of_step(target: Target, program: Program, states: int) -> list[Buffer]:

@@ -24,8 +24,7 @@ from .frame import Frame
 from .ir import Int, Module
 from .plan import Plan
 from .target import Target
-from .units import load_units, store_units
-from .view import View
+from .view import View, load_units, store_units
 
 #: Of the rows that a panel has side by side: the list of rows (an index; -1: ones), the stride
 #: between units of such a row, how many units, where in a row of the panel they begin, and how much

@@ -9,10 +9,9 @@ from earlier ones only: whatever a pass waits for has a thread, or is done, howe
 from __future__ import annotations
 
 from .buffers import Slots, numbers
-from .entry import SCRATCH, define_entry
 from .ir import Module
 from .isa import ISA
-from .routine import SHARED, Routine
+from .routine import SCRATCH, SHARED, Routine, define_entry
 
 #: How many passes, for each its code and the address of its numbers, their counters and steps; and
 #: a thread's scratch memory, each in so many bytes.

@@ -10,9 +10,10 @@ from functools import cache
 from torch import Tensor
 
 from ..compiler import isa, native
-from ..compiler.entry import FIRST
-from ..compiler.jit import LOCK, Code, load
+from ..compiler.jit import Code, load
 from ..compiler.native import LAST
+from ..compiler.objects import LOCK
+from ..compiler.routine import FIRST
 from ..runtime.memory import scratch
 from ..runtime.threads import avoid_threads, parallel_address, record_lateness
 from .table import Launch

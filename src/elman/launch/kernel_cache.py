@@ -11,7 +11,8 @@ import torch
 
 from ..compiler.formats import BFLOAT16, Format
 from ..compiler.isa import ISA
-from ..compiler.jit import LOCK, SHARED
+from ..compiler.jit import SHARED
+from ..compiler.objects import LOCK
 from ..compiler.plan import plan_of
 from ..compiler.schedule import DEFAULT, Schedule
 from ..compiler.sizes import KernelSpec
