@@ -2,10 +2,10 @@
 
 The batch is cut into parts (``schedule.Order``), which need nothing of one another until the end. A
 chunk of time after another (``Schedule.chunk_steps``), the loop over time writes the gradient at
-each gate and product of each step into ``z``; from it, three kinds of sums follow that need no
-order of time: ``x``'s gradient (row by row), the weights' (over the part's rows and steps) and the
-biases'. Where each row's gradients are wanted apart, ``z`` lists the chunk row by row, and a row is
-a group; else it lists it step by step, and all rows of a part are one group.
+each gate and product of each step. From these ``gate_gradients``, three kinds of sums follow that
+need no order of time: ``x``'s gradient (row by row), the weights' (over the part's rows and steps)
+and the biases'. Where each row's gradients are wanted apart, they list the chunk row by row, and a
+row is a group; else they list it step by step, and all rows of a part are one group.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ _OF_CHUNK = ("part", "first", "last", "group", "j", "j.end", "from", "to")
 def slots(plan: Plan, target: Target) -> Slots:
     """The table of arguments of ``elman_backward``, and its scratch memory."""
     step, panel, number = plan.step, target.panel, target.dtype
-    states, products, inputs = step.states, len(products_of(plan.backward)), len(plan.z_x)
+    states, products, inputs = step.states, len(products_of(plan.backward)), len(plan.input_columns)
     further = [f"{kind}.{name}" for kind in ("input", "ginput") for name in step.inputs]
-    pairs_z = Buffer("pairs_z", (inputs, "most", "Zp"), "bfloat", of_thread=True)
+    gates = (len(plan.gate_gradients), "most", "gate_gradients.row"), number
+    pairs = (inputs, *gates[0][1:]), "bfloat"
     kept = ["saved", *(f"saved.{name}" for name in plan.saved_states)]
 
     def panels(numbers: Mapping[str, int]) -> int:
@@ -61,8 +62,9 @@ def slots(plan: Plan, target: Target) -> Slots:
             *(Argument(f"gh0.{name}", "ru", of="row") for name in states),
             *parameters(step),
             *(Argument(name) for name in ("dx", "partials.given", *kept)),
-            *numbers("dx.add", "dx.other", "dx.left", "Zp", "one", "ahead"),
-            *numbers("chunk", "segment", "most", "parts", "one.by.one", "apart", "pitch"),
+            *numbers("dx.add", "dx.other", "dx.left", "gate_gradients.row", "one", "ahead"),
+            *numbers("chunk", "segment", "most", "parts", "one.by.one", "apart"),
+            *numbers("gate_gradients.stride"),
             *numbers("jobs", "matrices", "tasks", "goals", "goals.n", "operands", "operands.n"),
             *numbers("width", "depth", "partials.size", "partials.end", *_OF_CHUNK),
             Buffer("panels", (panels,), "i8"),
@@ -70,8 +72,8 @@ def slots(plan: Plan, target: Target) -> Slots:
             *operands(target, plan.backward, HIDDEN),
             *values_of_step(target, plan.backward, len(states)),
             Buffer("partials", (_own_sums, "partials.size"), number),
-            Buffer("z", (len(plan.z), "most", "Zp"), number, of_thread=True),
-            *[pairs_z] * panel.makes_operands,
+            Buffer("gate_gradients", *gates, of_thread=True),
+            *[Buffer("gate_gradients.pairs", *pairs, of_thread=True)] * panel.makes_operands,
             Buffer("lists", (len(lists(plan)) + 1, "most"), "ptr", of_thread=True),
             Buffer("starts", (lambda numbers: numbers["chunk"] + 1,), "i64", of_thread=True),
             Buffer("ranges", (_groups, len(RANGE)), "i64", of_thread=True),
@@ -99,7 +101,7 @@ def emit(plan: Plan, target: Target) -> Module:
     _list_rows(module, declared, plan, target)
     _rows(module, declared, plan, target)
     emit_inputs(module, target, declared, plan)
-    emit_outer(module, target, declared, len(plan.z))
+    emit_outer(module, target, declared, len(plan.gate_gradients))
     _parts(module, declared, target)
     _entry(module, declared, plan, target)
     return module
@@ -201,7 +203,7 @@ class _Memory(StepMemory):
         self.time_before: Int = 0  # of the preceding step, if there is one
         self.flat_before: Int = 0
         self.begins: Int = 0  # from this row on, the step is a row's first
-        self.place: Int = 0  # in ``z``, of the step's first row
+        self.place: Int = 0  # in ``gate_gradients``, of the step's first row
         self._next: list[str] = []  # where the next step will read
 
     def move(self, j: Int, t: str, begins: Int) -> None:
@@ -277,8 +279,9 @@ class _Memory(StepMemory):
         elif store.kind == "temporary":
             row = self.rows_of(store.value).row(spot.row)
         else:
-            n = f.add(self.place, f.mul(f.sub(spot.row, frame.slot("first")), frame.slot("pitch")))
-            row = frame.scratch("z").row(int(store.name), n)
+            before = f.sub(spot.row, frame.slot("first"))
+            n = f.add(self.place, f.mul(before, frame.slot("gate_gradients.stride")))
+            row = frame.scratch("gate_gradients").row(int(store.name), n)
         frame.v.store(value, row.at(spot.unit))
 
     def _write_input(self, name: str, value: str, spot: Spot) -> None:
@@ -331,7 +334,7 @@ def _list_rows(module: Module, slots: Slots, plan: Plan, target: Target) -> None
         done = f.load("i64", position)
         starts.store(done, f.sub(j, begin))
         with f.loop(first, active) as row:
-            n = f.add(done, f.mul(f.sub(row, first), frame.slot("pitch")))
+            n = f.add(done, f.mul(f.sub(row, first), frame.slot("gate_gradients.stride")))
             flat = f.add(memory.flat, row)
             addresses = [frame.view(frame.pointer("dx"), frame.units(INPUT), 1).at(flat)]
             for operand in reversed(lists(plan)):

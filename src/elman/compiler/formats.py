@@ -28,7 +28,7 @@ class Format:
 
     kind: str  # LLVM's type of an element
     depth: ClassVar[int] = 1  # numbers in an element, neighbours along the sum
-    plain: ClassVar[bool] = True  # whether panels hold what matrices do
+    converts: ClassVar[bool] = False  # whether panels hold other numbers than matrices do
     gradients: ClassVar[bool] = True  # whether a backward pass can multiply what is no panel
     makes_operands: ClassVar[bool] = False  # whether rows have to be made that products multiply
 
@@ -107,7 +107,7 @@ class Bfloat16Weights(Format):
     """
 
     kind: str = "bfloat"
-    plain: ClassVar[bool] = False
+    converts: ClassVar[bool] = True
     gradients: ClassVar[bool] = False
 
     def define(self, module: Module, isa: ISA) -> None:
@@ -163,7 +163,7 @@ class Bfloat16Pairs(Format):
 
     kind: str = "i32"
     depth: ClassVar[int] = 2
-    plain: ClassVar[bool] = False
+    converts: ClassVar[bool] = True
     makes_operands: ClassVar[bool] = True
 
     def define(self, module: Module, isa: ISA) -> None:

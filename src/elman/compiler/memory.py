@@ -37,7 +37,7 @@ def operands(target: Target, program: Program, k: Space) -> list[Buffer]:
         bulk = target.bulk.widths[0] * numbers[k.name]
         return max(step, bulk) * target.isa.lanes(target.dtype)
 
-    found = [] if target.panel.plain else [Buffer("block", (block,), target.dtype)]
+    found = [Buffer("block", (block,), target.dtype)] * target.panel.converts
     rows = len(operands_of(program)), "B", HIDDEN.padded
     return [*found, *[Buffer("pairs", rows, "bfloat")] * target.panel.makes_operands]
 

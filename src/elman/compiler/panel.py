@@ -39,14 +39,14 @@ def define_tiles(module: Module, target: Target, back: bool = False) -> None:
     for shape, splits in dict.fromkeys(((shapes[0], 1), *steps)):
         if not module.defines(target.tile(shape, splits, back)):
             tile.define(module, target.isa, target.dtype, target.panel, shape, splits)
-        if target.panel.plain and not back and not module.defines(unpacked.name(splits)):
+        if not target.panel.converts and not back and not module.defines(unpacked.name(splits)):
             unpacked.define(module, target, splits)
 
 
 def tallest(target: Target, shape: Shape) -> int:
     """The most rows that are multiplied at once in a forward pass: those of a tile, or as many as a
     vector has lanes if the panel is unpacked."""
-    if target.single or not target.panel.plain:
+    if target.single or target.panel.converts:
         return shape.rows
     return max(shape.rows, target.isa.lanes(target.dtype))
 
@@ -84,10 +84,10 @@ class Panel:
             f.loop(0, padded, slice_) as unit,
         ):
             size = f.min(f.sub(padded, unit), slice_)
-            if frame.target.panel.plain:
-                self._pack(self._block(unit), unit, size)
-            else:
+            if frame.target.panel.converts:
                 self._convert(unit, size)
+            else:
+                self._pack(self._block(unit), unit, size)
 
     def _convert(self, first: Int, size: Int) -> None:
         """Packs a slice of units block by block: as it is, then in the panel's format."""

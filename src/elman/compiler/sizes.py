@@ -124,7 +124,7 @@ def forward(
         count = max(1, -(-padded // unit_slice))
         values |= {"slices": count, "slice": rows.B}  # each weight is read by one thread
         values |= {"unit.slices": count, "unit.slice": unit_slice}
-    if rows.T == 1 and values["slice"] >= rows.B and contiguous and spec.target.panel.plain:
+    if rows.T == 1 and values["slice"] >= rows.B and contiguous and not spec.target.panel.converts:
         values["unpacked"] = int(spec.schedule.few_rows(rows.B, width + units))
     step_bytes = max(1, values["slice"] * len(plan.columns) * padded * size)
     written = len(plan.step.outputs) + (len(plan.saved) + len(plan.saved_states)) * training
@@ -161,8 +161,8 @@ def backward(
     inner, padded = values[INPUT.padded], values[HIDDEN.padded]
     segment = rows.T if apart else order.segment
     depth = schedule.depth(segment * (1 if apart else order.rows), (inner + padded) * size)
-    z_row = odd(padded, spec.lanes)
-    row = len(plan.z) * z_row * size
+    gates_row = odd(padded, spec.lanes)
+    row = len(plan.gate_gradients) * gates_row * size
     chunk = schedule.chunk_steps(rows, order, row, sums.size * size)
     if apart and rows.T * row <= 2 * sums.apart * size:  # no chunk adds to what another wrote
         chunk = rows.T
@@ -172,12 +172,12 @@ def backward(
     one_by_one = threads == 1 and not spans and not apart
     summed = rows.B if apart else order.parts
     few = schedule.unpacked_steps >= rows.N and (rows.T == 1 or not spec.target.single)
-    packed = not (readable_as_panels and few) or not spec.target.panel.plain
+    packed = not (readable_as_panels and few) or spec.target.panel.converts
     return values | {
         "slices": parts,
         "parts": summed,
         "apart": int(apart),
-        "pitch": chunk if apart else 1,
+        "gate_gradients.stride": chunk if apart else 1,
         "one.by.one": one_by_one,
         "slice": order.rows,
         "unpacked": int(not packed),
@@ -193,7 +193,7 @@ def backward(
         "operands.n": len(sums.operands) // len(OPERAND),
         "width": sums.width,
         "depth": depth,
-        "Zp": z_row,
+        "gate_gradients.row": gates_row,
         "ahead": int(
             rows.N * units * (len(states) + len(plan.saved) + 1) * size >= schedule.far_bytes
         ),

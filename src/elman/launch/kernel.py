@@ -148,7 +148,7 @@ class Kernel:
         first = len(tensors) + len(gradients)  # of the goals; those of the weights are the jobs'
         names = self._given("", direction, count)
         names += [*_slots("gout", step.outputs), *_slots("ghn", step.states)]
-        names += ["dx" if self.plan.z_x else "", *_slots("gh0", step.states)]
+        names += ["dx" if self.plan.input_columns else "", *_slots("gh0", step.states)]
         names += [*_slots("ginput", step.inputs), *[""] * (count * len(step.parameters))]
         read = self.plan.read_outputs if before else ()
         names += [*_slots("output", read), *_slots("h0", read), "partials.given"]
