@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from ..expr import Node
 from ..spaces import HIDDEN, INPUT
-from .buffers import Argument, Buffer, Slots, numbers
+from .buffers import Argument, Buffer, Slots
 from .forward import walk_step
 from .frame import Frame, common, define_sum, parameters
 from .graph import Store
@@ -51,6 +51,12 @@ def slots(plan: Plan, target: Target) -> Slots:
         size = panel.nbytes(numbers[INPUT.padded], numbers[HIDDEN.name])
         return 0 if numbers["unpacked"] else inputs * size
 
+    def parts_at_once(numbers: Mapping[str, int]) -> int:
+        return 1 if numbers["one.by.one"] else numbers["parts"]
+
+    def groups(numbers: Mapping[str, int]) -> int:
+        return numbers["slice"] if numbers["apart"] else 1
+
     return Slots(
         [
             *common(step),
@@ -62,34 +68,24 @@ def slots(plan: Plan, target: Target) -> Slots:
             *(Argument(f"gh0.{name}", "ru", of="row") for name in states),
             *parameters(step),
             *(Argument(name) for name in ("dx", "partials.given", *kept)),
-            *numbers("dx.add", "dx.other", "dx.left", "gate_gradients.row", "one", "ahead"),
-            *numbers("chunk", "segment", "most", "parts", "one.by.one", "apart"),
-            *numbers("gate_gradients.stride"),
-            *numbers("jobs", "matrices", "tasks", "goals", "goals.n", "operands", "operands.n"),
-            *numbers("width", "depth", "partials.size", "partials.end", *_OF_CHUNK),
+            *("dx.add", "dx.other", "dx.left", "gate_gradients.row", "one", "ahead"),
+            *("chunk", "segment", "most", "parts", "one.by.one", "apart"),
+            "gate_gradients.stride",
+            *("jobs", "matrices", "tasks", "goals", "goals.n", "operands", "operands.n"),
+            *("width", "depth", "partials.size", "partials.end", *_OF_CHUNK),
             Buffer("panels", (panels,), "i8"),
             Buffer("panels_x", (panels_x,), "i8"),
             *operands(target, plan.backward, HIDDEN),
             *values_of_step(target, plan.backward, len(states)),
-            Buffer("partials", (_own_sums, "partials.size"), number),
+            Buffer("partials", (parts_at_once, "partials.size"), number),
             Buffer("gate_gradients", *gates, of_thread=True),
             *[Buffer("gate_gradients.pairs", *pairs, of_thread=True)] * panel.makes_operands,
             Buffer("lists", (len(lists(plan)) + 1, "most"), "ptr", of_thread=True),
             Buffer("starts", (lambda numbers: numbers["chunk"] + 1,), "i64", of_thread=True),
-            Buffer("ranges", (_groups, len(RANGE)), "i64", of_thread=True),
+            Buffer("ranges", (groups, len(RANGE)), "i64", of_thread=True),
             Buffer("area", ("depth", "width"), number, of_thread=True),
         ]
     )
-
-
-def _own_sums(numbers: Mapping[str, int]) -> int:
-    """For how many parts scratch memory has sums at the same time."""
-    return 1 if numbers["one.by.one"] else numbers["parts"]
-
-
-def _groups(numbers: Mapping[str, int]) -> int:
-    """How many groups a part has."""
-    return numbers["slice"] if numbers["apart"] else 1
 
 
 def emit(plan: Plan, target: Target) -> Module:
@@ -281,7 +277,7 @@ class _Memory(StepMemory):
         else:
             before = f.sub(spot.row, frame.slot("first"))
             n = f.add(self.place, f.mul(before, frame.slot("gate_gradients.stride")))
-            row = frame.scratch("gate_gradients").row(int(store.name), n)
+            row = frame.scratch("gate_gradients", int(store.name), n)
         frame.v.store(value, row.at(spot.unit))
 
     def _write_input(self, name: str, value: str, spot: Spot) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from ..expr import Node, walk
 from ..spaces import HIDDEN, INPUT, Matrix
 from ..step import Step
-from .buffers import Argument, Buffer, Number, Slot, Slots, numbers
+from .buffers import Argument, Buffer, Slot, Slots
 from .frame import Frame, common, define_sum, parameters
 from .graph import Program, Store
 from .ir import Function, Int, Module
@@ -31,7 +31,7 @@ def slots(plan: Plan, target: Target, training: bool) -> Slots:
 
     pairs_x: list[Slot] = []
     if panel.makes_operands:  # rows of the input, rounded up to whole vectors
-        pairs_x = [Number("Ix"), Buffer("pairs_x", (*inputs_of_slice, "Ix"), "bfloat")]
+        pairs_x = ["Ix", Buffer("pairs_x", (*inputs_of_slice, "Ix"), "bfloat")]
 
     def panels(numbers: Mapping[str, int]) -> int:
         return products * panel.nbytes(*[numbers[HIDDEN.padded]] * 2)
@@ -42,7 +42,7 @@ def slots(plan: Plan, target: Target, training: bool) -> Slots:
     return Slots(
         [
             *common(step),
-            *numbers("packed", "ahead"),
+            *("packed", "ahead"),
             *(Argument(name, "tru") for name in ("x", *(f"input.{n}" for n in step.inputs))),
             *(Argument(f"output.{name}", "tru", of="units") for name in step.outputs),
             *(Argument(f"h0.{name}", "ru", zeros=True, of="row") for name in states),
@@ -165,7 +165,7 @@ class _Memory(StepMemory):
 
     def start_of(self, value: Node, spot: Spot) -> View:
         if value.op == "bias":
-            row = self.frame.scratch("starts").row(self.starts[value])
+            row = self.frame.scratch("starts", self.starts[value])
             return self.frame.view(row.at(spot.unit), 0, 1)
         return super().start_of(value, spot)
 
@@ -232,8 +232,8 @@ def _rows(module: Module, slots: Slots, plan: Plan, program: Program, target: Ta
         first, last = frame.slice_of(row_slice)
         memory.first = first
         # a slice's rows follow one another, however many a step has
-        pointers = frame.scratch("rows").row(ticket, 0)
-        projected = frame.scratch("projected").row(ticket, 0)
+        pointers = frame.scratch("rows", ticket, 0)
+        projected = frame.scratch("projected", ticket, 0)
         with f.loop(0, steps, piece) as begin:
             end = f.min(f.add(begin, piece), steps)
             frame.wait(begin, end)
@@ -306,7 +306,10 @@ def _project(
         stop = f.max(f.min(frame.count(t), rows[1]), rows[0])
         with f.loop(rows[0], stop) as row:
             index = f.add(done, f.sub(row, rows[0]))
-            x, room = frame.given("x").row(time, row), partial(_room_of_x, frame, ticket, index)
+            x, room = (
+                frame.given("x").row(time, row),
+                partial(frame.scratch, "pairs_x", ticket, 0, index),
+            )
             operand = frame.target.panel.prepare(x, room, frame.units(INPUT))
             pointers.store(operand.base, index)
         f.store("i64", f.add(done, f.sub(stop, rows[0])), position)
@@ -318,7 +321,7 @@ def _project(
     tall = height(frame, shape, total)
     for column, panel in enumerate(_panels_x(frame, plan)):
         goals = frame.view(projected.at(0, column), projected.strides[0], 1)
-        starts = frame.scratch("starts").row(column)
+        starts = frame.scratch("starts", column)
         with shape.blocks(f, units[1], lanes, units[0], alone) as (unit, count):
             init = frame.view(starts.at(unit), 0, 1)
             with f.loop(0, total, tall) as row:
@@ -330,8 +333,3 @@ def _project(
                     f.min(f.sub(total, row), tall),
                     lanes=partial(panel.lanes, unit, row, (units, (0, total))),
                 )
-
-
-def _room_of_x(frame: Frame, ticket: Int, index: Int) -> View:
-    """Where the operand of an input lies if it has to be made."""
-    return frame.scratch("pairs_x").row(ticket, 0, index)

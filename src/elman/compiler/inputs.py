@@ -37,12 +37,14 @@ def emit_inputs(module: Module, target: Target, slots: Slots, plan: Plan) -> Non
     pointers = View(f, "ptr", f.alloca(shape.rows, "ptr"))
     start, end = (place_of(frame, f.sub(frame.slot(at), frame.slot("j"))) for at in ("from", "to"))
     tall = shape.height(f, f.sub(end, start))
-    goals = frame.scratch("lists").row(len(lists(plan)))
+    goals = frame.scratch("lists", len(lists(plan)))
     zeros = frame.view(frame.pointer("zeros"), 0)
-    at = partial(partial, _row, frame)
     #: Of each gate, by the row: its gradients, and where what is made of them goes.
     places = [
-        (at("gate_gradients", column), at("gate_gradients.pairs", gate))
+        (
+            partial(frame.scratch, "gate_gradients", column),
+            partial(frame.scratch, "gate_gradients.pairs", gate),
+        )
         for gate, column in enumerate(plan.input_columns.values())
     ]
     for given, room in places:
@@ -61,10 +63,6 @@ def emit_inputs(module: Module, target: Target, slots: Slots, plan: Plan) -> Non
                 with f.loop(0, count, v.lanes) as u:
                     place, value = f.add(unit, u), v.load(acc.at(m, u))
                     add_to_input(frame, goal, place, frame.units(INPUT), value)
-
-
-def _row(frame: Frame, name: str, column: int, row: Int) -> View:
-    return frame.scratch(name).row(column, row)
 
 
 def add_to_input(frame: Frame, goal: View, unit: Int, units: Int, value: str) -> None:

@@ -7,7 +7,7 @@ It is a pass as those of layers are, and so part of the same call: where layers 
 
 from __future__ import annotations
 
-from .buffers import Argument, Slots, numbers
+from .buffers import Argument, Slots
 from .ir import Module
 from .isa import ISA
 from .routine import BESIDE, SHARED, Routine, define_entry
@@ -23,7 +23,7 @@ SLOTS = Slots(
         *SHARED,
         *BESIDE,
         *map(Argument, TENSORS),
-        *numbers("T", "units", "backwards", "slices", "scratch"),
+        *("T", "units", "backwards", "slices", "scratch"),
     ]
 )
 

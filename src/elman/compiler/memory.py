@@ -69,13 +69,13 @@ class StepMemory:
     def states(self, name: str, new: bool = False) -> View:
         """Rows of a state, or of its gradient, before the step or after it."""
         half = self.frame.f.sub(1, self.now) if new else self.now
-        return self.frame.scratch("states").row(half, self.plan.step.states.index(name))
+        return self.frame.scratch("states", half, self.plan.step.states.index(name))
 
     def rows_of(self, value: Node) -> View:
         """A value in scratch memory: rows of the batch, units."""
         if value.op in ("state", "carry"):
             return self.states(value.attr)
-        return self.frame.scratch("temporaries").row(self.temporaries[value])
+        return self.frame.scratch("temporaries", self.temporaries[value])
 
     def start_of(self, value: Node, spot: Spot) -> View:
         """What a product starts from: rows, units, both from the spot on."""

@@ -61,7 +61,7 @@ def emit_outer(module: Module, target: Target, slots: Slots, columns: int) -> No
 
 def range_of(frame: Frame, group: Int, name: str) -> View:
     """A number of :data:`RANGE` of a group."""
-    return frame.scratch("ranges").row(group, RANGE.index(name))
+    return frame.scratch("ranges", group, RANGE.index(name))
 
 
 def place_of(frame: Frame, step: Int) -> Int:
@@ -121,7 +121,7 @@ def _define_add_up(module: Module, target: Target, slots: Slots, columns: int) -
                 _fill(frame, _entry_of(frame, "operands", OPERAND, n), begin, k)
             target.panel.prepare_sum(frame.scratch("area"), frame.slot("width"), k)
             for column in range(columns):
-                gate = frame.scratch("gate_gradients").row(column).past(begin)
+                gate = frame.scratch("gate_gradients", column).past(begin)
                 target.panel.prepare_sum(gate, frame.padded(HIDDEN), k)
             k = target.panel.length(f, k)
             with f.loop(0, frame.slot("matrices")) as job:
@@ -131,7 +131,7 @@ def _define_add_up(module: Module, target: Target, slots: Slots, columns: int) -
             with f.loop(frame.slot("matrices"), frame.slot("tasks")) as job:
                 given = _entry_of(frame, "jobs", JOB, job)
                 goal = sums.past(given["sum"])
-                gate = frame.scratch("gate_gradients").row(given["column"])
+                gate = frame.scratch("gate_gradients", given["column"])
                 with shape.blocks(f, given["padded"], v.lanes) as (unit, count):
                     acc = goal.at(unit)
                     init = f.op(f"select i1 {empty}, ptr {frame.pointer('zeros')}, ptr {acc}")
@@ -152,7 +152,7 @@ def _fill(frame: Frame, given: dict[str, str], begin: Int, k: Int) -> None:
     f, v = frame.f, frame.v
     goals = frame.scratch("area").past(0, given["at"])
     ones = f.compare("slt", given["list"], 0)
-    rows = frame.scratch("lists").row(given["list"]).past(begin)
+    rows = frame.scratch("lists", given["list"]).past(begin)
     with f.loop(0, k) as i:
         listed = f.select(ones, frame.address("one"), rows.at(i), "ptr")
         row = frame.view(f.load("ptr", listed), given["stride"])
@@ -167,7 +167,7 @@ def _matrix(
     matrix."""
     f, v, shape, (begin, k) = frame.f, frame.v, frame.target.bulk, summed
     padded = given["padded"]
-    gate = frame.scratch("gate_gradients").row(given["column"], begin)
+    gate = frame.scratch("gate_gradients", given["column"], begin)
     own = _sums_of_part(frame).at(given["sum"])
     mine = frame.view(given["goal"], given["apart"]).at(frame.slot("part"))
     goals = frame.view(f.select(frame.null(given["goal"]), own, mine, "ptr"), padded, 1)

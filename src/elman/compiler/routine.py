@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
-from .buffers import Slots, numbers
+from .buffers import Slots
 from .ir import Function, Int, Module
 from .isa import ISA, processor_of
 from .schedule import DEFAULT, Schedule
@@ -15,12 +15,12 @@ from .schedule import DEFAULT, Schedule
 #: Of the numbers of a call: behind the table's address scratch memory, then the first tensor.
 SCRATCH, FIRST = 1, 2
 #: Slots of whatever threads may share.
-SHARED = numbers("ticket", "workers", "late", "threads", "parallel", "fp")
+SHARED = "ticket", "workers", "late", "threads", "parallel", "fp"
 #: Slots of a pass that may run beside others, all but the first addresses, 0 if there is nothing to
 #: wait for: how many steps it does at a time, where it tells how many it has done, in its own
 #: order; where those tell it whose steps it reads, of the same order and of the opposite one; and
 #: the system's function that gives the core to another thread.
-BESIDE = numbers("piece", "done", "after.same", "after.other", "yield")
+BESIDE = "piece", "done", "after.same", "after.other", "yield"
 
 
 class Routine:

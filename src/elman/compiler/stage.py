@@ -133,7 +133,7 @@ class Stages:
 
     def _room(self, operand: Node, row: Int) -> View:
         """Where a row of a product's operand lies if it has to be made."""
-        return self.frame.scratch("pairs").row(self.operands[operand], row)
+        return self.frame.scratch("pairs", self.operands[operand], row)
 
     def _operand(self, operand: Node, row: Int) -> View:
         """A row that a product multiplies."""
