@@ -20,7 +20,8 @@ import numpy as np
 
 from elman.bench.task import MODES, Task
 from elman.compiler.ir import Function, Int, Module
-from elman.compiler.jit import Code, object_code
+from elman.compiler.jit import Code
+from elman.compiler.objects import object_code
 from elman.compiler.vector import Vector
 from elman.dispatch.select import current_isa
 

@@ -29,6 +29,11 @@ class Rows(NamedTuple):
     flat: bool = False
 
     @property
+    def ragged(self) -> bool:
+        """Whether some rows may have fewer steps than others."""
+        return self.counts is not None
+
+    @property
     def lead(self) -> tuple[int, ...]:
         """The dimensions of the input but the last."""
         return (self.T, self.B) if self.counts is None and not self.flat else (self.N,)

@@ -7,13 +7,13 @@ from math import prod
 import pytest
 
 from elman.compiler import jit
-from elman.compiler.buffers import Argument, Buffer, Slots, numbers
-from elman.compiler.entry import define_entry
+from elman.compiler.buffers import Argument, Buffer, Slots
 from elman.compiler.formats import Format
 from elman.compiler.frame import Frame
 from elman.compiler.ir import Module
 from elman.compiler.isa import available
 from elman.compiler.plan import plan_of
+from elman.compiler.routine import define_entry
 from elman.compiler.target import target_of
 from tests.cells import STEPS
 
@@ -23,7 +23,7 @@ BUFFERS = [
     Buffer("own", ("m", 5), "i8", of_thread=True),
     Buffer("last", ("n", 2), "ptr"),
 ]
-SLOTS = Slots([*numbers("scratch", "n", "m", "threads"), Argument("x", "tru"), *BUFFERS])
+SLOTS = Slots(["scratch", "n", "m", "threads", Argument("x", "tru"), *BUFFERS])
 NUMBERS = {"n": 4, "m": 7, "threads": 3}
 
 
@@ -39,7 +39,7 @@ def test_a_tensor_has_a_slot_for_each_stride_that_is_not_known():
 
 def test_a_slot_is_declared_once():
     with pytest.raises(AssertionError):
-        Slots([*numbers("n"), Argument("n")])
+        Slots(["n", Argument("n")])
 
 
 @pytest.mark.parametrize("buffer", BUFFERS, ids=lambda buffer: buffer.name)

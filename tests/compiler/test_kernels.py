@@ -6,7 +6,6 @@ import torch
 import elman
 from elman.compiler.schedule import DEFAULT
 from elman.expr import PRIMITIVES, walk
-from elman.launch.kernel import steps_of
 from tests.cells import EVERY_STEP, STEPS
 from tests.compiler.problem import RAGGED, Problem, check
 from tests.compiler.targets import each_isa, exact, force
@@ -80,7 +79,7 @@ def test_any_batch_agrees_with_the_reference(B):
 )
 def test_parts_of_a_batch_agree_with_the_reference(cell, options):
     problem = Problem(cell, D=2, H=9, **{"T": 40, **options})
-    assert DEFAULT.order(steps_of(problem.rows), problem.H).parts > 1
+    assert DEFAULT.order(problem.rows, problem.H).parts > 1
     check(problem)
 
 

@@ -38,7 +38,7 @@ def test_an_elman_layer_keeps_its_output_and_nothing_else():
     assert plan.saved == ()
     assert plan.saved_states == ()
     assert plan.reads_output
-    assert len(plan.z) == 1  # one gradient serves the gate, both biases and the product
+    assert len(plan.gate_gradients) == 1  # of the gate, both biases and the product
 
 
 def test_an_lstm_keeps_its_gates_and_cells():

@@ -4,8 +4,7 @@ import dataclasses
 
 import pytest
 
-from elman.compiler.isa import TABLE
-from elman.compiler.processor import processor_of
+from elman.compiler.isa import TABLE, processor_of
 
 
 def test_every_row_has_a_kind():

@@ -5,7 +5,6 @@ import torch
 
 import elman
 from elman.compiler.schedule import DEFAULT
-from elman.launch.kernel import steps_of
 from tests.compiler.problem import Problem, check
 
 LONG = [700, 640, 500, 300, 299, 1]  # of several segments, some rows within one
@@ -24,7 +23,7 @@ def bits(problem: Problem, recompute: bool) -> dict[str, torch.Tensor]:
 )
 def test_the_bits_are_those_of_keeping_everything(cell, options):
     problem = Problem(cell, H=5, D=2, **options)
-    assert len(DEFAULT.spans(steps_of(problem.rows), problem.H)) > 2
+    assert len(DEFAULT.spans(problem.rows, problem.H)) > 2
     expected, found = bits(problem, False), bits(problem, True)
     for name, value in expected.items():
         assert torch.equal(found[name], value), name

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import elman
-from elman.compiler.schedule import DEFAULT, Schedule, Steps
+from elman.batch import Rows
+from elman.compiler.schedule import DEFAULT, Schedule
 from elman.launch.kernel_cache import HOLDERS, _kernels, scheduled
 from tests.compiler.bits import same_results
 from tests.compiler.problem import Problem
@@ -91,10 +92,10 @@ def test_kernels_are_as_before_behind_the_context():
 @pytest.mark.parametrize(
     ("rows", "units", "order"),
     [
-        (Steps(1, 1, 1), 5, (1, 1, 256)),
-        (Steps(100, 4, 400), 5, (2, 2, 128)),
-        (Steps(100, 64, 6400), 256, (4, 16, 8)),
-        (Steps(1000, 800, 800_000), 64, (16, 50, 6)),
+        (Rows(1, 1, 1), 5, (1, 1, 256)),
+        (Rows(100, 4, 400), 5, (2, 2, 128)),
+        (Rows(100, 64, 6400), 256, (4, 16, 8)),
+        (Rows(1000, 800, 800_000), 64, (16, 50, 6)),
     ],
 )
 def test_the_order_of_summation_is_what_it_has_been(rows, units, order):
@@ -102,8 +103,8 @@ def test_the_order_of_summation_is_what_it_has_been(rows, units, order):
 
 
 def test_spans_are_whole_segments_in_the_order_in_which_they_run():
-    assert DEFAULT.spans(Steps(700, 1, 700), 5) == [(0, 256), (256, 512), (512, 700)]
-    assert DEFAULT.spans(Steps(700, 1, 700, reverse=True), 5) == [
+    assert DEFAULT.spans(Rows(700, 1, 700), 5) == [(0, 256), (256, 512), (512, 700)]
+    assert DEFAULT.spans(Rows(700, 1, 700, reverse=True), 5) == [
         (444, 700),
         (188, 444),
         (0, 188),

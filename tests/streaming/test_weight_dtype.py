@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 import elman
+from elman.batch import Rows
 from elman.compiler import sizes
-from elman.compiler.schedule import Steps
 from elman.dispatch.select import current_isa
 from elman.launch.kernel_cache import kernel_for
 from tests.compiler.targets import each_isa, force
@@ -125,7 +125,7 @@ def test_the_weights_take_half_the_memory(single):
     for narrow in ("", "weights"):
         kernel = kernel_for(step, torch.float32, isa, 256, single, narrow)
         size = layer_sizes(256, 256)
-        numbers = sizes.forward(kernel.spec, Steps(1, rows, rows), size, 1, False, True)
+        numbers = sizes.forward(kernel.spec, Rows(1, rows, rows), size, 1, False, True)
         _, taken[narrow] = kernel.infer.slots.layout(numbers)
     assert taken["weights"] < 0.6 * taken[""]
 

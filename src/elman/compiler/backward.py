@@ -2,33 +2,32 @@
 
 The batch is cut into parts (``schedule.Order``), which need nothing of one another until the end. A
 chunk of time after another (``Schedule.chunk_steps``), the loop over time writes the gradient at
-each gate and product of each step into ``z``; from it, three kinds of sums follow that need no
-order of time: ``x``'s gradient (row by row), the weights' (over the part's rows and steps) and the
-biases'. Where each row's gradients are wanted apart, ``z`` lists the chunk row by row, and a row is
-a group; else it lists it step by step, and all rows of a part are one group.
+each gate and product of each step. From these ``gate_gradients``, three kinds of sums follow that
+need no order of time: ``x``'s gradient (row by row), the weights' (over the part's rows and steps)
+and the biases'. Where each row's gradients are wanted apart, they list the chunk row by row, and a
+row is a group; else they list it step by step, and all rows of a part are one group.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from ..expr import Node
 from ..spaces import HIDDEN, INPUT
-from .buffers import Argument, Buffer, Slots, numbers
-from .entry import define_entry
+from .buffers import Argument, Buffer, Slots
 from .forward import walk_step
 from .frame import Frame, common, define_sum, parameters
 from .graph import Store
 from .inputs import add_to_input, emit_inputs, panels_to_x, wanted
 from .ir import Int, Module
-from .memory import StepMemory, operands, values_of_step
+from .memory import Spot, StepMemory, operands, values_of_step
 from .outer import RANGE, emit_outer, lists, range_of
 from .panel import define_tiles, panels_of
 from .plan import Plan, products_of
-from .stage import Spot, Stages
+from .routine import define_entry
+from .stage import Stages
 from .target import Target
-from .units import load_units, store_units
-from .view import View
+from .view import View, load_units
 
 #: What a thread is at: a part, its rows, one group of these, the steps of a chunk and of a piece of
 #: it in the order of the forward pass.
@@ -38,9 +37,10 @@ _OF_CHUNK = ("part", "first", "last", "group", "j", "j.end", "from", "to")
 def slots(plan: Plan, target: Target) -> Slots:
     """The table of arguments of ``elman_backward``, and its scratch memory."""
     step, panel, number = plan.step, target.panel, target.dtype
-    states, products, inputs = step.states, len(products_of(plan.backward)), len(plan.z_x)
+    states, products, inputs = step.states, len(products_of(plan.backward)), len(plan.input_columns)
     further = [f"{kind}.{name}" for kind in ("input", "ginput") for name in step.inputs]
-    pairs_z = Buffer("pairs_z", (inputs, "most", "Zp"), "bfloat", of_thread=True)
+    gates = (len(plan.gate_gradients), "most", "gate_gradients.row"), number
+    pairs = (inputs, *gates[0][1:]), "bfloat"
     kept = ["saved", *(f"saved.{name}" for name in plan.saved_states)]
 
     def panels(numbers: Mapping[str, int]) -> int:
@@ -50,6 +50,12 @@ def slots(plan: Plan, target: Target) -> Slots:
     def panels_x(numbers: Mapping[str, int]) -> int:
         size = panel.nbytes(numbers[INPUT.padded], numbers[HIDDEN.name])
         return 0 if numbers["unpacked"] else inputs * size
+
+    def parts_at_once(numbers: Mapping[str, int]) -> int:
+        return 1 if numbers["one.by.one"] else numbers["parts"]
+
+    def groups(numbers: Mapping[str, int]) -> int:
+        return numbers["slice"] if numbers["apart"] else 1
 
     return Slots(
         [
@@ -62,33 +68,24 @@ def slots(plan: Plan, target: Target) -> Slots:
             *(Argument(f"gh0.{name}", "ru", of="row") for name in states),
             *parameters(step),
             *(Argument(name) for name in ("dx", "partials.given", *kept)),
-            *numbers("dx.add", "dx.other", "dx.left", "Zp", "one", "ahead"),
-            *numbers("chunk", "segment", "most", "parts", "one.by.one", "apart", "pitch"),
-            *numbers("jobs", "matrices", "tasks", "goals", "goals.n", "operands", "operands.n"),
-            *numbers("width", "depth", "partials.size", "partials.end", *_OF_CHUNK),
+            *("dx.add", "dx.other", "dx.left", "gate_gradients.row", "one", "ahead"),
+            *("chunk", "segment", "most", "parts", "one.by.one", "apart"),
+            "gate_gradients.stride",
+            *("jobs", "matrices", "tasks", "goals", "goals.n", "operands", "operands.n"),
+            *("width", "depth", "partials.size", "partials.end", *_OF_CHUNK),
             Buffer("panels", (panels,), "i8"),
             Buffer("panels_x", (panels_x,), "i8"),
             *operands(target, plan.backward, HIDDEN),
             *values_of_step(target, plan.backward, len(states)),
-            Buffer("partials", (_own_sums, "partials.size"), number),
-            Buffer("z", (len(plan.z), "most", "Zp"), number, of_thread=True),
-            *[pairs_z] * panel.makes_operands,
+            Buffer("partials", (parts_at_once, "partials.size"), number),
+            Buffer("gate_gradients", *gates, of_thread=True),
+            *[Buffer("gate_gradients.pairs", *pairs, of_thread=True)] * panel.makes_operands,
             Buffer("lists", (len(lists(plan)) + 1, "most"), "ptr", of_thread=True),
             Buffer("starts", (lambda numbers: numbers["chunk"] + 1,), "i64", of_thread=True),
-            Buffer("ranges", (_groups, len(RANGE)), "i64", of_thread=True),
+            Buffer("ranges", (groups, len(RANGE)), "i64", of_thread=True),
             Buffer("area", ("depth", "width"), number, of_thread=True),
         ]
     )
-
-
-def _own_sums(numbers: Mapping[str, int]) -> int:
-    """For how many parts scratch memory has sums at the same time."""
-    return 1 if numbers["one.by.one"] else numbers["parts"]
-
-
-def _groups(numbers: Mapping[str, int]) -> int:
-    """How many groups a part has."""
-    return numbers["slice"] if numbers["apart"] else 1
 
 
 def emit(plan: Plan, target: Target) -> Module:
@@ -100,7 +97,7 @@ def emit(plan: Plan, target: Target) -> Module:
     _list_rows(module, declared, plan, target)
     _rows(module, declared, plan, target)
     emit_inputs(module, target, declared, plan)
-    emit_outer(module, target, declared, len(plan.z))
+    emit_outer(module, target, declared, len(plan.gate_gradients))
     _parts(module, declared, target)
     _entry(module, declared, plan, target)
     return module
@@ -202,7 +199,7 @@ class _Memory(StepMemory):
         self.time_before: Int = 0  # of the preceding step, if there is one
         self.flat_before: Int = 0
         self.begins: Int = 0  # from this row on, the step is a row's first
-        self.place: Int = 0  # in ``z``, of the step's first row
+        self.place: Int = 0  # in ``gate_gradients``, of the step's first row
         self._next: list[str] = []  # where the next step will read
 
     def move(self, j: Int, t: str, begins: Int) -> None:
@@ -258,9 +255,6 @@ class _Memory(StepMemory):
             return load_units(frame.v, place, spot.unit, frame.units(leaf.space))
         return frame.v.load(place.at(spot.unit))
 
-    def look_ahead(self, stores: Sequence[Store], spot: Spot, size: Int) -> None:
-        """The gradients of a chunk stay in the caches."""
-
     def has_read(self) -> None:
         """Has the second cache fetch what the next step reads where this one has read: rows lie
         backwards and in pieces, which the processor does not foresee."""
@@ -281,14 +275,15 @@ class _Memory(StepMemory):
         elif store.kind == "temporary":
             row = self.rows_of(store.value).row(spot.row)
         else:
-            n = f.add(self.place, f.mul(f.sub(spot.row, frame.slot("first")), frame.slot("pitch")))
-            row = frame.scratch("z").row(int(store.name), n)
+            before = f.sub(spot.row, frame.slot("first"))
+            n = f.add(self.place, f.mul(before, frame.slot("gate_gradients.stride")))
+            row = frame.scratch("gate_gradients", int(store.name), n)
         frame.v.store(value, row.at(spot.unit))
 
     def _write_input(self, name: str, value: str, spot: Spot) -> None:
         """The gradient of a further input, if it is wanted."""
         f, frame = self.frame.f, self.frame
-        with f.when(f.op(f"icmp ne ptr {frame.pointer(name)}, null")):
+        with f.when(frame.is_given(name)):
             row = frame.given(name).row(self.time, spot.row)
             add_to_input(frame, row, spot.unit, frame.units(HIDDEN), value)
 
@@ -306,35 +301,10 @@ def _rows(module: Module, slots: Slots, plan: Plan, target: Target) -> None:
         memory.move(j, t, begins)
         memory.place = frame.scratch("starts").load(f.sub(j, frame.slot("j")))
         with f.loop(ends, active) as row:
-            _begin(frame, plan, memory, row)
+            memory.begin("ghn", row)
         stages.emit(first, active)
         with f.loop(begins, active) as row:
-            _finish(frame, plan, memory, row)
-
-
-def _begin(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
-    """The gradients of a row's final states, at its last step."""
-    f, v = frame.f, frame.v
-    for name in plan.step.states:
-        space = plan.step.space(name)
-        given, carry = frame.given(f"ghn.{name}").row(row), memory.states(name).row(row)
-        with f.loop(0, frame.padded(space), v.lanes) as u:
-            v.store(load_units(v, given, u, frame.units(space)), carry.at(u))
-
-
-def _finish(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
-    """The gradients of a row's initial states, if they are wanted, at its first step."""
-    f, v = frame.f, frame.v
-    for name in plan.step.states:
-        wanted = f.op(f"icmp ne ptr {frame.pointer(f'gh0.{name}')}, null")
-        with f.when(wanted):
-            goal, carry = (
-                frame.given(f"gh0.{name}").row(row),
-                memory.states(name, new=True).row(row),
-            )
-            space = plan.step.space(name)
-            with f.loop(0, frame.padded(space), v.lanes) as u:
-                store_units(v, v.load(carry.at(u)), goal, u, frame.units(space))
+            memory.finish("gh0", row, optional=True)
 
 
 def _list_rows(module: Module, slots: Slots, plan: Plan, target: Target) -> None:
@@ -347,7 +317,7 @@ def _list_rows(module: Module, slots: Slots, plan: Plan, target: Target) -> None
     position, starts = f.alloca(1, "i64", 8), frame.scratch("starts")
     apart = f.compare("ne", frame.slot("apart"), 0)
     f.store("i64", 0, position)
-    kept = f.op(f"icmp ne ptr {frame.pointer('partials.given')}, null")
+    kept = frame.is_given("partials.given")
     opening = f.compare("eq", frame.slot("j.end"), frame.slot("T"))  # of the part: its last chunk
     with f.loop(0, f.select(apart, f.sub(frame.slot("last"), first), 1)) as group:
         for name in ("from", "to"):
@@ -360,7 +330,7 @@ def _list_rows(module: Module, slots: Slots, plan: Plan, target: Target) -> None
         done = f.load("i64", position)
         starts.store(done, f.sub(j, begin))
         with f.loop(first, active) as row:
-            n = f.add(done, f.mul(f.sub(row, first), frame.slot("pitch")))
+            n = f.add(done, f.mul(f.sub(row, first), frame.slot("gate_gradients.stride")))
             flat = f.add(memory.flat, row)
             addresses = [frame.view(frame.pointer("dx"), frame.units(INPUT), 1).at(flat)]
             for operand in reversed(lists(plan)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from ..runtime.alignment import aligned
 from .formats import BYTES
@@ -18,18 +19,6 @@ Length = int | str | Callable[[Mapping[str, int]], int]
 #: are ``(T, B, H)``, ``(N, H)``, ``(B, H)`` or ``(D, B, H)``.
 AXES = {"t": 0, "r": -2, "u": -1, "c": -1}
 _BYTES = {**BYTES, "i8": 1, "i64": 8, "ptr": 8}
-
-
-@dataclass(frozen=True)
-class Number:
-    """One number."""
-
-    name: str
-
-    @property
-    def slots(self) -> list[str]:
-        """The names of its slots, in the order of the table."""
-        return [self.name]
 
 
 @dataclass(frozen=True)
@@ -48,6 +37,7 @@ class Argument:
 
     @property
     def slots(self) -> list[str]:
+        """The names of its slots, in the order of the table."""
         return [self.name, *(f"{self.name}.{letter}" for letter in self.strides)]
 
 
@@ -78,19 +68,16 @@ class Buffer:
         return aligned(total)
 
 
-Slot = Number | Argument | Buffer
-
-
-def numbers(*names: str) -> list[Number]:
-    """A number of each name."""
-    return [Number(name) for name in names]
+#: A name alone is that of a number.
+Slot = str | Argument | Buffer
 
 
 class Slots:
     """All slots of a pass, in the order of its table."""
 
     def __init__(self, declared: Sequence[Slot]) -> None:
-        self.names = [name for slot in declared for name in slot.slots]
+        each = ([slot] if isinstance(slot, str) else slot.slots for slot in declared)
+        self.names = [*chain(*each)]
         #: By name the place in the table.
         self.at = {name: i for i, name in enumerate(self.names)}
         assert len(self.at) == len(self.names)

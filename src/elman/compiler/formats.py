@@ -13,9 +13,8 @@ from typing import ClassVar
 
 from .ir import Function, Int, Module
 from .isa import ISA
-from .units import load_units
 from .vector import Vector
-from .view import View
+from .view import View, load_units
 
 _UPPER = -(1 << 16)  # the mask of a float's upper half
 _ONES = 0x3F803F80  # the pair of two ones
@@ -29,7 +28,7 @@ class Format:
 
     kind: str  # LLVM's type of an element
     depth: ClassVar[int] = 1  # numbers in an element, neighbours along the sum
-    plain: ClassVar[bool] = True  # whether panels hold what matrices do
+    converts: ClassVar[bool] = False  # whether panels hold other numbers than matrices do
     gradients: ClassVar[bool] = True  # whether a backward pass can multiply what is no panel
     makes_operands: ClassVar[bool] = False  # whether rows have to be made that products multiply
 
@@ -108,7 +107,7 @@ class Bfloat16Weights(Format):
     """
 
     kind: str = "bfloat"
-    plain: ClassVar[bool] = False
+    converts: ClassVar[bool] = True
     gradients: ClassVar[bool] = False
 
     def define(self, module: Module, isa: ISA) -> None:
@@ -164,7 +163,7 @@ class Bfloat16Pairs(Format):
 
     kind: str = "i32"
     depth: ClassVar[int] = 2
-    plain: ClassVar[bool] = False
+    converts: ClassVar[bool] = True
     makes_operands: ClassVar[bool] = True
 
     def define(self, module: Module, isa: ISA) -> None:

@@ -8,19 +8,18 @@ from functools import partial
 from ..expr import Node, walk
 from ..spaces import HIDDEN, INPUT, Matrix
 from ..step import Step
-from .buffers import Argument, Buffer, Number, Slot, Slots, numbers
-from .entry import define_entry
+from .buffers import Argument, Buffer, Slot, Slots
 from .frame import Frame, common, define_sum, parameters
 from .graph import Program, Store
 from .ir import Function, Int, Module
-from .memory import StepMemory, operands, values_of_step
+from .memory import Spot, StepMemory, operands, values_of_step
 from .panel import Panel, define_tiles, height, is_unpacked, panel_x, panels_of
 from .plan import Plan, products_of
-from .stage import Spot, Stages
+from .routine import define_entry
+from .stage import Stages
 from .target import Target
-from .units import load_units, store_units
 from .vector import Vector
-from .view import View
+from .view import View, load_units, store_units
 
 
 def slots(plan: Plan, target: Target, training: bool) -> Slots:
@@ -32,7 +31,7 @@ def slots(plan: Plan, target: Target, training: bool) -> Slots:
 
     pairs_x: list[Slot] = []
     if panel.makes_operands:  # rows of the input, rounded up to whole vectors
-        pairs_x = [Number("Ix"), Buffer("pairs_x", (*inputs_of_slice, "Ix"), "bfloat")]
+        pairs_x = ["Ix", Buffer("pairs_x", (*inputs_of_slice, "Ix"), "bfloat")]
 
     def panels(numbers: Mapping[str, int]) -> int:
         return products * panel.nbytes(*[numbers[HIDDEN.padded]] * 2)
@@ -43,7 +42,7 @@ def slots(plan: Plan, target: Target, training: bool) -> Slots:
     return Slots(
         [
             *common(step),
-            *numbers("packed", "ahead"),
+            *("packed", "ahead"),
             *(Argument(name, "tru") for name in ("x", *(f"input.{n}" for n in step.inputs))),
             *(Argument(f"output.{name}", "tru", of="units") for name in step.outputs),
             *(Argument(f"h0.{name}", "ru", zeros=True, of="row") for name in states),
@@ -101,7 +100,7 @@ def _entry(module: Module, slots: Slots, plan: Plan, program: Program, target: T
     if can_cut_units(program, target):
         memory = _Memory(frame, plan, program)
         with f.when(_cut(frame)), f.loop(0, frame.slot("B")) as row:
-            _begin(frame, plan, memory, row)
+            memory.begin("h0", row, memory.keep)
     frame.region("forward_rows")
     define_entry(module, "elman_forward", "forward")
 
@@ -119,7 +118,7 @@ def _pack(frame: Frame, plan: Plan, program: Program) -> None:
         row = frame.scratch("starts").at(i)
         for bias in _biases_of(step, start):
             given = frame.block(bias)
-            with f.when(f.op(f"icmp ne ptr {frame.pointer(bias.parameter)}, null")):
+            with f.when(frame.is_given(bias.parameter)):
                 sizes = ("i64", given.strides[0]), ("i64", frame.units(bias.rows)), ("i64", padded)
                 f.call("add_bias", ("ptr", row), ("ptr", given.base), *sizes)
 
@@ -150,7 +149,7 @@ class _Memory(StepMemory):
 
     def __init__(self, frame: Frame, plan: Plan, program: Program) -> None:
         super().__init__(frame, plan, program)
-        self.training = program is plan.train
+        self.keep = plan.saved_states if program is plan.train else ()
         self.columns = {n: i for i, n in enumerate(plan.columns)}
         self.starts = starts(plan, program)
         self.projected: View  # the projected inputs of the step: rows from ``first`` on, columns
@@ -166,7 +165,7 @@ class _Memory(StepMemory):
 
     def start_of(self, value: Node, spot: Spot) -> View:
         if value.op == "bias":
-            row = self.frame.scratch("starts").row(self.starts[value])
+            row = self.frame.scratch("starts", self.starts[value])
             return self.frame.view(row.at(spot.unit), 0, 1)
         return super().start_of(value, spot)
 
@@ -209,9 +208,6 @@ class _Memory(StepMemory):
                 with f.loop(0, size, frame.v.lanes) as u:
                     frame.v.prefetch(row.at(u))
 
-    def has_read(self) -> None:
-        """What a step reads, the one before has written."""
-
 
 def _rows(module: Module, slots: Slots, plan: Plan, program: Program, target: Target) -> None:
     """The worker: a slice of the rows, or of their units, through all steps.
@@ -236,8 +232,8 @@ def _rows(module: Module, slots: Slots, plan: Plan, program: Program, target: Ta
         first, last = frame.slice_of(row_slice)
         memory.first = first
         # a slice's rows follow one another, however many a step has
-        pointers = frame.scratch("rows").row(ticket, 0)
-        projected = frame.scratch("projected").row(ticket, 0)
+        pointers = frame.scratch("rows", ticket, 0)
+        projected = frame.scratch("projected", ticket, 0)
         with f.loop(0, steps, piece) as begin:
             end = f.min(f.add(begin, piece), steps)
             frame.wait(begin, end)
@@ -253,10 +249,10 @@ def _rows(module: Module, slots: Slots, plan: Plan, program: Program, target: Ta
                 if by_units:
                     before = f.select(_cut(frame), active, before)
                 with f.loop(before, active) as row:
-                    _begin(frame, plan, memory, row)
+                    memory.begin("h0", row, memory.keep)
                 stages.emit(first, active, units if by_units else None)
                 with f.loop(after, active) as row:
-                    _finish(frame, plan, memory, row, units if by_units else None)
+                    memory.finish("hn", row, units if by_units else None)
                 f.store("i64", f.add(done, f.sub(active, first)), position)
             frame.tell(end)
 
@@ -310,7 +306,10 @@ def _project(
         stop = f.max(f.min(frame.count(t), rows[1]), rows[0])
         with f.loop(rows[0], stop) as row:
             index = f.add(done, f.sub(row, rows[0]))
-            x, room = frame.given("x").row(time, row), partial(_room_of_x, frame, ticket, index)
+            x, room = (
+                frame.given("x").row(time, row),
+                partial(frame.scratch, "pairs_x", ticket, 0, index),
+            )
             operand = frame.target.panel.prepare(x, room, frame.units(INPUT))
             pointers.store(operand.base, index)
         f.store("i64", f.add(done, f.sub(stop, rows[0])), position)
@@ -322,7 +321,7 @@ def _project(
     tall = height(frame, shape, total)
     for column, panel in enumerate(_panels_x(frame, plan)):
         goals = frame.view(projected.at(0, column), projected.strides[0], 1)
-        starts = frame.scratch("starts").row(column)
+        starts = frame.scratch("starts", column)
         with shape.blocks(f, units[1], lanes, units[0], alone) as (unit, count):
             init = frame.view(starts.at(unit), 0, 1)
             with f.loop(0, total, tall) as row:
@@ -334,34 +333,3 @@ def _project(
                     f.min(f.sub(total, row), tall),
                     lanes=partial(panel.lanes, unit, row, (units, (0, total))),
                 )
-
-
-def _room_of_x(frame: Frame, ticket: Int, index: Int) -> View:
-    """Where the operand of an input lies if it has to be made."""
-    return frame.scratch("pairs_x").row(ticket, 0, index)
-
-
-def _begin(frame: Frame, plan: Plan, memory: _Memory, row: Int) -> None:
-    """The initial states of a row, at its first step."""
-    f, v = frame.f, frame.v
-    for name in plan.step.states:
-        space = plan.step.space(name)
-        given, state = frame.given(f"h0.{name}").row(row), memory.states(name).row(row)
-        with f.loop(0, frame.padded(space), v.lanes) as u:
-            value = load_units(v, given, u, frame.units(space))
-            v.store(value, state.at(u))
-            if memory.training and name in plan.saved_states:
-                store_units(v, value, memory.kept(name, row), u, frame.units(HIDDEN))
-
-
-def _finish(
-    frame: Frame, plan: Plan, memory: _Memory, row: Int, units: tuple[Int, Int] | None
-) -> None:
-    """The final states of a row, at its last step; all units, or some."""
-    f, v = frame.f, frame.v
-    for name in plan.step.states:
-        space = plan.step.space(name)
-        goal, state = frame.given(f"hn.{name}").row(row), memory.states(name, new=True).row(row)
-        begin, end = units or (0, frame.padded(space))
-        with f.loop(begin, end, v.lanes) as u:
-            store_units(v, v.load(state.at(u)), goal, u, frame.units(space))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..spaces import INPUT, ONE, Matrix, Space
 from ..step import Step
-from .buffers import Argument, Number, Slots, numbers
+from .buffers import Argument, Slot, Slots
 from .ir import Function, Int, Module
 from .routine import BESIDE, SHARED, Routine
 from .target import Target
@@ -12,7 +12,7 @@ from .vector import Vector
 from .view import View
 
 
-def common(step: Step) -> list[Number | Argument]:
+def common(step: Step) -> list[Slot]:
     """The slots of every pass of a step.
 
     Steps, rows, rows of all steps together; where time starts and which way it goes; the tables of
@@ -22,11 +22,11 @@ def common(step: Step) -> list[Number | Argument]:
     """
     spaces = INPUT, *step.spaces
     return [
-        *numbers("T", "B", "N", "t0", "dt"),
+        *("T", "B", "N", "t0", "dt"),
         *(Argument("counts"), Argument("offsets")),
-        *numbers("slices", "slice", "unit.slices", "unit.slice", "unpacked", "scratch", "zeros"),
+        *("slices", "slice", "unit.slices", "unit.slice", "unpacked", "scratch", "zeros"),
         *(*SHARED, *BESIDE),
-        *numbers(*(name for space in spaces for name in (space.name, space.padded))),
+        *(name for space in spaces for name in (space.name, space.padded)),
     ]
 
 
@@ -46,8 +46,8 @@ class Frame(Routine):
 
     # -- memory
 
-    def scratch(self, name: str) -> View:
-        """A buffer of the call's scratch memory."""
+    def scratch(self, name: str, *index: Int) -> View:
+        """A buffer of the call's scratch memory, or what has these indices in it."""
         declared, f = self.slots.buffers[name], self.f
         if (name, "buffer") not in self._loaded:
             base, offset = self.pointer("scratch"), self.slot(name)
@@ -57,7 +57,8 @@ class Frame(Routine):
             assert not callable(length)
             size = self.slot(length) if isinstance(length, str) else length
             strides.append(f.mul(strides[-1], size))
-        return View(f, declared.kind, self._loaded[name, "buffer"], tuple(reversed(strides)))
+        buffer = View(f, declared.kind, self._loaded[name, "buffer"], tuple(reversed(strides)))
+        return buffer.row(*index)
 
     def given(self, name: str) -> View:
         """A tensor of the caller, with the strides that are declared for it."""
@@ -86,6 +87,10 @@ class Frame(Routine):
     def block(self, block: Matrix) -> View:
         """A gate's rows of a parameter, or all of them."""
         return self.given(block.parameter).past(self.f.mul(self.units(block.rows), block.block))
+
+    def is_given(self, name: str) -> str:
+        """Whether the caller has brought a tensor."""
+        return self.f.op(f"icmp ne ptr {self.pointer(name)}, null")
 
     def null(self, pointer: str) -> str:
         return self.f.op(f"icmp eq ptr {pointer}, null")

@@ -87,7 +87,7 @@ class Store:
     """A value written by a stage: ``kind`` and ``name`` say where."""
 
     value: Node
-    kind: str  # "state", "saved", "saved_state", "z", "input", "output", "temporary"
+    kind: str  # "state", "saved", "saved_state", "gate", "input", "output", "temporary"
     name: str | int
     into: Space | None = None  # the space of the place, where it isn't that of the value
 

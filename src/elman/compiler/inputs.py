@@ -1,4 +1,4 @@
-"""The inputs' gradient, ``dx = sum over gates of z W_ih``, row by row."""
+"""The inputs' gradient, ``dx = sum over gates of a gate's gradient times W_ih``, row by row."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from .outer import lists, place_of
 from .panel import Panel, panel_x
 from .plan import Plan
 from .target import Target
-from .units import load_units, store_units
-from .view import View
+from .view import View, load_units, store_units
 
 
 def wanted(frame: Frame) -> str:
     """Whether anybody asks for the input's gradient."""
-    return frame.f.op(f"icmp ne ptr {frame.pointer('dx')}, null")
+    return frame.is_given("dx")
 
 
 def panels_to_x(frame: Frame, plan: Plan) -> list[Panel]:
     """The panels of the products that give the inputs' gradient, one for each gate."""
-    return [panel_x(frame, plan.step, gate, i, back=True) for i, gate in enumerate(plan.z_x)]
+    return [
+        panel_x(frame, plan.step, gate, i, back=True) for i, gate in enumerate(plan.input_columns)
+    ]
 
 
 def emit_inputs(module: Module, target: Target, slots: Slots, plan: Plan) -> None:
@@ -36,22 +37,25 @@ def emit_inputs(module: Module, target: Target, slots: Slots, plan: Plan) -> Non
     pointers = View(f, "ptr", f.alloca(shape.rows, "ptr"))
     start, end = (place_of(frame, f.sub(frame.slot(at), frame.slot("j"))) for at in ("from", "to"))
     tall = shape.height(f, f.sub(end, start))
-    goals = frame.scratch("lists").row(len(lists(plan)))
+    goals = frame.scratch("lists", len(lists(plan)))
     zeros = frame.view(frame.pointer("zeros"), 0)
     #: Of each gate, by the row: its gradients, and where what is made of them goes.
     places = [
-        (partial(_row, frame, "z", column), partial(_row, frame, "pairs_z", gate))
-        for gate, column in enumerate(plan.z_x.values())
+        (
+            partial(frame.scratch, "gate_gradients", column),
+            partial(frame.scratch, "gate_gradients.pairs", gate),
+        )
+        for gate, column in enumerate(plan.input_columns.values())
     ]
-    for z, room in places:
-        target.panel.prepare_all(f, (start, end), z, room, frame.units(HIDDEN))
+    for given, room in places:
+        target.panel.prepare_all(f, (start, end), given, room, frame.units(HIDDEN))
     with shape.blocks(f, padded, v.lanes) as (unit, count):
         with f.loop(start, end, tall) as row:
             rows = f.min(f.sub(end, row), tall)
-            for panel, (z, room) in zip(panels, places, strict=True):
+            for panel, of_gate in zip(panels, places, strict=True):
                 with f.loop(0, rows) as m:
-                    given = (partial(at, f.add(row, m)) for at in (z, room))
-                    pointers.store(target.panel.operand(*given).base, m)
+                    operand = (partial(of_row, f.add(row, m)) for of_row in of_gate)
+                    pointers.store(target.panel.operand(*operand).base, m)
                 init = zeros if panel is panels[0] else acc
                 panel.multiply((unit, count), acc, init, (pointers.base, 1), rows)
             with f.loop(0, rows) as m:
@@ -59,10 +63,6 @@ def emit_inputs(module: Module, target: Target, slots: Slots, plan: Plan) -> Non
                 with f.loop(0, count, v.lanes) as u:
                     place, value = f.add(unit, u), v.load(acc.at(m, u))
                     add_to_input(frame, goal, place, frame.units(INPUT), value)
-
-
-def _row(frame: Frame, name: str, column: int, row: Int) -> View:
-    return frame.scratch(name).row(column, row)
 
 
 def add_to_input(frame: Frame, goal: View, unit: Int, units: Int, value: str) -> None:

@@ -382,6 +382,15 @@ class Function:
         """The value of one of two pieces of code, by the condition."""
         return self.choose(condition, [kind], lambda: [yes()], lambda: [no()])[0]
 
+    def branch(self, condition: str, yes: Callable[[], object], no: Callable[[], object]) -> None:
+        """One of two pieces of code, by the condition."""
+
+        def of(run: Callable[[], object]) -> list[Int]:
+            run()
+            return []
+
+        self.choose(condition, [], lambda: of(yes), lambda: of(no))
+
     def choose(
         self,
         condition: str,

@@ -1,4 +1,5 @@
-"""Making code of IR: LLVM, through llvmlite, and the cache of object code on disk."""
+"""Running code in this process: linking, functions that kernels share, the cache of object code on
+disk."""
 
 from __future__ import annotations
 
@@ -10,7 +11,6 @@ import json
 import mmap
 import os
 import sys
-import threading
 import weakref
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -19,37 +19,11 @@ from typing import Any
 
 from ..runtime.cache import ObjectCache
 from .ir import Module, Part
-from .isa import ISA, machine_of
+from .isa import ISA
+from .objects import LOCK, llvm, object_code
 
 _READ, _WRITE, _EXECUTE = 1, 2, 4  # of mprotect, on every system that has it
 CACHE = ObjectCache()
-LOCK = threading.RLock()
-"""Held by whoever calls LLVM or makes a kernel: one thread at a time."""
-
-_held: list[contextlib.AbstractContextManager[Any]] = []
-
-
-def _before_fork() -> None:
-    """A fork waits for whatever LLVM is doing, or the child would inherit its locks.
-
-    llvmlite's own lock is held beyond ours: while objects die, and by numba.
-    """
-    LOCK.acquire()
-    loaded = getattr(sys.modules.get("llvmlite.binding.ffi"), "lib", None)
-    lock = getattr(loaded, "_lock", contextlib.nullcontext())
-    lock.__enter__()
-    _held.append(lock)
-
-
-def _after_fork() -> None:
-    _held.pop().__exit__(None, None, None)
-    LOCK.release()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
-    )
 _numbers = itertools.count()
 
 
@@ -68,11 +42,11 @@ class Code:
         calls: Mapping[str, Code] = {},
         key: str = "",
     ) -> None:
-        binding, engine = _engine()
+        engine = _engine()
         self.key, self._calls = key, calls
         imports = {**imports, **{called: code.address for called, code in calls.items()}}
         with LOCK:
-            builder = binding.JITLibraryBuilder()
+            builder = llvm().JITLibraryBuilder()
             builder.add_object_img(object_code).export_symbol(name)
             for symbol, address in imports.items():
                 builder.import_symbol(symbol, address)
@@ -105,42 +79,22 @@ def obstacle() -> str:
     return f"this system refuses executable memory ({why})" if refused else ""
 
 
-def _engine() -> tuple[Any, Any]:
-    """LLVM's binding, and the one engine in which all code lives; made at the first use."""
+def _engine() -> Any:
+    """The one engine in which all code lives; made at the first use."""
     with LOCK:  # a cached function alone would let two threads make one each
         return _make_engine()
 
 
 @cache
-def _make_engine() -> tuple[Any, Any]:
-    from llvmlite import binding
-
-    binding.initialize_all_targets()
-    binding.initialize_all_asmprinters()
+def _make_engine() -> Any:
+    binding = llvm()
     host = binding.Target.from_default_triple().create_target_machine(
         cpu=binding.get_host_cpu_name(), opt=2, reloc="pic", jit=True
     )
     # JITLink takes one piece of memory for code and constants. LLVM's older linker takes two, and
     # ends the process where they come to lie 2 GiB apart; but on Windows it alone reaches far
     # functions.
-    return binding, binding.create_lljit_compiler(host, use_jit_link=os.name != "nt")
-
-
-def object_code(module: Module | str, isa: ISA) -> bytes:
-    """LLVM's object code of a module, or of its text, for an instruction set."""
-    binding, _ = _engine()
-    with LOCK:
-        triple = binding.get_process_triple()
-        if machine_of(triple) != isa.machine:
-            triple = f"{isa.machine}-unknown-linux-gnu"
-        machine = binding.Target.from_triple(triple).create_target_machine(
-            cpu=isa.cpu, features=isa.features, opt=2, reloc="pic", codemodel="small"
-        )
-        # No passes over the IR: it is written as it should run, they would take two thirds of
-        # the time, and change the kernels' speed by a few per cent (docs/decisions/ir-as-text.md).
-        parsed = binding.parse_assembly(str(module))
-        parsed.triple = triple
-        return bytes(machine.emit_object(parsed))
+    return binding.create_lljit_compiler(host, use_jit_link=os.name != "nt")
 
 
 def load(

@@ -7,15 +7,13 @@ It is a pass as those of layers are, and so part of the same call: where layers 
 
 from __future__ import annotations
 
-from .buffers import Argument, Slots, numbers
-from .entry import define_entry
+from .buffers import Argument, Slots
 from .ir import Module
 from .isa import ISA
-from .routine import BESIDE, SHARED, Routine
+from .routine import BESIDE, SHARED, Routine, define_entry
 from .schedule import DEFAULT, Schedule
-from .units import load_units, store_units
 from .vector import Vector
-from .view import View
+from .view import View, load_units, store_units
 
 #: Three contiguous tensors of so many rows, of so many units each, and whether the last row comes
 #: first, as in a backward pass.
@@ -25,7 +23,7 @@ SLOTS = Slots(
         *SHARED,
         *BESIDE,
         *map(Argument, TENSORS),
-        *numbers("T", "units", "backwards", "slices", "scratch"),
+        *("T", "units", "backwards", "slices", "scratch"),
     ]
 )
 

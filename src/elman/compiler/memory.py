@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 
 from ..expr import Node
 from ..spaces import HIDDEN, Space
 from .buffers import Buffer
 from .frame import Frame
-from .graph import Program
+from .graph import Program, Store
 from .ir import Int
 from .plan import Plan, operands_of, sums_of
-from .stage import Spot
 from .target import Target
-from .units import load_units
-from .view import View
+from .view import View, load_units, store_units
 
 
 def values_of_step(target: Target, program: Program, states: int) -> list[Buffer]:
@@ -37,9 +37,17 @@ def operands(target: Target, program: Program, k: Space) -> list[Buffer]:
         bulk = target.bulk.widths[0] * numbers[k.name]
         return max(step, bulk) * target.isa.lanes(target.dtype)
 
-    found = [] if target.panel.plain else [Buffer("block", (block,), target.dtype)]
+    found = [Buffer("block", (block,), target.dtype)] * target.panel.converts
     rows = len(operands_of(program)), "B", HIDDEN.padded
     return [*found, *[Buffer("pairs", rows, "bfloat")] * target.panel.makes_operands]
+
+
+@dataclass(frozen=True)
+class Spot:
+    """One vector of units of one row: ``row`` of the batch, its first ``unit``."""
+
+    row: Int
+    unit: Int
 
 
 class StepMemory:
@@ -52,6 +60,7 @@ class StepMemory:
 
     def __init__(self, frame: Frame, plan: Plan, program: Program) -> None:
         self.frame, self.plan = frame, plan
+        self._spaces = {name: plan.step.space(name) for name in plan.step.states}
         self.temporaries = {n: i for i, n in enumerate(program.temporaries)}
         self.now: Int = 0  # which half of the states' buffer holds the previous ones
         self.time: Int = 0
@@ -60,17 +69,57 @@ class StepMemory:
     def states(self, name: str, new: bool = False) -> View:
         """Rows of a state, or of its gradient, before the step or after it."""
         half = self.frame.f.sub(1, self.now) if new else self.now
-        return self.frame.scratch("states").row(half, self.plan.step.states.index(name))
+        return self.frame.scratch("states", half, self.plan.step.states.index(name))
 
     def rows_of(self, value: Node) -> View:
         """A value in scratch memory: rows of the batch, units."""
         if value.op in ("state", "carry"):
             return self.states(value.attr)
-        return self.frame.scratch("temporaries").row(self.temporaries[value])
+        return self.frame.scratch("temporaries", self.temporaries[value])
 
     def start_of(self, value: Node, spot: Spot) -> View:
         """What a product starts from: rows, units, both from the spot on."""
         return self.rows_of(value).past(spot.row, spot.unit)
+
+    def read(self, leaf: Node, spot: Spot) -> str:
+        """A leaf's vector."""
+        raise NotImplementedError
+
+    def write(self, store: Store, value: str, spot: Spot) -> None:
+        """Writes a vector where the store says."""
+        raise NotImplementedError
+
+    def look_ahead(self, stores: Sequence[Store], spot: Spot, size: Int) -> None:
+        """Prefetches the cache lines that this row will write, so many units from the spot on."""
+
+    def has_read(self) -> None:
+        """Runs once a spot has been read and written: prefetches what the next step reads."""
+
+    def begin(self, kind: str, row: Int, keep: Container[str] = ()) -> None:
+        """Reads the states of a row that begins from tensors of a kind; those to ``keep`` are kept
+        for the backward pass."""
+        f, v, frame = self.frame.f, self.frame.v, self.frame
+        for name, space in self._spaces.items():
+            given, state = frame.given(f"{kind}.{name}").row(row), self.states(name).row(row)
+            with f.loop(0, frame.padded(space), v.lanes) as u:
+                value = load_units(v, given, u, frame.units(space))
+                v.store(value, state.at(u))
+                if name in keep:
+                    store_units(v, value, self.kept(name, row), u, frame.units(HIDDEN))
+
+    def finish(
+        self, kind: str, row: Int, units: tuple[Int, Int] | None = None, optional: bool = False
+    ) -> None:
+        """Writes the states of a row that ends to tensors of a kind, if they are given where they
+        are ``optional``; all units, or some."""
+        f, v, frame = self.frame.f, self.frame.v, self.frame
+        for name, space in self._spaces.items():
+            tensor = f"{kind}.{name}"
+            with f.when(frame.is_given(tensor)) if optional else nullcontext():
+                goal = frame.given(tensor).row(row)
+                state = self.states(name, new=True).row(row)
+                with f.loop(*(units or (0, frame.padded(space))), v.lanes) as u:
+                    store_units(v, v.load(state.at(u)), goal, u, frame.units(space))
 
     def kept(self, name: str, row: Int) -> View:
         """A kept state; row B + n belongs to the n-th row of all steps, the first B to h0."""

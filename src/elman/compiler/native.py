@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .entry import FIRST, SCRATCH
 from .ir import Function, Int, Module
+from .routine import FIRST, SCRATCH
 
 #: What is used of Python's C interface, of which all versions have these.
 INTERFACE = {

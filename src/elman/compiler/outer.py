@@ -1,7 +1,7 @@
-"""The weights' gradients: sums over rows and steps of outer products of ``z`` with what a weight
-was applied to.
+"""The weights' gradients: sums over rows and steps of outer products of gates' gradients with
+what a weight was applied to.
 
-The tile again: a few columns of ``z`` times ``depth`` rows of a panel, in which the lists of rows
+The tile again: a few units of a gate times ``depth`` rows of a panel, in which the lists of rows
 that a weight may be applied to lie side by side, and behind them, where a vector has room, a one:
 one product gives the gradients of the matrices and the biases of a gate. A part of the batch has
 sums of its own, segment of time by segment, and those of all parts are added up from first to last.
@@ -24,14 +24,13 @@ from .frame import Frame
 from .ir import Int, Module
 from .plan import Plan
 from .target import Target
-from .units import load_units, store_units
-from .view import View
+from .view import View, load_units, store_units
 
 #: Of the rows that a panel has side by side: the list of rows (an index; -1: ones), the stride
 #: between units of such a row, how many units, where in a row of the panel they begin, and how much
 #: they take to the end of their last vector there.
 OPERAND = ("list", "stride", "units", "at", "room")
-#: Of a sum, its place among the sums of a part, its rows and the column of z. Then units of the
+#: Of a sum, its place among the sums of a part, its rows and the gate. Then units of the
 #: panel: the first, how many, and that number padded. Then whether it is the first product that is
 #: added to this sum. "apart": elements from one row's gradient to the next row's; 0 if all rows
 #: have one. "goal": the gradient that the sum itself is, if it is one. A column alone is summed up
@@ -54,7 +53,7 @@ def lists(plan: Plan) -> tuple[Node | None, ...]:
 
 
 def emit_outer(module: Module, target: Target, slots: Slots, columns: int) -> None:
-    """``add_up``: the sums of a chunk of a group, for so many columns of z; ``add_part``: a part
+    """``add_up``: the sums of a chunk of a group, for so many gates; ``add_part``: a part
     to the gradients."""
     _define_add_up(module, target, slots, columns)
     _define_add_part(module, target, slots)
@@ -62,7 +61,7 @@ def emit_outer(module: Module, target: Target, slots: Slots, columns: int) -> No
 
 def range_of(frame: Frame, group: Int, name: str) -> View:
     """A number of :data:`RANGE` of a group."""
-    return frame.scratch("ranges").row(group, RANGE.index(name))
+    return frame.scratch("ranges", group, RANGE.index(name))
 
 
 def place_of(frame: Frame, step: Int) -> Int:
@@ -71,7 +70,9 @@ def place_of(frame: Frame, step: Int) -> Int:
 
     def of_row() -> Int:
         begin, end = (range_of(frame, group, name).load() for name in ("from", "to"))
-        return f.add(f.mul(group, frame.slot("pitch")), f.min(f.max(step, begin), end))
+        return f.add(
+            f.mul(group, frame.slot("gate_gradients.stride")), f.min(f.max(step, begin), end)
+        )
 
     def of_all() -> Int:
         return frame.scratch("starts").load(step)
@@ -120,8 +121,8 @@ def _define_add_up(module: Module, target: Target, slots: Slots, columns: int) -
                 _fill(frame, _entry_of(frame, "operands", OPERAND, n), begin, k)
             target.panel.prepare_sum(frame.scratch("area"), frame.slot("width"), k)
             for column in range(columns):
-                z = frame.scratch("z").row(column).past(begin)
-                target.panel.prepare_sum(z, frame.padded(HIDDEN), k)
+                gate = frame.scratch("gate_gradients", column).past(begin)
+                target.panel.prepare_sum(gate, frame.padded(HIDDEN), k)
             k = target.panel.length(f, k)
             with f.loop(0, frame.slot("matrices")) as job:
                 given = _entry_of(frame, "jobs", JOB, job)
@@ -129,7 +130,8 @@ def _define_add_up(module: Module, target: Target, slots: Slots, columns: int) -
                 _matrix(frame, given, pointers, (begin, k), fresh)
             with f.loop(frame.slot("matrices"), frame.slot("tasks")) as job:
                 given = _entry_of(frame, "jobs", JOB, job)
-                goal, z = sums.past(given["sum"]), frame.scratch("z").row(given["column"])
+                goal = sums.past(given["sum"])
+                gate = frame.scratch("gate_gradients", given["column"])
                 with shape.blocks(f, given["padded"], v.lanes) as (unit, count):
                     acc = goal.at(unit)
                     init = f.op(f"select i1 {empty}, ptr {frame.pointer('zeros')}, ptr {acc}")
@@ -138,7 +140,7 @@ def _define_add_up(module: Module, target: Target, slots: Slots, columns: int) -
                         frame.view(acc, 0, 1),
                         frame.view(init, 0, 1),
                         (one.base, 0),
-                        z.past(begin, unit),
+                        gate.past(begin, unit),
                         (k, 1, f.div(count, v.lanes)),
                     )
             summed.store(1)
@@ -150,7 +152,7 @@ def _fill(frame: Frame, given: dict[str, str], begin: Int, k: Int) -> None:
     f, v = frame.f, frame.v
     goals = frame.scratch("area").past(0, given["at"])
     ones = f.compare("slt", given["list"], 0)
-    rows = frame.scratch("lists").row(given["list"]).past(begin)
+    rows = frame.scratch("lists", given["list"]).past(begin)
     with f.loop(0, k) as i:
         listed = f.select(ones, frame.address("one"), rows.at(i), "ptr")
         row = frame.view(f.load("ptr", listed), given["stride"])
@@ -159,11 +161,13 @@ def _fill(frame: Frame, given: dict[str, str], begin: Int, k: Int) -> None:
 
 
 def _matrix(
-    frame: Frame, given: dict[str, str], pointers: View, rows_of_z: tuple[Int, Int], fresh: str
+    frame: Frame, given: dict[str, str], pointers: View, summed: tuple[Int, Int], fresh: str
 ) -> None:
-    """Adds some rows of z, from one on so many, times the panel to the sum of a matrix."""
-    f, v, shape, (begin, k) = frame.f, frame.v, frame.target.bulk, rows_of_z
-    padded, z = given["padded"], frame.scratch("z").row(given["column"], begin)
+    """Adds some rows of a gate's gradients, from one on so many, times the panel to the sum of a
+    matrix."""
+    f, v, shape, (begin, k) = frame.f, frame.v, frame.target.bulk, summed
+    padded = given["padded"]
+    gate = frame.scratch("gate_gradients", given["column"], begin)
     own = _sums_of_part(frame).at(given["sum"])
     mine = frame.view(given["goal"], given["apart"]).at(frame.slot("part"))
     goals = frame.view(f.select(frame.null(given["goal"]), own, mine, "ptr"), padded, 1)
@@ -171,7 +175,7 @@ def _matrix(
     with f.loop(0, given["rows"], shape.rows) as m:
         rows = f.min(f.sub(given["rows"], m), shape.rows)
         with f.loop(0, rows) as r:
-            pointers.store(z.past(m).at(r), r)
+            pointers.store(gate.past(m).at(r), r)
         with shape.blocks(f, padded, v.lanes) as (unit, count):
             acc = goals.past(m, unit)
             init = f.op(f"select i1 {fresh}, ptr {frame.pointer('zeros')}, ptr {acc.base}")
@@ -179,7 +183,7 @@ def _matrix(
                 shape.tile(1),
                 acc,
                 frame.view(init, f.select(fresh, 0, padded), 1),
-                (pointers.base, frame.slot("Zp")),
+                (pointers.base, frame.slot("gate_gradients.row")),
                 panel.past(0, unit),
                 (k, rows, f.div(count, v.lanes)),
             )

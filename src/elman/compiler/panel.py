@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from ..expr import Node
 from ..spaces import HIDDEN, Matrix
 from ..step import Step
-from . import pack, rows_in_lanes, tile, transposed
+from . import pack, tile, unpacked
 from .frame import Frame
 from .graph import Program
-from .ir import Function, Int, Module
+from .ir import Int, Module
 from .plan import product_groups_of, products_of
 from .target import Target
 from .tile import Factor, Shape
@@ -39,53 +39,14 @@ def define_tiles(module: Module, target: Target, back: bool = False) -> None:
     for shape, splits in dict.fromkeys(((shapes[0], 1), *steps)):
         if not module.defines(target.tile(shape, splits, back)):
             tile.define(module, target.isa, target.dtype, target.panel, shape, splits)
-        if target.panel.plain and not back and not module.defines(_unpacked(splits)):
-            _define_unpacked(module, target, splits)
-
-
-def _unpacked(splits: int) -> str:
-    """The function that stands in for a tile where a panel is unpacked."""
-    return f"unpacked_{splits}"
-
-
-def _define_unpacked(module: Module, target: Target, splits: int) -> None:
-    """A few rows, see :func:`height`, times some units of a matrix whose ``k`` lie side by side."""
-    isa, dtype = target.isa, target.dtype
-    heights = transposed.heights(isa, dtype, target.single)
-    for most in heights:
-        transposed.define(module, isa, dtype, most, splits)
-    if not target.single:
-        rows_in_lanes.define(module, isa, dtype, splits, target.schedule.broadcast_units)
-    f = Function(module, _unpacked(splits), transposed.PARAMS, shared=True)
-
-    def call(function: str, params: tuple[tuple[str, str], ...] = transposed.PARAMS) -> Int:
-        f.call(function, *((kind, f"%{name}") for kind, name in params))
-        return 0
-
-    def in_lanes() -> Int:
-        with f.when(f.compare("ne", "%fresh", 0)):
-            call("rows_to_lanes", rows_in_lanes.ROWS)
-        return call(rows_in_lanes.name(splits))
-
-    def few(most: int, *more: int) -> Int:
-        def fits() -> Int:
-            return call(transposed.name(most, splits))
-
-        if target.single:
-            return fits()
-        others = (lambda: few(*more)) if more else in_lanes
-        return f.either(f.compare("sle", "%rows", most), "i64", fits, others)
-
-    if heights:
-        few(*heights)
-    else:
-        in_lanes()
+        if not target.panel.converts and not back and not module.defines(unpacked.name(splits)):
+            unpacked.define(module, target, splits)
 
 
 def tallest(target: Target, shape: Shape) -> int:
     """The most rows that are multiplied at once in a forward pass: those of a tile, or as many as a
     vector has lanes if the panel is unpacked."""
-    if target.single or not target.panel.plain:
+    if target.single or target.panel.converts:
         return shape.rows
     return max(shape.rows, target.isa.lanes(target.dtype))
 
@@ -123,10 +84,10 @@ class Panel:
             f.loop(0, padded, slice_) as unit,
         ):
             size = f.min(f.sub(padded, unit), slice_)
-            if frame.target.panel.plain:
-                self._pack(self._block(unit), unit, size)
-            else:
+            if frame.target.panel.converts:
                 self._convert(unit, size)
+            else:
+                self._pack(self._block(unit), unit, size)
 
     def _convert(self, first: Int, size: Int) -> None:
         """Packs a slice of units block by block: as it is, then in the panel's format."""
@@ -150,7 +111,7 @@ class Panel:
         init: View,
         a: tuple[str, Int],
         rows: Int,
-        unpacked: str = "",
+        known_unpacked: bool = False,
         lanes: Callable[[], tuple[str, Int]] | None = None,
     ) -> None:
         """A tile with the block, or the pair of them, of so many units from a unit on; ``acc`` and
@@ -160,27 +121,26 @@ class Panel:
         f, frame, (unit, size), k = self.frame.f, self.frame, block, self.length
         matrix = self.matrix.past(unit)
 
-        def with_tile(b: View) -> Int:
+        def with_tile(b: View) -> None:
             name = frame.target.tile(self.shape, self.splits, back=not lanes)
             frame.call_tile(name, acc, init, a, b, (k, rows, f.div(size, frame.v.lanes)))
-            return 0
 
-        def packed() -> Int:
+        def packed() -> None:
             most = self.shape.widths[0] * frame.v.lanes
             row = f.min(size, most) if self.shape.pairs else size
-            return with_tile(View(f, frame.target.panel.kind, self._block(unit), (row, 1)))
+            with_tile(View(f, frame.target.panel.kind, self._block(unit), (row, 1)))
 
-        def as_it_lies() -> Int:
+        def as_it_lies() -> None:
             if not lanes:
-                return with_tile(matrix.transposed)
+                with_tile(matrix.transposed)
+                return
             left = f.sub(self.sizes[0], unit)
             given: tuple[Int, ...] = acc.base, acc.strides[0], init.base, init.strides[0], a[0]
             given += matrix.base, matrix.strides[0], left, *lanes(), size, k, rows
-            names = zip(transposed.PARAMS, given, strict=True)
-            f.call(_unpacked(self.splits), *((kind, value) for (kind, _), value in names))
-            return 0
+            names = zip(unpacked.PARAMS, given, strict=True)
+            f.call(unpacked.name(self.splits), *((kind, value) for (kind, _), value in names))
 
-        f.either(unpacked or is_unpacked(frame), "i64", as_it_lies, packed)
+        f.branch("true" if known_unpacked else is_unpacked(frame), as_it_lies, packed)
 
     def factor(self, block: tuple[Int, Int], a: View) -> Factor:
         """One row times a block of units of the packed panel."""

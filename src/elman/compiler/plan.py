@@ -17,8 +17,8 @@ from .graph import GIVEN, Program, Store, choose_saved, cut, fold
 class Plan:
     """The programs of a step and what passes between them.
 
-    The numbering of ``columns``, ``saved`` and ``z`` is the layout of the buffers: one column
-    of ``H`` units for each.
+    The numbering of ``columns``, ``saved`` and ``gate_gradients`` is the layout of the buffers: one
+    column of ``H`` units for each.
     """
 
     step: Step
@@ -30,10 +30,10 @@ class Plan:
     saved: tuple[Node, ...]
     saved_states: tuple[str, ...]  # kept for the backward pass: those that it reads
     read_outputs: tuple[str, ...]  # but for these, which are outputs too
-    z: tuple[Node, ...]  # gradients at gates and products, written at every step
-    z_x: dict[str, int]  # by gate: the column of z for its projected input
-    #: By what has a gradient, the products that it is a sum of: a column of z, and what the weight
-    #: was applied to; None is the input, and what belongs to a bias or vector is not read.
+    gate_gradients: tuple[Node, ...]  # at gates and products, written at every step
+    input_columns: dict[str, int]  # of them, by gate: that of its projected input
+    #: By what has a gradient, the products that it is a sum of: a gate's gradient, and what the
+    #: weight was applied to; None is the input, and what belongs to a bias or vector is not read.
     gradients: dict[Matrix, list[tuple[int, Node | None]]]
     operands: tuple[Node, ...]  # all that is read of these, but the input
     inputs: tuple[str, ...]  # further inputs that have a gradient
@@ -47,7 +47,7 @@ class Plan:
     def complete(self) -> bool:
         """Whether the backward pass writes the gradients of all that the step reads."""
         every = {*self.step.blocks.values()}, {*self.step.inputs}
-        return bool(self.z_x) and every == ({*self.gradients}, {*self.inputs})
+        return bool(self.input_columns) and every == ({*self.gradients}, {*self.inputs})
 
     @property
     def key(self) -> str:
@@ -59,8 +59,8 @@ class Plan:
 def plan_of(step: Step) -> Plan:
     """Decides what a step's kernels compute, keep and write."""
     gradient = differentiate(step)
-    z = tuple(dict.fromkeys(gradient.weights.values()))
-    roots = [*gradient.state.values(), *gradient.input.values(), *z]
+    gates = tuple(dict.fromkeys(gradient.weights.values()))
+    roots = [*gradient.state.values(), *gradient.input.values(), *gates]
     products = tuple(n for n in gradient.weights if n.op == "product")
     operands = tuple(dict.fromkeys(p.args[0] for p in products))
 
@@ -102,7 +102,7 @@ def plan_of(step: Step) -> Plan:
 
     turned = fold(done[r] for r in roots)
     back = [Store(turned[done[g]], "state", s, step.space(s)) for s, g in gradient.state.items()]
-    back += [Store(turned[done[g]], "z", i) for i, g in enumerate(z)]
+    back += [Store(turned[done[g]], "gate", i) for i, g in enumerate(gates)]
     back += [Store(turned[done[g]], "input", s, HIDDEN) for s, g in gradient.input.items()]
     backward = cut(back)
 
@@ -117,16 +117,16 @@ def plan_of(step: Step) -> Plan:
         saved=kept,
         saved_states=saved_states,
         read_outputs=tuple(s for s in read_states if s in step.outputs),
-        z=z,
-        z_x={gate: z.index(g) for gate, g in gradient.x.items()},
-        gradients=_of_weights(step, gradient, z),
+        gate_gradients=gates,
+        input_columns={gate: gates.index(g) for gate, g in gradient.x.items()},
+        gradients=_of_weights(step, gradient, gates),
         operands=operands,
         inputs=tuple(gradient.input),
     )
 
 
 def _of_weights(
-    step: Step, gradient: Backward, z: Sequence[Node]
+    step: Step, gradient: Backward, gates: Sequence[Node]
 ) -> dict[Matrix, list[tuple[int, Node | None]]]:
     """What ``Plan.gradients`` says."""
     found: dict[Matrix, list[tuple[int, Node | None]]] = {}
@@ -134,7 +134,7 @@ def _of_weights(
     for n, g in gradient.weights.items():
         operand = n.args[0] if n.op == "product" else None
         for kind in ("x", "bias_ih") if n.op == "x" else (n.op,):
-            found.setdefault(step.blocks[kind, n.attr], []).append((z.index(g), operand))
+            found.setdefault(step.blocks[kind, n.attr], []).append((gates.index(g), operand))
     return found
 
 

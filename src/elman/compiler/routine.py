@@ -1,23 +1,26 @@
-"""Functions of a table of slots, and how threads share one, or wait for one another's steps."""
+"""Functions of a table of slots, and how threads share one, or wait for one another's steps; the
+function of a pass that Python calls."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
-from .buffers import Slots, numbers
+from .buffers import Slots
 from .ir import Function, Int, Module
-from .isa import ISA
-from .processor import processor_of
+from .isa import ISA, processor_of
 from .schedule import DEFAULT, Schedule
 
+#: Of the numbers of a call: behind the table's address scratch memory, then the first tensor.
+SCRATCH, FIRST = 1, 2
 #: Slots of whatever threads may share.
-SHARED = numbers("ticket", "workers", "late", "threads", "parallel", "fp")
+SHARED = "ticket", "workers", "late", "threads", "parallel", "fp"
 #: Slots of a pass that may run beside others, all but the first addresses, 0 if there is nothing to
 #: wait for: how many steps it does at a time, where it tells how many it has done, in its own
 #: order; where those tell it whose steps it reads, of the same order and of the opposite one; and
 #: the system's function that gives the core to another thread.
-BESIDE = numbers("piece", "done", "after.same", "after.other", "yield")
+BESIDE = "piece", "done", "after.same", "after.other", "yield"
 
 
 class Routine:
@@ -127,17 +130,13 @@ class Routine:
         self._processor.read_fp(f, self.address("fp"))
         threads = self.slot("threads")
 
-        def many() -> Int:
+        def many() -> None:
             count = f.op(f"trunc i64 {threads} to i32")
             run = self.pointer("parallel")
             f.do(f"call void {run}(ptr @{worker}, ptr %args, i32 {count}, i32 0)")
-            return 0
 
-        def alone() -> Int:
-            f.call(worker, ("ptr", "%args"))
-            return 0
-
-        f.either(f.compare("sgt", threads, 1), "i64", many, alone)
+        alone = partial(f.call, worker, ("ptr", "%args"))
+        f.branch(f.compare("sgt", threads, 1), many, alone)
 
     # -- steps that other threads wait for
 
@@ -185,3 +184,23 @@ def _define_wait(module: Module, isa: ISA, spins: int) -> None:
     f.label(again)
     f.do(f"br label %{look}")
     f.label(leave)
+
+
+def define_entry(module: Module, name: str, run: str) -> None:
+    """The function of a pass that Python calls; ``run`` is the frame that does the work.
+
+    Its argument is a list of numbers: the address of a prepared table, that of scratch memory,
+    and the rest of the addresses of the call (``launch``). The table is copied to where
+    scratch memory begins, and there the numbers are added to the slots that they belong to.
+    """
+    f = Function(module, name, [("ptr", "numbers")], public=True)
+    prepared, table = f.load("ptr", "%numbers", 0), f.load("ptr", "%numbers", 1)
+    length, end = f.load("i64", prepared, 0), f.load("i64", prepared, 1)
+    given = f.gep("i64", prepared, 2)
+    with f.loop(0, length) as i:
+        f.store("i64", f.load("i64", given, i), f.gep("i64", table, i))
+    with f.loop(length, end, 2) as i:
+        slot = f.gep("i64", table, f.load("i64", given, i))
+        number = f.load("i64", "%numbers", f.load("i64", given, f.add(i, 1)))
+        f.store("i64", f.add(f.load("i64", slot), number), slot)
+    f.call(run, ("ptr", table))

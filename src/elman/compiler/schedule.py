@@ -11,15 +11,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-
-class Steps(NamedTuple):
-    """The rows of a batch over time, in numbers, see ``batch.Rows``."""
-
-    T: int
-    B: int
-    N: int  # rows of all steps together
-    ragged: bool = False  # some rows have fewer steps than others
-    reverse: bool = False
+from ..batch import Rows
 
 
 class Order(NamedTuple):
@@ -100,7 +92,7 @@ class Schedule:
         """
         return next(cut for least, cut in self.split_k if vectors >= least)
 
-    def order(self, rows: Steps, units: int) -> Order:
+    def order(self, rows: Rows, units: int) -> Order:
         """How the weights' gradients of a layer of so many hidden units are summed up."""
         two = 2 if self.rows_for_two_parts <= rows.B else 1
         most = min(self.parts, max(rows.B // self.rows_of_part, two), rows.N // self.steps_of_part)
@@ -108,7 +100,7 @@ class Schedule:
         deep = self.segment_rows * (2 if units <= self.narrow_units else 1)
         return Order(-(-rows.B // of_part), of_part, -(-deep // of_part))
 
-    def spans(self, rows: Steps, units: int) -> list[tuple[int, int]]:
+    def spans(self, rows: Rows, units: int) -> list[tuple[int, int]]:
         """The steps in spans (first, one past the last), in the order in which they run: between
         them states are kept where the steps of each run once more for the backward pass.
 
@@ -126,7 +118,7 @@ class Schedule:
         unpacked = rows * (length + self.row_sum_cycles)
         return unpacked <= self.rows_at_once * self.pack_cycles * length
 
-    def chunk_steps(self, rows: Steps, order: Order, row_bytes: int, weight_bytes: int) -> int:
+    def chunk_steps(self, rows: Rows, order: Order, row_bytes: int, weight_bytes: int) -> int:
         """The steps of a chunk of the backward pass: whole segments of the order of summation.
 
         The steps of a chunk run back, then the inputs' and the weights' gradients are summed up, so

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..batch import Rows
 from ..spaces import HIDDEN, INPUT, Sizes, Space
 from . import forward as forward_pass
 from .formats import Format
 from .outer import OPERAND
 from .plan import Plan
-from .schedule import Order, Schedule, Steps
+from .schedule import Order, Schedule
 from .target import Target
 from .tile import Shape, odd
 from .weights import Sums
@@ -53,7 +54,7 @@ def padded_sizes(spec: KernelSpec, sizes: Sizes) -> Sizes:
     return Sizes({space: shape(space).padded(size, spec.lanes) for space, size in sizes.items()})
 
 
-def saved_size(spec: KernelSpec, rows: Steps, units: int) -> int:
+def saved_size(spec: KernelSpec, rows: Rows, units: int) -> int:
     """Elements of what the forward pass keeps for the backward pass, which reads rows in whole
     vectors, and so beyond the end of the last."""
     states, values = len(spec.plan.saved_states), len(spec.plan.saved)
@@ -63,7 +64,7 @@ def saved_size(spec: KernelSpec, rows: Steps, units: int) -> int:
     return rows_kept * units + padded_units(spec, units) - units
 
 
-def kept(spec: KernelSpec, rows: Steps, units: int) -> dict[str, int]:
+def kept(spec: KernelSpec, rows: Rows, units: int) -> dict[str, int]:
     """The parts of it: slot and offset in bytes of each kept state, then of all kept values."""
     size = (rows.N + rows.B) * units * spec.size
     slots = [*(f"saved.{name}" for name in spec.plan.saved_states), "saved"]
@@ -76,7 +77,7 @@ def _slice_of_units(spec: KernelSpec, units: int, slices: int) -> int:
     return spec.target.step.slice_of(padded_units(spec, units) // lanes, slices) * lanes
 
 
-def pieces(spec: KernelSpec, rows: Steps, units: int, training: bool) -> int:
+def pieces(spec: KernelSpec, rows: Rows, units: int, training: bool) -> int:
     """Parts of a forward pass that threads may share: rows, in a single step tiles of units too."""
     program = forward_pass.program_of(spec.plan, training)
     if rows.T > 1 or not forward_pass.can_cut_units(program, spec.target):
@@ -85,7 +86,7 @@ def pieces(spec: KernelSpec, rows: Steps, units: int, training: bool) -> int:
     return max(rows.B, -(-padded // _slice_of_units(spec, units, max(1, padded))))
 
 
-def _common(spec: KernelSpec, rows: Steps, sizes: Sizes, threads: int) -> dict[str, int]:
+def _common(spec: KernelSpec, rows: Rows, sizes: Sizes, threads: int) -> dict[str, int]:
     """The numbers of all passes."""
     tile, pieces = spec.target.step.rows, threads
     if rows.ragged and threads > 1:
@@ -110,7 +111,7 @@ def _common(spec: KernelSpec, rows: Steps, sizes: Sizes, threads: int) -> dict[s
 
 
 def forward(
-    spec: KernelSpec, rows: Steps, sizes: Sizes, threads: int, training: bool, contiguous: bool
+    spec: KernelSpec, rows: Rows, sizes: Sizes, threads: int, training: bool, contiguous: bool
 ) -> dict[str, int]:
     """The numbers of the forward pass that depend on sizes; ``contiguous``: the last
     dimensions of matrices and input are, as PyTorch makes them."""
@@ -123,7 +124,7 @@ def forward(
         count = max(1, -(-padded // unit_slice))
         values |= {"slices": count, "slice": rows.B}  # each weight is read by one thread
         values |= {"unit.slices": count, "unit.slice": unit_slice}
-    if rows.T == 1 and values["slice"] >= rows.B and contiguous and spec.target.panel.plain:
+    if rows.T == 1 and values["slice"] >= rows.B and contiguous and not spec.target.panel.converts:
         values["unpacked"] = int(spec.schedule.few_rows(rows.B, width + units))
     step_bytes = max(1, values["slice"] * len(plan.columns) * padded * size)
     written = len(plan.step.outputs) + (len(plan.saved) + len(plan.saved_states)) * training
@@ -142,7 +143,7 @@ def reads_within(spec: KernelSpec, sizes: Sizes, inputs: bool) -> bool:
 
 def backward(
     spec: KernelSpec,
-    rows: Steps,
+    rows: Rows,
     sizes: Sizes,
     threads: int,
     order: Order,
@@ -160,8 +161,8 @@ def backward(
     inner, padded = values[INPUT.padded], values[HIDDEN.padded]
     segment = rows.T if apart else order.segment
     depth = schedule.depth(segment * (1 if apart else order.rows), (inner + padded) * size)
-    z_row = odd(padded, spec.lanes)
-    row = len(plan.z) * z_row * size
+    gates_row = odd(padded, spec.lanes)
+    row = len(plan.gate_gradients) * gates_row * size
     chunk = schedule.chunk_steps(rows, order, row, sums.size * size)
     if apart and rows.T * row <= 2 * sums.apart * size:  # no chunk adds to what another wrote
         chunk = rows.T
@@ -171,12 +172,12 @@ def backward(
     one_by_one = threads == 1 and not spans and not apart
     summed = rows.B if apart else order.parts
     few = schedule.unpacked_steps >= rows.N and (rows.T == 1 or not spec.target.single)
-    packed = not (readable_as_panels and few) or not spec.target.panel.plain
+    packed = not (readable_as_panels and few) or spec.target.panel.converts
     return values | {
         "slices": parts,
         "parts": summed,
         "apart": int(apart),
-        "pitch": chunk if apart else 1,
+        "gate_gradients.stride": chunk if apart else 1,
         "one.by.one": one_by_one,
         "slice": order.rows,
         "unpacked": int(not packed),
@@ -192,7 +193,7 @@ def backward(
         "operands.n": len(sums.operands) // len(OPERAND),
         "width": sums.width,
         "depth": depth,
-        "Zp": z_row,
+        "gate_gradients.row": gates_row,
         "ahead": int(
             rows.N * units * (len(states) + len(plan.saved) + 1) * size >= schedule.far_bytes
         ),

@@ -10,50 +10,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 from ..expr import PRIMITIVES, Node, walk
 from ..spaces import SPACES
 from ..step import Step
 from . import activations, angles  # noqa: F401 - the functions of a formula
 from .frame import Frame
-from .graph import PRODUCTS, Program, Stage, Store
+from .graph import PRODUCTS, Program, Stage
 from .ir import Int
+from .memory import Spot, StepMemory
 from .panel import Panel, Span, height, is_unpacked, panels_of, tallest
 from .plan import operands_of, sums_of
 from .tile import add_up
 from .view import View
-
-
-@dataclass(frozen=True)
-class Spot:
-    """One vector of units of one row: ``row`` of the batch, its first ``unit``."""
-
-    row: Int
-    unit: Int
-
-
-class Memory(Protocol):
-    """Where a pass keeps the values of a step: what a stage reads and writes beyond products."""
-
-    def rows_of(self, value: Node) -> View:
-        """A value in scratch memory: rows of the batch, units."""
-
-    def start_of(self, value: Node, spot: Spot) -> View:
-        """What a product starts from: rows, units, both from the spot on."""
-
-    def read(self, leaf: Node, spot: Spot) -> str:
-        """A leaf's vector."""
-
-    def write(self, store: Store, value: str, spot: Spot) -> None:
-        """Writes a vector where the store says."""
-
-    def look_ahead(self, stores: Sequence[Store], spot: Spot, size: Int) -> None:
-        """Prefetches the cache lines that this row will write, so many units from the spot on."""
-
-    def has_read(self) -> None:
-        """Runs once a spot has been read and written: prefetches what the next step reads."""
 
 
 def _lengths(program: Program) -> dict[Node, int]:
@@ -71,7 +40,7 @@ class Stages:
     """Emits the stages of a program into a function, for the rows of one step."""
 
     def __init__(
-        self, frame: Frame, step: Step, program: Program, memory: Memory, back: bool = False
+        self, frame: Frame, step: Step, program: Program, memory: StepMemory, back: bool = False
     ) -> None:
         self.frame, self.program, self.memory = frame, program, memory
         self.spaces = step.spaces
@@ -164,7 +133,7 @@ class Stages:
 
     def _room(self, operand: Node, row: Int) -> View:
         """Where a row of a product's operand lies if it has to be made."""
-        return self.frame.scratch("pairs").row(self.operands[operand], row)
+        return self.frame.scratch("pairs", self.operands[operand], row)
 
     def _operand(self, operand: Node, row: Int) -> View:
         """A row that a product multiplies."""
@@ -191,7 +160,7 @@ class Stages:
         size: Int,
         regions: dict[Node, int],
         every: Span,
-        unpacked: str = "",
+        unpacked: bool = False,
     ) -> None:
         """Runs the tiles of a stage's products, one after the other."""
         f = self.frame.f
@@ -227,7 +196,7 @@ class Stages:
 
         def alone() -> list[str]:
             every = (spot.unit, f.add(spot.unit, size)), (spot.row, f.add(spot.row, 1))
-            self._products(stage, spot, 1, size, regions, every, unpacked="true")
+            self._products(stage, spot, 1, size, regions, every, unpacked=True)
             return [v.load(place) for _, _, place in places if at_once]
 
         def together() -> list[str]:

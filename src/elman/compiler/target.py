@@ -30,14 +30,14 @@ class Target:
     @property
     def known(self) -> dict[str, int]:
         """The slots whose numbers the code is made for: they are no variables in it."""
-        found = {} if self.panel.plain else {"unpacked": 0}
+        found = {"unpacked": 0} if self.panel.converts else {}
         if self.single:
             found |= {"B": 1, "slice": 1, "first": 0, "last": 1}
             if self.step.whole:
                 padded = self.step.widths[0] * self.isa.lanes(self.dtype)
                 found |= {"slices": 1, "unit.slices": 1}
                 found |= {HIDDEN.padded: padded, PROJECTED.padded: padded}
-                found["Zp"] = odd(padded, self.isa.lanes(self.dtype))
+                found["gate_gradients.row"] = odd(padded, self.isa.lanes(self.dtype))
         return found
 
     def shapes(self, back: bool) -> list[Shape]:

@@ -42,7 +42,7 @@ class _Matrix(NamedTuple):
     first: int  # the first of its rows
     rows: int
     units: int  # of a row
-    terms: list[tuple[int, int]]  # products in it: column of z, list of rows
+    terms: list[tuple[int, int]]  # products in it: gate, list of rows
 
 
 class _Panel:
@@ -58,7 +58,7 @@ class _Panel:
 
     def place(self, sets: Sequence[set[int]], apart: set[int]) -> None:
         """Finds a place for each list, those ``apart`` in vectors of their own; each of the sets is
-        multiplied with the same column of z."""
+        multiplied with the gradients of the same gate."""
         for n in self.order:
             aligned = self.up(self.end)
             starts = [aligned] if n in apart else [aligned, self.end]
@@ -162,14 +162,14 @@ def sums_of_weights(
     matrices = [m for m in _matrices(plan, sizes) if wanted[m.name] and m.rows * m.units]
     used = {n: (1 if n else x_stride, m.units) for m in matrices for _, n in m.terms}
     alone = [m for m in matrices if direct or len(m.terms) > 1]
-    columns: dict[int, dict[int, list[_Matrix]]] = {}  # of z, by list
+    columns: dict[int, dict[int, list[_Matrix]]] = {}  # by gate and list
     for m in matrices:
         if m not in alone:
             column, n = m.terms[0]
             columns.setdefault(column, {}).setdefault(n, []).append(m)
     panel, tables = _Panel(lanes, used), _Tables(step.parameters, apart)
     panel.place([set(mine) for mine in columns.values()], {n for m in alone for _, n in m.terms})
-    vectors: dict[int, list[tuple[str, int]]] = {}  # by column of z
+    vectors: dict[int, list[tuple[str, int]]] = {}  # by gate
     for block, terms in plan.gradients.items():
         if block.columns is ONE and wanted[block.parameter]:
             [(column, _)] = terms

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ..batch import LayerArgs, Rows, by_layer, check_shapes
 from ..errors import PathError
-from ..launch.kernel import steps_of
 from ..launch.kernel_cache import current_schedule
 from ..launch.stack import Tensors
 from ..step import Step
@@ -48,7 +47,7 @@ def bind(
     if path != "kernel" or kind is None or rows.N == 0:
         return None
     sizes = LayerArgs.of(step, by_layer(step, tensors, layers)[0]).weights[0].sizes(step)
-    several = recompute and len(current_schedule().spans(steps_of(rows), sizes.units)) > 1
+    several = recompute and len(current_schedule().spans(rows, sizes.units)) > 1
     return EXECUTABLES.keep(
         signature, (Recomputing if several else Executable)(kind, rows, tensors)
     )

@@ -10,9 +10,10 @@ from functools import cache
 from torch import Tensor
 
 from ..compiler import isa, native
-from ..compiler.entry import FIRST
-from ..compiler.jit import LOCK, Code, load
+from ..compiler.jit import Code, load
 from ..compiler.native import LAST
+from ..compiler.objects import LOCK
+from ..compiler.routine import FIRST
 from ..runtime.memory import scratch
 from ..runtime.threads import avoid_threads, parallel_address, record_lateness
 from .table import Launch
@@ -46,19 +47,14 @@ class NativeCall:
         longer.)"""
         owner, place = scratch(self._bytes) if self._bytes else (None, 0)
         if self._parallel:
-            parallel = _lender(self._work)
+            # Nobody lends threads where the caller works alone, as it has to in a forked child.
+            parallel = 0 if avoid_threads(self._work) else parallel_address()
             late = self._call(tensors, place, parallel)
             if parallel:
                 record_lateness(late, self._work)
         else:
             self._call(tensors, place, 0)
         del owner  # until here the code used it
-
-
-def _lender(work: float) -> int:
-    """The address of what lends threads to so much work; 0 if the caller does it alone, as it has
-    to in a forked child."""
-    return 0 if avoid_threads(work) else parallel_address()
 
 
 def check_memory(tensor: Tensor) -> None:

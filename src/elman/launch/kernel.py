@@ -13,7 +13,7 @@ from ..compiler import backward, forward, sizes
 from ..compiler.buffers import AXES
 from ..compiler.ir import Module
 from ..compiler.jit import Code, load
-from ..compiler.schedule import Order, Steps
+from ..compiler.schedule import Order
 from ..compiler.sizes import KernelSpec
 from ..compiler.weights import Sums, sums_of_weights
 from ..spaces import Sizes
@@ -63,19 +63,19 @@ class Kernel:
 
     def saved_size(self, rows: Rows, units: int) -> int:
         """Elements of what the forward pass keeps for the backward pass."""
-        return sizes.saved_size(self.spec, steps_of(rows), units)
+        return sizes.saved_size(self.spec, rows, units)
 
     def order(self, rows: Rows, units: int) -> Order:
         """The order in which the weights' gradients are summed up."""
-        return self.spec.schedule.order(steps_of(rows), units)
+        return self.spec.schedule.order(rows, units)
 
     def spans(self, rows: Rows, units: int) -> list[tuple[int, int]]:
         """The spans of ``recompute``, see :meth:`.Schedule.spans`."""
-        return self.spec.schedule.spans(steps_of(rows), units)
+        return self.spec.schedule.spans(rows, units)
 
     def pieces(self, rows: Rows, units: int, training: bool) -> int:
         """Parts of a forward pass that threads may share."""
-        return sizes.pieces(self.spec, steps_of(rows), units, training)
+        return sizes.pieces(self.spec, rows, units, training)
 
     def work(self, rows: int, size: Sizes) -> float:
         """Floating-point operations of a forward pass over so many rows; the backward pass does
@@ -105,7 +105,7 @@ class Kernel:
         places = _places(run, names, every, direction, count, layer)
         places += self._kept(rows, size, kept, len(tensors) + len(results) + direction)
         contiguous = self._contiguous(tensors, direction) and self._contiguous(tensors[:1])
-        values = sizes.forward(self.spec, steps_of(rows), size, threads, training, contiguous)
+        values = sizes.forward(self.spec, rows, size, threads, training, contiguous)
         return run.prepare(places, values | self._constants, work=self.work(rows.N, size))
 
     def backward(
@@ -148,7 +148,7 @@ class Kernel:
         first = len(tensors) + len(gradients)  # of the goals; those of the weights are the jobs'
         names = self._given("", direction, count)
         names += [*_slots("gout", step.outputs), *_slots("ghn", step.states)]
-        names += ["dx" if self.plan.z_x else "", *_slots("gh0", step.states)]
+        names += ["dx" if self.plan.input_columns else "", *_slots("gh0", step.states)]
         names += [*_slots("ginput", step.inputs), *[""] * (count * len(step.parameters))]
         read = self.plan.read_outputs if before else ()
         names += [*_slots("output", read), *_slots("h0", read), "partials.given"]
@@ -163,7 +163,7 @@ class Kernel:
         sums = self.sums(of_parameters, x, size, direct, apart)
         readable = self._contiguous(tensors, direction)
         readable = readable and sizes.reads_within(self.spec, size, goals[0] is not None)
-        given = self.spec, steps_of(rows), size, threads, order, sums, spans, readable, apart
+        given = self.spec, rows, size, threads, order, sums, spans, readable, apart
         values = sizes.backward(*given) | self._constants | {"dx.add": add, "partials.end": last}
 
         def addresses(places: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
@@ -216,7 +216,7 @@ class Kernel:
     ) -> Iterator[Place]:
         """What a direction's tensor of those that are ``kept`` consists of, if there are any."""
         if kept:
-            for slot, offset in sizes.kept(self.spec, steps_of(rows), size.units).items():
+            for slot, offset in sizes.kept(self.spec, rows, size.units).items():
                 yield Place(slot, number, offset)
 
 
@@ -244,8 +244,3 @@ def _places(
             strides = [tensor.stride(AXES[letter]) for letter in declared.strides]
             places.append(Place(name, number, offset * tensor.itemsize, strides))
     return places
-
-
-def steps_of(rows: Rows) -> Steps:
-    """The rows of a call in numbers."""
-    return Steps(rows.T, rows.B, rows.N, rows.counts is not None, rows.reverse)

@@ -11,7 +11,8 @@ import torch
 
 from ..compiler.formats import BFLOAT16, Format
 from ..compiler.isa import ISA
-from ..compiler.jit import LOCK, SHARED
+from ..compiler.jit import SHARED
+from ..compiler.objects import LOCK
 from ..compiler.plan import plan_of
 from ..compiler.schedule import DEFAULT, Schedule
 from ..compiler.sizes import KernelSpec
@@ -90,20 +91,15 @@ def kernel_for(
             panel = BFLOAT16[narrow] if narrow else Format(DTYPES[dtype])
             target = target_of(plan, DTYPES[dtype], panel, isa, units, single, _schedule)
             spec = KernelSpec(plan, target)
-            known = _same(spec)
+            # One of the same formula and tiles may be made for other sizes or another cell object.
+            every = _kernels.values()
+            same = (k for k in every if (k.plan.key, k.spec.target) == (plan.key, target))
+            known = next(same, None)
             while len(_kernels) >= _KERNEL_LIMIT:
                 _kernels.pop(next(iter(_kernels)))
                 forget_calls()
             kernel = _kernels.setdefault(key, known or Kernel(spec))
     return kernel
-
-
-def _same(spec: KernelSpec) -> Kernel | None:
-    """A kernel of the same formula and tiles, made for other sizes or another cell object."""
-    for kernel in _kernels.values():
-        if kernel.plan.key == spec.plan.key and kernel.spec.target == spec.target:
-            return kernel
-    return None
 
 
 def compiled(step: Step, dtype: torch.dtype, isa: ISA, units: int) -> dict[str, str]:

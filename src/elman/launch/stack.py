@@ -13,9 +13,8 @@ from ..runtime.threads import thread_count
 from ..spaces import Sizes
 from .calls import NativeCall
 from .kernel import Kernel
-from .link import link_pass
 from .table import Launch
-from .together import Task, together
+from .together import Task, link_pass, together
 
 Tensors = Sequence[Tensor | None]
 _Run = tuple[Launch, Sequence[int]]  # with the places of its tensors among those of the call
@@ -28,7 +27,7 @@ class StackLauncher:
     The tensors of a call are the stack's (``batch.by_layer``), and then what :meth:`forward` and
     :meth:`backward` say. What lies between two layers takes the memory of what lies between two
     others where layers run one after another and nothing is kept. With dropout it is multiplied by
-    ``factors``, of which there is one tensor between two layers each (``launch.link``).
+    ``factors``, of which there is one tensor between two layers each (:func:`.link_pass`).
 
     Layers of a single row run at the same time if there are threads, some steps behind one another
     (``launch.together``): one row is nothing that threads may share.

@@ -13,8 +13,9 @@ from typing import NamedTuple, cast
 from torch import Tensor
 
 from ..compiler.buffers import Slots
-from ..compiler.entry import FIRST, SCRATCH
-from ..compiler.jit import LOCK, Code
+from ..compiler.jit import Code
+from ..compiler.objects import LOCK
+from ..compiler.routine import FIRST, SCRATCH
 from ..runtime.alignment import aligned
 from ..runtime.memory import new_block
 

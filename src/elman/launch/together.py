@@ -1,19 +1,22 @@
-"""Passes that run at the same time (``compiler/together.py``), as one pass: its table."""
+"""Passes that are no layer's: several at the same time (``compiler/together.py``), and a tensor
+between two layers times another of the same form (``compiler/link.py``)."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
-from ..compiler import isa
-from ..compiler.entry import FIRST, SCRATCH
+from ..compiler import isa, link
+from ..compiler.isa import ISA
 from ..compiler.jit import Code, load
+from ..compiler.routine import FIRST, SCRATCH
 from ..compiler.schedule import DEFAULT, Schedule
 from ..compiler.together import LEFT, LINE, SLOTS, emit
 from ..runtime.alignment import aligned
 from ..runtime.threads import yield_address
-from .table import EntryPoint, Launch
+from .table import EntryPoint, Launch, Place
 
 
 class Task(NamedTuple):
@@ -97,3 +100,26 @@ def _load() -> tuple[Code, str]:
 
 
 _ENTRY = EntryPoint(SLOTS, _load)
+
+
+def link_pass(
+    dtype: str,
+    row: ISA,
+    rows: int,
+    units: int,
+    backwards: bool,
+    schedule: Schedule = DEFAULT,
+) -> Launch:
+    """``goal = given * factors``, called with these three; the first two may be one tensor."""
+    values = {"T": rows, "piece": rows, "units": units, "backwards": backwards, "slices": 1}
+    places = [Place(name, number) for number, name in enumerate(link.TENSORS)]
+    return _link(dtype, row, schedule).prepare(places, {**values, "threads": 1})
+
+
+@cache
+def _link(dtype: str, row: ISA, schedule: Schedule) -> EntryPoint:
+    def load_code() -> tuple[Code, str]:
+        return load(key, row, "elman_link", lambda: link.emit(dtype, row, schedule))
+
+    key = f"link {dtype} {schedule}"
+    return EntryPoint(link.SLOTS, load_code)

@@ -1,0 +1,92 @@
+"""Object code of IR: LLVM, through llvmlite, for this machine or another."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from functools import cache
+from typing import Any, NamedTuple
+
+from .ir import Module
+from .isa import ISA, machine_of
+
+LOCK = threading.RLock()
+"""Held by whoever calls LLVM or makes a kernel: one thread at a time."""
+
+_held: list[contextlib.AbstractContextManager[Any]] = []
+
+
+def _before_fork() -> None:
+    """A fork waits for whatever LLVM is doing, or the child would inherit its locks.
+
+    llvmlite's own lock is held beyond ours: while objects die, and by numba.
+    """
+    LOCK.acquire()
+    loaded = getattr(sys.modules.get("llvmlite.binding.ffi"), "lib", None)
+    lock = getattr(loaded, "_lock", contextlib.nullcontext())
+    lock.__enter__()
+    _held.append(lock)
+
+
+def _after_fork() -> None:
+    _held.pop().__exit__(None, None, None)
+    LOCK.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
+    )
+
+
+class ObjectTarget(NamedTuple):
+    """For which machine object code is made, in LLVM's words."""
+
+    triple: str
+    cpu: str
+    features: str
+    relocation: str = "pic"
+    code_model: str = "small"
+
+
+def object_target(isa: ISA) -> ObjectTarget:
+    """This system's, if it has such a processor, or Linux's."""
+    triple = llvm().get_process_triple()
+    if machine_of(triple) != isa.machine:
+        triple = f"{isa.machine}-unknown-linux-gnu"
+    return ObjectTarget(triple, isa.cpu, isa.features)
+
+
+@cache
+def llvm() -> Any:
+    """llvmlite's binding, imported at the first use."""
+    with LOCK:
+        from llvmlite import binding
+
+        binding.initialize_all_targets()
+        binding.initialize_all_asmprinters()
+    return binding
+
+
+def object_code(module: Module | str, made_for: ISA | ObjectTarget) -> bytes:
+    """LLVM's object code of a module, or of its text, for an instruction set or any target."""
+    with LOCK:
+        target = object_target(made_for) if isinstance(made_for, ISA) else made_for
+        machine = (
+            llvm()
+            .Target.from_triple(target.triple)
+            .create_target_machine(
+                cpu=target.cpu,
+                features=target.features,
+                opt=2,
+                reloc=target.relocation,
+                codemodel=target.code_model,
+            )
+        )
+        # No passes over the IR: it is written as it should run, they would take two thirds of
+        # the time, and change the kernels' speed by a few per cent (docs/decisions/ir-as-text.md).
+        parsed = llvm().parse_assembly(str(module))
+        parsed.triple = target.triple
+        return bytes(machine.emit_object(parsed))
