@@ -56,6 +56,8 @@ class Cell(metaclass=_CellType):
     another size than the others.
     ``keeps`` and ``writes`` say which gates remember, for :mod:`elman.init`: their sigmoid is the
     share of the state that stays, or of what is new. Both name gates, or vectors that are a bias.
+    ``heads`` cuts the units into so many equal parts, each of which sees itself alone:
+    ``weight_hh`` and the further matrices are block-diagonal, and stored as ``(rows, H / heads)``.
 
     The step receives three groups of symbolic values and returns the new states, in order:
 
@@ -88,6 +90,7 @@ class Cell(metaclass=_CellType):
     projection: str = ""
     keeps: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
+    heads: int = 1
     _version = 0  # another one after each change of the class
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
@@ -225,6 +228,8 @@ def _check_declared(cell: Cell) -> dict[str, Space]:
         given = getattr(cell, names)
         if not isinstance(given, tuple) or not all(map(_is_name, given)):
             raise FormulaError(f"{names} must be a tuple of names, got {given!r}")
+    if type(cell.heads) is not int or cell.heads < 1:
+        raise FormulaError(f"heads must be an int of at least 1, got {cell.heads!r}")
     if not cell.states:
         raise FormulaError("states must have at least one name, that of the output")
     projection = (cell.projection,) if cell.projection else ()
@@ -291,6 +296,7 @@ def _step_of(cell: Cell, new: tuple[Node, ...]) -> Step:
         cell.vectors,
         cell.projection,
         new,
+        heads=cell.heads,
     )
 
 

@@ -98,7 +98,8 @@ def advance(
 
     def leaf(node: Node, operands: list[Any]) -> Any:
         if node.op == "product":
-            return linear(operands[0], given["product", node.attr])
+            heads = step.blocks["product", node.attr].heads
+            return product(operands[0], given["product", node.attr], heads)
         return given[node.op, node.attr]
 
     values = evaluate([*step.new, *step.outputs.values()], leaf, states[0])
@@ -107,6 +108,15 @@ def advance(
     known = dict(zip(step.states, new, strict=True))
     found = zip(step.outputs, values[len(states) :], strict=True)
     return [known[o] if o in known else v.expand(len(states[0]), -1) for o, v in found], new
+
+
+def product(value: Tensor, matrix: Tensor, heads: int) -> Tensor:
+    """The product of values ``(B, columns)`` with a matrix ``(rows, columns / heads)``, whose heads
+    are applied to theirs each."""
+    if heads == 1:
+        return linear(value, matrix)
+    parts = value.unflatten(-1, (heads, -1)).unsqueeze(-2)
+    return (parts @ matrix.unflatten(0, (heads, -1)).mT).flatten(-3)
 
 
 def hold(

@@ -79,7 +79,9 @@ class Sizes(dict[Space, int]):
 class Matrix:
     """What a formula knows by one name: a parameter, or one block of its rows, as a gate has.
 
-    A bias and a learned vector are matrices of one column.
+    A bias and a learned vector are matrices of one column. A matrix of several ``heads`` is
+    block-diagonal: a head's rows are applied to the columns of the same head, and only these are
+    stored.
     """
 
     parameter: str
@@ -87,11 +89,12 @@ class Matrix:
     columns: Space = ONE
     block: int = 0  # its place among the blocks of the parameter
     blocks: int = 1
+    heads: int = 1
 
     def shape(self, sizes: Sizes) -> tuple[int, ...]:
         """The shape of the whole parameter."""
         rows = self.blocks * sizes[self.rows]
-        return (rows,) if self.columns is ONE else (rows, sizes[self.columns])
+        return (rows,) if self.columns is ONE else (rows, sizes[self.columns] // self.heads)
 
     def first(self, sizes: Sizes) -> int:
         """Which of the parameter's rows is its first."""

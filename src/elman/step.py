@@ -24,6 +24,7 @@ from .spaces import HIDDEN, INPUT, ONE, Matrix, Sizes, Space, first_space
 _FAULTS = (ValueError, TypeError, SyntaxError, IndexError, ArithmeticError, RecursionError)
 _KNOWN = 256  # texts whose steps are kept
 _LINE = re.compile(r"(\w+) (None|'[^'\\]*') \w* (\[[\d, ]*\])")
+_HEADS = re.compile(r"heads ([2-9]|[1-9]\d+)")
 _LEAVES = ("x", "bias", "vector")
 #: The blocks of parameters that a step reads, by the kind and the name of what reads them: a
 #: ``product`` or one of ``_LEAVES``, as in the graph; ``bias_ih`` is part of an ``x``.
@@ -36,7 +37,8 @@ class Step:
 
     ``x_gates`` and ``u_gates`` are the gates that have rows in ``weight_ih`` and ``weight_hh``.
     ``matrices`` gives the spaces of a further matrix's rows and columns; the projection is one of
-    them.
+    them. All but the projection, and ``weight_hh``, are block-diagonal if there are several
+    ``heads``.
     """
 
     x_gates: tuple[str, ...]
@@ -49,6 +51,7 @@ class Step:
     new: tuple[Node, ...]
     outputs: Mapping[str, Node]  # given out at every step: states by their names, or other values
     text: str  # see :func:`read`
+    heads: int
     name: str  # a digest of the text, by which a saved model tells formulas apart
     #: The names of all tensors in the order of ``batch.Weights``, whether the step has them or not.
     parameters: tuple[str, ...] = field(init=False)
@@ -64,7 +67,10 @@ class Step:
         more = [f"weight_{name}" for name in (*self.matrices, *self.vectors)]
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", *more)
         state = first_space(self.projection)
-        blocks = _blocks(self.x_gates, self.u_gates, self.matrices, self.vectors, state)
+        blocks = _blocks(
+            *(self.x_gates, self.u_gates, self.matrices, self.vectors, state),
+            *(self.projection, self.heads),
+        )
         object.__setattr__(self, "parameters", names)
         object.__setattr__(self, "first_input", 1 + len(self.states))
         object.__setattr__(self, "first_weight", self.first_input + len(self.inputs))
@@ -75,16 +81,16 @@ class Step:
         object.__setattr__(self, "measures", measures)
 
     @staticmethod
-    def of(*fields: Any, outputs: Mapping[str, Node] | None = None) -> Step:
+    def of(*fields: Any, outputs: Mapping[str, Node] | None = None, heads: int = 1) -> Step:
         """The step of these fields, up to ``new``: one object as long as one is held.
 
         It gives out the first state unless it is told its ``outputs``: states, and values with
         units. No module makes such a step yet, and :func:`read` refuses its text.
         """
-        text = _write(*fields, outputs)
+        text = _write(*fields, outputs, heads)
         name = hashlib.sha256(text.encode()).hexdigest()[:16]
         states, new = fields[2], fields[-1]
-        made: Any = (*fields, outputs or {states[0]: new[0]}, text, name)
+        made: Any = (*fields, outputs or {states[0]: new[0]}, text, heads, name)
         return _steps.setdefault(text, Step(*made))  # and so share their kernels
 
     @property
@@ -119,7 +125,7 @@ class Step:
         for block in self.blocks.values():
             shape = given[block.parameter]
             if shape is not None and len(shape) > 1:
-                found.setdefault(block.columns, shape[1])
+                found.setdefault(block.columns, shape[1] * block.heads)
         return found
 
 
@@ -129,22 +135,31 @@ def _blocks(
     matrices: Mapping[str, tuple[Space, Space]],
     vectors: Sequence[str],
     output: Space,
+    projection: str,
+    heads: int,
 ) -> Blocks:
     """All blocks; those that say how many hidden units there are come first."""
 
-    def gates(kind: str, parameter: str, names: Sequence[str], columns: Space) -> Blocks:
+    def gates(
+        kind: str, parameter: str, names: Sequence[str], columns: Space, heads: int = 1
+    ) -> Blocks:
         count = len(names)
         return {
-            (kind, name): Matrix(parameter, HIDDEN, columns, block, count)
+            (kind, name): Matrix(parameter, HIDDEN, columns, block, count, heads)
             for block, name in enumerate(names)
         }
 
     return {
-        **gates("product", "weight_hh", u_gates, output),
+        **gates("product", "weight_hh", u_gates, output, heads),
         **gates("x", "weight_ih", x_gates, INPUT),
         **gates("bias_ih", "bias_ih", x_gates, ONE),
         **gates("bias", "bias_hh", u_gates, ONE),
-        **{("product", m): Matrix(f"weight_{m}", *spaces) for m, spaces in matrices.items()},
+        **{
+            ("product", m): Matrix(
+                f"weight_{m}", *spaces, heads=heads if m != projection else 1
+            )
+            for m, spaces in matrices.items()
+        },
         **{("vector", v): Matrix(f"weight_{v}", HIDDEN) for v in vectors},
     }
 
@@ -153,7 +168,7 @@ _steps: weakref.WeakValueDictionary[str, Step] = weakref.WeakValueDictionary()
 
 
 def _write(*fields: Any) -> str:
-    x_gates, u_gates, states, inputs, matrices, vectors, projection, new, outputs = fields
+    x_gates, u_gates, states, inputs, matrices, vectors, projection, new, outputs, heads = fields
     named = {m: tuple(space.name for space in spaces) for m, spaces in matrices.items()}
     declared = x_gates, u_gates, states, inputs, named, vectors, projection
     nodes = list(walk([*new, *(outputs or {}).values()]))
@@ -162,7 +177,8 @@ def _write(*fields: Any) -> str:
     ends: Any = [numbers[n] for n in new]
     if outputs:
         ends = ends, {name: numbers[n] for name, n in outputs.items()}
-    return "\n".join([*map(repr, declared), *lines, repr(ends)])
+    more = [f"heads {heads}"] * (heads > 1)
+    return "\n".join([*map(repr, declared), *more, *lines, repr(ends)])
 
 
 @functools.lru_cache(_KNOWN)
@@ -208,7 +224,9 @@ def _read(text: str) -> Step:
     if projection not in ("", *named) or not sized:
         raise FormulaError("a matrix has no size")
     matrices = {m: (units[rows], units[columns]) for m, (rows, columns) in named.items()}
-    blocks = _blocks(x_gates, u_gates, matrices, vectors, first)
+    more = _HEADS.fullmatch(lines[7]) if len(lines) > 7 else None
+    heads = int(more[1]) if more else 1
+    blocks = _blocks(x_gates, u_gates, matrices, vectors, first, projection, heads)
     leaves = {
         **{(kind, name): block.rows for (kind, name), block in blocks.items() if kind in _LEAVES},
         **{("state", name): HIDDEN for name in states},
@@ -216,7 +234,7 @@ def _read(text: str) -> Step:
         **{("input", name): HIDDEN for name in inputs},
     }
     nodes: list[Node] = []
-    for line in lines[7:]:
+    for line in lines[7 + (heads > 1) :]:
         found = _LINE.fullmatch(line)
         if found is None:
             raise FormulaError(f"{line!r} is no operation")
@@ -238,7 +256,7 @@ def _read(text: str) -> Step:
     for state, value in zip(states, new, strict=True):
         if is_mask(value) or value.space not in (ONE, leaves["state", state]):
             raise FormulaError(f"the new {state!r} is a comparison, or of another size")
-    return Step.of(x_gates, u_gates, states, inputs, matrices, vectors, projection, new)
+    return Step.of(x_gates, u_gates, states, inputs, matrices, vectors, projection, new, heads=heads)
 
 
 def _operation(line: str, op: str, attr: Any, args: Sequence[Node]) -> Node:

@@ -111,7 +111,8 @@ class CellModule(RecurrentModule, torch.nn.Module):
         return step
 
     def _keep(self, step: Step) -> None:
-        shapes = list(step.shapes(Sizes({INPUT: 1, HIDDEN: 4, PROJECTED: 2})).items())
+        sizes = Sizes({INPUT: 1, HIDDEN: 4 * step.heads, PROJECTED: 2 * step.heads})
+        shapes = list(step.shapes(sizes).items())
         if shapes != self.__dict__.setdefault("_shapes", shapes):
             raise RuntimeError(
                 f"{type(self).__name__}: the formula of {self.cell!r} has other parameters than "
@@ -203,7 +204,13 @@ def check_sizes(owner: str, cell: Cell, width: Any, units: Any, proj_size: Any) 
     """The size of a layer's output, if the sizes go together."""
     check_positive(owner, "input_size", width)
     check_positive(owner, "hidden_size", units)
-    projects = PROJECTED in cell.trace().spaces
+    step = cell.trace()
+    if units % step.heads:
+        raise ValueError(
+            f"{owner}: expected hidden_size to be a multiple of the cell's heads={step.heads}, got "
+            f"{units}"
+        )
+    projects = PROJECTED in step.spaces
     if projects != bool(proj_size):
         does, remedy = "does not project its state", "leave proj_size out"
         if projects:
@@ -214,4 +221,9 @@ def check_sizes(owner: str, cell: Cell, width: Any, units: Any, proj_size: Any) 
     check_positive(owner, "proj_size", proj_size)
     if proj_size > units:
         raise ValueError(f"{owner}: proj_size must be at most hidden_size={units}, got {proj_size}")
+    if proj_size % step.heads:
+        raise ValueError(
+            f"{owner}: expected proj_size to be a multiple of the cell's heads={step.heads}, got "
+            f"{proj_size}"
+        )
     return int(proj_size)

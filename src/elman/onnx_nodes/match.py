@@ -51,6 +51,8 @@ _ALIKE: list[tuple[Activation, Callable[[Any], Any]]] = [
 
 def find(step: Step) -> Found | None:
     """The operator that computes a formula; None if there is none."""
+    if step.heads > 1:
+        return None
     for (kind, options), limited in itertools.product(_OPTIONS, (False, True)):
         pattern = _pattern(kind, limited, **options)
         same = [len(part(pattern)) == len(part(step)) for part in (_states, _rest)]
