@@ -252,6 +252,26 @@ class Functions(Cell):
         return tanh(x.h + u.h + sum(values) / 8), *values
 
 
+class Headed(Cell):
+    """Block-diagonal matrices: the recurrent one, applied to two values, and a further one."""
+
+    gates = ("f", "g")
+    states = ("h", "c")
+    matrices = ("m",)
+    heads = 2
+
+    def step(self, x, u, s):
+        f = sigmoid(x.f + u.f)
+        c = f * s.c + (1 - f) * tanh(x.g + self.product("g", f * s.h))
+        return tanh(c + self.product("m", s.h)), c
+
+
+class HeadedProjected(Projected):
+    """Heads of rectangular matrices, and a projection of all of them."""
+
+    heads = 2
+
+
 elman_tanh, elman_relu = elman.cells.Elman("tanh"), elman.cells.Elman("relu")
 
 #: Every cell that the tests run, by name. The reference of each has the same name.
@@ -262,6 +282,7 @@ CELLS = {
     **{cls.__name__: cls() for cls in (Swap, Twin, Forgetful, Blind, Partial, Again, Seer)},
     **{cls.__name__: cls() for cls in (Echo, Peephole, Projected, Multiplicative, Narrow)},
     **{cls.__name__: cls() for cls in (Independent, LayerNorm, Functions)},
+    **{cls.__name__: cls() for cls in (Headed, HeadedProjected)},
 }
 STEPS = {name: cell.trace() for name, cell in CELLS.items()}
 

@@ -115,8 +115,8 @@ def product(value: Tensor, matrix: Tensor, heads: int) -> Tensor:
     are applied to theirs each."""
     if heads == 1:
         return linear(value, matrix)
-    parts = value.unflatten(-1, (heads, -1)).unsqueeze(-2)
-    return (parts @ matrix.unflatten(0, (heads, -1)).mT).flatten(-3)
+    pairs = zip(value.chunk(heads, -1), matrix.chunk(heads), strict=True)
+    return torch.cat([linear(*pair) for pair in pairs], -1)
 
 
 def hold(

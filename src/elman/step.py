@@ -155,9 +155,7 @@ def _blocks(
         **gates("bias_ih", "bias_ih", x_gates, ONE),
         **gates("bias", "bias_hh", u_gates, ONE),
         **{
-            ("product", m): Matrix(
-                f"weight_{m}", *spaces, heads=heads if m != projection else 1
-            )
+            ("product", m): Matrix(f"weight_{m}", *spaces, heads=heads if m != projection else 1)
             for m, spaces in matrices.items()
         },
         **{("vector", v): Matrix(f"weight_{v}", HIDDEN) for v in vectors},
@@ -256,7 +254,9 @@ def _read(text: str) -> Step:
     for state, value in zip(states, new, strict=True):
         if is_mask(value) or value.space not in (ONE, leaves["state", state]):
             raise FormulaError(f"the new {state!r} is a comparison, or of another size")
-    return Step.of(x_gates, u_gates, states, inputs, matrices, vectors, projection, new, heads=heads)
+    return Step.of(
+        x_gates, u_gates, states, inputs, matrices, vectors, projection, new, heads=heads
+    )
 
 
 def _operation(line: str, op: str, attr: Any, args: Sequence[Node]) -> Node:

@@ -13,7 +13,7 @@ from tests.cells import CATALOGUE, CELLS
 from tests.compiler.targets import force, label, runnable
 
 EVERY = CELLS | CATALOGUE
-T, S, B, I, H = 4, 3, 2, 3, 5  # noqa: E741
+T, S, B, I, H = 4, 3, 2, 3, 6  # noqa: E741
 
 
 def _given(cell: elman.Cell, options: dict[str, Any]) -> tuple[Any, list[Tensor]]:

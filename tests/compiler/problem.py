@@ -42,7 +42,8 @@ class Problem:
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.P = min(self.P, self.H)
+        heads = EVERY_STEP[self.cell].heads
+        self.H, self.P = (-(-n // heads) * heads for n in (self.H, min(self.P, self.H)))
         if self.lengths:
             self.T, self.B = self.lengths[0], len(self.lengths)
         step, random = EVERY_STEP[self.cell], torch.Generator().manual_seed(self.seed)

@@ -8,7 +8,7 @@ from tests import cells
 from tests.onnx.exported import check
 from tests.sizes import layer_sizes
 
-I, H, P = 3, 5, 4  # noqa: E741
+I, H, P = 3, 6, 4  # noqa: E741
 
 #: The operators of ONNX that compute a cell; all others are a Scan.
 OPERATORS = {

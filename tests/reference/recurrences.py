@@ -74,6 +74,12 @@ def multiplicative(x, w, h, noise):
     return (tanh(sigmoid(x("i") + w("i", m)) * m) + sigmoid(x("f") + w("f", m)) * h,)
 
 
+def headed(x, w, h, c):
+    f = sigmoid(x("f") + w("f", h))
+    new = f * c + (1 - f) * tanh(x("g") + w("g", f * h))
+    return tanh(new + w("m", h)), new
+
+
 def narrow(x, w, h, c):
     new = tanh(x("a") + w("a", h)) * x("gain") + h.mean(1, keepdim=True) * c
     new = new + 0.2 * w("back", tanh(h - (h**2).mean(1, keepdim=True)))
@@ -129,7 +135,15 @@ FORMULAS = {
     "Independent": ("h", "", independent),
     "LayerNorm": ("ifg", layer_norm),
     "Functions": (("h", *IN_CELL), functions),
+    "Headed": ("fg", headed),
+    "HeadedProjected": ("ifgo", catalogue.projected),
 }
+
+
+def whole(weight, value):
+    """The matrix that is applied to a value, with zeros beside the heads of a block-diagonal one."""
+    heads = value.shape[-1] // weight.shape[1]
+    return torch.block_diag(*weight.chunk(heads)) if heads > 1 else weight
 
 
 def run(name, x, weights, initial, inputs, lengths, reverse=False):
@@ -145,7 +159,7 @@ def run(name, x, weights, initial, inputs, lengths, reverse=False):
     def times(kind, value, gate):
         index, count = blocks[kind].index(gate), len(blocks[kind])
         weight, bias = weights[f"weight_{kind}"], weights[f"bias_{kind}"]
-        result = value @ weight.tensor_split(count)[index].T
+        result = value @ whole(weight.tensor_split(count)[index], value).T
         return result if bias is None else result + bias.tensor_split(count)[index]
 
     def read(gate, t):
@@ -156,7 +170,7 @@ def run(name, x, weights, initial, inputs, lengths, reverse=False):
     def product(gate, value):
         if gate in blocks["hh"]:
             return times("hh", value, gate)
-        return value @ weights[f"weight_{gate}"].T
+        return value @ whole(weights[f"weight_{gate}"], value).T
 
     states, outputs = list(initial), [None] * x.shape[0]
     steps = range(x.shape[0])

@@ -93,7 +93,7 @@ def emit(plan: Plan, target: Target) -> Module:
     assert target.panel.gradients
     module, declared = Module(), slots(plan, target)
     define_sum(module, target)
-    define_tiles(module, target, back=True)
+    define_tiles(module, target, plan.step.heads, back=True)
     _list_rows(module, declared, plan, target)
     _rows(module, declared, plan, target)
     emit_inputs(module, target, declared, plan)

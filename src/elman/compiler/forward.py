@@ -71,7 +71,7 @@ def emit(plan: Plan, target: Target, training: bool) -> Module:
     module, declared = Module(), slots(plan, target, training)
     program = program_of(plan, training)
     define_sum(module, target)
-    define_tiles(module, target)
+    define_tiles(module, target, plan.step.heads)
     _define_add_bias(module, target)
     _rows(module, declared, plan, program, target)
     _entry(module, declared, plan, program, target)
@@ -269,6 +269,7 @@ def can_cut_units(program: Program, target: Target) -> bool:
     return (
         len(program.stages) == 1
         and not target.step.whole
+        and target.heads == 1
         and not target.panel.makes_operands
         and not program.stages[0].sums
         and all(store.space is HIDDEN for store in stores)

@@ -30,12 +30,13 @@ from .view import View, load_units, store_units
 #: between units of such a row, how many units, where in a row of the panel they begin, and how much
 #: they take to the end of their last vector there.
 OPERAND = ("list", "stride", "units", "at", "room")
-#: Of a sum, its place among the sums of a part, its rows and the gate. Then units of the
+#: Of a sum, its place among the sums of a part, its rows, the gate and the first of its rows. Then
+#: units of the
 #: panel: the first, how many, and that number padded. Then whether it is the first product that is
 #: added to this sum. "apart": elements from one row's gradient to the next row's; 0 if all rows
 #: have one. "goal": the gradient that the sum itself is, if it is one. A column alone is summed up
 #: in one row.
-JOB = ("sum", "rows", "column", "at", "units", "padded", "first", "apart", "goal")
+JOB = ("sum", "rows", "column", "row", "at", "units", "padded", "first", "apart", "goal")
 #: Of any other gradient, where it goes, its first sum, rows, units, and what its sums' rows take;
 #: "apart" as above.
 GOAL = ("goal", "sum", "rows", "units", "padded", "apart")
@@ -167,7 +168,7 @@ def _matrix(
     matrix."""
     f, v, shape, (begin, k) = frame.f, frame.v, frame.target.bulk, summed
     padded = given["padded"]
-    gate = frame.scratch("gate_gradients", given["column"], begin)
+    gate = frame.scratch("gate_gradients", given["column"], begin).past(given["row"])
     own = _sums_of_part(frame).at(given["sum"])
     mine = frame.view(given["goal"], given["apart"]).at(frame.slot("part"))
     goals = frame.view(f.select(frame.null(given["goal"]), own, mine, "ptr"), padded, 1)

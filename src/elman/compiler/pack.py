@@ -55,6 +55,30 @@ def define(module: Module, target: Target, shape: Shape) -> None:
                 f.call("pack_single", *operands, ("i64", k_stride), ("i64", depth), ("i64", left))
 
 
+HEADS = "pack_heads"
+
+
+def define_heads(module: Module, target: Target) -> None:
+    """The same for a block-diagonal matrix, whose heads are stored alone, and ``size`` units from
+    one on: one block, with zeros between the heads."""
+    names = "unit_stride", "k_stride", "unit", "units", "size", "k", "head_units", "head_k", "shift"
+    params = [("ptr", "to"), ("ptr", "from"), *(("i64", name) for name in names)]
+    f = Function(module, HEADS, params, shared=True)
+    v = Vector(f, target.isa, target.dtype)
+    to, source, unit_stride, k_stride, first, units, size, k, head_units, head_k, shift = f.params
+    given = View(f, v.dtype, source, (unit_stride, k_stride))
+    goals = View(f, v.dtype, to, (size, 1))
+    with f.loop(0, f.mul(k, size), v.lanes) as i:
+        v.store(v.number(0.0), f.gep(v.dtype, to, i))
+    with f.loop(0, f.min(size, f.sub(units, first))) as u:
+        unit = f.add(first, u)
+        head = f.div(unit, head_units)
+        begin, before = f.mul(head, head_k), f.mul(head, f.sub(0, shift))
+        mine = View(f, v.dtype, f.gep(v.dtype, given.base, before), given.strides)
+        with f.loop(begin, f.add(begin, head_k)) as i:
+            goals.store(mine.load(unit, i), i, u)
+
+
 def define_parts(module: Module, target: Target) -> None:
     """What packs one vector of units for a few ``k``: ``to[k][unit]``, rows ``count`` apart;
     ``pack_transpose`` a square of as many, from a ``k`` on, whose units' places are given."""

@@ -8,7 +8,8 @@ lie as tiles read them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ..expr import Node
@@ -27,14 +28,16 @@ from .view import View
 Span = tuple[tuple[Int, Int], tuple[Int, Int]]
 
 
-def define_tiles(module: Module, target: Target, back: bool = False) -> None:
-    """Adds the functions that multiply, and those that pack, for both shapes of a kernel; ``back``:
-    for a backward pass."""
+def define_tiles(module: Module, target: Target, heads: int, back: bool = False) -> None:
+    """Adds the functions that multiply, and those that pack, for both shapes of a kernel, and
+    matrices of so many heads; ``back``: for a backward pass."""
     pack.define_parts(module, target)
     target.panel.define(module, target.isa)
     shapes = target.shapes(back)
     for shape in shapes:
         pack.define(module, target, shape)
+    if heads > 1 and target.heads == 1:
+        pack.define_heads(module, target)
     steps = ((target.step, splits) for _, splits in target.split_k)
     for shape, splits in dict.fromkeys(((shapes[0], 1), *steps)):
         if not module.defines(target.tile(shape, splits, back)):
@@ -58,6 +61,31 @@ def height(frame: Frame, shape: Shape, rows: Int) -> Int:
 
 
 @dataclass(frozen=True)
+class Heads:
+    """The heads of a block-diagonal matrix ``(units, k)``, of which only these are stored: element
+    ``(unit, k)`` of head h lies ``h * shift`` elements before its place in a whole matrix."""
+
+    units: Int  # of a head
+    k: Int
+    shift: Int
+
+
+@contextmanager
+def blocks_of_step(frame: Frame, shape: Shape, span: tuple[Int, Int]) -> Iterator[tuple[Int, Int]]:
+    """A loop over the units of a step's results by blocks, which do not cross heads."""
+    f, lanes, heads = frame.f, frame.v.lanes, frame.target.heads
+    if heads == 1:
+        with shape.blocks(f, span[1], lanes, span[0]) as block:
+            yield block
+        return
+    size = f.div(frame.padded(HIDDEN), heads)
+    with f.loop(0, heads) as head:
+        first = f.mul(head, size)
+        with shape.blocks(f, f.add(first, size), lanes, first) as block:
+            yield block
+
+
+@dataclass(frozen=True)
 class Panel:
     """A matrix ``(units, k)``, and where it is packed: from an element on of a memory that all
     panels share. Sizes are (units, padded units, k)."""
@@ -69,11 +97,29 @@ class Panel:
     begin: Int
     matrix: View
     sizes: tuple[Int, Int, Int]
+    heads: Heads | None = None
+
+    @property
+    def cut(self) -> Heads | None:
+        """The heads, if each has blocks of units, and so sums, of its own."""
+        return self.heads if self.frame.target.heads > 1 else None
+
+    @property
+    def k(self) -> Int:
+        """How many products a sum has."""
+        return self.cut.k if self.cut else self.sizes[2]
 
     @property
     def length(self) -> Int:
         """Its rows, over which a tile sums up."""
-        return self.frame.target.panel.length(self.frame.f, self.sizes[2])
+        return self.frame.target.panel.length(self.frame.f, self.k)
+
+    def operand(self, row: View, unit: Int) -> View:
+        """What a block of units from one on is multiplied with, of a row."""
+        if not self.cut:
+            return row
+        f, depth = self.frame.f, self.frame.target.panel.depth
+        return row.past(f.div(f.mul(f.div(unit, self.cut.units), self.cut.k), depth))
 
     def fill(self) -> None:
         """Packs the whole matrix, unless the panel is unpacked."""
@@ -84,25 +130,40 @@ class Panel:
             f.loop(0, padded, slice_) as unit,
         ):
             size = f.min(f.sub(padded, unit), slice_)
-            if frame.target.panel.converts:
-                self._convert(unit, size)
-            else:
+            if not frame.target.panel.converts and not self.heads:
                 self._pack(self._block(unit), unit, size)
+            else:
+                self._pack_blocks(unit, size)
 
-    def _convert(self, first: Int, size: Int) -> None:
+    def _pack_blocks(self, first: Int, size: Int) -> None:
         """Packs a slice of units block by block: as it is, then in the panel's format."""
-        f, frame = self.frame.f, self.frame
-        block = frame.scratch("block").base
-        with self.shape.blocks(f, f.add(first, size), frame.v.lanes, first) as (unit, count):
-            self._pack(block, unit, count)
-            frame.target.panel.convert(f, self._block(unit), block, count, self.sizes[2])
+        f, frame, panel = self.frame.f, self.frame, self.frame.target.panel
+        span = first, f.add(first, size)
+        if self.heads:
+            blocks = blocks_of_step(frame, self.shape, span)
+        else:
+            blocks = self.shape.blocks(f, span[1], frame.v.lanes, first)
+        with blocks as (unit, count):
+            if not panel.converts:
+                self._pack(self._block(unit), unit, count)
+            else:
+                block = frame.scratch("block").base
+                self._pack(block, unit, count)
+                panel.convert(f, self._block(unit), block, count, self.k)
 
     def _pack(self, to: str, unit: Int, size: Int) -> None:
         """Packs so many units from one on."""
-        f, (units, _, k) = self.frame.f, self.sizes
-        numbers = [("i64", x) for x in (*self.matrix.strides, f.sub(units, unit), size, k)]
-        matrix = ("ptr", self.matrix.at(unit))
-        f.call(f"pack_{self.shape.name}", ("ptr", to), matrix, *numbers)
+        f, (units, _, k), heads, strides = self.frame.f, self.sizes, self.heads, self.matrix.strides
+        if heads and not self.cut:  # all in one, with zeros between them
+            given = *strides, unit, units, size, k, heads.units, heads.k, heads.shift
+            f.call(pack.HEADS, ("ptr", to), ("ptr", self.matrix.base), *(("i64", x) for x in given))
+            return
+        place = self.matrix.at(unit)
+        if heads:
+            before = f.sub(f.mul(heads.k, strides[1]), heads.shift)
+            place = f.gep(self.matrix.kind, place, f.mul(f.div(unit, heads.units), before))
+        numbers = [("i64", x) for x in (*strides, f.sub(units, unit), size, self.k)]
+        f.call(f"pack_{self.shape.name}", ("ptr", to), ("ptr", place), *numbers)
 
     def multiply(
         self,
@@ -207,4 +268,9 @@ def _panel(
     if back:
         matrix, units, k = matrix.transposed, k, units
     sizes = frame.units(units), frame.padded(units), frame.units(k)
-    return Panel(frame, shape, splits, frame.scratch(memory).base, begin, matrix, sizes)
+    heads = None
+    if block.heads > 1:
+        f, (of_units, of_k) = frame.f, (frame.f.div(n, block.heads) for n in (sizes[0], sizes[2]))
+        shift = f.mul(of_units, matrix.strides[0]) if back else f.mul(of_k, matrix.strides[1])
+        heads = Heads(of_units, of_k, shift)
+    return Panel(frame, shape, splits, frame.scratch(memory).base, begin, matrix, sizes, heads)

@@ -19,7 +19,7 @@ from .frame import Frame
 from .graph import PRODUCTS, Program, Stage
 from .ir import Int
 from .memory import Spot, StepMemory
-from .panel import Panel, Span, height, is_unpacked, panels_of, tallest
+from .panel import Panel, Span, blocks_of_step, height, is_unpacked, panels_of, tallest
 from .plan import operands_of, sums_of
 from .tile import add_up
 from .view import View
@@ -90,7 +90,7 @@ class Stages:
             count = f.sub(last, first)
             tall = shape.height(f, count) if self.back else height(self.frame, shape, count)
             regions = self._regions(part)
-            with shape.blocks(f, end, v.lanes, begin) as (unit, size):
+            with blocks_of_step(self.frame, shape, (begin, end)) as (unit, size):
                 with f.loop(first, last, tall) as row:
                     rows = f.min(f.sub(last, row), tall)
                     held: dict[Node, list[str]] = {}
@@ -164,19 +164,20 @@ class Stages:
     ) -> None:
         """Runs the tiles of a stage's products, one after the other."""
         f = self.frame.f
-        ready: Node | None = None
+        ready: tuple[Node, bool] | None = None
         owners: dict[tuple[object, ...], Panel] = {}  # those whose rows are in lanes are the same
         for product in stage.products:
             operand, *start = product.args
             acc = self.frame.view(self.acc.at(0, 0, regions[product]), self.tile_width, 1)
-            if operand is not ready:
+            panel = self.panels[product]
+            if (operand, panel.cut is None) != ready:
                 with f.loop(0, rows) as m:
-                    self.pointers.store(self._operand(operand, f.add(spot.row, m)).base, m)
-                ready = operand
+                    row = panel.operand(self._operand(operand, f.add(spot.row, m)), spot.unit)
+                    self.pointers.store(row.base, m)
+                ready = operand, panel.cut is None
             init = self.frame.view(self.frame.pointer("zeros"), 0)
             if start:
                 init = acc if start[0] in regions else self.memory.start_of(start[0], spot)
-            panel = self.panels[product]
             owner = owners.setdefault((operand, panel.matrix.strides, panel.sizes), panel)
             lanes = functools.partial(owner.lanes, spot.unit, spot.row, every, owner is not panel)
             block, a = (spot.unit, size), (self.pointers.base, 1)
@@ -218,11 +219,10 @@ class Stages:
         v, vectors = self.frame.v, self.shape.widths[0]
         sums: dict[Node, list[list[str]]] = {}
         for group in stage.product_groups:
+            block, first = (spot.unit, size), self.panels[group[0]]
             operands = dict.fromkeys(p.args[0] for p in group)
-            rows = {operand: self._operand(operand, spot.row) for operand in operands}
-            block = spot.unit, size
+            rows = {o: first.operand(self._operand(o, spot.row), spot.unit) for o in operands}
             factors = [self.panels[p].factor(block, rows[p.args[0]]) for p in group]
-            first = self.panels[group[0]]
             panel, k = self.frame.target.panel, first.length
             found = add_up(v, vectors, panel, factors, k, first.splits)
             sums.update(zip(group, found, strict=True))

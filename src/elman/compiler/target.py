@@ -26,6 +26,7 @@ class Target:
     bulk: Shape  # of all others, which are of any width
     split_k: tuple[tuple[int, int], ...]  # of a step's products, by how many are done at once
     schedule: Schedule = DEFAULT
+    heads: int = 1  # of block-diagonal matrices those that blocks of units do not cross
 
     @property
     def known(self) -> dict[str, int]:
@@ -66,14 +67,18 @@ def target_of(
     """What code for these sizes is made for: the same for as many as can share it."""
     groups = *product_groups_of(plan.train), *product_groups_of(plan.backward)
     counts = sorted({len(group) for group in groups}) or [1]
-    vectors = math.ceil(units / isa.lanes(dtype))
-    splits = tuple((n, schedule.splits_of(n * vectors)) for n in counts)
+    vectors, heads = math.ceil(units / isa.lanes(dtype)), plan.step.heads
+    # A head of no whole vectors shares blocks with others; so all of them are in one dense panel.
+    if len(plan.step.spaces) > 1 or units % (heads * isa.lanes(dtype)):
+        heads = 1
+    of_head = max(1, vectors // heads)
+    splits = tuple((n, schedule.splits_of(n * vectors // heads)) for n in counts)
     vectors = max(1, vectors)
     bulk = front = Shape.many(isa, schedule, vectors, 1, True, pairs=single)
     if single:
-        step = Shape.single(isa, schedule, vectors, counts[-1])
+        step = Shape.single(isa, schedule, of_head, counts[-1], heads > 1)
     else:
         several = len(plan.step.spaces) > 1
-        step = Shape.many(isa, schedule, vectors, max(s for _, s in splits), several)
+        step = Shape.many(isa, schedule, of_head, max(s for _, s in splits), several)
         front = Shape.many(isa, schedule, vectors, 1, several)
-    return Target(isa, dtype, panel, single, step, front, bulk, splits, schedule)
+    return Target(isa, dtype, panel, single, step, front, bulk, splits, schedule, heads)

@@ -71,13 +71,15 @@ class Shape:
         return Shape(max(1, rows), tuple(widths), pairs=pairs)
 
     @staticmethod
-    def single(isa: ISA, schedule: Schedule, vectors: int, products: int) -> Shape:
+    def single(
+        isa: ISA, schedule: Schedule, vectors: int, products: int, part: bool = False
+    ) -> Shape:
         """The shape for one row, of which so many products are done at once: the result's vectors
-        in equal blocks, with the least padding."""
+        in equal blocks, with the least padding; with none for ``part`` of a row."""
         most = max(1, min(schedule.row_vectors, isa.accumulators // products, vectors))
-        widths = range(most, most // 2, -1)
+        widths = range(most, 0 if part else most // 2, -1)
         width = min(widths, key=lambda width: -(-vectors // width) * width)
-        return Shape(1, (width,), whole=width >= vectors)
+        return Shape(1, (width,), whole=width >= vectors and not part)
 
     @property
     def name(self) -> str:

@@ -42,7 +42,9 @@ class _Matrix(NamedTuple):
     first: int  # the first of its rows
     rows: int
     units: int  # of a row
+    of_list: int  # units of all heads
     terms: list[tuple[int, int]]  # products in it: gate, list of rows
+    head: int = 0
 
 
 class _Panel:
@@ -160,8 +162,8 @@ def sums_of_weights(
     step, units = plan.step, sizes.units
     wanted = dict(zip(step.parameters, asked, strict=True))
     matrices = [m for m in _matrices(plan, sizes) if wanted[m.name] and m.rows * m.units]
-    used = {n: (1 if n else x_stride, m.units) for m in matrices for _, n in m.terms}
-    alone = [m for m in matrices if direct or len(m.terms) > 1]
+    used = {n: (1 if n else x_stride, m.of_list) for m in matrices for _, n in m.terms}
+    alone = [m for m in matrices if direct or len(m.terms) > 1 or m.units < m.of_list]
     columns: dict[int, dict[int, list[_Matrix]]] = {}  # by gate and list
     for m in matrices:
         if m not in alone:
@@ -176,11 +178,12 @@ def sums_of_weights(
             vectors.setdefault(column, []).append((block.parameter, block.first(sizes)))
 
     for m in alone:
-        first, whole, _ = panel.span([m.terms[0][1]])
+        whole = panel.up(m.units)
         itself = (m.name, m.first * m.units) if direct and whole == m.units else None
         for column, n in m.terms:
-            at = panel.at[n]
-            tables.job(tables.end, m.rows, column, at, m.units, whole, goal=itself)
+            at = panel.at[n] + m.head * m.units
+            row = m.head * m.rows
+            tables.job(tables.end, m.rows, column, row, at, m.units, whole, goal=itself)
         if itself is None:
             tables.goal(m.name, m.first * m.units, tables.end, m.rows, m.units, whole)
             tables.end += m.rows * whole
@@ -190,7 +193,7 @@ def sums_of_weights(
             of_one = vectors.pop(column, []) if summed and run[-1] == panel.order[-1] else []
             first, whole, there = panel.span(run, bool(of_one))
             rows = mine[run[0]][0].rows
-            tables.job(tables.end, rows, column, first, there, whole)
+            tables.job(tables.end, rows, column, 0, first, there, whole)
             for m in (m for n in run for m in mine[n]):
                 begin = tables.end + panel.at[m.terms[0][1]] - first
                 tables.goal(m.name, m.first * m.units, begin, rows, m.units, whole)
@@ -200,7 +203,7 @@ def sums_of_weights(
     tables.jobs.sort(key=lambda job: job[0][JOB.index("column")])
     count = len(tables.jobs)
     for column, named in vectors.items():
-        tables.job(tables.end, 1, column, 0, units, padded)
+        tables.job(tables.end, 1, column, 0, 0, units, padded)
         for name, offset in named:  # both biases may be the same sum
             tables.goal(name, offset, tables.end, 1, units, padded)
         tables.end += padded
@@ -216,4 +219,7 @@ def _matrices(plan: Plan, sizes: Sizes) -> Iterator[_Matrix]:
         if block.columns is not ONE:
             rows, columns = sizes[block.rows], sizes[block.columns]
             products = [(column, operands.index(operand)) for column, operand in terms]
-            yield _Matrix(block.parameter, block.first(sizes), rows, columns, products)
+            rows, own = rows // block.heads, columns // block.heads
+            for head in range(block.heads):
+                first = block.first(sizes) + head * rows
+                yield _Matrix(block.parameter, first, rows, own, columns, products, head)
