@@ -141,7 +141,7 @@ FORMULAS = {
 
 
 def whole(weight, value):
-    """The matrix that is applied to a value, with zeros beside the heads of a block-diagonal one."""
+    """The matrix that is applied to a value: a block-diagonal one with its zeros."""
     heads = value.shape[-1] // weight.shape[1]
     return torch.block_diag(*weight.chunk(heads)) if heads > 1 else weight
 

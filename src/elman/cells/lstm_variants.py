@@ -122,13 +122,14 @@ class SLSTM(Cell):
 
     All states begin as zeros. While ``n_{t-1}`` is zero nothing is remembered, and ``m_t = i``:
     so do the authors' programs, and ``n_t`` is then one, whatever the input. Given initial states
-    belong together, n at least zero. U is a full matrix (one head), and the normalisation and
-    projections of the block around the cell are left out. The authors' biases of the forget gate
-    differ from unit to unit and with the place of the block; here all begin as ``forget_bias``.
+    belong together, n at least zero. The normalisation and projections of the block around the
+    cell are left out. The authors' biases of the forget gate differ from unit to unit and with the
+    place of the block; here all begin as ``forget_bias``.
 
     Args:
         forget: ``"sigmoid"`` or ``"exp"``, the forget gate's function: F is its logarithm.
         forget_bias: what the bias of the forget gate begins as.
+        heads: how many parts of the units have a recurrent matrix each; the paper's blocks have 4.
 
     Source: M. Beck et al., "xLSTM: extended long short-term memory", NeurIPS (2024).
     """
@@ -138,10 +139,10 @@ class SLSTM(Cell):
     keeps = ("f",)
     writes = ("i",)
 
-    def __init__(self, forget: str = "sigmoid", forget_bias: float = 3.0) -> None:
+    def __init__(self, forget: str = "sigmoid", forget_bias: float = 3.0, heads: int = 1) -> None:
         if forget not in ("sigmoid", "exp"):
             raise ValueError(f"forget must be 'sigmoid' or 'exp', got {forget!r}")
-        self.forget, self.forget_bias = forget, forget_bias
+        self.forget, self.forget_bias, self.heads = forget, forget_bias, heads
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         i, f = x.i + u.i, x.f + u.f

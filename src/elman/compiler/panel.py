@@ -9,7 +9,7 @@ lie as tiles read them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from ..expr import Node
@@ -139,10 +139,10 @@ class Panel:
         """Packs a slice of units block by block: as it is, then in the panel's format."""
         f, frame, panel = self.frame.f, self.frame, self.frame.target.panel
         span = first, f.add(first, size)
-        if self.heads:
+        blocks: AbstractContextManager[tuple[Int, Int]]
+        blocks = self.shape.blocks(f, span[1], frame.v.lanes, first)
+        if self.cut:
             blocks = blocks_of_step(frame, self.shape, span)
-        else:
-            blocks = self.shape.blocks(f, span[1], frame.v.lanes, first)
         with blocks as (unit, count):
             if not panel.converts:
                 self._pack(self._block(unit), unit, count)

@@ -1,7 +1,8 @@
-"""xlstm's recurrent cell in its form for any device: each head is a layer of elman's."""
+"""xlstm's recurrent cell in its form for any device."""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -11,9 +12,9 @@ from xlstm.blocks.slstm.src.vanilla import slstm_forward
 from xlstm.blocks.slstm.src.vanilla.lstm import slstm_forward_pointwise as _lstm
 from xlstm.blocks.slstm.src.vanilla.slstm import slstm_forward_pointwise as _slstm
 
-from .. import functions
 from ..cell import Cell
 from ..cells import SLSTM
+from ..functions import sigmoid, tanh
 from .taken import blank, changed, printed_as, run, serves
 
 _GATES = ("i", "f", "z", "o")
@@ -41,13 +42,18 @@ class _LSTM(Cell):
     states = ("h", "c")
     inputs = _GATES
 
+    def __init__(self, heads: int) -> None:
+        self.heads = heads
+
     def step(self, _: Any, u: Any, s: Any) -> Any:
-        i, f, o = (functions.sigmoid(self.input(k) + getattr(u, k)) for k in "ifo")
-        c = f * s.c + i * functions.tanh(self.input("z") + u.z)
-        return o * functions.tanh(c), c
+        i, f, o = (sigmoid(self.input(k) + getattr(u, k)) for k in "ifo")
+        c = f * s.c + i * tanh(self.input("z") + u.z)
+        return o * tanh(c), c
 
 
-_CELLS: dict[str, Cell] = {"slstm": _SLSTM(), "lstm": _LSTM()}
+@functools.cache
+def _cell(function: str, heads: int) -> Cell:
+    return _SLSTM(heads=heads) if function == "slstm" else _LSTM(heads)
 
 
 @printed_as(theirs.sLSTMCell_vanilla)
@@ -64,21 +70,18 @@ class SLSTMCell(theirs.sLSTMCell_vanilla):
         N, D = config.num_heads, config.head_dim
         x = self._permute_input(input)
         T, B = x.shape[:2]
-        gates = x.view(T, B, len(_GATES), N, D)
-        first = self._get_state(x, state).view(-1, B, N, D)
-        heads = [
-            run(
-                _CELLS[config.function],
-                blank(x, T, B),
-                [*first[:, :, n]],
-                {"weight_hh": kernel[n], "bias_hh": bias.view(-1, N, D)[:, n].flatten()},
-                {gate: gates[:, :, k, n] for k, gate in enumerate(_GATES)},
-            )
-            for n in range(N)
-        ]
-        output = torch.cat([h for h, _ in heads], -1)
-        final = torch.cat([torch.stack(states) for _, states in heads], -1)
-        return self._permute_output(output), final
+        gates = x.view(T, B, len(_GATES), N * D).unbind(2)
+        output, states = run(
+            _cell(config.function, N),
+            blank(x, T, B),
+            [*self._get_state(x, state)],
+            {
+                "weight_hh": kernel.view(N, len(_GATES), D, D).transpose(0, 1).reshape(-1, D),
+                "bias_hh": bias.view(len(_GATES), N * D).flatten(),
+            },
+            dict(zip(_GATES, gates, strict=True)),
+        )
+        return self._permute_output(output), torch.stack(states)
 
 
 def _begins(state: Tensor | None) -> bool:
