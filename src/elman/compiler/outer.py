@@ -32,9 +32,9 @@ from .view import View, load_units, store_units
 OPERAND = ("list", "stride", "units", "at", "room")
 #: Of a sum, its place among the sums of a part, its rows, the gate and the first of its rows. Then
 #: units of the panel: the first, how many, and that number padded. Then whether it is the first
-#: product that is added to this sum. "apart": elements from one row's gradient to the next row's; 0
-#: if all rows have one. "goal": the gradient that the sum itself is, if it is one. A column alone is
-#: summed up in one row.
+#: product that is added to this sum. "apart": elements from a row's gradient to the next row's, 0
+#: if all rows have one. "goal": the gradient that the sum itself is, if it is one. A column alone
+#: is summed up in one row.
 JOB = ("sum", "rows", "column", "row", "at", "units", "padded", "first", "apart", "goal")
 #: Of any other gradient, where it goes, its first sum, rows, units, and what its sums' rows take;
 #: "apart" as above.
