@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import elman
+import tests.memos  # noqa: F401
 
 I, H = 3, 4  # noqa: E741
 

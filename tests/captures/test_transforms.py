@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vmap
 
 import elman
-from tests.captures.columns import COLUMNS, Column, Program, assert_alike, each_column
+from tests.captures.columns import Column, H, I, Mixed, Program, assert_alike, each_column
 
 Data = tuple[Tensor, ...]
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of torch's jvp
@@ -171,7 +171,7 @@ def test_transforms_after_a_break_in_the_graph(column: Column) -> None:
 @pytest.mark.parametrize("transform", ["per-sample", "vmap-both", "jacrev", "jvp"])
 def test_transforms_that_aot_autograd_traces(transform: str) -> None:
     torch._dynamo.reset()
-    (column,) = [c for c in COLUMNS if c.name == "own"]
+    column = Column("own", lambda **given: elman.Recurrent(Mixed, I, H, **given))
     program, data = column.program(), column.data(2, 2)
     made = torch.compile(lambda *d: TRANSFORMS[transform](column, program, d), backend="aot_eager")
     assert_alike(made(*data), _expected(column, transform))

@@ -177,7 +177,7 @@ other.start()
 inside.wait()
 child = os.fork()
 if not child:
-    signal.alarm(20)
+    signal.alarm(600)
     kernel_cache.forget()
     with elman.set_path("kernel"):
         os._exit(0 if torch.equal(rnn(x)[0], expected) else 2)

@@ -1,5 +1,6 @@
 """A small learnable task: cities and people among other characters."""
 
+import json
 import random
 
 NAMES = {"北京": "city", "上海": "city", "江泽民": "person", "李": "person"}
@@ -20,6 +21,16 @@ def make_tagged(count, seed=0):
         texts.append(text)
         spans.append(found)
     return texts, spans
+
+
+def write_jsonl(path, rows):
+    """Such rows as a file, whose path it returns."""
+    lines = [
+        json.dumps({"text": text, "label": spans}, ensure_ascii=False)
+        for text, spans in zip(*rows, strict=True)
+    ]
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    return path
 
 
 SETTINGS = {

@@ -26,7 +26,7 @@ def few(monkeypatch):
 
 def test_every_part_judges_sentences_then_scores_and_draws(run, few, tmp_path):
     threads = torch.get_num_threads()
-    status, out, err = run("demo", "--seconds", 20)
+    status, out, err = run("demo", "--seconds", 900)
     assert (status, err) == (0, "")
     assert torch.get_num_threads() == threads
     assert len(re.findall(r"^  (?:posi|nega)tive [01]\.\d\d  .*。", out, re.M)) == 4

@@ -9,8 +9,7 @@ import pytest
 from elman.tasks import SequenceClassifier, TaskError
 from elman.tasks.data import read_table
 from tests.tasks.labelled_rows import make_labelled
-from tests.tasks.tagged_rows import make_tagged
-from tests.tasks.test_tag_cli import write_jsonl
+from tests.tasks.tagged_rows import make_tagged, write_jsonl
 
 SMALL = ("--tokens", "words", "--embedding-size", 8, "--hidden-size", 8, "--ngrams", 2)
 SMALL += ("--epochs", 2, "--lr", 0.03, "--batch-size", 16)

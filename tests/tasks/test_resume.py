@@ -1,5 +1,6 @@
 """A training that is killed or interrupted goes on as if nothing had happened."""
 
+import functools
 import json
 import multiprocessing
 import os
@@ -148,9 +149,15 @@ EVERY = [
 ]
 
 
+@functools.cache
+def undisturbed(task, **settings):
+    """What a training of a task gives that nothing interrupts."""
+    return outcome(train_task(task, settings))
+
+
 @pytest.mark.parametrize(("task", "settings"), EVERY)
 def test_killed_any_task_ends_the_same(task, settings, tmp_path):
-    expected = outcome(train_task(task, settings))
+    expected = undisturbed(task, **settings)
     for step in (3, len(expected[2]) // 2):  # in the first epoch, and in one of those after it
         assert ended(start("train_task_on", task, settings, tmp_path, step)) == -signal.SIGKILL
     assert not (tmp_path / "config.json").exists()
@@ -159,7 +166,7 @@ def test_killed_any_task_ends_the_same(task, settings, tmp_path):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_interrupted_any_task_leaves_a_model_and_goes_on(task, tmp_path):
-    expected = outcome(train_task(task, {}))
+    expected = undisturbed(task)
     with pytest.raises(KeyboardInterrupt):
         train_task(task, {}, tmp_path, callbacks=[("interrupt", At(4, interrupt))])
     left = TASKS[task][0].load(tmp_path)
@@ -177,7 +184,7 @@ def test_a_full_disk_loses_nothing_of_any_task(task, tmp_path, monkeypatch):
         train_task(task, {}, tmp_path)
     assert os.listdir(tmp_path) == ["checkpoint.safetensors"]
     monkeypatch.undo()
-    assert outcome(train_task(task, {}, tmp_path, resume=True)) == outcome(train_task(task, {}))
+    assert outcome(train_task(task, {}, tmp_path, resume=True)) == undisturbed(task)
 
 
 # -- what can be wrong

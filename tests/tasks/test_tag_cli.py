@@ -10,20 +10,11 @@ import pytest
 from elman.tasks import SequenceTagger, TaskError
 from elman.tasks.data.tagtable import read_tagged
 from elman.tasks.training.progress import ProgressBar
-from tests.tasks.tagged_rows import make_tagged
+from tests.tasks.tagged_rows import make_tagged, write_jsonl
 from tests.tasks.trainings import At, interrupt
 
 SMALL = ("--embedding-size", 8, "--hidden-size", 8, "--batch-size", 8, "--lr", 0.03)
 TEXT = "我在北京有江泽民的书"
-
-
-def write_jsonl(path, rows):
-    lines = [
-        json.dumps({"text": text, "label": spans}, ensure_ascii=False)
-        for text, spans in zip(*rows, strict=True)
-    ]
-    path.write_text("\n".join(lines) + "\n", "utf-8")
-    return path
 
 
 @pytest.fixture(scope="session")
