@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.distributions import Distribution
 
-from ..checks import NOT_NEGATIVE, SHARE, Rule, is_number, or_none, whole
+from ..checks import NOT_NEGATIVE, SHARE, Rule, is_number, one_of, or_none, whole
 from ..data.findings import count
 from ..data.history import History, as_histories, filled_in
 from ..data.series import read_line
@@ -16,22 +18,25 @@ from ..data.times import show_time
 from ..data.windows import Outlook, Windows
 from ..errors import BEYOND, TaskError
 from ..networks.forecaster import ForecastRNN
-from ..report.backtest import Backtest
+from ..networks.heads import FAMILIES, DistributionName, Head, Parametric
+from ..report.backtest import AT_ONCE, Backtest
 from .base import LAYERS, TrainedModel
 
-AT_ONCE = 256  # windows that are told together
 Series = History | Any
 
 
-def _are_quantiles(value: Any) -> bool:
+def _are_levels(value: Any) -> bool:
     return (
         isinstance(value, Sequence)
         and not isinstance(value, str)
         and len(value) > 0
         and all(is_number(one) and 0 < one < 1 for one in value)
         and list(value) == sorted(set(value))
-        and 0.5 in value
     )
+
+
+def _are_quantiles(value: Any) -> bool:
+    return _are_levels(value) and 0.5 in value
 
 
 class TrainedForecaster(TrainedModel):
@@ -40,14 +45,16 @@ class TrainedForecaster(TrainedModel):
     Beside what every model has: `outlook_` (season, context, pace of the times).
     """
 
-    FORMAT = "elman sequence forecaster"
-    NEEDED = frozenset({"horizon", "quantiles"})
-    NETWORK = (*LAYERS, "horizon", "quantiles", "noise")
+    FORMAT, VERSION = "elman sequence forecaster", 2
+    OLDER: ClassVar[Mapping[int, Mapping[str, Any]]] = {1: {"distribution": None}}
+    NEEDED = frozenset({"horizon", "quantiles", "distribution"})
+    NETWORK = (*LAYERS, "horizon", "quantiles", "distribution", "noise")
     RULES: ClassVar[Mapping[str, Rule]] = {
         "horizon": whole(2**16),
         "season": or_none(whole()),
         "window": or_none(whole()),
         "quantiles": Rule(_are_quantiles, "rising numbers between 0 and 1, with 0.5 among them"),
+        "distribution": or_none(one_of(FAMILIES)),
         "epochs": or_none(whole()),
         "averaging": SHARE,
         **dict.fromkeys(("noise", "weight_decay"), NOT_NEGATIVE),
@@ -58,6 +65,7 @@ class TrainedForecaster(TrainedModel):
     season: int | None
     window: int | None
     quantiles: Sequence[float]
+    distribution: DistributionName | None
     noise: float = 0.0
     weight_decay: float
     averaging: float
@@ -66,11 +74,45 @@ class TrainedForecaster(TrainedModel):
 
     def predict(self, y: Series | Sequence[Series]) -> np.ndarray:
         """The median of the steps that come after each series: (n, horizon)."""
-        found = self.predict_quantiles(y)
-        return found[:, :, list(self.quantiles).index(0.5)]
+        return self.predict_quantiles(y, [0.5])[:, :, 0]
 
-    def predict_quantiles(self, y: Series | Sequence[Series]) -> np.ndarray:
-        """The quantiles of the steps that come after each series: (n, horizon, quantiles)."""
+    def predict_quantiles(
+        self, y: Series | Sequence[Series], quantiles: Sequence[float] | None = None
+    ) -> np.ndarray:
+        """The quantiles of the steps that come after each series: (n, horizon, quantiles).
+
+        By default those of the parameter `quantiles`; others only if there is a `distribution`.
+        """
+        if quantiles is not None and not _are_levels(quantiles):
+            raise TaskError(f"quantiles must be rising numbers between 0 and 1. Got {quantiles!r}.")
+        windows = self._ahead(y)
+        return self.tell(windows, np.arange(len(windows)), quantiles or self.quantiles)
+
+    def predict_distribution(self, y: Series | Sequence[Series]) -> Distribution:
+        """The distributions of the steps that come after each series, of shape (n, horizon).
+
+        They have what those of `torch.distributions` have: `mean`, `variance`, `sample`,
+        `log_prob`. Each step has its own: samples don't say how steps go together.
+
+        Raises:
+            TaskError: the model has learned quantiles, not a `distribution`.
+        """
+        windows = self._ahead(y)
+        if not isinstance(self.head, Parametric):
+            raise TaskError(
+                "predict_distribution: this model has learned quantiles; train one with "
+                f"distribution=, one of {', '.join(FAMILIES)}."
+            )
+        return self.head.at(*self._numbers(windows, np.arange(len(windows))))
+
+    @property
+    def head(self) -> Head:
+        """What the network's numbers mean."""
+        found: Head = self.network.head
+        return found
+
+    def _ahead(self, y: Series | Sequence[Series]) -> Windows:
+        """Windows that end where the series do."""
         self._check_fitted()
         histories = self._histories(y)
         for row, one in enumerate(histories):
@@ -80,9 +122,7 @@ class TrainedForecaster(TrainedModel):
                     f"y[{row}] must have covariates of the {self.horizon} steps to be told. Got "
                     f"{ahead} of them; give known= with rows for later steps."
                 )
-        return self.tell(
-            Windows(histories, self.outlook_, [np.array([len(one)]) for one in histories])
-        )
+        return Windows(histories, self.outlook_, [np.array([len(one)]) for one in histories])
 
     def later(self, y: Series | Sequence[Series]) -> list[list[str]]:
         """The times of the steps that come after each series, as text."""
@@ -106,7 +146,8 @@ class TrainedForecaster(TrainedModel):
             stride: steps from one forecast to the next; by default as many as are told.
         """
         windows = self.windows(y, begins, stride)
-        return Backtest.of(windows, self.tell(windows), self.quantiles, begins)
+        whole = self.distribution is not None
+        return Backtest.of(windows, self.tell, self.quantiles, begins, whole)
 
     def windows(
         self, y: Series | Sequence[Series], begins: Sequence[int], stride: int | None = None
@@ -140,18 +181,22 @@ class TrainedForecaster(TrainedModel):
         begins = [max(1, len(one) - self.horizon) for one in histories]
         return -self.backtest(y, begins).mase
 
-    def tell(self, windows: Windows) -> np.ndarray:
+    def tell(self, windows: Windows, rows: np.ndarray, levels: Sequence[float]) -> np.ndarray:
         """The quantiles of the steps after windows, (n, H, Q), in units of the series."""
-        found = np.empty((len(windows), self.horizon, len(self.quantiles)))
-        network, every = self.network, np.arange(len(windows))
-        with torch.inference_mode():
-            for at in range(0, len(every), AT_ONCE):
-                packed, (features, base, spread) = windows.pack(every[at : at + AT_ONCE])
-                told = network(packed, features).double() * spread[:, None, None]
-                found[at : at + AT_ONCE] = (base[:, :, None] + told).numpy()
+        found = self.head.quantiles(*self._numbers(windows, rows), levels).numpy()
         if not np.isfinite(found).all():
             raise TaskError(BEYOND)
         return found
+
+    def _numbers(self, windows: Windows, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """What the network says of windows, (n, H, P), and the head's `base` and `spread`."""
+        network, parts = self.network, []
+        with torch.inference_mode():
+            for at in range(0, len(rows), AT_ONCE):
+                packed, (features, base, spread) = windows.pack(rows[at : at + AT_ONCE])
+                parts.append((network(packed, features), base, spread[:, None]))
+        found, base, spread = (torch.cat(part) for part in zip(*parts, strict=True))
+        return found, base, spread
 
     def _histories(self, y: Series | Sequence[Series], name: str = "y") -> list[History]:
         """Series of the kind that was learned."""
@@ -178,7 +223,7 @@ class TrainedForecaster(TrainedModel):
             self.outlook_,
             [np.array([len(values)])],
         )
-        middle = self.tell(window)[0, :, list(self.quantiles).index(0.5)]
+        middle = self.tell(window, np.arange(1), [0.5])[0, :, 0]
         told: list[tuple[Any, float | None]] = [
             (f"+{step}  {value:.6g}", None) for step, value in enumerate(middle, 1)
         ]
