@@ -161,6 +161,21 @@ def test_times_go_on_as_they_were(times, later):
 
 
 @pytest.mark.parametrize(
+    "times", [days(*range(48)), np.arange(48) * 2.5, None], ids=["days", "numbers", "none"]
+)
+def test_series_without_times_have_the_pace_of_training(times):
+    """The same is read as of series with times but for the calendar; steps have numbers."""
+    (values,) = make_waves(1, 48)
+    found = SequenceForecaster(**{**SMALL, "epochs": 1}).fit(History(values, times))
+    assert found.later(values) == [["48", "49", "50", "51"]]
+    (read,) = found._histories(values)
+    assert np.diff(read.times).tolist() == [found.outlook_.pace.size] * 47
+    if times is None or not found.outlook_.pace.dated:
+        told = found.predict(History(values, times))
+        np.testing.assert_array_equal(found.predict(values), told)
+
+
+@pytest.mark.parametrize(
     ("days_apart", "season"), [(1 / 48, 48), (1 / 24, 24), (1, 7), (7, 52), (365.2425, 1)]
 )
 def test_a_season_follows_from_dates(days_apart, season):

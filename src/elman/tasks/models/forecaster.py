@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -125,10 +126,16 @@ class TrainedForecaster(TrainedModel):
         return Windows(histories, self.outlook_, [np.array([len(one)]) for one in histories])
 
     def later(self, y: Series | Sequence[Series]) -> list[list[str]]:
-        """The times of the steps that come after each series, as text."""
+        """The times of the steps that come after each series, as text.
+
+        Of series without times the numbers of the steps.
+        """
         self._check_fitted()
         pace, H, found = self.outlook_.pace, self.horizon, []
         for one in self._histories(y):
+            if _without_times(y):
+                found.append([str(step) for step in range(len(one), len(one) + H)])
+                continue
             given = one.times[len(one) : len(one) + H]
             last = given[-1] if len(given) else one.times[-1]
             times = np.concatenate([given, pace.after(last, H - len(given))])
@@ -204,10 +211,13 @@ class TrainedForecaster(TrainedModel):
         covariates, expected = histories[0].known.shape[1], len(self.outlook_.known_mean)
         if covariates != expected:
             raise TaskError(f"{name} has {covariates} covariates, in training {expected}.")
-        if dated != self.outlook_.pace.dated and not _without_times(y):
-            kind = "dates" if self.outlook_.pace.dated else "numbers"
+        pace = self.outlook_.pace
+        if _without_times(y):
+            return [replace(one, times=pace.steps(len(one))) for one in histories]
+        if dated != pace.dated:
+            kind = "dates" if pace.dated else "numbers"
             raise TaskError(f"{name} must have times that are {kind}, as in training.")
-        return [filled_in(one, self.outlook_.pace)[0] for one in histories]
+        return [filled_in(one, pace)[0] for one in histories]
 
     def look(self, text: str) -> tuple[Sequence[Any], list[tuple[Any, float | None]]]:
         """The steps of a series in text, and the median of those that come next."""
@@ -216,8 +226,7 @@ class TrainedForecaster(TrainedModel):
         except ValueError as error:
             raise TaskError(f"No series: {error}; expected values with commas.") from None
         blank = np.zeros((len(values) + self.horizon, len(self.outlook_.known_mean)))
-        pace = self.outlook_.pace
-        times = pace.size * np.arange(len(values))
+        times = self.outlook_.pace.steps(len(values))
         window = Windows(
             [History(values.astype(np.float64), times, blank + self.outlook_.known_mean)],
             self.outlook_,
@@ -234,8 +243,9 @@ class TrainedForecaster(TrainedModel):
         outlook = self.outlook_
         covariates = len(outlook.known_mean)
         with_them = f", with {count(covariates, 'covariate')}" if covariates else ""
+        whose = f" of a {self.distribution} distribution" if self.distribution else ""
         return {
-            "tells": f"{count(self.horizon, 'step')}: {', '.join(map(str, self.quantiles))}",
+            "tells": f"{count(self.horizon, 'step')}: {', '.join(map(str, self.quantiles))}{whose}",
             "reads": f"{count(outlook.context, 'step')}, season {outlook.season}{with_them}",
         }
 
