@@ -1,14 +1,16 @@
-"""``python -m benchmarks.series [classify] [forecast] [...]``: how good the defaults on series are.
+"""``python -m benchmarks.series [classify] [regress] [forecast] [distributions] [...]``.
 
-Real data that lie in packages: aeon, sktime and statsmodels (of the extra `series`). Defaults were
-chosen on those marked with a star. Beside them run what is hard to beat: nearest neighbours by
-dynamic time warping, ROCKET. Seconds are processor time.
+How good the defaults on series are: real data that lie in packages, aeon, sktime and
+statsmodels (of the extra `series`). Defaults were chosen on those marked with a star. Beside them
+run what is hard to beat: nearest neighbours by dynamic time warping, ROCKET, exponential smoothing.
+Seconds are processor time.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import time
 import warnings
 from collections.abc import Callable
@@ -26,7 +28,8 @@ from elman.tasks.data.longtable import Columns, listed, read_long
 from elman.tasks.data.seriestable import read_series
 from elman.tasks.jobs.forecast_baselines import ets_quantiles
 from elman.tasks.jobs.series_baselines import predicted, series_baselines
-from elman.tasks.report.backtest import Backtest, naive_quantiles
+from elman.tasks.networks.heads import FAMILIES
+from elman.tasks.report.backtest import Backtest, Tell, naive_quantiles
 
 #: Where each set lies, whether defaults were chosen on it, and whether numbers are learned.
 CLASSIFY: dict[str, tuple[str, bool, bool]] = {
@@ -39,6 +42,7 @@ CLASSIFY: dict[str, tuple[str, bool, bool]] = {
     "UnitTest": ("aeon", False, False),
     "OSULeaf": ("aeon", False, False),
     "ACSF1": ("aeon", False, False),
+    "Covid3Month_disc": ("aeon", False, False),
     "Covid3Month": ("aeon", True, True),
     "CardanoSentiment": ("aeon", False, True),
     "Tecator": ("sktime", False, True),
@@ -112,6 +116,44 @@ def histories_of(name: str) -> list[History]:
     return [History(values, times) for values in found.values[0].T]
 
 
+def parts_of(name: str) -> tuple[list[History], list[int], list[History]]:
+    """The series of a set, the steps from which on they are told, and what comes before these."""
+    series, horizon = histories_of(name), FORECAST[name].horizon
+    held_out = [max(horizon, len(one) // 5) for one in series]
+    if name.startswith("M1"):
+        held_out = [horizon] * len(series)
+    begins = [len(one) - last for one, last in zip(series, held_out, strict=True)]
+    return series, begins, [one.until(step) for one, step in zip(series, begins, strict=True)]
+
+
+def distributions(options: argparse.Namespace) -> None:
+    """A row for each set: quantiles and distributions, scored by the same three quantiles."""
+    kinds = [None, *FAMILIES]
+    print(f"| series | {' | '.join(kind or 'quantiles' for kind in kinds)} |")
+    print(f"|{'---|' * (len(kinds) + 1)}")
+    for name, told in FORECAST.items():
+        if options.only and name not in options.only:
+            continue
+        series, begins, learn = parts_of(name)
+        row = [name + "*" * told.chosen]
+        for kind in kinds:
+            values = np.concatenate([one.values for one in series])
+            if kind and FAMILIES[kind].counts and (np.nan_to_num(values) % 1).any():
+                row.append("")
+                continue
+            found = []
+            for seed in range(options.seeds):
+                given = {"horizon": told.horizon, "season": told.season, "random_state": seed}
+                model = SequenceForecaster(distribution=kind, verbose=0, **{**given, **options.set})
+                model.fit(learn)
+                windows = model.windows(series, begins)
+                test = Backtest.of(windows, model.tell, model.quantiles, begins)
+                found.append([test.mase, test.crps, 100 * test.coverage])
+            mase, crps, covered = np.mean(found, 0)
+            row.append(f"{mase:.2f}, {crps:.2f}, {covered:.0f}%")
+        print(f"| {' | '.join(row)} |", flush=True)
+
+
 def forecast(options: argparse.Namespace) -> None:
     """A row for each set of series to be foretold: MASE and CRPS of the last fifth, by turns."""
     head = ["elman.GRU", "seasonal naive", "ETS"]
@@ -121,12 +163,7 @@ def forecast(options: argparse.Namespace) -> None:
     for name, told in FORECAST.items():
         if options.only and name not in options.only:
             continue
-        series = histories_of(name)
-        held_out = [max(told.horizon, len(one) // 5) for one in series]
-        if name.startswith("M1"):
-            held_out = [told.horizon] * len(series)
-        begins = [len(one) - last for one, last in zip(series, held_out, strict=True)]
-        learn = [one.until(begin) for one, begin in zip(series, begins, strict=True)]
+        series, begins, learn = parts_of(name)
         scores, took = [], 0.0
         for seed in range(options.seeds):
             given = {"horizon": told.horizon, "season": told.season, "random_state": seed}
@@ -135,12 +172,10 @@ def forecast(options: argparse.Namespace) -> None:
             took += spent / options.seeds
             scores.append(model.backtest(series, begins))
         quantiles, windows = model.quantiles, model.windows(series, begins)
-        others = [naive_quantiles(windows, quantiles)]
-        if options.baselines:
-            others.append(ets_quantiles(windows, quantiles))
+        others: list[Tell] = [naive_quantiles, *([ets_quantiles] if options.baselines else [])]
         rows = [np.mean([[one.mase, one.crps] for one in scores], 0).tolist()]
-        for found in others:
-            test = Backtest.of(windows, found, quantiles, begins)
+        for tell in others:
+            test = Backtest.of(windows, tell, quantiles, begins)
             rows.append([test.mase, test.crps])
         figures = [f"{mase:.2f}, {crps:.2f}" for mase, crps in rows]
         figures += [""] * (3 - len(figures))
@@ -158,54 +193,60 @@ def seconds(work: Callable[[], Any]) -> tuple[Any, float]:
     return work(), time.thread_time() - began
 
 
-def classify(options: argparse.Namespace) -> None:
-    """A row for each set of series with labels or numbers."""
-    print("| series | learned from | lengths | elman.GRU | nearest, DTW | ROCKET | s of training |")
-    print("|---|---|---|---|---|---|---|")
-    for name, (package, chosen, numbers) in CLASSIFY.items():
-        if options.only and name not in options.only:
+def classify(options: argparse.Namespace, numbers: bool = False) -> None:
+    """A row for each set of series with labels or with numbers: accuracies, or RMSEs."""
+    alone = "the mean" if numbers else "the commonest"
+    print(f"| series | learned from | lengths | elman.GRU | {alone} | nearest, DTW | ROCKET | s |")
+    print(f"|{'---|' * 8}")
+    for name, (package, chosen, of_numbers) in CLASSIFY.items():
+        if of_numbers != numbers or (options.only and name not in options.only):
             continue
         folder = installed(f"{package}/datasets/data/{name}")
         train, test = (
             read_series(folder / f"{name}_{part}.ts", numbers=numbers) for part in ("TRAIN", "TEST")
         )
 
-        def score(found: Any, truth: Any = test.labels, numbers: bool = numbers) -> float:
+        def score(found: Any, truth: Any = test.labels) -> float:
             if numbers:
                 return float(np.sqrt(np.mean((np.asarray(found) - np.asarray(truth)) ** 2)))
             return float(100 * np.mean(np.asarray(found) == np.asarray(truth)))
 
-        found, took = [], 0.0
+        found, took, form = [], 0.0, ".3g" if numbers else ".1f"
         for seed in range(options.seeds):
             kind = SeriesRegressor if numbers else SeriesClassifier
             model = kind(random_state=seed, verbose=0, **options.set)
             _, spent = seconds(partial(model.fit, train.series, train.labels))
             took += spent / options.seeds
             found.append(score(model.predict(test.series)))
-        ours = f"{np.mean(found):.3g} ± {np.std(found):.2g}" if numbers else f"{np.mean(found):.1f}"
-        if not numbers and options.seeds > 1:
-            ours += f" ± {np.std(found):.1f}"
-        others = ["", ""]
+        usual = np.mean(train.labels) if numbers else statistics.mode(train.labels)
+        others = [f"{score([usual] * len(test)):{form}}", "", ""]
         if options.baselines:
             learn = (train.series, train.labels)
-            others = [
-                f"{score(predicted(one, learn, test.series)):{'.3g' if numbers else '.1f'}}"
+            others[1:] = [
+                f"{score(predicted(one, learn, test.series)):{form}}"
                 for one in series_baselines(numbers, 0).values()
             ]
         lengths = [one.shape[1] for one in train.series]
         long = "-".join(map(str, sorted({min(lengths), max(lengths)})))
         channels = len(train.series[0])
         shown = f"{len(train):,}", long + (f" x {channels}" if channels > 1 else "")
-        star = "*" if chosen else ""
-        unit = ", RMSE" if numbers else ""
-        row = [name + star + unit, *shown, ours, *others, f"{took:.0f}"]
+        ours = f"{np.mean(found):{form}} ± {np.std(found):{'.2g' if numbers else '.1f'}}"
+        row = [name + "*" * chosen, *shown, ours, *others, f"{took:.0f}"]
         print(f"| {' | '.join(row)} |", flush=True)
+
+
+PARTS = {
+    "classify": classify,
+    "regress": partial(classify, numbers=True),
+    "forecast": forecast,
+    "distributions": distributions,
+}
 
 
 def main() -> None:
     """Prints the tables, a row as soon as it is known."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.series", description=__doc__)
-    parser.add_argument("parts", nargs="*", default=["classify", "forecast"])
+    parser.add_argument("parts", nargs="*", default=[*PARTS])
     parser.add_argument("--only", action="append", help="a set by its name; may be repeated")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--no-baselines", dest="baselines", action="store_false")
@@ -214,7 +255,7 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # the baselines'
     for part in dict.fromkeys(options.parts):
-        {"classify": classify, "forecast": forecast}[part](options)
+        PARTS[part](options)
         print()
 
 

@@ -11,7 +11,7 @@ from elman.tasks import History, SequenceForecaster, TaskError
 from elman.tasks.data.history import as_histories, filled_in
 from elman.tasks.data.times import Pace
 from elman.tasks.data.windows import Outlook, Windows
-from elman.tasks.report.backtest import Backtest, naive_quantiles
+from elman.tasks.report.backtest import Backtest, naive_quantiles, ranked_scores
 from elman.tasks.training.forecastnet import WindowBatches
 from tests.tasks.wave_rows import make_waves
 
@@ -88,9 +88,7 @@ def test_it_is_better_than_the_seasonal_naive_forecast(cell):
     found = SequenceForecaster(**SMALL, cell=cell).fit([one[:60] for one in series])
     test = found.backtest(series, [60] * 4)
     windows = found.windows(series, [60] * 4)
-    naive = Backtest.of(
-        windows, naive_quantiles(windows, found.quantiles), found.quantiles, [60] * 4
-    )
+    naive = Backtest.of(windows, naive_quantiles, found.quantiles, [60] * 4)
     assert (test.steps, len(test.told)) == (80, 20)
     assert test.mase < 0.5 * naive.mase
     assert test.crps < 0.5 * naive.crps
@@ -118,7 +116,9 @@ def test_missing_values_are_none(model):
 def test_scores_by_hand():
     truth = np.array([[1.0, NAN], [2.0, 4.0]])
     told = np.array([[[0.0, 1.0, 3.0]] * 2, [[1.0, 3.0, 3.5]] * 2])
-    test = Backtest(told, truth, np.array([2.0, 4.0]), (0.1, 0.5, 0.9))
+    levels = (0.1, 0.5, 0.9)
+    ranked = ranked_scores(told, truth, levels)
+    test = Backtest(told, truth, np.array([2.0, 4.0]), ranked, levels)
     assert test.steps == 3
     assert test.mase == pytest.approx((0 + 1 / 4 + 1 / 4) / 3)
     assert test.coverage == pytest.approx(2 / 3)
@@ -158,6 +158,21 @@ def test_times_go_on_as_they_were(times, later):
     y = History(np.arange(16.0), times)
     found = SequenceForecaster(**{**SMALL, "epochs": 1}).fit(y)
     assert found.later(y)[0][0] == later
+
+
+@pytest.mark.parametrize(
+    "times", [days(*range(48)), np.arange(48) * 2.5, None], ids=["days", "numbers", "none"]
+)
+def test_series_without_times_have_the_pace_of_training(times):
+    """The same is read as of series with times but for the calendar; steps have numbers."""
+    (values,) = make_waves(1, 48)
+    found = SequenceForecaster(**{**SMALL, "epochs": 1}).fit(History(values, times))
+    assert found.later(values) == [["48", "49", "50", "51"]]
+    (read,) = found._histories(values)
+    assert np.diff(read.times).tolist() == [found.outlook_.pace.size] * 47
+    if times is None or not found.outlook_.pace.dated:
+        told = found.predict(History(values, times))
+        np.testing.assert_array_equal(found.predict(values), told)
 
 
 @pytest.mark.parametrize(

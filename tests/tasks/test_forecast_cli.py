@@ -10,7 +10,7 @@ import pytest
 from elman.tasks import SequenceForecaster, TaskError
 from elman.tasks.data.forecasttable import read_forecast_table
 from elman.tasks.jobs import forecast
-from tests.tasks.wave_rows import make_waves
+from tests.tasks.wave_rows import make_counts, make_waves
 
 SMALL = ("--horizon", 4, "--season", 4, "--hidden-size", 8, "--lr", 0.02, "--epochs", 3)
 
@@ -65,6 +65,36 @@ def test_from_a_file_to_forecasts(run, file, tmp_path):
     assert "tells      4 steps: 0.1, 0.5, 0.9" in out
     assert re.search(r"^scores +MASE [\d.]+, CRPS [\d.]+ of 6 forecasts", out, re.M)
     assert re.search(r"^\+1  -?[\d.]+$", out, re.M)
+
+
+def test_counts_from_a_file_to_forecasts(run, tmp_path):
+    series = make_counts(2)
+    rows = [[name, int(v)] for name, one in zip("ab", series, strict=True) for v in one]
+    write(tmp_path / "sold.csv", ["shop", "sold"], rows)
+    like = ("--distribution", "negative-binomial")
+    train = ("train", "forecast", "sold.csv", "--id", "shop", *SMALL)
+    status, out, err = run(*train, *like, "--output", "m", "--baseline")
+    assert (status, err) == (0, "")
+    assert re.search(r"held out negative log-likelihood \d\.\d{4}", out)
+    assert re.search(r"^seasonal naive +MASE ", out, re.M)
+    assert (tmp_path / "m/forecast.png").exists()
+    assert "| tells | 4 steps: 0.1, 0.5, 0.9 of a negative-binomial distribution |" in (
+        card := (tmp_path / "m/README.md").read_text("utf-8")
+    )
+    assert "every token" not in card
+    status, out, _ = run("predict", "m")
+    told = [list(map(float, row[2:])) for row in list(csv.reader(out.splitlines()))[1:]]
+    assert status == 0
+    assert (np.array(told) % 1 == 0).all()
+    status, out, _ = run("evaluate", "m", "sold.csv")
+    assert (status, "coverage" in out) == (0, True)
+    status, _, err = run(*train, "--from", "m", *like, "--output", "on")
+    assert (status, err) == (0, "")
+    status, _, err = run(*train, "--from", "m", "--distribution", "normal", "--output", "on")
+    assert (status, "has negative-binomial, and can't be changed" in err) == (1, True)
+    write(tmp_path / "sold.csv", ["sold"], [[2.5], [1], [2]] * 8)
+    status, _, err = run("train", "forecast", "sold.csv", *like, "--horizon", 2)
+    assert (status, "is for counts: whole numbers from 0. Got 2.5 in y[0]; " in err) == (1, True)
 
 
 def test_values_from_the_command_line(run, tmp_path):

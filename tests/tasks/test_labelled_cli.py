@@ -97,6 +97,9 @@ def test_numbers_from_a_file_to_a_model_in_use(run, data, tmp_path):
     assert (status, "numbers    about " in out) == (0, True)
     status, _, err = run("predict", "m", "a", "--top", 2)
     assert (status, "--top is for classifiers" in err) == (1, True)
+    on = ("train", "classify", data / "numbers.csv", "--from", "m", "--output", "n")
+    status, _, err = run(*on, "--threshold", 0.4)
+    assert (status, "--threshold: the model in m has nothing of that" in err) == (1, True)
 
 
 def test_labels_that_read_like_numbers_are_names_unless_said_otherwise(run, data):
@@ -152,25 +155,6 @@ def test_trainings_that_can_not_go_on(run, data, tmp_path):
     ]:
         status, _, err = run(*arguments)
         assert (status, message in err) == (1, True), err
-
-
-@pytest.mark.parametrize("task", ["tag", "lm"])
-def test_other_tasks_go_on_too(run, tmp_path, task):
-    small = ("--embedding-size", 8, "--hidden-size", 8, "--epochs", 1)
-    if task == "tag":
-        file = write_jsonl(tmp_path / "names.jsonl", make_tagged(40))
-    else:
-        file = tmp_path / "book.txt"
-        file.write_text("the cat sat on the mat\n" * 80)
-    assert run("train", task, file, *small, "--output", "m")[0] == 0
-    status, out, err = run("train", task, file, "--from", "m", "--epochs", 1, "--output", "n")
-    assert (status, err) == (0, "")
-    assert "Goes on from m" in out
-    words = ("hidden_size", "tokens")
-    configs = [json.loads((tmp_path / one / "config.json").read_text()) for one in "mn"]
-    assert [{w: c["parameters"][w] for w in words} for c in configs] == [
-        {w: configs[0]["parameters"][w] for w in words}
-    ] * 2
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ MODELS = {
     ),
     "series": (SeriesClassifier(**SMALL), (SERIES, ["up", "down"] * 10)),
     "forecaster": (SequenceForecaster(**SMALL, horizon=3), (WAVE,)),
+    "distribution": (SequenceForecaster(**SMALL, horizon=3, distribution="student-t"), (WAVE,)),
 }
 
 

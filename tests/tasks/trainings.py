@@ -133,6 +133,19 @@ TASKS = {
         lambda: ([one[:60] for one in wave_rows.make_waves(3)],),
         lambda: wave_rows.make_waves(3),
     ),
+    "counts": (
+        SequenceForecaster,
+        {
+            "horizon": 4,
+            "season": 4,
+            "hidden_size": 8,
+            "epochs": 3,
+            "lr": 0.02,
+            "distribution": "negative-binomial",
+        },
+        lambda: ([one[:60] for one in wave_rows.make_counts(3)],),
+        lambda: wave_rows.make_counts(3),
+    ),
 }
 
 

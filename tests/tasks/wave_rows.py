@@ -12,3 +12,11 @@ def make_waves(count, steps=80, seed=0):
         * (20 + np.resize(pattern, steps) + 0.3 * np.arange(steps) + draw.normal(0, 0.3, steps))
         for _ in range(count)
     ]
+
+
+def make_counts(count, steps=80, seed=0):
+    """Counts with a season of four steps, of a mean of their own."""
+    draw = np.random.default_rng(seed)
+    pattern = np.array([1.0, 4.0, 2.0, 8.0])
+    levels = draw.uniform(0.3, 30, count)
+    return [draw.poisson(level * np.resize(pattern, steps)).astype(float) for level in levels]

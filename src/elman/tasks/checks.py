@@ -48,7 +48,9 @@ def whole(most: int = 2**31 - 1, least: int = 1) -> Rule:
 
 def or_none(rule: Rule) -> Rule:
     """What a rule allows, or nothing."""
-    return Rule(lambda value: value is None or rule.holds(value), f"None, or {rule.words}")
+    return Rule(
+        lambda value: value is None or rule.holds(value), f"None, or {rule.words}", rule.names
+    )
 
 
 def one_of(names: Collection[str]) -> Rule:

@@ -1,4 +1,4 @@
-"""`SequenceForecaster`: quantiles of what comes next in series of numbers."""
+"""`SequenceForecaster`: what comes next in series of numbers, in quantiles or as a distribution."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from .data.windows import Outlook, Windows
 from .errors import TaskError
 from .estimator import SequenceEstimator
 from .models.forecaster import Series, TrainedForecaster, origins
+from .networks.heads import FAMILIES, DistributionName
 from .networks.layers import Backend, CellLike
 from .training.averaging import averaged
 from .training.forecastnet import ForecastNet
@@ -28,9 +29,9 @@ MOST = 20_000  # windows an epoch
 class SequenceForecaster(SequenceEstimator, TrainedForecaster):
     """A recurrent network that reads the last steps of a series and tells the next ones.
 
-    It says how far each of the next `horizon` steps, in several quantiles, will be from the value a
-    season before, in units of how much a season has changed so far. Many series are learned
-    together, each window at its own scale.
+    It says how far each of the next `horizon` steps will be from the value a season before, in
+    units of how much a season has changed so far: in several quantiles, or as a distribution. Many
+    series are learned together, each window at its own scale.
 
     Args:
         cell, hidden_size, num_layers, recurrent, dropout, patience, random_state, backend, verbose:
@@ -40,7 +41,10 @@ class SequenceForecaster(SequenceEstimator, TrainedForecaster):
         season: steps until a pattern comes again, 1 for none; None for what the dates say: a year
             of months or quarters, a week of days, a day of hours or minutes.
         window: steps that are read, at most; None for two seasons, or two horizons, at least 16.
-        quantiles: rising, between 0 and 1, with 0.5 among them.
+        quantiles: what is told; rising, between 0 and 1, with 0.5 among them.
+        distribution: None to learn these quantiles alone, by the pinball loss; or the name of the
+            distribution of each step, which is learned by its likelihood and has all quantiles:
+            "normal", "student-t" (with heavier tails), or "negative-binomial" (of counts).
         epochs: passes over the windows; None for as many as make 600 steps, 10 to 25.
         batch_size: windows a step.
         lr: the highest learning rate, as of `SequenceClassifier`.
@@ -65,6 +69,7 @@ class SequenceForecaster(SequenceEstimator, TrainedForecaster):
         season: int | None = None,
         window: int | None = None,
         quantiles: Sequence[float] = (0.1, 0.5, 0.9),
+        distribution: DistributionName | None = None,
         hidden_size: int | Sequence[int] = 32,
         num_layers: int = 1,
         recurrent: Mapping[str, Any] | None = None,
@@ -104,7 +109,8 @@ class SequenceForecaster(SequenceEstimator, TrainedForecaster):
             callbacks, folder, resume, checkpoint_seconds: as of `SequenceClassifier.fit`.
 
         Raises:
-            TaskError: a parameter or a series that can't be used; none with two values.
+            TaskError: a parameter or a series that can't be used; none with two values; other
+                numbers than counts, where `distribution` is one of counts.
         """
         self._may_begin(valid, folder, resume)
         if X is not None:
@@ -117,6 +123,7 @@ class SequenceForecaster(SequenceEstimator, TrainedForecaster):
             histories = [filled_in(one, pace)[0] for one in histories]
         if not any((~np.isnan(one.values)).sum() > 1 for one in histories):
             raise TaskError("y has no series with two values; there is nothing to learn.")
+        self._check_counts(histories, "y")
         if not self._goes_on():
             self.outlook_ = Outlook.of(histories, pace, self.horizon, self.season, self.window)
         self._draw_seed()
@@ -124,11 +131,24 @@ class SequenceForecaster(SequenceEstimator, TrainedForecaster):
         data, held_out = {"train": _fingerprint(histories)}, None
         if valid is not None:
             later = self._histories(valid, "valid")
+            self._check_counts(later, "valid")
             begins = [len(one) for one in histories]
             held_out = Windows(later, self.outlook_, origins(later, begins, self.horizon))
             data["valid"] = _fingerprint(later)
         self._train(train, data, held_out, callbacks, folder, checkpoint_seconds)
         return self
+
+    def _check_counts(self, histories: Sequence[History], name: str) -> None:
+        """Refuses other numbers where only counts have a likelihood."""
+        if self.distribution is None or not FAMILIES[self.distribution].counts:
+            return
+        for row, one in enumerate(histories):
+            values = one.values[~np.isnan(one.values)]
+            if len(strange := values[(values < 0) | (values % 1 != 0)]):
+                raise TaskError(
+                    f"distribution {self.distribution!r} is for counts: whole numbers from 0. Got "
+                    f"{strange[0]:g} in {name}[{row}]; choose 'normal' or 'student-t'."
+                )
 
     # -- what the estimator asks for
 
@@ -147,7 +167,6 @@ class SequenceForecaster(SequenceEstimator, TrainedForecaster):
         return {
             "criterion": torch.nn.Identity,  # the net has the loss
             **averaged(self.averaging, self.weight_decay),
-            "quantiles": tuple(self.quantiles),
             "iterator_train__most": MOST,
         }
 

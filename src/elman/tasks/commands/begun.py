@@ -19,8 +19,13 @@ FREE = frozenset(
 )
 
 
-def begun_from(folder: Path, kinds: Iterable[str], given: Mapping[str, Any]) -> Any:
+def begun_from(
+    folder: Path, kinds: Iterable[str], given: Mapping[str, Any], usual: Mapping[str, Any]
+) -> Any:
     """The saved estimator, of one of the kinds, ready to go on with the given parameters.
+
+    Files of options give all of a command's: those with their `usual` values that this kind hasn't
+    are left out.
 
     Raises:
         TaskError: it is of another kind; a parameter would make it another model.
@@ -36,10 +41,14 @@ def begun_from(folder: Path, kinds: Iterable[str], given: Mapping[str, Any]) -> 
         )
     (kind,) = (kind for kind in expected if found == kind.FORMAT)
     model = kind.load(folder)
+    parameters = model.get_params()
+    given = {n: v for n, v in given.items() if n in parameters or v != usual[n]}
     for name, value in given.items():
-        own = model.get_params().get(name)
+        option = f"--{NAMES.get(name, name).replace('_', '-')}"
+        if name not in parameters:
+            raise TaskError(f"{option}: the model in {folder} has nothing of that; leave it out.")
+        own = parameters[name]
         if name not in FREE and value != own:
-            option = f"--{NAMES.get(name, name).replace('_', '-')}"
             raise TaskError(
                 f"{option} {value}: the model in {folder} has {own}, and can't be changed; leave "
                 "the option out, or train a new model without --from."

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ..errors import TaskError
+from .columns import SkipBad
 
 
 def evaluate(
@@ -25,9 +26,7 @@ def evaluate(
         Path | None,
         typer.Option(help="Folder for report and pictures; by default 'evaluate-FILE' in MODEL."),
     ] = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out rows that can't be used, and say why.")
-    ] = False,
+    skip_bad: SkipBad = False,
 ) -> None:
     """Score a model on a file: by label, what is taken for what or what was missed.
 
@@ -45,8 +44,8 @@ def evaluate(
     given = {name: value for name, value in named.items() if value}
     if strange := [f"--{name.replace('_', '-')}" for name in given if name not in task.COLUMNS]:
         raise TaskError(f"{', '.join(strange)} says nothing to this model; leave it out.")
-    columns = dict.fromkeys(task.COLUMNS) if file.is_dir() else columns_of(model, task.COLUMNS)
-    job = task(opened, task.read(opened, file, columns | given, skip_bad))
+    columns = columns_of(model, task.COLUMNS, file) | given
+    job = task(opened, task.read(opened, file, columns, skip_bad))
     for note in job.data.notes:
         terminal.print(note)
     folder = output or model / f"evaluate-{file.stem}"

@@ -38,6 +38,7 @@ PANELS: dict[str, dict[str, str]] = {
         "horizon": "Steps that are told.",
         "season": "Steps until a pattern comes again; 1: none; by default as dates say.",
         "quantiles": "What is told, as a JSON list between 0 and 1 with 0.5.",
+        "distribution": "Learn a distribution of each step, not those quantiles alone.",
         "patch": "Steps of a series that are read together; by default at most 100 remain.",
         "hidden_size": "Units of each layer and direction; a JSON list: one for each layer.",
         "num_layers": "Recurrent layers.",
@@ -82,6 +83,7 @@ TYPES: dict[str, Any] = {
     **dict.fromkeys(("cell", "hidden_size", "recurrent", "class_weight", "quantiles"), str),
     "random_state": int,
     "backend": Literal["elman", "torch"],
+    "distribution": Literal["normal", "student-t", "negative-binomial"] | None,
 }
 
 

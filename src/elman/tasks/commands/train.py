@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import TaskError
+from .columns import Id, Label, Numbers, Separator, Text, Time
 from .training import trains
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 @trains(
     *(app, "classify", "classifier:SequenceClassifier"),
     noun="texts",
+    columns={"texts": "texts", "labels": "their labels"},
     baseline="TF-IDF with a linear model",
     kinds=("SequenceClassifier", "SequenceRegressor"),
 )
@@ -37,14 +39,10 @@ def classify(
         Path,
         typer.Argument(help="A .csv, .tsv, .jsonl or .parquet file, or a folder LABEL/NAME.txt."),
     ],
-    text: Annotated[str | None, typer.Option(help="The column with the texts.")] = None,
-    label: Annotated[str | None, typer.Option(help="The column with their labels.")] = None,
-    labels_separator: Annotated[
-        str | None, typer.Option(help="What stands between several labels of a text, such as ';'.")
-    ] = None,
-    regression: Annotated[
-        bool, typer.Option("--regression", help="Labels are numbers to be predicted.")
-    ] = False,
+    text: Text = None,
+    label: Label = None,
+    labels_separator: Separator = None,
+    regression: Numbers = False,
     compare: Annotated[
         bool, typer.Option("--compare", help="Train the same on torch.nn and show both.")
     ] = False,
@@ -72,7 +70,15 @@ def classify(
     return (Regress if numbers else Classify)(model, table, held_out, compare)
 
 
-@trains(*(app, "tag", "tagger:SequenceTagger"), noun="texts", baseline="each token's commonest tag")
+@trains(
+    *(app, "tag", "tagger:SequenceTagger"),
+    noun="texts",
+    columns={
+        "texts": "texts or tokens; by default text or, of CoNLL, 1",
+        "labels": "tags or spans; by default label or, of CoNLL, -1, the last",
+    },
+    baseline="each token's commonest tag",
+)
 def tag(
     model: "SequenceTagger",
     valid: Path | None,
@@ -81,14 +87,8 @@ def tag(
         Path,
         typer.Argument(help="CoNLL columns (.conll, .bio, ...), or .jsonl, .csv, .tsv, .parquet."),
     ],
-    text: Annotated[
-        str | None,
-        typer.Option(help="The column with texts or tokens; of CoNLL a number, by default 1."),
-    ] = None,
-    label: Annotated[
-        str | None,
-        typer.Option(help="The column with tags or spans; of CoNLL a number, by default -1."),
-    ] = None,
+    text: Text = None,
+    label: Label = None,
 ) -> "Tag":
     """Learn to tag the tokens of texts, names for example, and save the model."""
     from ..data.tagtable import read_tagged
@@ -105,7 +105,12 @@ def tag(
     return Tag(model, table, held_out)
 
 
-@trains(*(app, "lm", "language_model:LanguageModel"), noun="text", baseline="Kneser-Ney n-grams")
+@trains(
+    *(app, "lm", "language_model:LanguageModel"),
+    noun="text",
+    columns={"texts": "texts, if FILE is a table"},
+    baseline="Kneser-Ney n-grams",
+)
 def lm(
     model: "LanguageModel",
     valid: Path | None,
@@ -113,9 +118,7 @@ def lm(
     file: Annotated[
         list[Path], typer.Argument(help="Files of plain text; or tables, with --text.")
     ],
-    text: Annotated[
-        str | None, typer.Option(help="The column with the texts, if FILE is a table.")
-    ] = None,
+    text: Text = None,
 ) -> "Foretell":
     """Learn what comes next in texts, and save the model."""
     from ..data.plain import read_corpus
@@ -128,6 +131,7 @@ def lm(
 @trains(
     *(app, "series", "series:SeriesEstimator"),
     noun="series",
+    columns={"labels": "the labels of series, if FILE is a table"},
     kinds=("SeriesClassifier", "SeriesRegressor"),
     baseline="nearest neighbours with DTW and ROCKET, by aeon",
 )
@@ -140,22 +144,14 @@ def series(
         Path,
         typer.Argument(help="A .ts file, or a table with a row for each step of a series."),
     ],
-    label: Annotated[
-        str | None, typer.Option(help="A table's column with the label of a row's series.")
-    ] = None,
-    id: Annotated[
-        str | None, typer.Option(help="A table's column that names a row's series.")
-    ] = None,
-    time: Annotated[
-        str | None, typer.Option(help="A table's column of times, which order a series' rows.")
-    ] = None,
+    label: Label = None,
+    id: Id = None,
+    time: Time = None,
     values: Annotated[
         list[str] | None,
         typer.Option(help="A table's columns of values, with commas; by default all others."),
     ] = None,
-    regression: Annotated[
-        bool, typer.Option("--regression", help="Labels are numbers to be predicted.")
-    ] = False,
+    regression: Numbers = False,
 ) -> "Recognise":
     """Learn the labels of series of numbers, or a number of each, and save the model."""
     from ..data.seriestable import has_numbers, read_series
@@ -194,14 +190,14 @@ def forecast(
         list[str] | None,
         typer.Option(help="The column to be told, or several with commas, each a series."),
     ] = None,
-    time: Annotated[str | None, typer.Option(help="The column of times.")] = None,
-    id: Annotated[str | None, typer.Option(help="The column that names a row's series.")] = None,
+    time: Time = None,
+    id: Id = None,
     known: Annotated[
         list[str] | None,
         typer.Option(help="Columns, with commas, that are known ahead: of the horizon, too."),
     ] = None,
 ) -> "Forecast":
-    """Learn to foretell series of numbers in quantiles, and save the model."""
+    """Learn to foretell series of numbers, in quantiles or as a distribution; save the model."""
     from ..data.forecasttable import read_forecast_table
     from ..jobs.forecast import Forecast
 

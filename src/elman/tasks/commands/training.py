@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import wraps
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from .columns import SkipBad
 from .options import NAMES, estimator, parameter_options, read_config, write_config
 from .start import console, execute
 
@@ -31,12 +32,13 @@ def _shared(
     valid_fraction: Annotated[
         float, typer.Option(help="Share of FILE's {noun} that is held out, without --valid.")
     ] = 0.2,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out rows that can't be used, and say why.")
-    ] = False,
+    skip_bad: SkipBad = False,
     begin_from: Annotated[
         Path | None,
-        typer.Option("--from", help="Go on from this model: what it knows stays, weights change."),
+        typer.Option(
+            "--from",
+            help="Go on from this model: its weights change, what it knows and its columns stay.",
+        ),
     ] = None,
     resume: Annotated[
         bool,
@@ -59,15 +61,22 @@ def _shared(
 
 
 def trains(
-    app: typer.Typer, name: str, task: str, *, noun: str, baseline: str, kinds: Sequence[str] = ()
+    app: typer.Typer,
+    name: str,
+    task: str,
+    *,
+    noun: str,
+    baseline: str,
+    columns: Mapping[str, str] | None = None,
+    kinds: Sequence[str] = (),
 ) -> Callable[[Callable[..., Job[Any, Any]]], Callable[..., Job[Any, Any]]]:
     """Makes `elman train NAME` of a function that makes a job of an untrained model and options.
 
     `task` names the estimator, "module:class": nothing of it is imported before the command runs.
     Of the function's parameters `model` is the estimator, and those that `_shared` has get these
-    options' values. The others are options or arguments of its own. `noun` and `baseline` say in
-    the help what is held out and compared with. `kinds` are the estimators that may come of it, by
-    default that of `task`.
+    options' values. The others are options or arguments of its own. `noun`, `baseline` and
+    `columns` name in the help what is held out, what is compared, and what columns hold. `kinds`
+    are the estimators that may come of it, by default that of `task`.
     """
 
     def add(make: Callable[..., Job[Any, Any]]) -> Callable[..., Job[Any, Any]]:
@@ -88,6 +97,8 @@ def trains(
             if begun:
                 model = _begun(begun, folder, kinds or [task.partition(":")[2]], context, model)
                 kept = {NAMES.get(name, name): v for name, v in model.get_params().items()}
+                kept |= (remembered := _columns(begun, model, first, given))
+                given |= remembered
                 options |= {name: value for name, value in kept.items() if name in options}
             if given["save_config"]:
                 write_config(given["save_config"], options)
@@ -96,8 +107,10 @@ def trains(
             if run_job(job, plan, console()):
                 write_config(folder / "options.toml", options)
 
-        shown = [_named(p, noun=noun, baseline=baseline) for p in common.values()]
-        parameters = [shown[0], *own, *shown[1:], *parameter_options(task)]
+        words = {"noun": noun, "baseline": baseline, **(columns or {})}
+        context, *shared = (_named(p, **words) for p in common.values())
+        shown = [_named(p, **words) for p in own]
+        parameters = [context, *shown, *shared, *parameter_options(task)]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {}  # typer takes them from the signature
         app.command(name)(command)
@@ -120,7 +133,16 @@ def _begun(
         source = context.get_parameter_source(NAMES.get(name, name))
         if source is not None and source.name in ("COMMANDLINE", "DEFAULT_MAP", "PROMPT"):
             given[name] = value
-    return begun_from(begun, kinds, given)
+    return begun_from(begun, kinds, given, type(model)().get_params())
+
+
+def _columns(begun: Path, model: Any, file: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns that the options don't name, as the model's folder remembers them."""
+    from ..registry import job_class
+    from ..report.record import columns_of
+
+    found = columns_of(begun, job_class(model).COLUMNS, file)
+    return {name: value for name, value in found.items() if value and not given[name]}
 
 
 def _named(parameter: inspect.Parameter, **words: str) -> inspect.Parameter:

@@ -20,6 +20,7 @@ from .lines import LONGEST, Lines
 from .parquet import parquet_rows
 
 Row = tuple[int | str, Sequence[Any]]
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
 
 def read_rows(path: Path, columns: Sequence[str], findings: Findings) -> Iterator[Row]:
@@ -43,8 +44,13 @@ def read_rows(path: Path, columns: Sequence[str], findings: Findings) -> Iterato
         return parquet_rows(path, columns, find_column)
     raise TaskError(
         f"{path}: can't tell the format from the suffix {path.suffix!r}; "
-        "expected .csv, .tsv, .jsonl, .ndjson, .parquet, or a folder of texts."
+        f"expected {', '.join(TABLES)}, or a folder of texts."
     )
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file has named columns, by its name."""
+    return str(path) == "-" or suffix_of(path) in TABLES
 
 
 def suffix_of(path: Path) -> str:

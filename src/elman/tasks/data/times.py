@@ -106,6 +106,10 @@ class Pace:
         later = (month + self.months * ahead).astype("datetime64[s]") + within
         return later.astype(np.float64)
 
+    def steps(self, count: int) -> np.ndarray:
+        """The times of steps that have none of their own, (count,), from 0 on."""
+        return np.concatenate([np.zeros(1), self.after(0.0, count - 1)])
+
     @property
     def seasons(self) -> list[str]:
         """The seasons of the calendar that have more than two steps."""

@@ -15,7 +15,7 @@ from ..data.history import History, as_histories, filled_in, pace_of
 from ..errors import TaskError
 from ..models.forecaster import TrainedForecaster
 from ..networks.layers import layer_name
-from ..report.backtest import Backtest, draw_forecast, naive_quantiles
+from ..report.backtest import Backtest, Tell, draw_forecast, naive_quantiles
 from ..report.pictures import save_losses
 from ..report.tables import show_facts
 from .forecast_baselines import ets_quantiles, has_ets
@@ -115,12 +115,12 @@ class Forecast(Job[TrainedForecaster, ForecastTable]):
         folder.mkdir(parents=True, exist_ok=True)
         epochs = self.model.training_["epochs"] if trained else ()
         windows = self.model.windows(histories, begins)
-        past = DRAWN * self.model.horizon
+        past, loss = DRAWN * self.model.horizon, self.model.network.head.measure
 
         def draw(axes: Any, _: Sequence[str]) -> None:
             draw_forecast(axes, windows, found, past)
 
-        console.print(f"\n{save_losses(folder, epochs, 'pinball', forecast=draw)}")
+        console.print(f"\n{save_losses(folder, epochs, loss, forecast=draw)}")
         return found
 
     def further(self, parts: Parts, plan: Plan, found: Backtest | None, console: Console) -> None:
@@ -128,16 +128,16 @@ class Forecast(Job[TrainedForecaster, ForecastTable]):
         if found is None or not plan.baseline:
             return
         histories, begins = self._full(parts.held_out)
-        windows, quantiles = self.model.windows(histories, begins), found.quantiles
+        windows, whole = self.model.windows(histories, begins), self.model.distribution is not None
 
-        def words(told: np.ndarray) -> str:
-            return Backtest.of(windows, told, quantiles, begins).words()
+        def words(tell: Tell) -> str:
+            return Backtest.of(windows, tell, found.quantiles, begins, whole).words()
 
         scores = {layer_name(self.model.cell, self.model.backend): found.words()}
-        scores["seasonal naive"] = words(naive_quantiles(windows, quantiles))
+        scores["seasonal naive"] = words(naive_quantiles)
         if has_ets():
             with console.status("ETS"):
-                scores["ETS"] = words(ets_quantiles(windows, quantiles))
+                scores["ETS"] = words(ets_quantiles)
         console.print()
         show_facts(scores, console)
         if not has_ets():

@@ -22,7 +22,7 @@ def has_ets() -> bool:
     return find_spec("statsmodels") is not None
 
 
-def ets_quantiles(windows: Windows, quantiles: Sequence[float]) -> np.ndarray:
+def ets_quantiles(windows: Windows, rows: np.ndarray, quantiles: Sequence[float]) -> np.ndarray:
     """ETS models of each window's series so far, (n, H, Q), fitted anew for each window.
 
     Of those with and without trend and with additive or multiplicative seasons the one with the
@@ -33,12 +33,12 @@ def ets_quantiles(windows: Windows, quantiles: Sequence[float]) -> np.ndarray:
     """
     if not has_ets():
         raise TaskError(f"ETS needs the package statsmodels: {INSTALL}")
-    found = np.empty((len(windows), windows.outlook.horizon, len(quantiles)))
-    for row in range(len(windows)):
+    found = np.empty((len(rows), windows.outlook.horizon, len(quantiles)))
+    for number, row in enumerate(rows.tolist()):
         start = windows.starts[windows.series[row]]
         past = windows.filled[start : start + windows.ends[row]]
-        futures = _simulated(past[~np.isnan(past)], len(found[row]), windows.outlook.season)
-        found[row] = np.quantile(futures, quantiles, axis=1).T
+        futures = _simulated(past[~np.isnan(past)], found.shape[1], windows.outlook.season)
+        found[number] = np.quantile(futures, quantiles, axis=1).T
     return found
 
 

@@ -164,7 +164,8 @@ def _run(job: Job[Any, Any], plan: Plan, console: Console) -> Any:
         model = job.model
         told = {**model.about(), **facts(plan.output, model.training_)}
         layers = layer_name(model.cell, model.backend)
-        write_card(plan.output, type(model).__name__, layers, told, job.USE, job.HUB)
+        words = "tokens" in model.get_params()
+        write_card(plan.output, type(model).__name__, layers, told, job.USE, job.HUB, words)
         console.print(
             f"\nSaved in {plan.output}{', in place of the model there' if replaces else ''}. "
             f"Use it with: {job.USE.format(plan.output)}"

@@ -1,4 +1,4 @@
-"""The network of forecasts: a window of steps is read, and quantiles of later ones are told."""
+"""The network of forecasts: a window of steps is read, and later ones are told."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from .dropout import Dropout
+from .heads import DistributionName, make_head
 from .series import Encoder
 
 WIDTH = 32  # features of a step to be told
 
 
 class ForecastRNN(Encoder):
-    """An encoder whose last state, with what is known of each later step, gives its quantiles."""
+    """An encoder whose last state, with what is known of each later step, tells that step.
+
+    `head` says what its numbers mean.
+    """
 
     def __init__(
         self,
@@ -26,6 +30,7 @@ class ForecastRNN(Encoder):
         *,
         horizon: int,
         quantiles: Sequence[float],
+        distribution: DistributionName | None,
         dropout: float,
         **encoder: Any,
     ) -> None:
@@ -33,16 +38,16 @@ class ForecastRNN(Encoder):
         self.horizon = int(horizon)
         self.context = nn.Linear(self.size, self.horizon * WIDTH)
         self.ahead = nn.Linear(ahead, WIDTH, bias=False)
-        self.output = nn.Linear(WIDTH, len(quantiles))
+        self.head = make_head(distribution, quantiles)
+        self.output = nn.Linear(WIDTH, len(self.head.begin))
         with torch.no_grad():  # begin with the naive forecast, and some spread around it
             self.output.weight.mul_(0.1)
             # Not torch's numbers: on "meta" their difference loads torch._dynamo.
-            bias = 2 * np.asarray(quantiles, np.float32) - 1
-            self.output.bias.copy_(torch.from_numpy(bias))
+            self.output.bias.copy_(torch.from_numpy(np.asarray(self.head.begin, np.float32)))
         self.dropout = Dropout(dropout)
 
     def forward(self, series: PackedSequence, ahead: Tensor) -> Tensor:  # type: ignore[override]
-        """Quantiles (B, H, Q), of B packed series with features `ahead` (B, H, F), in order."""
+        """Numbers (B, H, P) for the head, of B packed series with features `ahead` (B, H, F)."""
         read = self.dropout(super().forward(series))
         steps = self.context(read).unflatten(1, (self.horizon, WIDTH)) + self.ahead(ahead)
-        return self.output(torch.tanh(steps)).sort(2).values
+        return self.output(torch.tanh(steps))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -11,25 +11,41 @@ import numpy as np
 
 from ..data.windows import Windows
 
+AT_ONCE = 256  # windows that are told together
+#: Levels by which a whole distribution is scored: their mean comes near the integral over all.
+LEVELS = tuple(((np.arange(100) + 0.5) / 100).tolist())
+#: What tells quantiles (n, H, Q) of the windows with some numbers (n,), at some levels (Q,).
+Tell = Callable[[Windows, np.ndarray, Sequence[float]], np.ndarray]
+
 
 @dataclass(frozen=True)
 class Backtest:
     """Forecasts (n, H, Q) of windows, what came (n, H), and the scale of each window's series (n,).
 
     The scale is the mean change over a season before the first forecast: errors of 1 are those of
-    the seasonal naive forecast there. Steps that are missing don't count.
+    the seasonal naive forecast there. Steps that are missing don't count. `ranked` (n, H) are the
+    ranked probability scores in units of the series.
     """
 
     told: np.ndarray
     truth: np.ndarray
     scale: np.ndarray
+    ranked: np.ndarray
     quantiles: tuple[float, ...]
 
     @classmethod
     def of(
-        cls, windows: Windows, told: np.ndarray, quantiles: Sequence[float], begins: Sequence[int]
+        cls,
+        windows: Windows,
+        tell: Tell,
+        quantiles: Sequence[float],
+        begins: Sequence[int],
+        whole: bool = False,
     ) -> Backtest:
-        """Forecasts of windows whose series are told from the steps `begins` on."""
+        """Forecasts of windows whose series are told from the steps `begins` on.
+
+        `whole` says that a distribution is scored and not its `quantiles` alone.
+        """
         scales = []
         for start, begin in zip(windows.starts.tolist(), begins, strict=True):
             changes = np.abs(windows.changes[start : start + int(begin)])
@@ -37,8 +53,16 @@ class Backtest:
             scales.append(known.mean() if len(known) else np.nan)
         scale = np.array(scales)
         scale[scale == 0] = np.nan  # a series that never changed has no scale
-        rows = np.arange(len(windows))
-        return cls(told, windows.truth(rows), scale[windows.series], tuple(quantiles))
+        count, levels = len(quantiles), (*quantiles, *(LEVELS if whole else ()))
+        truth = windows.truth(np.arange(len(windows)))
+        told, ranked = np.empty((*truth.shape, count)), np.empty(truth.shape)
+        for at in range(0, len(windows), AT_ONCE):
+            rows = np.arange(at, min(at + AT_ONCE, len(windows)))
+            found = tell(windows, rows, levels)
+            told[rows] = found[..., :count]
+            scored = slice(count if whole else 0, None)
+            ranked[rows] = ranked_scores(found[..., scored], truth[rows], levels[scored])
+        return cls(told, truth, scale[windows.series], ranked, tuple(quantiles))
 
     @property
     def steps(self) -> int:
@@ -57,13 +81,16 @@ class Backtest:
 
         The more quantiles, the nearer it comes to the CRPS by the size of the values.
         """
-        return _sum(2 * self._pinball().mean(2)) / max(_sum(np.abs(self.truth)), 1e-300)
+        scores = ranked_scores(self.told, self.truth, self.quantiles)
+        return _sum(scores) / max(_sum(np.abs(self.truth)), 1e-300)
 
     @property
     def crps(self) -> float:
-        """The continuous ranked probability score, by the scale of each series, as far as the
-        quantiles say it."""
-        return _mean(2 * self._pinball().mean(2) / self.scale[:, None])
+        """The continuous ranked probability score, by the scale of each series.
+
+        Of a distribution by 100 of its quantiles; else as far as those that are told say it.
+        """
+        return _mean(self.ranked / self.scale[:, None])
 
     @property
     def coverage(self) -> float:
@@ -76,11 +103,6 @@ class Backtest:
     def nominal(self) -> float:
         """What the coverage should be."""
         return self.quantiles[-1] - self.quantiles[0]
-
-    def _pinball(self) -> np.ndarray:
-        off = self.truth[:, :, None] - self.told
-        levels = np.array(self.quantiles)
-        return np.maximum(levels * off, (levels - 1) * off)
 
     def as_json(self) -> dict[str, Any]:
         """All of it; what can't be told is null."""
@@ -96,20 +118,29 @@ class Backtest:
         return f"MASE {self.mase:.3f}, CRPS {self.crps:.3f}, WQL {self.wql:.4f}{covered}"
 
 
-def naive_quantiles(windows: Windows, quantiles: Sequence[float]) -> np.ndarray:
+def ranked_scores(told: np.ndarray, truth: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+    """Twice the pinball loss (n, H) of quantiles (n, H, Q), on average over these.
+
+    The more quantiles, the nearer it comes to the continuous ranked probability score.
+    """
+    off, shares = truth[..., None] - told, np.array(levels)
+    found: np.ndarray = 2 * np.maximum(shares * off, (shares - 1) * off).mean(-1)
+    return found
+
+
+def naive_quantiles(windows: Windows, rows: np.ndarray, quantiles: Sequence[float]) -> np.ndarray:
     """The seasonal naive forecast, (n, H, Q): what was a season before, and normal errors.
 
     Their deviation is that of the changes over a season so far; it grows with the root of the
     seasons ahead.
     """
-    rows = np.arange(len(windows))
     base, m = windows.naive(rows), windows.outlook.season
     deviation = np.zeros(len(rows))
-    for row in rows.tolist():
+    for number, row in enumerate(rows.tolist()):
         start = windows.starts[windows.series[row]]
         changes = windows.changes[start : start + windows.ends[row]]
         known = changes[~np.isnan(changes)]
-        deviation[row] = np.sqrt(np.mean(known**2)) if len(known) else 0.0
+        deviation[number] = np.sqrt(np.mean(known**2)) if len(known) else 0.0
     seasons = np.arange(windows.outlook.horizon) // m + 1
     levels = np.array([NormalDist().inv_cdf(q) for q in quantiles])
     spread = deviation[:, None] * np.sqrt(seasons)

@@ -8,12 +8,20 @@ from pathlib import Path
 from ..errors import TaskError
 
 CARD = "README.md"
+TOKENS = """ `config.json` names every token that the model knows, and so tells something of
+the texts that it learned from."""
 #: A card that has this line is replaced by the next training.
 MARK = "<!-- Written by elman. Delete this line to keep your changes. -->"
 
 
 def write_card(
-    folder: Path, kind: str, layers: str, facts: Mapping[str, str], use: str, hub: str
+    folder: Path,
+    kind: str,
+    layers: str,
+    facts: Mapping[str, str],
+    use: str,
+    hub: str,
+    vocabulary: bool = True,
 ) -> None:
     """Write the card, unless somebody has written another.
 
@@ -24,6 +32,7 @@ def write_card(
         facts: what there is to say of the model and its training, by name.
         use: the command that uses it, with braces for the folder.
         hub: what hubs call such models.
+        vocabulary: whether the model knows the tokens of the texts that it learned from.
 
     Raises:
         TaskError: it can't be written.
@@ -33,7 +42,8 @@ def write_card(
         if path.exists() and MARK not in path.read_text("utf-8", "replace"):
             return
         pictures = sorted(file.name for file in folder.glob("*.png"))
-        text = _card(folder.resolve().name, kind, layers, facts, use, hub, pictures)
+        told = TOKENS if vocabulary else ""
+        text = _card(folder.resolve().name, kind, layers, facts, use, hub, told, pictures)
         path.write_text(text, "utf-8")
     except OSError as error:
         raise TaskError(f"{path}: can't be written ({error.strerror}).") from None
@@ -46,6 +56,7 @@ def _card(
     facts: Mapping[str, str],
     use: str,
     hub: str,
+    told: str,
     pictures: Sequence[str],
 ) -> str:
     rows = "\n".join(f"| {key} | {_cell(value)} |" for key, value in facts.items())
@@ -84,8 +95,7 @@ The folder holds no code: `config.json` and `model.safetensors` are data.
 {rows}
 
 The scores are those on data that training has not seen, from the same source. On data of another
-kind, expect less. `config.json` names every token that the model knows, and so tells something of
-the texts that it learned from.
+kind, expect less.{told}
 {drawn}"""
 
 

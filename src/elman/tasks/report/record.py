@@ -15,6 +15,7 @@ import elman
 from ..data import Table
 from ..data.findings import count
 from ..data.fingerprint import fingerprint
+from ..data.readers import is_table
 from ..data.tagtable import TagTable
 from ..data.values import NUMBER
 from ..errors import TaskError
@@ -109,10 +110,14 @@ def _scores(scores: Mapping[str, Any]) -> str:
     return f"{first}, macro F1 {scores['macro_f1']:.1%} on {held_out}"
 
 
-def columns_of(folder: Path, names: Iterable[str] = ("text", "label")) -> dict[str, Any]:
-    """The columns that a model was trained on, as far as they are known; None where not."""
+def columns_of(folder: Path, names: Iterable[str], file: Path) -> dict[str, Any]:
+    """The columns that a model was trained on, as far as they are known and `file` has columns.
+
+    Those of tables say nothing of other files, and the other way round.
+    """
     data = read_report(folder).get("data", {})
-    return {name: data.get(name) for name in names}
+    alike = not file.is_dir() and is_table(file) == is_table(Path(str(data.get("file", ""))))
+    return {name: data.get(name) if alike else None for name in names}
 
 
 def describe_tags(table: TagTable) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""What trains forecasts: quantiles of the steps after a window, compared by the pinball loss."""
+"""What trains forecasts: what a network says of the steps after a window, and what came."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -56,22 +56,18 @@ class WindowBatches(Batches):
         there = int((~truth.isnan()).sum())
         batch = WindowBatch(packed, truth, len(rows), max(1, there))
         batch.ahead = ahead
-        return batch, ((known - ahead.base) / ahead.spread[:, None]).float()
+        return batch, known
 
 
 class ForecastNet(AveragingNet):
-    """A net whose module says `quantiles`, in units of each window's spread."""
+    """A net whose module has a `head`, which compares what it says with what came."""
 
     batches = WindowBatches
     unit = "windows"
     warm_up = 0.1
 
-    def __init__(self, *args: Any, quantiles: Sequence[float] = (0.5,), **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.quantiles = torch.tensor(list(quantiles))
-
     def infer(self, x: WindowBatch, **_: Any) -> Tensor:
-        """Quantiles (B, H, Q) of this rank's windows."""
+        """Numbers (B, H, P) of this rank's windows."""
         found: Tensor = self.judged(torch.is_grad_enabled())(x.packed, x.ahead.features)
         return found
 
@@ -79,20 +75,10 @@ class ForecastNet(AveragingNet):
         self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False
     ) -> Any:
         """What this rank's part adds to the mean over steps that are there."""
-        there = ~y_true.isnan()
-        return pinball(y_pred[there], y_true[there], self.quantiles).sum() / X.whole
+        there, (_, base, spread) = ~y_true.isnan(), X.ahead
+        given = (base[there], spread[:, None].expand_as(base)[there])
+        return self.module_.head.loss(y_pred[there], y_true[there], *given).sum() / X.whole
 
     def shown(self, epoch: Mapping[str, Any]) -> str:
-        """The loss, which is in units of a season's change."""
-        return f"pinball loss {epoch['valid_loss']:.4f}"
-
-
-def pinball(found: Tensor, truth: Tensor, quantiles: Tensor) -> Tensor:
-    """The loss (...,) of quantiles (..., Q), on average over these.
-
-    >>> found, quantiles = torch.tensor([[1.0, 3.0]]), torch.tensor([0.1, 0.9])
-    >>> pinball(found, torch.tensor([2.0]), quantiles)  # (0.1 * 1 + 0.1 * 1) / 2
-    tensor([0.1000])
-    """
-    off = truth[..., None] - found
-    return torch.maximum(quantiles * off, (quantiles - 1) * off).mean(-1)
+        """The loss, as the head calls it."""
+        return f"{self.module_.head.measure} {epoch['valid_loss']:.4f}"
