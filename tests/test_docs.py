@@ -16,7 +16,12 @@ DOCS = Path(__file__).parents[1] / "docs"
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
-@pytest.mark.parametrize("name", ["architecture.md", "cells.md", "libraries.md", "tasks.md"])
+GUIDE, CHINESE = "guides/sequences.md", "guides/sequences.zh-CN.md"
+
+
+@pytest.mark.parametrize(
+    "name", ["architecture.md", "cells.md", "libraries.md", "tasks.md", GUIDE, CHINESE]
+)
 def test_examples_run_and_print_what_is_printed(name: str, capsys: pytest.CaptureFixture) -> None:
     text = (DOCS / name).read_text(encoding="utf-8")
     blocks = re.findall(r"^```pycon\n(.*?)^```", text, re.M | re.S)
@@ -25,6 +30,21 @@ def test_examples_run_and_print_what_is_printed(name: str, capsys: pytest.Captur
     runner = doctest.DocTestRunner(optionflags=FLAGS)
     runner.run(test)
     assert not runner.failures, capsys.readouterr().out
+
+
+def test_both_languages_show_the_same_code() -> None:
+    english, chinese = (
+        re.findall(r"^(?:>>>|\.\.\.) .*?(?=  #|$)", (DOCS / name).read_text("utf-8"), re.M)
+        for name in (GUIDE, CHINESE)
+    )
+    assert english == chinese
+
+
+@pytest.mark.parametrize("name", [GUIDE, CHINESE])
+def test_links_lead_somewhere(name: str) -> None:
+    links = re.findall(r"\]\(([^)#]+)", (DOCS / name).read_text("utf-8"))
+    assert len(links) > 2
+    assert [link for link in links if not (DOCS / "guides" / link).exists()] == []
 
 
 def commands(text: str) -> list[list[str]]:

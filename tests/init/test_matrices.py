@@ -297,7 +297,7 @@ ERRORS = [
     (
         lambda: xavier_uniform_(torch.nn.RNN(2, 3), weights=("weight_ih", "weight_hr")),
         ValueError,
-        r"xavier_uniform_: expected names of matrices, got 'weight_hr': no layer has it",
+        r"xavier_uniform_: expected names of matrices, got 'weight_hr', which no layer has",
     ),
     (
         lambda: orthogonal_(torch.nn.RNN(2, 3), weights="bias_hh"),
@@ -339,9 +339,17 @@ def test_what_cannot_be_initialised_is_refused(call, kind, message):
         call()
 
 
-def test_nothing_changes_where_a_layer_is_refused():
-    model = torch.nn.ModuleList([torch.nn.GRU(I, H), elman.Recurrent(elman.cells.QRNN, I, P)])
+@pytest.mark.parametrize(
+    ("function", "second", "message"),
+    [
+        (orthogonal_, lambda: elman.Recurrent(elman.cells.QRNN, I, P), "Recurrent of QRNN at '1'"),
+        (spectral_radius_, lambda: torch.nn.LSTM(I, H, proj_size=P), "expected square blocks"),
+        (eye_, pruned, "weight_hh_l0 of RNN at '1' to be a parameter"),
+    ],
+)
+def test_nothing_changes_where_a_layer_is_refused(function, second, message):
+    model = torch.nn.ModuleList([torch.nn.GRU(I, H), second()])
     before = values(model)
-    with pytest.raises(ValueError, match="Recurrent of QRNN at '1'"):
-        orthogonal_(model)
+    with pytest.raises(ValueError, match=message):
+        function(model)
     assert changed(before, model) == set()

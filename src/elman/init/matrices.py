@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Generator, Tensor
 
-from .layers import change, find
+from .layers import Layer, change, find
 
 _Module = TypeVar("_Module", bound=torch.nn.Module)
 #: Names of weights without layer and direction: one, or several.
@@ -250,21 +250,31 @@ def spectral_radius_(
     if not radius >= 0:
         raise ValueError(f"spectral_radius_: expected radius of at least 0, got {radius!r}")
 
-    def scale(block: Tensor) -> None:
-        if block.shape[0] != block.shape[1]:
-            raise ValueError(
-                "spectral_radius_: expected square blocks of weights, one for each gate, got shape "
-                f"{tuple(block.shape)}: give other `weights`"
-            )
-        now = torch.linalg.eigvals(block).abs().max().item()
-        if now == 0:
-            raise ValueError(
-                "spectral_radius_: expected a block with an eigenvalue other than zero, got none: "
-                "draw its weights before, with less sparsity"
-            )
+    layers, blocks = _blocks("spectral_radius_", module, weights)
+    present = [_spectral_radius(block) for block in blocks]  # of all, before one changes
+    for block, now in zip(blocks, present, strict=True):
         block.mul_(radius / now)
+    for layer in layers:
+        layer.store()
+    return module
 
-    return _fill("spectral_radius_", module, weights, scale)
+
+def _spectral_radius(block: Tensor) -> float:
+    if block.shape[0] != block.shape[1]:
+        raise ValueError(
+            "spectral_radius_: expected square blocks of weights, one for each gate, got shape "
+            f"{tuple(block.shape)}: give other `weights`"
+        )
+    if block.is_meta:
+        return 1.0
+    wide = block.to(torch.promote_types(block.dtype, torch.float32))
+    found = torch.linalg.eigvals(wide).abs().max().item()
+    if found == 0:
+        raise ValueError(
+            "spectral_radius_: expected a block with an eigenvalue other than zero, got none: draw "
+            "its weights before, with less sparsity"
+        )
+    return found
 
 
 def lecun(block: Tensor, generator: Generator | None) -> Tensor:
@@ -277,8 +287,17 @@ def _fill(
     owner: str, module: _Module, weights: Weights, draw: Callable[[Tensor], object]
 ) -> _Module:
     """Changes the blocks of these weights in all layers."""
+    layers, blocks = _blocks(owner, module, weights)
+    change(blocks, draw, layers)
+    return module
+
+
+def _blocks(
+    owner: str, module: torch.nn.Module, weights: Weights
+) -> tuple[list[Layer], list[Tensor]]:
+    """All layers, and the blocks of these weights, of which every layer has some."""
     names = (weights,) if isinstance(weights, str) else tuple(weights)
-    layers, blocks, met = find(owner, module), [], set[str]()
+    layers, blocks, met = find(owner, module), list[Tensor](), set[str]()
     for layer in layers:
         mine = {name: layer.matrices(name) for name in names}
         if not any(mine.values()):
@@ -291,7 +310,6 @@ def _fill(
         blocks += [block for found in mine.values() for block in found]
     if unknown := [name for name in names if name not in met]:
         raise ValueError(
-            f"{owner}: expected names of matrices, got {unknown[0]!r}: no layer has it"
+            f"{owner}: expected names of matrices, got {unknown[0]!r}, which no layer has"
         )
-    change(blocks, draw, layers)
-    return module
+    return layers, blocks
