@@ -252,6 +252,18 @@ class Functions(Cell):
         return tanh(x.h + u.h + sum(values) / 8), *values
 
 
+class Attentive(Cell):
+    """Reductions over units: attention to them, its largest weight, and a sum."""
+
+    gates = ("a", "b")
+    states = ("h", "c")
+
+    def step(self, x, u, s):
+        weights = elman.softmax(x.a + u.a)
+        c = tanh(elman.sum(weights * s.c) + x.b + u.b)
+        return c * weights / elman.amax(weights) + 0.1 * elman.amax(c * c), c
+
+
 class Headed(Cell):
     """Block-diagonal matrices: the recurrent one, applied to two values, and a further one."""
 
@@ -282,7 +294,7 @@ CELLS = {
     **{cls.__name__: cls() for cls in (Swap, Twin, Forgetful, Blind, Partial, Again, Seer)},
     **{cls.__name__: cls() for cls in (Echo, Peephole, Projected, Multiplicative, Narrow)},
     **{cls.__name__: cls() for cls in (Independent, LayerNorm, Functions)},
-    **{cls.__name__: cls() for cls in (Headed, HeadedProjected)},
+    **{cls.__name__: cls() for cls in (Attentive, Headed, HeadedProjected)},
 }
 STEPS = {name: cell.trace() for name, cell in CELLS.items()}
 

@@ -60,7 +60,10 @@ from .nn import accelerate as accelerate
 from .nn import accelerated as accelerated
 from .nn import register as register
 from .nn import restore as restore
+from .reductions import amax as amax
 from .reductions import layer_norm as layer_norm
 from .reductions import mean as mean
+from .reductions import softmax as softmax
+from .reductions import sum as sum
 from .streaming import Stream as Stream
 from .version import __version__ as __version__

@@ -36,7 +36,7 @@ class Node:
     """One operation of a formula, with its arguments; made by :func:`node`, never directly.
 
     ``op`` is the name of a primitive, ``"product"`` (a matrix times the first argument;
-    ``attr`` names the matrix), ``"sum"`` (over the units of a row) or a leaf (``attr`` names what
+    ``attr`` names the matrix), a reduction (of the units of a row) or a leaf (``attr`` names what
     is read). ``space`` says how many numbers a row has; that of ``ONE`` counts for every unit.
     """
 
@@ -303,6 +303,53 @@ PRIMITIVES: Mapping[str, Primitive] = {
 }
 
 
+@dataclass(frozen=True)
+class Reduction:
+    """One row of the table of reductions, which make one number of the units of a row.
+
+    ``torch(a)`` keeps the dimension. ``derivative(g, y, a)`` gives the gradient of the value from
+    that of the result. ``combine(v, a, b)`` writes it for two vectors of partial results, ``start``
+    is the result of nothing.
+    """
+
+    torch: Callable[[torch.Tensor], torch.Tensor]
+    derivative: Callable[[Node, Node, Node], Node]
+    combine: Callable[..., str]
+    start: float
+
+
+def _share_of_largest(g: Node, y: Node, a: Node) -> Node:
+    """Units that are equally large share the gradient, as in ``torch.amax``."""
+    largest = apply("eq", a, y)
+    return _zero_where(apply("ne", a, y), g / reduce("sum", where(largest, 1.0, 0.0)))
+
+
+REDUCTIONS: Mapping[str, Reduction] = {
+    "sum": Reduction(
+        lambda a: a.sum(-1, keepdim=True), lambda g, y, a: g, lambda v, a, b: v.add(a, b), 0.0
+    ),
+    "amax": Reduction(
+        lambda a: a.amax(-1, keepdim=True),
+        _share_of_largest,
+        lambda v, a, b: v.call("maximum", a, b),
+        -math.inf,
+    ),
+}
+
+
+def reduce(name: str, value: Any, caller: str = "") -> Any:
+    """A reduction of a symbolic value, for a function of another name perhaps; of a tensor, that of
+    PyTorch over the last dimension."""
+    if not isinstance(value, Node):
+        return REDUCTIONS[name].torch(value)
+    check_kind(caller or name, 0, value)
+    if value.space is ONE:
+        raise FormulaError(
+            f"{caller or name}() takes a value with units, got one that has none: leave it out"
+        )
+    return node(name, value, space=ONE)
+
+
 def is_mask(value: Any) -> bool:
     """Whether it is a comparison."""
     return isinstance(value, Node) and value.op in PRIMITIVES and PRIMITIVES[value.op].mask
@@ -398,8 +445,8 @@ def evaluate(
             values[current] = _as_tensor(float.fromhex(current.attr), like)
         elif current.op in PRIMITIVES:
             values[current] = PRIMITIVES[current.op].torch(*operands)
-        elif current.op == "sum":
-            values[current] = operands[0].sum(-1, keepdim=True)
+        elif current.op in REDUCTIONS:
+            values[current] = REDUCTIONS[current.op].torch(*operands)
         else:
             values[current] = leaf(current, operands)
     return [values[r] for r in roots]

@@ -1,16 +1,35 @@
-"""Values of a whole row in a formula: its mean over the units, and layer normalisation."""
+"""Values of a whole row in a formula: sum, largest value and mean of the units, softmax and layer
+normalisation."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .errors import FormulaError
-from .expr import Node, apply, check_kind, node
-from .spaces import ONE
+from .expr import Node, apply, node, reduce
+
+
+def sum(value: Any) -> Any:
+    """The sum of the units of a row: one number, which counts for every unit.
+
+    >>> import elman, torch
+    >>> elman.sum(torch.tensor([[1.0, 2.0, 6.0]]))
+    tensor([[9.]])
+    """
+    return reduce("sum", value)
+
+
+def amax(value: Any) -> Any:
+    """The largest unit of a row, as ``torch.amax``: equal ones share its gradient; NaN passes.
+
+    >>> import elman, torch
+    >>> elman.amax(torch.tensor([[1.0, 2.0, 6.0]]))
+    tensor([[6.]])
+    """
+    return reduce("amax", value)
 
 
 def mean(value: Any) -> Any:
-    """The mean over the units of a row: one number, which counts for every unit.
+    """The mean of the units of a row: one number, which counts for every unit.
 
     >>> import elman, torch
     >>> elman.mean(torch.tensor([[1.0, 2.0, 6.0]]))
@@ -18,10 +37,18 @@ def mean(value: Any) -> Any:
     """
     if not isinstance(value, Node):
         return value.mean(-1, keepdim=True)
-    check_kind("mean", 0, value)
-    if value.space is ONE:
-        raise FormulaError("mean() takes a value with units, got one that has none: leave it out")
-    return node("sum", value, space=ONE) / node("units", attr=value.space.name)
+    return reduce("sum", value, "mean") / node("units", attr=value.space.name)
+
+
+def softmax(value: Any) -> Any:
+    """``exp(v) / sum(exp(v))`` over the units of a row, which add up to 1.
+
+    >>> import elman, torch
+    >>> elman.softmax(torch.tensor([[0.0, 0.0]]))
+    tensor([[0.5000, 0.5000]])
+    """
+    powers = apply("exp", value - amax(value))
+    return powers / sum(powers)
 
 
 def layer_norm(*values: Any, eps: float = 1e-5) -> Any:

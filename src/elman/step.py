@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import FormulaError
-from .expr import PRIMITIVES, Node, check_kind, constant, is_mask, node, walk
+from .expr import PRIMITIVES, REDUCTIONS, Node, check_kind, constant, is_mask, node, reduce, walk
 from .spaces import HIDDEN, INPUT, ONE, Matrix, Sizes, Space, first_space
 
 _FAULTS = (ValueError, TypeError, SyntaxError, IndexError, ArithmeticError, RecursionError)
@@ -263,8 +263,8 @@ def _operation(line: str, op: str, attr: Any, args: Sequence[Node]) -> Node:
     """An operation for which no names need to be known."""
     if op == "const" and not args:
         return constant(float.fromhex(attr))
-    if op == "sum" and len(args) == 1 and args[0].space is not ONE and attr is None:
-        return node(op, *args, space=ONE)
+    if op in REDUCTIONS and len(args) == 1 and attr is None:
+        return reduce(op, args[0])
     primitive = PRIMITIVES.get(op)
     if primitive is None or attr is not None or len(args) != primitive.count:
         raise FormulaError(f"{line!r} is no operation here")

@@ -74,6 +74,13 @@ def multiplicative(x, w, h, noise):
     return (tanh(sigmoid(x("i") + w("i", m)) * m) + sigmoid(x("f") + w("f", m)) * h,)
 
 
+def attentive(x, w, h, c):
+    weights = torch.softmax(x("a") + w("a", h), -1)
+    new = tanh((weights * c).sum(-1, keepdim=True) + x("b") + w("b", h))
+    largest = (new**2).max(-1, keepdim=True).values
+    return new * weights / weights.max(-1, keepdim=True).values + 0.1 * largest, new
+
+
 def headed(x, w, h, c):
     f = sigmoid(x("f") + w("f", h))
     new = f * c + (1 - f) * tanh(x("g") + w("g", f * h))
@@ -135,6 +142,7 @@ FORMULAS = {
     "Independent": ("h", "", independent),
     "LayerNorm": ("ifg", layer_norm),
     "Functions": (("h", *IN_CELL), functions),
+    "Attentive": ("ab", attentive),
     "Headed": ("fg", headed),
     "HeadedProjected": ("ifgo", catalogue.projected),
 }

@@ -16,7 +16,7 @@ from ..expr import Node
 from ..spaces import HIDDEN, INPUT
 from .buffers import Argument, Buffer, Slots
 from .forward import walk_step
-from .frame import Frame, common, define_sum, parameters
+from .frame import Frame, common, define_reductions, parameters
 from .graph import Store
 from .inputs import add_to_input, emit_inputs, panels_to_x, wanted
 from .ir import Int, Module
@@ -92,7 +92,7 @@ def emit(plan: Plan, target: Target) -> Module:
     """The module of the backward pass."""
     assert target.panel.gradients
     module, declared = Module(), slots(plan, target)
-    define_sum(module, target)
+    define_reductions(module, target, plan.backward)
     define_tiles(module, target, plan.step.heads, back=True)
     _list_rows(module, declared, plan, target)
     _rows(module, declared, plan, target)

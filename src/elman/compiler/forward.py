@@ -9,7 +9,7 @@ from ..expr import Node, walk
 from ..spaces import HIDDEN, INPUT, Matrix
 from ..step import Step
 from .buffers import Argument, Buffer, Slot, Slots
-from .frame import Frame, common, define_sum, parameters
+from .frame import Frame, common, define_reductions, parameters
 from .graph import Program, Store
 from .ir import Function, Int, Module
 from .memory import Spot, StepMemory, operands, values_of_step
@@ -70,7 +70,7 @@ def emit(plan: Plan, target: Target, training: bool) -> Module:
     """The module of the forward pass, with or without keeping what the backward pass reads."""
     module, declared = Module(), slots(plan, target, training)
     program = program_of(plan, training)
-    define_sum(module, target)
+    define_reductions(module, target, program)
     define_tiles(module, target, plan.step.heads)
     _define_add_bias(module, target)
     _rows(module, declared, plan, program, target)
@@ -271,7 +271,7 @@ def can_cut_units(program: Program, target: Target) -> bool:
         and not target.step.whole
         and target.heads == 1
         and not target.panel.makes_operands
-        and not program.stages[0].sums
+        and not program.stages[0].reductions
         and all(store.space is HIDDEN for store in stores)
     )
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
+from ..expr import REDUCTIONS
 from ..spaces import INPUT, ONE, Matrix, Space
 from ..step import Step
 from .buffers import Argument, Slot, Slots
+from .graph import Program
 from .ir import Function, Int, Module
 from .routine import BESIDE, SHARED, Routine
 from .target import Target
@@ -151,15 +155,22 @@ class Frame(Routine):
         self.f.call(tile, *zip(kinds, (*given, *sizes), strict=True))
 
 
-def define_sum(module: Module, target: Target) -> None:
-    """``sum_row``: the sum over so many numbers that lie side by side."""
-    params = ("ptr", "to"), ("ptr", "from"), ("i64", "count")
-    f = Function(module, "sum_row", params, shared=True)
-    dtype, lanes = target.dtype, target.isa.lanes(target.dtype)
-    v, total = Vector(f, target.isa, dtype), f.alloca(lanes, dtype)
-    v.store(v.number(0.0), total)
-    whole = f.op(f"and i64 %count, {-lanes}")
-    with f.loop(0, whole, lanes) as i:
-        v.store(v.add(v.load(total), v.load(f.gep(dtype, "%from", i))), total)
-    tail = v.load_masked(f.gep(dtype, "%from", whole), v.first(f.sub("%count", whole)))
-    f.store(dtype, v.total(v.add(v.load(total), tail)), "%to")
+def define_reductions(module: Module, target: Target, program: Program) -> None:
+    """``sum_of_row`` and so on, as far as a program has them: of so many numbers that lie side by
+    side."""
+    for name in dict.fromkeys(n.op for stage in program.stages for n in stage.reductions):
+        reduction, params = REDUCTIONS[name], [("ptr", "to"), ("ptr", "from"), ("i64", "count")]
+        f = Function(module, f"{name}_of_row", params, shared=True)
+        dtype, lanes = target.dtype, target.isa.lanes(target.dtype)
+        v, total = Vector(f, target.isa, dtype), f.alloca(lanes, dtype)
+        v.store(v.number(reduction.start), total)
+        whole = f.op(f"and i64 %count, {-lanes}")
+        with f.loop(0, whole, lanes) as i:
+            more = v.load(f.gep(dtype, "%from", i))
+            v.store(reduction.combine(v, v.load(total), more), total)
+        there = v.first(f.sub("%count", whole))
+        tail = v.load_masked(f.gep(dtype, "%from", whole), there)
+        if reduction.start:
+            tail = v.select(there, tail, v.number(reduction.start))
+        every = reduction.combine(v, v.load(total), tail)
+        f.store(dtype, v.total(every, functools.partial(reduction.combine, v)), "%to")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..expr import PRIMITIVES, Node, constant, node, walk
+from ..expr import PRIMITIVES, REDUCTIONS, Node, constant, node, reduce, walk
 from ..spaces import ONE
 from ..step import Step
 
@@ -34,7 +34,7 @@ def differentiate(step: Step) -> Backward:
 
     def give(target: Node, gradient: Node) -> None:
         if target.space is ONE and gradient.space is not ONE:  # which all units have read
-            gradient = node("sum", gradient, space=ONE)
+            gradient = reduce("sum", gradient)
         known = gradients.get(target)
         gradients[target] = gradient if known is None else known + gradient
 
@@ -54,8 +54,9 @@ def differentiate(step: Step) -> Backward:
         if current.op == "product":
             operand = current.args[0]
             give(operand, node("product_t", gradient, attr=current.attr, space=operand.space))
-        elif current.op == "sum":
-            give(current.args[0], gradient)
+        elif current.op in REDUCTIONS:
+            of_units = REDUCTIONS[current.op].derivative(gradient, current, *current.args)
+            give(current.args[0], of_units)
         elif current.op in PRIMITIVES:
             rule = PRIMITIVES[current.op].derivative
             for argument, part in zip(

@@ -1,9 +1,9 @@
 """The graph of a step made ready for kernels: what is saved, what is folded, in what stages.
 
-A product needs whole rows of its operand, and so does a sum over the units: a step falls into
-stages, each the products and sums whose operands are ready, then the pointwise work up to the next.
-RNN, LSTM and GRU have one stage forward; a reset before the product makes it two. Nothing else
-tells cells apart.
+A product needs whole rows of its operand, and so does a reduction over the units: a step falls
+into stages, each the products and reductions whose operands are ready, then the pointwise work up
+to the next. RNN, LSTM and GRU have one stage forward; a reset before the product makes it two.
+Nothing else tells cells apart.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..expr import PRIMITIVES, Node, node, walk, with_args
+from ..expr import PRIMITIVES, REDUCTIONS, Node, node, walk, with_args
 from ..spaces import ONE, Space
 
 PRODUCTS = ("product", "product_t")
-OF_ROWS = (*PRODUCTS, "sum")  # what needs whole rows of its operand
+OF_ROWS = (*PRODUCTS, *REDUCTIONS)  # what needs whole rows of its operand
 #: Leaves that the backward pass reads where the forward pass did.
 GIVEN = ("state", "input", "vector", "const", "units")
-#: Leaves that lie in a row of memory of their own, where products and sums can read them.
+#: Leaves that lie in a row of memory of their own, where products and reductions can read them.
 IN_ROWS = ("state", "carry", "x")
 
 
@@ -100,7 +100,7 @@ class Store:
 class Stage:
     """Sums and products whose operands are ready, then pointwise work, then what is written."""
 
-    sums: tuple[Node, ...]
+    reductions: tuple[Node, ...]
     products: tuple[Node, ...]
     stores: tuple[Store, ...]
 
@@ -145,7 +145,7 @@ def cut(stores: Iterable[Store]) -> Program:
         def earlier(value: Node, level: int = level) -> list[Node]:
             """The arguments that earlier stages compute."""
             mine = value.args[1:] if value.op in OF_ROWS else value.args
-            return [a for a in mine if levels[a] < level and a.args and a.op != "sum"]
+            return [a for a in mine if levels[a] < level and a.args and a.op not in REDUCTIONS]
 
         def again_here(value: Node) -> list[Node]:
             return [a for a in earlier(value) if computed_again(a)]
@@ -155,7 +155,7 @@ def cut(stores: Iterable[Store]) -> Program:
     everything = stores + [Store(v, "temporary", i) for i, v in enumerate(temporaries)]
     stages = tuple(
         Stage(
-            tuple(v for v in order if v.op == "sum" and levels[v] == level),
+            tuple(v for v in order if v.op in REDUCTIONS and levels[v] == level),
             tuple(v for v in order if v.op in PRODUCTS and levels[v] == level),
             tuple(s for s in everything if levels[s.value] == level),
         )

@@ -12,18 +12,18 @@ from .buffers import Buffer
 from .frame import Frame
 from .graph import Program, Store
 from .ir import Int
-from .plan import Plan, operands_of, sums_of
+from .plan import Plan, operands_of, reductions_of
 from .target import Target
 from .view import View, load_units, store_units
 
 
 def values_of_step(target: Target, program: Program, states: int) -> list[Buffer]:
     """Rows of a step's values, for each row of the batch: states before and after the step, what
-    one stage leaves for a later one, sums over units."""
+    one stage leaves for a later one, reductions over units."""
     return [
         Buffer("states", (2, states, "B", HIDDEN.padded), target.dtype),
         Buffer("temporaries", (len(program.temporaries), "B", HIDDEN.padded), target.dtype),
-        Buffer("sums", ("B", len(sums_of(program))), target.dtype),
+        Buffer("reductions", ("B", len(reductions_of(program))), target.dtype),
     ]
 
 

@@ -165,6 +165,6 @@ def operands_of(program: Program) -> tuple[Node, ...]:
     return tuple(dict.fromkeys(p.args[0] for p in products_of(program)))
 
 
-def sums_of(program: Program) -> tuple[Node, ...]:
-    """The sums over units of a program, stage after stage."""
-    return tuple(s for stage in program.stages for s in stage.sums)
+def reductions_of(program: Program) -> tuple[Node, ...]:
+    """The reductions of a program, stage after stage."""
+    return tuple(n for stage in program.stages for n in stage.reductions)

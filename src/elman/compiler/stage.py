@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from ..expr import PRIMITIVES, Node, walk
+from ..expr import PRIMITIVES, REDUCTIONS, Node, walk
 from ..spaces import SPACES
 from ..step import Step
 from . import activations, angles  # noqa: F401 - the functions of a formula
@@ -20,7 +20,7 @@ from .graph import PRODUCTS, Program, Stage
 from .ir import Int
 from .memory import Spot, StepMemory
 from .panel import Panel, Span, blocks_of_step, height, is_unpacked, panels_of, tallest
-from .plan import operands_of, sums_of
+from .plan import operands_of, reductions_of
 from .tile import add_up
 from .view import View
 
@@ -55,7 +55,7 @@ class Stages:
         self.pointers = View(frame.f, "ptr", frame.f.alloca(rows, "ptr"))
         self.panels, self.back = panels_of(frame, step, program), back
         self.temporaries = set(program.temporaries)
-        self.sums = {s: i for i, s in enumerate(sums_of(program))}
+        self.reductions = {n: i for i, n in enumerate(reductions_of(program))}
         self.operands = {o: i for i, o in enumerate(operands_of(program))}
         self.length = _lengths(program)
 
@@ -69,10 +69,10 @@ class Stages:
         self, level: int, stage: Stage, first: Int, last: Int, units: tuple[Int, Int] | None
     ) -> None:
         f, v, shape = self.frame.f, self.frame.v, self.shape
-        if stage.sums:
+        if stage.reductions:
             with f.loop(first, last) as each:
-                for value in stage.sums:
-                    self._sum(value, each)
+                for value in stage.reductions:
+                    self._reduce(value, each)
         for operand in dict.fromkeys(p.args[0] for p in stage.products):
             given, room = (functools.partial(at, operand) for at in (self._row, self._room))
             length = self.frame.units(operand.space)
@@ -80,7 +80,7 @@ class Stages:
 
         for space in self.spaces:
             part = Stage(
-                stage.sums,
+                stage.reductions,
                 tuple(p for p in stage.products if p.space is space),
                 tuple(s for s in stage.stores if s.space is space),
             )
@@ -120,12 +120,12 @@ class Stages:
         pairs, whole = (0, vectors // 2 * 2 * lanes), (vectors // 2 * 2 * lanes, vectors * lanes)
         return [(n, span) for n, span in ((2, pairs), (1, whole)) if span[0] < span[1]]
 
-    def _sum(self, value: Node, row: Int) -> None:
-        """The sum over the units of a row."""
+    def _reduce(self, value: Node, row: Int) -> None:
+        """A reduction over the units of a row."""
         operand = value.args[0]
-        units, goal = self.frame.units(operand.space), self._sum_at(value, row)
+        units, goal = self.frame.units(operand.space), self._reduced_at(value, row)
         given = ("ptr", self._row(operand, row).base)
-        self.frame.f.call("sum_row", ("ptr", goal), given, ("i64", units))
+        self.frame.f.call(f"{value.op}_of_row", ("ptr", goal), given, ("i64", units))
 
     def _row(self, value: Node, row: Int) -> View:
         """A row of a value in scratch memory."""
@@ -140,8 +140,8 @@ class Stages:
         given, room = (functools.partial(at, operand, row) for at in (self._row, self._room))
         return self.frame.target.panel.operand(given, room)
 
-    def _sum_at(self, value: Node, row: Int) -> str:
-        return self.frame.scratch("sums").at(row, self.sums[value])
+    def _reduced_at(self, value: Node, row: Int) -> str:
+        return self.frame.scratch("reductions").at(row, self.reductions[value])
 
     def _regions(self, stage: Stage) -> dict[Node, int]:
         """Which region of accumulators each product of a stage has: that of the product that it
@@ -277,8 +277,8 @@ class Stages:
         def read(current: Node, w: int) -> str:
             if current.op == "units":
                 return self.frame.count_of_units(SPACES[current.attr])
-            if current.op == "sum":
-                return v.broadcast(self._sum_at(current, spot.row))
+            if current.op in REDUCTIONS:
+                return v.broadcast(self._reduced_at(current, spot.row))
             if not current.args:
                 return self.memory.read(current, spots[w])
             if is_stored(current):

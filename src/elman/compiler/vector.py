@@ -155,15 +155,16 @@ class Vector:
         below = self.sub(near, self.number(1.0))
         return self.select(self.compare("gt", near, a), below, near)
 
-    def total(self, a: str) -> str:
-        """The sum of the lanes, by halves."""
+    def total(self, a: str, combine: Callable[[str, str], str] | None = None) -> str:
+        """The sum of the lanes, by halves, or what ``combine`` makes of them."""
         half = self.lanes // 2
         while half:
             lanes = ", ".join(
                 f"i32 {i + half}" if i < half else "i32 poison" for i in range(self.lanes)
             )
             mask = f"<{self.lanes} x i32> <{lanes}>"
-            a = self.add(a, self.f.op(f"shufflevector {self.type} {a}, {self.type} poison, {mask}"))
+            other = self.f.op(f"shufflevector {self.type} {a}, {self.type} poison, {mask}")
+            a = (combine or self.add)(a, other)
             half //= 2
         return self.f.op(f"extractelement {self.type} {a}, i64 0")
 
