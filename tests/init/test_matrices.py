@@ -85,6 +85,38 @@ def test_a_further_matrix_has_its_name():
     orthogonal(orthogonal_(net, weights="weight_velocity").weight_velocity_l0.detach(), 1)
 
 
+@pytest.mark.parametrize("heads", [2, 4])
+def test_every_head_of_a_gate_is_a_block(heads):
+    net = elman.Recurrent(elman.cells.SLSTM(heads=heads), I, 8, dtype=torch.float64)
+    orthogonal_(net, 2.0)
+    blocks = net.weight_hh_l0.detach().chunk(4 * heads)
+    assert all(block.shape == (8 // heads, 8 // heads) for block in blocks)
+    for block in blocks:
+        orthogonal(block, 2.0)
+    elman.init.keras_(net)
+    for head in range(heads):
+        gates = torch.cat(net.weight_hh_l0.detach().chunk(4 * heads)[head::heads])
+        eye = torch.eye(8 // heads, dtype=torch.float64)
+        torch.testing.assert_close(gates.T @ gates, eye, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [elman.cells.IRNN, elman.cells.LightGRU])
+def test_cells_of_the_catalogue_begin_head_by_head(kind):
+    cell = kind()
+    cell.heads = 2
+    net = elman.Recurrent(cell, I, 8, dtype=torch.float64)
+    for block in net.weight_hh_l0.detach().chunk(2 * len(cell.gates)):
+        orthogonal(block, 1.0)
+
+
+def test_heads_begin_antisymmetric():
+    cell = elman.cells.AntisymmetricRNN()
+    cell.heads = 2
+    for head in elman.Recurrent(cell, I, 8).weight_hh_l0.detach().chunk(2):
+        assert torch.equal(head, -head.T)
+        assert head.any()
+
+
 def test_a_size_for_each_layer():
     net = elman.Recurrent(elman.cells.LSTM, I, [H, H + 3], dtype=torch.float64)
     for block in parts(orthogonal_(net), "weight_hh", 4).values():

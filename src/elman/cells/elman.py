@@ -53,5 +53,6 @@ class IRNN(Elman):
 
     @torch.no_grad()
     def initialise(self, parameters: Mapping[str, Tensor]) -> None:
-        torch.nn.init.eye_(parameters["weight_hh"]).mul_(self.scale)
+        for head in parameters["weight_hh"].chunk(self.heads):
+            torch.nn.init.eye_(head).mul_(self.scale)
         set_bias(self, parameters, "h", 0.0)

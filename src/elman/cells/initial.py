@@ -49,9 +49,10 @@ def set_vectors(parameters: Mapping[str, Tensor], **values: float) -> None:
 
 @torch.no_grad()
 def orthogonal(cell: Cell, parameters: Mapping[str, Tensor]) -> None:
-    """Every gate's square block of ``weight_hh`` becomes an orthogonal matrix."""
+    """Every gate's square block of ``weight_hh`` becomes an orthogonal matrix, head by head."""
     for block in blocks(cell, parameters, "weight_hh").values():
-        in_float32(block, torch.nn.init.orthogonal_)
+        for head in block.chunk(cell.heads):
+            in_float32(head, torch.nn.init.orthogonal_)
 
 
 def in_float32(tensor: Tensor, change: Callable[[Tensor], object]) -> None:

@@ -143,8 +143,8 @@ class AntisymmetricRNN(Cell):
 
     @torch.no_grad()
     def initialise(self, parameters: Mapping[str, Tensor]) -> None:
-        weight = parameters["weight_hh"]
-        weight.copy_(Antisymmetric()(weight))
+        for head in parameters["weight_hh"].chunk(self.heads):
+            head.copy_(Antisymmetric()(head))
 
 
 class GatedAntisymmetricRNN(AntisymmetricRNN):

@@ -64,9 +64,21 @@ class Layer:
         return self._held[name]
 
     def matrices(self, name: str) -> list[Tensor]:
-        """The blocks of a weight, one for each gate; of a further matrix, itself."""
+        """The blocks of a weight, one for each gate and head; of a further matrix, its heads."""
         blocks = [b for b in self.step.blocks.values() if b.parameter == name in self.names]
-        return [b.of(self.tensor(name), self.sizes) for b in blocks if b.columns is not ONE]
+        return [
+            head
+            for b in blocks
+            if b.columns is not ONE
+            for head in b.of(self.tensor(name), self.sizes).chunk(b.heads)
+        ]
+
+    def joint(self, name: str) -> list[Tensor]:
+        """Of each head of a weight the blocks of all gates, ``(gates, rows, columns)``."""
+        for b in self.step.blocks.values():
+            if b.parameter == name in self.names:
+                return [*self.tensor(name).unflatten(0, (b.blocks, b.heads, -1)).unbind(1)]
+        return []
 
     def bias(self, gate: str) -> list[Tensor]:
         """The tensors that add up to a gate's bias; if there is no such gate, a vector."""

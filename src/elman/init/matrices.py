@@ -28,6 +28,7 @@ def orthogonal_(
 ) -> _Module:
     """Every gate's block of the recurrent weights becomes an orthogonal matrix.
 
+    In a cell with ``heads`` a block is that of one gate and head.
     ``torch.nn.init.orthogonal_`` on the whole ``weight_hh`` of an LSTM makes its columns
     orthonormal, and no gate's block orthogonal. A block that is not square is semi-orthogonal.
 

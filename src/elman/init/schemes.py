@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from .gates import bias_, separate_forget_bias
 from .layers import change, find
@@ -46,9 +46,9 @@ def keras_(module: _Module, generator: Generator | None = None) -> _Module:
     """The defaults of Keras' layers: Glorot's uniform distribution, orthogonal, forget bias 1.
 
     Keras draws each matrix as a whole, for all gates at once. So the columns of ``weight_hh`` are
-    orthonormal, and no gate's block is orthogonal. The forget bias is 1 where a cell has a forget
-    and an input gate, as the LSTM; all other biases are zero, as in the GRU. Further matrices and
-    vectors of a cell stay as they are.
+    orthonormal, and no gate's block is orthogonal. Heads are drawn one by one. The forget bias is 1
+    where a cell has a forget and an input gate, as the LSTM; all other biases are zero, as in the
+    GRU. Further matrices and vectors of a cell stay as they are.
 
     Args:
         module: a recurrent layer of torch.nn or elman, or a model that contains some.
@@ -69,12 +69,15 @@ def keras_(module: _Module, generator: Generator | None = None) -> _Module:
     [0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
     """
     layers = find("keras_", module)
-    inputs, recurrent = (
-        [layer.tensor(name) for layer in layers if name in layer.names]
-        for name in ("weight_ih", "weight_hh")
-    )
-    change(inputs, lambda whole: torch.nn.init.xavier_uniform_(whole, 1.0, generator), layers)
-    change(recurrent, lambda whole: torch.nn.init.orthogonal_(whole, 1.0, generator), layers)
+    for name, draw in (
+        ("weight_ih", torch.nn.init.xavier_uniform_),
+        ("weight_hh", torch.nn.init.orthogonal_),
+    ):
+
+        def jointly(gates: Tensor, draw: Any = draw) -> None:
+            gates.copy_(draw(gates.flatten(0, 1), 1.0, generator).view_as(gates))
+
+        change([gates for layer in layers for gates in layer.joint(name)], jointly, layers)
     bias_(module)
     separate_forget_bias(layers, 1.0)
     return module
