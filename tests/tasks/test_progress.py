@@ -8,6 +8,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from elman.tasks.training import progress
 from elman.tasks.training.progress import ProgressBar
 from tests.tasks.trainings import EACH, At, interrupt, train
 
@@ -26,7 +27,8 @@ def shown(terminal, callbacks=(), width=150, **options):
     return console.file.getvalue()
 
 
-def test_without_a_terminal_there_is_a_line_for_each_epoch():
+def test_without_a_terminal_there_is_a_line_for_each_epoch(monkeypatch):
+    monkeypatch.setattr(progress, "EVERY", 1e9)  # also on a machine that is busy
     lines = shown(False).splitlines()
     found = [re.fullmatch(LINE, line) for line in lines]
     assert [match and match[1] for match in found] == ["1", "2", "3"]
@@ -52,7 +54,25 @@ def test_a_terminal_shows_how_far_the_ngrams_are():
     bar.stop()
     assert re.search(r"model, n-grams .*━", console.file.getvalue())
     assert "model, n-grams" in shown(True)
-    assert "n-grams" not in shown(False)
+
+
+def test_without_a_terminal_what_takes_long_has_lines_now_and_then(monkeypatch):
+    console = Console(file=io.StringIO(), force_terminal=False, width=100)
+    clock = iter([0.0, 1.0, 21.0, 21.0, 22.0, 41.0, 41.0, 44.0, 44.0])
+    monkeypatch.setattr(progress, "monotonic", lambda: next(clock))
+    with progress.under_way(console, "counts") as told:
+        for done in range(4):
+            told(done, 4)
+    assert console.file.getvalue() == "counts ...\ncounts: 1 of 4\ncounts: 3 of 4\n"
+    quiet = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with progress.under_way(quiet, "counts") as told:
+        told(0, 1)
+    assert quiet.file.getvalue().endswith("\x1b[2K")  # the line is gone
+
+
+def test_without_a_terminal_slow_ngrams_have_lines(monkeypatch):
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    assert "model, n-grams: 4 of 4\n" in shown(False)
 
 
 @pytest.mark.parametrize("width", [80, 60])

@@ -28,6 +28,7 @@ from ..report.record import describe
 from ..report.runs import Rows, Run, run_of, train_baseline
 from ..report.several import SeveralLabels, evaluate_several
 from ..report.tables import show_evaluation, show_runs, show_several
+from ..training.progress import under_way
 from ..training.ranks import rank
 from .job import Job, Parts, Plan, fit
 
@@ -132,7 +133,7 @@ class OfTexts(Job[Any, Table]):
             return
         ours, *others = sorted(runs, key=lambda run: run.name)  # elman first
         if plan.baseline:
-            with console.status("TF-IDF and a linear model"):
+            with under_way(console, "TF-IDF and a linear model"):
                 threshold = getattr(self.model, "threshold", 0.5)
                 sides = (parts.learn, parts.held_out)
                 runs.append(train_baseline(*sides, self.data.kind, threshold))

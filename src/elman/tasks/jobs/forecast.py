@@ -18,6 +18,7 @@ from ..networks.layers import layer_name
 from ..report.backtest import Backtest, Tell, draw_forecast, naive_quantiles
 from ..report.pictures import save_losses
 from ..report.tables import show_facts
+from ..training.progress import under_way
 from .forecast_baselines import ets_quantiles, has_ets
 from .job import Job, Parts, Plan
 
@@ -136,7 +137,7 @@ class Forecast(Job[TrainedForecaster, ForecastTable]):
         scores = {layer_name(self.model.cell, self.model.backend): found.words()}
         scores["seasonal naive"] = words(naive_quantiles)
         if has_ets():
-            with console.status("ETS"):
+            with under_way(console, "ETS"):
                 scores["ETS"] = words(ets_quantiles)
         console.print()
         show_facts(scores, console)

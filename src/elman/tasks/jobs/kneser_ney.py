@@ -6,6 +6,7 @@ S. F. Chen and J. Goodman, *An Empirical Study of Smoothing Techniques for Langu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -29,18 +30,26 @@ class KneserNey:
         ids: (N,), numbers below `vocabulary`.
         vocabulary: how many there may be.
         order: tokens of the longest n-gram.
+        told: is called with how many lengths of n-grams are counted, and how many there are.
 
     >>> model = KneserNey(np.array([0, 1, 2, 0, 1, 1, 0]), 3, 2)
     >>> model.chances(np.array([0, 1, 0])).shape
     (2,)
     """
 
-    def __init__(self, ids: np.ndarray, vocabulary: int, order: int = 5) -> None:
+    def __init__(
+        self,
+        ids: np.ndarray,
+        vocabulary: int,
+        order: int = 5,
+        told: Callable[[int, int], None] = lambda done, all_of_them: None,
+    ) -> None:
         self.vocabulary = vocabulary
         numbers = np.zeros(len(ids), np.int64)  # of the context that ends before each place
         found: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
         place = np.arange(len(ids))  # where the n-grams of this length end
-        for _ in range(order):
+        for length in range(order):
+            told(length, order)
             raw = numbers * vocabulary + ids[place]
             keys, first, inverse, counts = np.unique(
                 raw, return_index=True, return_inverse=True, return_counts=True
@@ -48,6 +57,7 @@ class KneserNey:
             found.append((keys, place[first], inverse, counts))
             # The context of the next place is the n-gram that ends here.
             numbers, place = inverse[:-1], place[1:]
+        told(order, order)
         self._levels: list[_Level] = []
         for length, (keys, _, inverse, often) in enumerate(found):
             counts = often

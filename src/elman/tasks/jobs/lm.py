@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ..networks.layers import layer_name
 from ..report.pictures import save_losses
 from ..report.surprise import Scores, surprises
 from ..report.tables import show_facts
+from ..training.progress import under_way
 from .job import Job, Parts, Plan
 from .kneser_ney import KneserNey, mixed
 
@@ -87,8 +88,8 @@ class Foretell(Job[TrainedLanguageModel, Corpus]):
         """Counted n-grams, alone and together with the network."""
         if found is None or not plan.baseline:
             return
-        with console.status("n-grams"):
-            order, alone, both = beside_ngrams(self.model, parts.learn, parts.held_out)
+        with under_way(console, "Kneser-Ney n-grams") as told:
+            order, alone, both = beside_ngrams(self.model, parts.learn, parts.held_out, told)
         name = layer_name(self.model.cell, self.model.backend)
         console.print()
         show_facts(
@@ -102,15 +103,18 @@ class Foretell(Job[TrainedLanguageModel, Corpus]):
 
 
 def beside_ngrams(
-    model: TrainedLanguageModel, learn: Corpus, held_out: Corpus
+    model: TrainedLanguageModel,
+    learn: Corpus,
+    held_out: Corpus,
+    told: Callable[[int, int], None] = lambda done, all_of_them: None,
 ) -> tuple[int, Scores, Scores]:
     """The order of n-grams with the model's vocabulary, their scores, and those of both together.
 
-    Of a large text the end is counted, as all counts are in memory.
+    Of a large text the end is counted, as all counts are in memory. `told` is that of `KneserNey`.
     """
     train, test = (Tokens(c, model.vocabulary_, model.tokens) for c in (learn, held_out))
     order = ORDER if len(model.vocabulary_) > FEW else LONGER
-    ngrams = KneserNey(train.ids[-COUNTED:], len(model.vocabulary_), order)
+    ngrams = KneserNey(train.ids[-COUNTED:], len(model.vocabulary_), order, told)
     chances = ngrams.chances(test.ids)
     network = np.exp2(-surprises(model.network, test.ids).astype(np.float64))
     both = mixed(chances, network)

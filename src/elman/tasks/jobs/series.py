@@ -23,6 +23,7 @@ from ..report.deviation import Deviation
 from ..report.evaluation import Evaluation, evaluate
 from ..report.pictures import save_losses, save_pictures
 from ..report.tables import show_evaluation, show_facts
+from ..training.progress import under_way
 from .job import Job, Parts, Plan
 from .series_baselines import predicted, series_baselines
 
@@ -130,7 +131,7 @@ class Recognise(Job[TrainedSeriesModel, SeriesTable]):
         numbers = isinstance(found, Deviation)
         scores = {layer_name(self.model.cell, self.model.backend): _score(found)}
         for name, baseline in series_baselines(numbers, self.model.seed_).items():
-            with console.status(name):
+            with under_way(console, name):
                 answers = predicted(baseline, parts.learn, parts.held_out[0])
             if numbers:
                 scores[name] = _score(Deviation(np.asarray(known, np.float64), answers))

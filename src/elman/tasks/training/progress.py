@@ -1,7 +1,9 @@
 """What is seen of a training: a live line while it runs, and a line for every epoch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
+from time import monotonic
 from typing import Any
 
 from rich.console import Console
@@ -12,17 +14,50 @@ from .net import SequenceNet
 
 WIDE = 100  # columns from which on the bar is a long one
 TIME = 7  # columns of the time left
+EVERY = 20.0  # seconds from a line on what is under way to the next, where there is no terminal
+
+
+@contextmanager
+def under_way(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+    """Shows that something takes a while, and, when called, how much of it is done.
+
+    On a terminal that is one line, which goes away; elsewhere a line at first, and then at most one
+    every few seconds.
+    """
+    lines = _Lines(console)
+    with console.status(what) as status:
+        if not console.is_terminal:
+            console.print(f"{what} ...", highlight=False)
+
+        def told(done: int, total: int) -> None:
+            status.update(f"{what}: {done:,} of {total:,}")
+            lines.show(what, done, total)
+
+        yield told
+
+
+class _Lines:
+    """Lines on what is under way, where there is no terminal, and not too many of them."""
+
+    def __init__(self, console: Console) -> None:
+        self.console, self.since = console, monotonic()
+
+    def show(self, what: str, done: int, total: int) -> None:
+        """A line, unless there was one a moment ago."""
+        if not self.console.is_terminal and monotonic() - self.since >= EVERY:
+            self.console.print(f"{what}: {done:,} of {total:,}", highlight=False)
+            self.since = monotonic()
 
 
 class ProgressBar(Callback):
     """Shows every training step on `console`, and leaves one line for each epoch.
 
     A narrow terminal shows fewer figures. Where the console is no terminal only the lines of the
-    epochs appear, whole.
+    epochs appear, whole, and before these some on what takes long.
     """
 
     def __init__(self, console: Console, name: str) -> None:
-        self.console, self.name = console, name
+        self.console, self.name, self.lines = console, name, _Lines(console)
 
     def on_train_begin(self, net: SequenceNet, X: Any = None, **_: Any) -> None:
         """Draw the bar, as far along as the training is."""
@@ -54,10 +89,11 @@ class ProgressBar(Callback):
         self.bar.start()
 
     def prepare(self, what: str, done: int, total: int) -> None:
-        """Show on a terminal how much is done of what comes before the first step."""
+        """Show how much is done of what comes before the first step."""
         if not done:
             self._draw(f"{self.name}, {what}", done, total)
         self.bar.update(self.task, completed=done)
+        self.lines.show(f"{self.name}, {what}", done, total)
 
     def on_epoch_begin(self, net: SequenceNet, **_: Any) -> None:
         """Start counting anew, or from what was done before an interruption."""
