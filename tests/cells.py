@@ -214,6 +214,22 @@ class Narrow(Cell):
         return h + 0.3 * s.h * mean(s.c), c
 
 
+class Gauge(Cell):
+    """It gives out more than its states: a gate, a score, which alone reads a gate and a vector, a
+    number of a row, and a state before the step."""
+
+    gates = ("z", "n", "w")
+    states = ("h", "m")
+    outputs = ("gate", "score", "energy", "before")
+    vectors = ("v",)
+
+    def step(self, x, u, s):
+        z = sigmoid(x.z + u.z)
+        h = (1 - z) * tanh(x.n + u.n) + z * s.h
+        score = tanh(x.w + self.vector("v") * s.m)
+        return h, 0.5 * s.m + h * h, z, score, mean(h * s.h), s.m
+
+
 class Independent(Cell):
     """A vector for a recurrence, and no matrix."""
 
@@ -293,7 +309,7 @@ CELLS = {
     **{cls.__name__: cls() for cls in (LSTM, GRU, GRUBefore, LightGRU, Reset, Odd)},
     **{cls.__name__: cls() for cls in (Swap, Twin, Forgetful, Blind, Partial, Again, Seer)},
     **{cls.__name__: cls() for cls in (Echo, Peephole, Projected, Multiplicative, Narrow)},
-    **{cls.__name__: cls() for cls in (Independent, LayerNorm, Functions)},
+    **{cls.__name__: cls() for cls in (Gauge, Independent, LayerNorm, Functions)},
     **{cls.__name__: cls() for cls in (Attentive, Headed, HeadedProjected)},
 }
 STEPS = {name: cell.trace() for name, cell in CELLS.items()}

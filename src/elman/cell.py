@@ -50,6 +50,7 @@ class Cell(metaclass=_CellType):
     ``gates`` are the blocks of rows of ``weight_ih``, ``weight_hh`` and the biases, in order; a
     gate has rows only where the formula reads them.
     ``states`` are the values carried from step to step; the first one is the output.
+    ``outputs`` are further values that a call may ask for (``return_states``), such as gates.
     ``inputs`` are further values given at every step, one number a row and unit.
     ``vectors`` are further learned parameters, one number a unit.
     ``matrices`` are further learned matrices, ``projection`` one that makes the first state of
@@ -59,7 +60,8 @@ class Cell(metaclass=_CellType):
     ``heads`` cuts the units into so many equal parts, each of which sees itself alone:
     ``weight_hh`` and the further matrices are block-diagonal, and stored as ``(rows, H / heads)``.
 
-    The step receives three groups of symbolic values and returns the new states, in order:
+    The step receives three groups of symbolic values and returns the new states and then the
+    further outputs, in order:
 
     - ``x.gate``: ``W_ih x_t + b_ih``, the gate's rows;
     - ``u.gate``: ``W_hh h + b_hh``, the gate's rows, with h the first state;
@@ -84,6 +86,7 @@ class Cell(metaclass=_CellType):
 
     gates: tuple[str, ...] = ()
     states: tuple[str, ...] = ("h",)
+    outputs: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     vectors: tuple[str, ...] = ()
     matrices: tuple[str, ...] = ()
@@ -94,7 +97,8 @@ class Cell(metaclass=_CellType):
     _version = 0  # another one after each change of the class
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
-        """The new states from the inputs, the products and the previous states."""
+        """The new states, and the further outputs, from the inputs, the products and the previous
+        states."""
         raise NotImplementedError(f"{type(self).__name__} must define step(self, x, u, s)")
 
     def initialise(self, parameters: Mapping[str, Tensor]) -> None:
@@ -193,26 +197,29 @@ def _trace(cell: Cell) -> Step:
         space = _check_declared(cell)
         check_signature(kind, cell.step, ("x", "u", "s"))
         h = node("state", attr=cell.states[0], space=space[cell.states[0]])
-        outputs = cell.step(
+        returned = cell.step(
             _Group(cell, "gate", cell.gates, lambda name: _leaf("x", name)),
             _Group(cell, "gate", cell.gates, lambda name: cell.product(name, h)),
             _Group(
                 cell, "state", cell.states, lambda name: node("state", attr=name, space=space[name])
             ),
         )
-        new = outputs if isinstance(outputs, tuple) else (outputs,)
-        values = [v for v in new if isinstance(v, Node) and not is_mask(v)]
-        if not len(cell.states) == len(values) == len(new):
+        values = returned if isinstance(returned, tuple) else (returned,)
+        names = cell.states + cell.outputs
+        symbolic = [v for v in values if isinstance(v, Node) and not is_mask(v)]
+        if not len(names) == len(symbolic) == len(values):
+            outputs = f" and of the outputs {cell.outputs}" if cell.outputs else ""
             raise FormulaError(
-                f"step must return one value for each of the states {cell.states}, got {outputs!r}"
+                f"step must return one value for each of the states {cell.states}{outputs}, got "
+                f"{returned!r}"
             )
-        for name, value in zip(cell.states, new, strict=True):
+        for name, value in zip(cell.states, values, strict=False):
             if value.space not in (ONE, space[name]):
                 raise FormulaError(
                     f"the new {name!r} has {value.space.units}, expected {space[name].units}: only "
                     "the first state is projected, and by `projection`"
                 )
-        return _step_of(cell, new)
+        return _step_of(cell, dict(zip(names, values, strict=True)))
     except NotImplementedError:
         raise
     except _MISTAKES as error:
@@ -224,7 +231,7 @@ def _trace(cell: Cell) -> Step:
 
 def _check_declared(cell: Cell) -> dict[str, Space]:
     """The space of every state, if what the cell declares can be."""
-    for names in ("gates", "states", "inputs", "vectors", "matrices", "keeps", "writes"):
+    for names in ("gates", "states", "outputs", "inputs", "vectors", "matrices", "keeps", "writes"):
         given = getattr(cell, names)
         if not isinstance(given, tuple) or not all(map(_is_name, given)):
             raise FormulaError(f"{names} must be a tuple of names, got {given!r}")
@@ -235,7 +242,7 @@ def _check_declared(cell: Cell) -> dict[str, Space]:
     projection = (cell.projection,) if cell.projection else ()
     parameters = (*cell.matrices, *projection, *cell.vectors, "ih", "hh")
     products = (*cell.gates, *cell.matrices, *projection)
-    for distinct in (parameters, products, cell.states, cell.inputs):
+    for distinct in (parameters, products, cell.states + cell.outputs, cell.inputs):
         twice = [n for n in distinct if distinct.count(n) > 1]
         if twice:
             raise FormulaError(f"{twice[0]!r} is declared twice: give one of them another name")
@@ -259,9 +266,10 @@ def _check_declared(cell: Cell) -> dict[str, Space]:
     return dict.fromkeys(cell.states, HIDDEN) | {cell.states[0]: first_space(cell.projection)}
 
 
-def _step_of(cell: Cell, new: tuple[Node, ...]) -> Step:
-    """The step with what its nodes really read; all that was declared must be among it."""
-    nodes = list(walk(new))
+def _step_of(cell: Cell, values: Mapping[str, Node]) -> Step:
+    """The step with what its nodes really read; all that was declared must be among it. The
+    ``values`` are those of the states and of the further outputs."""
+    nodes = list(walk(values.values()))
     read: dict[str, set[str]] = {}
     matrices: dict[str, tuple[Space, Space]] = {}
     for n in nodes:
@@ -295,7 +303,8 @@ def _step_of(cell: Cell, new: tuple[Node, ...]) -> Step:
         {m: matrices[m] for m in (*cell.matrices, *projection)},
         cell.vectors,
         cell.projection,
-        new,
+        tuple(values[state] for state in cell.states),
+        named={name: values[name] for name in cell.outputs},
         heads=cell.heads,
     )
 

@@ -15,6 +15,7 @@ from .launch.kernel_cache import compiled
 from .nn.accelerate import changed_class, refusal, takes
 from .nn.base import RecurrentModule
 from .nn.counterpart import Counterpart
+from .nn.layers import LayerStack
 from .nn.steps import StepModule
 from .nn.unsupported import inside, why_unsupported
 from .runtime.threads import threads_status
@@ -84,7 +85,7 @@ class Explanation:
         return "\n".join([*map(str, self.layers), *ends])
 
 
-def explain(module: Any) -> Explanation:
+def explain(module: Any, *, return_states: bool = False) -> Explanation:
     """Which path the recurrent layers of a module run on, which kernel, and why not the kernel.
 
     It looks at the module as it is now, under the present :func:`elman.set_path` and autocast; the
@@ -97,6 +98,8 @@ def explain(module: Any) -> Explanation:
     Args:
         module: a module, an estimator that holds one (or another estimator) as ``module_``,
             ``model``, ``policy``, ..., or a program of ``torch.export``.
+        return_states: whether it is about calls with ``return_states=True``. torch.nn's operators
+            give out no states at every step but the output.
 
     Raises:
         TypeError: if it is neither.
@@ -113,7 +116,7 @@ def explain(module: Any) -> Explanation:
     whole: list[str] = []  # how the names of parts of layers begin that stand for all of them
     for name, layer in inside(module).named_modules():
         if isinstance(layer, RecurrentModule):
-            rows.append(_ours(name, layer))
+            rows.append(_ours(name, layer, return_states))
         elif changed_class(layer) or takes(layer):
             rows.append(_library(name, layer) if changed_class(layer) else _untaken(name, layer))
             whole.append(f"{name}." if name else "")
@@ -145,7 +148,7 @@ def _library(name: str, layer: torch.nn.Module) -> LayerReport:
     return LayerReport(name, repr(layer), path, reason, _dtypes(weights), isa.name if isa else "")
 
 
-def _ours(name: str, layer: Any) -> LayerReport:
+def _ours(name: str, layer: Any, return_states: bool) -> LayerReport:
     weights = [p.detach() for p in layer.parameters()]
     dtype, narrow = _dtypes(weights), ""
     if weights:
@@ -156,6 +159,10 @@ def _ours(name: str, layer: Any) -> LayerReport:
             weights = [w.to(wider) for w in weights]
             dtype = f"{_dtypes(weights)} arithmetic for {dtype} weights"
     counterpart = layer._own_counterpart() if isinstance(layer, Counterpart) else None
+    step = layer._step()
+    if return_states and isinstance(layer, LayerStack):
+        step = step.full
+        counterpart = counterpart if layer.num_layers == len(step.outputs) == 1 else None
     path, reason = decide(weights, counterpart)
     isa = current_isa()
     if path != "kernel" or isa is None or not weights:
@@ -165,7 +172,7 @@ def _ours(name: str, layer: Any) -> LayerReport:
     size = layer.hidden_size
     kernels: dict[str, str] = {}
     for units in size if isinstance(size, tuple) else (size,):
-        kernels |= compiled(layer._step(), weights[0].dtype, isa, units)
+        kernels |= compiled(step, weights[0].dtype, isa, units)
     return LayerReport(name, repr(layer), path, reason, dtype, isa.name, kernels)
 
 

@@ -60,7 +60,7 @@ def run(
     return [torch.cat(parts) if ragged else torch.stack(parts) for parts in ordered], states
 
 
-#: The values of leaves and matrices of products, by kind and name.
+#: The values of leaves and matrices of products, by kind and name; and the sizes of spaces.
 Values = dict[tuple[str, str], Any]
 
 
@@ -76,6 +76,7 @@ def constants(step: Step, x: Tensor, weights: Weights) -> Values:
             found[kind, name] = 0.0 if tensor is None else tensor
     for space in step.spaces:
         found["units", space.name] = x.new_full((), sizes[space])
+        found["size", space.name] = sizes[space]
     return found
 
 
@@ -107,7 +108,11 @@ def advance(
     new = [v.expand_as(old) for old, v in zip(states, values, strict=False)]
     known = dict(zip(step.states, new, strict=True))
     found = zip(step.outputs, values[len(states) :], strict=True)
-    return [known[o] if o in known else v.expand(len(states[0]), -1) for o, v in found], new
+    rows = states[0].shape[0]
+    return [
+        known[o] if o in known else v.expand(rows, fixed["size", step.space(o).name])
+        for o, v in found
+    ], new
 
 
 def product(value: Tensor, matrix: Tensor, heads: int) -> Tensor:
@@ -136,14 +141,14 @@ def layer(
     run: Callable[..., tuple[list[Tensor], list[Tensor]]] = run,
 ) -> tuple[Tensor, list[Tensor]]:
     """What :func:`.dispatch.layer.recur` computes, by PyTorch operations in the weights' dtype: the
-    first output and the final states. ``run`` is what runs one direction."""
+    first output; the final states and further outputs. ``run`` is what runs one direction."""
     if torch._C._is_any_autocast_enabled():
         with torch.autocast(given.x.device.type, enabled=False):
             return layer(step, rows, given, lengths, run)
     if lengths is not None:  # what lies beyond them may be no number, which gradients would meet
         given = _zero_beyond(given, rows.T, lengths)
     _check_alike(given)
-    outputs, finals = [], []
+    outputs, finals = list[list[Tensor]](), []
     for d, mine in enumerate(given.weights):
         sizes = mine.sizes(step)
         h0 = [
@@ -153,12 +158,16 @@ def layer(
             for name, h in zip(step.states, given.initial, strict=True)
         ]
         way = rows._replace(reverse=True) if d else rows
-        (output, *_), final = run(step, way, given.x, mine, h0, given.inputs, lengths)
+        output, final = run(step, way, given.x, mine, h0, given.inputs, lengths)
         outputs.append(output)
         finals.append(final)
     by_state = zip(*finals, strict=True)
     states = [parts[0] if rows.flat else torch.stack(parts) for parts in by_state]
-    return (outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)), states
+    first, *further = (
+        parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+        for parts in zip(*outputs, strict=True)
+    )
+    return first, [*states, *further]
 
 
 def stack(
@@ -168,8 +177,9 @@ def stack(
     layers: int,
     factors: Sequence[Tensor] = (),
 ) -> list[Tensor]:
-    """The last output and the final states of so many layers on one another, whose ``tensors`` are
-    in the order of ``batch.by_layer``; the outputs between them are multiplied by ``factors``."""
+    """The results of so many layers on one another, whose ``tensors`` are in the order of
+    ``batch.by_layer``; the outputs between them are multiplied by ``factors``. There is one layer
+    if the step gives out more than one value."""
     x, finals = tensors[0], list[list[Tensor]]()
     for i, mine in enumerate(by_layer(step, tensors, layers)):
         x, final = layer(step, rows, LayerArgs.of(step, [x, *mine[1:]]))

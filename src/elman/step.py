@@ -2,8 +2,9 @@
 
 A program that was compiled, exported or saved names its formula by nothing but this text, so it
 runs in any process that has imported elman. A line each has the text for what the step declares,
-then for each operation, which reads earlier ones by their numbers, and at last for the new states.
-Constants are hexadecimal, so reading gives the same bits.
+then for each operation, which reads earlier ones by their numbers, and at last for the new states,
+and for what is given out, unless that is the first state. Constants are hexadecimal, so reading
+gives the same bits.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class Step:
     vectors: tuple[str, ...]
     projection: str
     new: tuple[Node, ...]
-    outputs: Mapping[str, Node]  # given out at every step: states by their names, or other values
+    outputs: Mapping[str, Node]  # given out at every step: states by their names, or other values;
+    # the first one is what the layer above reads
     text: str  # see :func:`read`
     heads: int
     name: str  # a digest of the text, by which a saved model tells formulas apart
@@ -62,6 +64,8 @@ class Step:
     #: The spaces of values with units, the hidden ones first; each with the block whose rows say
     #: how many.
     measures: Mapping[Space, Matrix] = field(init=False)
+    #: The step that gives out all states, and what the formula names besides.
+    full: Step = field(init=False)
 
     def __post_init__(self) -> None:
         more = [f"weight_{name}" for name in (*self.matrices, *self.vectors)]
@@ -79,19 +83,39 @@ class Step:
         for block in blocks.values():
             measures.setdefault(block.rows, block)
         object.__setattr__(self, "measures", measures)
+        object.__setattr__(self, "full", self)
 
     @staticmethod
-    def of(*fields: Any, outputs: Mapping[str, Node] | None = None, heads: int = 1) -> Step:
+    def of(
+        *fields: Any,
+        outputs: Mapping[str, Node] | None = None,
+        named: Mapping[str, Node] | None = None,
+        heads: int = 1,
+    ) -> Step:
         """The step of these fields, up to ``new``: one object as long as one is held.
 
-        It gives out the first state unless it is told its ``outputs``: states, and values with
-        units. No module makes such a step yet, and :func:`read` refuses its text.
+        It gives out the first state unless it is told its ``outputs``. ``named`` are what the
+        formula gives out besides, in the step that is :attr:`full`.
         """
-        text = _write(*fields, outputs, heads)
-        name = hashlib.sha256(text.encode()).hexdigest()[:16]
-        states, new = fields[2], fields[-1]
-        made: Any = (*fields, outputs or {states[0]: new[0]}, text, heads, name)
-        return _steps.setdefault(text, Step(*made))  # and so share their kernels
+        first, *others = zip(fields[2], fields[-1], strict=True)
+        if outputs is not None and outputs != dict([first]):
+            made = Step._made(*fields, outputs, heads)
+            return _steps.setdefault(made.text, made)  # and so share their kernels
+        made = Step._made(*fields, dict([first]), heads)
+        # What the backward pass reads comes last (`Plan.kept_outputs`).
+        every = {**made.outputs, **(named or {}), **dict(others)}
+        full = Step._made(*fields, every, heads)
+        if len(every) > 1:  # else a program's text means the other
+            full = _steps.setdefault(full.text, full)
+        object.__setattr__(made, "full", full)
+        return _steps.setdefault((made.text, full.text) if named else made.text, made)
+
+    @staticmethod
+    def _made(*fields: Any) -> Step:
+        *declared, heads = fields
+        text = _write(*fields)
+        made: Any = (*declared, text, heads, hashlib.sha256(text.encode()).hexdigest()[:16])
+        return Step(*made)
 
     @property
     def spaces(self) -> tuple[Space, ...]:
@@ -107,7 +131,17 @@ class Step:
         """The space of a state, or of an output."""
         if name in self.states:
             return first_space(self.projection) if name == self.states[0] else HIDDEN
-        return self.outputs[name].space
+        return self.outputs[name].space.stored
+
+    @property
+    def results(self) -> int:
+        """How many results a layer has: the first output, the final states, further outputs."""
+        return len(self.states) + len(self.outputs)
+
+    def place(self, output: str) -> int:
+        """The number of an output among the results."""
+        index = [*self.outputs].index(output)
+        return index and len(self.states) + index
 
     def shapes(self, sizes: Sizes) -> dict[str, tuple[int, ...]]:
         """The shapes of all parameters that a layer of these sizes has, by name."""
@@ -162,18 +196,19 @@ def _blocks(
     }
 
 
-_steps: weakref.WeakValueDictionary[str, Step] = weakref.WeakValueDictionary()
+#: By their texts; where the formula names outputs, with the text of the step that gives them out.
+_steps: weakref.WeakValueDictionary[Any, Step] = weakref.WeakValueDictionary()
 
 
 def _write(*fields: Any) -> str:
     x_gates, u_gates, states, inputs, matrices, vectors, projection, new, outputs, heads = fields
     named = {m: tuple(space.name for space in spaces) for m, spaces in matrices.items()}
     declared = x_gates, u_gates, states, inputs, named, vectors, projection
-    nodes = list(walk([*new, *(outputs or {}).values()]))
+    nodes = list(walk([*new, *outputs.values()]))
     numbers = {n: i for i, n in enumerate(nodes)}
     lines = [f"{n.op} {n.attr!r} {n.space.name} {[numbers[a] for a in n.args]}" for n in nodes]
     ends: Any = [numbers[n] for n in new]
-    if outputs:
+    if outputs != {states[0]: new[0]}:
         ends = ends, {name: numbers[n] for name, n in outputs.items()}
     more = [f"heads {heads}"] * (heads > 1)
     return "\n".join([*map(repr, declared), *more, *lines, repr(ends)])
@@ -250,13 +285,32 @@ def _read(text: str) -> Step:
         else:
             made = _operation(line, op, attr, args)
         nodes.append(made)
-    new = tuple(nodes[i] for i in ast.literal_eval(last))
+    ends, outputs = ast.literal_eval(last), None
+    if type(ends) is tuple:
+        ends, outputs = ends
+    new = tuple(nodes[i] for i in ends)
     for state, value in zip(states, new, strict=True):
         if is_mask(value) or value.space not in (ONE, leaves["state", state]):
             raise FormulaError(f"the new {state!r} is a comparison, or of another size")
-    return Step.of(
-        x_gates, u_gates, states, inputs, matrices, vectors, projection, new, heads=heads
-    )
+    if outputs is not None:
+        outputs = _read_outputs(outputs, nodes, dict(zip(states, new, strict=True)))
+    fields = x_gates, u_gates, states, inputs, matrices, vectors, projection, new
+    return Step.of(*fields, outputs=outputs, heads=heads)
+
+
+def _read_outputs(
+    given: Any, nodes: Sequence[Node], states: Mapping[str, Node]
+) -> Mapping[str, Node]:
+    """What a step gives out, from the numbers of nodes by name; ``states`` are the new ones."""
+    if type(given) is not dict or not given:
+        raise FormulaError("what it gives out has no name")
+    for name, number in given.items():
+        if not isinstance(name, str) or not name.isidentifier():
+            raise FormulaError("what it gives out has no name")
+        value = nodes[number]
+        if is_mask(value) or states.get(name, value) is not value:
+            raise FormulaError(f"the output {name!r} is a comparison, or not the state")
+    return {name: nodes[number] for name, number in given.items()}
 
 
 def _operation(line: str, op: str, attr: Any, args: Sequence[Node]) -> Node:

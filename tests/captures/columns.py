@@ -1,7 +1,7 @@
 """What is captured: a row for each kind of module, as a program on a list of tensors."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -38,32 +38,44 @@ class Reset(elman.Cell):
         return elman.tanh(x.h + self.product("h", h))
 
 
+class Gauge(elman.Cell):
+    """It gives out a gate, and what nothing else reads a gate for."""
+
+    gates = ("z", "n", "w")
+    outputs = ("gate", "score")
+
+    def step(self, x: Any, u: Any, s: Any) -> Any:
+        z = elman.sigmoid(x.z + u.z)
+        return (1 - z) * elman.tanh(x.n + u.n) + z * s.h, z, elman.tanh(x.w + u.w)
+
+
 class Program(torch.nn.Module):
     """A module with what it is given in a list, and what it returns in one."""
 
-    def __init__(self, module: torch.nn.Module, further: str = "") -> None:
+    def __init__(self, module: torch.nn.Module, further: str = "", **options: bool) -> None:
         super().__init__()
-        self.module, self.further = module, further
+        self.module, self.further, self.options = module, further, options
 
     def forward(self, *data: Tensor) -> tuple[Tensor, ...]:
         x, *more = data
         if self.further == "hx":
             results = self.module(x, tuple(more) if len(more) > 1 else more[0])
         elif self.further == "lengths":
-            results = self.module(x, lengths=more[0])
+            results = self.module(x, lengths=more[0], **self.options)
         elif self.further:
             results = self.module(x, inputs={self.further: more[0]})
         else:
-            results = self.module(x)
+            results = self.module(x, **self.options)
         return tuple(torch.utils._pytree.tree_leaves(results))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Column:
     name: str
     make: Callable[..., torch.nn.Module]
     further: str = ""  # what it is given beside the input
     states: int = 0  # that it is given
+    options: dict[str, bool] = field(default_factory=dict)  # of its call
 
     @property
     def torchs(self) -> bool:
@@ -77,7 +89,7 @@ class Column:
 
     def program(self, dtype: torch.dtype = torch.float64) -> Program:
         torch.manual_seed(0)
-        return Program(self.make(dtype=dtype), self.further).eval()
+        return Program(self.make(dtype=dtype), self.further, **self.options).eval()
 
     def data(self, T: int, B: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, ...]:
         """What the program is given."""
@@ -127,6 +139,8 @@ COLUMNS = (
     Column("own", _recurrent(Mixed, num_layers=2, residual=True)),
     Column("RecurrentCell", lambda **given: elman.RecurrentCell(Mixed, I, H, **given), "hx", 2),
     Column("lengths", _recurrent(Mixed, **_STACK), "lengths"),
+    Column("states", _layer(elman.LSTM, bidirectional=True), options={"return_states": True}),
+    Column("outputs", _recurrent(Gauge, **_STACK), "lengths", options={"return_states": True}),
     Column("mask", _recurrent(Reset, bidirectional=True), "keep"),
     Column(
         "constrained",

@@ -13,7 +13,7 @@ from elman.errors import FormulaError
 from elman.expr import Node, walk
 from elman.launch.calls import NativeCall
 from elman.launch.kernel_cache import kernel_for
-from elman.step import Step, read
+from elman.step import Step, _steps, read
 from tests.cells import EVERY_STEP
 from tests.sizes import layer_sizes
 
@@ -49,7 +49,7 @@ def solved(step: Step, rows: Rows, leaves: list[Tensor], arrived: list[Tensor]) 
     outputs, finals = reference.run(
         step, rows, leaves[0], weights, [h[0] for h in leaves[1 : 1 + S]]
     )
-    results = [*outputs, *(h[None] for h in finals)]
+    results = [outputs[0], *(h[None] for h in finals), *outputs[1:]]
     found = torch.autograd.grad(results, leaves, arrived, allow_unused=True, materialize_grads=True)
     return [*(r.detach() for r in results), *found]
 
@@ -77,8 +77,9 @@ def test_all_outputs_and_their_gradients(step: Step, rows: Rows) -> None:
         *(uniform(1, rows.B, size[step.space(s)]) for s in step.states),
     ]
     leaves += [uniform(*shape) for shape in step.shapes(size).values()]
-    shapes = [(T, rows.B, size[step.space(name)]) for name in step.outputs]
-    arrived = [uniform(*shape) for shape in [*shapes, *(h.shape for h in leaves[1 : 1 + S])]]
+    first, *others = [(T, rows.B, size[step.space(name)]) for name in step.outputs]
+    finals = [h.shape for h in leaves[1 : 1 + S]]
+    arrived = [uniform(*shape) for shape in [first, *finals, *others]]
     expected = solved(step, rows, [t.requires_grad_() for t in leaves], arrived)
 
     tensors = [t.detach() for t in leaves[: 1 + S]]
@@ -92,7 +93,7 @@ def test_all_outputs_and_their_gradients(step: Step, rows: Rows) -> None:
 
     goals = [None if t is None else torch.full_like(t, torch.nan) for t in tensors]
     read = kernel.plan.read_outputs
-    before = [results[[*step.outputs].index(name)] for name in read]
+    before = [results[step.place(name)] for name in read]
     before += [tensors[1 + step.states.index(name)] for name in read]
     back = kernel.backward(rows, size, tensors, arrived, goals, before, kept, 1)
     every = [*tensors, *arrived, *goals, *before, None, *kept, None, None]
@@ -112,8 +113,31 @@ def test_what_is_given_out_is_not_kept_a_second_time() -> None:
     assert [p.read_outputs for p in plans] == [("h",), ("h", "c"), ("c",)]
 
 
-def test_captured_programs_give_out_the_first_state_only() -> None:
-    step = STEPS["all states"]
-    assert step.text != EVERY_STEP["LSTM"].text
-    with pytest.raises(FormulaError, match="list indices must be integers"):
-        read.__wrapped__(step.text.replace("'h'", "'k'"))  # the step itself is known
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+def test_the_text_of_a_step_says_what_it_gives_out(step: Step) -> None:
+    found = read.__wrapped__(step.text)
+    assert found is step
+    assert [*found.outputs] == [*step.outputs]
+    _steps.pop(step.text)
+    again = read.__wrapped__(step.text)
+    assert again is not step
+    assert again.outputs == step.outputs
+    _steps[step.text] = step
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("'h'", "1", "what it gives out has no name"),
+        ("'h'", "'no name'", "what it gives out has no name"),
+        ("{'h': 30, 'c': 28}", "{'h': 28, 'c': 28}", "the output 'h' is a comparison, or not the"),
+        ("{'h': 30, 'c': 28}", "{}", "what it gives out has no name"),
+        ("{'h': 30, 'c': 28}", "{'h': 30}", "it is not written as elman does"),
+        ("{'h': 30, 'c': 28}", "[30, 28]", "what it gives out has no name"),
+    ],
+)
+def test_texts_that_give_out_something_else(old: str, new: str, why: str) -> None:
+    *lines, last = STEPS["all states"].text.split("\n")
+    assert old in last
+    with pytest.raises(FormulaError, match=why):
+        read("\n".join([*lines, last.replace(old, new)]))

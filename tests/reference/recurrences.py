@@ -65,6 +65,12 @@ def seer(x, w, h, m, noise, gap):
     return new, tanh(w("c", new) + w("a", m))
 
 
+def gauge(x, w, h, m):
+    z = sigmoid(x("z") + w("z", h))
+    new = (1 - z) * tanh(x("n") + w("n", h)) + z * h
+    return new, 0.5 * m + new * new
+
+
 def echo(x, w, h, k, n, noise):
     return x("a") * h + x("b") * n + noise * k, x("a"), noise
 
@@ -135,6 +141,7 @@ FORMULAS = {
     "Again": ("a", again),
     "Seer": ("a", "abc", seer),
     "Echo": ("ab", "", echo),
+    "Gauge": ("znw", "zn", gauge),
     "Peephole": ("ifgo", catalogue.peephole_lstm),
     "Projected": ("ifgo", catalogue.projected),
     "Multiplicative": ("mif", "if", multiplicative),

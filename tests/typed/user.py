@@ -29,12 +29,14 @@ class Reader(nn.Module):
 
 class Leaky(elman.Cell):
     gates = ("h",)
+    outputs = ("change",)
 
     def __init__(self, leak: float = 0.5) -> None:
         self.leak = leak
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
-        return (1 - self.leak) * s.h + self.leak * elman.tanh(x.h + u.h)
+        h = (1 - self.leak) * s.h + self.leak * elman.tanh(x.h + u.h)
+        return h, h - s.h
 
 
 def layers(x: Tensor, h0: Tensor) -> None:
@@ -43,6 +45,9 @@ def layers(x: Tensor, h0: Tensor) -> None:
     assert_type(rnn(pack_sequence([x[0]]), h0), tuple[PackedSequence, Tensor])
     assert_type(elman.GRU(8, 16)(x, h0), tuple[Tensor, Tensor])
     assert_type(elman.LSTM(8, 16)(x), tuple[Tensor, tuple[Tensor, Tensor]])
+    assert_type(rnn(x, return_states=True), tuple[Tensor, Tensor, Tensor])
+    _, _, (h, c) = elman.LSTM(8, 16)(x, return_states=True)
+    assert_type((h, c), tuple[Tensor, Tensor])
     assert_type(elman.RNNCell(8, 16)(x, h0), Tensor)
     assert_type(elman.GRUCell(8, 16)(x), Tensor)
     assert_type(elman.LSTMCell(8, 16)(x, (h0, h0)), tuple[Tensor, Tensor])
@@ -51,7 +56,8 @@ def layers(x: Tensor, h0: Tensor) -> None:
 def any_cell(x: Tensor) -> None:
     layer = elman.Recurrent(Leaky(0.1), 8, 16, bidirectional=True, merge="sum")
     output, _ = layer(x, lengths=[3, 5])
-    print(output.shape)
+    _, _, (h, change) = layer(x, return_states=True)
+    print(output.shape, h.shape, change.shape)
     elman.RecurrentCell(elman.cells.GRU, 8, 16)(x[0])
 
 

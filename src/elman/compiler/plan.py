@@ -40,8 +40,16 @@ class Plan:
 
     @property
     def reads_output(self) -> bool:
-        """Whether the backward pass reads an output."""
-        return bool(self.read_outputs)
+        """Whether the backward pass reads the first output."""
+        return next(iter(self.step.outputs)) in self.read_outputs
+
+    @property
+    def kept_outputs(self) -> tuple[str, ...]:
+        """The further outputs that are kept for the backward pass: from the first on that it reads,
+        which are the last results of a call."""
+        further = [*self.step.outputs][1:]
+        read = [i for i, name in enumerate(further) if name in self.read_outputs]
+        return tuple(further[read[0] :]) if read else ()
 
     @functools.cached_property
     def complete(self) -> bool:
@@ -116,7 +124,7 @@ def plan_of(step: Step) -> Plan:
         products=products,
         saved=kept,
         saved_states=saved_states,
-        read_outputs=tuple(s for s in read_states if s in step.outputs),
+        read_outputs=tuple(o for o in step.outputs if o in read_states),
         gate_gradients=gates,
         input_columns={gate: gates.index(g) for gate, g in gradient.x.items()},
         gradients=_of_weights(step, gradient, gates),

@@ -19,7 +19,7 @@ _is_grad_enabled = torch.is_grad_enabled  # in every call, each lookup counts
 def run(
     executable: Executable, rows: Rows, tensors: Sequence[Tensor | None], dropout: float = 0.0
 ) -> Sequence[Tensor]:
-    """The output and the final states, with dropout between layers."""
+    """The output, the final states and further outputs, with dropout between layers."""
     masks = executable.dropout(dropout) if dropout else ()
     if not (_is_grad_enabled() and _requires_grad(tensors)):
         return executable.run(rows, tensors, False, masks)[0]

@@ -65,6 +65,21 @@ class Backward(NamedTuple):
     calls: NativeCall | None  # None if it runs in spans of time
 
 
+class ReadOutput(NamedTuple):
+    """An output that the backward pass reads: a state."""
+
+    place: int  # among what is kept, unless it is the first output
+    number: int  # of its initial values among the tensors of a call
+    zeros: Tensor  # what these are where a call has none, without memory of their size
+
+    def initial(self, tensors: Tensors) -> Tensor:
+        """Its initial values, the units side by side."""
+        first = tensors[self.number]
+        if first is None:
+            return self.zeros
+        return first if first.stride(-1) == 1 else first.contiguous()
+
+
 class Executable:
     """The passes of a layer, or of layers on one another (``batch.by_layer``), for tensors of one
     signature. What only sizes and strides decide is decided once."""
@@ -75,29 +90,40 @@ class Executable:
         size = weights[0].sizes(step)
         units, output = size.units, size[step.output_space]
         D = self.directions = len(weights)
+        assert layers == 1 or len(step.outputs) == 1
         self.step, self.layers = step, layers
         self._signature = of_tensors(tensors)
         self.kernel = kernel_for(step, x.dtype, isa, units, rows.B == 1, narrow)
         widths = [x.shape[-1], *[D * output] * (layers - 1)]
         self.sizes = [size.with_input(width) for width in widths]
         self.passes = StackLauncher(self.kernel, rows, self.sizes, D)
-        #: Whether the backward pass is given the output as it was.
-        self.reads_output = self.kernel.plan.reads_output
-        #: The first state's initial values where the call has none, and dropout's mask of no
-        #: dropout; both without memory of their size.
-        lead = rows.of_states(layers * D)
-        self._zeros = x.new_zeros(1, output).expand(*lead, output)
+        plan, lead = self.kernel.plan, rows.of_states(layers * D)
+        #: Dropout's mask of no dropout, without memory of its size.
         self._ones = x.new_ones(()).expand(*rows.lead, D * output)
         self._ready: BoundedCache[Any, Any] = BoundedCache(_READY)
         self._backs: BoundedCache[Any, list[Backward]] = BoundedCache(_READY)
         self.output = spec_of((*rows.lead, D * output), x.dtype)
         counts = [size[step.space(name)] for name in step.states]
-        #: Of the output and the final states.
+        further = [D * size[step.space(name)] for name in step.outputs][1:]
+        #: Of the output, the final states, and further outputs.
         self.results = [self.output, *(spec_of((*lead, n), x.dtype) for n in counts)]
+        self.results += [spec_of((*rows.lead, n), x.dtype) for n in further]
         self._count = len(self.results)
+        self._first_kept = self._count - len(plan.kept_outputs)
+        #: Whether the backward pass is given the output as it was.
+        self.reads_output = plan.reads_output
+        self._read = [
+            ReadOutput(
+                step.place(name) - self._first_kept,
+                1 + step.states.index(name),
+                x.new_zeros(1, size[step.space(name)]).expand(*lead, -1),
+            )
+            for name in plan.read_outputs
+        ]
         saved = self.kernel.saved_size(rows, units)
-        #: Of what is kept beside them: the outputs between layers, and what a direction keeps.
-        self.kept = [self.output] * (layers - 1)
+        #: Of what is kept: results that are read again, the outputs between layers, and what a
+        #: direction keeps.
+        self.kept = self.results[self._first_kept :] + [self.output] * (layers - 1)
         self.kept += [spec_of((saved,), x.dtype)] * (layers * D if saved else 0)
         self._goals = [None if t is None else spec_of(t.shape, t.dtype) for t in tensors]
         most = max(saved, rows.N * max(widths[0], D * output))
@@ -114,8 +140,8 @@ class Executable:
     def run(
         self, rows: Rows, tensors: Tensors, keep: bool, masks: Sequence[Tensor] = ()
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """The output and the final states; also what is kept for the backward pass beside them.
-        The ``masks`` are those of :meth:`dropout`, or none."""
+        """The output, the final states and further outputs; also what is kept for the backward pass
+        besides the output. The ``masks`` are those of :meth:`dropout`, or none."""
         mode = TRAIN if keep else INFER
         key = mode, self.passes.threads(mode), len(masks)
         specs, calls = self._ready.get(key) or self._forward(key, rows, tensors, masks)
@@ -124,17 +150,19 @@ class Executable:
             for tensor in made:
                 fresh(tensor)
         calls.run([*tensors, *masks, *made, rows.counts, rows.offsets])
-        return made[: self._count], [*masks, *made[self._count :]] if keep else []
+        return made[: self._count], [*masks, *made[self._first_kept :]] if keep else []
 
     def _forward(
         self, key: tuple[str, int, int], rows: Rows, tensors: Tensors, masks: Sequence[Tensor]
     ) -> tuple[TensorSpecs, NativeCall]:
         mode, threads, dropped = key
         if mode == TRAIN:
-            kept = [self.output] * dropped + self.kept
+            specs = TensorSpecs(
+                [*self.results[: self._first_kept], *[self.output] * dropped, *self.kept]
+            )
         else:
-            kept = [self.output] * self.passes.between(mode, threads)
-        specs = TensorSpecs([*self.results, *kept])
+            between = self.passes.between(mode, threads)
+            specs = TensorSpecs([*self.results, *[self.output] * between])
         calls = self.passes.forward(rows, tensors, masks, specs.meta(), mode, threads)
         return self._ready.keep(key, (specs, calls))
 
@@ -235,23 +263,22 @@ class Executable:
         """Writes the gradients of all tensors, and those between layers behind them."""
         assert calls is not None
         rows, tensors, _, kept, arrived, _ = given
-        before = self._before(given) if self.reads_output else ()
+        before = self._before(given) if self._read else ()
         calls.run([*tensors, *arrived, *made, *before, None, *kept, rows.counts, rows.offsets])
 
     def _before(self, given: Saved) -> Sequence[Tensor]:
-        """The output and the first state's initial values, if the backward pass reads them; the
-        units of both side by side."""
+        """The outputs that the backward pass reads, and these states' initial values; the units of
+        each side by side."""
         rows, tensors, output, kept, _, mask_count = given
-        if not self.reads_output:
-            return ()
-        if output is None or not output.data_ptr():  # it was freed
-            output = self.run(rows, tensors, False, kept[:mask_count])[0][0]
-        first = tensors[1]
-        if first is None:
-            first = self._zeros
-        elif first.stride(-1) != 1:
-            first = first.contiguous()
-        return output.contiguous(), first
+        found: list[Tensor] = []
+        if self.reads_output:
+            if output is None or not output.data_ptr():  # it was freed
+                output = self.run(rows, tensors, False, kept[:mask_count])[0][0]
+            if self._first_kept == self._count:  # no other
+                return output.contiguous(), self._read[0].initial(tensors)
+            found.append(output)
+        found += [kept[read.place] for read in self._read[len(found) :]]
+        return [*(t.contiguous() for t in found), *(read.initial(tensors) for read in self._read)]
 
     def _check_saved(self, given: Saved) -> None:
         """RuntimeError if what the backward pass would read is not of the forward pass."""

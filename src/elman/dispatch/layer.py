@@ -63,8 +63,8 @@ def run_layer(
     lengths: Tensor | None = None,
     narrow: str | None = None,
 ) -> tuple[Sequence[Tensor], Executable | None]:
-    """:func:`recur` on its tensors in the order of ``LayerArgs``: the output and the final states;
-    also the executable, if kernels ran.
+    """:func:`recur` on its tensors in the order of ``LayerArgs``: the output, the final states, and
+    further outputs of the step; also the executable, if kernels ran.
 
     Where a call is ``captured``, ``lengths`` says how many steps of each row count. ``narrow`` is
     that of ``bind``; by default the dtype and autocast decide.

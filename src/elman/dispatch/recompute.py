@@ -37,6 +37,7 @@ class Recomputing(Executable):
     def __init__(self, kind: Kind, rows: Rows, tensors: Tensors) -> None:
         super().__init__(kind, rows, tensors)
         self.reads_output = False  # each span computes its own
+        self._states = len(self.step.states)
         self._spans = [Spans(self.kernel, size) for size in self.sizes]
 
     def run(
@@ -45,23 +46,25 @@ class Recomputing(Executable):
         """Of each direction the states before every span are kept."""
         if not keep:
             return super().run(rows, tensors, keep, masks)
-        output, *finals = TensorSpecs(self.results).new()
+        output, *results = TensorSpecs(self.results).new()
+        finals, further = results[: self._states], results[self._states :]
         outputs: list[Tensor] = [*TensorSpecs([self.output] * (self.layers - 1)).new(), output]
         x, dropped, kept = tensors[0], list[Tensor](), list[Tensor]()
         every = by_layer(self.step, tensors, self.layers), self._by_layer(finals)
         each = zip(self._spans, *every, outputs, strict=True)
         for layer, (spans, mine, final, to) in enumerate(each):
             for d, way in enumerate(rows.ways(self.directions)):
-                kept += spans.forward(way, [x, *mine[1:]], [fresh(to), *final], d)
+                kept += spans.forward(way, [x, *mine[1:]], [fresh(to), *final, *further], d)
             x = to
             if layer < len(masks):
                 x = to * masks[layer]
                 dropped.append(x)
-        return [output, *finals], [*masks, *outputs[:-1], *dropped, *kept]
+        return [output, *results], [*masks, *outputs[:-1], *dropped, *kept]
 
     def _kept_specs(self, rows: Rows) -> list[TensorSpec]:
         count = len(self.kernel.spans(rows, self.sizes[0].units))
-        states = [spec_of((count, *s.shape[1:]), s.dtype) for s in self.results[1:]]
+        finals = self.results[1 : 1 + self._states]
+        states = [spec_of((count, *s.shape[1:]), s.dtype) for s in finals]
         return [self.output] * (self.layers - 1) + states * (self.layers * self.directions)
 
     def _between(self, _: int) -> int:
@@ -74,8 +77,8 @@ class Recomputing(Executable):
         rows, tensors, __, kept, arrived, mask_count = given
         masks = kept[:mask_count]
         kept = kept[2 * mask_count :]  # without the outputs times the masks
-        states, top = len(self.step.states), self.layers - 1
-        gradient, *finals = arrived
+        states, top = self._states, self.layers - 1
+        gradient, finals, further = arrived[0], arrived[1 : 1 + states], arrived[1 + states :]
         parts = by_layer(self.step, tensors, self.layers), self._by_layer(finals)
         goals = by_layer(self.step, made[: len(tensors)], self.layers)
         for layer, mine, final, wanted in reversed(
@@ -88,9 +91,8 @@ class Recomputing(Executable):
             begin = top + layer * self.directions * states
             for d, way in enumerate(rows.ways(self.directions)):
                 began = kept[begin + d * states : begin + (d + 1) * states]
-                self._spans[layer].backward(
-                    way, [x, *mine[1:]], began, [gradient, *final], [dx, *wanted[1:]], d
-                )
+                above = [gradient, *final, *further]
+                self._spans[layer].backward(way, [x, *mine[1:]], began, above, [dx, *wanted[1:]], d)
             gradient = dx.mul_(masks[layer - 1]) if masks and layer else dx
 
     def _by_layer(self, states: Sequence[Any]) -> list[list[Any]]:
@@ -103,8 +105,10 @@ class Spans:
 
     def __init__(self, kernel: Kernel, size: Sizes) -> None:
         self.kernel, self.size = kernel, size
-        self._states = len(kernel.plan.step.states)
-        self._units = size[kernel.plan.step.output_space]
+        step = kernel.plan.step
+        self._states = len(step.states)
+        #: Units of each output.
+        self._units = [size[step.space(name)] for name in step.outputs]
         self._ready: BoundedCache[Any, NativeCall] = BoundedCache(_READY)
 
     def forward(
@@ -113,7 +117,7 @@ class Spans:
         """Writes a direction's part of the ``results``; returns for each state its values before
         each span, ``(spans, B, H)``. The tensors are those of :meth:`Kernel.forward`."""
         one = _one(self.kernel, tensors, direction)
-        output, *now = _ends(results, self._units, direction)
+        now, outputs = _way(results, self._states, self._units, direction)
         for given, state in zip(one[1 : 1 + self._states], now, strict=True):
             state.zero_() if given is None else state.copy_(given)
         before: list[list[Tensor]] = []
@@ -123,7 +127,8 @@ class Spans:
             # Read at a row's start, written at its end.
             begin = [state[:, : some.B] for state in now]
             mine = _part(self.kernel, one, begin, rows, a, b)
-            self._run_forward(some, mine, [_steps(output, rows, a, b), *begin])
+            first, *further = (_steps(output, rows, a, b) for output in outputs)
+            self._run_forward(some, mine, [first, *begin, *further])
         return [torch.cat(values) for values in zip(*before, strict=True)]
 
     def backward(
@@ -137,9 +142,9 @@ class Spans:
     ) -> None:
         """Writes a direction's part of those ``goals`` that are not None, see
         :meth:`Kernel.backward`; ``arrived`` are the gradients of the results."""
-        kernel, size = self.kernel, self.size
+        kernel, size, step = self.kernel, self.size, self.kernel.plan.step
         one, wanted = _one(kernel, tensors, direction), _one(kernel, goals, direction)
-        gout, *gfinal = _ends(arrived, self._units, direction)
+        gfinal, gouts = _way(arrived, self._states, self._units, direction)
         now = [torch.zeros_like(b[:1]) for b in before]
         for state, given in zip(now, gfinal, strict=True):
             if given is not None:
@@ -147,7 +152,7 @@ class Spans:
         spans, order = kernel.spans(rows, size.units), kernel.order(rows, size.units)
         x = one[0]
         assert x is not None
-        of_part = kernel.sums(wanted[kernel.plan.step.first_weight :], x, size).size
+        of_part = kernel.sums(wanted[step.first_weight :], x, size).size
         partials = x.new_zeros(order.parts * of_part)
         for index, (a, b) in reversed(list(enumerate(spans))):
             some = rows.part(a, b)
@@ -155,12 +160,14 @@ class Spans:
             mine = _part(kernel, one, begin, rows, a, b)
             after = [state[:, : some.B] for state in now]
             saved = [x.new_empty(kernel.saved_size(some, size.units))]
-            results = [x.new_empty((*x.shape[:-1], self._units))]
-            results += [torch.empty_like(s) for s in begin]
+            first, *further = (x.new_empty((*some.lead, units)) for units in self._units)
+            results = [first, *(torch.empty_like(s) for s in begin), *further]
             self._run_forward(some, mine, results, saved)
-            above = [_steps(gout, rows, a, b), *after]
+            gout, *gfurther = (_steps(gout, rows, a, b) for gout in gouts)
+            above = [gout, *after, *gfurther]
             below = _part(kernel, wanted, after, rows, a, b)
-            output = (results[0], begin[0]) if kernel.plan.reads_output else ()
+            output = [results[step.place(name)] for name in kernel.plan.read_outputs]
+            output += [begin[step.states.index(name)] for name in kernel.plan.read_outputs]
             every = [*mine, *above, *below, *output, partials, *saved]
             add, last = direction > 0, index == 0
             fixed = some, size, mine, above, below, output, saved
@@ -212,12 +219,17 @@ def _one(kernel: Kernel, tensors: Tensors, direction: int) -> list[Tensor | None
     return [tensors[0], *initial, *inputs, *tensors[first : first + len(step.parameters)]]
 
 
-def _ends(tensors: Sequence[_Maybe], units: int, direction: int) -> list[_Maybe]:
-    """A direction's part of an output, of so many units, and of final states."""
-    output, *final = tensors
-    if output is not None:
-        output = output.narrow(-1, direction * units, units)
-    return [output, *(None if t is None else t[direction : direction + 1] for t in final)]
+def _way(
+    results: Tensors, states: int, units: Sequence[int], direction: int
+) -> tuple[list[Any], list[Any]]:
+    """A direction's part of so many final states, and of the outputs, of so many ``units``."""
+    first, *others = results
+    finals = [None if t is None else t[direction : direction + 1] for t in others[:states]]
+    outputs = [
+        None if t is None else t.narrow(-1, direction * n, n)
+        for t, n in zip([first, *others[states:]], units, strict=True)
+    ]
+    return finals, outputs
 
 
 def _part(

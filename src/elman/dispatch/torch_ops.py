@@ -78,14 +78,14 @@ def suit(rows: Rows, given: LayerArgs) -> bool:
 def recur(
     step: Step, given: LayerArgs, narrow: str, lengths: Tensor | None = None
 ) -> tuple[Tensor, list[Tensor]]:
-    """One layer of padded rows as a single call of an operator; see ``layer.recur``,
+    """One layer of padded rows as a single call of an operator; see ``layer.run_layer``,
     and for what is ``narrow`` in it ``bind.bind``."""
     every = given.flat()
     tensors, present = [t for t in every if t is not None], _present(every)
-    output, *final = torch.ops.elman.recur.default(
+    output, *others = torch.ops.elman.recur.default(
         step.text, narrow, tensors, present, lengths, False
     )
-    return output, final
+    return output, others
 
 
 def _present(every: Sequence[Tensor | None]) -> str:
@@ -161,8 +161,9 @@ def _check_lengths(lengths: Tensor, rows: Rows) -> Tensor:
 @torch.library.impl(LIBRARY, "recur", "CompositeExplicitAutograd")
 @untraced
 def _forward(*arguments: Any) -> list[Tensor]:
-    """The output, the final states, and what is kept for the backward pass if ``keep``: of the
-    output, if it is read then, a copy, as the results of an operator share no memory."""
+    """The output, the final states, further outputs, and what is kept for the backward pass if
+    ``keep``: of outputs that are read then copies, as the results of an operator share no memory.
+    """
     call = Recur(*arguments)
     step, rows, given, executable, padded = _unpack(call)
     if executable is None:
@@ -172,17 +173,28 @@ def _forward(*arguments: Any) -> list[Tensor]:
     else:
         results, kept = executable.run(rows, given.flat(), call.keep)
     if call.keep:
-        copied = [results[0].clone()] if plan_of(step).reads_output else []
-        kept = [*copied, *(kept or [given.x.new_empty(0) for _ in given.weights])]
+        plan = plan_of(step)
+        again = len(plan.kept_outputs)
+        read = [*results[: plan.reads_output], *results[step.results - again :]]
+        own = kept[again:] or [given.x.new_empty(0) for _ in given.weights]
+        kept = [*(t.clone() for t in read), *own]
     if padded is None:
         return [*results, *kept] if call.keep else results
     before = given_of(step, call)
-    finals = zip(results[1:], before.initial, strict=True)
-    results = [padded.restore(results[0]), *(padded.restore_state(*pair) for pair in finals)]
+    output, finals, further = _by_kind(step, results)
+    pairs = zip(finals, before.initial, strict=True)
+    states = [padded.restore_state(*pair) for pair in pairs]
+    results = [padded.restore(output), *states, *map(padded.restore, further)]
     if not call.keep:
         return results
     sizes = _kept_sizes(step, before)
     return [*results, *(_enlarged(k, size) for k, size in zip(kept, sizes, strict=True))]
+
+
+def _by_kind(step: Step, results: Sequence[Tensor]) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """The first output, the final states, and further outputs."""
+    output, *others = results
+    return output, others[: len(step.states)], others[len(step.states) :]
 
 
 def _kept_sizes(step: Step, given: LayerArgs) -> list[tuple[int, ...]]:
@@ -192,9 +204,9 @@ def _kept_sizes(step: Step, given: LayerArgs) -> list[tuple[int, ...]]:
     if isa is None:
         return [(0,)] * D
     kernel = kernel_for(step, given.x.dtype, isa, int(size.units), bool(B == 1))
-    saved = kernel.saved_size(rows, int(size.units))
-    output = [(T, B, D * size[step.output_space])] if kernel.plan.reads_output else []
-    return [*output, *[(saved,)] * D]
+    saved, plan = kernel.saved_size(rows, int(size.units)), kernel.plan
+    read = [*[*step.outputs][: plan.reads_output], *plan.kept_outputs]
+    return [*((T, B, D * size[step.space(name)]) for name in read), *[(saved,)] * D]
 
 
 def _enlarged(kept: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -213,7 +225,8 @@ def _(*arguments: Any, **named: Any) -> list[Tensor]:
     size, D = weights[0].sizes(step), len(weights)
     T, B, _ = x.shape
     states = [(D, B, size[step.space(name)]) for name in step.states]
-    shapes = [(T, B, D * size[step.output_space]), *states]
+    output, *further = ((T, B, D * size[step.space(name)]) for name in step.outputs)
+    shapes = [output, *states, *further]
     kept = _kept_sizes(step, given) if call.keep else ()
     return [x.new_empty(shape) for shape in [*shapes, *kept]]
 
@@ -227,10 +240,9 @@ def _backward(*arguments: Any) -> list[Tensor]:
     step, rows, given, executable, padded = _unpack(call)
     arrived, apart = list(call.gradients), call.apart
     if padded is not None:
-        arrived = [
-            padded.select(arrived[0]),
-            *(s.index_select(1, padded.order) for s in arrived[1:]),
-        ]
+        output, finals, further = _by_kind(step, arrived)
+        states = [s.index_select(1, padded.order) for s in finals]
+        arrived = [padded.select(output), *states, *map(padded.select, further)]
     asked = iter(call.needed)
     wanted = tuple([here == "1" and next(asked) for here in call.present])
     if executable is None:
@@ -256,20 +268,21 @@ def _gradients(
     packed: bool,
     apart: bool,
 ) -> list[Tensor | None]:
-    sizes = [math.prod(form.shape) for form in executable.kept] or [0] * executable.directions
+    forms = [spec.shape for spec in executable.kept]
+    if len(forms) < executable.directions + len(executable.kernel.plan.kept_outputs):
+        forms += [(0,)] * executable.directions  # nothing is kept of a direction
     if executable.reads_output:
-        sizes.insert(0, math.prod(executable.results[0].shape))
-    have = [k.numel() for k in kept]
+        forms.insert(0, executable.results[0].shape)
+    have, sizes = [k.numel() for k in kept], [*map(math.prod, forms)]
     enough = len(have) == len(sizes) and all(map(int.__ge__, have, sizes))
     shapes = [tuple(g.shape) for g in arrived]
     if (not enough if packed else have != sizes) or shapes != [f.shape for f in executable.results]:
         raise RuntimeError("elman::recur_backward: these tensors are not of the forward pass")
     if packed:
-        kept = [k.view(-1)[:size] for k, size in zip(kept, sizes, strict=True)]
-    output, saved = None, kept
-    if executable.reads_output:
-        output, saved = kept[0].view(executable.results[0].shape), kept[1:]
-    saved = saved if executable.kept else ()
+        each = zip(kept, sizes, forms, strict=True)
+        kept = [k.view(-1)[:size].view(form) for k, size, form in each]
+    output, saved = (kept[0], kept[1:]) if executable.reads_output else (None, kept)
+    saved = saved[: len(executable.kept)]
     every = given.flat()
     found = executable.gradients(rows, every, output, saved, arrived, wanted, apart=apart)
     if found is None:

@@ -86,7 +86,7 @@ class _Forward(torch.autograd.Function):
     def forward(ctx: Any, call: Recur, lengths: Tensor | None, *tensors: Tensor) -> Any:
         with torch.enable_grad(), _below():  # for the levels below, which an outer `grad` may be
             found = _recur(*call._replace(tensors=tensors, lengths=lengths, keep=True))
-        count = 1 + len(read(call.formula).states)
+        count = read(call.formula).results
         results, kept = found[:count], found[count:]
         ctx.set_materialize_grads(False)
         ctx.call, ctx.count, ctx.shapes = call, len(tensors), [r.shape for r in results]
@@ -340,7 +340,7 @@ def _(size: int, dims: Any, call: Recur) -> _Found:
     mapped = _Mapped(size)
     if _maps_weights(call, dims):
         return mapped.each(_recur, call, dims)
-    count = 1 + len(read(call.formula).states)
+    count = read(call.formula).results
     found = _recur(*mapped.fold_call(call, dims))
     results = [mapped.unfold(r) for r in found[:count]]
     return [*results, *found[count:]], [*[1] * count, *[None] * (len(found) - count)]

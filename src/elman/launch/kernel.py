@@ -96,12 +96,13 @@ class Kernel:
         count: int = 1,
         layer: int = 0,
     ) -> Launch:
-        """The forward pass of one direction: called with the tensors, the results, and in training
-        what is kept of each direction, it writes the last two."""
-        run, step = self.train if training else self.infer, self.plan.step
+        """The forward pass of one direction: called with the tensors, the results (the first
+        output, the final states, further outputs), and in training what is kept of each direction,
+        it writes the last two."""
+        run = self.train if training else self.infer
         every = [*tensors, *results, *kept, rows.counts, rows.offsets]
-        names = [*self._given("h0", direction, count), *_slots("output", step.outputs)]
-        names += [*_slots("hn", step.states), *[""] * len(kept), "counts", "offsets"]
+        names = [*self._given("h0", direction, count), *self._results("output", "hn")]
+        names += [*[""] * len(kept), "counts", "offsets"]
         places = _places(run, names, every, direction, count, layer)
         places += self._kept(rows, size, kept, len(tensors) + len(results) + direction)
         contiguous = self._contiguous(tensors, direction) and self._contiguous(tensors[:1])
@@ -147,7 +148,7 @@ class Kernel:
         assert x is not None
         first = len(tensors) + len(gradients)  # of the goals; those of the weights are the jobs'
         names = self._given("", direction, count)
-        names += [*_slots("gout", step.outputs), *_slots("ghn", step.states)]
+        names += self._results("gout", "ghn")
         names += ["dx" if self.plan.input_columns else "", *_slots("gh0", step.states)]
         names += [*_slots("ginput", step.inputs), *[""] * (count * len(step.parameters))]
         read = self.plan.read_outputs if before else ()
@@ -210,6 +211,12 @@ class Kernel:
         states = _slots(initial, step.states) if initial else [""] * len(step.states)
         weights = [step.parameters if d == direction else none for d in range(count)]
         return ["x", *states, *_slots("input", step.inputs), *chain(*weights)]
+
+    def _results(self, output: str, final: str) -> list[str]:
+        """The slots of a layer's results, or of their gradients, outputs and final states by these
+        names."""
+        first, *further = _slots(output, self.plan.step.outputs)
+        return [first, *_slots(final, self.plan.step.states), *further]
 
     def _kept(
         self, rows: Rows, size: Sizes, kept: Sequence[Tensor], number: int

@@ -22,7 +22,8 @@ INFER, TRAIN, BACKWARD = "infer", "train", "backward"
 
 
 class StackLauncher:
-    """Prepares the passes of layers on one another, each in ``count`` directions.
+    """Prepares the passes of layers on one another, each in ``count`` directions. There is one
+    layer if the step gives out more than one value.
 
     The tensors of a call are the stack's (``batch.by_layer``), and then what :meth:`forward` and
     :meth:`backward` say. What lies between two layers takes the memory of what lies between two
@@ -37,6 +38,8 @@ class StackLauncher:
         step, units = kernel.plan.step, sizes[0].units
         self._kernel, self._sizes, self._count = kernel, sizes, count
         self._states = len(step.states)
+        self._results = step.results
+        self._kept_outputs = len(kernel.plan.kept_outputs)
         self._own = len(step.inputs) + count * len(step.parameters)  # tensors of a layer
         self._many = count * len(sizes)
         self._pipelined = rows.B == 1 and rows.T > 1 and self._many > 1
@@ -73,14 +76,14 @@ class StackLauncher:
         mode: str,
         threads: int,
     ) -> NativeCall:
-        """The forward passes. They write what was ``made``: the output, the final states, the
-        outputs between layers, and in training these times the ``factors``, if there are any, and
-        what is kept of each direction of each layer."""
+        """The forward passes. They write what was ``made``: the results, the outputs between
+        layers, and in training these times the ``factors``, if there are any, and what is kept of
+        each direction of each layer."""
         groups = [tensors, factors, made, [rows.counts, rows.offsets]]
         every, (_, factor, first, tables, end) = _behind_one_another(groups)
         top, between, ways = len(self._sizes) - 1, self.between(mode, threads), self._ways(rows)
-        finals = range(first + 1, first + 1 + self._states)
-        outputs = inputs = finals.stop  # of the layers below others, and what these are given
+        others = range(first + 1, first + self._results)  # of the results
+        outputs = inputs = others.stop  # of the layers below others, and what these are given
         if factors and mode == TRAIN:
             inputs += between
         kept = range(inputs + between, tables)
@@ -88,7 +91,7 @@ class StackLauncher:
         for layer, size in enumerate(self._sizes):
             output = first if layer == top else outputs + layer % between
             mine = kept[layer * self._count :][: self._count]
-            parts = [[x, *self._tensors(layer)], [output, *finals], mine]
+            parts = [[x, *self._tensors(layer)], [output, *others], mine]
             given, results, saved = ([every[i] for i in part] for part in parts)
             own = self._threads_of(layer, mode, threads)
             places = [*chain(*parts), *range(tables, end)]
@@ -119,18 +122,18 @@ class StackLauncher:
         apart: bool = False,
     ) -> NativeCall:
         """The backward passes of those layers whose tensors, or those of a layer below, have a
-        goal. They get the gradients that have ``arrived``, of the output and of the final states,
-        and write what was ``made``: the gradients of the tensors, None for those that nobody needs,
-        and those between layers. ``before`` is that of :meth:`Kernel.backward`, for the last
-        layer; ``kept`` are the ``mask_count`` factors, the outputs between layers, if there are
-        factors these times them, and what was kept of each direction. ``apart`` is that of
+        goal. They get the gradients of the results that have ``arrived``, and write what was
+        ``made``: the gradients of the tensors, None for those that nobody needs, and those between
+        layers. ``before`` is that of :meth:`Kernel.backward`, for the last layer; ``kept`` are the
+        ``mask_count`` factors, the outputs between layers, if there are factors these times them,
+        ``plan.kept_outputs``, and what was kept of each direction. ``apart`` is that of
         :meth:`Kernel.backward`."""
         groups = [tensors, arrived, made, before, [None], kept, [rows.counts, rows.offsets]]
         every, starts = _behind_one_another(groups)
         _, first, goals, last, none, factors, tables, end = starts
         top, ways, between = len(self._sizes) - 1, self._ways(rows), self.between(BACKWARD, threads)
         outputs, inputs = factors + mask_count, factors + 2 * mask_count
-        ends = range(inputs + top, tables)
+        ends = range(inputs + top + self._kept_outputs, tables)
         layers, gradient = list[list[_Run]](), first
         for layer, size in reversed([*enumerate(self._sizes)]):
             mine = self._tensors(layer)
@@ -145,7 +148,7 @@ class StackLauncher:
                 [x, *mine],
                 [gradient, *range(first + 1, goals)],
                 [dx, *(goals + i for i in mine)],
-                [output, last + 1] if before else [],
+                [output, *range(last + 1, none)] if before else [],
                 ends[layer * self._count :][: self._count],
             ]
             given, above, wanted, output_before, saved = ([every[i] for i in p] for p in parts)

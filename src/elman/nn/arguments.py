@@ -61,6 +61,10 @@ class Call(NamedTuple):
             return output.squeeze(1), [of_state(lambda s: s.squeeze(1), s) for s in states]
         return output.transpose(0, 1) if self.batch_first else output, states
 
+    def restore_all(self, outputs: Sequence[Tensor]) -> list[Any]:
+        """Several outputs in the form of the input."""
+        return [self.restore(output, ())[0] for output in outputs]
+
     def order_state(self, state: Tensor) -> Tensor:
         """An initial state in the order of the rows, with a batch dimension."""
         if self.packed is not None and self.packed.sorted_indices is not None:

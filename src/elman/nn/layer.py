@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any, ClassVar, Protocol, TypeVar, overload
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, overload
 
 from torch import Tensor
 from torch.nn.modules.rnn import RNNBase
 from torch.nn.utils.rnn import PackedSequence
 
 from ..spaces import Sizes
+from ..step import Step
 from .counterpart import Counterpart
 from .layers import LayerStack
 from .messages import refusal
@@ -29,14 +30,28 @@ State = TypeVar("State")
 
 class LayerCall(Protocol[State]):
     """A call for type checkers: the output in the form of the input, the final states in that of
-    ``hx``."""
+    ``hx``, and the states at every step if it is to return them."""
 
     @overload
-    def __call__(self, input: Tensor, hx: State | None = None) -> tuple[Tensor, State]: ...
+    def __call__(
+        self, input: Tensor, hx: State | None = None, *, return_states: Literal[False] = False
+    ) -> tuple[Tensor, State]: ...
     @overload
     def __call__(
-        self, input: PackedSequence, hx: State | None = None
+        self, input: Tensor, hx: State | None = None, *, return_states: Literal[True]
+    ) -> tuple[Tensor, State, State]: ...
+    @overload
+    def __call__(
+        self,
+        input: PackedSequence,
+        hx: State | None = None,
+        *,
+        return_states: Literal[False] = False,
     ) -> tuple[PackedSequence, State]: ...
+    @overload
+    def __call__(
+        self, input: PackedSequence, hx: State | None = None, *, return_states: Literal[True]
+    ) -> tuple[PackedSequence, State, Any]: ...
 
 
 class Layer(Counterpart, LayerStack, RNNBase):
@@ -54,6 +69,12 @@ class Layer(Counterpart, LayerStack, RNNBase):
             training.
         bidirectional: a second set of weights runs from the last step to the first; outputs of
             both are concatenated (D = 2).
+
+    With ``return_states=True`` a call returns a third result in the form of ``h_n``: every layer's
+    states at every step, each ``(num_layers * D, T, B, H)``, by layer and direction, the rest in
+    the form of the input. They are the states after each step, in the order of the input also where
+    the second direction computed them. Of a PackedSequence each is a list of one PackedSequence for
+    each layer and direction.
 
     bfloat16 and float16 layers compute in float32 and round their results once. Where the processor
     has AVX512-BF16, bfloat16 layers, and float32 layers under an autocast to bfloat16, multiply in
@@ -83,14 +104,33 @@ class Layer(Counterpart, LayerStack, RNNBase):
             expected, owner = f"{name} to be {_EXPECTED[name]}", type(self).__name__
             raise refusal(type(error), str(error), owner, expected, repr(given)) from None
 
-    def forward(self, input: Tensor | PackedSequence, hx: Any = None) -> tuple[Any, Any]:
-        """All layers; the output in the form of the input, the final states in that of ``hx``."""
+    def forward(
+        self, input: Tensor | PackedSequence, hx: Any = None, *, return_states: bool = False
+    ) -> Any:
+        """All layers; the output in the form of the input, the final states in that of ``hx``; if
+        it is to ``return_states``, these too."""
         step = self._step()
+        if return_states:
+            step = step.full
         dropout = self.dropout if self.training else 0.0
         results, found = self._repeat(step, input, hx, dropout)
         if results is None and found[0] is None:
-            results = self._run_elsewhere(step, found[2], input, hx)
-        return self._run_layers(step, found, input, hx) if results is None else results
+            elsewhere = self._states_elsewhere if return_states else self._run_elsewhere
+            results = elsewhere(step, found[2], input, hx)
+        if results is None:
+            results = self._run_layers(step, found, input, hx, return_states=return_states)
+        return results
+
+    def _states_elsewhere(self, step: Step, tensors: Sequence[Any], input: Any, hx: Any) -> Any:
+        """What :meth:`_run_elsewhere` says, with the states: the counterpart gives out the first
+        one of the last layer only."""
+        results = self._leaf(input, hx, return_states=True)
+        if results is None and self.num_layers == len(step.outputs) == 1:
+            results = self._run_elsewhere(step, tensors, input, hx)
+            if results is not None:
+                output, h_n = results
+                return self._with_states(step, output, [h_n], [[output]])
+        return results
 
     def _layer_sizes(self) -> Sequence[Sizes]:
         return [Sizes.of(self)] * len(self._all_weights)

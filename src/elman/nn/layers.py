@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -13,7 +12,6 @@ from ..batch import Rows, part_of
 from ..dispatch.autograd import run
 from ..dispatch.executable import Executable
 from ..dispatch.layer import bind_stack, run_layer
-from ..dispatch.select import any_autocast
 from ..dispatch.transforms import captured
 from ..step import Step
 from . import arguments, cached
@@ -23,7 +21,8 @@ from .checks import no_sets
 from .inputs import read_of_layers, spread
 from .lengths import read as read_lengths
 from .lengths import record as record_lengths
-from .states import hx_of, of_each_layer
+from .recorded import recorded
+from .states import hx_of, join, of_each_layer
 
 #: A state of all layers: a tensor ``(L*D, B, H)``, or where the layers' sizes differ a list of one
 #: ``(D, B, H)`` for each. None stands for zeros.
@@ -61,8 +60,10 @@ class LayerStack(RecurrentModule):
         hx: Any,
         lengths: Any = None,
         inputs: Any = None,
-    ) -> tuple[Any, Any]:
-        """A call that is checked first, and then stored, unless one like it was ``found``."""
+        return_states: bool = False,
+    ) -> Any:
+        """A call that is checked first, and then stored, unless one like it was ``found``. If it is
+        to ``return_states``, the step is that which gives them out (``step.full``)."""
         known, key, tensors = found
         dropout = self.dropout if self.training else 0.0
         if known is not None and isinstance(known.executables, Executable):
@@ -70,16 +71,20 @@ class LayerStack(RecurrentModule):
             initial = call.arrange_states(hx, len(step.states))
             tensors = [call.arrange(input), *initial, *tensors[step.first_input :]]
             x, *final = run(known.executables, call.rows, tensors, dropout)
+            if return_states:
+                final, given = _apart(step, x, final)
+                x, finals = call.restore(self._merge(x), final)
+                return self._with_states(step, x, finals, [call.restore_all(given)])
             x, finals = call.restore(self._merge(x), final)
             return x, hx_of(finals)
         owner, L, D = type(self).__name__, self.num_layers, self._directions()
         weights = self._layer_weights(step)
-        some, recorded = None, None
+        some, known_lengths = None, None
         further: list[Tensor] = []
         if known is None:
             call, x, initial, first = self._read(step, input, hx, weights)
             if lengths is not None and captured():
-                recorded = record_lengths(owner, lengths, call, x.device)
+                known_lengths = record_lengths(owner, lengths, call, x.device)
             elif lengths is not None:
                 some = read_lengths(owner, lengths, call, x.device)
             further = read_of_layers(owner, step, inputs, call, first)
@@ -99,15 +104,29 @@ class LayerStack(RecurrentModule):
             each = spread(owner, step, further, [s.units for s in self._layer_sizes()[::D]])
             layers = [[*own, *mine] for own, mine in zip(each, weights, strict=True)]
         before = known.executables if known is not None else ()
-        x, finals, executables = self._run(step, rows, x, begin, layers, recorded, before)
+        x, finals, executables, every = self._run(
+            step, rows, x, begin, layers, known_lengths, before, return_states
+        )
         if some is None:
             if known is None:
-                cached.keep(key, call, rows, executables, call.plain and not self._merges())
+                plain = call.plain and not self._merges() and not return_states
+                cached.keep(key, call, rows, executables, plain)
             x, finals = call.restore(x, finals)
+            every = [call.restore_all(mine) for mine in every]
         else:
             pairs = zip(finals, initial, strict=True)
             x, finals = some.restore(x), [of_state(some.restore_state, *pair) for pair in pairs]
+            every = [[some.restore(v) for v in mine] for mine in every]
+        if return_states:
+            return self._with_states(step, x, finals, every)
         return x, hx_of(finals)
+
+    def _with_states(
+        self, step: Step, x: Any, finals: Sequence[Any], every: Sequence[Sequence[Any]]
+    ) -> tuple[Any, Any, Any]:
+        """The results of a call, and what each layer gave out at ``every`` step, in its form."""
+        alike = isinstance(self.hidden_size, int)
+        return x, hx_of(finals), recorded(step, every, self._directions(), alike)
 
     def _run(
         self,
@@ -118,20 +137,27 @@ class LayerStack(RecurrentModule):
         layers: Sequence[Sequence[Any]],
         lengths: Tensor | None,
         before: Any,
-    ) -> tuple[Tensor, Sequence[State], Any]:
+        return_states: bool,
+    ) -> tuple[Tensor, Sequence[State], Any, list[list[Tensor]]]:
         """The output, the final states, and the executable of all layers, or those of each if
-        kernels ran them; ``before`` are the latter of an earlier call. ``layers`` are weights."""
+        kernels ran them; ``before`` are the latter of an earlier call. ``layers`` are weights. Last
+        what each layer gives out, if it is to ``return_states``."""
         of_each, dropout = type(initial[0]) is list, self.dropout if self.training else 0.0
         executable: Any = None
+        every: list[list[Tensor]] = []
         if not of_each and (len(layers) == 1 or not (self.residual or self._merges())):
             tensors = [x, *initial, *(t for mine in layers for t in mine)]
             if len(layers) == 1:
                 (x, *final), executable = run_layer(step, rows, tensors, self.recompute, lengths)
-                return self._merge(x), final, executable
-            executable = bind_stack(step, rows, tensors, len(layers), self.recompute)
+                if return_states:
+                    final, given = _apart(step, x, final)
+                    every.append(given)
+                return self._merge(x), final, executable, every
+            if not return_states:
+                executable = bind_stack(step, rows, tensors, len(layers), self.recompute)
             if executable is not None:
                 x, *final = run(executable, rows, tensors, dropout)
-                return x, final, executable
+                return x, final, executable, every
         finals: list[Any] = []
         made: list[Any] = []
         for layer, mine in enumerate(layers):
@@ -146,14 +172,16 @@ class LayerStack(RecurrentModule):
             else:
                 (x, *final), executable = run_layer(step, rows, tensors, self.recompute, lengths)
             made.append(executable)
+            if return_states:
+                final, given = _apart(step, x, final)
+                every.append(given)
             x = self._merge(x)
             x = below + x if self.residual and layer else x
             finals.append(final)
         by_state: list[Any] = [[*parts] for parts in zip(*finals, strict=True)]
-        if not of_each:  # an autocast would refuse the other narrow dtype
-            with torch.autocast(x.device.type, enabled=False) if any_autocast() else nullcontext():
-                by_state = [torch.cat(parts) for parts in by_state]
-        return x, by_state, made if all(made) else None
+        if not of_each:
+            by_state = [*map(join, by_state)]
+        return x, by_state, made if all(made) else None, every
 
     def _read(
         self, step: Step, input: Any, hx: Any, weights: Sequence[Sequence[Any]]
@@ -204,3 +232,8 @@ class LayerStack(RecurrentModule):
     def _merge(self, x: Tensor) -> Tensor:
         merge = self._merges()
         return x if merge is None else merge(*x.chunk(2, -1))
+
+
+def _apart(step: Step, first: Tensor, others: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Of a layer's results the final states, and the outputs."""
+    return others[: len(step.states)], [first, *others[len(step.states) :]]

@@ -55,18 +55,27 @@ class Recurrent(LayerStack, CellModule):
         recompute: whether the kernels keep the states between segments of time only for the
             gradient, and run each segment once more: less memory for long sequences, more time.
 
-    Call ``net(input, hx=None, lengths=None, inputs=None)`` with input ``(T, B, I)``, ``(T, I)`` or
-    a PackedSequence, and
+    Call ``net(input, hx=None, lengths=None, inputs=None, *, return_states=False)`` with input
+    ``(T, B, I)``, ``(T, I)`` or a PackedSequence, and
 
     - ``hx``: the initial states ``(num_layers * D, B, H)``, one tensor or a tuple of one for each
       state; for a sequence of sizes each of them is a list of ``(D, B, H)``, one for each layer;
     - ``lengths``: how many steps of each row of a padded input count, ``(B,)``, in any order, 0
       allowed; the output is zero after them, and the final states are those of the last step;
     - ``inputs``: the cell's further inputs by name, each ``(T, B, H)`` or ``(T, B, 1)`` in the
-      form of the input (packed, if that is); every layer gets them. Booleans become 0 and 1.
+      form of the input (packed, if that is); every layer gets them. Booleans become 0 and 1;
+    - ``return_states``: whether to return what the cell's ``step`` returns, of every layer at every
+      step.
 
     Returns ``output``, ``(T, B, D * H)``, and the final states, in the form of ``hx``. Packed
     sequences break the graph of ``torch.compile``; ``lengths`` do not.
+
+    With ``return_states`` a third result follows: the states and then the cell's ``outputs``, one
+    tensor or a tuple of several. Each is ``(num_layers * D, T, B, H)``, by layer and direction, the
+    rest in the form of the input; zero where ``lengths`` end. A number of the formula is repeated
+    for every unit. For a sequence of sizes each is a list of ``(D, T, B, H)``, one for each layer.
+    Where the input is packed, a list of one PackedSequence for each layer and direction stands for
+    that dimension.
 
     Raises:
         TypeError: a cell that is none; ``inputs`` of another type.
@@ -80,6 +89,9 @@ class Recurrent(LayerStack, CellModule):
     >>> output, h_n = net(torch.rand(5, 3, 2), lengths=torch.tensor([2, 5, 0]))
     >>> output.shape, h_n.shape
     (torch.Size([5, 3, 4]), torch.Size([2, 3, 4]))
+    >>> _, _, h = net(torch.rand(5, 3, 2), return_states=True)
+    >>> h.shape
+    torch.Size([2, 5, 3, 4])
     """
 
     _options: ClassVar = attrgetter(
@@ -162,10 +174,19 @@ class Recurrent(LayerStack, CellModule):
         return self._directions()
 
     def forward(
-        self, input: Any, hx: Any = None, lengths: Any = None, inputs: Any = None
-    ) -> tuple[Any, Any]:
-        """All layers; the output in the form of the input, the final states in that of ``hx``."""
+        self,
+        input: Any,
+        hx: Any = None,
+        lengths: Any = None,
+        inputs: Any = None,
+        *,
+        return_states: bool = False,
+    ) -> Any:
+        """All layers; the output in the form of the input, the final states in that of ``hx``; if
+        it is to ``return_states``, these too, and the cell's outputs."""
         step = self._step()
+        if return_states:
+            step = step.full
         results, found = None, cached.UNKNOWN
         differ = isinstance(hx, (tuple, list)) and not isinstance(self.hidden_size, int)
         learned = hx is None and self.learn_initial
@@ -173,9 +194,10 @@ class Recurrent(LayerStack, CellModule):
             dropout = self.dropout if self.training else 0.0
             results, found = self._repeat(step, input, hx, dropout)
         if results is None and found[0] is None:
-            results = self._leaf(input, hx, lengths=lengths, inputs=inputs)
+            asked = return_states or None
+            results = self._leaf(input, hx, lengths=lengths, inputs=inputs, return_states=asked)
         if results is None:
-            results = self._run_layers(step, found, input, hx, lengths, inputs)
+            results = self._run_layers(step, found, input, hx, lengths, inputs, return_states)
         return results
 
     def extra_repr(self) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from ..dispatch.select import any_autocast
 from .messages import described, no_tensor, raised_by, refusal
 
 #: A state as it was given, and its name.
@@ -21,6 +24,14 @@ def states_of(hx: Any, count: int) -> Sequence[Tensor | None]:
 def hx_of(states: Sequence[Any]) -> Any:
     """States in the form of ``hx``: one itself, or a tuple of several."""
     return tuple(states) if len(states) > 1 else states[0]
+
+
+def join(parts: Sequence[Tensor]) -> Tensor:
+    """The parts that layers have of a state, as one tensor."""
+    # An autocast would refuse the other narrow dtype.
+    kind = parts[0].device.type
+    with torch.autocast(kind, enabled=False) if any_autocast() else nullcontext():
+        return torch.cat([*parts])
 
 
 def named(

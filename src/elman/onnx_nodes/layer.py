@@ -18,7 +18,8 @@ def layer(
     """What :func:`.dispatch.layer.recur` computes, in nodes that take any number of steps and rows.
 
     In float32 a formula that one of ONNX's operators computes becomes that one; ONNX Runtime has
-    them in no other dtype. Any other becomes a Scan, and where there is only one step, its body.
+    them in no other dtype, and they give out no state but the first at every step. Any other
+    becomes a Scan, and where there is only one step, its body.
 
     Raises:
         RuntimeError: the older exporter, where a Scan is needed, or the rows are packed; PyTorch
@@ -35,7 +36,8 @@ def layer(
             "torch.onnx.export(dynamo=False): expected padded input of elman.Recurrent, got a "
             "PackedSequence: give padded input with lengths="
         )
-    found = find(step) if given.x.dtype == torch.float32 else None
+    fits = given.x.dtype == torch.float32 and len(step.outputs) == 1
+    found = find(step) if fits else None
     if found is not None:
         return operators.layer(found, step, given, lengths)
     if isinstance(rows.T, int) and rows.T == 1:
