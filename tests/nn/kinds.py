@@ -147,6 +147,11 @@ def further(cell: elman.Cell, *lead: int, dtype: Any = torch.float32) -> dict[st
     return {n: torch.randn(*lead, 1 if n == "gap" else H, dtype=dtype) for n in names} or None
 
 
+def units_of(cell: elman.Cell) -> int:
+    """Hidden units, of which a cell of several heads takes a multiple."""
+    return H + -H % cell.heads
+
+
 def options_of(cell: elman.Cell) -> dict[str, Any]:
     return {"proj_size": 2} if cell.projection else {}
 

@@ -27,6 +27,7 @@ from tests.nn.kinds import (
     options_of,
     seeded,
     tensors,
+    units_of,
 )
 
 pytestmark = pytest.mark.usefixtures("kernel_path")
@@ -74,7 +75,9 @@ def test_dropout_draws_as_torch_draws() -> None:
 @pytest.mark.parametrize("name", CELLS)
 def test_kernels_and_reference_agree(name: str, lengths: list[int] | None) -> None:
     cell = CELLS[name]
-    net = Recurrent(cell, I, H, **STACK, **options_of(cell), learn_initial=True).double()
+    net = Recurrent(
+        cell, I, units_of(cell), **STACK, **options_of(cell), learn_initial=True
+    ).double()
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, std=0.4)
     x, given = torch.randn(T, B, I).double(), further(cell, T, B, dtype=torch.float64)
@@ -95,8 +98,8 @@ def test_kernels_and_reference_agree(name: str, lengths: list[int] | None) -> No
 @pytest.mark.parametrize("name", CELLS)
 def test_a_single_step_gives_the_bits_of_the_layer(name: str, bias: bool) -> None:
     cell = CELLS[name]
-    net = Recurrent(cell, I, H, bias=bias, **options_of(cell))
-    single = seeded(RecurrentCell, cell, I, H, bias=bias, **options_of(cell))
+    net = Recurrent(cell, I, units_of(cell), bias=bias, **options_of(cell))
+    single = seeded(RecurrentCell, cell, I, units_of(cell), bias=bias, **options_of(cell))
     net.load_state_dict({f"{k}_l0": v for k, v in single.state_dict().items()})
     x, given = torch.randn(T, B, I), further(cell, T, B)
     output, final = net(x, inputs=given)

@@ -29,6 +29,7 @@ from tests.nn.kinds import (
     loss_of,
     options_of,
     tensors,
+    units_of,
 )
 from tests.tolerances import assert_close
 
@@ -55,7 +56,9 @@ def states_of(value: Any) -> list[Any]:
 def made(name: str, dtype: torch.dtype = torch.float64, **options: Any) -> Recurrent:
     torch.manual_seed(1)
     cell = EVERY[name]
-    size = options.pop("hidden_size", H)
+    size = options.pop("hidden_size", units_of(cell))
+    if not isinstance(size, int):
+        size = [n + -n % cell.heads for n in size]
     return Recurrent(cell, I, size, **options_of(cell), **options, dtype=dtype)
 
 
