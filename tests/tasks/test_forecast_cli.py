@@ -126,6 +126,7 @@ def test_covariates_and_several_targets(tmp_path):
     ("content", "given", "message"),
     [
         ("t,x,y\n1,2,3\n", {"time": "t"}, "name the column to be told with --target; left are 'x'"),
+        ("", {}, "a.csv: is empty; expected a header line and rows below it."),
         ("t,x\n1,\n", {"time": "t"}, "a.csv: x has no value; expected some."),
         ("t,x\n1,2\n", {"time": "day"}, "a.csv: no column 'day'"),
         ("t,x\n1,two\n", {"time": "t"}, "'x' is no number (line 2): 'two'"),

@@ -350,8 +350,13 @@ def test_missing_files_and_columns_not_named(tmp_path):
         assert "there is no such file" in error_of(tmp_path / name)
     with pytest.raises(TaskError, match="name two columns"):
         read_table(tmp_path / "none.csv", "text", "text")
-    with pytest.raises(TaskError, match="name the columns of texts and labels: --text and"):
-        read_table(tmp_path / "none.csv", "text")
+    for name, content in {"a.csv": "text;kind\n", "a.jsonl": '\n{"text": "", "kind": 1}\n'}.items():
+        path = write(tmp_path, name, content)
+        with pytest.raises(TaskError, match=r"--text and --label\. There are 'text', 'kind'\.$"):
+            read_table(path, "text")
+    for name in ("a.csv", "a.jsonl"):
+        with pytest.raises(TaskError, match=f"{name}: is empty; expected a header line and rows"):
+            read_table(write(tmp_path, name, ""))
 
 
 def test_labels_never_seen_are_named_with_their_lines(tmp_path):

@@ -156,6 +156,7 @@ def test_numbers_are_learned_from_files(run, tmp_path, how):
     ("name", "content", "message"),
     [
         ("a.ts", "1,2:a\n", "a.ts: line 1: expected '@data' before the series."),
+        ("a.ts", "", "a.ts: is empty: expected '@data' before the series."),
         ("a.ts", "@classLabel false\n@data\n1,2\n", "there are no labels; expected '@classLabel"),
         ("a.ts", "@timestamps true\n@classLabel true a\n@data\n(1,2):a\n", "time stamps can't be"),
         ("a.ts", "@classLabel true a\n@data\n1,x:a\n1,2:3:a\n1,2: \n", "3 of 3 rows can't be used"),

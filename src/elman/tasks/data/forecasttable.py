@@ -12,8 +12,8 @@ import numpy as np
 from ..errors import TaskError
 from .findings import Findings
 from .history import History
-from .longtable import Columns, column_names, listed, read_long
-from .readers import find_column
+from .longtable import Columns, listed, read_long
+from .readers import column_names, find_column
 from .table import judge
 
 

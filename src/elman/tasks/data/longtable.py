@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +11,9 @@ import numpy as np
 
 from ..errors import TaskError
 from .findings import Findings, count
-from .lines import Lines
-from .readers import find_column, read_rows
+from .readers import column_names, find_column, read_rows
 from .series import read_number
 from .times import read_time
-
-DELIMITERS = (",", ";", "\t")  # of which a header has the one that makes most columns
 
 
 @dataclass(frozen=True)
@@ -45,38 +40,6 @@ class Long:
     labels: list[Any]
     dated: bool  # whether times are dates: seconds since 1970
     notes: list[str] = field(default_factory=list)
-
-
-def column_names(path: Path) -> list[str]:
-    """The columns of a table, in its order."""
-    suffix = path.with_suffix("").suffix if path.suffix.lower() == ".gz" else path.suffix
-    suffix = suffix.lower()
-    if suffix in (".csv", ".tsv"):
-        with Lines(path) as lines:
-            header = next(lines, "")
-        rows = [next(csv.reader([header], delimiter=one), []) for one in DELIMITERS]
-        return [name.strip() for name in max(rows, key=len)]
-    if suffix in (".jsonl", ".ndjson"):
-        with Lines(path) as lines:
-            for line in lines:
-                if line.strip():
-                    return _names_of_object(path, lines.number, line)
-        return []
-    if suffix == ".parquet":
-        from .parquet import parquet_names
-
-        return parquet_names(path)
-    raise TaskError(
-        f"{path}: can't tell the format from the suffix {path.suffix!r}; expected .csv, .tsv, "
-        ".jsonl, .ndjson or .parquet."
-    )
-
-
-def _names_of_object(path: Path, number: int, line: str) -> list[str]:
-    try:
-        return list(json.loads(line))
-    except (ValueError, TypeError) as error:
-        raise TaskError(f"{path}: line {number}: no JSON object ({error}).") from None
 
 
 def listed(names: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from ..errors import TaskError
 from .findings import Findings
 from .lines import Lines
-from .readers import read_rows
+from .readers import is_table, read_rows
 from .spool import Spool, Texts
 from .table import judge
 from .text import PADDING, Vocabulary
@@ -124,6 +124,8 @@ def read_corpus(
     for path in paths:
         if str(path) == "-" or path.is_fifo():  # it is read more than once
             raise TaskError(f"{path}: is a pipe; write what comes out of it to a file first.")
+        if is_table(path):
+            notes.append(f"{path}: is read as plain text; for a column of its own give --text")
         findings, bad, good = Findings(), list[int](), 0
         with Lines(path) as lines:
             for line in lines:

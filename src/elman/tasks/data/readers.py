@@ -17,7 +17,7 @@ from ..errors import TaskError, places
 from .encodings import open_text
 from .findings import Findings, count
 from .lines import LONGEST, Lines
-from .parquet import parquet_rows
+from .parquet import parquet_names, parquet_rows
 
 Row = tuple[int | str, Sequence[Any]]
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -201,6 +201,44 @@ def _entries(path: Any) -> list[os.DirEntry[str]]:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise TaskError(f"{path}: can't be read ({error.strerror}).") from None
+
+
+def column_names(path: Path) -> list[str]:
+    """The columns of a table, in its order.
+
+    Raises:
+        TaskError: it is no table, or it is empty.
+    """
+    if str(path) == "-" or not is_table(path):
+        expected = ", ".join(TABLES)
+        raise TaskError(
+            f"{path}: can't tell the format from the suffix {path.suffix!r}; expected {expected}."
+        )
+    suffix = suffix_of(path)
+    if suffix == ".parquet":
+        return parquet_names(path)
+    with Lines(path) as lines:
+        for line in lines:
+            if suffix in (".csv", ".tsv"):
+                rows = [next(csv.reader([line], delimiter=one), []) for one in ",;\t"]
+                return [name.strip() for name in max(rows, key=len)]
+            if line.strip():
+                return _names_of_object(path, lines.number, line)
+    raise TaskError(f"{path}: is empty; expected a header line and rows below it.")
+
+
+def _names_of_object(path: Path, number: int, line: str) -> list[str]:
+    try:
+        return list(json.loads(line))
+    except (ValueError, TypeError) as error:
+        raise TaskError(f"{path}: line {number}: no JSON object ({error}).") from None
+
+
+def there_are(path: Path) -> str:
+    """What follows an error about columns that nobody has named: those that a table has."""
+    if str(path) == "-" or not is_table(path):
+        return ""
+    return f" There are {', '.join(map(repr, column_names(path)[:20]))}."
 
 
 def find_column(path: Path, header: Sequence[str], name: str, line: int = 1) -> int:

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..errors import TaskError
 from .findings import Findings, count
-from .longtable import Columns, column_names, listed, read_long
-from .readers import find_column
+from .longtable import Columns, listed, read_long
+from .readers import column_names, find_column, there_are
 from .table import judge
 from .tsfile import ts_header, ts_rows
 from .values import label_name
@@ -45,7 +45,7 @@ def series_columns(path: Path, given: dict[str, Any], labelled: bool = True) -> 
     if not (given.get("id") and (given.get("label") or not labelled)):
         raise TaskError(
             f"{path}: name the columns that say which series a row belongs to, and its label: --id "
-            "and --label."
+            f"and --label.{there_are(path)}"
         )
     there = column_names(path)
     chosen = Columns(given["id"], given.get("time") or "", (), given.get("label") or "")

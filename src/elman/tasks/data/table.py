@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import TaskError, places
 from .findings import Findings, count
-from .readers import Row, read_rows
+from .readers import Row, read_rows, there_are
 from .spool import Spool, Texts
 from .values import LABEL, LABELS, NUMBER, accepted, as_label, as_number, as_text, labels_between
 
@@ -164,7 +164,10 @@ def read_table(
         )
     if text is None or label is None:
         if not path.is_dir():
-            raise TaskError(f"{path}: name the columns of texts and labels: --text and --label.")
+            raise TaskError(
+                f"{path}: name the columns of texts and labels: --text and --label."
+                f"{there_are(path)}"
+            )
         text, label = "text", "label"
     if text == label:
         raise TaskError(f"The text and the label are both column {text!r}; name two columns.")

@@ -67,4 +67,5 @@ def _header(path: Path, lines: Lines) -> dict[str, str]:
             header[name[1:].lower()] = value.strip()
         elif name and not name.startswith(("#", "%")):
             break
-    raise TaskError(f"{path}: line {lines.number}: expected '@data' before the series.")
+    where = f"line {lines.number}" if lines.number else "is empty"
+    raise TaskError(f"{path}: {where}: expected '@data' before the series.")
