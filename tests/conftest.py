@@ -14,6 +14,8 @@ from hypothesis import HealthCheck, settings
 if "PYTEST_XDIST_WORKER" not in os.environ:
     _cache = tempfile.TemporaryDirectory(prefix="elman-tests-")
     os.environ["ELMAN_CACHE_DIR"] = _cache.name
+    # Nor do threads of one process wait spinning, on cores that another one could use.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 settings.register_profile(
     "elman",

@@ -31,13 +31,14 @@ print(json.dumps([said.getvalue(), sorted(sys.modules)]))
 
 
 def command(*arguments, program="elman_cli.main()", **environment):
-    """A process of its own: its status, output and errors."""
+    """A process of its own, without what these tests say of OpenMP: status, output, errors."""
+    inherited = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
     return subprocess.run(
         [sys.executable, "-c", COMMAND + program, *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=PATIENCE,
-        env={**os.environ, "PYTHONIOENCODING": "utf-8", **environment},
+        env={**inherited, "PYTHONIOENCODING": "utf-8", **environment},
     )
 
 
