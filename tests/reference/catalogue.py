@@ -20,6 +20,8 @@ HYPER = {
     "cornn": {"dt": DT, "gamma": ALPHA, "epsilon": BETA},
     "unicornn": {"dt": DT, "alpha": ALPHA},
     "lem": {"dt": DT},
+    "odernn": {"steps": 2},
+    "odernn, euler": {"steps": 3, "solver": "euler"},
     "phasedlstm": {"ratio": ALPHA, "leak": LEAK},
     "antisymmetricrnn": {"epsilon": DT, "gamma": ALPHA},
     "gatedantisymmetricrnn": {"epsilon": DT, "gamma": ALPHA},
@@ -232,6 +234,30 @@ def cfc(x, w, h, dt):
     return (torch.lerp(first, second, k),)
 
 
+def ode_rnn(solve):
+    def formula(x, w, h, dt):
+        h = solve(lambda h: tanh(w("f", h) + x("bias_f")), h, dt)
+        return (tanh(x("h") + w("h", h)),)
+
+    return formula
+
+
+def runge_kutta(f, h, dt):
+    for _ in range(2):
+        k1 = f(h)
+        k2 = f(h + dt / 4 * k1)
+        k3 = f(h + dt / 4 * k2)
+        k4 = f(h + dt / 2 * k3)
+        h = h + dt / 12 * (k1 + 2 * k2 + 2 * k3 + k4)
+    return h
+
+
+def euler(f, h, dt):
+    for _ in range(3):
+        h = h + dt / 3 * f(h)
+    return h
+
+
 def lru(x, w, y, re, im):
     eigenvalue = exp(torch.complex(-exp(x("nu")), exp(x("theta"))))
     z = eigenvalue * torch.complex(re, im) + exp(x("gamma")) * torch.complex(x("re"), x("im"))
@@ -318,6 +344,8 @@ FORMULAS = {
     "minlstm": ("fih", "", min_lstm),
     "phasedlstm": ("ifgo", phased_lstm),
     "cfc": ("b", cfc),
+    "odernn": ("h", ode_rnn(runge_kutta)),
+    "odernn, euler": ("h", ode_rnn(euler)),
     "lru": (("y", "re", "im"), "", lru),
     "cornn": ("z", co_rnn),
     "unicornn": ("z", "", unicornn),

@@ -103,3 +103,56 @@ class CfC(Cell):
         rate = self.product("time_a", b) + self.vector("bias_a")
         k = sigmoid(rate * self.input("dt") + self.product("time_b", b) + self.vector("bias_b"))
         return first * (1 - k) + k * second
+
+
+class ODERNN(Cell):
+    """ODE-RNN: between two inputs the state follows a differential equation, solved step by step.
+
+    ``dh/dt = tanh(W_f h + b_f)`` is solved over the time ``dt`` since the input before: in equal
+    ``steps`` of the classic Runge-Kutta method, or of Euler's. Then the input changes the state:
+    ``h_t = tanh(W x_t + U h' + b)``. All steps share ``weight_f``; the vector ``bias_f`` is b_f.
+
+    The further input ``dt`` is ``(T, B, 1)``; ones for regular steps.
+
+    Args:
+        steps: how many steps of the solver lie between two inputs.
+        solver: ``"rk4"`` or ``"euler"``.
+
+    Raises:
+        ValueError: fewer than one step; another solver.
+
+    Source: Y. Rubanova, R. T. Q. Chen, D. Duvenaud, "Latent ordinary differential equations for
+    irregularly-sampled time series", NeurIPS (2019), algorithm 1; one layer for the equation.
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(ODERNN(steps=2), 3, 4)
+    >>> net(torch.rand(5, 2, 3), inputs={"dt": torch.ones(5, 2, 1)})[0].shape
+    torch.Size([5, 2, 4])
+    """
+
+    gates = ("h",)
+    inputs = ("dt",)
+    matrices = ("f",)
+    vectors = ("bias_f",)
+
+    def __init__(self, steps: int = 1, solver: str = "rk4") -> None:
+        if type(steps) is not int or steps < 1:
+            raise ValueError(f"ODERNN: expected steps to be an int of at least 1, got {steps!r}")
+        if solver not in ("rk4", "euler"):
+            raise ValueError(f"ODERNN: expected solver 'rk4' or 'euler', got {solver!r}")
+        self.steps, self.solver = steps, solver
+
+    def step(self, x: Any, u: Any, s: Any) -> Any:
+        h, dt = s.h, self.input("dt") / self.steps
+        for _ in range(self.steps):
+            slope = first = self._slope(h)
+            if self.solver == "rk4":
+                second = self._slope(h + 0.5 * dt * first)
+                third = self._slope(h + 0.5 * dt * second)
+                fourth = self._slope(h + dt * third)
+                slope = (first + 2 * second + 2 * third + fourth) / 6
+            h = h + dt * slope
+        return tanh(x.h + self.product("h", h))
+
+    def _slope(self, h: Any) -> Any:
+        return tanh(self.product("f", h) + self.vector("bias_f"))
