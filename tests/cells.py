@@ -300,6 +300,17 @@ class HeadedProjected(Projected):
     heads = 2
 
 
+class Clipped(Cell):
+    """Bounds on gradients: of a state that the step reads itself, and of one that it does not."""
+
+    gates = ("h",)
+    states = ("h", "m")
+
+    def step(self, x, u, s):
+        h = elman.clip_gradient(tanh(x.h + u.h + 0.3 * s.m), 0.1)
+        return h, elman.clip_gradient(0.5 * s.m + h * h, 0.02)
+
+
 elman_tanh, elman_relu = elman.cells.Elman("tanh"), elman.cells.Elman("relu")
 
 #: Every cell that the tests run, by name. The reference of each has the same name.
@@ -310,7 +321,7 @@ CELLS = {
     **{cls.__name__: cls() for cls in (Swap, Twin, Forgetful, Blind, Partial, Again, Seer)},
     **{cls.__name__: cls() for cls in (Echo, Peephole, Projected, Multiplicative, Narrow)},
     **{cls.__name__: cls() for cls in (Gauge, Independent, LayerNorm, Functions)},
-    **{cls.__name__: cls() for cls in (Attentive, Headed, HeadedProjected)},
+    **{cls.__name__: cls() for cls in (Attentive, Headed, HeadedProjected, Clipped)},
 }
 STEPS = {name: cell.trace() for name, cell in CELLS.items()}
 

@@ -32,7 +32,7 @@ ROWS = [
     ["cells", "padded"],
     ["batch", "reductions"],
     ["cell", "functions"],
-    ["step"],
+    ["randoms", "step"],
     ["expr"],
     ["refused"],
     ["errors", "spaces", "version"],

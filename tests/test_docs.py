@@ -20,7 +20,16 @@ GUIDE, CHINESE = "guides/sequences.md", "guides/sequences.zh-CN.md"
 
 
 @pytest.mark.parametrize(
-    "name", ["architecture.md", "cells.md", "libraries.md", "tasks.md", GUIDE, CHINESE]
+    "name",
+    [
+        "architecture.md",
+        "cells.md",
+        "libraries.md",
+        "regularisation.md",
+        "tasks.md",
+        GUIDE,
+        CHINESE,
+    ],
 )
 def test_examples_run_and_print_what_is_printed(name: str, capsys: pytest.CaptureFixture) -> None:
     text = (DOCS / name).read_text(encoding="utf-8")

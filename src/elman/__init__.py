@@ -22,6 +22,7 @@ from .explain import explain as explain
 from .expr import where as where
 from .functions import abs as abs
 from .functions import clamp as clamp
+from .functions import clip_gradient as clip_gradient
 from .functions import cos as cos
 from .functions import elu as elu
 from .functions import eq as eq

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from .spaces import HIDDEN, Sizes
 from .step import Step
+
+_Input = TypeVar("_Input", Tensor, Tensor | None)
 
 
 class Rows(NamedTuple):
@@ -110,6 +112,16 @@ class LayerArgs(NamedTuple):
         return LayerArgs(flat[0], flat[1:states], flat[states:first], weights)
 
 
+def inputs_of(step: Step, inputs: Sequence[_Input], direction: int, count: int) -> list[_Input]:
+    """The further inputs of one direction of so many: of random values its own, all of others."""
+    if count == 1 or not step.randoms:
+        return list(inputs)
+    return [
+        t.chunk(count, -1)[direction] if t is not None and name in step.randoms else t
+        for name, t in zip(step.inputs, inputs, strict=True)
+    ]
+
+
 def part_of(state: Any, layer: int, D: int) -> Any:
     """A layer's part of a state ``(layers * D, B, H)``, which may be None."""
     return None if state is None else state[layer * D : (layer + 1) * D]
@@ -178,10 +190,9 @@ def _check_layer(step: Step, rows: Rows, shapes: Sequence[Any], D: int) -> int:
         shape = (*rows.of_states(D), sizes[step.space(name)])
         if h is not None and h != shape:
             raise RuntimeError(f"expected an initial state of shape {shape}, got {tuple(h)}")
-    for further in inputs:
-        if further != (*rows.lead, sizes.units):
-            raise RuntimeError(
-                f"expected a further input of shape {(*rows.lead, sizes.units)}, got "
-                f"{tuple(further)}"
-            )
+    for name, further in zip(step.inputs, inputs, strict=True):
+        random = step.randoms.get(name)
+        shape = (*rows.lead, sizes.units if random is None else D * sizes[random])
+        if further != shape:
+            raise RuntimeError(f"expected a further input of shape {shape}, got {tuple(further)}")
     return sizes[step.output_space]

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from .errors import FormulaError
 from .expr import Node, check_kind, is_mask, node, walk
+from .randoms import Draw, RandomValues, Tracing, tracing
 from .refused import OF_GROUPS, check_signature, refuses
 from .spaces import HIDDEN, ONE, PROJECTED, Space, first_space
 from .step import Step
@@ -44,7 +45,7 @@ def _changed(cls: Any) -> None:
         _changed(below)
 
 
-class Cell(metaclass=_CellType):
+class Cell(RandomValues, metaclass=_CellType):
     """The formula of one step of a recurrence. Subclass it and write :meth:`step`.
 
     ``gates`` are the blocks of rows of ``weight_ih``, ``weight_hh`` and the biases, in order; a
@@ -95,6 +96,7 @@ class Cell(metaclass=_CellType):
     writes: tuple[str, ...] = ()
     heads: int = 1
     _version = 0  # another one after each change of the class
+    _random: bool  # whether the formula, as it was traced last, speaks of random values
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         """The new states, and the further outputs, from the inputs, the products and the previous
@@ -155,11 +157,24 @@ class Cell(metaclass=_CellType):
         read = operator.attrgetter(*_attributes(self))
         if not _is_fixed(read(self)):  # to compare it says nothing
             read = functools.partial(_described, read)
-        values, step = read(self), _trace(self)
+        values, random = read(self), Tracing()
+        step = _trace(self, random)
         # A compiled program compares the last of it, see `nn/cellmodule.py`.
         traced = read, values, step, _settings(self), self._version
+        object.__setattr__(self, "_random", bool(random.draws))
         object.__setattr__(self, "_traced", traced)
         return step
+
+    def trace_training(self, candidates: bool = False) -> tuple[Step, dict[str, Draw]]:
+        """The step of training, and how its random values are drawn; where a module asks for
+        them, the masks of ``candidates`` are values of the step too, which nothing is said of. A
+        formula without random values has the step of :meth:`trace`."""
+        step = self.trace()
+        if not candidates and not self._random:
+            return step, {}
+        random = Tracing(training=True, candidates=candidates)
+        step = _trace(self, random)
+        return step, {name: draw for name, draw in random.draws.items() if name in step.randoms}
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -179,7 +194,7 @@ class Cell(metaclass=_CellType):
         self.__dict__.pop("_traced", None)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "_traced"}
+        return {k: v for k, v in self.__dict__.items() if k not in _TRACED}
 
     def __repr__(self) -> str:
         given = ", ".join(f"{k}={v!r}" for k, v in self.__getstate__().items())
@@ -191,7 +206,12 @@ _MISTAKES: tuple[type[Exception], ...] = (ArithmeticError, AttributeError, Looku
 _MISTAKES += (RuntimeError, TypeError, ValueError)
 
 
-def _trace(cell: Cell) -> Step:
+def _trace(cell: Cell, given: Tracing) -> Step:
+    with tracing(given):
+        return _trace_step(cell)
+
+
+def _trace_step(cell: Cell) -> Step:
     kind = type(cell).__name__
     try:
         space = _check_declared(cell)
@@ -299,7 +319,7 @@ def _step_of(cell: Cell, values: Mapping[str, Node]) -> Step:
         tuple(g for g in cell.gates if g in x),
         tuple(g for g in cell.gates if g in products),
         cell.states,
-        cell.inputs,
+        (*cell.inputs, *dict.fromkeys(n.attr for n in nodes if n.op == "random")),
         {m: matrices[m] for m in (*cell.matrices, *projection)},
         cell.vectors,
         cell.projection,
@@ -328,7 +348,7 @@ def _attributes(cell: Cell) -> list[str]:
     own = [*cell.__dict__]
     classes = [c for c in type(cell).__mro__ if c is not object]
     inherited = [n for c in classes for n, v in vars(c).items() if not _is_of_class(v)]
-    hidden = ("_traced", "_version", "_abc_impl", "keeps", "writes")
+    hidden = (*_TRACED, "_version", "_abc_impl", "keeps", "writes")
     names = dict.fromkeys([*own, *(n for n in inherited if not n.startswith("__"))])
     return [name for name in names if name not in hidden]
 
@@ -339,6 +359,7 @@ def _is_of_class(value: Any) -> bool:
     return isinstance(value, (*_FUNCTIONS, staticmethod, classmethod, property))
 
 
+_TRACED = ("_traced", "_random")  # what a cell holds of its trace
 _KINDS = (int, float, tuple, list, dict, np.number, np.ndarray)
 _FUNCTIONS = (FunctionType, BuiltinFunctionType, MethodType, functools.partial)
 

@@ -51,6 +51,17 @@ eq = _primitive("eq", "Whether two values are equal, unit by unit; `==` asks for
 ne = _primitive("ne", "Whether two values differ, unit by unit.")
 
 
+def clip_gradient(a: Any, bound: float) -> Any:
+    """``a`` itself; the gradient that arrives at it is kept between ``-bound`` and ``bound``.
+
+    Raises:
+        ValueError: if the bound is no number above 0.
+    """
+    if isinstance(bound, bool) or not isinstance(bound, (int, float)) or not bound > 0:
+        raise ValueError(f"clip_gradient() takes a bound above 0, got {bound!r}")
+    return apply("clip_gradient", a, float(bound))
+
+
 def square(a: Any) -> Any:
     """``a * a``, unit by unit."""
     return a * a

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from .batch import LayerArgs, Rows, Weights, by_layer
+from .batch import LayerArgs, Rows, Weights, by_layer, inputs_of
 from .expr import Node, evaluate
 from .step import Step
 
@@ -93,7 +93,10 @@ def advance(
     given = {
         **{("x", gate): v for gate, v in zip(step.x_gates, gates, strict=True)},
         **{("state", s): v for s, v in zip(step.states, states, strict=True)},
-        **{("input", s): v for s, v in zip(step.inputs, inputs, strict=True)},
+        **{
+            ("random" if s in step.randoms else "input", s): v
+            for s, v in zip(step.inputs, inputs, strict=True)
+        },
         **fixed,
     }
 
@@ -158,7 +161,8 @@ def layer(
             for name, h in zip(step.states, given.initial, strict=True)
         ]
         way = rows._replace(reverse=True) if d else rows
-        output, final = run(step, way, given.x, mine, h0, given.inputs, lengths)
+        inputs = inputs_of(step, given.inputs, d, len(given.weights))
+        output, final = run(step, way, given.x, mine, h0, inputs, lengths)
         outputs.append(output)
         finals.append(final)
     by_state = zip(*finals, strict=True)

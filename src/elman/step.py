@@ -24,7 +24,7 @@ from .spaces import HIDDEN, INPUT, ONE, Matrix, Sizes, Space, first_space
 
 _FAULTS = (ValueError, TypeError, SyntaxError, IndexError, ArithmeticError, RecursionError)
 _KNOWN = 256  # texts whose steps are kept
-_LINE = re.compile(r"(\w+) (None|'[^'\\]*') \w* (\[[\d, ]*\])")
+_LINE = re.compile(r"(\w+) (None|'[^'\\]*') (\w*) (\[[\d, ]*\])")
 _HEADS = re.compile(r"heads ([2-9]|[1-9]\d+)")
 _LEAVES = ("x", "bias", "vector")
 #: The blocks of parameters that a step reads, by the kind and the name of what reads them: a
@@ -39,7 +39,7 @@ class Step:
     ``x_gates`` and ``u_gates`` are the gates that have rows in ``weight_ih`` and ``weight_hh``.
     ``matrices`` gives the spaces of a further matrix's rows and columns; the projection is one of
     them. All but the projection, and ``weight_hh``, are block-diagonal if there are several
-    ``heads``.
+    ``heads``. ``inputs`` are what a call gives at every step, random values among them.
     """
 
     x_gates: tuple[str, ...]
@@ -60,6 +60,9 @@ class Step:
     #: In the order of ``batch.LayerArgs`` the numbers of the first further input and weight.
     first_input: int = field(init=False)
     first_weight: int = field(init=False)
+    #: The spaces of those inputs that are random values. They have no gradient, and each direction
+    #: has its own: ``(T, B, D * H)`` for ``D`` directions.
+    randoms: Mapping[str, Space] = field(init=False)
     blocks: Blocks = field(init=False)
     #: The spaces of values with units, the hidden ones first; each with the block whose rows say
     #: how many.
@@ -78,6 +81,10 @@ class Step:
         object.__setattr__(self, "parameters", names)
         object.__setattr__(self, "first_input", 1 + len(self.states))
         object.__setattr__(self, "first_weight", self.first_input + len(self.inputs))
+        nodes = walk([*self.new, *self.outputs.values()])
+        found = {n.attr: n.space for n in nodes if n.op == "random"}
+        randoms = {name: found[name] for name in self.inputs if name in found}
+        object.__setattr__(self, "randoms", randoms)
         object.__setattr__(self, "blocks", blocks)
         measures: dict[Space, Matrix] = {}
         for block in blocks.values():
@@ -108,6 +115,7 @@ class Step:
         if len(every) > 1:  # else a program's text means the other
             full = _steps.setdefault(full.text, full)
         object.__setattr__(made, "full", full)
+        object.__setattr__(made, "randoms", full.randoms)
         return _steps.setdefault((made.text, full.text) if named else made.text, made)
 
     @staticmethod
@@ -116,6 +124,11 @@ class Step:
         text = _write(*fields)
         made: Any = (*declared, text, heads, hashlib.sha256(text.encode()).hexdigest()[:16])
         return Step(*made)
+
+    @property
+    def given_inputs(self) -> tuple[str, ...]:
+        """The inputs that the caller of a module gives: those that are no random values."""
+        return tuple(name for name in self.inputs if name not in self.randoms)
 
     @property
     def spaces(self) -> tuple[Space, ...]:
@@ -272,9 +285,11 @@ def _read(text: str) -> Step:
         if found is None:
             raise FormulaError(f"{line!r} is no operation")
         op, attr = found[1], ast.literal_eval(found[2])
-        args = [nodes[i] for i in ast.literal_eval(found[3])]
+        args = [nodes[i] for i in ast.literal_eval(found[4])]
         if (op, attr) in leaves and not args:
             made = node(op, attr=attr, space=leaves[op, attr])
+        elif op == "random" and attr in inputs and found[3] in units and not args:
+            made = node(op, attr=attr, space=units[found[3]])
         elif op == "product" and (op, attr) in blocks and len(args) == 1:
             check_kind(op, 0, args[0])
             made = node(op, *args, attr=attr, space=blocks[op, attr].rows)

@@ -124,6 +124,15 @@ def functions(x, w, h, *_):
 
 #: By the name of the cell: the gates in the order of the rows of weight_ih, those of weight_hh if
 #: they are others, and the formula.
+def clipped(x, w, h, m):
+    def clip(value, bound):
+        value.register_hook(lambda g: g.clamp(-bound, bound))
+        return value
+
+    new = clip(tanh(x("h") + w("h", h) + 0.3 * m), 0.1)
+    return new, clip(0.5 * m + new * new, 0.02)
+
+
 FORMULAS = {
     "tanh": ("h", lambda x, w, h: (tanh(x("h") + w("h", h)),)),
     "relu": ("h", lambda x, w, h: (torch.relu(x("h") + w("h", h)),)),
@@ -152,6 +161,7 @@ FORMULAS = {
     "Attentive": ("ab", attentive),
     "Headed": ("fg", headed),
     "HeadedProjected": ("ifgo", catalogue.projected),
+    "Clipped": ("h", clipped),
 }
 
 

@@ -27,7 +27,7 @@ class LightGRU(Cell):
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         z = sigmoid(x.z + u.z)
-        return z * s.h + (1 - z) * relu(x.h + u.h)
+        return z * s.h + (1 - z) * self.candidate(relu(x.h + u.h))
 
     def initialise(self, parameters: Mapping[str, Tensor]) -> None:
         orthogonal(self, parameters)
@@ -77,7 +77,7 @@ class MGU(Cell):
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         f = self._forget(x, u, s)
-        return (1 - f) * s.h + f * tanh(x.h + self.product("h", f * s.h))
+        return (1 - f) * s.h + f * self.candidate(tanh(x.h + self.product("h", f * s.h)))
 
 
 class MGU1(MGU):
@@ -136,7 +136,7 @@ class MinimalRNN(Cell):
     def step(self, x: Any, u: Any, s: Any) -> Any:
         z = tanh(x.z)
         keep = sigmoid(u.u + self.product("uz", z))
-        return keep * s.h + (1 - keep) * z
+        return keep * s.h + (1 - keep) * self.candidate(z)
 
 
 class UGRNN(Cell):
@@ -159,7 +159,7 @@ class UGRNN(Cell):
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         g = sigmoid(x.g + u.g)
-        return g * s.h + (1 - g) * tanh(x.c + u.c)
+        return g * s.h + (1 - g) * self.candidate(tanh(x.c + u.c))
 
     def initialise(self, parameters: Mapping[str, Tensor]) -> None:
         set_bias(self, parameters, "g", self.forget_bias)
@@ -179,7 +179,7 @@ class RAN(Cell):
     writes = ("i",)
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
-        c = sigmoid(x.i + u.i) * x.c + sigmoid(x.f + u.f) * s.c
+        c = sigmoid(x.i + u.i) * self.candidate(x.c) + sigmoid(x.f + u.f) * s.c
         return tanh(c), c
 
 
@@ -197,7 +197,7 @@ class CFN(Cell):
     writes = ("i",)
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
-        return sigmoid(x.f + u.f) * tanh(s.h) + sigmoid(x.i + u.i) * tanh(x.h)
+        return sigmoid(x.f + u.f) * tanh(s.h) + sigmoid(x.i + u.i) * self.candidate(tanh(x.h))
 
 
 class STAR(Cell):
@@ -215,7 +215,7 @@ class STAR(Cell):
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         k = sigmoid(x.k + u.k)
-        return tanh((1 - k) * s.h + k * tanh(x.z))
+        return tanh((1 - k) * s.h + k * self.candidate(tanh(x.z)))
 
 
 class BRC(Cell):
@@ -235,7 +235,7 @@ class BRC(Cell):
     def step(self, x: Any, u: Any, s: Any) -> Any:
         c = sigmoid(x.c + self.vector("wc") * s.h)
         a = 1 + tanh(x.a + self.vector("wa") * s.h)
-        return c * s.h + (1 - c) * tanh(x.h + a * s.h)
+        return c * s.h + (1 - c) * self.candidate(tanh(x.h + a * s.h))
 
 
 class NBRC(Cell):
@@ -252,7 +252,7 @@ class NBRC(Cell):
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         c, a = sigmoid(x.c + u.c), 1 + tanh(x.a + u.a)
-        return c * s.h + (1 - c) * tanh(x.h + a * s.h)
+        return c * s.h + (1 - c) * self.candidate(tanh(x.h + a * s.h))
 
 
 class ATR(Cell):
@@ -267,7 +267,7 @@ class ATR(Cell):
     gates = ("h",)
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
-        return sigmoid(x.h + u.h) * x.h + sigmoid(x.h - u.h) * s.h
+        return sigmoid(x.h + u.h) * self.candidate(x.h) + sigmoid(x.h - u.h) * s.h
 
 
 class MIRNN(Cell):

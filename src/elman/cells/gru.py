@@ -34,4 +34,4 @@ class GRU(Cell):
     def step(self, x: Any, u: Any, s: Any) -> Any:
         r, z = sigmoid(x.r + u.r), sigmoid(x.z + u.z)
         n = tanh(x.n + (r * u.n if self.reset_after else self.product("n", r * s.h)))
-        return (1 - z) * n + z * s.h
+        return (1 - z) * self.candidate(n) + z * s.h

@@ -132,7 +132,7 @@ class FastGRNN(Cell):
         a = x.h + u.h
         z = sigmoid(a + self.vector("z"))
         zeta, nu = sigmoid(self.vector("zeta")), sigmoid(self.vector("nu"))
-        return (zeta * (1 - z) + nu) * tanh(a) + z * s.h
+        return (zeta * (1 - z) + nu) * self.candidate(tanh(a)) + z * s.h
 
     def initialise(self, parameters: Mapping[str, Tensor]) -> None:
         set_vectors(parameters, z=0.0, zeta=1.0, nu=-4.0)

@@ -35,6 +35,6 @@ class LSTM(Cell):
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         i, f, o = sigmoid(x.i + u.i), sigmoid(x.f + u.f), sigmoid(x.o + u.o)
-        c = f * s.c + i * tanh(x.g + u.g)
+        c = f * s.c + i * self.candidate(tanh(x.g + u.g))
         h = o * tanh(c)
         return self.product("hr", h) if self.projection else h, c

@@ -34,7 +34,7 @@ class PeepholeLSTM(Cell):
     def step(self, x: Any, u: Any, s: Any) -> Any:
         i = sigmoid(x.i + u.i + self.vector("ci") * s.c)
         f = sigmoid(x.f + u.f + self.vector("cf") * s.c)
-        c = f * s.c + i * tanh(x.g + u.g)
+        c = f * s.c + i * self.candidate(tanh(x.g + u.g))
         return sigmoid(x.o + u.o + self.vector("co") * c) * tanh(c), c
 
 
@@ -53,7 +53,7 @@ class CoupledLSTM(Cell):
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         i, o = sigmoid(x.i + u.i), sigmoid(x.o + u.o)
-        c = (1 - i) * s.c + i * tanh(x.g + u.g)
+        c = (1 - i) * s.c + i * self.candidate(tanh(x.g + u.g))
         return o * tanh(c), c
 
 
@@ -84,7 +84,8 @@ class JANET(Cell):
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         a = x.f + u.f
-        return sigmoid(a) * s.h + (1 - sigmoid(a - self.beta)) * tanh(x.g + u.g)
+        g = self.candidate(tanh(x.g + u.g))
+        return sigmoid(a) * s.h + (1 - sigmoid(a - self.beta)) * g
 
     def initialise(self, parameters: Mapping[str, Tensor]) -> None:
         for block in blocks(self, parameters, "bias_ih").values():
@@ -108,7 +109,7 @@ class MultiplicativeLSTM(Cell):
     def step(self, x: Any, u: Any, s: Any) -> Any:
         m = x.m * u.m
         i, f, g, o = (getattr(x, gate) + self.product(gate, m) for gate in "ifgo")
-        c = sigmoid(f) * s.c + sigmoid(i) * tanh(g)
+        c = sigmoid(f) * s.c + sigmoid(i) * self.candidate(tanh(g))
         return sigmoid(o) * tanh(c), c
 
 
@@ -150,7 +151,7 @@ class SLSTM(Cell):
         m = where(s.n > 0, maximum(kept, i), i)
         remember = where(s.n > 0, exp(where(s.n > 0, kept - m, 0.0)), 0.0)
         write = exp(i - m)
-        c = remember * s.c + write * tanh(x.z + u.z)
+        c = remember * s.c + write * self.candidate(tanh(x.z + u.z))
         n = remember * s.n + write
         return sigmoid(x.o + u.o) * (c / n), c, n, m
 

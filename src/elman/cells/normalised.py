@@ -59,7 +59,7 @@ class LayerNormLSTM(_LayerNorm):
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         i, f, g, o = self._joint(x, u, "ifgo")
-        c = sigmoid(f) * s.c + sigmoid(i) * tanh(g)
+        c = sigmoid(f) * s.c + sigmoid(i) * self.candidate(tanh(g))
         normal = self.vector("gain_c") * layer_norm(c, eps=self.eps) + self.vector("shift_c")
         return sigmoid(o) * tanh(normal), c
 
@@ -93,4 +93,4 @@ class LayerNormGRU(_LayerNorm):
         z, r = (sigmoid(gate) for gate in self._joint(x, u, "zr"))
         a = self.vector("gain_x_n") * layer_norm(x.n, eps=self.eps) + self.vector("shift_x_n")
         b = self.vector("gain_h_n") * layer_norm(u.n, eps=self.eps) + self.vector("shift_h_n")
-        return (1 - z) * s.h + z * tanh(a + r * b)
+        return (1 - z) * s.h + z * self.candidate(tanh(a + r * b))

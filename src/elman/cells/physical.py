@@ -97,8 +97,9 @@ class LEM(Cell):
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         a, b = self.dt * sigmoid(x.a + u.a), self.dt * sigmoid(x.b + u.b)
-        z = (1 - a) * s.z + a * tanh(x.z + u.z)
-        return (1 - b) * s.y + b * tanh(x.y + self.product("y", z)), z
+        z = (1 - a) * s.z + a * self.candidate(tanh(x.z + u.z))
+        y = self.candidate(tanh(x.y + self.product("y", z)))
+        return (1 - b) * s.y + b * y, z
 
 
 class Antisymmetric(torch.nn.Module):

@@ -65,7 +65,7 @@ class SRU(Cell):
     def step(self, x: Any, u: Any, s: Any) -> Any:
         f = sigmoid(x.f + self.vector("vf") * s.c)
         r = sigmoid(x.r + self.vector("vr") * s.c)
-        c = f * s.c + (1 - f) * x.c
+        c = f * s.c + (1 - f) * self.candidate(x.c)
         return r * c + (1 - r) * (self.scale * x.k), c
 
 
@@ -85,7 +85,7 @@ class QRNN(Cell):
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         f = sigmoid(x.f)
-        c = f * s.c + (1 - f) * tanh(x.z)
+        c = f * s.c + (1 - f) * self.candidate(tanh(x.z))
         return sigmoid(x.o) * c, c
 
 
@@ -103,7 +103,7 @@ class MinGRU(Cell):
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         z = sigmoid(x.z)
-        return (1 - z) * s.h + z * x.h
+        return (1 - z) * s.h + z * self.candidate(x.h)
 
 
 class MinLSTM(Cell):
@@ -123,4 +123,4 @@ class MinLSTM(Cell):
     def step(self, x: Any, u: Any, s: Any) -> Any:
         # f / (f + i), which would be 0 / 0 where both vanish.
         share = sigmoid(softplus(-x.i) - softplus(-x.f))
-        return share * s.h + (1 - share) * x.h
+        return share * s.h + (1 - share) * self.candidate(x.h)

@@ -20,7 +20,7 @@ from .frame import Frame, common, define_reductions, parameters
 from .graph import Store
 from .inputs import add_to_input, emit_inputs, panels_to_x, wanted
 from .ir import Int, Module
-from .memory import Spot, StepMemory, operands, values_of_step
+from .memory import Spot, StepMemory, further_inputs, operands, slot_of, values_of_step
 from .outer import RANGE, emit_outer, lists, range_of
 from .panel import define_tiles, panels_of
 from .plan import Plan, products_of
@@ -38,7 +38,6 @@ def slots(plan: Plan, target: Target) -> Slots:
     """The table of arguments of ``elman_backward``, and its scratch memory."""
     step, panel, number = plan.step, target.panel, target.dtype
     states, products, inputs = step.states, len(products_of(plan.backward)), len(plan.input_columns)
-    further = [f"{kind}.{name}" for kind in ("input", "ginput") for name in step.inputs]
     gates = (len(plan.gate_gradients), "most", "gate_gradients.row"), number
     pairs = (inputs, *gates[0][1:]), "bfloat"
     kept = ["saved", *(f"saved.{name}" for name in plan.saved_states)]
@@ -60,7 +59,9 @@ def slots(plan: Plan, target: Target) -> Slots:
     return Slots(
         [
             *common(step),
-            *(Argument(name, "tru") for name in ("x", *further)),
+            Argument("x", "tru"),
+            *further_inputs(step),
+            *(Argument(f"ginput.{name}", "tru") for name in step.inputs),
             *(Argument(f"gout.{name}", "tru", zeros=True, of="units") for name in step.outputs),
             *(Argument(f"output.{name}", "tru", of="units") for name in plan.read_outputs),
             *(Argument(f"h0.{name}", "ru", of="row") for name in plan.read_outputs),
@@ -230,9 +231,9 @@ class _Memory(StepMemory):
 
     def read(self, leaf: Node, spot: Spot) -> str:
         f, frame = self.frame.f, self.frame
-        if leaf.op in ("gout", "input", "vector"):
+        if leaf.op in ("gout", "input", "random", "vector"):
             if leaf.op != "vector":
-                given = frame.given(f"{leaf.op}.{leaf.attr}")
+                given = frame.given(slot_of(leaf))
                 self._next.append(given.at(self.time_before, spot.row, spot.unit))
             return self.read_given(leaf, spot)
         if leaf.op == "carry":

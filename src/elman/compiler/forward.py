@@ -12,7 +12,7 @@ from .buffers import Argument, Buffer, Slot, Slots
 from .frame import Frame, common, define_reductions, parameters
 from .graph import Program, Store
 from .ir import Function, Int, Module
-from .memory import Spot, StepMemory, operands, values_of_step
+from .memory import Spot, StepMemory, further_inputs, operands, values_of_step
 from .panel import Panel, define_tiles, height, is_unpacked, panel_x, panels_of
 from .plan import Plan, products_of
 from .routine import define_entry
@@ -43,7 +43,8 @@ def slots(plan: Plan, target: Target, training: bool) -> Slots:
         [
             *common(step),
             *("packed", "ahead"),
-            *(Argument(name, "tru") for name in ("x", *(f"input.{n}" for n in step.inputs))),
+            Argument("x", "tru"),
+            *further_inputs(step),
             *(Argument(f"output.{name}", "tru", of="units") for name in step.outputs),
             *(Argument(f"h0.{name}", "ru", zeros=True, of="row") for name in states),
             *(Argument(f"hn.{name}", "ru", of="row") for name in states),

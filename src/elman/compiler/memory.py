@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from ..expr import Node
 from ..spaces import HIDDEN, Space
-from .buffers import Buffer
+from ..step import Step
+from .buffers import Argument, Buffer
 from .frame import Frame
 from .graph import Program, Store
 from .ir import Int
@@ -48,6 +49,18 @@ class Spot:
 
     row: Int
     unit: Int
+
+
+def further_inputs(step: Step) -> list[Argument]:
+    """What the caller gives at every step besides x. Directions share an input, and have random
+    values of their own, side by side."""
+    ways = {name: "units" if name in step.randoms else "" for name in step.inputs}
+    return [Argument(f"input.{name}", "tru", of=of) for name, of in ways.items()]
+
+
+def slot_of(leaf: Node) -> str:
+    """The slot of a leaf that the caller gives at every step."""
+    return f"{'input' if leaf.op == 'random' else leaf.op}.{leaf.attr}"
 
 
 class StepMemory:
@@ -135,10 +148,11 @@ class StepMemory:
         )
 
     def read_given(self, leaf: Node, spot: Spot) -> str:
-        """What both passes read where the caller has it: a further input, a learned vector."""
+        """What both passes read where the caller has it: a further input, a learned vector. A
+        random value is a further input, too."""
         frame = self.frame
         if leaf.op == "vector":
             row = frame.given(f"weight_{leaf.attr}")
         else:
-            row = frame.given(f"{leaf.op}.{leaf.attr}").row(self.time, spot.row)
+            row = frame.given(slot_of(leaf)).row(self.time, spot.row)
         return load_units(frame.v, row, spot.unit, frame.units(leaf.space))

@@ -54,7 +54,7 @@ class Plan:
     @functools.cached_property
     def complete(self) -> bool:
         """Whether the backward pass writes the gradients of all that the step reads."""
-        every = {*self.step.blocks.values()}, {*self.step.inputs}
+        every = {*self.step.blocks.values()}, {*self.step.given_inputs}
         return bool(self.input_columns) and every == ({*self.gradients}, {*self.inputs})
 
     @property
@@ -72,16 +72,15 @@ def plan_of(step: Step) -> Plan:
     products = tuple(n for n in gradient.weights if n.op == "product")
     operands = tuple(dict.fromkeys(p.args[0] for p in products))
 
-    saved = choose_saved(_read_by(roots), set(step.new))
-    saved |= {o for o in operands if o.op != "state" and o not in step.new}
+    states = _states(step)
+    saved = choose_saved(_read_by(roots), {*states})
+    saved |= {o for o in operands if o.op != "state" and o not in states}
     order = {n: i for i, n in enumerate(walk([*step.new, *saved]))}
-    kept = tuple(sorted(saved - set(step.new), key=order.__getitem__))
+    kept = tuple(sorted(saved - {*states}, key=order.__getitem__))
 
     read_back = {n: node("saved", attr=i, space=n.space) for i, n in enumerate(kept)}
     read_back |= {
-        n: node("new", attr=s, space=step.space(s))
-        for s, n in zip(step.states, step.new, strict=True)
-        if n.op not in GIVEN
+        n: node("new", attr=s, space=step.space(s)) for n, s in states.items() if n.op not in GIVEN
     }
     done: dict[Node, Node] = {}
     for old in walk(roots):
@@ -131,6 +130,16 @@ def plan_of(step: Step) -> Plan:
         operands=operands,
         inputs=tuple(gradient.input),
     )
+
+
+def _states(step: Step) -> dict[Node, str]:
+    """The values that are new states; one whose gradient is clipped is the same number."""
+    found: dict[Node, str] = {}
+    for name, new in zip(step.states, step.new, strict=True):
+        found[new] = name
+        if new.op == "clip_gradient":
+            found.setdefault(new.args[0], name)
+    return found
 
 
 def _of_weights(

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from ..batch import Rows, by_layer, part_of
+from ..batch import Rows, by_layer, inputs_of, part_of
 from ..launch.calls import NativeCall
 from ..launch.kernel import Kernel
 from ..launch.stack import Tensors
@@ -215,7 +215,8 @@ def _one(kernel: Kernel, tensors: Tensors, direction: int) -> list[Tensor | None
     step = kernel.plan.step
     states, first = step.first_input, kernel.first_weight(direction)
     initial = [None if t is None else t[direction : direction + 1] for t in tensors[1:states]]
-    inputs = tensors[states : step.first_weight]
+    count = (len(tensors) - step.first_weight) // len(step.parameters)
+    inputs = inputs_of(step, tensors[states : step.first_weight], direction, count)
     return [tensors[0], *initial, *inputs, *tensors[first : first + len(step.parameters)]]
 
 

@@ -115,7 +115,7 @@ def read(owner: str, given: torch.nn.Module) -> Layers:
             f"{type(given).__name__}: give the layer instead of the model that it is in"
         )
     module: Any = given
-    for option in ("proj_size", "residual", "learn_initial"):
+    for option in ("proj_size", "residual", "learn_initial", "zoneout", "state_clip"):
         if getattr(module, option, False):
             raise ValueError(
                 f"{owner}: expected {type(module).__name__} without {option}, which is no part of "

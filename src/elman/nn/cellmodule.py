@@ -16,6 +16,9 @@ from ..spaces import HIDDEN, INPUT, PROJECTED, Sizes
 from ..step import Step
 from .base import RecurrentModule
 from .messages import refusal
+from .regularise import Drawn, Regularisation, training
+
+_GRAPHS = ("_formula", "_evaluated", "_drawn", "_traced", "_trace", "_options", "_recipes")
 
 
 class Parameters(NamedTuple):
@@ -33,6 +36,10 @@ class CellModule(RecurrentModule, torch.nn.Module):
     cell: Cell
     hidden_size: int | tuple[int, ...]
     init: Any = None
+    _formula: Step  # of the cell, as it was traced last
+    _evaluated: Step  # what is made of it for evaluation
+    _drawn: Drawn | None  # and for training, if that is another
+    _special: bool
     _shapes: list[tuple[str, tuple[int, ...]]]  # what the parameters are, for sizes of no meaning
 
     def _build(
@@ -92,7 +99,7 @@ class CellModule(RecurrentModule, torch.nn.Module):
         """The traced formula, with the numbers that the cell holds now."""
         if torch.compiler.is_compiling():  # which cannot follow the tracing of a formula
             *_, step, settings, version = self.cell.__dict__.get("_traced", (None,) * 5)
-            changed = None if step is self._traced else "formula"
+            changed = None if step is self._formula else "formula"
             for name, value in (settings or {}).items():  # a changed number compiles anew
                 check_comparable(f"{type(self).__name__}: the cell's {name}", value)
                 if _differs(getattr(self.cell, name), value):
@@ -104,13 +111,20 @@ class CellModule(RecurrentModule, torch.nn.Module):
                     f"{type(self).__name__}: the cell's {changed} has changed since its formula "
                     "was traced: call the module once outside of compilation"
                 )
-            return self._traced
+            return self._evaluated
         step = self.cell.trace()
         if step is not self._traced:
-            self._keep(step)
+            same = step is self._formula and self._trace is self.cell.__dict__["_traced"]
+            step = self._evaluated if same else self._keep(step)
         return step
 
-    def _keep(self, step: Step) -> None:
+    def _variants(self) -> tuple[Step, Drawn | None]:
+        """The steps of evaluation and of training; None for one that is the same."""
+        drawn = training(type(self).__name__, self.cell, Regularisation())
+        return self._formula, drawn if drawn.draws else None
+
+    def _keep(self, step: Step) -> Step:
+        """Takes the cell's formula; returns the step of evaluation."""
         sizes = Sizes({INPUT: 1, HIDDEN: 4 * step.heads, PROJECTED: 2 * step.heads})
         shapes = list(step.shapes(sizes).items())
         if shapes != self.__dict__.setdefault("_shapes", shapes):
@@ -119,9 +133,19 @@ class CellModule(RecurrentModule, torch.nn.Module):
                 f"this module was made with, {[n for n, _ in self._shapes]} before and "
                 f"{[n for n, _ in shapes]} now, or of other sizes: make a new module"
             )
-        self._traced = step
+        self._formula = step
+        self._evaluated, self._drawn = self._variants()
+        #: What a call need not look at twice; None where the cell's step does not tell all.
+        self._traced = None if self.cell._random or self._evaluated is not step else step
+        self._trace = self.cell.__dict__["_traced"]
+        self._special = self._is_special()
         self._all_weights = [[full.get(name) for name in step.parameters] for full in self._names]
         self._flat_weights_names = [name for full in self._names for name in full.values()]
+        return self._evaluated
+
+    def _is_special(self) -> bool:
+        """Whether calls need more than tensors that are like those of earlier ones."""
+        return self._drawn is not None
 
     def __prepare_scriptable__(self) -> Any:
         raise RuntimeError(
@@ -131,7 +155,7 @@ class CellModule(RecurrentModule, torch.nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         # A graph is traced again where it is needed.
-        state = {k: v for k, v in self.__dict__.items() if k != "_traced"}
+        state = {k: v for k, v in self.__dict__.items() if k not in _GRAPHS}
         # Plain tuples, so that torch.load(weights_only=True) needs only this class and the cell's.
         return state | {"_sets": [tuple(mine) for mine in self._sets]}
 

@@ -43,20 +43,20 @@ def read(
 
     ``dims`` is how many dimensions the caller's tensors have, ``arrange`` puts them in order.
     """
-    if inputs is None and not step.inputs:
+    if inputs is None and not step.given_inputs:
         return []
     given = {} if inputs is None else inputs
     if not isinstance(given, Mapping):
         raise TypeError(
             f"{owner}: expected inputs to be a dict of tensors by name, got {type(given).__name__}"
         )
-    if set(given) != set(step.inputs):
+    if set(given) != set(step.given_inputs):
         raise ValueError(
-            f"{owner}: expected inputs of the names {list(step.inputs)}, which the cell reads, got "
-            f"{list(given)}"
+            f"{owner}: expected inputs of the names {list(step.given_inputs)}, which the cell "
+            f"reads, got {list(given)}"
         )
     found = []
-    for name in step.inputs:
+    for name in step.given_inputs:
         label, value = f"inputs[{name!r}]", given[name]
         if packed is not None:
             value = _data(owner, label, value, packed)
@@ -84,7 +84,7 @@ def spread(
     """What :func:`read` found for every layer, with one number for each of its units."""
     if not found:
         return [[]] * len(sizes)
-    for name, value in zip(step.inputs, found, strict=True):
+    for name, value in zip(step.given_inputs, found, strict=True):
         for units in sizes:
             if value.shape[-1] != 1 and value.shape[-1] != units:
                 raise RuntimeError(

@@ -21,7 +21,9 @@ from .checks import no_sets
 from .inputs import read_of_layers, spread
 from .lengths import read as read_lengths
 from .lengths import record as record_lengths
+from .masks import LayerMasks, beside, masked
 from .recorded import recorded
+from .regularise import Drawn
 from .states import hx_of, join, of_each_layer
 
 #: A state of all layers: a tensor ``(L*D, B, H)``, or where the layers' sizes differ a list of one
@@ -61,20 +63,28 @@ class LayerStack(RecurrentModule):
         lengths: Any = None,
         inputs: Any = None,
         return_states: bool = False,
+        drawn: Drawn | None = None,
     ) -> Any:
         """A call that is checked first, and then stored, unless one like it was ``found``. If it is
-        to ``return_states``, the step is that which gives them out (``step.full``)."""
+        to ``return_states``, the step is that which gives them out (``step.full``). With ``drawn``
+        it is one of training, whose random values that says."""
         known, key, tensors = found
+        masks: Sequence[LayerMasks] = ()
         dropout = self.dropout if self.training else 0.0
         if known is not None and isinstance(known.executables, Executable):
             call = known.call
             initial = call.arrange_states(hx, len(step.states))
-            tensors = [call.arrange(input), *initial, *tensors[step.first_input :]]
-            x, *final = run(known.executables, call.rows, tensors, dropout)
+            x, weights = call.arrange(input), tensors[1 + len(step.states) :]
+            if drawn is not None:
+                dropped, masks = self._draw(drawn, weights, call.rows, x)
+                x, weights = masked(x, masks[0].input), beside(masks, dropped)
+            x, *final = run(known.executables, call.rows, [x, *initial, *weights], dropout)
             if return_states:
                 final, given = _apart(step, x, final)
+                x = masked(x, masks[0].output) if masks else x
                 x, finals = call.restore(self._merge(x), final)
                 return self._with_states(step, x, finals, [call.restore_all(given)])
+            x = masked(x, masks[0].output) if masks else x
             x, finals = call.restore(self._merge(x), final)
             return x, hx_of(finals)
         owner, L, D = type(self).__name__, self.num_layers, self._directions()
@@ -93,19 +103,28 @@ class LayerStack(RecurrentModule):
             x, initial = call.arrange(input), call.arrange_states(hx, len(step.states))
             if hx is None and not isinstance(self.hidden_size, int):
                 initial = [[None] * L for _ in step.states]
+        if drawn is not None:
+            flat, masks = self._draw(drawn, [t for mine in weights for t in mine], call.rows, x)
+            count = len(step.parameters)
+            weights = [[*flat[i : i + count]] for i in range(0, len(flat), count)]
         rows, begin = call.rows, initial
         if some is not None:
             rows, x, further = some.rows, some.select(x), [some.select(v) for v in further]
             begin = [of_state(some.select_state, s) for s in initial]
+            masks = [mine.map(some.select) for mine in masks]
         if D == 2:
             weights = [[*a, *b] for a, b in zip(weights[::2], weights[1::2], strict=True)]
         layers: Sequence[Sequence[Any]] = weights
         if further:
             each = spread(owner, step, further, [s.units for s in self._layer_sizes()[::D]])
             layers = [[*own, *mine] for own, mine in zip(each, weights, strict=True)]
+        if masks:
+            inner, end = [mine.inner for mine in masks], len(step.given_inputs)
+            pairs = zip(inner, layers, strict=True)
+            layers = [[*mine[:end], *own, *mine[end:]] for own, mine in pairs]
         before = known.executables if known is not None else ()
         x, finals, executables, every = self._run(
-            step, rows, x, begin, layers, known_lengths, before, return_states
+            step, rows, x, begin, layers, known_lengths, before, return_states, masks
         )
         if some is None:
             if known is None:
@@ -138,6 +157,7 @@ class LayerStack(RecurrentModule):
         lengths: Tensor | None,
         before: Any,
         return_states: bool,
+        masks: Sequence[LayerMasks],
     ) -> tuple[Tensor, Sequence[State], Any, list[list[Tensor]]]:
         """The output, the final states, and the executable of all layers, or those of each if
         kernels ran them; ``before`` are the latter of an earlier call. ``layers`` are weights. Last
@@ -145,13 +165,17 @@ class LayerStack(RecurrentModule):
         of_each, dropout = type(initial[0]) is list, self.dropout if self.training else 0.0
         executable: Any = None
         every: list[list[Tensor]] = []
-        if not of_each and (len(layers) == 1 or not (self.residual or self._merges())):
+        apart = any(m.input is not None or m.output is not None for m in masks)
+        apart = apart or bool(self.residual or self._merges())
+        if not of_each and (len(layers) == 1 or not apart):
+            x = masked(x, masks[0].input) if masks else x
             tensors = [x, *initial, *(t for mine in layers for t in mine)]
             if len(layers) == 1:
                 (x, *final), executable = run_layer(step, rows, tensors, self.recompute, lengths)
                 if return_states:
                     final, given = _apart(step, x, final)
                     every.append(given)
+                x = masked(x, masks[0].output) if masks else x
                 return self._merge(x), final, executable, every
             if not return_states:
                 executable = bind_stack(step, rows, tensors, len(layers), self.recompute)
@@ -164,6 +188,7 @@ class LayerStack(RecurrentModule):
             below = x
             if layer and dropout:
                 x = torch.dropout(x, dropout, True)
+            x = masked(x, masks[layer].input) if masks else x
             D = self._directions()
             begin = [s[layer] if of_each else part_of(s, layer, D) for s in initial]
             tensors = [x, *begin, *mine]
@@ -175,6 +200,7 @@ class LayerStack(RecurrentModule):
             if return_states:
                 final, given = _apart(step, x, final)
                 every.append(given)
+            x = masked(x, masks[layer].output) if masks else x
             x = self._merge(x)
             x = below + x if self.residual and layer else x
             finals.append(final)
@@ -182,6 +208,12 @@ class LayerStack(RecurrentModule):
         if not of_each:
             by_state = [*map(join, by_state)]
         return x, by_state, made if all(made) else None, every
+
+    def _draw(
+        self, drawn: Drawn, weights: Sequence[Any], rows: Rows, x: Tensor
+    ) -> tuple[Sequence[Any], Sequence[LayerMasks]]:
+        """The weights of a call of training, and the random values of each layer."""
+        raise NotImplementedError
 
     def _read(
         self, step: Step, input: Any, hx: Any, weights: Sequence[Sequence[Any]]

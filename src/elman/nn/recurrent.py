@@ -15,12 +15,14 @@ from .cellmodule import CellModule, Parameters, check_positive, check_sizes, ins
 from .constraints import constrain
 from .inputs import read as read_inputs
 from .inputs import spread
-from .layers import MERGES, LayerStack
+from .layers import MERGES
 from .messages import refusal
+from .regularise import Regularisation
+from .regularised import Regularised
 from .steps import Checked, StepModule, read_rows
 
 
-class Recurrent(LayerStack, CellModule):
+class Recurrent(Regularised):
     """A stack of layers of any cell, with all that torch.nn's layers have, and more.
 
     Names, order and random numbers of the parameters are those of torch.nn (``weight_ih_l0``,
@@ -54,6 +56,22 @@ class Recurrent(LayerStack, CellModule):
             these, one after the other.
         recompute: whether the kernels keep the states between segments of time only for the
             gradient, and run each segment once more: less memory for long sequences, more time.
+        input_dropout: probability with which features of a layer's input are set to zero in
+            training, in every layer; one mask a sequence, which both directions share [1].
+        state_dropout: the same of the previous state where recurrent weights read it [1].
+        output_dropout: the same of the output of every layer, the last one too [1].
+        recurrent_dropout: the same, with a mask a step, of what a gated cell takes into its state:
+            its candidate [2]. Only for cells whose formula names one with ``self.candidate``.
+        weight_dropout: the same of the elements of recurrent matrices, one mask a call [3].
+        zoneout: probability with which a unit keeps its previous value at a step; in evaluation
+            the expectation ``p * old + (1 - p) * new`` [4].
+        state_noise: standard deviation of normal noise that is added to new states in training.
+        state_clip: bounds new states to ``[-c, c]``, in evaluation too. None for no bound.
+        grad_clip: bounds the gradient that arrives at a new state to ``[-c, c]`` at every step [5].
+
+    The last four are a number, or one for each state. All regularise in training mode only, but for
+    the clips; each layer and direction draws masks of its own, from torch's generator. They can be
+    changed between calls: ``net.zoneout = 0.2``.
 
     Call ``net(input, hx=None, lengths=None, inputs=None, *, return_states=False)`` with input
     ``(T, B, I)``, ``(T, I)`` or a PackedSequence, and
@@ -80,9 +98,17 @@ class Recurrent(LayerStack, CellModule):
     Raises:
         TypeError: a cell that is none; ``inputs`` of another type.
         AttributeError: input or ``hx`` that is no tensor.
-        ValueError: sizes that do not go together; input that is neither 2-D nor 3-D, or not of
+        ValueError: sizes that do not go together; a probability outside of [0, 1]; an option that
+            finds nothing to act on in the formula; input that is neither 2-D nor 3-D, or not of
             the weights' dtype; lengths beyond the input; missing or unknown ``inputs``.
         RuntimeError: a shape that does not fit the module; a cell whose parameters have changed.
+
+    Sources: [1] Y. Gal, Z. Ghahramani, "A theoretically grounded application of dropout in
+    recurrent neural networks", NIPS (2016). [2] S. Semeniuta, A. Severyn, E. Barth, "Recurrent
+    dropout without memory loss", COLING (2016). [3] S. Merity, N. S. Keskar, R. Socher,
+    "Regularizing and optimizing LSTM language models", ICLR (2018). [4] D. Krueger et al.,
+    "Zoneout: regularizing RNNs by randomly preserving hidden activations", ICLR (2017).
+    [5] A. Graves, "Generating sequences with recurrent neural networks", arXiv:1308.0850 (2013).
 
     >>> import elman, torch
     >>> net = elman.Recurrent(elman.cells.GRU, 2, 4, num_layers=2, learn_initial=True)
@@ -94,10 +120,12 @@ class Recurrent(LayerStack, CellModule):
     torch.Size([2, 5, 3, 4])
     """
 
-    _options: ClassVar = attrgetter(
+    _READ: ClassVar = (
         *("input_size", "hidden_size", "proj_size", "num_layers", "bidirectional", "batch_first"),
         *("recompute", "residual", "merge"),
     )
+    _options: ClassVar = attrgetter(*_READ)
+    _every_option: ClassVar = attrgetter(*_READ, "_regular")
 
     def __init__(
         self,
@@ -117,12 +145,24 @@ class Recurrent(LayerStack, CellModule):
         mask: Any = None,
         init: Any = None,
         recompute: bool = False,
+        input_dropout: float = 0.0,
+        state_dropout: float = 0.0,
+        output_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+        zoneout: float | Sequence[float] = 0.0,
+        state_noise: float | Sequence[float] = 0.0,
+        state_clip: float | Sequence[float | None] | None = None,
+        grad_clip: float | Sequence[float | None] | None = None,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
         owner = type(self).__name__
         cell = instance(owner, cell)
+        dropouts = input_dropout, state_dropout, output_dropout, recurrent_dropout, weight_dropout
+        options = Regularisation(*dropouts, zoneout, state_noise, state_clip, grad_clip)
+        self._regular = options.check(owner, cell.states)
         check_positive(owner, "num_layers", num_layers)
         if isinstance(hidden_size, Sequence) and not isinstance(hidden_size, str):
             if num_layers not in (1, len(hidden_size)) or not hidden_size:
@@ -184,21 +224,29 @@ class Recurrent(LayerStack, CellModule):
     ) -> Any:
         """All layers; the output in the form of the input, the final states in that of ``hx``; if
         it is to ``return_states``, these too, and the cell's outputs."""
-        step = self._step()
+        step, drawn, repeats = self._step(), None, lengths is None and inputs is None
+        if self._special:
+            differ = isinstance(hx, (tuple, list)) and not isinstance(self.hidden_size, int)
+            repeats = repeats and not differ and not (hx is None and self.learn_initial)
+            drawn = self._drawn if self.training else None
+            step = step if drawn is None else drawn.step
         if return_states:
             step = step.full
         results, found = None, cached.UNKNOWN
-        differ = isinstance(hx, (tuple, list)) and not isinstance(self.hidden_size, int)
-        learned = hx is None and self.learn_initial
-        if lengths is None and inputs is None and not learned and not differ:
+        if repeats:
             dropout = self.dropout if self.training else 0.0
-            results, found = self._repeat(step, input, hx, dropout)
+            repeat = self._repeat if drawn is None else self._repeat_drawn
+            results, found = repeat(step, input, hx, dropout)
         if results is None and found[0] is None:
             asked = return_states or None
             results = self._leaf(input, hx, lengths=lengths, inputs=inputs, return_states=asked)
         if results is None:
-            results = self._run_layers(step, found, input, hx, lengths, inputs, return_states)
+            given = input, hx, lengths, inputs, return_states
+            results = self._run_layers(step, found, *given, drawn)
         return results
+
+    def _is_special(self) -> bool:
+        return super()._is_special() or self.learn_initial or type(self.hidden_size) is not int
 
     def extra_repr(self) -> str:
         return self._shown(
@@ -213,6 +261,7 @@ class Recurrent(LayerStack, CellModule):
             learn_initial=(self.learn_initial, False),
             init=(self.init, None),
             recompute=(self.recompute, False),
+            **self._regular.given(),
         )
 
 
@@ -273,15 +322,20 @@ class RecurrentCell(StepModule, CellModule):
 
     def forward(self, input: Tensor, hx: Any = None, inputs: Any = None) -> Any:
         """The new states, in the form of ``hx``."""
-        step = self._step()
+        step, drawn = self._step(), None
         results, found = None, cached.UNKNOWN
-        if inputs is None:
+        if self._special:
+            drawn = self._drawn if self.training else None
+            step = step if drawn is None else drawn.step
+        elif inputs is None:
             results, found = self._repeat(step, input, hx)
             if results is not None:
                 return results[1]
         if found[0] is None:
             results = self._leaf(input, hx, inputs=inputs)
-        return self._run_step(step, found, input, hx, inputs) if results is None else results
+        if results is None:
+            results = self._run_step(step, found, input, hx, inputs, drawn)
+        return results
 
     def _read(self, step: Step, input: Any, hx: Any, weights: Any, inputs: Any = None) -> Checked:
         owner, (size,) = type(self).__name__, self._layer_sizes()

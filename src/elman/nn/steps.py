@@ -29,7 +29,9 @@ from .checks import (
     of_dtype,
 )
 from .counterpart import Counterpart
+from .masks import Recipe
 from .messages import raised_by, refusal
+from .regularise import Drawn, Regularisation
 from .states import hx_of, named, states_of
 
 #: Input and states as the caller gave them, further inputs as ``(B, F)``; all of them checked.
@@ -45,10 +47,16 @@ class StepModule(RecurrentModule):
         raise NotImplementedError
 
     def _run_step(
-        self, step: Step, found: cached.Found, input: Any, hx: Any, inputs: Any = None
+        self,
+        step: Step,
+        found: cached.Found,
+        input: Any,
+        hx: Any,
+        inputs: Any = None,
+        drawn: Drawn | None = None,
     ) -> Any:
         """A call that is not plain. It is checked first, and then stored, unless one like it was
-        ``found``."""
+        ``found``. With ``drawn`` it is one of training, whose random values that says."""
         known, key, _ = found
         weights = self._layer_weights(step)
         x, states = input, states_of(hx, len(step.states))
@@ -62,6 +70,9 @@ class StepModule(RecurrentModule):
         if not flat:  # a recorded call is one of layers
             x, further = x[None], [v[None] for v in further]
             states = [s if s is None else s[None] for s in states]
+        if drawn is not None:
+            recipe = Recipe(drawn, Regularisation(), self._layer_sizes()[0], 0, 1)
+            further = [*further, *recipe.draw(rows, x).inner]
         tensors = [x, *states, *further, *weights[0]]
         if known is None:
             (_, *new), executable = run_layer(step, rows, tensors)
