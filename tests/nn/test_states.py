@@ -55,7 +55,7 @@ def states_of(value: Any) -> list[Any]:
 def made(name: str, dtype: torch.dtype = torch.float64, **options: Any) -> Recurrent:
     torch.manual_seed(1)
     cell = EVERY[name]
-    size = options.pop("hidden_size", H)
+    size = options.pop("hidden_size", H if cell.heads == 1 else H + 1)
     return Recurrent(cell, I, size, **options_of(cell), **options, dtype=dtype)
 
 
