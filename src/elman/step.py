@@ -108,7 +108,9 @@ class Step:
         if len(every) > 1:  # else a program's text means the other
             full = _steps.setdefault(full.text, full)
         object.__setattr__(made, "full", full)
-        return _steps.setdefault((made.text, full.text) if named else made.text, made)
+        made = _steps.setdefault((made.text, full.text), made)
+        _steps.setdefault(made.text, made)
+        return made
 
     @staticmethod
     def _made(*fields: Any) -> Step:
@@ -196,7 +198,7 @@ def _blocks(
     }
 
 
-#: By their texts; where the formula names outputs, with the text of the step that gives them out.
+#: By their texts; those of formulas also with the text of the step that gives out all.
 _steps: weakref.WeakValueDictionary[Any, Step] = weakref.WeakValueDictionary()
 
 
