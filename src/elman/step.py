@@ -116,7 +116,9 @@ class Step:
             full = _steps.setdefault(full.text, full)
         object.__setattr__(made, "full", full)
         object.__setattr__(made, "randoms", full.randoms)
-        return _steps.setdefault((made.text, full.text) if named else made.text, made)
+        made = _steps.setdefault((made.text, full.text), made)
+        _steps.setdefault(made.text, made)
+        return made
 
     @staticmethod
     def _made(*fields: Any) -> Step:
@@ -209,7 +211,7 @@ def _blocks(
     }
 
 
-#: By their texts; where the formula names outputs, with the text of the step that gives them out.
+#: By their texts; those of formulas also with the text of the step that gives out all.
 _steps: weakref.WeakValueDictionary[Any, Step] = weakref.WeakValueDictionary()
 
 

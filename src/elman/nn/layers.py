@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -53,6 +54,18 @@ class LayerStack(RecurrentModule):
     recompute: bool = False
     learn_initial: bool = False
     _initial: list[dict[str, str]]  # of each set of weights, the names of learned initial states
+
+    def _slow_forward(self, *given: Any, **named: Any) -> Any:
+        """What ``torch.jit`` records. The older exporter to ONNX gives by position all that has a
+        default, also what has to be named."""
+        module: Any = self
+        parameters = inspect.signature(module.forward).parameters.values()
+        count = sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
+        if torch.onnx.is_in_onnx_export() and len(given) == count + 1:
+            named = {"return_states": bool(given[count]), **named}
+            given = given[:count]
+        below: Any = super()
+        return below._slow_forward(*given, **named)
 
     def _run_layers(
         self,
