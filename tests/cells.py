@@ -280,6 +280,37 @@ class Attentive(Cell):
         return c * weights / elman.amax(weights) + 0.1 * elman.amax(c * c), c
 
 
+class Sized(Cell):
+    """Values of other sizes: a recurrent matrix of rank two, a small memory, a state of one unit,
+    a learned number."""
+
+    gates = ("a", "b")
+    states = ("h", "m", "k")
+    matrices = ("down", "up", "write", "read")
+    vectors = ("shift", "scale")
+    sizes = {"down": 2, "write": 3, "m": 3, "shift": 3, "k": 1, "scale": 1}  # noqa: RUF012
+
+    def step(self, x, u, s):
+        low = self.product("up", self.product("down", s.h))
+        m = tanh(self.product("write", s.h) + 0.5 * s.m + self.vector("shift"))
+        k = 0.9 * s.k + 0.1 * elman.sum(s.h)
+        h = self.vector("scale") * tanh(x.a + low + self.product("read", m))
+        return h + 0.1 * sigmoid(x.b) * elman.sum(k), m, k
+
+
+class SizedOutput(Cell):
+    """An output of two units, which the recurrent matrix is applied to."""
+
+    gates = ("a", "b")
+    states = ("h", "c")
+    matrices = ("out",)
+    sizes = {"h": 2, "out": 2}  # noqa: RUF012
+
+    def step(self, x, u, s):
+        c = 0.5 * s.c + sigmoid(x.b + u.b) * tanh(x.a + u.a)
+        return tanh(self.product("out", c)), c
+
+
 class Headed(Cell):
     """Block-diagonal matrices: the recurrent one, applied to two values, and a further one."""
 
@@ -321,7 +352,10 @@ CELLS = {
     **{cls.__name__: cls() for cls in (Swap, Twin, Forgetful, Blind, Partial, Again, Seer)},
     **{cls.__name__: cls() for cls in (Echo, Peephole, Projected, Multiplicative, Narrow)},
     **{cls.__name__: cls() for cls in (Gauge, Independent, LayerNorm, Functions)},
-    **{cls.__name__: cls() for cls in (Attentive, Headed, HeadedProjected, Clipped)},
+    **{
+        cls.__name__: cls()
+        for cls in (Attentive, Sized, SizedOutput, Headed, HeadedProjected, Clipped)
+    },
 }
 STEPS = {name: cell.trace() for name, cell in CELLS.items()}
 

@@ -20,7 +20,7 @@ from .errors import FormulaError
 from .expr import Node, check_kind, is_mask, node, walk
 from .randoms import Draw, RandomValues, Tracing, tracing
 from .refused import OF_GROUPS, check_signature, refuses
-from .spaces import HIDDEN, ONE, PROJECTED, Space, first_space
+from .spaces import HIDDEN, ONE, PROJECTED, Space, sized
 from .step import Step
 
 
@@ -56,6 +56,8 @@ class Cell(RandomValues, metaclass=_CellType):
     ``vectors`` are further learned parameters, one number a unit.
     ``matrices`` are further learned matrices, ``projection`` one that makes the first state of
     another size than the others.
+    ``sizes`` gives states, vectors and further matrices (their rows) another number of units than
+    the layer has, at most as many: ``{"memory": 4}``. A vector of one unit is a learned number.
     ``keeps`` and ``writes`` say which gates remember, for :mod:`elman.init`: their sigmoid is the
     share of the state that stays, or of what is new. Both name gates, or vectors that are a bias.
     ``heads`` cuts the units into so many equal parts, each of which sees itself alone:
@@ -92,6 +94,7 @@ class Cell(RandomValues, metaclass=_CellType):
     vectors: tuple[str, ...] = ()
     matrices: tuple[str, ...] = ()
     projection: str = ""
+    sizes: Mapping[str, int] | tuple[()] = ()
     keeps: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     heads: int = 1
@@ -122,9 +125,9 @@ class Cell(RandomValues, metaclass=_CellType):
             )
         check_kind("product", 1, value)
         if name not in self.gates:
-            rows = PROJECTED if name == self.projection else HIDDEN
+            rows = PROJECTED if name == self.projection else _space_of(self, name)
             return node("product", value, attr=name, space=rows)
-        columns = first_space(self.projection)
+        columns = _spaces_of_states(self)[self.states[0]]
         if value.space is not columns:
             raise FormulaError(
                 f"product({name!r}, value) applies weight_hh, whose columns are "
@@ -141,7 +144,8 @@ class Cell(RandomValues, metaclass=_CellType):
     def vector(self, name: str) -> Node:
         """A further learned vector, one number a unit."""
         _check_name(self, "vector", name, self.vectors)
-        return _leaf("vector", name)
+        space = _space_of(self, name)
+        return node("vector", attr=name, space=ONE if space.fixed == 1 else space)
 
     def trace(self) -> Step:
         """The graph of the step: the same object as long as the formula is the same.
@@ -237,7 +241,7 @@ def _trace_step(cell: Cell) -> Step:
             if value.space not in (ONE, space[name]):
                 raise FormulaError(
                     f"the new {name!r} has {value.space.units}, expected {space[name].units}: only "
-                    "the first state is projected, and by `projection`"
+                    "the first state is projected, and by `projection`; `sizes` gives others a size"
                 )
         return _step_of(cell, dict(zip(names, values, strict=True)))
     except NotImplementedError:
@@ -283,7 +287,32 @@ def _check_declared(cell: Cell) -> dict[str, Space]:
                 f"the attribute {attribute!r} is a {type(value).__name__}: plain numbers belong "
                 "there, learned tensors are declared in `vectors` and `matrices`"
             )
-    return dict.fromkeys(cell.states, HIDDEN) | {cell.states[0]: first_space(cell.projection)}
+    _check_sizes(cell)
+    return _spaces_of_states(cell)
+
+
+def _check_sizes(cell: Cell) -> None:
+    may = (*cell.states, *cell.vectors, *cell.matrices)
+    if cell.sizes != () and not isinstance(cell.sizes, Mapping):
+        raise FormulaError(f"sizes must be a dict of whole numbers by name, got {cell.sizes!r}")
+    for name, units in dict(cell.sizes).items():
+        if name not in may:
+            raise FormulaError(f"sizes are for {may}, got one for {name!r}")
+        if type(units) is not int or units < 1:
+            raise FormulaError(f"sizes must be whole numbers of at least 1, got {units!r}")
+        if name == cell.states[0] and cell.projection:
+            raise FormulaError(f"{name!r} is projected: leave it out of sizes")
+
+
+def _space_of(cell: Cell, name: str) -> Space:
+    """The space of a vector, of a further matrix' rows, or of a state but a projected one."""
+    units = dict(cell.sizes).get(name)
+    return HIDDEN if units is None else sized(units)
+
+
+def _spaces_of_states(cell: Cell) -> dict[str, Space]:
+    found = {name: _space_of(cell, name) for name in cell.states}
+    return found | {cell.states[0]: PROJECTED} if cell.projection else found
 
 
 def _step_of(cell: Cell, values: Mapping[str, Node]) -> Step:
@@ -326,6 +355,7 @@ def _step_of(cell: Cell, values: Mapping[str, Node]) -> Step:
         tuple(values[state] for state in cell.states),
         named={name: values[name] for name in cell.outputs},
         heads=cell.heads,
+        fixed={n: u for n, u in dict(cell.sizes).items() if n not in cell.matrices},
     )
 
 

@@ -175,7 +175,8 @@ def with_args(old: Node, *args: Node) -> Node:
 def _common_space(op: str, args: tuple[Node, ...]) -> Space:
     spaces = {a.space for a in args} - {ONE}
     if len(spaces) > 1:
-        found = " and ".join(space.units for space in SPACES.values() if space in spaces)
+        every = dict.fromkeys([*SPACES.values(), *(a.space for a in args)])
+        found = " and ".join(space.units for space in every if space in spaces)
         raise FormulaError(
             f"{op}() takes values with as many units each, got {found} in "
             f"{', '.join(map(format_node, args))}: project one of them first"

@@ -16,12 +16,13 @@ class Space:
 
     ``name`` stands for it in the text of a step, and for the number of its units in tables of
     arguments; ``units`` is what these are, in messages; ``option`` is the argument by which a
-    module is told how many there are.
+    module is told how many there are, unless they are a ``fixed`` number.
     """
 
     name: str
     units: str
     option: str
+    fixed: int = 0
 
     def __repr__(self) -> str:
         return f"<{self.units}>"
@@ -40,10 +41,27 @@ class Space:
 INPUT = Space("I", "features of the input", "input_size")
 HIDDEN = Space("H", "hidden units", "hidden_size")
 PROJECTED = Space("P", "units of the projected state", "proj_size")
-ONE = Space("", "one number", "")
+ONE = Space("", "one number", "", 1)
 
 #: All spaces by their names.
 SPACES = {space.name: space for space in (INPUT, HIDDEN, PROJECTED, ONE)}
+
+
+_sized: dict[int, Space] = {}
+
+
+def sized(units: int) -> Space:
+    """The space of values with so many units in every layer."""
+    return _sized.setdefault(units, Space(f"S{units}", f"{units} units", "", units))
+
+
+def space_of(name: str) -> Space:
+    """The space of a name. Raises ValueError if there is none."""
+    if name in SPACES:
+        return SPACES[name]
+    if not name.startswith("S") or str(int(name[1:])) != name[1:]:
+        raise ValueError(f"{name!r} is no space")
+    return sized(int(name[1:]))
 
 
 def first_space(projection: str) -> Space:
@@ -53,6 +71,11 @@ def first_space(projection: str) -> Space:
 
 class Sizes(dict[Space, int]):
     """How many units each space has in one layer and direction."""
+
+    def __missing__(self, space: Space) -> int:
+        if not space.fixed:
+            raise KeyError(space)
+        return space.fixed
 
     @staticmethod
     def of(module: Any) -> Sizes:

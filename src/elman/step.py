@@ -20,11 +20,12 @@ from typing import Any
 
 from .errors import FormulaError
 from .expr import PRIMITIVES, REDUCTIONS, Node, check_kind, constant, is_mask, node, reduce, walk
-from .spaces import HIDDEN, INPUT, ONE, Matrix, Sizes, Space, first_space
+from .spaces import HIDDEN, INPUT, ONE, Matrix, Sizes, Space, first_space, sized, space_of
 
 _FAULTS = (ValueError, TypeError, SyntaxError, IndexError, ArithmeticError, RecursionError)
 _KNOWN = 256  # texts whose steps are kept
 _LINE = re.compile(r"(\w+) (None|'[^'\\]*') (\w*) (\[[\d, ]*\])")
+_SIZES = re.compile(r"sizes (\{.+\})")
 _HEADS = re.compile(r"heads ([2-9]|[1-9]\d+)")
 _LEAVES = ("x", "bias", "vector")
 #: The blocks of parameters that a step reads, by the kind and the name of what reads them: a
@@ -39,7 +40,8 @@ class Step:
     ``x_gates`` and ``u_gates`` are the gates that have rows in ``weight_ih`` and ``weight_hh``.
     ``matrices`` gives the spaces of a further matrix's rows and columns; the projection is one of
     them. All but the projection, and ``weight_hh``, are block-diagonal if there are several
-    ``heads``. ``inputs`` are what a call gives at every step, random values among them.
+    ``heads``. ``fixed`` gives states and vectors that have another number of units than the layer
+    its number. ``inputs`` are what a call gives at every step, random values among them.
     """
 
     x_gates: tuple[str, ...]
@@ -54,6 +56,7 @@ class Step:
     # the first one is what the layer above reads
     text: str  # see :func:`read`
     heads: int
+    fixed: Mapping[str, int]
     name: str  # a digest of the text, by which a saved model tells formulas apart
     #: The names of all tensors in the order of ``batch.Weights``, whether the step has them or not.
     parameters: tuple[str, ...] = field(init=False)
@@ -64,8 +67,9 @@ class Step:
     #: has its own: ``(T, B, D * H)`` for ``D`` directions.
     randoms: Mapping[str, Space] = field(init=False)
     blocks: Blocks = field(init=False)
-    #: The spaces of values with units, the hidden ones first; each with the block whose rows say
-    #: how many.
+    #: The spaces of values with units, the hidden ones first.
+    spaces: tuple[Space, ...] = field(init=False)
+    #: Those of which parameters say how many units they have, with the block whose rows do.
     measures: Mapping[Space, Matrix] = field(init=False)
     #: The step that gives out all states, and what the formula names besides.
     full: Step = field(init=False)
@@ -73,23 +77,27 @@ class Step:
     def __post_init__(self) -> None:
         more = [f"weight_{name}" for name in (*self.matrices, *self.vectors)]
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", *more)
-        state = first_space(self.projection)
+        first = self.space(self.states[0])
         blocks = _blocks(
-            *(self.x_gates, self.u_gates, self.matrices, self.vectors, state),
-            *(self.projection, self.heads),
+            *(self.x_gates, self.u_gates, self.matrices, self.vectors, first),
+            *(self.projection, self.heads, self.fixed),
         )
         object.__setattr__(self, "parameters", names)
         object.__setattr__(self, "first_input", 1 + len(self.states))
         object.__setattr__(self, "first_weight", self.first_input + len(self.inputs))
-        nodes = walk([*self.new, *self.outputs.values()])
+        nodes = list(walk([*self.new, *self.outputs.values()]))
+        spaces = dict.fromkeys(n.space for n in nodes if n.space is not ONE)
         found = {n.attr: n.space for n in nodes if n.op == "random"}
         randoms = {name: found[name] for name in self.inputs if name in found}
         object.__setattr__(self, "randoms", randoms)
         object.__setattr__(self, "blocks", blocks)
         measures: dict[Space, Matrix] = {}
         for block in blocks.values():
-            measures.setdefault(block.rows, block)
+            if block.rows is not ONE:
+                measures.setdefault(block.rows, block)
         object.__setattr__(self, "measures", measures)
+        every = *measures, *spaces, *map(self.space, self.states)
+        object.__setattr__(self, "spaces", (*dict.fromkeys(every),))
         object.__setattr__(self, "full", self)
 
     @staticmethod
@@ -98,6 +106,7 @@ class Step:
         outputs: Mapping[str, Node] | None = None,
         named: Mapping[str, Node] | None = None,
         heads: int = 1,
+        fixed: Mapping[str, int] | None = None,
     ) -> Step:
         """The step of these fields, up to ``new``: one object as long as one is held.
 
@@ -106,12 +115,12 @@ class Step:
         """
         first, *others = zip(fields[2], fields[-1], strict=True)
         if outputs is not None and outputs != dict([first]):
-            made = Step._made(*fields, outputs, heads)
+            made = Step._made(*fields, outputs, heads, fixed or {})
             return _steps.setdefault(made.text, made)  # and so share their kernels
-        made = Step._made(*fields, dict([first]), heads)
+        made = Step._made(*fields, dict([first]), heads, fixed or {})
         # What the backward pass reads comes last (`Plan.kept_outputs`).
         every = {**made.outputs, **(named or {}), **dict(others)}
-        full = Step._made(*fields, every, heads)
+        full = Step._made(*fields, every, heads, fixed or {})
         if len(every) > 1:  # else a program's text means the other
             full = _steps.setdefault(full.text, full)
         object.__setattr__(made, "full", full)
@@ -122,20 +131,15 @@ class Step:
 
     @staticmethod
     def _made(*fields: Any) -> Step:
-        *declared, heads = fields
+        *declared, heads, fixed = fields
         text = _write(*fields)
-        made: Any = (*declared, text, heads, hashlib.sha256(text.encode()).hexdigest()[:16])
+        made: Any = (*declared, text, heads, fixed, hashlib.sha256(text.encode()).hexdigest()[:16])
         return Step(*made)
 
     @property
     def given_inputs(self) -> tuple[str, ...]:
         """The inputs that the caller of a module gives: those that are no random values."""
         return tuple(name for name in self.inputs if name not in self.randoms)
-
-    @property
-    def spaces(self) -> tuple[Space, ...]:
-        """The spaces of its values, those with units; the hidden one first."""
-        return (*self.measures,)
 
     @property
     def output_space(self) -> Space:
@@ -145,6 +149,8 @@ class Step:
     def space(self, name: str) -> Space:
         """The space of a state, or of an output."""
         if name in self.states:
+            if name in self.fixed:
+                return sized(self.fixed[name])
             return first_space(self.projection) if name == self.states[0] else HIDDEN
         return self.outputs[name].space.stored
 
@@ -166,7 +172,8 @@ class Step:
     def sizes(self, shapes: Sequence[Sequence[int] | None]) -> Sizes:
         """The sizes of the layer whose parameters have these shapes, in the order of
         :attr:`parameters`: rows say how many units a space has, columns where no rows do."""
-        given, found = dict(zip(self.parameters, shapes, strict=True)), Sizes()
+        given = dict(zip(self.parameters, shapes, strict=True))
+        found = Sizes({space: space.fixed for space in self.spaces if space.fixed})
         for space, block in self.measures.items():
             shape = given[block.parameter]
             if shape is not None:
@@ -186,6 +193,7 @@ def _blocks(
     output: Space,
     projection: str,
     heads: int,
+    fixed: Mapping[str, int],
 ) -> Blocks:
     """All blocks; those that say how many hidden units there are come first."""
 
@@ -198,16 +206,24 @@ def _blocks(
             for block, name in enumerate(names)
         }
 
+    def heads_of(matrix: str) -> int:
+        rows, columns = matrices[matrix]
+        return 1 if matrix == projection or rows.fixed or columns.fixed else heads
+
+    def units_of(vector: str) -> Space:
+        units = fixed.get(vector)
+        return HIDDEN if units is None else ONE if units == 1 else sized(units)
+
     return {
-        **gates("product", "weight_hh", u_gates, output, heads),
+        **gates("product", "weight_hh", u_gates, output, 1 if output.fixed else heads),
         **gates("x", "weight_ih", x_gates, INPUT),
         **gates("bias_ih", "bias_ih", x_gates, ONE),
         **gates("bias", "bias_hh", u_gates, ONE),
         **{
-            ("product", m): Matrix(f"weight_{m}", *spaces, heads=heads if m != projection else 1)
+            ("product", m): Matrix(f"weight_{m}", *spaces, heads=heads_of(m))
             for m, spaces in matrices.items()
         },
-        **{("vector", v): Matrix(f"weight_{v}", HIDDEN) for v in vectors},
+        **{("vector", v): Matrix(f"weight_{v}", units_of(v)) for v in vectors},
     }
 
 
@@ -216,7 +232,8 @@ _steps: weakref.WeakValueDictionary[Any, Step] = weakref.WeakValueDictionary()
 
 
 def _write(*fields: Any) -> str:
-    x_gates, u_gates, states, inputs, matrices, vectors, projection, new, outputs, heads = fields
+    *names, projection, new, outputs, heads, fixed = fields
+    x_gates, u_gates, states, inputs, matrices, vectors = names
     named = {m: tuple(space.name for space in spaces) for m, spaces in matrices.items()}
     declared = x_gates, u_gates, states, inputs, named, vectors, projection
     nodes = list(walk([*new, *outputs.values()]))
@@ -225,7 +242,7 @@ def _write(*fields: Any) -> str:
     ends: Any = [numbers[n] for n in new]
     if outputs != {states[0]: new[0]}:
         ends = ends, {name: numbers[n] for name, n in outputs.items()}
-    more = [f"heads {heads}"] * (heads > 1)
+    more = [f"heads {heads}"] * (heads > 1) + [f"sizes {dict(fixed)}"] * bool(fixed)
     return "\n".join([*map(repr, declared), *more, *lines, repr(ends)])
 
 
@@ -266,23 +283,35 @@ def _read(text: str) -> Step:
     names = [n for group in (*groups, named, [projection] * bool(projection)) for n in group]
     if not states or not all(isinstance(n, str) and n.isidentifier() for n in names):
         raise FormulaError("what it declares are no names")
-    first = first_space(projection)
-    units = {space.name: space for space in (HIDDEN, first)}
-    sized = all(len(pair) == 2 and {*pair} <= {*units} for pair in named.values())
-    if projection not in ("", *named) or not sized:
+    lines = lines[7:]
+    heads, fixed = 1, {}
+    if lines and (more := _HEADS.fullmatch(lines[0])):
+        heads, lines = int(more[1]), lines[1:]
+    if lines and (more := _SIZES.fullmatch(lines[0])):
+        fixed, lines = ast.literal_eval(more[1]), lines[1:]
+        if not all(n in states + vectors and type(u) is int and u > 0 for n, u in fixed.items()):
+            raise FormulaError("a size is of nothing, or none")
+    spaces = dict.fromkeys(states, HIDDEN) | {states[0]: first_space(projection)}
+    spaces |= {name: sized(units) for name, units in fixed.items() if name in spaces}
+    first = spaces[states[0]]
+
+    def with_units(name: str) -> Space:
+        space = space_of(name)
+        if space not in (HIDDEN, first_space(projection)) and (space is ONE or not space.fixed):
+            raise FormulaError(f"{name!r} is no size here")
+        return space
+
+    if projection not in ("", *named) or not all(len(pair) == 2 for pair in named.values()):
         raise FormulaError("a matrix has no size")
-    matrices = {m: (units[rows], units[columns]) for m, (rows, columns) in named.items()}
-    more = _HEADS.fullmatch(lines[7]) if len(lines) > 7 else None
-    heads = int(more[1]) if more else 1
-    blocks = _blocks(x_gates, u_gates, matrices, vectors, first, projection, heads)
+    matrices = {m: (with_units(rows), with_units(columns)) for m, (rows, columns) in named.items()}
+    blocks = _blocks(x_gates, u_gates, matrices, vectors, first, projection, heads, fixed)
     leaves = {
         **{(kind, name): block.rows for (kind, name), block in blocks.items() if kind in _LEAVES},
-        **{("state", name): HIDDEN for name in states},
-        ("state", states[0]): first,
+        **{("state", name): space for name, space in spaces.items()},
         **{("input", name): HIDDEN for name in inputs},
     }
     nodes: list[Node] = []
-    for line in lines[7 + (heads > 1) :]:
+    for line in lines:
         found = _LINE.fullmatch(line)
         if found is None:
             raise FormulaError(f"{line!r} is no operation")
@@ -290,15 +319,15 @@ def _read(text: str) -> Step:
         args = [nodes[i] for i in ast.literal_eval(found[4])]
         if (op, attr) in leaves and not args:
             made = node(op, attr=attr, space=leaves[op, attr])
-        elif op == "random" and attr in inputs and found[3] in units and not args:
-            made = node(op, attr=attr, space=units[found[3]])
+        elif op == "random" and attr in inputs and not args:
+            made = node(op, attr=attr, space=with_units(found[3]))
         elif op == "product" and (op, attr) in blocks and len(args) == 1:
             check_kind(op, 0, args[0])
             made = node(op, *args, attr=attr, space=blocks[op, attr].rows)
             if args[0].space is not blocks[op, attr].columns:
                 raise FormulaError(f"{line!r} multiplies values of another size")
-        elif op == "units" and not args and attr in units:
-            made = node(op, attr=attr, space=ONE)
+        elif op == "units" and not args:
+            made = node(op, attr=with_units(attr).name, space=ONE)
         else:
             made = _operation(line, op, attr, args)
         nodes.append(made)
@@ -312,7 +341,7 @@ def _read(text: str) -> Step:
     if outputs is not None:
         outputs = _read_outputs(outputs, nodes, dict(zip(states, new, strict=True)))
     fields = x_gates, u_gates, states, inputs, matrices, vectors, projection, new
-    return Step.of(*fields, outputs=outputs, heads=heads)
+    return Step.of(*fields, outputs=outputs, heads=heads, fixed=fixed)
 
 
 def _read_outputs(

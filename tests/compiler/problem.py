@@ -43,6 +43,7 @@ class Problem:
 
     def __post_init__(self) -> None:
         heads = EVERY_STEP[self.cell].heads
+        self.H = max(self.H, *(space.fixed for space in EVERY_STEP[self.cell].spaces))
         self.H, self.P = (-(-n // heads) * heads for n in (self.H, min(self.P, self.H)))
         if self.lengths:
             self.T, self.B = self.lengths[0], len(self.lengths)

@@ -87,6 +87,18 @@ def attentive(x, w, h, c):
     return new * weights / weights.max(-1, keepdim=True).values + 0.1 * largest, new
 
 
+def sized(x, w, h, m, k):
+    new_m = tanh(w("write", h) + m / 2 + x("shift"))
+    new_k = 0.9 * k + 0.1 * h.sum(-1, keepdim=True)
+    new = x("scale") * tanh(x("a") + w("up", w("down", h)) + w("read", new_m))
+    return new + 0.1 * sigmoid(x("b")) * new_k, new_m, new_k
+
+
+def sized_output(x, w, h, c):
+    new = c / 2 + sigmoid(x("b") + w("b", h)) * tanh(x("a") + w("a", h))
+    return tanh(w("out", new)), new
+
+
 def headed(x, w, h, c):
     f = sigmoid(x("f") + w("f", h))
     new = f * c + (1 - f) * tanh(x("g") + w("g", f * h))
@@ -159,6 +171,8 @@ FORMULAS = {
     "LayerNorm": ("ifg", layer_norm),
     "Functions": (("h", *IN_CELL), functions),
     "Attentive": ("ab", attentive),
+    "Sized": ("ab", "", sized),
+    "SizedOutput": ("ab", sized_output),
     "Headed": ("fg", headed),
     "HeadedProjected": ("ifgo", catalogue.projected),
     "Clipped": ("h", clipped),

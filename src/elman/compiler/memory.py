@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 from ..expr import Node
-from ..spaces import HIDDEN, Space
+from ..spaces import HIDDEN, ONE, Space
 from ..step import Step
 from .buffers import Argument, Buffer
 from .frame import Frame
@@ -151,6 +151,8 @@ class StepMemory:
         """What both passes read where the caller has it: a further input, a learned vector. A
         random value is a further input, too."""
         frame = self.frame
+        if leaf.op == "vector" and leaf.space is ONE:
+            return frame.v.broadcast(frame.given(f"weight_{leaf.attr}").at(0))
         if leaf.op == "vector":
             row = frame.given(f"weight_{leaf.attr}")
         else:

@@ -12,7 +12,7 @@ import functools
 from collections.abc import Sequence
 
 from ..expr import PRIMITIVES, REDUCTIONS, Node, walk
-from ..spaces import SPACES
+from ..spaces import space_of
 from ..step import Step
 from . import activations, angles  # noqa: F401 - the functions of a formula
 from .frame import Frame
@@ -276,7 +276,7 @@ class Stages:
 
         def read(current: Node, w: int) -> str:
             if current.op == "units":
-                return self.frame.count_of_units(SPACES[current.attr])
+                return self.frame.count_of_units(space_of(current.attr))
             if current.op in REDUCTIONS:
                 return v.broadcast(self._reduced_at(current, spot.row))
             if not current.args:

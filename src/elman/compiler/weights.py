@@ -171,11 +171,12 @@ def sums_of_weights(
             columns.setdefault(column, {}).setdefault(n, []).append(m)
     panel, tables = _Panel(lanes, used), _Tables(step.parameters, apart)
     panel.place([set(mine) for mine in columns.values()], {n for m in alone for _, n in m.terms})
-    vectors: dict[int, list[tuple[str, int]]] = {}  # by gate
+    vectors: dict[int, list[tuple[str, int, int]]] = {}  # by gate: name, first, how many
     for block, terms in plan.gradients.items():
         if block.columns is ONE and wanted[block.parameter]:
             [(column, _)] = terms
-            vectors.setdefault(column, []).append((block.parameter, block.first(sizes)))
+            many = sizes[block.rows]
+            vectors.setdefault(column, []).append((block.parameter, block.first(sizes), many))
 
     for m in alone:
         whole = panel.up(m.units)
@@ -197,15 +198,15 @@ def sums_of_weights(
             for m in (m for n in run for m in mine[n]):
                 begin = tables.end + panel.at[m.terms[0][1]] - first
                 tables.goal(m.name, m.first * m.units, begin, rows, m.units, whole)
-            for name, offset in of_one:
-                tables.goal(name, offset, tables.end + panel.end - first, rows, 1, whole)
+            for name, offset, many in of_one:
+                tables.goal(name, offset, tables.end + panel.end - first, many, 1, whole)
             tables.end += rows * whole
     tables.jobs.sort(key=lambda job: job[0][JOB.index("column")])
     count = len(tables.jobs)
     for column, named in vectors.items():
         tables.job(tables.end, 1, column, 0, 0, units, padded)
-        for name, offset in named:  # both biases may be the same sum
-            tables.goal(name, offset, tables.end, 1, units, padded)
+        for name, offset, many in named:  # both biases may be the same sum
+            tables.goal(name, offset, tables.end, 1, many, padded)
         tables.end += padded
     size = tables.end + lanes  # whole vectors are read of the last row
     goals = tables.goals, tables.places

@@ -240,8 +240,14 @@ def check_sizes(owner: str, cell: Cell, width: Any, units: Any, proj_size: Any) 
         if projects:
             does, remedy = "projects its state", "give proj_size"
         raise ValueError(f"{owner}: {cell!r} {does}, got proj_size={proj_size!r}: {remedy}")
+    for space in step.spaces:
+        if space.fixed > units:
+            raise ValueError(
+                f"{owner}: expected hidden_size to be at least that of what has {space.units}, got "
+                f"{units}"
+            )
     if not projects:
-        return int(units)
+        return step.output_space.fixed or int(units)
     check_positive(owner, "proj_size", proj_size)
     if proj_size > units:
         raise ValueError(f"{owner}: proj_size must be at most hidden_size={units}, got {proj_size}")

@@ -139,7 +139,7 @@ def check_weights(
         if type(value) is not Parameter and name is not None and not isinstance(value, Tensor):
             expected, got = f"{name} to be a Tensor", type(value).__name__
             raise refusal(TypeError, "", owner, expected, got, _REPLACED)
-    for block in (step.measures[space] for space in step.spaces):
+    for block in step.measures.values():
         place = step.parameters.index(block.parameter)
         if block.columns is INPUT:
             sizes = sizes.with_input(held[place].shape[-1])
