@@ -10,8 +10,6 @@ import pytest
 import torch
 from torch.utils import _pytree as pytree
 
-import tests.memos  # noqa: F401
-
 pytest.importorskip("onnxscript")
 onnxruntime = pytest.importorskip("onnxruntime")
 
