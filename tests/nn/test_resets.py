@@ -195,6 +195,31 @@ def test_layers_of_torch_have_them_on_every_path(kind: Kind, path: str) -> None:
     assert_same_bits(tensors(final), tensors(hx))
 
 
+@pytest.mark.parametrize("path", ["kernel", "torch"])
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_states_at_every_step_are_those_of_sequences_alone(batch_first: bool, path: str) -> None:
+    net = elman.GRU(I, H, batch_first=batch_first, bidirectional=True)
+    x, reset = torch.randn(30, B, I), torch.rand(30, B) < 0.2
+    turned = x.transpose(0, 1) if batch_first else x
+    mask = reset.T if batch_first else reset
+    with elman.set_path(path):
+        output, _, states = net(turned, reset=mask, return_states=True)
+    assert states.shape == (2, *turned.shape[:2], H)
+    assert_same_bits([torch.cat([*states], -1)], [output])
+    for b in range(B):
+        for first, stop in itertools.pairwise([0, *(reset[1:, b].nonzero() + 1), 30]):
+            alone = net(x[first:stop, b], return_states=True)[2]
+            mine = states[:, b, first:stop] if batch_first else states[:, first:stop, b]
+            assert_all_close([mine], [alone])
+
+
+def test_one_mask_of_dropout_lasts_through_resets() -> None:
+    net = seeded(Recurrent, CELLS["GRU"], I, H, state_dropout=0.5, input_dropout=0.5)
+    x, reset = torch.randn(T, B, I), (torch.arange(2 * T) == T)[:, None].expand(2 * T, B)
+    output, _ = net(torch.cat([x, x]), reset=reset)
+    assert_same_bits([output[T:]], [output[:T]])
+
+
 def test_unbatched_sequences_begin_anew() -> None:
     gru, x, h = elman.GRU(I, H, batch_first=True), torch.randn(T, I), torch.randn(1, H)
     reset = torch.tensor([False, False, True, False, True, False])
