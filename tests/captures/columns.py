@@ -109,7 +109,9 @@ class Column:
             return x, torch.rand(T, B) < 0.4
         if self.further == "episodes":
             hx, back = torch.randn(2, 2, B, H, dtype=dtype)
-            return x, hx, torch.randint(T + 1, (B,)), torch.rand(T, B) < 0.4, back
+            lengths, reset = torch.randint(T + 1, (B,)), torch.rand(T, B) < 0.4
+            lengths[0], lengths[1], reset[T // 2, 0] = T, 0, True
+            return x, hx, lengths, reset, back
         if self.further:
             return x, (torch.rand(T, B, 1) > 0.3).to(dtype)
         return (x,)
