@@ -261,6 +261,22 @@ def test_gradients_have_gradients() -> None:
         assert torch.autograd.gradcheck(run, leaves, check_forward_ad=True, fast_mode=True)
 
 
+def test_the_operator_has_the_gradients_of_states() -> None:
+    net = Recurrent(CELLS["LSTM"], I, H, bidirectional=True).double()
+    x, reset = torch.randn(T, B, I).double(), RESETS["some"](T, B)
+    hx, back = (states_of(net, B, x) for _ in range(2))
+
+    def loss(x: Tensor, hx: Any, back: Any) -> Tensor:
+        found = net(x, hx, lengths=[2, 0, 6, 4], reset=reset, reset_to=back)
+        return loss_of(tensors(found))
+
+    given = x, hx, back
+    found = tensors(torch.func.grad(loss, argnums=(0, 1, 2))(*given))
+    leaves = tensors(given)
+    value = loss(x.requires_grad_(), *(tuple(s.requires_grad_() for s in v) for v in (hx, back)))
+    assert_all_close(found, list(torch.autograd.grad(value, leaves)))
+
+
 # Calls that say nothing
 
 
