@@ -67,4 +67,5 @@ from .reductions import mean as mean
 from .reductions import softmax as softmax
 from .reductions import sum as sum
 from .streaming import Stream as Stream
+from .streaming import windows as windows
 from .version import __version__ as __version__

@@ -14,6 +14,7 @@ from torch.nn.functional import linear
 
 from .batch import LayerArgs, Rows, Weights, by_layer, inputs_of
 from .expr import Node, evaluate
+from .padded import Marks, halves
 from .step import Step
 
 
@@ -24,14 +25,17 @@ def run(
     weights: Weights,
     initial: Sequence[Tensor],
     inputs: Sequence[Tensor] = (),
-    lengths: Tensor | None = None,
+    marks: Marks | None = None,
+    returns: Sequence[Tensor] = (),
 ) -> tuple[list[Tensor], list[Tensor]]:
     """One direction of one layer.
 
     ``x`` is ``(T, B, I)``, or ``(N, I)`` for ragged rows; ``initial`` holds a ``(B, H)`` tensor
-    for each state. Returns the outputs, each shaped as ``x``, and the final states. With
-    ``lengths``, ``(B,)``, only so many steps of each padded row count.
+    for each state. Returns the outputs, each shaped as ``x``, and the final states. ``marks`` say
+    which steps of padded rows count, and before which the states are what a reset ``returns`` to.
     """
+    lengths, reset = marks or Marks()
+    anew = None if reset is None else before_steps(reset, rows.reverse)
     fixed = constants(step, x, weights)
     every = linear(x, weights.w_ih, weights.b_ih) if weights.w_ih is not None else None
     states = list(initial)
@@ -47,6 +51,8 @@ def run(
             return tensor[offsets[t] : offsets[t] + n] if ragged else tensor[t]
 
         now = None if every is None else at_step(every)
+        if anew is not None:
+            states = begin_anew(states, returns, anew[t])
         before = [v[:n] for v in states]
         outputs, new = advance(step, fixed, now, before, [*map(at_step, inputs)])
         if lengths is not None:
@@ -127,6 +133,18 @@ def product(value: Tensor, matrix: Tensor, heads: int) -> Tensor:
     return torch.cat([linear(*pair) for pair in pairs], -1)
 
 
+def before_steps(reset: Tensor, reverse: bool) -> Tensor:
+    """Before which steps ``(T, B)`` of a direction the states are reset: in reverse after the step
+    that comes before the reset in time."""
+    return torch.cat([reset[1:], torch.zeros_like(reset[:1])]) if reverse else reset
+
+
+def begin_anew(states: Sequence[Tensor], returns: Sequence[Tensor], anew: Tensor) -> list[Tensor]:
+    """The states before a step at which some rows ``(B,)`` begin anew."""
+    pairs = zip(returns, states, strict=True)
+    return [torch.where(anew[:, None], new, old) for new, old in pairs]
+
+
 def hold(
     outputs: Sequence[Tensor], new: Sequence[Tensor], states: Sequence[Tensor], active: Tensor
 ) -> tuple[list[Tensor], list[Tensor]]:
@@ -140,16 +158,17 @@ def layer(
     step: Step,
     rows: Rows,
     given: LayerArgs,
-    lengths: Tensor | None = None,
+    marks: Marks | None = None,
     run: Callable[..., tuple[list[Tensor], list[Tensor]]] = run,
 ) -> tuple[Tensor, list[Tensor]]:
     """What :func:`.dispatch.layer.recur` computes, by PyTorch operations in the weights' dtype: the
     first output; the final states and further outputs. ``run`` is what runs one direction."""
     if torch._C._is_any_autocast_enabled():
         with torch.autocast(given.x.device.type, enabled=False):
-            return layer(step, rows, given, lengths, run)
-    if lengths is not None:  # what lies beyond them may be no number, which gradients would meet
-        given = _zero_beyond(given, rows.T, lengths)
+            return layer(step, rows, given, marks, run)
+    if marks is not None and marks.lengths is not None:
+        # What lies beyond them may be no number, which gradients would meet.
+        given, marks = _zero_beyond(given, rows.T, marks.lengths), marks.within(rows.T)
     _check_alike(given)
     outputs, finals = list[list[Tensor]](), []
     for d, mine in enumerate(given.weights):
@@ -161,8 +180,11 @@ def layer(
             for name, h in zip(step.states, given.initial, strict=True)
         ]
         way = rows._replace(reverse=True) if d else rows
+        returns = h0
+        if marks is not None:
+            h0, returns = map(list, zip(*(halves(h, rows.B) for h in h0), strict=True))
         inputs = inputs_of(step, given.inputs, d, len(given.weights))
-        output, final = run(step, way, given.x, mine, h0, inputs, lengths)
+        output, final = run(step, way, given.x, mine, h0, inputs, marks, returns)
         outputs.append(output)
         finals.append(final)
     by_state = zip(*finals, strict=True)

@@ -62,6 +62,11 @@ class Program(torch.nn.Module):
             results = self.module(x, tuple(more) if len(more) > 1 else more[0])
         elif self.further == "lengths":
             results = self.module(x, lengths=more[0], **self.options)
+        elif self.further == "reset":
+            results = self.module(x, reset=more[0])
+        elif self.further == "episodes":
+            hx, lengths, reset, back = more
+            results = self.module(x, hx, lengths=lengths, reset=reset, reset_to=back)
         elif self.further:
             results = self.module(x, inputs={self.further: more[0]})
         else:
@@ -100,6 +105,13 @@ class Column:
         x = torch.randn(T, B, I, dtype=dtype)
         if self.further == "lengths":
             return x, torch.arange(T, T - B, -1) % (T + 1)
+        if self.further == "reset":
+            return x, torch.rand(T, B) < 0.4
+        if self.further == "episodes":
+            hx, back = torch.randn(2, 2, B, H, dtype=dtype)
+            lengths, reset = torch.randint(T + 1, (B,)), torch.rand(T, B) < 0.4
+            lengths[0], lengths[1], reset[T // 2, 0] = T, 0, True
+            return x, hx, lengths, reset, back
         if self.further:
             return x, (torch.rand(T, B, 1) > 0.3).to(dtype)
         return (x,)
@@ -108,13 +120,16 @@ class Column:
         """The dimension of the rows in each of them."""
         if self.single:
             return (0,) * (1 + self.states)
-        return {"": (1,), "lengths": (1, 0)}.get(self.further, (1, 1))
+        rows = {"": (1,), "lengths": (1, 0), "episodes": (1, 1, 0, 1, 1)}
+        return rows.get(self.further, (1, 1))
 
     def dynamic(self) -> tuple[dict[int, Any], ...]:
         """The dimensions that ``torch.export`` leaves open."""
         T, B = torch.export.Dim("T", min=2, max=500), torch.export.Dim("B", min=2, max=500)
         if self.single:
             return ({0: B},) * (1 + self.states)
+        if self.further == "episodes":
+            return {0: T, 1: B}, {1: B}, {0: B}, {0: T, 1: B}, {1: B}
         return tuple({0: T, 1: B} if rows else {0: B} for rows in self.rows())
 
 
@@ -141,6 +156,8 @@ COLUMNS = (
     Column("lengths", _recurrent(Mixed, **_STACK), "lengths"),
     Column("states", _layer(elman.LSTM, bidirectional=True), options={"return_states": True}),
     Column("outputs", _recurrent(Gauge, **_STACK), "lengths", options={"return_states": True}),
+    Column("reset", _layer(elman.LSTM, num_layers=2), "reset"),
+    Column("episodes", _recurrent(elman.cells.GRU, bidirectional=True), "episodes"),
     Column("mask", _recurrent(Reset, bidirectional=True), "keep"),
     Column(
         "constrained",

@@ -19,6 +19,7 @@ import elman
 from elman import reference
 from elman.dispatch.select import set_isa, set_path
 from tests.fuzz.scenario import LAYOUTS, Scenario
+from tests.fuzz.sequences import Marks, by_sequences, draw
 from tests.nn.changes import CHANGES
 from tests.nn.kinds import tensors
 from tests.tolerances import assert_close
@@ -164,6 +165,9 @@ class _Play:
         self.numbers = torch.Generator().manual_seed(s.seed)
         self.leaves: dict[str, Tensor] = {}
         self.module = s.module(nn, dtype=self.dtype).train(s.training)
+        self.marks: Marks | None = None
+        if s.marked:
+            self.marks = draw(s.T, s.B, s.resets, s.short, torch.Generator().manual_seed(s.seed))
         for parameter in self.module.parameters():
             parameter.data = self.uniform(*parameter.shape, bound=s.H**-0.5)
 
@@ -208,9 +212,17 @@ class _Play:
         loss.backward()
 
     def call(self, weights: dict[str, Tensor] | None, *arguments: Any) -> Any:
-        if weights is None:
-            return self.module(*arguments)
-        return functional_call(self.module, weights, arguments)
+        def run(*arguments: Any, **named: Any) -> Any:
+            if weights is None:
+                return self.module(*arguments, **named)
+            return functional_call(self.module, weights, arguments, named)
+
+        if self.marks is None:
+            return run(*arguments)
+        first, x, hx = self.s.batch_first, arguments[0], (*arguments, None)[1]
+        if self.ours:
+            return run(x, hx, **self.marks.named(first))
+        return by_sequences(run, self.marks, first, 1 + self.s.bidirectional, x, hx)
 
     def uniform(self, *shape: int, bound: float = 1.0) -> Tensor:
         """Numbers that float32 has too, so that both dtypes start from the same."""

@@ -90,6 +90,8 @@ class Scenario:
     batched: bool = True
     lengths: tuple[int, ...] | None = None  # a PackedSequence of them, in place of T and B
     enforce_sorted: bool = False
+    resets: float = 0.0  # how often rows of a padded batch begin anew
+    short: bool = False  # some of these rows end early
     dtype: str = "float64"
     input: str = "plain"
     states: str | None = None
@@ -118,6 +120,11 @@ class Scenario:
     def single(self) -> bool:
         """Whether it is a cell."""
         return KINDS[self.kind].single
+
+    @property
+    def marked(self) -> bool:
+        """Whether it is given ``lengths`` and ``reset``."""
+        return bool(self.resets or self.short)
 
     @property
     def state_names(self) -> tuple[str, ...]:
@@ -162,6 +169,8 @@ class Scenario:
     def path(self) -> str:
         """The path that has to run, "" if calls run several: the states that a call returns are not
         negative, nor is what is put in order, which is copied."""
+        if self.marked:
+            return ""  # what is negative is copied
         ordered = self.lengths is not None and not self.enforce_sorted
         negative = (
             self.input == "negative"
@@ -237,6 +246,9 @@ def scenarios(draw: st.DrawFn) -> Scenario:
             )
         ),
     )
+    if not (s.single or s.lengths or s.dropout or s.fault) and s.batched and s.B:
+        resets = draw(rarely(0.0, st.sampled_from([0.1, 0.5, 1.0])))
+        s = replace(s, resets=resets, short=draw(rarely(False, st.just(True))))
     every = names + [n for n, _ in s.module(torch.nn, device="meta").named_parameters()]
     return replace(s, frozen=draw(rarely((), st.just(tuple(every)) | _some(every))))
 

@@ -20,7 +20,7 @@ def lengths(T, B):
     return found if B > 1 else torch.tensor([T])
 
 
-def calls(states=0, lead=2, inputs=()):
+def calls(states=0, lead=2, inputs=(), reset=False):
     def call(T, B):
         torch.manual_seed(T)
         given = {"input": torch.randn(T, B, I), "lengths": lengths(T, B)}
@@ -29,7 +29,12 @@ def calls(states=0, lead=2, inputs=()):
             given["hx"] = hx if states > 1 else hx[0]
         if inputs:
             given["inputs"] = {name: torch.randn(T, B, H) for name in inputs}
-        return {k: given[k] for k in ("input", "hx", "lengths", "inputs") if k in given}
+        if reset:
+            given["reset"] = torch.rand(T, B) < 0.4
+        if reset and states:
+            given["reset_to"] = torch.rand(lead, B, H)
+        names = ("input", "hx", "lengths", "inputs", "reset", "reset_to")
+        return {k: given[k] for k in names if k in given}
 
     return call
 
@@ -45,6 +50,8 @@ CASES = {
     "scan": (lambda: stack(RAN, bidirectional=True), calls(2), ["Scan"] * 2),
     "scan, no states": (lambda: stack(BRC, num_layers=2), calls(), ["Scan"] * 2),
     "scan, inputs": (lambda: stack(cells.Seer), calls(inputs=("noise", "gap")), ["Scan"]),
+    "resets": (lambda: stack(GRU, bidirectional=True), calls(1, reset=True), ["Scan"] * 2),
+    "resets, no states": (lambda: stack(BRC), calls(reset=True), ["Scan"]),
     "scan without an input": (lambda: stack(cells.Blind), calls(1, lead=1), ["Scan"]),
 }
 

@@ -185,11 +185,13 @@ def whole(weight, value):
     return torch.block_diag(*weight.chunk(heads)) if heads > 1 else weight
 
 
-def run(name, x, weights, initial, inputs, lengths, reverse=False):
+def run(name, x, weights, initial, inputs, lengths, reverse=False, reset=None, returns=None):
     """One direction of a padded batch.
 
     ``x`` is ``(T, B, I)``, ``weights`` tensors by name (absent biases None), ``initial`` one
     tensor for each state, ``inputs`` ``(T, B, H)`` tensors, ``lengths`` the steps of each row.
+    Before steps with a ``reset``, ``(T, B)``, the states are what a reset ``returns`` to, by
+    default the initial ones; in reverse after the step that comes before it in time.
     Returns the first state at every step, zero after a row's end, and the final states.
     """
     x_gates, *u_gates, formula = (FORMULAS | catalogue.FORMULAS)[name]
@@ -215,6 +217,11 @@ def run(name, x, weights, initial, inputs, lengths, reverse=False):
     steps = range(x.shape[0])
     for t in reversed(steps) if reverse else steps:
         active = (t < lengths).unsqueeze(1)
+        cut = t + reverse
+        if reset is not None and cut < len(x):
+            anew = (reset[cut] & (cut < lengths)).unsqueeze(1)
+            pairs = zip(returns or initial, states, strict=True)
+            states = [torch.where(anew, r, s) for r, s in pairs]
         new = formula(
             lambda gate, t=t: read(gate, t), product, *states, *(given[t] for given in inputs)
         )

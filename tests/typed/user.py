@@ -48,6 +48,10 @@ def layers(x: Tensor, h0: Tensor) -> None:
     assert_type(rnn(x, return_states=True), tuple[Tensor, Tensor, Tensor])
     _, _, (h, c) = elman.LSTM(8, 16)(x, return_states=True)
     assert_type((h, c), tuple[Tensor, Tensor])
+    starts = torch.zeros(5, 3, dtype=torch.bool)
+    lstm = elman.LSTM(8, 16)
+    carried = lstm(x, lengths=[5, 3, 0])[1]
+    assert_type(lstm(x, carried, reset=starts, reset_to=0), tuple[Tensor, tuple[Tensor, Tensor]])
     assert_type(elman.RNNCell(8, 16)(x, h0), Tensor)
     assert_type(elman.GRUCell(8, 16)(x), Tensor)
     assert_type(elman.LSTMCell(8, 16)(x, (h0, h0)), tuple[Tensor, Tensor])

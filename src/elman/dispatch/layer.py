@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .. import onnx_nodes, reference
 from ..batch import LayerArgs, Rows, Weights
+from ..padded import Marks, halves
 from ..step import Step
 from . import torch_ops
 from .autograd import run
@@ -60,41 +61,52 @@ def run_layer(
     rows: Rows,
     tensors: Sequence[Tensor | None],
     recompute: bool = False,
-    lengths: Tensor | None = None,
+    marks: Marks | None = None,
     narrow: str | None = None,
 ) -> tuple[Sequence[Tensor], Executable | None]:
     """:func:`recur` on its tensors in the order of ``LayerArgs``: the output, the final states, and
     further outputs of the step; also the executable, if kernels ran.
 
-    Where a call is ``captured``, ``lengths`` says how many steps of each row count. ``narrow`` is
-    that of ``bind``; by default the dtype and autocast decide.
+    Where a call is ``captured``, ``marks`` says which steps count and where rows begin anew.
+    ``narrow`` is that of ``bind``; by default the dtype and autocast decide.
     """
     x, wider = tensors[0], arithmetic(tensors)
     assert x is not None
     narrow = products(x.dtype) if narrow is None else narrow
     if wider is not None:
         wide = [None if t is None else t.to(wider) for t in tensors]
-        found, _ = run_layer(step, rows, wide, recompute, lengths, narrow)
+        found, _ = run_layer(step, rows, wide, recompute, marks, narrow)
         return [t.to(x.dtype) for t in found], None
     if captured():
         given = LayerArgs.of(step, tensors)
         if torch.onnx.is_in_onnx_export():
-            output, final = onnx_nodes.layer(step, rows, given, lengths)
+            output, final = onnx_nodes.layer(step, rows, given, marks)
             return [output, *final], None
         # A compiled program says when it runs whether it may: it may run elsewhere.
         allowed = torch.compiler.is_compiling() or not obstacle(tensors, watched=False)
         if allowed and torch_ops.suit(rows, given) and not forward_mode():
             if not torch.compiler.is_compiling() and onnx_nodes.older.recording():
                 onnx_nodes.older.refuse_programs()
-            output, final = torch_ops.recur(step, given, narrow, lengths)
+            output, final = torch_ops.recur(step, given, narrow, marks)
             return [output, *final], None
     executable = None
     if not torch.compiler.is_compiling():
-        executable = bind(step, rows, tensors, recompute, narrow)
+        executable = bind(step, rows, _own(step, rows, tensors, marks), recompute, narrow)
     if executable is None:
-        output, final = reference.layer(step, rows, LayerArgs.of(step, tensors), lengths)
+        output, final = reference.layer(step, rows, LayerArgs.of(step, tensors), marks)
         return [output, *final], None
     return run(executable, rows, tensors), executable
+
+
+def _own(
+    step: Step, rows: Rows, tensors: Sequence[Tensor | None], marks: Marks | None
+) -> Sequence[Tensor | None]:
+    """The tensors without the states that a reset returns to."""
+    if marks is None:
+        return tensors
+    given = LayerArgs.of(step, tensors)
+    initial = [None if s is None else halves(s, rows.B)[0] for s in given.initial]
+    return given._replace(initial=initial).flat()
 
 
 def bind_stack(

@@ -4,7 +4,9 @@
 fake kernels, so the shapes of their results are known for any number of steps and rows. A formula
 is given by its text (see ``step.read``), so a captured program runs in any process. The tensors of
 a call are one list: ``present`` says of each (see ``batch.LayerArgs``) whether it is there.
-``lengths``, ``(B,)``, says how many steps of each padded row count; they are packed inside.
+``lengths``, ``(B,)``, says how many steps of each padded row count, ``reset``, ``(T, B)``, before
+which it begins anew; the rows are packed inside. Initial states of ``2 * B`` rows hold what a reset
+returns to (see ``padded.Padded``).
 
 What gradients and functorch's transforms make of them is in ``transforms.py``.
 """
@@ -23,7 +25,7 @@ from ..batch import LayerArgs, Rows
 from ..compiler.plan import plan_of
 from ..errors import PathError
 from ..launch.kernel_cache import DTYPES, kernel_for
-from ..padded import Padded, pack
+from ..padded import Marks, Padded, pack
 from ..runtime.untraced import untraced
 from ..step import Step, read
 from .bind import bind
@@ -34,12 +36,13 @@ LIBRARY = torch.library.Library("elman", "DEF")
 _TAGS = (torch.Tag.pt2_compliant_tag,)
 LIBRARY.define(
     "recur(str formula, str narrow, Tensor[] tensors, str present, Tensor? lengths, "
-    "bool keep) -> Tensor[]",
+    "bool keep, Tensor? reset=None) -> Tensor[]",
     tags=_TAGS,
 )
 LIBRARY.define(
     "recur_backward(str formula, str narrow, Tensor[] tensors, str present, Tensor? lengths, "
-    "Tensor[] kept, Tensor[] gradients, bool[] needed, bool apart=False) -> Tensor[]",
+    "Tensor[] kept, Tensor[] gradients, bool[] needed, bool apart=False, "
+    "Tensor? reset=None) -> Tensor[]",
     tags=_TAGS,
 )
 
@@ -53,6 +56,7 @@ class Recur(NamedTuple):
     present: str
     lengths: Tensor | None
     keep: bool
+    reset: Tensor | None = None
 
 
 class RecurBackward(NamedTuple):
@@ -67,6 +71,7 @@ class RecurBackward(NamedTuple):
     gradients: Sequence[Tensor]
     needed: Sequence[bool]
     apart: bool = False
+    reset: Tensor | None = None
 
 
 def suit(rows: Rows, given: LayerArgs) -> bool:
@@ -76,14 +81,15 @@ def suit(rows: Rows, given: LayerArgs) -> bool:
 
 
 def recur(
-    step: Step, given: LayerArgs, narrow: str, lengths: Tensor | None = None
+    step: Step, given: LayerArgs, narrow: str, marks: Marks | None = None
 ) -> tuple[Tensor, list[Tensor]]:
     """One layer of padded rows as a single call of an operator; see ``layer.run_layer``,
     and for what is ``narrow`` in it ``bind.bind``."""
     every = given.flat()
     tensors, present = [t for t in every if t is not None], _present(every)
+    lengths, reset = marks or Marks()
     output, *others = torch.ops.elman.recur.default(
-        step.text, narrow, tensors, present, lengths, False
+        step.text, narrow, tensors, present, lengths, False, reset
     )
     return output, others
 
@@ -99,17 +105,18 @@ class _Call(NamedTuple):
 
     step: Step
     rows: Rows
-    given: LayerArgs  # packed, if there are lengths
+    given: LayerArgs  # packed, if there are marks
     executable: Executable | None  # None for calls of no rows, which the reference answers
     padded: Padded | None
 
 
 def _unpack(call: Recur | RecurBackward) -> _Call:
-    step, lengths = read(call.formula), call.lengths
+    step, marks = read(call.formula), marks_of(call)
     given = given_of(step, call)
     rows, padded = rows_of(given), None
-    if lengths is not None:
-        padded = pack(_check_lengths(lengths, rows), rows.T, False, given.x.device)
+    if marks is not None:
+        _check_marks(marks, rows)
+        padded = pack(marks, rows.T, rows.B, len(given.weights), False, given.x.device)
         initial = [padded.select_state(s) for s in given.initial]
         inputs = [padded.select(v) for v in given.inputs]
         rows, given = padded.rows, LayerArgs(padded.select(given.x), initial, inputs, given.weights)
@@ -143,7 +150,21 @@ def rows_of(given: LayerArgs) -> Rows:
     return Rows(T, B, T * B)
 
 
-def _check_lengths(lengths: Tensor, rows: Rows) -> Tensor:
+def marks_of(call: Recur | RecurBackward) -> Marks | None:
+    """What a call says of its rows, if anything."""
+    none = call.lengths is None and call.reset is None
+    return None if none else Marks(call.lengths, call.reset)
+
+
+def _check_marks(marks: Marks, rows: Rows) -> None:
+    lengths, reset = marks
+    if reset is not None and (reset.dtype != torch.bool or reset.shape != (rows.T, rows.B)):
+        raise RuntimeError(
+            f"elman::recur: expected reset of shape {(rows.T, rows.B)} in torch.bool, got "
+            f"{tuple(reset.shape)} in {reset.dtype}"
+        )
+    if lengths is None:
+        return
     if lengths.dtype != torch.int64 or lengths.shape != (rows.B,):
         raise RuntimeError(
             f"elman::recur: expected lengths of shape {(rows.B,)} in torch.int64, got "
@@ -155,7 +176,6 @@ def _check_lengths(lengths: Tensor, rows: Rows) -> Tensor:
             f"Recurrent: expected lengths between 0 and the {rows.T} steps of input, got "
             f"{int(wrong[0])}"
         )
-    return lengths
 
 
 @torch.library.impl(LIBRARY, "recur", "CompositeExplicitAutograd")
@@ -187,7 +207,7 @@ def _forward(*arguments: Any) -> list[Tensor]:
     results = [padded.restore(output), *states, *map(padded.restore, further)]
     if not call.keep:
         return results
-    sizes = _kept_sizes(step, before)
+    sizes = _kept_sizes(step, before, call.reset is not None)
     return [*results, *(_enlarged(k, size) for k, size in zip(kept, sizes, strict=True))]
 
 
@@ -197,16 +217,18 @@ def _by_kind(step: Step, results: Sequence[Tensor]) -> tuple[Tensor, list[Tensor
     return output, others[: len(step.states)], others[len(step.states) :]
 
 
-def _kept_sizes(step: Step, given: LayerArgs) -> list[tuple[int, ...]]:
-    """Of what is kept, for padded rows. With lengths it has no more, but they are data."""
+def _kept_sizes(step: Step, given: LayerArgs, cut: bool) -> list[tuple[int, ...]]:
+    """Of what is kept, for padded rows. With lengths it has no more, but they are data; and so are
+    the sequences where resets ``cut`` rows, of which there may be as many as steps."""
     size, isa, rows = given.weights[0].sizes(step), current_isa(), rows_of(given)
     D, T, B = len(given.weights), rows.T, rows.B
     if isa is None:
         return [(0,)] * D
     kernel = kernel_for(step, given.x.dtype, isa, int(size.units), bool(B == 1))
-    saved, plan = kernel.saved_size(rows, int(size.units)), kernel.plan
-    read = [*[*step.outputs][: plan.reads_output], *plan.kept_outputs]
-    return [*((T, B, D * size[step.space(name)]) for name in read), *[(saved,)] * D]
+    read, plan = rows._replace(B=rows.N) if cut else rows, kernel.plan
+    saved = kernel.saved_size(read, int(size.units))
+    names = [*[*step.outputs][: plan.reads_output], *plan.kept_outputs]
+    return [*((T, B, D * size[step.space(name)]) for name in names), *[(saved,)] * D]
 
 
 def _enlarged(kept: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -227,7 +249,7 @@ def _(*arguments: Any, **named: Any) -> list[Tensor]:
     states = [(D, B, size[step.space(name)]) for name in step.states]
     output, *further = ((T, B, D * size[step.space(name)]) for name in step.outputs)
     shapes = [output, *states, *further]
-    kept = _kept_sizes(step, given) if call.keep else ()
+    kept = _kept_sizes(step, given, call.reset is not None) if call.keep else ()
     return [x.new_empty(shape) for shape in [*shapes, *kept]]
 
 
@@ -241,7 +263,7 @@ def _backward(*arguments: Any) -> list[Tensor]:
     arrived, apart = list(call.gradients), call.apart
     if padded is not None:
         output, finals, further = _by_kind(step, arrived)
-        states = [s.index_select(1, padded.order) for s in finals]
+        states = map(padded.pull_final, finals)
         arrived = [padded.select(output), *states, *map(padded.select, further)]
     asked = iter(call.needed)
     wanted = tuple([here == "1" and next(asked) for here in call.present])
@@ -254,7 +276,7 @@ def _backward(*arguments: Any) -> list[Tensor]:
             executable, rows, given, call.kept, arrived, wanted, padded is not None, apart
         )
     if padded is not None:
-        found = _restored(step, padded, found, call.gradients, apart)
+        found = _restored(step, padded, found, call, apart)
     return [g for g in found if g is not None]
 
 
@@ -294,18 +316,20 @@ def _restored(
     step: Step,
     padded: Padded,
     found: Sequence[Tensor | None],
-    gradients: Sequence[Tensor],
+    call: RecurBackward,
     apart: bool,
 ) -> list[Tensor | None]:
-    """Gradients of packed tensors as those of the padded ones: zero where nothing was computed; a
-    row without steps hands its initial state through."""
+    """Gradients of packed tensors as those of the padded ones."""
+    initial = given_of(step, call).initial
 
     def restore(i: int, g: Tensor) -> Tensor:
         if 1 <= i < step.first_input:
-            return padded.restore_state(g, gradients[i])
+            state = initial[i - 1]
+            assert state is not None
+            return padded.pull_initial(g, call.gradients[i], state.shape[1])
         if i < step.first_weight:
             return padded.restore(g)
-        return padded.restore_rows(g) if apart else g
+        return padded.sum_rows(g) if apart else g
 
     return [None if g is None else restore(i, g) for i, g in enumerate(found)]
 

@@ -25,7 +25,7 @@ from .. import onnx_nodes, reference
 from ..runtime.untraced import untraced
 from ..step import read
 from .select import peek_functorch, tracing_state
-from .torch_ops import LIBRARY, Recur, RecurBackward, given_of, rows_of
+from .torch_ops import LIBRARY, Recur, RecurBackward, given_of, marks_of, rows_of
 
 _recur = torch.ops.elman.recur.default
 _recur_backward = torch.ops.elman.recur_backward.default
@@ -65,7 +65,7 @@ def _layer(
     """The results by other operations: PyTorch's, or nodes of ONNX."""
     step = read(call.formula)
     given = given_of(step, call)
-    output, final = by(step, rows_of(given), given, call.lengths)
+    output, final = by(step, rows_of(given), given, marks_of(call))
     return [output, *final]
 
 
@@ -83,14 +83,16 @@ class _Forward(torch.autograd.Function):
     """Of a call without its tensors, which autograd wants by themselves."""
 
     @staticmethod
-    def forward(ctx: Any, call: Recur, lengths: Tensor | None, *tensors: Tensor) -> Any:
+    def forward(ctx: Any, call: Recur, *given: Any) -> Any:
+        lengths, reset, *tensors = given
+        whole = call._replace(tensors=tensors, lengths=lengths, keep=True, reset=reset)
         with torch.enable_grad(), _below():  # for the levels below, which an outer `grad` may be
-            found = _recur(*call._replace(tensors=tensors, lengths=lengths, keep=True))
+            found = _recur(*whole)
         count = read(call.formula).results
         results, kept = found[:count], found[count:]
         ctx.set_materialize_grads(False)
         ctx.call, ctx.count, ctx.shapes = call, len(tensors), [r.shape for r in results]
-        ctx.save_for_backward(*tensors, lengths, *kept)
+        ctx.save_for_backward(*tensors, lengths, reset, *kept)
         if call.keep:
             ctx.mark_non_differentiable(*kept)
         return (*results, *(kept if call.keep else ()))
@@ -98,15 +100,20 @@ class _Forward(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         formula, narrow, _, present, *_ = ctx.call
-        tensors, (lengths, *kept) = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
+        tensors, (lengths, reset, *kept) = (
+            ctx.saved_tensors[: ctx.count],
+            ctx.saved_tensors[ctx.count :],
+        )
         arrived = [
             tensors[0].new_zeros(shape) if g is None else g
             for g, shape in zip(gradients, ctx.shapes, strict=False)  # and none for what is kept
         ]
-        needed = list(ctx.needs_input_grad[2:])
-        found = _recur_backward(formula, narrow, tensors, present, lengths, kept, arrived, needed)
+        needed = list(ctx.needs_input_grad[3:])
+        found = _recur_backward(
+            formula, narrow, tensors, present, lengths, kept, arrived, needed, False, reset
+        )
         each = iter(found)
-        return None, None, *(next(each) if n else None for n in needed)
+        return None, None, None, *(next(each) if n else None for n in needed)
 
 
 class _Backward(torch.autograd.Function):
@@ -117,28 +124,30 @@ class _Backward(torch.autograd.Function):
         ctx: Any,
         call: RecurBackward,
         lengths: Tensor | None,
+        reset: Tensor | None,
         kept: Sequence[Tensor],
         *given: Tensor,
     ) -> Any:
         tensors, arrived = _halves(call, given)
-        every = call._replace(tensors=tensors, lengths=lengths, kept=kept, gradients=arrived)
+        call = call._replace(lengths=lengths, reset=reset)
+        every = call._replace(tensors=tensors, kept=kept, gradients=arrived)
         with torch.enable_grad(), _below():
             found = _recur_backward(*every)
-        ctx.call = call
-        ctx.save_for_backward(lengths, *given)
+        ctx.call = call._replace(lengths=None, reset=None)
+        ctx.save_for_backward(lengths, reset, *given)
         return tuple(found)
 
     @staticmethod
     def backward(ctx: Any, *arrived: Tensor) -> Any:
-        lengths, *given = ctx.saved_tensors
-        call = ctx.call._replace(lengths=lengths)
+        lengths, reset, *given = ctx.saved_tensors
+        call = ctx.call._replace(lengths=lengths, reset=reset)
         by = _gradients_of_rows if call.apart else _gradients
 
         def gradients(*given: Tensor) -> tuple[Tensor, ...]:
             return by(call, given)
 
         pull: Any = torch.func.vjp(gradients, *given)[1]
-        return None, None, None, *pull(arrived)
+        return None, None, None, None, *pull(arrived)
 
 
 def _halves(
@@ -167,20 +176,22 @@ def _gradients(call: RecurBackward, given: Sequence[Tensor]) -> tuple[Tensor, ..
 
 def _gradients_of_rows(call: RecurBackward, given: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """The same with the weights' gradients of each row."""
-    weight = _is_weight(call.formula, call.present)
+    weight, B = _is_weight(call.formula, call.present), given[0].shape[1]
     asked = [w for w, n in zip(weight, call.needed, strict=True) if n]
     dims = [*(None if w else 1 for w in weight), *[1] * (len(given) - len(weight))]
 
-    def of_row(length: Tensor | None, *mine: Tensor) -> tuple[Tensor, ...]:
-        row = [t if d is None else t.unsqueeze(d) for t, d in zip(mine, dims, strict=True)]
-        only = None if length is None else length.unsqueeze(0)
-        found = iter(_gradients(call._replace(lengths=only), row))
-        return tuple([next(found) if w else next(found).squeeze(1) for w in asked])
+    def of_row(lengths: Tensor | None, reset: Tensor | None, *row: Tensor) -> tuple[Tensor, ...]:
+        return _gradients(call._replace(lengths=lengths, reset=reset), row)
 
-    of_lengths, places = None if call.lengths is None else 0, tuple([0 if w else 1 for w in asked])
-    each: Any = torch.func.vmap(of_row, (of_lengths, *dims), places)
-    rows: tuple[Tensor, ...] = each(call.lengths, *given)
-    return rows
+    def split(t: Tensor | None, dim: int | None) -> Any:
+        return t if t is None or dim is None else t.unflatten(dim, (B, t.shape[dim] // B))
+
+    marks = [(call.lengths, 0), (call.reset, 1)]
+    pairs = [*marks, *zip(given, dims, strict=True)]
+    mapped = tuple([None if t is None else d for t, d in pairs])
+    places = tuple([0 if w else 1 for w in asked])
+    found: Any = torch.func.vmap(of_row, mapped, places)(*(split(*pair) for pair in pairs))
+    return tuple([g if w else g.flatten(1, 2) for g, w in zip(found, asked, strict=True)])
 
 
 def _apply(function: type[torch.autograd.Function], *arguments: Any) -> list[Tensor]:
@@ -200,8 +211,8 @@ def _(*arguments: Any) -> list[Tensor]:
     if _has_tangent(call.tensors):
         return _layer(call)
     if _tracked(call.tensors):
-        bare = call._replace(tensors=(), lengths=None)
-        return _apply(_Forward, bare, call.lengths, *call.tensors)
+        bare = call._replace(tensors=(), lengths=None, reset=None)
+        return _apply(_Forward, bare, call.lengths, call.reset, *call.tensors)
     with _below():
         found: list[Tensor] = _recur(*call)
     return found
@@ -218,8 +229,8 @@ def _(*arguments: Any) -> list[Tensor]:
             "or both within what is captured"
         )
     if _tracked(given):
-        bare = call._replace(tensors=(), lengths=None, kept=(), gradients=())
-        return _apply(_Backward, bare, call.lengths, call.kept, *given)
+        bare = call._replace(tensors=(), lengths=None, kept=(), gradients=(), reset=None)
+        return _apply(_Backward, bare, call.lengths, call.reset, call.kept, *given)
     with _below():
         found: list[Tensor] = _recur_backward(*call)
     return found
@@ -228,7 +239,8 @@ def _(*arguments: Any) -> list[Tensor]:
 class _Mapped:
     """Tensors of a call with their mapped dimensions.
 
-    All but weights and what is kept have their rows in dimension 1 (lengths: 0).
+    All but weights and what is kept have their rows in dimension 1 (lengths: 0). Initial states may
+    have two rows for each of the others.
     """
 
     def __init__(self, size: int) -> None:
@@ -244,12 +256,15 @@ class _Mapped:
 
     def fold_call(self, call: _Call, dims: Any) -> _Call:
         """The call, whose weights are not mapped, for the rows of all members."""
-        weight, lengths = _is_weight(call.formula, call.present), call.lengths
+        weight = _is_weight(call.formula, call.present)
+        lengths, reset = call.lengths, call.reset
         each = zip(call.tensors, _dims_of(dims.tensors, call.tensors), weight, strict=True)
         tensors = [t if w else self.fold(t, d) for t, d, w in each]
         if lengths is not None:
             lengths = self.fold(lengths, dims.lengths, 0)
-        return call._replace(tensors=tensors, lengths=lengths)
+        if reset is not None:
+            reset = self.fold(reset, dims.reset)
+        return call._replace(tensors=tensors, lengths=lengths, reset=reset)
 
     def unfold(self, t: Tensor, rows: int = 1) -> Tensor:
         return t.unflatten(rows, (self.size, t.shape[rows] // self.size))
@@ -350,7 +365,7 @@ def _(size: int, dims: Any, call: Recur) -> _Found:
 @untraced
 def _(size: int, dims: Any, call: RecurBackward) -> _Found:
     mapped, weight = _Mapped(size), _is_weight(call.formula, call.present)
-    folds = dims.lengths is not None or dims.tensors is not None
+    folds = any(d is not None for d in (dims.lengths, dims.reset, dims.tensors))
     if not folds or _maps_weights(call, dims):
         # Each member has a call of its own in the forward pass, or all have one.
         return mapped.each(_recur_backward, call, dims)

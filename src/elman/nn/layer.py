@@ -11,11 +11,18 @@ from torch import Tensor
 from torch.nn.modules.rnn import RNNBase
 from torch.nn.utils.rnn import PackedSequence
 
+from ..batch import Rows
+from ..dispatch.select import set_path
 from ..spaces import Sizes
 from ..step import Step
+from . import cached
 from .counterpart import Counterpart
 from .layers import LayerStack
+from .layers import State as States
+from .marks import given
+from .masks import LayerMasks
 from .messages import refusal
+from .states import hx_of, states_of
 
 #: What arguments have to be, by the word with which torch.nn's sentence about them begins.
 _EXPECTED = {
@@ -34,7 +41,14 @@ class LayerCall(Protocol[State]):
 
     @overload
     def __call__(
-        self, input: Tensor, hx: State | None = None, *, return_states: Literal[False] = False
+        self,
+        input: Tensor,
+        hx: State | None = None,
+        *,
+        lengths: Sequence[int] | Tensor | None = None,
+        reset: Tensor | None = None,
+        reset_to: State | Literal[0] | None = None,
+        return_states: Literal[False] | None = None,
     ) -> tuple[Tensor, State]: ...
     @overload
     def __call__(
@@ -70,6 +84,19 @@ class Layer(Counterpart, LayerStack, RNNBase):
         bidirectional: a second set of weights runs from the last step to the first; outputs of
             both are concatenated (D = 2).
 
+    Beyond torch.nn's arguments, a call on padded input takes by name
+
+    - ``lengths``: how many steps of each row count, ``(B,)``, in any order, 0 allowed: a list or a
+      tensor of integers. The output is zero after them, and the final states are those of the
+      last step; the second direction begins there.
+    - ``reset``: bools ``(T, B)``, in the form of the input (``(B, T)``, ``(T,)``): True where a row
+      begins anew. Before such a step its state returns to the initial one. In the second direction
+      it does so after the step before, so nothing crosses a reset either way.
+    - ``reset_to``: what a reset returns to instead: states in the form of ``hx``, or 0.
+
+    Each sequence between two resets has the bits that it has alone. Final states are those of each
+    row's last step (of its first one in the second direction).
+
     With ``return_states=True`` a call returns a third result in the form of ``h_n``: every layer's
     states at every step, each ``(num_layers * D, T, B, H)``, by layer and direction, the rest in
     the form of the input. They are the states after each step, in the order of the input also where
@@ -81,7 +108,8 @@ class Layer(Counterpart, LayerStack, RNNBase):
     bfloat16 and accumulate in float32. Calls of one step do not.
 
     Raises:
-        ValueError: input that is neither 2-D nor 3-D, or not of the weights' dtype.
+        ValueError: input that is neither 2-D nor 3-D, or not of the weights' dtype; lengths beyond
+            the input or no integers; ``reset`` of another dtype than bool, or for a PackedSequence.
         RuntimeError: a shape that does not fit the module, or ``hx`` of another dtype.
         AttributeError: input or ``hx`` that is no tensor.
     """
@@ -105,20 +133,35 @@ class Layer(Counterpart, LayerStack, RNNBase):
             raise refusal(type(error), str(error), owner, expected, repr(given)) from None
 
     def forward(
-        self, input: Tensor | PackedSequence, hx: Any = None, *, return_states: bool = False
+        self,
+        input: Tensor | PackedSequence,
+        hx: Any = None,
+        lengths: Any = None,
+        reset: Any = None,
+        reset_to: Any = None,
+        return_states: bool | None = None,
     ) -> Any:
         """All layers; the output in the form of the input, the final states in that of ``hx``; if
         it is to ``return_states``, these too."""
-        step = self._step()
+        # All by position too, and None by default: torch.onnx.export(dynamo=False) hands over every
+        # argument, in this order.
+        step, marks = self._step(), None
         if return_states:
             step = step.full
-        dropout = self.dropout if self.training else 0.0
-        results, found = self._repeat(step, input, hx, dropout)
-        if results is None and found[0] is None:
-            elsewhere = self._states_elsewhere if return_states else self._run_elsewhere
-            results = elsewhere(step, found[2], input, hx)
+        if not (lengths is None and reset is None and reset_to is None):
+            marks = given(input, self.batch_first, lengths, reset, reset_to)
+        results, found = None, cached.UNKNOWN
+        if marks is None:
+            dropout = self.dropout if self.training else 0.0
+            results, found = self._repeat(step, input, hx, dropout)
+            if results is None and found[0] is None:
+                elsewhere = self._states_elsewhere if return_states else self._run_elsewhere
+                results = elsewhere(step, found[2], input, hx)
+        else:
+            named = {**marks._asdict(), "return_states": return_states or None}
+            results = self._leaf(input, hx, **named)
         if results is None:
-            results = self._run_layers(step, found, input, hx, return_states=return_states)
+            results = self._run_layers(step, found, input, hx, marks, None, bool(return_states))
         return results
 
     def _states_elsewhere(self, step: Step, tensors: Sequence[Any], input: Any, hx: Any) -> Any:
@@ -131,6 +174,29 @@ class Layer(Counterpart, LayerStack, RNNBase):
                 output, h_n = results
                 return self._with_states(step, output, [h_n], [[output]])
         return results
+
+    def _run_packed(
+        self,
+        step: Step,
+        rows: Rows,
+        x: Tensor,
+        initial: Sequence[States],
+        layers: Sequence[Sequence[Any]],
+        return_states: bool,
+        masks: Sequence[LayerMasks],
+    ) -> tuple[Tensor, Sequence[States], list[list[Tensor]]]:
+        given = step, rows, x, initial, layers, return_states, masks
+        tensors = [x, *initial, *(t for mine in layers for t in mine)]
+        if not self._runs_torch(tensors):
+            return super()._run_packed(*given)
+        if rows.counts is None:  # no step counts: torch.nn has no such call
+            with set_path("reference"):
+                return super()._run_packed(*given)
+        if return_states and not self.num_layers == len(step.outputs) == 1:
+            return super()._run_packed(*given)  # the counterpart gives out the last layer's only
+        begin = None if initial[0] is None else hx_of(initial)
+        output, final = self._counterpart.forward(self, PackedSequence(x, rows.counts), begin)
+        return output.data, states_of(final, len(step.states)), [[output.data]]
 
     def _layer_sizes(self) -> Sequence[Sizes]:
         return [Sizes.of(self)] * len(self._all_weights)

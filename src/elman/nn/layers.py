@@ -14,18 +14,20 @@ from ..dispatch.autograd import run
 from ..dispatch.executable import Executable
 from ..dispatch.layer import bind_stack, run_layer
 from ..dispatch.transforms import captured
+from ..padded import Marks, with_returns
 from ..step import Step
 from . import arguments, cached
 from .arguments import of_state
 from .base import RecurrentModule
 from .checks import no_sets
 from .inputs import read_of_layers, spread
-from .lengths import read as read_lengths
-from .lengths import record as record_lengths
+from .marks import Given
+from .marks import read as read_marks
+from .marks import record as record_marks
 from .masks import LayerMasks, beside, masked
 from .recorded import recorded
 from .regularise import Drawn
-from .states import hx_of, join, of_each_layer
+from .states import Named, hx_of, join, of_each_layer, of_layers
 
 #: A state of all layers: a tensor ``(L*D, B, H)``, or where the layers' sizes differ a list of one
 #: ``(D, B, H)`` for each. None stands for zeros.
@@ -73,7 +75,7 @@ class LayerStack(RecurrentModule):
         found: cached.Found,
         input: Any,
         hx: Any,
-        lengths: Any = None,
+        given: Given | None = None,
         inputs: Any = None,
         return_states: bool = False,
         drawn: Drawn | None = None,
@@ -93,23 +95,28 @@ class LayerStack(RecurrentModule):
                 x, weights = masked(x, masks[0].input), beside(masks, dropped)
             x, *final = run(known.executables, call.rows, [x, *initial, *weights], dropout)
             if return_states:
-                final, given = _apart(step, x, final)
+                final, outputs = _apart(step, x, final)
                 x = masked(x, masks[0].output) if masks else x
                 x, finals = call.restore(self._merge(x), final)
-                return self._with_states(step, x, finals, [call.restore_all(given)])
+                return self._with_states(step, x, finals, [call.restore_all(outputs)])
             x = masked(x, masks[0].output) if masks else x
             x, finals = call.restore(self._merge(x), final)
             return x, hx_of(finals)
         owner, L, D = type(self).__name__, self.num_layers, self._directions()
         weights = self._layer_weights(step)
-        some, known_lengths = None, None
+        some, marks = None, None
         further: list[Tensor] = []
         if known is None:
             call, x, initial, first = self._read(step, input, hx, weights)
-            if lengths is not None and captured():
-                known_lengths = record_lengths(owner, lengths, call, x.device)
-            elif lengths is not None:
-                some = read_lengths(owner, lengths, call, x.device)
+            if given is not None:
+                if captured():
+                    marks = record_marks(owner, given, call, x.device)
+                else:
+                    some = read_marks(owner, given, call, D, x.device)
+                if given.reset_to is not None:
+                    returns = self._read_returns(step, call, x, given.reset_to, first)
+                    pairs = zip(initial, returns, strict=True)
+                    initial = [of_state(with_returns, *pair) for pair in pairs]
             further = read_of_layers(owner, step, inputs, call, first)
         else:
             call = known.call
@@ -136,20 +143,21 @@ class LayerStack(RecurrentModule):
             pairs = zip(inner, layers, strict=True)
             layers = [[*mine[:end], *own, *mine[end:]] for own, mine in pairs]
         before = known.executables if known is not None else ()
-        x, finals, executables, every = self._run(
-            step, rows, x, begin, layers, known_lengths, before, return_states, masks
-        )
-        if some is None:
-            if known is None:
-                plain = call.plain and not self._merges() and not return_states
-                cached.keep(key, call, rows, executables, plain)
-            x, finals = call.restore(x, finals)
-            every = [call.restore_all(mine) for mine in every]
-        else:
+        if some is not None:
+            x, finals, every = self._run_packed(step, rows, x, begin, layers, return_states, masks)
             pairs = zip(finals, initial, strict=True)
             x, finals = some.restore(x), [of_state(some.restore_state, *pair) for pair in pairs]
             every = [[some.restore(v) for v in mine] for mine in every]
+        else:
+            x, finals, executables, every = self._run(
+                step, rows, x, begin, layers, marks, before, return_states, masks
+            )
+            if known is None:
+                plain = call.plain and not self._merges() and not return_states
+                cached.keep(key, call, rows, executables, plain)
+        x, finals = call.restore(x, finals)
         if return_states:
+            every = [call.restore_all(mine) for mine in every]
             return self._with_states(step, x, finals, every)
         return x, hx_of(finals)
 
@@ -160,6 +168,22 @@ class LayerStack(RecurrentModule):
         alike = isinstance(self.hidden_size, int)
         return x, hx_of(finals), recorded(step, every, self._directions(), alike)
 
+    def _run_packed(
+        self,
+        step: Step,
+        rows: Rows,
+        x: Tensor,
+        initial: Sequence[State],
+        layers: Sequence[Sequence[Any]],
+        return_states: bool,
+        masks: Sequence[LayerMasks],
+    ) -> tuple[Tensor, Sequence[State], list[list[Tensor]]]:
+        """The output and the final states of the sequences of a padded batch."""
+        output, finals, _, every = self._run(
+            step, rows, x, initial, layers, None, (), return_states, masks
+        )
+        return output, finals, every
+
     def _run(
         self,
         step: Step,
@@ -167,7 +191,7 @@ class LayerStack(RecurrentModule):
         x: Tensor,
         initial: Sequence[State],
         layers: Sequence[Sequence[Any]],
-        lengths: Tensor | None,
+        marks: Marks | None,
         before: Any,
         return_states: bool,
         masks: Sequence[LayerMasks],
@@ -184,7 +208,7 @@ class LayerStack(RecurrentModule):
             x = masked(x, masks[0].input) if masks else x
             tensors = [x, *initial, *(t for mine in layers for t in mine)]
             if len(layers) == 1:
-                (x, *final), executable = run_layer(step, rows, tensors, self.recompute, lengths)
+                (x, *final), executable = run_layer(step, rows, tensors, self.recompute, marks)
                 if return_states:
                     final, given = _apart(step, x, final)
                     every.append(given)
@@ -208,7 +232,7 @@ class LayerStack(RecurrentModule):
             if before and (not layer or before[layer].takes(x)):
                 (x, *final), executable = run(before[layer], rows, tensors), before[layer]
             else:
-                (x, *final), executable = run_layer(step, rows, tensors, self.recompute, lengths)
+                (x, *final), executable = run_layer(step, rows, tensors, self.recompute, marks)
             made.append(executable)
             if return_states:
                 final, given = _apart(step, x, final)
@@ -236,30 +260,60 @@ class LayerStack(RecurrentModule):
         owner, L, D = type(self).__name__, self.num_layers, self._directions()
         if len(weights) != L * D or not L:
             raise no_sets(owner, L, D, len(weights))
-        sizes, alike = self._layer_sizes(), isinstance(self.hidden_size, int)
-        first = self._check_weights(step, weights, sizes)
+        first = self._check_weights(step, weights, self._layer_sizes())
         call, x, given = arguments.read(self, step, input, hx, first)
+        states = self._read_states(step, call, x, given, first)
+        return call, x, states or self._initial_states(step, call.rows.B), first
+
+    def _read_returns(
+        self, step: Step, call: arguments.Call, x: Tensor, reset_to: Any, weight: Tensor
+    ) -> Sequence[State]:
+        """The checked states that a reset returns to."""
+        owner, alike = type(self).__name__, isinstance(self.hidden_size, int)
+        if isinstance(reset_to, (int, float)) and not isinstance(reset_to, bool):
+            if reset_to != 0:
+                raise ValueError(
+                    f"{owner}: expected reset_to to be 0, or states in the form of hx, got "
+                    f"{reset_to}: give states with that value"
+                )
+            return self._zeros(step)
+        given = of_layers(owner, reset_to, len(step.states), call.batched, alike, "reset_to")
+        return self._read_states(step, call, x, given, weight)
+
+    def _read_states(
+        self,
+        step: Step,
+        call: arguments.Call,
+        x: Tensor,
+        given: Sequence[Named],
+        weight: Tensor,
+    ) -> Sequence[State]:
+        """Initial states in normal form; none if none are given."""
+        owner, L, D = type(self).__name__, self.num_layers, self._directions()
+        sizes, alike = self._layer_sizes(), isinstance(self.hidden_size, int)
         shapes = [
             [(D, call.rows.B, size[step.space(state)]) for size in sizes[::D]]
             for state in step.states
         ]
         if alike:
             every = [(L * D, *mine[0][1:]) for mine in shapes]
-            states: Sequence[Any] = arguments.read_states(owner, call, x, given, every, first)
-        else:
-            given = of_each_layer(owner, given, L, call.batched)
-            every = [shape for mine in shapes for shape in mine]
-            states = arguments.read_states(owner, call, x, given, every, first, "directions")
-            states = [states[i : i + L] for i in range(0, len(states), L)]
-        return call, x, states or self._initial_states(step, call.rows.B), first
+            return arguments.read_states(owner, call, x, given, every, weight)
+        given = of_each_layer(owner, given, L, call.batched)
+        every = [shape for mine in shapes for shape in mine]
+        states = arguments.read_states(owner, call, x, given, every, weight, "directions")
+        return [states[i : i + L] for i in range(0, len(states), L)]
 
     def _initial_states(self, step: Step, B: int) -> Sequence[State]:
         """The states where a call gives none: learned, or None for zeros."""
-        alike = isinstance(self.hidden_size, int)
         if not self.learn_initial:
-            return [None if alike else [None] * self.num_layers for _ in step.states]
+            return self._zeros(step)
         learned = [self._learned(state, B) for state in step.states]
+        alike = isinstance(self.hidden_size, int)
         return [torch.cat(parts) for parts in learned] if alike else learned
+
+    def _zeros(self, step: Step) -> Sequence[State]:
+        alike = isinstance(self.hidden_size, int)
+        return [None if alike else [None] * self.num_layers for _ in step.states]
 
     def _learned(self, state: str, B: int) -> list[Tensor]:
         """A state of every layer."""

@@ -40,6 +40,16 @@ class LSTM(Layer, counterpart=torch.nn.LSTM):
     >>> _, _, (h, c) = lstm(torch.rand(5, 1, 2), return_states=True)
     >>> h.shape, c.shape
     (torch.Size([1, 5, 1, 3]), torch.Size([1, 5, 1, 4]))
+
+    A rollout of recurrent reinforcement learning in one call: states are carried on from the last
+    rollout, and are zeros where an episode starts. (Of a ``done`` of floats take ``done.bool()``.)
+
+    >>> lstm, carried = elman.LSTM(2, 4), None
+    >>> for _ in range(2):
+    ...     x, starts = torch.rand(5, 3, 2), torch.rand(5, 3) < 0.2
+    ...     output, carried = lstm(x, carried, reset=starts, reset_to=0)
+    >>> output.shape
+    torch.Size([5, 3, 4])
     """
 
     if TYPE_CHECKING:

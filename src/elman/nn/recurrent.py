@@ -16,6 +16,7 @@ from .constraints import constrain
 from .inputs import read as read_inputs
 from .inputs import spread
 from .layers import MERGES
+from .marks import given
 from .messages import refusal
 from .regularise import Regularisation
 from .regularised import Regularised
@@ -73,20 +74,25 @@ class Recurrent(Regularised):
     the clips; each layer and direction draws masks of its own, from torch's generator. They can be
     changed between calls: ``net.zoneout = 0.2``.
 
-    Call ``net(input, hx=None, lengths=None, inputs=None, *, return_states=False)`` with input
-    ``(T, B, I)``, ``(T, I)`` or a PackedSequence, and
+    Call ``net(input, hx=None, lengths=None, inputs=None, reset=None, reset_to=None,
+    return_states=False)`` with input ``(T, B, I)``, ``(T, I)`` or a PackedSequence, and
 
     - ``hx``: the initial states ``(num_layers * D, B, H)``, one tensor or a tuple of one for each
       state; for a sequence of sizes each of them is a list of ``(D, B, H)``, one for each layer;
-    - ``lengths``: how many steps of each row of a padded input count, ``(B,)``, in any order, 0
-      allowed; the output is zero after them, and the final states are those of the last step;
+    - ``lengths``: how many steps of each row count, ``(B,)``, in any order, 0 allowed: a list or a
+      tensor of integers. The output is zero after them, and the final states are those of the
+      last step; the second direction begins there.
+    - ``reset``: bools ``(T, B)``, in the form of the input (``(B, T)``, ``(T,)``): True where a row
+      begins anew. Before such a step its state returns to the initial one. In the second direction
+      it does so after the step before, so nothing crosses a reset either way.
+    - ``reset_to``: what a reset returns to instead: states in the form of ``hx``, or 0.
     - ``inputs``: the cell's further inputs by name, each ``(T, B, H)`` or ``(T, B, 1)`` in the
       form of the input (packed, if that is); every layer gets them. Booleans become 0 and 1;
     - ``return_states``: whether to return what the cell's ``step`` returns, of every layer at every
       step.
 
     Returns ``output``, ``(T, B, D * H)``, and the final states, in the form of ``hx``. Packed
-    sequences break the graph of ``torch.compile``; ``lengths`` do not.
+    sequences break the graph of ``torch.compile``; ``lengths`` and ``reset`` do not.
 
     With ``return_states`` a third result follows: the states and then the cell's ``outputs``, one
     tensor or a tuple of several. Each is ``(num_layers * D, T, B, H)``, by layer and direction, the
@@ -100,7 +106,8 @@ class Recurrent(Regularised):
         AttributeError: input or ``hx`` that is no tensor.
         ValueError: sizes that do not go together; a probability outside of [0, 1]; an option that
             finds nothing to act on in the formula; input that is neither 2-D nor 3-D, or not of
-            the weights' dtype; lengths beyond the input; missing or unknown ``inputs``.
+            the weights' dtype; lengths beyond the input; ``reset`` of
+            another dtype than bool, or for a PackedSequence; missing or unknown ``inputs``.
         RuntimeError: a shape that does not fit the module; a cell whose parameters have changed.
 
     Sources: [1] Y. Gal, Z. Ghahramani, "A theoretically grounded application of dropout in
@@ -219,12 +226,16 @@ class Recurrent(Regularised):
         hx: Any = None,
         lengths: Any = None,
         inputs: Any = None,
-        *,
-        return_states: bool = False,
+        reset: Any = None,
+        reset_to: Any = None,
+        return_states: bool | None = None,  # so, torch.onnx.export(dynamo=False) gives it to us
     ) -> Any:
         """All layers; the output in the form of the input, the final states in that of ``hx``; if
         it is to ``return_states``, these too, and the cell's outputs."""
-        step, drawn, repeats = self._step(), None, lengths is None and inputs is None
+        step, drawn, marks = self._step(), None, None
+        if not (lengths is None and reset is None and reset_to is None):
+            marks = given(input, self.batch_first, lengths, reset, reset_to)
+        repeats = marks is None and inputs is None
         if self._special:
             differ = isinstance(hx, (tuple, list)) and not isinstance(self.hidden_size, int)
             repeats = repeats and not differ and not (hx is None and self.learn_initial)
@@ -238,11 +249,11 @@ class Recurrent(Regularised):
             repeat = self._repeat if drawn is None else self._repeat_drawn
             results, found = repeat(step, input, hx, dropout)
         if results is None and found[0] is None:
-            asked = return_states or None
-            results = self._leaf(input, hx, lengths=lengths, inputs=inputs, return_states=asked)
+            named = {"lengths": lengths, "inputs": inputs, "reset": reset, "reset_to": reset_to}
+            results = self._leaf(input, hx, **named, return_states=return_states or None)
         if results is None:
-            given = input, hx, lengths, inputs, return_states
-            results = self._run_layers(step, found, *given, drawn)
+            asked = input, hx, marks, inputs, bool(return_states)
+            results = self._run_layers(step, found, *asked, drawn)
         return results
 
     def _is_special(self) -> bool:

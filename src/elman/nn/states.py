@@ -35,26 +35,32 @@ def join(parts: Sequence[Tensor]) -> Tensor:
 
 
 def named(
-    owner: str, hx: Any, count: int, asked: Callable[[], object], several: str
+    owner: str, hx: Any, count: int, asked: Callable[[], object], several: str, label: str = "hx"
 ) -> Sequence[Named]:
     """The initial states as ``hx`` holds them: itself, or a tuple of several; [] if it is None.
+    Errors call it by its ``label``.
 
     ``asked`` is what torch.nn asks ``hx`` for first, ``several`` what it says of a wrong number.
     """
     if hx is None:
         return []
     if count == 1:
-        return [("hx", hx)]
+        return [(label, hx)]
     fits = isinstance(hx, (tuple, list))
     if not fits or len(hx) != count:
         got = f"one of {len(hx)}" if fits else type(hx).__name__
         kind, sentence = raised_by(asked) or ((RuntimeError, several) if fits else (TypeError, ""))
-        raise refusal(kind, sentence, owner, f"hx to be a tuple of {count} tensors", got)
-    return [(f"hx[{i}]", state) for i, state in enumerate(hx)]
+        raise refusal(kind, sentence, owner, f"{label} to be a tuple of {count} tensors", got)
+    return [(f"{label}[{i}]", state) for i, state in enumerate(hx)]
 
 
 def of_layers(
-    owner: str, hx: Any, count: int, batched: bool | None, alike: bool = True
+    owner: str,
+    hx: Any,
+    count: int,
+    batched: bool | None,
+    alike: bool = True,
+    label: str = "hx",
 ) -> Sequence[Named]:
     """The initial states of layers as they were given. ``batched`` says whether the input is, None
     if it is packed; unless layers are ``alike``, each state is a list."""
@@ -68,7 +74,7 @@ def of_layers(
             raise RuntimeError(sentence)
 
     several = "lstm expects two hidden states" if owner == "LSTM" else ""
-    given = named(owner, hx, count, asked, several)
+    given = named(owner, hx, count, asked, several, label)
     if batched is not None and alike:
         check_dims(owner, given, batched)
     return given

@@ -10,6 +10,7 @@ from torch.nn.functional import linear
 
 from .. import reference
 from ..batch import Rows, Weights
+from ..padded import Marks
 from ..step import Step
 
 
@@ -20,25 +21,32 @@ def run(
     weights: Weights,
     initial: Sequence[Tensor],
     inputs: Sequence[Tensor],
-    lengths: Tensor | None = None,
+    marks: Marks | None = None,
+    returns: Sequence[Tensor] = (),
 ) -> tuple[list[Tensor], list[Tensor]]:
     """What ``reference.run`` computes, as a Scan of one body."""
     from torch._higher_order_ops.scan import scan_op
 
+    lengths, reset = marks or Marks()
     fixed = reference.constants(step, x, weights)
     names = [key for key, value in fixed.items() if isinstance(value, Tensor)]
     values = [fixed[name] for name in names]
     projected = [] if weights.w_ih is None else [linear(x, weights.w_ih, weights.b_ih)]
     times = [] if lengths is None else [torch.arange(x.shape[0], device=x.device)]
-    every = [*projected, *inputs, *times] or [x]  # which is then only counted
+    anew = [] if reset is None else [reference.before_steps(reset, rows.reverse)]
+    every = [*projected, *inputs, *anew, *times] or [x]  # which is then only counted
+    if reset is not None:
+        values = [*values, *returns]
     if lengths is not None:
         values = [*values, lengths]
-    S, N = len(initial), len(every)
+    S, N, V = len(initial), len(every), len(names)
 
     def body(*given: Tensor) -> list[Tensor]:
-        states, now, held = given[:S], list(given[S : S + N]), given[S + N :]
+        states, now, held = list(given[:S]), list(given[S : S + N]), given[S + N :]
         mine = fixed | dict(zip(names, held, strict=False))
         first = now.pop(0) if projected else None
+        if reset is not None:
+            states = reference.begin_anew(states, held[V : V + S], now[len(inputs)])
         outputs, new = reference.advance(step, mine, first, states, now[: len(inputs)])
         if lengths is not None:
             outputs, new = reference.hold(outputs, new, states, held[-1] > now[-1])

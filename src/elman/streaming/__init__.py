@@ -1,3 +1,5 @@
-"""Sessions for sequences that arrive step by step."""
+"""Sessions for sequences that arrive step by step, and training on long ones a window at a time."""
 
 from .session import Stream as Stream
+from .windows import Window as Window
+from .windows import windows as windows

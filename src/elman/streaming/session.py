@@ -16,6 +16,8 @@ from ..nn.inputs import read as read_inputs
 from ..nn.inputs import spread
 from ..runtime.tensors import new
 from .chunk import Chunk
+from .resets import pieces
+from .resets import read as read_reset
 from .states import States
 
 _LENGTHS = 4  # of chunks that a session is ready for at a time, single steps aside
@@ -111,33 +113,45 @@ class Stream:
         self._get_ready()
         self.reset()
 
-    def step(self, input: Tensor, inputs: Mapping[str, Tensor] | None = None) -> Tensor:
+    def step(
+        self, input: Tensor, inputs: Mapping[str, Tensor] | None = None, reset: Any = None
+    ) -> Tensor:
         """One step of every stream.
 
         Args:
             input: ``(B, I)``, or ``(I,)`` for a session without ``batch_size``.
             inputs: the cell's further inputs by name, ``(B, H)`` or ``(B, 1)``.
+            reset: which streams begin anew with this step, a bool for each, ``(B,)``; a single
+                one for a session without ``batch_size``.
 
         Returns:
             The output, ``(B, H)``. It is the session's memory, which the next step writes: clone
             what is to stay.
         """
         self._check(input, self._expected)
-        further = self._further(inputs, 1) if inputs is not None or self._step.inputs else ()
+        if reset is not None:
+            self._reset_some(read_reset(reset, self._lead))
+        further = self._further(inputs, 1, False) if inputs is not None or self._step.inputs else ()
         self._run(self._one, input, (0, *input.stride()), self._output, further)
         return self._output
 
-    def chunk(self, input: Tensor, inputs: Mapping[str, Tensor] | None = None) -> Tensor:
+    def chunk(
+        self, input: Tensor, inputs: Mapping[str, Tensor] | None = None, reset: Any = None
+    ) -> Tensor:
         """Several steps of every stream.
 
         Args:
             input: ``(T, B, I)``, also for a cell; ``(B, T, I)`` for a module with ``batch_first``;
                 ``(T, I)`` for a session without ``batch_size``.
             inputs: the cell's further inputs by name, in the form of ``input``.
+            reset: before which steps which streams begin anew, bools in the form of ``input``:
+                ``(T, B)``, ``(B, T)`` or ``(T,)``. The steps between two resets are a call each.
 
         Returns:
             The output, in the form of ``input``: a new tensor.
         """
+        if reset is not None:
+            return self._chunk_in_pieces(input, inputs, reset)
         chunk = self._chunks.get(input.shape) if type(input) is Tensor else None
         if chunk is None:
             T = self._length_of(input)
@@ -147,7 +161,7 @@ class Stream:
             self._check(input)
         steps = input.transpose(0, 1) if self._batch_first else input
         many = inputs is not None or self._step.inputs
-        further = self._further(inputs, chunk.T, self._batch_first) if many else ()
+        further = self._further(inputs, chunk.T, True) if many else ()
         output = new(chunk.spec)
         self._run(chunk, steps, steps.stride(), output, further)
         return output.transpose(0, 1) if self._batch_first else output
@@ -161,6 +175,26 @@ class Stream:
             raise ValueError("Stream: a session without batch_size has no rows: leave them out")
         with self._mine:
             self._states.reset(rows)
+
+    def _chunk_in_pieces(self, input: Tensor, inputs: Any, reset: Any) -> Tensor:
+        """A chunk with resets, after each of which another call begins."""
+        T, time = self._length_of(input), 1 if self._batch_first else 0
+        found = read_reset(reset, self._shape_of(T)[:-1])
+        if inputs is not None:
+            self._further(inputs, T, True)
+        anew, outputs = found.T if self._batch_first else found, []
+        for first, stop in pieces(anew):
+
+            def part(value: Tensor, first: int = first, stop: int = stop) -> Tensor:
+                return value if value.shape[time] != T else value.narrow(time, first, stop - first)
+
+            self._reset_some(anew[first])
+            outputs.append(self.chunk(part(input), inputs and tree_map(part, dict(inputs))))
+        return torch.cat(outputs, time)
+
+    def _reset_some(self, reset: Tensor) -> None:
+        if reset.any():
+            self.reset(reset if self._lead else None)
 
     def snapshot(self) -> Any:
         """A copy of the states, in the form in which the module takes and returns them."""
@@ -276,16 +310,16 @@ class Stream:
         self._check(input, self._shape_of(T))
         return T
 
-    def _further(self, inputs: Any, T: int, batch_first: bool = False) -> list[list[Tensor]]:
-        """The cell's further inputs by layer, each ``(T, B, H)``."""
-        B = self.batch_size or 1
+    def _further(self, inputs: Any, T: int, many: bool) -> list[list[Tensor]]:
+        """The cell's further inputs by layer, each ``(T, B, H)``; ``many`` are those of a chunk."""
+        B, batch_first = self.batch_size or 1, many and self._batch_first
 
         def arrange(value: Tensor) -> Tensor:
             value = value if self._lead else value.unsqueeze(-2)
             value = value if value.dim() == 3 else value[None]
             return value.transpose(0, 1) if batch_first else value
 
-        dims = len(self._expected) + (T > 1 or batch_first)
+        dims = len(self._expected) + many
         found = read_inputs("Stream", self._step, inputs, self._like, (T, B), dims, arrange)
         units = [mine[-1].shape[-1] for mine in self._states.by_layer]
         return spread("Stream", self._step, found, units)
