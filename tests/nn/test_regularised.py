@@ -14,6 +14,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 import elman
 from elman import Recurrent
 from elman.nn.masks import LayerMasks
+from elman.nn.regularise import Regularisation, training
+from elman.randoms import Draw
 from tests.nn import regularised_loop
 from tests.nn.kinds import assert_same_bits, tensors
 from tests.tolerances import assert_close
@@ -538,6 +540,21 @@ def test_a_cell_module_draws_at_every_call() -> None:
     assert not torch.equal(first, second)
     cell.eval()
     assert torch.equal(cell(x, h, gap), cell(x, h, gap))
+
+
+def test_gated_cells_of_the_catalogue_name_their_candidates() -> None:
+    without = set()
+    for name in elman.cells.CATALOGUE:
+        cell = elman.cells.by_name(name)
+        try:
+            drawn = training("Recurrent", cell, Regularisation(recurrent_dropout=0.1))
+        except ValueError:
+            without.add(name)
+        else:
+            assert {draw for draw, _ in drawn.draws} == {Draw("keep", 0.1)}
+    plain = {"antisymmetricrnn", "cornn", "ctrnn", "elman", "fastrnn", "indrnn", "irnn", "leaky"}
+    odd = {"cfc", "gatedantisymmetricrnn", "lru", "mirnn", "nascell", "odernn", "scrn", "unicornn"}
+    assert without == plain | odd
 
 
 # -- errors
