@@ -14,6 +14,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 import elman
 from elman import Recurrent
 from elman.nn.masks import LayerMasks
+from elman.nn.regularise import Regularisation, training
+from elman.randoms import Draw
 from tests.nn import regularised_loop
 from tests.nn.kinds import assert_same_bits, tensors
 from tests.tolerances import assert_close
@@ -419,6 +421,25 @@ def test_a_module_is_copied_saved_and_shown_with_its_options(options: Mapping[st
     assert "zoneout" not in repr(net_of("LSTM", {}))
 
 
+@pytest.mark.usefixtures("kernel_path")
+def test_states_of_every_step_are_given_out(spy: Spy) -> None:
+    net = net_of("LSTM", RANDOM, **STACK)
+    x = torch.randn(T, B, I, dtype=torch.float64)
+    expected = run(net, x)
+    for _ in range(2):
+        torch.manual_seed(5)
+        output, (h_n, c_n), (h, c) = net(x, return_states=True)
+        assert_same_bits(
+            [output, h_n, c_n], [expected[n] for n in ("output", "final 0", "final 1")]
+        )
+        for every, final in ((h, h_n), (c, c_n)):
+            ends = [every[i][-1 if i % 2 == 0 else 0] for i in range(4)]
+            assert_same_bits(ends, [*final])
+        last = spy.masks[-1].output
+        assert last is not None
+        assert_same_bits([output], [torch.cat([h[2], h[3]], -1) * last])
+
+
 @pytest.mark.filterwarnings("ignore")  # torch.jit.trace is deprecated, and warns of shapes
 def test_captures_draw_anew_at_every_run() -> None:
     net = net_of("LSTM", RANDOM, **STACK)
@@ -519,6 +540,21 @@ def test_a_cell_module_draws_at_every_call() -> None:
     assert not torch.equal(first, second)
     cell.eval()
     assert torch.equal(cell(x, h, gap), cell(x, h, gap))
+
+
+def test_gated_cells_of_the_catalogue_name_their_candidates() -> None:
+    without = set()
+    for name in elman.cells.CATALOGUE:
+        cell = elman.cells.by_name(name)
+        try:
+            drawn = training("Recurrent", cell, Regularisation(recurrent_dropout=0.1))
+        except ValueError:
+            without.add(name)
+        else:
+            assert {draw for draw, _ in drawn.draws} == {Draw("keep", 0.1)}
+    plain = {"antisymmetricrnn", "cornn", "ctrnn", "elman", "fastrnn", "indrnn", "irnn", "leaky"}
+    odd = {"cfc", "gatedantisymmetricrnn", "lru", "mirnn", "nascell", "odernn", "scrn", "unicornn"}
+    assert without == plain | odd
 
 
 # -- errors

@@ -57,7 +57,7 @@ class AUGRU(Cell):
         r = sigmoid(x.r + u.r)
         update = self.input("attention") * sigmoid(x.u + u.u)
         n = tanh(x.n + r * u.n)
-        return (1 - update) * s.h + update * n
+        return (1 - update) * s.h + update * self.candidate(n)
 
 
 class MGU(Cell):

@@ -60,7 +60,7 @@ class PhasedLSTM(Cell):
         k = where(phase < self.ratio / 2, slope * phase, falling)
         i = sigmoid(x.i + u.i + self.vector("ci") * s.c)
         f = sigmoid(x.f + u.f + self.vector("cf") * s.c)
-        c = f * s.c + i * tanh(x.g + u.g)
+        c = f * s.c + i * self.candidate(tanh(x.g + u.g))
         h = sigmoid(x.o + u.o + self.vector("co") * c) * tanh(c)
         return k * h + (1 - k) * s.h, k * c + (1 - k) * s.c
 
