@@ -412,3 +412,10 @@ def test_a_comparison_is_no_output() -> None:
 
     with pytest.raises(FormulaError, match=r"and of the outputs \('on',\), got .*gt"):
         Mine().trace()
+
+
+@pytest.mark.parametrize("given", [None, 0, "h"])
+def test_it_is_true_or_false(given: Any) -> None:
+    for net in (elman.GRU(I, H), Recurrent(elman.cells.GRU, I, H)):
+        with pytest.raises(TypeError, match=f"return_states must be True or False, got {given!r}"):
+            net(torch.randn(T, B, I), return_states=given)

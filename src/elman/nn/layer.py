@@ -110,8 +110,8 @@ class Layer(Counterpart, LayerStack, RNNBase):
         """All layers; the output in the form of the input, the final states in that of ``hx``; if
         it is to ``return_states``, these too."""
         step = self._step()
-        if return_states:
-            step = step.full
+        if return_states is not False:
+            step = self._full(step, return_states)
         dropout = self.dropout if self.training else 0.0
         results, found = self._repeat(step, input, hx, dropout)
         if results is None and found[0] is None:

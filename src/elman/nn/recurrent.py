@@ -230,8 +230,8 @@ class Recurrent(Regularised):
             repeats = repeats and not differ and not (hx is None and self.learn_initial)
             drawn = self._drawn if self.training else None
             step = step if drawn is None else drawn.step
-        if return_states:
-            step = step.full
+        if return_states is not False:
+            step = self._full(step, return_states)
         results, found = None, cached.UNKNOWN
         if repeats:
             dropout = self.dropout if self.training else 0.0
