@@ -115,7 +115,8 @@ class Layer(Counterpart, LayerStack, RNNBase):
         dropout = self.dropout if self.training else 0.0
         results, found = self._repeat(step, input, hx, dropout)
         if results is None and found[0] is None:
-            elsewhere = self._states_elsewhere if return_states else self._run_elsewhere
+            plain = return_states is False
+            elsewhere = self._run_elsewhere if plain else self._states_elsewhere
             results = elsewhere(step, found[2], input, hx)
         if results is None:
             results = self._run_layers(step, found, input, hx, return_states=return_states)

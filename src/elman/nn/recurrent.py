@@ -238,7 +238,7 @@ class Recurrent(Regularised):
             repeat = self._repeat if drawn is None else self._repeat_drawn
             results, found = repeat(step, input, hx, dropout)
         if results is None and found[0] is None:
-            asked = return_states or None
+            asked = None if return_states is False else True
             results = self._leaf(input, hx, lengths=lengths, inputs=inputs, return_states=asked)
         if results is None:
             given = input, hx, lengths, inputs, return_states
