@@ -183,9 +183,10 @@ def test_a_graph_of_torch_fx_calls_a_module_of_any_cell() -> None:
     assert_same_bits(tensors(graph(*arguments)), tensors(two(*arguments)))
 
 
-def test_a_recurrent_layer_by_itself_is_no_graph_of_torch_fx() -> None:
+@pytest.mark.parametrize("module", [elman.GRU(3, 4), elman.Recurrent(elman.cells.GRU, 3, 4)])
+def test_a_recurrent_layer_by_itself_is_no_graph_of_torch_fx(module: torch.nn.Module) -> None:
     with pytest.raises(torch.fx.proxy.TraceError, match="only a module that contains it"):
-        torch.fx.symbolic_trace(elman.GRU(3, 4))
+        torch.fx.symbolic_trace(module)
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit")

@@ -13,6 +13,7 @@ import elman
 from elman import Recurrent
 from elman.errors import FormulaError, PathError
 from tests.cells import CATALOGUE, CELLS
+from tests.compiler.targets import each_isa, force
 from tests.nn.kinds import (
     LAYERS,
     LENGTHS,
@@ -113,6 +114,20 @@ def test_kernels_and_reference_agree(name: str, asked: str) -> None:
         torch.testing.assert_close(a, e, rtol=1e-10, atol=1e-11)
 
 
+@each_isa
+@pytest.mark.parametrize("name", ["LSTM", "Gauge"])
+@pytest.mark.parametrize(("B", "H"), [(1, 37), (3, 19)], ids=["one row", "batch"])
+def test_every_isa_agrees_with_the_reference(row: Any, name: str, B: int, H: int) -> None:
+    net = made(name, bidirectional=True, hidden_size=H)
+    x = torch.randn(5, B, I, dtype=torch.float64)
+    with force(row):
+        found = results_and_gradients(net, "output states", x)
+    with elman.set_path("reference"):
+        expected = results_and_gradients(net, "output states", x)
+    for a, e in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, e, rtol=1e-10, atol=1e-11)
+
+
 @each_option
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["full", "lengths"])
 @pytest.mark.parametrize("name", ["LSTM", "GRU", "Gauge", "Projected"])
@@ -132,11 +147,31 @@ def test_options_agree_with_the_reference(name: str, option: str, lengths: Any) 
     assert_same_bits(found, again)
 
 
-@pytest.mark.parametrize("recompute", [False, True])
-def test_spans_of_time_give_the_same_bits(recompute: bool) -> None:
+@pytest.mark.parametrize("option", ["one", "stack", "recomputed"])
+@pytest.mark.parametrize("name", ["LSTM", "Gauge", "Projected"])
+def test_the_gradients_of_initial_states(name: str, option: str) -> None:
+    """They are read where the first step's gradient is, in any layout."""
+    net, x = made(name, **OPTIONS[option]), torch.randn(300, 3, I, dtype=torch.float64)
+    count = net.num_layers * net.directions
+    sizes = [2 if name == "Projected" and not i else H for i in range(2)]
+    given = [torch.randn(size, 3, count, dtype=torch.float64) for size in sizes]
+    results = []
+    for path in ("kernel", "kernel", "reference"):
+        leaves = [t.clone().requires_grad_() for t in given]
+        with elman.set_path(path):
+            found = net(x, tuple(t.permute(2, 1, 0) for t in leaves), return_states=True)
+        every = tensors(found)
+        gradients = torch.autograd.grad(loss_of(every), [*leaves, *net.parameters()])
+        results.append([*every, *gradients])
+    assert_same_bits(*results[:2])
+    for a, e in zip(results[0], results[2], strict=True):
+        torch.testing.assert_close(a, e, rtol=1e-9, atol=1e-10)
+
+
+def test_spans_of_time_give_the_same_bits() -> None:
     net, x = made("Gauge", **STACK), torch.randn(300, 2, I, dtype=torch.float64)
     expected = results_and_gradients(net, "output states", x)
-    net.recompute = recompute
+    net.recompute = True
     assert_same_bits(results_and_gradients(net, "output states", x), expected)
 
 
@@ -412,3 +447,10 @@ def test_a_comparison_is_no_output() -> None:
 
     with pytest.raises(FormulaError, match=r"and of the outputs \('on',\), got .*gt"):
         Mine().trace()
+
+
+@pytest.mark.parametrize("given", [None, 0, "h"])
+def test_it_is_true_or_false(given: Any) -> None:
+    for net in (elman.GRU(I, H), Recurrent(elman.cells.GRU, I, H)):
+        with pytest.raises(TypeError, match=f"return_states must be True or False, got {given!r}"):
+            net(torch.randn(T, B, I), return_states=given)

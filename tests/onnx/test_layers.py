@@ -214,3 +214,28 @@ def test_a_model_around_layers():
             return self.out(output).argmax(-1), state
 
     check(Both(), lambda T, B: {"tokens": torch.randint(0, 11, (B, T))}, ["GRU", "Scan"])
+
+
+class States(torch.nn.Module):
+    """A layer that returns its states at every step."""
+
+    def __init__(self, layer: torch.nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, input: torch.Tensor) -> object:
+        return self.layer(input, return_states=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "wanted"),
+    [
+        (lambda: elman.GRU(I, H, 2, bidirectional=True), ["GRU"] * 2),
+        (lambda: elman.LSTM(I, H, 2), ["Scan"] * 2),  # ONNX's LSTM gives out no c
+        (lambda: elman.Recurrent(cells.CELLS["Gauge"], I, H, bidirectional=True), ["Scan"] * 2),
+    ],
+    ids=["GRU", "LSTM", "outputs"],
+)
+def test_states_at_every_step(make, wanted):
+    torch.manual_seed(0)
+    check(States(make()), plain, wanted)

@@ -146,8 +146,9 @@ class Layer(Counterpart, LayerStack, RNNBase):
         # All by position too, and None by default: torch.onnx.export(dynamo=False) hands over every
         # argument, in this order.
         step, marks = self._step(), None
-        if return_states:
-            step = step.full
+        plain = return_states is None or return_states is False
+        if not plain:
+            step = self._full(step, return_states)
         if not (lengths is None and reset is None and reset_to is None):
             marks = given(input, self.batch_first, lengths, reset, reset_to)
         results, found = None, cached.UNKNOWN
@@ -155,13 +156,13 @@ class Layer(Counterpart, LayerStack, RNNBase):
             dropout = self.dropout if self.training else 0.0
             results, found = self._repeat(step, input, hx, dropout)
             if results is None and found[0] is None:
-                elsewhere = self._states_elsewhere if return_states else self._run_elsewhere
+                elsewhere = self._run_elsewhere if plain else self._states_elsewhere
                 results = elsewhere(step, found[2], input, hx)
         else:
-            named = {**marks._asdict(), "return_states": return_states or None}
+            named = {**marks._asdict(), "return_states": None if plain else True}
             results = self._leaf(input, hx, **named)
         if results is None:
-            results = self._run_layers(step, found, input, hx, marks, None, bool(return_states))
+            results = self._run_layers(step, found, input, hx, marks, None, not plain)
         return results
 
     def _states_elsewhere(self, step: Step, tensors: Sequence[Any], input: Any, hx: Any) -> Any:

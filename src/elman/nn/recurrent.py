@@ -241,8 +241,9 @@ class Recurrent(Regularised):
             repeats = repeats and not differ and not (hx is None and self.learn_initial)
             drawn = self._drawn if self.training else None
             step = step if drawn is None else drawn.step
-        if return_states:
-            step = step.full
+        plain = return_states is None or return_states is False
+        if not plain:
+            step = self._full(step, return_states)
         results, found = None, cached.UNKNOWN
         if repeats:
             dropout = self.dropout if self.training else 0.0
@@ -250,9 +251,9 @@ class Recurrent(Regularised):
             results, found = repeat(step, input, hx, dropout)
         if results is None and found[0] is None:
             named = {"lengths": lengths, "inputs": inputs, "reset": reset, "reset_to": reset_to}
-            results = self._leaf(input, hx, **named, return_states=return_states or None)
+            results = self._leaf(input, hx, **named, return_states=None if plain else True)
         if results is None:
-            asked = input, hx, marks, inputs, bool(return_states)
+            asked = input, hx, marks, inputs, not plain
             results = self._run_layers(step, found, *asked, drawn)
         return results
 
