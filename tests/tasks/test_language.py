@@ -255,3 +255,12 @@ def test_a_pipe_is_refused_as_files_are_read_more_than_once(tmp_path):
     for one in (path, Path("-")):
         with pytest.raises(TaskError, match=r"is a pipe; write what comes out of it to a file"):
             read_corpus([one])
+
+
+def test_a_table_without_a_column_is_read_as_it_stands_and_that_is_told(tmp_path):
+    (tmp_path / "a.csv").write_text("text\nhello\n")
+    table, column = (read_corpus([tmp_path / "a.csv"], text) for text in (None, "text"))
+    assert [note.removeprefix(f"{tmp_path}/") for note in table.notes] == [
+        "a.csv: is read as plain text; for a column of its own give --text"
+    ]
+    assert (table.characters, column.characters, column.notes) == (11, 5, [])

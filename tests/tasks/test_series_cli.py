@@ -70,7 +70,7 @@ def test_from_a_file_to_a_model_in_use(run, file, others, tmp_path):
     assert "reads      series of 2 channels" in out
     assert re.search(r"^ *[\d.]+%  quick$", out, re.M)
     status, _, err = run("evaluate", "m", others, "--text", "x")
-    assert (status, err) == (1, "elman: --text says nothing to this model; leave it out.\n")
+    assert (status, err) == (1, "elman: --text does not apply to this model; leave it out.\n")
 
 
 def test_predict_in_every_form(run, model, others):

@@ -88,7 +88,31 @@ class SequenceEstimator(BaseEstimator, TrainedModel):
     ) -> None:
         """Train a new net, or resume it; `options` are those of `_net_options`."""
         with self._shown(callbacks) as every:
-            self._run(train, data, held_out, every, folder, checkpoint_seconds, *options)
+            before = self._trained_before()
+            self.net_ = self._net(held_out, every, *options)
+            self.net_.batch_size = self._texts_a_step(len(train))
+            self.net_.max_epochs = self._passes(len(train))
+            begun = {} if before is None else {"began_from": before.told}
+            self.training_ = {**surroundings(), "data": data, **begun}
+            checkpoint = None
+            if folder is not None:
+                self._learned()  # can it be saved?
+                run = {**self._as_json(), **data, **begun}
+                checkpoint = Checkpoint(folder, run, checkpoint_seconds)
+            try:
+                weights = None if before is None else before.net.module_.state_dict()
+                interrupted = run_training(self.net_, train, checkpoint, weights)
+            except TaskError:
+                if before is not None:
+                    self.net_, self.training_ = before.net, before.training
+                raise
+            self.training_["epochs"] = self.net_.summary()
+            if folder is not None and rank() == 0:
+                self.save(folder)
+            if interrupted:
+                raise KeyboardInterrupt("the training was interrupted")
+            if checkpoint is not None:
+                checkpoint.remove()
 
     @contextmanager
     def _shown(self, callbacks: Iterable[tuple[str, Callback]]) -> Iterator[list[Any]]:
@@ -110,42 +134,6 @@ class SequenceEstimator(BaseEstimator, TrainedModel):
             for name in ("callbacks", "callbacks_"):  # it belongs to this training alone
                 if kept := getattr(getattr(self, "net_", None), name, None):
                     setattr(self.net_, name, [one for one in kept if one[1] is not bar])
-
-    def _run(
-        self,
-        train: Any,
-        data: Mapping[str, Any],
-        held_out: Any,
-        callbacks: Iterable[tuple[str, Callback]],
-        folder: str | Path | None,
-        checkpoint_seconds: float,
-        *options: Any,
-    ) -> None:
-        before = self._trained_before()
-        self.net_ = self._net(held_out, callbacks, *options)
-        self.net_.batch_size = self._texts_a_step(len(train))
-        self.net_.max_epochs = self._passes(len(train))
-        begun = {} if before is None else {"began_from": before.told}
-        self.training_ = {**surroundings(), "data": data, **begun}
-        checkpoint = None
-        if folder is not None:
-            self._learned()  # can it be saved?
-            run = {**self._as_json(), **data, **begun}
-            checkpoint = Checkpoint(folder, run, checkpoint_seconds)
-        try:
-            weights = None if before is None else before.net.module_.state_dict()
-            interrupted = run_training(self.net_, train, checkpoint, weights)
-        except TaskError:
-            if before is not None:
-                self.net_, self.training_ = before.net, before.training
-            raise
-        self.training_["epochs"] = self.net_.summary()
-        if folder is not None and rank() == 0:
-            self.save(folder)
-        if interrupted:
-            raise KeyboardInterrupt("the training was interrupted")
-        if checkpoint is not None:
-            checkpoint.remove()
 
     def _goes_on(self) -> bool:
         """Whether `fit` begins with what was learned before."""

@@ -43,7 +43,7 @@ def evaluate(
     named = {"text": text, "label": label, "labels_separator": labels_separator}
     given = {name: value for name, value in named.items() if value}
     if strange := [f"--{name.replace('_', '-')}" for name in given if name not in task.COLUMNS]:
-        raise TaskError(f"{', '.join(strange)} says nothing to this model; leave it out.")
+        raise TaskError(f"{', '.join(strange)} does not apply to this model; leave it out.")
     columns = columns_of(model, task.COLUMNS, file) | given
     job = task(opened, task.read(opened, file, columns, skip_bad))
     for note in job.data.notes:
