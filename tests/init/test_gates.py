@@ -27,7 +27,7 @@ GATES = {
 #: The catalogue's cells without a forget gate that has a bias of its own.
 WITHOUT = {
     *("elman", "irnn", "indrnn", "mirnn", "atr", "nascell", "leaky", "ctrnn", "scrn", "mgu2"),
-    *("cfc", "lru", "cornn", "unicornn", "antisymmetricrnn", "gatedantisymmetricrnn"),
+    *("cfc", "lru", "odernn", "cornn", "unicornn", "antisymmetricrnn", "gatedantisymmetricrnn"),
 }
 
 
