@@ -170,7 +170,8 @@ def layer(
         # What lies beyond them may be no number, which gradients would meet.
         given, marks = _zero_beyond(given, rows.T, marks.lengths), marks.within(rows.T)
     _check_alike(given)
-    outputs, finals = list[list[Tensor]](), []
+    outputs: list[list[Tensor]] = []
+    finals: list[list[Tensor]] = []
     for d, mine in enumerate(given.weights):
         sizes = mine.sizes(step)
         h0 = [

@@ -117,7 +117,10 @@ class Matrix:
     def shape(self, sizes: Sizes) -> tuple[int, ...]:
         """The shape of the whole parameter."""
         rows = self.blocks * sizes[self.rows]
-        return (rows,) if self.columns is ONE else (rows, sizes[self.columns] // self.heads)
+        if self.columns is ONE:
+            return (rows,)
+        columns = sizes[self.columns]
+        return rows, columns if self.heads == 1 else columns // self.heads
 
     def first(self, sizes: Sizes) -> int:
         """Which of the parameter's rows is its first."""

@@ -48,11 +48,18 @@ class LayerCall(Protocol[State]):
         lengths: Sequence[int] | Tensor | None = None,
         reset: Tensor | None = None,
         reset_to: State | Literal[0] | None = None,
-        return_states: Literal[False] | None = None,
+        return_states: Literal[False] = False,
     ) -> tuple[Tensor, State]: ...
     @overload
     def __call__(
-        self, input: Tensor, hx: State | None = None, *, return_states: Literal[True]
+        self,
+        input: Tensor,
+        hx: State | None = None,
+        *,
+        lengths: Sequence[int] | Tensor | None = None,
+        reset: Tensor | None = None,
+        reset_to: State | Literal[0] | None = None,
+        return_states: Literal[True],
     ) -> tuple[Tensor, State, State]: ...
     @overload
     def __call__(
@@ -136,17 +143,15 @@ class Layer(Counterpart, LayerStack, RNNBase):
         self,
         input: Tensor | PackedSequence,
         hx: Any = None,
+        *,
         lengths: Any = None,
         reset: Any = None,
         reset_to: Any = None,
-        return_states: bool | None = None,
+        return_states: bool = False,
     ) -> Any:
         """All layers; the output in the form of the input, the final states in that of ``hx``; if
         it is to ``return_states``, these too."""
-        # All by position too, and None by default: torch.onnx.export(dynamo=False) hands over every
-        # argument, in this order.
-        step, marks = self._step(), None
-        plain = return_states is None or return_states is False
+        step, marks, plain = self._step(), None, return_states is False
         if not plain:
             step = self._full(step, return_states)
         if not (lengths is None and reset is None and reset_to is None):

@@ -63,9 +63,11 @@ class LayerStack(RecurrentModule):
         default, also what has to be named."""
         module: Any = self
         parameters = inspect.signature(module.forward).parameters.values()
-        count = sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
-        if torch.onnx.is_in_onnx_export() and len(given) == count + 1:
-            named = {"return_states": bool(given[count]), **named}
+        keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        count = len(parameters) - len(keywords)
+        if torch.onnx.is_in_onnx_export() and len(given) == len(parameters):
+            named = dict(zip(keywords, given[count:], strict=True)) | named
+            named["return_states"] = bool(named["return_states"])
             given = given[:count]
         below: Any = super()
         return below._slow_forward(*given, **named)

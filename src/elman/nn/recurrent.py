@@ -74,7 +74,7 @@ class Recurrent(Regularised):
     the clips; each layer and direction draws masks of its own, from torch's generator. They can be
     changed between calls: ``net.zoneout = 0.2``.
 
-    Call ``net(input, hx=None, lengths=None, inputs=None, reset=None, reset_to=None,
+    Call ``net(input, hx=None, lengths=None, inputs=None, *, reset=None, reset_to=None,
     return_states=False)`` with input ``(T, B, I)``, ``(T, I)`` or a PackedSequence, and
 
     - ``hx``: the initial states ``(num_layers * D, B, H)``, one tensor or a tuple of one for each
@@ -226,9 +226,10 @@ class Recurrent(Regularised):
         hx: Any = None,
         lengths: Any = None,
         inputs: Any = None,
+        *,
         reset: Any = None,
         reset_to: Any = None,
-        return_states: bool | None = None,  # so, torch.onnx.export(dynamo=False) gives it to us
+        return_states: bool = False,
     ) -> Any:
         """All layers; the output in the form of the input, the final states in that of ``hx``; if
         it is to ``return_states``, these too, and the cell's outputs."""
@@ -241,7 +242,7 @@ class Recurrent(Regularised):
             repeats = repeats and not differ and not (hx is None and self.learn_initial)
             drawn = self._drawn if self.training else None
             step = step if drawn is None else drawn.step
-        plain = return_states is None or return_states is False
+        plain = return_states is False
         if not plain:
             step = self._full(step, return_states)
         results, found = None, cached.UNKNOWN
