@@ -18,6 +18,7 @@ from elman.init import (
     xavier_normal_,
     xavier_uniform_,
 )
+from tests.cells import CELLS
 from tests.init.modules import MODULES, H, I, P, changed, parts, values
 
 each_module = pytest.mark.parametrize("name", MODULES)
@@ -115,6 +116,26 @@ def test_heads_begin_antisymmetric():
     for head in elman.Recurrent(cell, I, 8).weight_hh_l0.detach().chunk(2):
         assert torch.equal(head, -head.T)
         assert head.any()
+
+
+def test_matrices_of_a_size_of_their_own():
+    net = elman.Recurrent(CELLS["Sized"], I, H, num_layers=2, dtype=torch.float64)
+    before = values(net)
+    names = ("weight_down", "weight_up", "weight_read")
+    assert orthogonal_(net, weights=names) is net
+    assert changed(before, net) == {f"{name}_l{layer}" for name in names for layer in (0, 1)}
+    for name in changed(before, net):
+        orthogonal(net.get_parameter(name).detach(), 1.0)
+
+
+@pytest.mark.parametrize("init", ["keras", "flax", "orthogonal", "xavier_uniform", "bias"])
+def test_an_output_of_a_size_of_its_own(init):
+    net = elman.Recurrent(CELLS["SizedOutput"], I, 8, bidirectional=True, init=init)
+    assert net.weight_hh_l0_reverse.shape == (16, 2)
+    assert all(p.isfinite().all() for p in net.parameters())
+    if init in ("flax", "orthogonal"):
+        for block in parts(net.double(), "weight_hh", 2).values():
+            torch.testing.assert_close(block.T @ block, torch.eye(2).double(), atol=1e-6, rtol=0)
 
 
 def test_a_size_for_each_layer():
