@@ -175,6 +175,32 @@ def test_spans_of_time_give_the_same_bits() -> None:
     assert_same_bits(results_and_gradients(net, "output states", x), expected)
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"zoneout": 0.3, "state_clip": 0.5, "grad_clip": 1.0},
+        {"input_dropout": 0.4, "state_dropout": 0.3, "output_dropout": 0.5, "dropout": 0.2},
+        {"weight_dropout": 0.4, "state_noise": 0.1},
+    ],
+    ids="+".join,
+)
+def test_what_regularises_draws_the_same_numbers(options: Any, training: bool) -> None:
+    net, x = made("Gauge", **STACK, **options), torch.randn(T, B, I, dtype=torch.float64)
+    net.train(training)
+    found = []
+    for path in ("kernel", "kernel", "reference"):
+        with elman.set_path(path):
+            torch.manual_seed(7)
+            plain = tensors(net(x))
+            torch.manual_seed(7)
+            found.append(results_and_gradients(net, "output states", x))
+        assert_same_bits(found[-1][: len(plain)], plain)
+    assert_same_bits(*found[:2])
+    for a, e in zip(found[0], found[2], strict=True):
+        torch.testing.assert_close(a, e, rtol=1e-10, atol=1e-11)
+
+
 def test_the_reverse_direction_has_its_own_time() -> None:
     net, x = elman.LSTM(I, H, bidirectional=True), torch.randn(T, B, I)
     one = elman.LSTM(I, H)

@@ -30,7 +30,10 @@ PATHS = ("auto", "kernel", "torch", "reference")
 _WITHOUT_KERNELS = frozenset({"torch", "reference"})
 #: What recurrences in these dtypes are computed in, on every path: too narrow for a loop over time.
 _WIDER = {torch.bfloat16: torch.float32, torch.float16: torch.float32}
-NO_OPERATOR = "torch.nn has no operator for this layer's formula"
+NO_OPERATOR = (
+    "torch.nn has no operator for this layer's formula, or none that gives out its states: use "
+    "another path"
+)
 _path: contextvars.ContextVar[str] = contextvars.ContextVar("elman_path", default="auto")
 _forced_isa: contextvars.ContextVar[ISA | None] = contextvars.ContextVar("elman_isa", default=None)
 
