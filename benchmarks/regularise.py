@@ -19,7 +19,7 @@ import elman
 from elman.bench.contest import ALLOCATORS
 
 SIZES = {(100, 1, 32): 100, (100, 32, 128): 3, (128, 128, 256): 1}  # T, B, H: calls of a turn
-ROUNDS = 15
+ROUNDS = 9
 OPTIONS = {
     "input_dropout": 0.2,
     "state_dropout": 0.2,
