@@ -45,8 +45,7 @@ class GRU(_ResetAfter, Layer, counterpart=torch.nn.GRU):
     ``reset_after=False``: ``n = tanh(W_in x_t + b_in + W_hn (r * h_{t-1}) + b_hn)``. torch.nn has
     no such layer; the parameters are the same. What is no bool raises TypeError.
 
-    Call ``gru(input, hx=None, *, return_states=False)`` with input ``(T, B, I)``, ``(T, I)`` or a
-    PackedSequence, and
+    Call ``gru(input, hx=None)`` with input ``(T, B, I)``, ``(T, I)`` or a PackedSequence, and
     ``hx`` ``(num_layers * D, B, H)`` or None for zeros. Returns ``output``, ``(T, B, D * H)``, the
     last layer's state at every step, and ``h_n``, shaped as ``hx``, every layer's final state.
 

@@ -23,8 +23,7 @@ class LSTM(Layer, counterpart=torch.nn.LSTM):
     ``c_t = f * c_{t-1} + i * g`` and ``h_t = o * tanh(c_t)``. If ``proj_size`` P is not zero,
     ``h_t = W_hr (o * tanh(c_t))``, of P units, P < H; else P = H.
 
-    Call ``lstm(input, hx=None, *, return_states=False)`` with input ``(T, B, I)``, ``(T, I)`` or a
-    PackedSequence, and
+    Call ``lstm(input, hx=None)`` with input ``(T, B, I)``, ``(T, I)`` or a PackedSequence, and
     ``hx`` a tuple of h, ``(num_layers * D, B, P)``, and c, ``(num_layers * D, B, H)``, or None for
     zeros. Returns ``output``, ``(T, B, D * P)``, the last layer's h at every step, and
     ``(h_n, c_n)``, shaped as ``hx``, every layer's final states. What is no tuple of two raises

@@ -23,8 +23,7 @@ class RNN(Layer, counterpart=torch.nn.RNN):
 
     With ``nonlinearity="relu"``, relu takes the place of tanh.
 
-    Call ``rnn(input, hx=None, *, return_states=False)`` with input ``(T, B, I)``, ``(T, I)`` or a
-    PackedSequence, and
+    Call ``rnn(input, hx=None)`` with input ``(T, B, I)``, ``(T, I)`` or a PackedSequence, and
     ``hx`` ``(num_layers * D, B, H)`` or None for zeros. Returns ``output``, ``(T, B, D * H)``, the
     last layer's state at every step, and ``h_n``, shaped as ``hx``, every layer's final state.
 
