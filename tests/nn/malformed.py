@@ -174,7 +174,7 @@ def of_call(name: str, kind: Kind) -> Iterator[tuple[str, Call]]:
     good = (T, B, I) if kind.layer else (B, I)
     yield "no input at all", lambda nn: make(nn, name)()
     yield "too many arguments", lambda nn: make(nn, name)(values(*good), None, None)
-    yield "unknown argument", lambda nn: make(nn, name)(values(*good), lengths=3)
+    yield "unknown argument", lambda nn: make(nn, name)(values(*good), masks=3)
     for mode in ("inference_mode", "no_grad"):
 
         def in_mode(nn: ModuleType, mode: str = mode) -> Any:
