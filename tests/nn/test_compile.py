@@ -130,6 +130,11 @@ def test_dtypes_without_kernels_are_traced_through_the_reference() -> None:
     x = torch.randn(3, 2, 3, dtype=torch.complex64)
     compiled = torch.compile(model, fullgraph=True, backend="eager")
     torch.testing.assert_close(compiled(x), model(x))
+    lstm = elman.LSTM(3, 4, dtype=torch.complex64)
+    states = torch.compile(
+        lambda x: lstm(x, return_states=True)[2], fullgraph=True, backend="eager"
+    )
+    torch.testing.assert_close(states(x), lstm(x, return_states=True)[2])
 
 
 def test_a_formula_that_is_gone_is_named() -> None:
