@@ -440,6 +440,21 @@ def test_states_of_every_step_are_given_out(spy: Spy) -> None:
         assert_same_bits([output], [torch.cat([h[2], h[3]], -1) * last])
 
 
+@pytest.mark.usefixtures("kernel_path")
+def test_rows_that_begin_anew_keep_their_masks(spy: Spy) -> None:
+    """A reset after every step but the first: each step begins from zeros, with its own masks."""
+    net = net_of("LSTM", {n: v for n, v in RANDOM.items() if n != "weight_dropout"})
+    x = torch.randn(T, B, I, dtype=torch.float64)
+    found = run(net, x, reset=torch.ones(T, B, dtype=torch.bool))
+    given, alone = spy.masks, []
+    for t in range(T):
+        spy.masks = [mine.map(lambda v, t=t: v[t : t + 1]) for mine in given]
+        alone.append(solve("LSTM", net, spy, x[t : t + 1], [1] * B)["output"])
+    assert_close(found["output"], torch.cat(alone), "same")
+    with elman.set_path("reference"):
+        check(run(net, x, reset=torch.ones(T, B, dtype=torch.bool)), found)
+
+
 @pytest.mark.filterwarnings("ignore")  # torch.jit.trace is deprecated, and warns of shapes
 def test_captures_draw_anew_at_every_run() -> None:
     net = net_of("LSTM", RANDOM, **STACK)
