@@ -189,7 +189,8 @@ def layer(
         outputs.append(output)
         finals.append(final)
     by_state = zip(*finals, strict=True)
-    states = [parts[0] if rows.flat else torch.stack(parts) for parts in by_state]
+    # Copies: callers may change results in place that the gradient reads.
+    states = [parts[0].clone() if rows.flat else torch.stack(parts) for parts in by_state]
     first, *further = (
         parts[0] if len(parts) == 1 else torch.cat(parts, -1)
         for parts in zip(*outputs, strict=True)

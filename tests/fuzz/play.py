@@ -289,14 +289,15 @@ class _Play:
         return weights
 
     def loss(self, found: dict[str, Tensor]) -> Tensor | None:
-        """A number made of the results; some are changed before, in place if they are elman's.
+        """A number made of the results; some are changed before, in place if elman's code made them.
 
-        Torch's are changed in a copy: in place would be an error for some of its layers.
+        What torch's operators made is changed in a copy: in place would be an error for some.
         """
         s, parts = self.s, []
+        in_place = self.ours and s.path != "torch"
         for name, t in found.items():
             if name in s.changed:
-                t = found[name] = t.mul_(2) if self.ours else t * 2  # noqa: PLW2901
+                t = found[name] = t.mul_(2) if in_place else t * 2  # noqa: PLW2901
             if s.loss == "negative":
                 t = torch._neg_view(t)  # noqa: PLW2901
             elif s.loss == "transposed":
