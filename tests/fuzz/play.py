@@ -289,7 +289,7 @@ class _Play:
         return weights
 
     def loss(self, found: dict[str, Tensor]) -> Tensor | None:
-        """A number made of the results; some are changed before, in place if elman's code made them.
+        """A number made of the results; some are changed before, in place if elman's code made it.
 
         What torch's operators made is changed in a copy: in place would be an error for some.
         """
