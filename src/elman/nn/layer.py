@@ -151,16 +151,18 @@ class Layer(Counterpart, LayerStack, RNNBase):
     ) -> Any:
         """All layers; the output in the form of the input, the final states in that of ``hx``; if
         it is to ``return_states``, these too."""
-        step, marks, plain = self._step(), None, return_states is False
+        step, plain = self._step(), return_states is False
         if not plain:
             step = self._full(step, return_states)
-        if not (lengths is None and reset is None and reset_to is None):
+        marks, results, found = None, None, cached.UNKNOWN
+        if lengths is not None or reset is not None or reset_to is not None:
             marks = given(input, self.batch_first, lengths, reset, reset_to)
-        results, found = None, cached.UNKNOWN
-        if marks is None:
+        if marks is None:  # or if they are those of a plain call
             dropout = self.dropout if self.training else 0.0
             results, found = self._repeat(step, input, hx, dropout)
-            if results is None and found[0] is None:
+            if results is not None:
+                return results
+            if found[0] is None:
                 elsewhere = self._run_elsewhere if plain else self._states_elsewhere
                 results = elsewhere(step, found[2], input, hx)
         else:
