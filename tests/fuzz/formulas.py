@@ -14,6 +14,9 @@ ONE = {
     **{n: getattr(elman, n) for n in ("tanh", "sigmoid", "relu", "sin", "cos", "abs", "softplus")},
     **{n: getattr(elman, n) for n in ("silu", "gelu", "softsign", "hardswish", "elu", "erf")},
     "mean": elman.mean,
+    "sum": lambda v: 0.2 * elman.sum(v),
+    "amax": elman.amax,
+    "softmax": elman.softmax,
     "layer_norm": lambda v: elman.layer_norm(v, eps=0.5),
     "root": lambda v: elman.sqrt(1 + v * v),
     "log": lambda v: elman.log(1 + v * v),
@@ -38,6 +41,7 @@ LEAVES = st.sampled_from(
         *(("u", gate) for gate in GATES),
         *(("state", name) for name in STATES),
         ("vector", "v"),
+        ("vector", "number"),
         ("input", "n"),
     ]
 )
@@ -63,17 +67,30 @@ def used(formula: Any, kind: str) -> set[str]:
 
 class Random(Cell):
     """A cell whose new states are formulas, drawn between -1 and 1. The first may be projected:
-    formulas are of hidden units, and matrices lead there and back."""
+    formulas are of hidden units, and matrices lead there and back. The further matrix may be of a
+    low ``rank``, all may have several ``heads``; the values before their tanh may be outputs."""
 
-    def __init__(self, formulas: tuple[Any, ...], projected: bool = False) -> None:
-        self.formulas = formulas
+    def __init__(
+        self,
+        formulas: tuple[Any, ...],
+        projected: bool = False,
+        heads: int = 1,
+        rank: int = 0,
+        gives: bool = False,
+    ) -> None:
+        self.formulas, self.heads, self.rank = formulas, heads, rank
         self.projection = "down" if projected else ""
         names = {k: set().union(*(used(f, k) for f in formulas)) for k in ("x", "u", "product")}
         read = set().union(*names.values())
         self.gates = tuple(g for g in GATES if g in read)
         self.states = STATES[: len(formulas)]
-        self.matrices = ("w",) * ("w" in names["product"]) + ("back",) * projected
-        self.vectors = ("v",) if any(used(f, "vector") for f in formulas) else ()
+        w = ("w", "narrow") if rank else ("w",)
+        self.matrices = w * ("w" in names["product"]) + ("back",) * projected
+        vectors = set().union(*(used(f, "vector") for f in formulas))
+        self.vectors = tuple(sorted(vectors))
+        sizes = {"narrow": rank} if "narrow" in self.matrices else {}
+        self.sizes = sizes | ({"number": 1} if "number" in vectors else {})
+        self.outputs = tuple(f"{state}_before" for state in self.states) if gives else ()
         self.inputs = ("n",) if any(used(f, "input") for f in formulas) else ()
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
@@ -93,12 +110,15 @@ class Random(Cell):
                 return getattr(self, head)(rest[0])
             if head == "product":
                 inner = 0.5 * back(s.h) + value(rest[1])
+                if rest[0] == "w" and self.rank:
+                    inner = self.product("narrow", inner)
                 return self.product(rest[0], down(inner) if rest[0] in GATES else inner)
             operands = [value(part) for part in rest]
             return ONE[head](*operands) if len(operands) == 1 else TWO[head](*operands)
 
-        h, *others = [elman.tanh(value(formula) + 0.1 * back(s.h)) for formula in self.formulas]
-        return down(h), *others
+        before = [value(formula) + 0.1 * back(s.h) for formula in self.formulas]
+        h, *others = [elman.tanh(each) for each in before]
+        return down(h), *others, *(before if self.outputs else ())
 
 
 @st.composite
@@ -112,11 +132,15 @@ def cells(draw: st.DrawFn) -> Random:
     return Random(formulas)
 
 
+#: What makes one number of a row.
+SINGLE = ("mean", "sum", "amax")
+
+
 def _finite_mean(formula: Any) -> bool:
-    """Whether no mean is taken of a mean, which has no units any more."""
+    """Whether no mean is taken of a mean, which has no units any more, nor the like."""
     head, *rest = formula
     parts = [p for p in rest if isinstance(p, tuple)]
-    if head in ("mean", "layer_norm", "product") and any(_single(p) for p in parts):
+    if head in (*SINGLE, "softmax", "layer_norm", "product") and any(_single(p) for p in parts):
         return False
     return all(_finite_mean(p) for p in parts if p[0] not in ("x", "u"))
 
@@ -124,7 +148,9 @@ def _finite_mean(formula: Any) -> bool:
 def _single(formula: Any) -> bool:
     head, *rest = formula
     parts = [p for p in rest if isinstance(p, tuple)]
-    return head == "mean" or (bool(parts) and head != "product" and all(map(_single, parts)))
+    if formula == ("vector", "number"):
+        return True
+    return head in SINGLE or (bool(parts) and head != "product" and all(map(_single, parts)))
 
 
 #: Cells of such formulas.

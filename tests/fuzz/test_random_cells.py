@@ -30,13 +30,26 @@ CASES = os.environ.get("FUZZ_CASES")
     projected=st.sampled_from((0, 0, 1, 4)),
     ragged=st.booleans(),
     directions=st.integers(1, 2),
+    heads=st.sampled_from((1, 1, 2, 4)),
+    rank=st.sampled_from((0, 0, 1, 3)),
+    gives=st.booleans(),
 )
 def test_a_random_cell_runs_as_its_formula_says(
-    cell: Random, sizes: tuple[int, ...], projected: int, ragged: bool, directions: int
+    cell: Random,
+    sizes: tuple[int, ...],
+    projected: int,
+    ragged: bool,
+    directions: int,
+    heads: int,
+    rank: int,
+    gives: bool,
 ) -> None:
     T, B, I, H = sizes  # noqa: E741
-    step = Random(cell.formulas, projected > 0).trace()
-    size = layer_sizes(I, H, min(projected, H))
+    H = max(H + -H % heads, rank)
+    H += -H % heads
+    options = projected > 0, heads, rank, gives
+    step = Random(cell.formulas, *options).trace().full
+    size = layer_sizes(I, H, min(projected + -projected % heads, H))
     random = torch.Generator().manual_seed(0)
 
     def uniform(*shape: int) -> torch.Tensor:
@@ -66,10 +79,10 @@ def test_a_random_cell_runs_as_its_formula_says(
             weights.append(Weights(*flat[:4], tuple(flat[4:])))
         with elman.set_path(path):
             output, final = recur(step, rows, x, initial, weights, inputs)
-            loss = (output * output.detach().cos()).sum() + sum((f**2).sum() for f in final)
+            loss = (output * output.detach().cos()).sum() + sum(f.sin().sum() for f in final)
             found = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
         results.append([output, *final, *found])
     for actual, expected in zip(*results, strict=True):
         scale = float(expected.detach().abs().max()) + 1.0
         torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-10 * scale)
-    assert plan_of(step).key == plan_of(Random(cell.formulas, projected > 0).trace()).key
+    assert plan_of(step).key == plan_of(Random(cell.formulas, *options).trace().full).key
