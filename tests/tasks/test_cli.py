@@ -206,3 +206,10 @@ def test_what_the_system_refuses_is_told_in_a_line(run, model, monkeypatch):
         assert run("predict", model, "x") == (1, "", "elman: No space left on device.\n")
         with pytest.raises(OSError, match="No space"):
             full.close()
+
+
+def test_a_file_that_is_given_as_a_text_is_noticed(run, model, table):
+    status, output, errors = run("predict", model, "很好", table, "a" * 5000, "b\0")
+    assert status == 0
+    assert output.count("\n") == 4
+    assert errors == f"elman: {table} was taken as a text: read that file by --file\n"

@@ -91,6 +91,8 @@ def predict(
     finally:
         if output is not None:
             out.close()
+        for text in filter(_is_file, texts or ()):
+            print(f"elman: {text} was taken as a text: read that file by --file", file=sys.stderr)
         for remark in answer.remarks():
             print(f"elman: {remark}", file=sys.stderr)
         if findings:
@@ -99,6 +101,14 @@ def predict(
             print(f"elman: {unusable}:\n{findings}", file=sys.stderr)
     if findings and not skip_bad:
         raise typer.Exit(1)
+
+
+def _is_file(text: str) -> bool:
+    """Whether a text is the name of a file."""
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # too long for a name, or with a null character
+        return False
 
 
 def _opened(path: Path) -> TextIO:
