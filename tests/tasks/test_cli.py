@@ -212,4 +212,5 @@ def test_a_file_that_is_given_as_a_text_is_noticed(run, model, table):
     status, output, errors = run("predict", model, "很好", table, "a" * 5000, "b\0")
     assert status == 0
     assert output.count("\n") == 4
-    assert errors == f"elman: {table} was taken as a text: read that file by --file\n"
+    assert errors.splitlines()[0] == f"elman: {table} was taken as a text: read that file by --file"
+    assert errors.count("was taken as a text") == 1
