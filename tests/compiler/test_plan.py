@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import elman
+from elman.compiler import plan as plan_module
 from elman.compiler.outer import JOB
 from elman.compiler.plan import plan_of, product_groups_of
 from elman.compiler.weights import Sums, sums_of_weights
@@ -241,3 +242,23 @@ def test_a_sum_that_may_be_a_gradient_is_one():
     found = sums("tanh", 32, 32, direct=True)
     assert jobs(found)[:2] == [(32, 32), (0, 32)]
     assert [place for _, *place in found.places_in_jobs] == [[0, 0], [1, 0]]
+
+
+@pytest.mark.parametrize("cell", STEPS)
+def test_what_is_saved_has_the_same_order_in_every_process(cell, monkeypatch):
+    """Sets of nodes are in the order of their addresses. Two processes may share a cache on disk,
+    which then has the forward pass of one and the backward pass of the other."""
+
+    class Reversed(set):
+        def __iter__(self):
+            return reversed(list(super().__iter__()))
+
+        def __ior__(self, other):
+            return Reversed({*super().__iter__(), *other})
+
+    step, choose = STEPS[cell], plan_module.choose_saved
+    expected = plan_of.__wrapped__(step)
+    monkeypatch.setattr(plan_module, "choose_saved", lambda *given: Reversed(choose(*given)))
+    found = plan_of.__wrapped__(step)
+    assert found.saved == expected.saved
+    assert found.columns == expected.columns

@@ -75,7 +75,9 @@ def plan_of(step: Step) -> Plan:
     states = _states(step)
     saved = choose_saved(_read_by(roots), {*states})
     saved |= {o for o in operands if o.op != "state" and o not in states}
-    order = {n: i for i, n in enumerate(walk([*step.new, *saved]))}
+    # The same in every process, as one may have stored the forward pass and another the backward
+    # pass: values of the gradient alone are in no order of the step.
+    order = {n: i for i, n in enumerate(walk([*step.new, *step.outputs.values(), *roots]))}
     kept = tuple(sorted(saved - {*states}, key=order.__getitem__))
 
     read_back = {n: node("saved", attr=i, space=n.space) for i, n in enumerate(kept)}
