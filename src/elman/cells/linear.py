@@ -21,9 +21,9 @@ class LRU(Cell):
     and ``y_t = Re(C z_t) + D x_t``. The states are ``y`` and the two parts of z. The gates ``re``
     and ``im`` are the rows of B, ``y`` those of D; ``weight_c_re`` and ``weight_c_im`` are C.
 
-    The eigenvalues begin uniform on the ring between two radii, up to a largest phase, gamma as
-    ``log(sqrt(1 - |lambda|^2))``, B with the standard deviation ``1/sqrt(2 I)`` in both parts, C
-    with ``1/sqrt(H)``.
+    The eigenvalues begin uniform on the ring between two radii, up to a largest phase. Gamma begins
+    as ``log(sqrt(1 - |lambda|^2))``. Both parts of B begin with the standard deviation
+    ``1/sqrt(2 I)``, those of C with ``1/sqrt(H)``.
 
     Args:
         least, most: the radii, between 0 and 1.
