@@ -1,4 +1,4 @@
-"""What a call of one layer consists of besides its input: which rows when, and the weights."""
+"""What a call of one layer consists of besides its rows: the input, the states and the weights."""
 
 from __future__ import annotations
 
@@ -8,60 +8,11 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from .rows import Rows
 from .spaces import HIDDEN, Sizes
 from .step import Step
 
 _Input = TypeVar("_Input", Tensor, Tensor | None)
-
-
-class Rows(NamedTuple):
-    """The rows of a batch over time. ``counts`` and ``offsets`` are None if all have ``T`` steps;
-    else ``counts[t]`` rows are active at step ``t`` and lie from row ``offsets[t]`` on.
-
-    In a ``flat`` call, of one step of one layer in one direction, the input and the states are
-    ``(B, F)``, without the dimensions of time and of layers.
-    """
-
-    T: int
-    B: int
-    N: int  # rows of all steps together
-    counts: Tensor | None = None
-    offsets: Tensor | None = None
-    reverse: bool = False
-    flat: bool = False
-
-    @property
-    def ragged(self) -> bool:
-        """Whether some rows may have fewer steps than others."""
-        return self.counts is not None
-
-    @property
-    def lead(self) -> tuple[int, ...]:
-        """The dimensions of the input but the last."""
-        return (self.T, self.B) if self.counts is None and not self.flat else (self.N,)
-
-    def of_states(self, count: int) -> tuple[int, ...]:
-        """The dimensions but the last of a state of so many layers and directions."""
-        return (self.B,) if self.flat else (count, self.B)
-
-    def ways(self, directions: int) -> list[Rows]:
-        """The rows as each direction walks them; the second one runs in reverse."""
-        return [self] if directions == 1 else [self, self._replace(reverse=True)]
-
-    def first_row(self, t: int) -> int:
-        """Where the rows of a step begin among all rows; those after the last one, how many."""
-        if self.offsets is None:
-            return t * self.B
-        return self.N if t == self.T else int(self.offsets[t])
-
-    def part(self, first: int, stop: int) -> Rows:
-        """The rows of some of the steps."""
-        start, N = self.first_row(first), self.first_row(stop) - self.first_row(first)
-        if self.counts is None or self.offsets is None:
-            return self._replace(T=stop - first, N=N)
-        counts = self.counts[first:stop]
-        offsets = self.offsets[first:stop] - start
-        return Rows(stop - first, int(counts[0]), N, counts, offsets, self.reverse)
 
 
 class Weights(NamedTuple):

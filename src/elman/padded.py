@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .batch import Rows
+from .rows import Rows
 
 
 class Marks(NamedTuple):

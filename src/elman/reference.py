@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from .batch import LayerArgs, Rows, Weights, by_layer, inputs_of
+from .batch import LayerArgs, Weights, by_layer, inputs_of
 from .expr import Node, evaluate
 from .padded import Marks, halves
+from .rows import Rows
 from .step import Step
 
 

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 import elman
-from elman.batch import Rows, Weights
+from elman.batch import Weights
 from elman.dispatch.layer import recur
+from elman.rows import Rows
 from elman.step import Step
 from tests.cells import EVERY_STEP
 from tests.reference import recurrences

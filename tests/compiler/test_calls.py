@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from elman.batch import LayerArgs, Rows, Weights
+from elman.batch import LayerArgs, Weights
 from elman.cells import Elman
 from elman.compiler import isa
 from elman.launch.calls import NativeCall
 from elman.launch.kernel_cache import kernel_for
+from elman.rows import Rows
 from tests.sizes import layer_sizes
 
 

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from elman import reference
-from elman.batch import Rows, Weights
+from elman.batch import Weights
 from elman.compiler import isa
 from elman.errors import FormulaError
 from elman.expr import Node, walk
 from elman.launch.calls import NativeCall
 from elman.launch.kernel_cache import kernel_for
+from elman.rows import Rows
 from elman.step import Step, _steps, read
 from tests.cells import EVERY_STEP
 from tests.sizes import layer_sizes

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 import elman
-from elman.batch import LayerArgs, Rows, Weights
+from elman.batch import LayerArgs, Weights
 from elman.compiler.isa import available
 from elman.launch.kernel import Kernel
 from elman.launch.kernel_cache import forget_calls, kernel_for
+from elman.rows import Rows
 from tests.cells import EVERY_STEP
 from tests.compiler.bits import same_results
 from tests.compiler.layouts import inside, shifted, spread, turned

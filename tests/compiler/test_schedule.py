@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import elman
-from elman.batch import Rows
 from elman.compiler.schedule import DEFAULT, Schedule
 from elman.launch.kernel_cache import HOLDERS, _kernels, scheduled
+from elman.rows import Rows
 from tests.compiler.bits import same_results
 from tests.compiler.problem import Problem
 

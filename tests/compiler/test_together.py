@@ -13,13 +13,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from elman.batch import LayerArgs, Rows, Weights
+from elman.batch import LayerArgs, Weights
 from elman.compiler import isa, jit
 from elman.compiler import together as code
 from elman.launch import calls, together
 from elman.launch.calls import NativeCall
 from elman.launch.kernel_cache import kernel_for
 from elman.launch.together import Task
+from elman.rows import Rows
 from elman.spaces import PROJECTED, Sizes
 from tests.cells import EVERY_STEP
 from tests.compiler.objects import undefined

@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import elman
-from elman.batch import Rows, Weights
+from elman.batch import Weights
 from elman.compiler.plan import plan_of
 from elman.dispatch.layer import recur
+from elman.rows import Rows
 from tests.fuzz.formulas import CELLS, Random
 from tests.sizes import layer_sizes
 

@@ -123,8 +123,9 @@ def test_numbers_in_a_formula_have_the_precision_of_the_layer():
         def step(self, x, u, s):
             return elman.where(x.a > 0, 1 / 3, elman.minimum(u.a, 2 / 3))
 
-    from elman.batch import Rows, Weights
+    from elman.batch import Weights
     from elman.dispatch.layer import recur
+    from elman.rows import Rows
 
     step = Thirds().trace()
     weights = [Weights(torch.randn(5, 3, **F64), torch.randn(5, 5, **F64), None, None)]

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
 
 import elman
-from elman.batch import Rows, Weights
+from elman.batch import Weights
 from elman.dispatch.layer import recur
+from elman.rows import Rows
 from tests.cells import STEPS
 from tests.compiler.problem import Problem, check
 from tests.nn.changes import CHANGES, first_weights, use

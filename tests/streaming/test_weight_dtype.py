@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 import elman
-from elman.batch import Rows
 from elman.compiler import sizes
 from elman.dispatch.select import current_isa
 from elman.launch.kernel_cache import kernel_for
+from elman.rows import Rows
 from tests.compiler.targets import each_isa, force
 from tests.sizes import layer_sizes
 from tests.streaming.modules import MODULES, B, Gap, I, T, dtype_of, same

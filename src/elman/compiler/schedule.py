@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..batch import Rows
+from ..rows import Rows
 
 
 class Order(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..batch import Rows
+from ..rows import Rows
 from ..spaces import HIDDEN, INPUT, Sizes, Space
 from . import forward as forward_pass
 from .formats import Format

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import reference
-from ..batch import Rows
+from ..rows import Rows
 from ..runtime.memory import SMALL
 from .executable import Executable
 

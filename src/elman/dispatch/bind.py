@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ..batch import LayerArgs, Rows, by_layer, check_shapes
+from ..batch import LayerArgs, by_layer, check_shapes
 from ..errors import PathError
 from ..launch.kernel_cache import current_schedule
 from ..launch.stack import Tensors
+from ..rows import Rows
 from ..step import Step
 from .executable import EXECUTABLES, Executable, Kind, Signature, signature_of
 from .recompute import Recomputing

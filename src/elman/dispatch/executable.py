@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..batch import LayerArgs, Rows, by_layer, check_shapes
+from ..batch import LayerArgs, by_layer, check_shapes
 from ..compiler.isa import ISA
 from ..launch.calls import NativeCall
 from ..launch.kernel_cache import HOLDERS, kernel_for
 from ..launch.stack import BACKWARD, INFER, TRAIN, StackLauncher, Tensors
+from ..rows import Rows
 from ..runtime.bounded import BoundedCache
 from ..runtime.memory import LARGE, fresh
 from ..runtime.tensors import TensorGuard, TensorSpec, TensorSpecs, spec_of

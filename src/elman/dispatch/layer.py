@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from .. import onnx_nodes, reference
-from ..batch import LayerArgs, Rows, Weights
+from ..batch import LayerArgs, Weights
 from ..padded import Marks, halves
+from ..rows import Rows
 from ..step import Step
 from . import torch_ops
 from .autograd import run

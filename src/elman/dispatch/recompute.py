@@ -15,11 +15,12 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from ..batch import Rows, by_layer, inputs_of, part_of
+from ..batch import by_layer, inputs_of, part_of
 from ..launch.calls import NativeCall
 from ..launch.kernel import Kernel
 from ..launch.stack import Tensors
 from ..launch.table import Launch
+from ..rows import Rows
 from ..runtime.bounded import BoundedCache
 from ..runtime.memory import fresh
 from ..runtime.tensors import TensorSpec, TensorSpecs, spec_of

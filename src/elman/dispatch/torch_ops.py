@@ -21,11 +21,12 @@ import torch
 from torch import Tensor
 
 from .. import reference
-from ..batch import LayerArgs, Rows
+from ..batch import LayerArgs
 from ..compiler.plan import plan_of
 from ..errors import PathError
 from ..launch.kernel_cache import DTYPES, kernel_for
 from ..padded import Marks, Padded, pack
+from ..rows import Rows
 from ..runtime.untraced import untraced
 from ..step import Step, read
 from .bind import bind

@@ -8,7 +8,6 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from ..batch import Rows
 from ..compiler import backward, forward, sizes
 from ..compiler.buffers import AXES
 from ..compiler.ir import Module
@@ -16,6 +15,7 @@ from ..compiler.jit import Code, load
 from ..compiler.schedule import Order
 from ..compiler.sizes import KernelSpec
 from ..compiler.weights import Sums, sums_of_weights
+from ..rows import Rows
 from ..spaces import Sizes
 from .table import EntryPoint, Inner, Launch, Place
 

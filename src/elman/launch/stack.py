@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..batch import Rows
+from ..rows import Rows
 from ..runtime.threads import thread_count
 from ..spaces import Sizes
 from .calls import NativeCall

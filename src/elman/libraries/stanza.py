@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from .. import cells, functions
-from ..batch import Rows
 from ..cell import Cell
 from ..nn import LSTMCell
 from ..nn.arguments import ragged
+from ..rows import Rows
 from .taken import changed, plain, printed_as, run, serves
 
 

@@ -13,10 +13,11 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from ..batch import Rows, Weights
+from ..batch import Weights
 from ..cell import Cell
 from ..dispatch.layer import recur
 from ..dispatch.select import kernel_isa
+from ..rows import Rows
 
 _ASIDE = ("ctx", "kind", "type_comment")  # of a node of a syntax tree
 _DTYPES = (torch.float32, torch.float64)

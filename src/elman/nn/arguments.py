@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from ..batch import Rows
+from ..rows import Rows
 from ..step import Step
 from .checks import check_dense, check_devices, check_dims, check_features, of_dtype
 from .messages import described, no_tensor, raised_by, refusal, scalar_type

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from ..batch import Rows
 from ..dispatch.executable import Executable
 from ..dispatch.select import PLAIN, any_autocast, products, ready_isa
 from ..launch.kernel_cache import HOLDERS
+from ..rows import Rows
 from ..runtime.bounded import BoundedCache
 from ..runtime.tensors import TensorGuard
 from ..step import Step

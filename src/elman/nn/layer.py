@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn.modules.rnn import RNNBase
 from torch.nn.utils.rnn import PackedSequence
 
-from ..batch import Rows
 from ..dispatch.select import set_path
+from ..rows import Rows
 from ..spaces import Sizes
 from ..step import Step
 from . import cached

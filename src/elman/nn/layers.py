@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 from torch.fx import Proxy
 
-from ..batch import Rows, part_of
+from ..batch import part_of
 from ..dispatch.autograd import run
 from ..dispatch.executable import Executable
 from ..dispatch.layer import bind_stack, run_layer
 from ..dispatch.transforms import captured
 from ..padded import Marks, with_returns
+from ..rows import Rows
 from ..step import Step
 from . import arguments, cached
 from .arguments import of_state

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..batch import Rows
 from ..randoms import KEEP, Draw
+from ..rows import Rows
 from ..spaces import Sizes
 from ..step import Step
 from .regularise import Drawn, Regularisation

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..batch import Rows
 from ..dispatch.autograd import run
+from ..rows import Rows
 from ..step import Step
 from . import cached
 from .cellmodule import CellModule

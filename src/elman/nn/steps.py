@@ -9,11 +9,11 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from torch import Tensor
 from torch.nn.modules.rnn import RNNCellBase
 
-from ..batch import Rows
 from ..dispatch.autograd import run
 from ..dispatch.executable import Executable
 from ..dispatch.layer import run_layer
 from ..dispatch.transforms import captured
+from ..rows import Rows
 from ..spaces import HIDDEN, Sizes
 from ..step import Step
 from . import cached

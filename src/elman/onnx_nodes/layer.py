@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from .. import reference
-from ..batch import LayerArgs, Rows
+from ..batch import LayerArgs
 from ..padded import Marks
+from ..rows import Rows
 from ..step import Step
 from . import older, operators, scan
 from .match import find

@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from .. import reference
-from ..batch import Rows, Weights
+from ..batch import Weights
 from ..padded import Marks
+from ..rows import Rows
 from ..step import Step
 
 

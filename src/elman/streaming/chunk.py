@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ..batch import Rows, Weights
+from ..batch import Weights
 from ..dispatch.bind import bind
 from ..dispatch.select import obstacle
 from ..errors import PathError
@@ -14,6 +14,7 @@ from ..launch.calls import NativeCall
 from ..launch.stack import INFER
 from ..launch.table import Launch
 from ..launch.together import Task, together
+from ..rows import Rows
 from ..runtime.tensors import spec_of
 from ..runtime.threads import thread_count
 from ..step import Step
