@@ -13,7 +13,7 @@ from elman.bench.task import MODES
 
 from .contestants import COMPILED, ELMAN, FLOOR, LAYERS, SESSION, TORCH, chosen
 from .roofline import roof
-from .show import median, over, table, task_of
+from .show import by_workload, median, over, ratio_ticks, table, task_of
 
 HEADER = [
     *("workload", "layer", "T, B, I, H", "mode", "elman", "share of roof"),
@@ -151,13 +151,25 @@ def _below_roof(row: dict[str, Any], machine: dict[str, Any]) -> float:
 
 def plot(figures: dict[str, Any], figure: Any) -> None:
     """How many times as fast as torch.nn, a bar for each workload and mode, on one thread."""
-    rows = {k: r for k, r in figures["layers"].items() if r["threads"] == 1}
-    found = {key: r for key, row in rows.items() if (r := over(row, TORCH, ELMAN))}
-    names = [key.rpartition(",")[0] for key in found]
-    beyond = [r.median - 1 for r in found.values()]
-    axes = figure.subplots()
-    axes.barh(names, beyond, left=1, color=["C0" if "inference" in n else "C1" for n in names])
+
+    def speedup(row: dict[str, Any]) -> float | None:
+        found = over(row, TORCH, ELMAN)
+        return found.median if found else None
+
+    axes, bars = figure.subplots(), by_workload(figures, speedup)
+    for mode, shift in zip(MODES, (-0.2, 0.2), strict=True):
+        places = [i for i, found in enumerate(bars.values()) if mode in found]
+        values = [found[mode] for found in bars.values() if mode in found]
+        shown = axes.barh(
+            [i + shift for i in places], [v - 1 for v in values], height=0.4, left=1, label=mode
+        )
+        axes.bar_label(shown, [f"{v:.1f}" for v in values], padding=2, fontsize=7)
+    axes.set_yticks(range(len(bars)), labels=list(bars))
     axes.invert_yaxis()
     axes.set_xscale("log")
-    axes.axvline(1, color="black", linewidth=0.8)
-    axes.set_xlabel("torch.nn's time over elman's, one thread")
+    ratio_ticks(axes.xaxis, (1, 2, 5, 10, 20, 50, 100))
+    axes.set_xlim(1, 110)
+    axes.set_xlabel("times as fast as torch.nn, one thread")
+    axes.grid(axis="x", linewidth=0.3)
+    axes.set_axisbelow(True)
+    axes.legend(loc="lower right")

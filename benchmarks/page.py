@@ -17,8 +17,11 @@ from . import layers
 from .run import FIGURES, SECTIONS
 from .show import table
 
-PAGE = Path("docs/performance.md")
-DOCUMENTS = (PAGE, Path("README.md"), Path("README.zh-CN.md"))
+DOCS = Path("docs")
+DOCUMENTS = (
+    *(DOCS / name for name in ("performance.md", "measurements.md")),
+    *map(Path, ("README.md", "README.zh-CN.md")),
+)
 SIZES = {"layers": (7, 5), "roofline": (7, 4.5), "scaling": (9, 5.5)}  # of plots, in inches
 
 
@@ -52,7 +55,7 @@ def draw(figures: dict[str, Any]) -> None:
         if figures.get(name):
             figure = plt.figure(figsize=size, layout="constrained")
             SECTIONS[name].plot(figures, figure)
-            figure.savefig(PAGE.parent / f"{name}.svg", metadata={"Date": None})
+            figure.savefig(DOCS / f"{name}.svg", metadata={"Date": None})
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from elman.compiler.vector import Vector
 from elman.dispatch.select import current_isa
 
 from .contestants import ELMAN
-from .show import median, table, task_of
+from .show import by_workload, median, table, task_of
 
 SECONDS = 0.1  # that a measurement takes at least; the best of five counts
 CHAINS = 12  # independent sums: enough for the latency of an addition, few enough for registers
@@ -150,20 +150,19 @@ def show(figures: dict[str, Any]) -> str:
 
 
 def plot(figures: dict[str, Any], figure: Any) -> None:
-    """The roofs of one thread, and where the workloads lie below them."""
-    axes, machine = figure.subplots(), figures["roofline"]["1"]
-    intensity = np.geomspace(0.3, 1000, 60)
-    for level in LEVELS:
-        axes.plot(intensity, np.minimum(machine["gflops"], intensity * machine[level]), label=level)
+    """Which share of its roof each workload reaches, on one thread."""
+
+    def share(row: dict[str, Any]) -> float | None:
+        measured = row["times"][ELMAN]["us"]
+        return 100 * roof(task_of(row), machine)[0] / median(row, ELMAN) if measured else None
+
+    machine = figures["roofline"]["1"]
+    axes, bars = figure.subplots(), by_workload(figures, share)
     for mode, marker in zip(MODES, "o^", strict=True):
-        points = []
-        for key, row in figures.get("layers", {}).items():
-            task = task_of(row)
-            if (task.mode, task.threads) == (mode, 1) and row["times"][ELMAN]["us"]:
-                done = flops(task)
-                points.append((done / traffic(task, machine)[0], done / median(row, ELMAN) / 1e3))
-                axes.annotate(key.partition(",")[0], points[-1], fontsize=6)
-        axes.scatter(*np.transpose(points or [[np.nan] * 2]), marker=marker, s=12, label=mode)
-    axes.set(xscale="log", yscale="log", xlabel="operations for a byte of weights read")
-    axes.set_ylabel("GFLOP/s")
+        points = [(found[mode], i) for i, found in enumerate(bars.values()) if mode in found]
+        axes.scatter(*np.transpose(points), marker=marker, label=mode, zorder=2)
+    axes.set_yticks(range(len(bars)), labels=list(bars))
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 105), xlabel="share of the roof (%), one thread")
+    axes.grid(linewidth=0.3)
     axes.legend()

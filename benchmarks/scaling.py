@@ -11,7 +11,7 @@ from elman.bench.contest import Contest
 from elman.bench.task import MODES, Task
 
 from .contestants import ELMAN, LAYERS, TORCH
-from .show import over
+from .show import over, ratio_ticks
 
 BASE = {"T": 64, "B": 32, "I": 128, "H": 128}
 VALUES = {"T": (4, 16, 64, 256, 1024), "B": (1, 4, 32, 128, 512), "H": (16, 32, 64, 128, 256, 512)}
@@ -58,7 +58,9 @@ def plot(figures: dict[str, Any], figure: Any) -> None:
                     axis.plot(*zip(*sorted(points), strict=True), marker=".", label=label, **style)
             axis.set(xscale="log", yscale="log", xlabel=letter if mode == MODES[-1] else None)
             axis.set_xticks(VALUES[letter], labels=map(str, VALUES[letter]))
-            axis.minorticks_off()
+            axis.xaxis.minorticks_off()
+            ratio_ticks(axis.yaxis, (1, 2, 5, 10, 20))
             axis.axhline(1, color="black", linewidth=0.5)
+            axis.grid(axis="y", linewidth=0.3)
         line[0].set_ylabel(f"times as fast, {mode}")
     axes[0][-1].legend(fontsize=7)

@@ -54,7 +54,7 @@ class Stream:
             the batch dimension.
         weight_dtype: ``torch.bfloat16`` packs the weight matrices of a float32 module into half the
             bytes, which is faster where reading them is what a step waits for: a single stream
-            and some 128 units or more (docs/performance.md has figures). Biases, states and all
+            and some 128 units or more (docs/measurements.md has figures). Biases, states and all
             arithmetic stay float32: the results have the bits of a module whose matrices were
             rounded before, ``w.bfloat16().float()``. None keeps them as they are.
 
