@@ -49,6 +49,7 @@ from .functions import softsign as softsign
 from .functions import sqrt as sqrt
 from .functions import square as square
 from .functions import tanh as tanh
+from .loops import scan as scan
 from .nn import GRU as GRU
 from .nn import LSTM as LSTM
 from .nn import RNN as RNN

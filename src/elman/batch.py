@@ -142,8 +142,8 @@ def _check_layer(step: Step, rows: Rows, shapes: Sequence[Any], D: int) -> int:
         if h is not None and h != shape:
             raise RuntimeError(f"expected an initial state of shape {shape}, got {tuple(h)}")
     for name, further in zip(step.inputs, inputs, strict=True):
-        random = step.randoms.get(name)
-        shape = (*rows.lead, sizes.units if random is None else D * sizes[random])
+        ways = D if name in step.randoms else 1
+        shape = (*rows.lead, ways * sizes[step.input_space(name)])
         if further != shape:
             raise RuntimeError(f"expected a further input of shape {shape}, got {tuple(further)}")
     return sizes[step.output_space]

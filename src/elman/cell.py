@@ -56,7 +56,7 @@ class Cell(RandomValues, metaclass=_CellType):
     ``vectors`` are further learned parameters, one number a unit.
     ``matrices`` are further learned matrices, ``projection`` one that makes the first state of
     another size than the others.
-    ``sizes`` gives states, vectors and further matrices (their rows) another number of units than
+    ``sizes`` gives states, vectors, inputs and matrices (their rows) another number of units than
     the layer has, at most as many: ``{"memory": 4}``. A vector of one unit is a learned number.
     ``keeps`` and ``writes`` say which gates remember, for :mod:`elman.init`: their sigmoid is the
     share of the state that stays, or of what is new. Both name gates, or vectors that are a bias.
@@ -139,7 +139,7 @@ class Cell(RandomValues, metaclass=_CellType):
     def input(self, name: str) -> Node:
         """This step's value of a further input."""
         _check_name(self, "input", name, self.inputs)
-        return _leaf("input", name)
+        return node("input", attr=name, space=_space_of(self, name))
 
     def vector(self, name: str) -> Node:
         """A further learned vector, one number a unit."""
@@ -292,7 +292,7 @@ def _check_declared(cell: Cell) -> dict[str, Space]:
 
 
 def _check_sizes(cell: Cell) -> None:
-    may = (*cell.states, *cell.vectors, *cell.matrices)
+    may = (*cell.states, *cell.vectors, *cell.matrices, *cell.inputs)
     if cell.sizes != () and not isinstance(cell.sizes, Mapping):
         raise FormulaError(f"sizes must be a dict of whole numbers by name, got {cell.sizes!r}")
     for name, units in dict(cell.sizes).items():

@@ -40,8 +40,8 @@ class Step:
     ``x_gates`` and ``u_gates`` are the gates that have rows in ``weight_ih`` and ``weight_hh``.
     ``matrices`` gives the spaces of a further matrix's rows and columns; the projection is one of
     them. All but the projection, and ``weight_hh``, are block-diagonal if there are several
-    ``heads``. ``fixed`` gives states and vectors that have another number of units than the layer
-    its number. ``inputs`` are what a call gives at every step, random values among them.
+    ``heads``. ``fixed`` gives states, vectors and inputs that have another number of units than the
+    layer its number. ``inputs`` are what a call gives at every step, random values among them.
     """
 
     x_gates: tuple[str, ...]
@@ -145,6 +145,10 @@ class Step:
     def output_space(self) -> Space:
         """The space of the first output."""
         return self.space(next(iter(self.outputs)))
+
+    def input_space(self, name: str) -> Space:
+        """The space of what a call gives at every step."""
+        return self.randoms.get(name) or (sized(self.fixed[name]) if name in self.fixed else HIDDEN)
 
     def space(self, name: str) -> Space:
         """The space of a state, or of an output."""
@@ -289,7 +293,9 @@ def _read(text: str) -> Step:
         heads, lines = int(more[1]), lines[1:]
     if lines and (more := _SIZES.fullmatch(lines[0])):
         fixed, lines = ast.literal_eval(more[1]), lines[1:]
-        if not all(n in states + vectors and type(u) is int and u > 0 for n, u in fixed.items()):
+        if not all(
+            n in (*states, *vectors, *inputs) and type(u) is int and u > 0 for n, u in fixed.items()
+        ):
             raise FormulaError("a size is of nothing, or none")
     spaces = dict.fromkeys(states, HIDDEN) | {states[0]: first_space(projection)}
     spaces |= {name: sized(units) for name, units in fixed.items() if name in spaces}
@@ -308,7 +314,7 @@ def _read(text: str) -> Step:
     leaves = {
         **{(kind, name): block.rows for (kind, name), block in blocks.items() if kind in _LEAVES},
         **{("state", name): space for name, space in spaces.items()},
-        **{("input", name): HIDDEN for name in inputs},
+        **{("input", n): sized(fixed[n]) if n in fixed else HIDDEN for n in inputs},
     }
     nodes: list[Node] = []
     for line in lines:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..expr import Node
-from ..spaces import HIDDEN, INPUT
+from ..spaces import HIDDEN, INPUT, Space
 from .buffers import Argument, Buffer, Slots
 from .forward import walk_step
 from .frame import Frame, common, define_reductions, parameters
@@ -269,7 +269,7 @@ class _Memory(StepMemory):
     def write(self, store: Store, value: str, spot: Spot) -> None:
         f, frame = self.frame.f, self.frame
         if store.kind == "input":
-            self._write_input(f"ginput.{store.name}", value, spot)
+            self._write_input(f"ginput.{store.name}", value, spot, store.space)
             return
         if store.kind == "state":
             row = self.states(str(store.name), new=True).row(spot.row)
@@ -281,12 +281,12 @@ class _Memory(StepMemory):
             row = frame.scratch("gate_gradients", int(store.name), n)
         frame.v.store(value, row.at(spot.unit))
 
-    def _write_input(self, name: str, value: str, spot: Spot) -> None:
+    def _write_input(self, name: str, value: str, spot: Spot, space: Space) -> None:
         """The gradient of a further input, if it is wanted."""
         f, frame = self.frame.f, self.frame
         with f.when(frame.is_given(name)):
             row = frame.given(name).row(self.time, spot.row)
-            add_to_input(frame, row, spot.unit, frame.units(HIDDEN), value)
+            add_to_input(frame, row, spot.unit, frame.units(space), value)
 
 
 def _rows(module: Module, slots: Slots, plan: Plan, target: Target) -> None:

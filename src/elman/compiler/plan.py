@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..expr import Node, node, walk, with_args
-from ..spaces import HIDDEN, Matrix
+from ..spaces import Matrix
 from ..step import Step
 from .gradient import Backward, differentiate
 from .graph import GIVEN, Program, Store, choose_saved, cut, fold
@@ -112,7 +112,9 @@ def plan_of(step: Step) -> Plan:
     turned = fold(done[r] for r in roots)
     back = [Store(turned[done[g]], "state", s, step.space(s)) for s, g in gradient.state.items()]
     back += [Store(turned[done[g]], "gate", i) for i, g in enumerate(gates)]
-    back += [Store(turned[done[g]], "input", s, HIDDEN) for s, g in gradient.input.items()]
+    back += [
+        Store(turned[done[g]], "input", s, step.input_space(s)) for s, g in gradient.input.items()
+    ]
     backward = cut(back)
 
     columns = tuple(n for n in walk(folded[n] for n in [*results, *kept]) if n.op in ("x", "xb"))

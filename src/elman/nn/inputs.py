@@ -85,13 +85,20 @@ def spread(
     if not found:
         return [[]] * len(sizes)
     for name, value in zip(step.given_inputs, found, strict=True):
-        for units in sizes:
+        for units in _units_of(step, name, sizes):
             if value.shape[-1] != 1 and value.shape[-1] != units:
+                known = "" if name in step.fixed else "hidden_size="
                 raise RuntimeError(
                     f"{owner}: expected the last dimension of inputs[{name!r}] to be 1 or "
-                    f"hidden_size={units}, got {value.shape[-1]}"
+                    f"{known}{units}, got {value.shape[-1]}"
                 )
-    return [[v.expand(*v.shape[:-1], units) for v in found] for units in sizes]
+    pairs = [(v, _units_of(step, n, sizes)) for n, v in zip(step.given_inputs, found, strict=True)]
+    return [[v.expand(*v.shape[:-1], of[i]) for v, of in pairs] for i in range(len(sizes))]
+
+
+def _units_of(step: Step, name: str, sizes: Sequence[int]) -> Sequence[int]:
+    """How many numbers an input has in every layer, whose hidden units are ``sizes``."""
+    return [step.input_space(name).fixed or units for units in sizes]
 
 
 def _data(owner: str, label: str, value: Any, packed: PackedSequence) -> Tensor:
