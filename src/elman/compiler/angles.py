@@ -10,10 +10,11 @@ trigonometric functions", 1983). That code is one function of a module, and only
 from __future__ import annotations
 
 import math
+import struct
 from functools import cache
 
 from .activations import nearest
-from .ir import Function
+from .ir import LONG, Function
 from .vector import Vector, literal, transcendental
 
 _HELPER = "reduce_angles"
@@ -86,7 +87,7 @@ def _reduced(v: Vector, x: str) -> tuple[str, str]:
 def _define_helper(vector: Vector, limit: float) -> None:
     """``reduce_angles(angles, rests, quarters)``: replaces those of large finite angles.
 
-    An angle is ``m 2^e`` with an integer ``m`` of 53 bits. Of 2/pi only the bits count that are
+    An angle is ``m 2^e`` with an integer ``m`` of at most 53 bits. Of 2/pi only the bits count that are
     worth ``2^(1-e)`` or less, since whole turns don't; and 256 of them leave more than are lost
     where ``x`` is very near a multiple of pi/2. So ``m`` times these bits, modulo ``2^256``, is
     the angle in units of ``2^-254`` quarter turns.
@@ -97,18 +98,22 @@ def _define_helper(vector: Vector, limit: float) -> None:
     params = [("ptr", "angles"), ("ptr", "rests"), ("ptr", "quarters")]
     f = Function(module, _HELPER, params, shared=True)
 
+    # A float becomes a double, where there are such.
+    real = "double" if vector.isa.doubles else dtype
+    number, mantissa, bias = {"double": (LONG, 52, 1023), "float": ("i32", 23, 127)}[real]
     with f.loop(0, lanes) as i:
         x = f.load(dtype, f.gep(dtype, "%angles", i))
-        if dtype == "float":
-            x = f.op(f"fpext float {x} to double")
-        large = f.op(f"fcmp oge double {x}, {literal(limit)}")
-        finite = f.op(f"fcmp olt double {x}, {literal(math.inf)}")
+        if dtype != real:
+            x = f.op(f"fpext {dtype} {x} to {real}")
+        large = f.op(f"fcmp oge {real} {x}, {literal(limit)}")
+        finite = f.op(f"fcmp olt {real} {x}, {literal(math.inf)}")
         with f.when(f.op(f"and i1 {large}, {finite}")):
-            bits = f.op(f"bitcast double {x} to i64")
-            m = f.op(f"and i64 {bits}, {2**52 - 1}")
-            m = f.op(f"zext i64 {f.op(f'or i64 {m}, {2**52}')} to i256")
-            exponent = f.op(f"lshr i64 {bits}, 52")
-            places = f.add(exponent, 254 - 1075)  # of 2/pi behind the point, up to the last used
+            bits = f.op(f"bitcast {real} {x} to {number}")
+            m = f.op(f"and {number} {bits}, {2**mantissa - 1}")
+            m = f.op(f"zext {number} {f.op(f'or {number} {m}, {2**mantissa}')} to i256")
+            exponent = f.word(f.op(f"lshr {number} {bits}, {mantissa}"), number)
+            # of 2/pi behind the point, up to the last used
+            places = f.add(exponent, 254 - bias - mantissa)
             shift = f.op(f"and i64 {places}, 7")  # memory has whole bytes
             byte = f.div(f.add(f.sub(_PLACES, places), shift), 8)
             piece = f.load("i256", f.gep("i8", "@two_over_pi", byte), align=1)
@@ -120,18 +125,29 @@ def _define_helper(vector: Vector, limit: float) -> None:
             below = f.op(f"icmp slt i256 {rest}, 0")
             rest = f.select(below, f.op(f"sub i256 0, {rest}"), rest, "i256")
             zeros = f.op(f"call i256 @llvm.ctlz.i256(i256 {rest}, i1 false)")
-            top = f.op(f"lshr i256 {f.op(f'shl i256 {rest}, {zeros}')}, 192")
-            top = f.op(f"uitofp i64 {f.op(f'trunc i256 {top} to i64')} to double")
-            power = f.sub(1023 - 62, f.op(f"trunc i256 {zeros} to i64"))
-            scale = f.op(f"bitcast i64 {f.op(f'shl i64 {power}, 52')} to double")
-            r = f.op(f"fmul double {top}, {scale}")
-            r = f.op(f"fmul double {r}, {literal(math.pi / 2)}")
-            r = f.select(below, f.op(f"fneg double {r}"), r, "double")
-            if dtype == "float":
-                r = f.op(f"fptrunc double {r} to float")
+            top = f.op(f"shl i256 {rest}, {zeros}")
+            # Its first 64 bits: no processor of 32 bits makes them a number at once.
+            upper, lower = (
+                f.op(f"uitofp i32 {f.op(f'trunc i256 {part} to i32')} to {real}")
+                for part in (f.op(f"lshr i256 {top}, {256 - n}") for n in (32, 64))
+            )
+            upper = f.op(f"fmul {real} {upper}, {literal(2.0**32)}")
+            top = f.op(f"fadd {real} {upper}, {lower}")
+            power = f.sub(bias - 62, f.op(f"trunc i256 {zeros} to i64"))
+            scale = f.op(f"shl {number} {f.resized(power, number)}, {mantissa}")
+            r = f.op(f"fmul {real} {top}, {f.op(f'bitcast {number} {scale} to {real}')}")
+            r = f.op(f"fmul {real} {r}, {literal(_rounded(math.pi / 2, real))}")
+            r = f.select(below, f.op(f"fneg {real} {r}"), r, real)
+            if dtype != real:
+                r = f.op(f"fptrunc {real} {r} to {dtype}")
             f.store(dtype, r, f.gep(dtype, "%rests", i))
-            width = f"i{8 * vector.size}"
-            f.store(width, f.op(f"trunc i256 {q} to {width}"), f.gep(width, "%quarters", i))
+            quarter = f.op(f"trunc i256 {q} to {vector.int}")
+            f.store(vector.int, quarter, f.gep(vector.int, "%quarters", i))
+
+
+def _rounded(value: float, kind: str) -> float:
+    """A number of a kind."""
+    return value if kind == "double" else struct.unpack("f", struct.pack("f", value))[0]
 
 
 def _arctan_of_one_over(n: int, bits: int) -> int:

@@ -52,6 +52,7 @@ class Buffer:
     lengths: tuple[Length, ...]
     kind: str  # LLVM's type of an element
     of_thread: bool = False  # each thread has one; a second slot holds the bytes that one takes
+    packed: bool = False  # holds weights, which are the same in every call
 
     @property
     def slots(self) -> list[str]:
@@ -89,10 +90,15 @@ class Slots:
         """The buffers of which each thread has its own."""
         return [buffer for buffer in self.buffers.values() if buffer.of_thread]
 
-    def layout(self, numbers: Mapping[str, int]) -> tuple[dict[str, int], int]:
-        """The buffers' own slots, for the numbers in all others, and the bytes of all together."""
+    def layout(
+        self, numbers: Mapping[str, int], packed: bool | None = None
+    ) -> tuple[dict[str, int], int]:
+        """The buffers' own slots, for the numbers in all others, and the bytes of all together;
+        only of those that are ``packed``, or only of those that are not, if it is given."""
         found, end = dict[str, int](), 0
         for buffer in self.buffers.values():
+            if packed is not None and buffer.packed != packed:
+                continue
             found[buffer.name], nbytes, count = end, buffer.nbytes(numbers), 1
             if buffer.of_thread:
                 found[f"{buffer.name}.bytes"], count = nbytes, numbers["threads"]

@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .ir import Function, Int, Module
 from .isa import ISA
 from .vector import Vector
 from .view import View, load_units
 
+Numbers = NDArray[Any]
 _UPPER = -(1 << 16)  # the mask of a float's upper half
 _ONES = 0x3F803F80  # the pair of two ones
 #: Of LLVM's types of numbers.
@@ -46,6 +50,12 @@ class Format:
         return units * self.size * -(-k // self.depth)
 
     # -- a panel
+
+    def stored(self, block: Numbers, lanes: int) -> bytes:
+        """A block of a panel, ``(k, units)`` plain numbers, as memory holds it."""
+        if self.converts:
+            raise ValueError(f"panels of {type(self).__name__} are packed by kernels only")
+        return block.tobytes()
 
     def define(self, module: Module, isa: ISA) -> None:
         """Adds the functions that the others call to the module."""
@@ -109,6 +119,13 @@ class Bfloat16Weights(Format):
     kind: str = "bfloat"
     converts: ClassVar[bool] = True
     gradients: ClassVar[bool] = False
+
+    def stored(self, block: Numbers, lanes: int) -> bytes:
+        upper = (block.view(np.uint32) >> 16).astype(np.uint16)
+        k, units = upper.shape
+        pairs = units // (2 * lanes) * 2 * lanes
+        both = upper[:, :pairs].reshape(k, -1, 2, lanes).swapaxes(2, 3).reshape(k, pairs)
+        return np.concatenate([both, upper[:, pairs:]], 1).tobytes()
 
     def define(self, module: Module, isa: ISA) -> None:
         """``narrow``: a packed block of so many units and rows, from floats to bfloat16s; what

@@ -28,6 +28,7 @@ def slots(plan: Plan, target: Target, training: bool) -> Slots:
     states, columns, products = step.states, len(plan.columns), len(products_of(program))
     kept = ["saved", *(f"saved.{name}" for name in plan.saved_states)]
     inputs_of_slice = "slices", "piece", "slice"  # of a slice's piece of time
+    starts_of = len(starts(plan, program)), HIDDEN.padded
 
     pairs_x: list[Slot] = []
     if panel.makes_operands:  # rows of the input, rounded up to whole vectors
@@ -42,7 +43,7 @@ def slots(plan: Plan, target: Target, training: bool) -> Slots:
     return Slots(
         [
             *common(step),
-            *("packed", "ahead"),
+            *("packed", "ahead", *["weights"] * target.constant),
             Argument("x", "tru"),
             *further_inputs(step),
             *(Argument(f"output.{name}", "tru", of="units") for name in step.outputs),
@@ -50,11 +51,11 @@ def slots(plan: Plan, target: Target, training: bool) -> Slots:
             *(Argument(f"hn.{name}", "ru", of="row") for name in states),
             *parameters(step),
             *map(Argument, kept),
-            Buffer("panels", (panels,), "i8"),
-            Buffer("panels_x", (panels_x,), "i8"),
+            Buffer("panels", (panels,), "i8", packed=True),
+            Buffer("panels_x", (panels_x,), "i8", packed=True),
             *operands(target, program, INPUT),
             *pairs_x,
-            Buffer("starts", (len(starts(plan, program)), HIDDEN.padded), target.dtype),
+            Buffer("starts", starts_of, target.dtype, packed=True),
             Buffer("rows", inputs_of_slice, "ptr"),
             Buffer("projected", (*inputs_of_slice, columns, HIDDEN.padded), target.dtype),
             *values_of_step(target, program, len(states)),
@@ -74,9 +75,18 @@ def emit(plan: Plan, target: Target, training: bool) -> Module:
     define_reductions(module, target, program)
     define_tiles(module, target, plan.step.heads)
     _define_add_bias(module, target)
-    _rows(module, declared, plan, program, target)
+    _rows(module, "forward_rows", declared, plan, program, target)
     _entry(module, declared, plan, program, target)
     return module
+
+
+def emit_layer(module: Module, name: str, plan: Plan, target: Target) -> None:
+    """Adds a function of the table, for a target of one layer: what a call does with weights that
+    are packed."""
+    declared = slots(plan, target, training=False)
+    define_reductions(module, target, plan.infer)
+    define_tiles(module, target, plan.step.heads)
+    _rows(module, name, declared, plan, plan.infer, target)
 
 
 def starts(plan: Plan, program: Program) -> dict[Node, int]:
@@ -86,7 +96,7 @@ def starts(plan: Plan, program: Program) -> dict[Node, int]:
     return {n: i for i, n in enumerate([*plan.columns, *biases])}
 
 
-def _biases_of(step: Step, start: Node) -> list[Matrix]:
+def biases_of(step: Step, start: Node) -> list[Matrix]:
     """The biases that a starting vector adds up."""
     kinds = {"x": ["bias_ih"], "bias": ["bias"], "xb": ["bias_ih", "bias"]}[start.op]
     names = start.attr if start.op == "xb" else [start.attr]
@@ -117,7 +127,7 @@ def _pack(frame: Frame, plan: Plan, program: Program) -> None:
         frame.v.store(frame.v.number(0.0), frame.scratch("starts").at(0, u))
     for start, i in rows.items():
         row = frame.scratch("starts").at(i)
-        for bias in _biases_of(step, start):
+        for bias in biases_of(step, start):
             given = frame.block(bias)
             with f.when(frame.is_given(bias.parameter)):
                 sizes = ("i64", given.strides[0]), ("i64", frame.units(bias.rows)), ("i64", padded)
@@ -210,13 +220,15 @@ class _Memory(StepMemory):
                     frame.v.prefetch(row.at(u))
 
 
-def _rows(module: Module, slots: Slots, plan: Plan, program: Program, target: Target) -> None:
+def _rows(
+    module: Module, name: str, slots: Slots, plan: Plan, program: Program, target: Target
+) -> None:
     """The worker: a slice of the rows, or of their units, through all steps.
 
     A program of one stage can be cut by units if there is only one step. A slice reads the states
     of all units, which may lie where another writes the final ones: they have been copied before.
     """
-    frame = Frame(module, "forward_rows", target, slots)
+    frame = Frame(module, name, target, slots)
     f = frame.f
     memory = _Memory(frame, plan, program)
     stages = Stages(frame, plan.step, program, memory)
@@ -270,6 +282,7 @@ def can_cut_units(program: Program, target: Target) -> bool:
     return (
         len(program.stages) == 1
         and not target.step.whole
+        and not target.constant
         and target.heads == 1
         and not target.panel.makes_operands
         and not program.stages[0].reductions

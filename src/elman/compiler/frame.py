@@ -51,10 +51,13 @@ class Frame(Routine):
     # -- memory
 
     def scratch(self, name: str, *index: Int) -> View:
-        """A buffer of the call's scratch memory, or what has these indices in it."""
+        """A buffer of the call's scratch memory, or what has these indices in it. Weights that are
+        known to be packed are no part of that memory, but where the target says."""
         declared, f = self.slots.buffers[name], self.f
         if (name, "buffer") not in self._loaded:
-            base, offset = self.pointer("scratch"), self.slot(name)
+            elsewhere = declared.packed and self.target.constant
+            base = self.pointer("weights" if elsewhere else "scratch")
+            offset = self.slot(name)
             self._loaded[name, "buffer"] = f.first(f"getelementptr i8, ptr {base}, i64 {offset}")
         strides: list[Int] = [1]
         for length in reversed(declared.lengths[1:]):
@@ -159,6 +162,8 @@ def define_reductions(module: Module, target: Target, program: Program) -> None:
     """``sum_of_row`` and so on, as far as a program has them: of so many numbers that lie side by
     side."""
     for name in dict.fromkeys(n.op for stage in program.stages for n in stage.reductions):
+        if module.defines(f"{name}_of_row"):
+            continue
         reduction, params = REDUCTIONS[name], [("ptr", "to"), ("ptr", "from"), ("i64", "count")]
         f = Function(module, f"{name}_of_row", params, shared=True)
         dtype, lanes = target.dtype, target.isa.lanes(target.dtype)

@@ -1,9 +1,12 @@
 """Writing LLVM IR as text: the few instructions that the kernels need.
 
 Text, because building it is several times faster than building llvmlite's objects, and a
-kernel is compiled while its user waits. Integers are ``i64``; a Python int is a constant and
-arithmetic on two constants happens here. What a constant decides is decided here too: a loop of
-one turn is no loop, and of two branches only the one that is taken is written.
+kernel is compiled while its user waits. Integers are words, written ``i64``; a Python int is a
+constant and arithmetic on two constants happens here. What a constant decides is decided here too:
+a loop of one turn is no loop, and of two branches only the one that is taken is written.
+
+A module says how wide a word is. For a processor of 32 bits its text has ``i32`` wherever ``i64``
+was written; what has 64 bits on every processor, such as the bits of a double, is a :data:`LONG`.
 """
 
 from __future__ import annotations
@@ -16,8 +19,11 @@ from typing import NamedTuple, TypeVar
 
 Int = int | str  # a constant, or the name of an i64 value
 _Value = TypeVar("_Value", bound=Int)
+#: LLVM's type of integers of 64 bits that are no words.
+LONG = "%long"
 
 _SYMBOL = re.compile(r"@([\w.]+)")
+_WORD = re.compile(r"\bi64\b")
 _KNOWN = ("true", "false")
 _COMPARE = {
     "eq": operator.eq,
@@ -38,9 +44,11 @@ class Part(NamedTuple):
 
 
 class Module:
-    """The text of one LLVM module: declarations, functions, shared constants."""
+    """The text of one LLVM module: declarations, functions, shared constants. ``word`` is how many
+    bits a word has, ``attributes`` are those of all its functions."""
 
-    def __init__(self) -> None:
+    def __init__(self, word: int = 64, attributes: str = "nounwind") -> None:
+        self.word, self.attributes = word, attributes
         self.functions: list[Function] = []
         self._declared: dict[str, None] = {}
         self._constants: dict[str, str] = {}
@@ -65,7 +73,10 @@ class Module:
     ) -> str:
         begin = [f"declare {signature}" for signature in declared]
         begin += [f"@{name} = internal constant {self._constants[name]}" for name in constants]
-        return "\n".join([*begin, *functions]) + "\n"
+        text = "\n".join([*begin, *functions]) + "\n"
+        if self.word != 64:
+            text = _WORD.sub(f"i{self.word}", text)
+        return f"{LONG} = type i64\n{text}"
 
     def parts(self) -> list[Part]:
         """The module cut up: each shared function behind those that it calls, at last the public
@@ -136,7 +147,7 @@ class Function:
         self.public, self.shared, self.hides = public, shared, hides
         self.signature = f"{returns} @{name}({', '.join(t for t, _ in params)})"
         self.params = [f"%{n}" for _, n in params]
-        self._head = f"define {linkage}{returns} @{name}({arguments}) nounwind {{"
+        self._head = f"define {linkage}{returns} @{name}({arguments}) {module.attributes} {{"
         self._returns, self.result = returns, ""  # the name of what it returns at its end
         self._entry: list[str] = []  # stack slots, which must stay outside of loops
         self._lines: list[str | list[str]] = []
@@ -257,6 +268,21 @@ class Function:
         if condition in _KNOWN:
             return a if condition == "true" else b
         return self.pure(f"select i1 {condition}, {kind} {a}, {kind} {b}", condition, a, b)
+
+    def resized(self, a: Int, kind: str) -> Int:
+        """A word, of which the lower bits count, as another type of integers."""
+        bits = {"i32": 32, LONG: 64}[kind]
+        if isinstance(a, int) or bits == self.module.word:
+            return a
+        how = "sext" if bits > self.module.word else "trunc"
+        return self.op(f"{how} i64 {a} to {kind}")
+
+    def word(self, a: str, kind: str) -> str:
+        """A small integer of another type as a word."""
+        bits = {"i32": 32, LONG: 64}[kind]
+        if bits == self.module.word:
+            return a
+        return self.op(f"{'zext' if bits < self.module.word else 'trunc'} {kind} {a} to i64")
 
     # -- memory
 

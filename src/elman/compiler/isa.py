@@ -18,7 +18,8 @@ class ISA:
     ``features`` is what it is told besides. ``rows`` and ``vectors`` are the tile's shape: rows x
     vectors accumulators, the vectors of one panel row and a broadcast have to fit into the
     registers together. With ``bf16_pairs`` one instruction multiplies pairs of neighbouring
-    bfloat16s, and adds both products to a float.
+    bfloat16s, and adds both products to a float. ``word`` is how many bits an address has,
+    and ``doubles`` says whether the processor computes with them.
     """
 
     name: str
@@ -31,6 +32,8 @@ class ISA:
     vectors: int
     fma: bool
     bf16_pairs: bool
+    word: int = 64
+    doubles: bool = True
 
     @property
     def accumulators(self) -> int:
@@ -39,7 +42,7 @@ class ISA:
 
     def lanes(self, dtype: str) -> int:
         """Elements of a vector: ``dtype`` is "float" or "double"."""
-        return self.bits // {"float": 32, "double": 64}[dtype]
+        return max(1, self.bits // {"float": 32, "double": 64}[dtype])
 
 
 _V3 = ("avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "popcnt")

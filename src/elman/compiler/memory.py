@@ -38,7 +38,8 @@ def operands(target: Target, program: Program, k: Space) -> list[Buffer]:
         bulk = target.bulk.widths[0] * numbers[k.name]
         return max(step, bulk) * target.isa.lanes(target.dtype)
 
-    found = [Buffer("block", (block,), target.dtype)] * target.panel.converts
+    packs = target.panel.converts and not target.constant
+    found = [Buffer("block", (block,), target.dtype)] * packs
     rows = len(operands_of(program)), "B", HIDDEN.padded
     return [*found, *[Buffer("pairs", rows, "bfloat")] * target.panel.makes_operands]
 

@@ -49,6 +49,7 @@ class ObjectTarget(NamedTuple):
     features: str
     relocation: str = "pic"
     code_model: str = "small"
+    abi: str = ""
 
 
 def object_target(isa: ISA) -> ObjectTarget:
@@ -70,8 +71,11 @@ def llvm() -> Any:
     return binding
 
 
-def object_code(module: Module | str, made_for: ISA | ObjectTarget) -> bytes:
-    """LLVM's object code of a module, or of its text, for an instruction set or any target."""
+def object_code(
+    module: Module | str, made_for: ISA | ObjectTarget, optimised: bool = False
+) -> bytes:
+    """LLVM's object code of a module, or of its text, for an instruction set or any target;
+    ``optimised`` by LLVM's passes over the IR, for which nobody has to wait."""
     with LOCK:
         target = object_target(made_for) if isinstance(made_for, ISA) else made_for
         machine = (
@@ -83,10 +87,24 @@ def object_code(module: Module | str, made_for: ISA | ObjectTarget) -> bytes:
                 opt=2,
                 reloc=target.relocation,
                 codemodel=target.code_model,
+                abiname=target.abi,
             )
         )
-        # No passes over the IR: it is written as it should run, they would take two thirds of
-        # the time, and change the kernels' speed by a few per cent (docs/decisions/ir-as-text.md).
         parsed = llvm().parse_assembly(str(module))
         parsed.triple = target.triple
+        # Kernels of this process have no passes over the IR: it is written as it should run, they
+        # would take two thirds of the time, and change the kernels' speed by a few per cent
+        # (docs/decisions/ir-as-text.md).
+        if optimised:
+            parsed.data_layout = str(machine.target_data)
+            _optimise(parsed, machine)
         return bytes(machine.emit_object(parsed))
+
+
+def _optimise(module: Any, machine: Any) -> None:
+    """Runs LLVM's passes over a module, but for those that would make vectors of loops: what pays
+    has been written as vectors."""
+    options = llvm().create_pipeline_tuning_options(speed_level=2)
+    options.loop_vectorization = options.slp_vectorization = options.loop_interleaving = False
+    builder = llvm().create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)

@@ -29,20 +29,22 @@ Span = tuple[tuple[Int, Int], tuple[Int, Int]]
 
 
 def define_tiles(module: Module, target: Target, heads: int, back: bool = False) -> None:
-    """Adds the functions that multiply, and those that pack, for both shapes of a kernel, and
-    matrices of so many heads; ``back``: for a backward pass."""
-    pack.define_parts(module, target)
-    target.panel.define(module, target.isa)
+    """Adds the functions that multiply, and those that pack unless weights are packed beforehand,
+    for both shapes of a kernel, and matrices of so many heads; ``back``: for a backward pass."""
     shapes = target.shapes(back)
-    for shape in shapes:
-        pack.define(module, target, shape)
-    if heads > 1 and target.heads == 1:
-        pack.define_heads(module, target)
+    if not target.constant:
+        pack.define_parts(module, target)
+        target.panel.define(module, target.isa)
+        for shape in shapes:
+            pack.define(module, target, shape)
+        if heads > 1 and target.heads == 1:
+            pack.define_heads(module, target)
     steps = ((target.step, splits) for _, splits in target.split_k)
     for shape, splits in dict.fromkeys(((shapes[0], 1), *steps)):
         if not module.defines(target.tile(shape, splits, back)):
             tile.define(module, target.isa, target.dtype, target.panel, shape, splits)
-        if not target.panel.converts and not back and not module.defines(unpacked.name(splits)):
+        lies = not target.panel.converts and not target.constant and not back
+        if lies and not module.defines(unpacked.name(splits)):
             unpacked.define(module, target, splits)
 
 

@@ -1,5 +1,9 @@
 """Functions of a table of slots, and how threads share one, or wait for one another's steps; the
-function of a pass that Python calls."""
+function of a pass that Python calls.
+
+What is known of a table is no variable in the code: where there is known to be one thread, tickets
+are a loop; where a counter is known to be null, nothing waits for it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from functools import partial
 
 from .buffers import Slots
 from .ir import Function, Int, Module
-from .isa import ISA, processor_of
+from .isa import ISA, Processor, processor_of
 from .schedule import DEFAULT, Schedule
 
 #: Of the numbers of a call: behind the table's address scratch memory, then the first tensor.
@@ -26,7 +30,7 @@ BESIDE = "piece", "done", "after.same", "after.other", "yield"
 class Routine:
     """A function ``void name(ptr args)`` whose argument is a table of 64-bit slots.
 
-    ``known`` are the slots whose numbers the code is made for.
+    ``known`` are the slots whose numbers the code is made for; an address that is known is null.
     """
 
     def __init__(
@@ -38,12 +42,16 @@ class Routine:
         known: Mapping[str, int] = {},
         schedule: Schedule = DEFAULT,
     ) -> None:
-        self.f = Function(module, name, [("ptr", "args")], hides=True)
+        self._alone = known.get("threads") == 1
+        self.f = Function(module, name, [("ptr", "args")], hides=not self._alone)
         self.module, self.isa, self.slots = module, isa, slots
         self._schedule = schedule
-        self._processor = processor_of(isa)
         self._loaded: dict[tuple[str, str], str] = {}
         self._known = known
+
+    @property
+    def _processor(self) -> Processor:
+        return processor_of(self.isa)
 
     # -- arguments
 
@@ -58,7 +66,8 @@ class Routine:
         return self._loaded[name, kind]
 
     def pointer(self, name: str) -> str:
-        return self._read(name, "ptr")
+        """The address in a slot."""
+        return "null" if name in self._known else self._read(name, "ptr")
 
     def address(self, name: str) -> str:
         """Where a slot lies: the ticket counter is shared by all threads."""
@@ -84,12 +93,16 @@ class Routine:
     # -- work handed to threads
 
     @contextmanager
-    def tickets(self, total: Int) -> Iterator[str]:
+    def tickets(self, total: Int) -> Iterator[Int]:
         """Every number below ``total`` once, over all threads, which take them in ascending order.
 
         A thread that comes when there is none left says so in ``late``.
         """
         f = self.f
+        if self._alone:
+            with f.loop(0, total) as number:
+                yield number
+            return
         late, head, body, leave = (f.name(part) for part in ("late", "next", "work", "done"))
         counter, following = self.address("ticket"), "%" + f.name("ticket")
         own = "%" + f.name("ticket")
@@ -148,6 +161,8 @@ class Routine:
 
     def wait_for(self, slot: str, steps: Int) -> None:
         """Until the counter that a slot points to, if it does, has reached so many steps."""
+        if slot in self._known:
+            return
         counter = self.pointer(slot)
         with self.f.when(self.f.op(f"icmp ne ptr {counter}, null")):
             if not self.module.defines("wait"):
@@ -157,6 +172,8 @@ class Routine:
 
     def tell(self, end: Int) -> None:
         """That so many steps have been done, to whoever waits for them."""
+        if "done" in self._known:
+            return
         counter = self.pointer("done")
         with self.f.when(self.f.op(f"icmp ne ptr {counter}, null")):
             self.f.do(f"store atomic i64 {end}, ptr {counter} release, align 8")

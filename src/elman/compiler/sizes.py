@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from ..rows import Rows
 from ..spaces import HIDDEN, INPUT, Sizes, Space
 from . import forward as forward_pass
+from .buffers import Slots
 from .formats import Format
 from .outer import OPERAND
 from .plan import Plan
@@ -132,6 +134,41 @@ def forward(
     values["ahead"] = int(rows.N * units * written * size >= spec.schedule.written_bytes)
     values["piece"] = max(1, min(rows.T, spec.schedule.piece_bytes // step_bytes))
     return values
+
+
+class Layer(NamedTuple):
+    """A layer whose sizes, and whose packed weights, its code is made for."""
+
+    spec: KernelSpec
+    slots: Slots
+    weights: int  # bytes of its packed weights
+    scratch: int  # bytes of its scratch memory
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The numbers in its slots."""
+        return self.spec.target.known
+
+
+def one_layer(plan: Plan, target: Target, sizes: Sizes) -> Layer:
+    """What runs one layer on one row, step after step, for a target of one row.
+
+    No number is a variable of the code, so one shape of tiles does. Tensors are contiguous, and
+    those addresses are null that no such layer needs.
+    """
+    target = replace(target, front=target.step, numbers=(("B", 1),))
+    spec = KernelSpec(plan, target)
+    slots = forward_pass.slots(plan, target, training=False)
+    numbers = forward(spec, Rows(1, 1, 1), sizes, 1, training=False, contiguous=False)
+    numbers |= {"packed": 1, "first": 0, "last": 1}
+    for argument in slots.arguments.values():
+        units = {"u": 1, "c": 1}
+        numbers |= {f"{argument.name}.{axis}": units.get(axis, 0) for axis in argument.strides}
+    (weights, size), (scratch, room) = (slots.layout(numbers, packed) for packed in (True, False))
+    nothing = "counts", "offsets", "zeros", "done", "after.same", "after.other"
+    numbers |= {**weights, **scratch, **dict.fromkeys(nothing, 0)}
+    spec = KernelSpec(plan, replace(target, numbers=tuple(numbers.items())))
+    return Layer(spec, slots, size, room)
 
 
 def reads_within(spec: KernelSpec, sizes: Sizes, inputs: bool) -> bool:

@@ -27,10 +27,18 @@ class Target:
     split_k: tuple[tuple[int, int], ...]  # of a step's products, by how many are done at once
     schedule: Schedule = DEFAULT
     heads: int = 1  # of block-diagonal matrices those that blocks of units do not cross
+    numbers: tuple[tuple[str, int], ...] = ()  # of slots, if the code is for one layer alone
+
+    @property
+    def constant(self) -> bool:
+        """Whether the code is for one layer, whose weights are packed beforehand."""
+        return bool(self.numbers)
 
     @property
     def known(self) -> dict[str, int]:
         """The slots whose numbers the code is made for: they are no variables in it."""
+        if self.constant:
+            return dict(self.numbers)
         found = {"unpacked": 0} if self.panel.converts else {}
         if self.single:
             found |= {"B": 1, "slice": 1, "first": 0, "last": 1}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 
-from .ir import Function, Int
+from .ir import LONG, Function, Int
 from .isa import ISA
 
 _COMPARE = {"lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge", "eq": "oeq", "ne": "une"}
@@ -28,7 +28,8 @@ class Vector:
         self.lanes = isa.lanes(dtype)
         self.size = {"float": 4, "double": 8}[dtype]
         self.type = f"<{self.lanes} x {dtype}>"
-        self.int_type = f"<{self.lanes} x i{self.size * 8}>"
+        self.int = {4: "i32", 8: LONG}[self.size]
+        self.int_type = f"<{self.lanes} x {self.int}>"
         self._suffix = f"v{self.lanes}f{self.size * 8}"
 
     # -- constants, broadcasts, memory
@@ -40,7 +41,7 @@ class Vector:
         return f"splat ({self.dtype} {literal(value)})"
 
     def integer(self, value: int) -> str:
-        return f"splat (i{self.size * 8} {value})"
+        return f"splat ({self.int} {value})"
 
     def splat(self, scalar: str) -> str:
         one = self.f.op(f"insertelement {self.type} poison, {self.dtype} {scalar}, i64 0")
@@ -63,10 +64,9 @@ class Vector:
 
     def first(self, count: Int) -> str:
         """The mask of the first ``count`` lanes; all if there are not so many."""
-        number = f"i{self.size * 8}"
-        lanes = ", ".join(f"{number} {i}" for i in range(self.lanes))
-        count = count if self.size == 8 else self.f.op(f"trunc i64 {count} to {number}")
-        one = self.f.op(f"insertelement {self.int_type} poison, {number} {count}, i64 0")
+        lanes = ", ".join(f"{self.int} {i}" for i in range(self.lanes))
+        count = self.f.resized(count, self.int)
+        one = self.f.op(f"insertelement {self.int_type} poison, {self.int} {count}, i64 0")
         mask = f"<{self.lanes} x i32> zeroinitializer"
         limit = self.f.op(f"shufflevector {self.int_type} {one}, {self.int_type} poison, {mask}")
         return self.f.op(f"icmp slt {self.int_type} <{lanes}>, {limit}")

@@ -1,0 +1,198 @@
+"""The functions of an artefact as code: layers one after another, each a pass of which all numbers
+are known.
+
+The caller's memory holds the states of all layers, what lies between layers, and scratch memory,
+which layers share. Weights are constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..compiler.forward import emit_layer
+from ..compiler.ir import Function, Int, Module
+from ..compiler.objects import object_code
+from ..compiler.plan import plan_of
+from ..compiler.sizes import Layer, one_layer
+from ..compiler.target import Target, target_of
+from ..compiler.vector import literal
+from ..compiler.view import View
+from ..runtime.alignment import ALIGNMENT, aligned
+from .stack import Stack
+from .targets import Machine
+from .weights import packed, vectors
+
+_SYMBOL = "weights"  # of the constants
+
+
+class Code(NamedTuple):
+    """Object code, and how many bytes it takes of its caller's memory and of constants."""
+
+    object: bytes
+    state: int
+    constants: int
+
+
+class _Memory:
+    """Memory that is given out piece by piece, each aligned."""
+
+    def __init__(self) -> None:
+        self.content = bytearray()
+
+    @property
+    def end(self) -> int:
+        return len(self.content)
+
+    def take(self, what: bytes) -> int:
+        """Where a piece lies."""
+        place = self.end
+        self.content += what.ljust(aligned(len(what)), b"\0")
+        return place
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A layer: the name of its code, where the caller's memory has its states, and where its packed
+    weights, learned vectors and initial states are among the constants."""
+
+    layer: Layer
+    symbol: str
+    states: dict[str, int]
+    weights: int
+    vectors: dict[str, int]
+    initial: dict[str, int]  # but for zeros
+
+
+def compile_stack(stack: Stack, machine: Machine, name: str) -> Code:
+    """The code of a module for a machine; the names of its functions begin with ``name``."""
+    attributes = "nounwind " + "optsize " * machine.small + '"no-builtins"'  # no call of memset
+    module = Module(machine.isa.word, attributes)
+    state, constants = _Memory(), _Memory()
+    parts = [_part(module, stack, machine, i, state, constants) for i in range(len(stack.sizes))]
+    size = {"float": 4, "double": 8}[stack.dtype]
+    outputs = [size * sizes[stack.step.output_space] for sizes in stack.sizes[:-1]]
+    between = [state.take(bytes(nbytes)) for nbytes in outputs[:2] and [max(outputs)] * 2]
+    scratch = state.take(bytes(max(part.layer.scratch for part in parts)))
+    _emit_reset(module, stack, name, parts)
+    _emit_step(module, stack, name, parts, between, scratch)
+    _emit_chunk(module, stack, name)
+    text = "".join(f"\\{byte:02X}" for byte in constants.content)
+    module.constant(_SYMBOL, f'[{constants.end} x i8] c"{text}", align {ALIGNMENT}')
+    code = object_code(module, machine.object, optimised=True)
+    return Code(code, state.end, constants.end)
+
+
+def _part(
+    module: Module, stack: Stack, machine: Machine, i: int, state: _Memory, constants: _Memory
+) -> _Part:
+    """Lays out a layer, and adds its code to the module unless another has the same."""
+    plan, sizes, weights = plan_of(stack.step), stack.sizes[i], stack.named(i)
+    target = target_of(plan, stack.dtype, stack.panel, machine.isa, sizes.units, single=True)
+    layer = one_layer(plan, target, sizes)
+    symbol = _symbol(module, layer.spec.target)
+    if not module.defines(symbol):
+        emit_layer(module, symbol, plan, layer.spec.target)
+    initial = dict(zip(stack.step.states, stack.initial[i], strict=True))
+    return _Part(
+        layer,
+        symbol,
+        {name: state.take(value.numpy().tobytes()) for name, value in initial.items()},
+        constants.take(packed(layer, sizes, weights)),
+        {slot: constants.take(value) for slot, value in vectors(layer, weights).items()},
+        {
+            name: constants.take(value.numpy().tobytes())
+            for name, value in initial.items()
+            if value.any()
+        },
+    )
+
+
+def _symbol(module: Module, target: Target) -> str:
+    """The name of the code for a target: layers of the same sizes share it."""
+    targets: list[Target] = module.__dict__.setdefault("targets", [])
+    if target not in targets:
+        targets.append(target)
+    return f"layer{targets.index(target)}"
+
+
+def _emit_reset(module: Module, stack: Stack, name: str, parts: Sequence[_Part]) -> None:
+    """``name_reset(state)``, and ``name_init``, which does the same."""
+    f = Function(module, f"{name}_reset", [("ptr", "state")], public=True)
+    for part, sizes in zip(parts, stack.sizes, strict=True):
+        for state, place in part.states.items():
+            goal = View(f, stack.dtype, f.gep("i8", "%state", place))
+            begin = part.initial.get(state)
+            with f.loop(0, sizes[stack.step.space(state)]) as i:
+                value = literal(0.0)
+                if begin is not None:
+                    value = View(f, stack.dtype, f.gep("i8", f"@{_SYMBOL}", begin)).load(i)
+                f.store(stack.dtype, value, goal.at(i))
+    f = Function(module, f"{name}_init", [("ptr", "state")], public=True)
+    f.call(f"{name}_reset", ("ptr", "%state"))
+
+
+def _arguments(stack: Stack) -> list[tuple[str, str]]:
+    """What a step is given: its state, the input, further inputs."""
+    further = [("ptr", f"input{i}") for i in range(len(stack.step.inputs))]
+    return [("ptr", "state"), ("ptr", "x"), *further]
+
+
+def _emit_step(
+    module: Module,
+    stack: Stack,
+    name: str,
+    parts: Sequence[_Part],
+    between: Sequence[int],
+    scratch: int,
+) -> None:
+    """``name_step(state, x, ..., y)``: fills the table of each layer, and calls its code."""
+    params = [*_arguments(stack), ("ptr", "y")]
+    f = Function(module, f"{name}_step", params, public=True)
+    x, step = "%x", stack.step
+    for i, part in enumerate(parts):
+        y = "%y"
+        if i < len(parts) - 1:
+            y = f.gep("i8", "%state", between[i % 2])
+        states = {s: f.gep("i8", "%state", place) for s, place in part.states.items()}
+        pointers = {
+            "x": x,
+            **{f"output.{output}": y for output in step.outputs},
+            **{f"{kind}.{s}": at for s, at in states.items() for kind in ("h0", "hn")},
+            **{f"input.{given}": f"%input{n}" for n, given in enumerate(step.inputs)},
+            "weights": f.gep("i8", f"@{_SYMBOL}", part.weights),
+            **{s: f.gep("i8", f"@{_SYMBOL}", place) for s, place in part.vectors.items()},
+            "scratch": f.gep("i8", "%state", scratch),
+        }
+        slots = part.layer.slots
+        table = f.alloca(len(slots.names), "i64", 8)
+        for slot, pointer in pointers.items():
+            f.store("ptr", pointer, f.gep("i64", table, slots.at[slot]))
+        f.call(part.symbol, ("ptr", table))
+        if stack.residual and i:
+            _add(f, stack, y, x)
+        x = y
+
+
+def _add(f: Function, stack: Stack, goal: str, given: str) -> None:
+    """Adds what a layer was given to what it gives."""
+    above, below = View(f, stack.dtype, goal), View(f, stack.dtype, given)
+    with f.loop(0, stack.units) as i:
+        total = f.op(f"fadd {stack.dtype} {above.load(i)}, {below.load(i)}")
+        f.store(stack.dtype, total, above.at(i))
+
+
+def _emit_chunk(module: Module, stack: Stack, name: str) -> None:
+    """``name_chunk(state, x, ..., T, y)``: so many steps, one after another."""
+    given = _arguments(stack)
+    params = [*given, ("i64", "T"), ("ptr", "y")]
+    f = Function(module, f"{name}_chunk", params, public=True)
+    widths = [stack.width, *[stack.of_inputs] * len(stack.step.inputs)]
+
+    def row(of: str, t: Int, units: int) -> tuple[str, str]:
+        return "ptr", View(f, stack.dtype, of, (units,)).at(t)
+
+    with f.loop(0, "%T") as t:
+        rows = [row(f"%{n}", t, w) for (_, n), w in zip(given[1:], widths, strict=True)]
+        f.call(f"{name}_step", given[0][:1] + ("%state",), *rows, row("%y", t, stack.units))

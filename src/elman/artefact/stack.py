@@ -1,0 +1,140 @@
+"""A module as an artefact takes it: the formula, and of each layer sizes, weights and states."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..batch import LayerArgs, Weights
+from ..compiler.formats import BFLOAT16, Format, Numbers
+from ..nn.base import RecurrentModule
+from ..reference import layer as reference_layer
+from ..rows import Rows
+from ..spaces import Sizes
+from ..step import Step
+
+_KINDS = {torch.float32: "float", torch.float64: "double"}
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Layers on one another, in one direction.
+
+    ``weights`` and ``initial`` are those of each layer, in the order of ``step.parameters`` and
+    ``step.states``; the weights have the numbers that the artefact computes with.
+    """
+
+    step: Step
+    sizes: Sequence[Sizes]
+    weights: Sequence[Sequence[Tensor | None]]
+    initial: Sequence[Sequence[Tensor]]
+    residual: bool
+    dtype: str  # "float" or "double"
+    panel: Format
+    about: str  # the module, in words
+
+    @property
+    def width(self) -> int:
+        """Features of the input."""
+        return self.sizes[0].width
+
+    @property
+    def units(self) -> int:
+        """Numbers of the output."""
+        return self.sizes[-1][self.step.output_space]
+
+    @property
+    def of_inputs(self) -> int:
+        """Numbers of each further input: one for each hidden unit, if layers have as many."""
+        units = {size.units for size in self.sizes}
+        return units.pop() if len(units) == 1 else 1
+
+    def named(self, layer: int) -> dict[str, Numbers]:
+        """A layer's weights by their names."""
+        pairs = zip(self.step.parameters, self.weights[layer], strict=True)
+        return {name: tensor.numpy() for name, tensor in pairs if tensor is not None}
+
+    def run(self, x: Tensor, inputs: Sequence[Tensor]) -> Tensor:
+        """What comes of ``(T, I)`` by the reference, in float64; the further inputs are
+        ``(T, of_inputs)``."""
+        rows = Rows(len(x), 1, len(x))
+        y = x.double()[:, None]
+        for i, size in enumerate(self.sizes):
+            further = [value.double()[:, None].expand(-1, 1, size.units) for value in inputs]
+            mine = Weights.of([None if t is None else t.double() for t in self.weights[i]])
+            initial = [state.double()[None, None] for state in self.initial[i]]
+            found, _ = reference_layer(self.step, rows, LayerArgs(y, initial, further, [mine]))
+            y = found + y if self.residual and i else found
+        return y[:, 0]
+
+
+def stack_of(module: Any, weight_dtype: torch.dtype | None) -> Stack:
+    """A module as it is now, as in evaluation.
+
+    Raises:
+        TypeError: it is none of elman's.
+        ValueError: it has two directions, or a dtype that artefacts do not compute in.
+    """
+    if not isinstance(module, RecurrentModule):
+        raise TypeError(
+            f"export: expected a layer or cell of elman, got {type(module).__name__}; "
+            "elman.accelerate turns torch.nn's into elman's"
+        )
+    if getattr(module, "bidirectional", False):
+        raise ValueError("export: expected one direction; the second one begins at the end")
+    step = module._step()
+    with torch.no_grad():
+        found = module._layer_weights(step)
+        first = next(t for t in found[0] if t is not None)
+        _check(first.dtype, weight_dtype)
+        weights = [[None if t is None else _own(t, weight_dtype) for t in mine] for mine in found]
+        sizes, width = list[Sizes](), module.input_size
+        for mine in weights:
+            sizes.append(Weights.of(mine).sizes(step).with_input(width))
+            width = sizes[-1][step.output_space]
+        initial = _initial(module, step, sizes, weights)
+    panel = BFLOAT16["weights"] if weight_dtype else Format(_KINDS[first.dtype])
+    residual = bool(getattr(module, "residual", False))
+    shown = " ".join(repr(module).split())
+    return Stack(step, sizes, weights, initial, residual, _KINDS[first.dtype], panel, shown)
+
+
+def _check(dtype: torch.dtype, weight_dtype: torch.dtype | None) -> None:
+    if dtype not in _KINDS:
+        raise ValueError(
+            f"export: expected a module of torch.float32 or torch.float64, got one of {dtype}: "
+            "module.float() converts it"
+        )
+    if weight_dtype is not None and weight_dtype is not torch.bfloat16:
+        raise ValueError(
+            f"export: expected weight_dtype to be torch.bfloat16 or None, got {weight_dtype!r}"
+        )
+    if weight_dtype is not None and dtype != torch.float32:
+        raise ValueError(
+            f"export: weight_dtype={weight_dtype} is for modules of torch.float32, got one of "
+            f"{dtype}: module.float() converts it"
+        )
+
+
+def _own(given: Tensor, weight_dtype: torch.dtype | None) -> Tensor:
+    """A copy on the CPU; of a matrix with the numbers of ``weight_dtype``."""
+    copy = given.detach().cpu().clone(memory_format=torch.contiguous_format)
+    if weight_dtype is None or copy.dim() < 2:
+        return copy
+    return copy.to(weight_dtype).to(copy.dtype)
+
+
+def _initial(
+    module: Any, step: Step, sizes: Sequence[Sizes], weights: Sequence[Sequence[Tensor | None]]
+) -> list[list[Tensor]]:
+    """The initial states of each layer: learned, or zeros."""
+    if getattr(module, "learn_initial", False):
+        learned = [module._learned(name, 1) for name in step.states]
+        by_layer = zip(*learned, strict=True)
+        return [[_own(state.reshape(-1), None) for state in mine] for mine in by_layer]
+    like = next(t for t in weights[0] if t is not None)
+    return [[like.new_zeros(size[step.space(name)]) for name in step.states] for size in sizes]

@@ -1,0 +1,104 @@
+"""The constants of a layer as its code reads them: packed weights, rows of biases, learned vectors.
+
+The compiler packs them by kernels; those of another machine don't run here, so it is done in NumPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from ..compiler.forward import biases_of, starts
+from ..compiler.formats import Numbers
+from ..compiler.plan import products_of
+from ..compiler.sizes import Layer
+from ..expr import walk
+from ..runtime.alignment import aligned
+from ..spaces import HIDDEN, INPUT, Matrix, Sizes
+
+
+def packed(layer: Layer, sizes: Sizes, weights: Mapping[str, Numbers]) -> bytes:
+    """The layer's packed buffers, each where its slot says; ``weights`` by their names."""
+    memory = bytearray(layer.weights)
+    for buffer, found in (
+        ("panels_x", _panels_x(layer, sizes, weights)),
+        ("panels", _panels(layer, sizes, weights)),
+        ("starts", _starts(layer, sizes, weights)),
+    ):
+        at = layer.numbers[buffer]
+        for place, part in found:
+            memory[at + place : at + place + len(part)] = part
+    return bytes(memory)
+
+
+def vectors(layer: Layer, weights: Mapping[str, Numbers]) -> dict[str, bytes]:
+    """The learned vectors that the formula reads, by their slots."""
+    program = layer.spec.plan.infer
+    leaves = walk(store.value for stage in program.stages for store in stage.stores)
+    names = dict.fromkeys(f"weight_{n.attr}" for n in leaves if n.op == "vector")
+    return {name: weights[name].tobytes() for name in names}
+
+
+def _panels_x(
+    layer: Layer, sizes: Sizes, weights: Mapping[str, Numbers]
+) -> Iterator[tuple[int, bytes]]:
+    plan, target = layer.spec.plan, layer.spec.target
+    room = target.panel.nbytes(layer.numbers[HIDDEN.padded], sizes[INPUT])
+    for i, column in enumerate(plan.columns):
+        gate = column.attr if column.op == "x" else column.attr[0]
+        panel = _panel(layer, sizes, weights, plan.step.blocks["x", gate])
+        yield i * room, panel
+
+
+def _panels(
+    layer: Layer, sizes: Sizes, weights: Mapping[str, Numbers]
+) -> Iterator[tuple[int, bytes]]:
+    plan, target = layer.spec.plan, layer.spec.target
+    room = target.panel.nbytes(*[layer.numbers[HIDDEN.padded]] * 2)
+    for i, product in enumerate(products_of(plan.infer)):
+        block = plan.step.blocks["product", product.attr]
+        yield i * room, _panel(layer, sizes, weights, block)
+
+
+def _panel(layer: Layer, sizes: Sizes, weights: Mapping[str, Numbers], block: Matrix) -> bytes:
+    """A matrix block by block, each ``(k, units)`` and padded with zeros."""
+    target, lanes = layer.spec.target, layer.spec.lanes
+    given: Numbers = block.of(weights[block.parameter], sizes)
+    units, padded = len(given), layer.numbers[block.rows.stored.padded]
+    own = target.heads > 1 and block.heads > 1  # each block of units has the columns of its head
+    k = sizes[block.columns] // (block.heads if own else 1)
+    matrix = np.zeros((padded, k), given.dtype)
+    if own or block.heads == 1:
+        matrix[:units] = given
+    else:
+        for rows in np.array_split(np.arange(units), block.heads):
+            first = rows[0] * k // units
+            matrix[rows, first : first + given.shape[1]] = given[rows]
+    width = target.step.widths[0] * lanes
+    blocks = (np.ascontiguousarray(matrix[u : u + width].T) for u in range(0, padded, width))
+    return b"".join(target.panel.stored(part, lanes) for part in blocks)
+
+
+def _starts(
+    layer: Layer, sizes: Sizes, weights: Mapping[str, Numbers]
+) -> Iterator[tuple[int, bytes]]:
+    """What projections, products and formulas start from: sums of biases."""
+    plan, padded = layer.spec.plan, layer.numbers[HIDDEN.padded]
+    for start, i in starts(plan, plan.infer).items():
+        row = np.zeros(padded, next(iter(weights.values())).dtype)
+        for bias in biases_of(plan.step, start):
+            if bias.parameter in weights:
+                given = bias.of(weights[bias.parameter], sizes)
+                row[: len(given)] += given
+        yield i * row.nbytes, row.tobytes()
+
+
+def together(parts: list[bytes]) -> tuple[bytes, list[int]]:
+    """Parts as one piece of memory, each aligned, and where each begins."""
+    memory, places = bytearray(), []
+    for part in parts:
+        memory += bytes(aligned(len(memory)) - len(memory))
+        places.append(len(memory))
+        memory += part
+    return bytes(memory), places
