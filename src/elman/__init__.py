@@ -6,6 +6,8 @@ reference in PyTorch operations, the gradient, and fused kernels for the process
 :class:`Recurrent` makes layers of any cell.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from . import cells as cells
 from . import init as init
 from . import libraries as libraries
@@ -70,3 +72,15 @@ from .reductions import sum as sum
 from .streaming import Stream as Stream
 from .streaming import windows as windows
 from .version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from .artefact import export as export
+
+
+def __getattr__(name: str) -> Any:
+    """What few programs need is loaded when it is asked for."""
+    if name == "export":
+        from .artefact import export
+
+        return export
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

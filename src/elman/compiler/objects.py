@@ -108,3 +108,10 @@ def _optimise(module: Any, machine: Any) -> None:
     options.loop_vectorization = options.slp_vectorization = options.loop_interleaving = False
     builder = llvm().create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
+
+
+def text_bytes(object_code: bytes) -> int:
+    """How many bytes of an object are instructions."""
+    with LOCK:
+        sections = llvm().ObjectFileRef.from_data(object_code).sections()
+        return sum(section.size() for section in sections if section.is_text())

@@ -1,0 +1,131 @@
+"""A module as object code for C programs, on this machine or another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..compiler.objects import text_bytes
+from ..version import __version__
+from .code import Code, compile_stack
+from .header import ALIGNMENT, declarations, further_inputs, header, is_identifier
+from .stack import Stack, stack_of
+from .targets import Machine, machine_of
+from .trial import makefile, program, vector
+
+_KINDS = {"float": torch.float32, "double": torch.float64}
+
+
+def export(
+    module: torch.nn.Module,
+    folder: str | os.PathLike[str],
+    target: str = "host",
+    name: str = "cell",
+    *,
+    weight_dtype: torch.dtype | None = None,
+) -> dict[str, Any]:
+    """Writes a module as object code with a header for C and C++, to run where Python is not.
+
+    The code has the weights in it. It allocates nothing and calls nothing, neither the system nor a
+    library; the caller brings the memory of each stream. Written for the processor at hand, it has
+    the bits of :class:`elman.Stream`. docs/export.md goes from a layer to a program.
+
+    Args:
+        module: a layer or cell of elman in one direction, of float32 or float64, with the weights
+            that it has now. Dropout is left out, as in evaluation.
+        folder: where the files go; it is made if it is not there.
+        target: the machine: ``"host"`` for this one, ``"x86-64"``, ``"x86-64-v3"``,
+            ``"x86-64-v4"``, ``"aarch64"``, ``"armv7"``, ``"cortex-m4f"``, ``"cortex-m7"``,
+            ``"cortex-m33"``, ``"cortex-m55"``, ``"riscv64"``, ``"riscv64-v"``, ``"riscv32"`` or
+            ``"wasm32"``.
+        name: what names of functions and files begin with, in C an identifier.
+        weight_dtype: ``torch.bfloat16`` halves the bytes of weight matrices, as in ``Stream``;
+            None keeps them as they are.
+
+    Writes ``name.h``, ``name.o``, ``name.json`` (sizes, target, hashes), and a test: ``name_test.c``,
+    ``name_vector.h`` and a Makefile.
+
+    Returns:
+        What ``name.json`` says.
+
+    Raises:
+        TypeError: a module that is none of elman's.
+        ValueError: a module of two directions, or of another dtype, or with a dtype that the target
+            lacks; an unknown target; a name that is no identifier; weights that are no numbers, or
+            more than the target can address. Nothing is written then.
+
+    >>> import elman, tempfile
+    >>> gru = elman.GRU(input_size=3, hidden_size=8)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     about = elman.export(gru, folder, target="cortex-m4f", name="gesture")
+    >>> about["inputs"], about["outputs"], about["target"]["cpu"]
+    (3, 8, 'cortex-m4')
+    """
+    if not is_identifier(name):
+        raise ValueError(
+            f"export: expected name to be an identifier of C of at most 64 letters, digits and "
+            f"underscores that begins with a letter, got {name!r}"
+        )
+    machine, stack = machine_of(target), stack_of(module, weight_dtype)
+    if stack.dtype == "double" and not machine.isa.doubles:
+        raise ValueError(
+            f"export: expected a module of torch.float32 for {target!r}, whose processor does not "
+            "compute with doubles, got one of torch.float64: module.float() converts it"
+        )
+    tests = {f"{name}_vector.h": vector(stack, name), f"{name}_test.c": program(stack, name)}
+    code = compile_stack(stack, machine, name)
+    facts = _facts(stack, machine, name, code)
+    files = {
+        f"{name}.o": code.object,
+        **{file: text.encode() for file, text in tests.items()},
+        "Makefile": makefile(machine.compiler).encode(),
+        f"{name}.h": header(stack, machine, name, code.state).encode(),
+    }
+    facts["sha256"] = {file: hashlib.sha256(content).hexdigest() for file, content in files.items()}
+    _write(Path(folder), {**files, f"{name}.json": (json.dumps(facts, indent=2) + "\n").encode()})
+    return facts
+
+
+def _facts(stack: Stack, machine: Machine, name: str, code: Code) -> dict[str, Any]:
+    """What ``name.json`` says, but for the hashes."""
+    step, chunk = declarations(stack, name)
+    return {
+        "name": name,
+        "module": stack.about,
+        "elman": __version__,
+        "target": {"name": machine.name, **machine.object._asdict()},
+        "dtype": stack.dtype,
+        "weights": stack.panel.kind,
+        "inputs": stack.width,
+        "outputs": stack.units,
+        "further_inputs": {e.about: stack.of_inputs for e in further_inputs(stack, name)},
+        "layers": len(stack.sizes),
+        "state_bytes": code.state,
+        "state_alignment": ALIGNMENT,
+        "code_bytes": text_bytes(code.object),
+        "constant_bytes": code.constants,
+        "functions": {
+            f"{name}_init": f"{name}_state *state",
+            f"{name}_reset": f"{name}_state *state",
+            f"{name}_step": step,
+            f"{name}_chunk": chunk,
+        },
+    }
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Writes files beside the folder, then moves each to its place: none is there in part."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside:
+        for file, content in files.items():
+            Path(beside, file).write_bytes(content)
+        folder.mkdir(exist_ok=True)
+        for file in files:
+            os.replace(Path(beside, file), folder / file)

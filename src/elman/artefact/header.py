@@ -1,0 +1,132 @@
+"""The header of an artefact: what a C or C++ program includes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .stack import Stack
+from .targets import Machine
+
+_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+ALIGNMENT = 8  # of the state, in C that of a double
+
+
+class Further(NamedTuple):
+    """A further input: the names of its parameter and of its size in C, and what it is."""
+
+    name: str
+    size: str
+    about: str
+
+
+def is_identifier(name: object) -> bool:
+    """Whether files and functions in C may be called so."""
+    return isinstance(name, str) and bool(_IDENTIFIER.fullmatch(name))
+
+
+def further_inputs(stack: Stack, name: str) -> list[Further]:
+    """The further inputs in the order in which functions take them."""
+    found = []
+    for i, given in enumerate(stack.step.inputs):
+        own = f"input_{given}" if is_identifier(given) else f"input_{i}"
+        found.append(Further(own, f"{name}_{own}_size".upper(), given))
+    return found
+
+
+def declarations(stack: Stack, name: str) -> tuple[str, str]:
+    """The parameters of ``name_step`` and ``name_chunk``."""
+    kind, further = stack.dtype, further_inputs(stack, name)
+    given = [f"{name}_state *state", f"const {kind} *x"]
+    given += [f"const {kind} *{each.name}" for each in further]
+    last = f"{kind} *y"
+    return ", ".join([*given, last]), ", ".join([*given, "size_t T", last])
+
+
+def header(stack: Stack, machine: Machine, name: str, state: int) -> str:
+    """The text of ``name.h``."""
+    upper, (step, chunk) = name.upper(), declarations(stack, name)
+    further = further_inputs(stack, name)
+    constants = [(f"{upper}_INPUTS", stack.width, "numbers that a step reads")]
+    constants += [(f"{upper}_OUTPUTS", stack.units, "numbers that a step writes")]
+    constants += [(e.size, stack.of_inputs, f"numbers of the input {e.about!r}") for e in further]
+    constants += [(f"{upper}_STATE_BYTES", state, "memory of one stream")]
+    return _TEXT.format(
+        name=name,
+        upper=upper,
+        about=stack.about.replace("*/", "* /"),
+        machine=_about(machine),
+        kind=stack.dtype,
+        constants=_defines(constants),
+        words=ALIGNMENT,
+        step=step,
+        chunk=chunk,
+        inputs=_described(further, ""),
+        many=_described(further, "[T]"),
+    )
+
+
+def _about(machine: Machine) -> str:
+    features = f", {machine.isa.features}" if machine.isa.features else ""
+    return f"{machine.triple} ({machine.isa.cpu}{features})"
+
+
+def _defines(constants: Sequence[tuple[str, int, str]]) -> str:
+    left = [f"#define {name} {value}" for name, value, _ in constants]
+    width = max(map(len, left))
+    pairs = zip(left, constants, strict=True)
+    return "\n".join(f"{text:<{width}}  /* {about} */" for text, (*_, about) in pairs)
+
+
+def _described(further: Sequence[Further], lead: str) -> str:
+    return "".join(f"\n *   {each.name}{lead}[{each.size}]" for each in further)
+
+
+_TEXT = """\
+/* {name}: {about}
+ * Made by elman for {machine}. Link it with {name}.o.
+ *
+ * The functions allocate nothing, take no lock, and call nothing: no system, no library. A call
+ * takes the same time at every step, but for denormal numbers on processors that are slow with
+ * them. They keep the caller's rounding and denormal modes. A state belongs to one thread at a
+ * time; any number of states may run at once.
+ */
+#ifndef {upper}_H
+#define {upper}_H
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+{constants}
+
+/* One stream: the recurrent states, and memory to work in. A copy of it goes on where it is. */
+typedef struct {name}_state {{
+    double memory[{upper}_STATE_BYTES / {words}];
+}} {name}_state;
+
+/* Begins a stream, in memory of any content. */
+void {name}_init({name}_state *state);
+
+/* Sets the states to the initial ones again. */
+void {name}_reset({name}_state *state);
+
+/* One step. Arrays must not overlap.
+ *   x[{upper}_INPUTS]{inputs}
+ *   y[{upper}_OUTPUTS] is written. */
+void {name}_step({step});
+
+/* T steps, with the same results as T calls of {name}_step. Arrays are in row-major order:
+ *   x[T][{upper}_INPUTS]{many}
+ *   y[T][{upper}_OUTPUTS] is written. */
+void {name}_chunk({chunk});
+
+#ifdef __cplusplus
+}}
+#endif
+
+#endif
+"""

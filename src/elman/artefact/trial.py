@@ -1,0 +1,121 @@
+"""The test that comes with an artefact: a program in C, and what it compares results with."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .header import further_inputs
+from .stack import Stack
+
+STEPS = 8
+#: How far results may be from those of the reference in float64, relative to numbers above one.
+TOLERANCE = {"float": 1e-4, "double": 1e-9}
+
+
+def vector(stack: Stack, name: str) -> str:
+    """The text of ``name_vector.h``: inputs, and the outputs that the reference has for them.
+
+    Raises:
+        ValueError: outputs that are no finite numbers.
+    """
+    draw = torch.Generator().manual_seed(0)
+    dtype = {"float": torch.float32, "double": torch.float64}[stack.dtype]
+    x = torch.randn(STEPS, stack.width, generator=draw, dtype=dtype)
+    shape = STEPS, stack.of_inputs
+    inputs = [torch.rand(shape, generator=draw, dtype=dtype) for _ in stack.step.inputs]
+    y = stack.run(x, inputs)
+    if not y.isfinite().all():
+        raise ValueError(
+            "export: expected finite outputs for random inputs, got infinities or NaN: look for "
+            "them among the module's parameters"
+        )
+    upper = name.upper()
+    names = [e.name for e in further_inputs(stack, name)]
+    sizes = [f"{upper}_INPUTS", *(e.size for e in further_inputs(stack, name)), f"{upper}_OUTPUTS"]
+    arrays = [
+        f"static const {stack.dtype} {name}_test_{of}[{upper}_TEST_STEPS][{size}] = {_rows(values)};"
+        for of, size, values in zip(["x", *names, "y"], sizes, [x, *inputs, y], strict=True)
+    ]
+    begin = [
+        f"/* Inputs of {name}, and the outputs of elman's reference in double precision. */",
+        f"#define {upper}_TEST_STEPS {STEPS}",
+        f"#define {upper}_TEST_TOLERANCE {TOLERANCE[stack.dtype]}",
+    ]
+    return "\n".join([*begin, *arrays, ""])
+
+
+def _rows(values: Tensor) -> str:
+    """A matrix as C has it; numbers have as many digits as a double tells apart."""
+    rows = (", ".join(f"{number:.17g}" for number in row) for row in values.tolist())
+    return "{\n" + ",\n".join(f"    {{{row}}}" for row in rows) + "\n}"
+
+
+def program(stack: Stack, name: str) -> str:
+    """The text of ``name_test.c``."""
+    further = further_inputs(stack, name)
+    one = "".join(f" {name}_test_{e.name}[t]," for e in further)
+    many = "".join(f" {name}_test_{e.name}[0]," for e in further)
+    return _TEXT.format(name=name, upper=name.upper(), kind=stack.dtype, one=one, many=many)
+
+
+_TEXT = """\
+/* Runs {name} on a test vector, step by step and as a chunk. Returns 0 if the results are right. */
+#include <stdio.h>
+
+#include "{name}.h"
+#include "{name}_vector.h"
+
+static {name}_state state;
+static {kind} steps[{upper}_TEST_STEPS][{upper}_OUTPUTS];
+static {kind} chunk[{upper}_TEST_STEPS][{upper}_OUTPUTS];
+
+int main(void) {{
+    double worst = 0;
+    int wrong = 0;
+    {name}_init(&state);
+    for (int t = 0; t < {upper}_TEST_STEPS; t++)
+        {name}_step(&state, {name}_test_x[t],{one} steps[t]);
+    {name}_reset(&state);
+    {name}_chunk(&state, {name}_test_x[0],{many} {upper}_TEST_STEPS, chunk[0]);
+    for (int t = 0; t < {upper}_TEST_STEPS; t++)
+        for (int i = 0; i < {upper}_OUTPUTS; i++) {{
+            double expected = {name}_test_y[t][i], scale = expected < 0 ? -expected : expected;
+            double error = steps[t][i] - expected;
+            if (error < 0) error = -error;
+            error /= scale > 1 ? scale : 1;
+            if (!(error <= {upper}_TEST_TOLERANCE) || chunk[t][i] != steps[t][i]) wrong++;
+            if (error > worst) worst = error;
+        }}
+    printf("{name}: %d steps, largest error %.1e, %d of %d numbers wrong\\n", {upper}_TEST_STEPS,
+           worst, wrong, {upper}_TEST_STEPS * {upper}_OUTPUTS);
+    return wrong != 0;
+}}
+"""
+
+
+def makefile(compiler: str) -> str:
+    """Builds and runs the tests of all artefacts in the folder."""
+    return _MAKEFILE.format(compiler=compiler)
+
+
+_MAKEFILE = """\
+# make test: builds and runs the test of every artefact in this folder.
+# CC is the C compiler; RUN is what runs a program of another machine, such as qemu-arm.
+ifeq ($(origin CC),default)
+CC = {compiler}
+endif
+CFLAGS ?= -O2
+TESTS := $(patsubst %.c,%,$(wildcard *_test.c))
+
+test: $(TESTS)
+\tset -e; for each in $(TESTS); do $(RUN) ./$$each; done
+
+%_test: %_test.c %.o %.h %_vector.h
+\t$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $*.o
+
+clean:
+\trm -f $(TESTS)
+
+.PHONY: test clean
+"""
