@@ -23,7 +23,7 @@ ROWS = [
     ["tasks"],
     ["bench", "callbacks"],
     ["__init__"],
-    ["exchange", "explain", "libraries", "loops", "streaming"],
+    ["artefact", "exchange", "explain", "libraries", "loops", "streaming"],
     ["nn"],
     ["dispatch"],
     ["launch", "onnx_nodes"],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from elman.compiler.ir import Function, Module
+from elman.compiler.ir import LONG, Function, Module
 
 
 @pytest.fixture
@@ -83,10 +83,30 @@ def test_the_parts_of_a_module_are_what_they_need():
         ("outer", ["inner"]),
         ("", ["outer", "inner"]),
     ]
-    heads = [[s for s in part.text.splitlines() if not s.startswith("  ")] for part in parts]
+    texts = [part.text.splitlines() for part in parts]
+    assert {lines[0] for lines in texts} == {f"{LONG} = type i64"}
+    heads = [[s for s in lines[1:] if not s.startswith("  ")] for lines in texts]
     alone = "define internal void @helper() nounwind {"
     assert heads[0][:2] == ["declare float @sin(float)", "define void @inner(ptr %p) nounwind {"]
     begin = ["declare void @inner(ptr)", "@cos_begin = internal constant float 1.0"]
     assert set(heads[1]) >= {*begin, "define void @outer() nounwind {", alone}
     assert set(heads[2]) >= {*begin, "declare void @outer()", alone}
     assert not any("unused" in part.text or "sin_begin" in part.text for part in parts)
+
+
+def test_a_word_is_as_wide_as_the_module_says():
+    def text(word: int) -> str:
+        f = Function(Module(word), "anything", [("i64", "n")])
+        with f.loop(0, "%n") as i:
+            f.store("i64", f.resized(f.add(i, 1), LONG), "%p")
+            f.store("i32", f.resized(f.add(i, 1), "i32"), "%p")
+            f.word("%a", "i32"), f.word("%b", LONG)
+        return str(f.module)
+
+    wide, narrow = text(64), text(32)
+    assert "trunc i64 %" in wide
+    assert "zext i32 %a to i64" in wide
+    assert "sext" not in wide
+    assert narrow.count("sext i32 %") == 1
+    assert f"trunc {LONG} %b to i32" in narrow
+    assert "i64" not in narrow.replace(f"{LONG} = type i64", "")

@@ -195,4 +195,4 @@ def _emit_chunk(module: Module, stack: Stack, name: str) -> None:
 
     with f.loop(0, "%T") as t:
         rows = [row(f"%{n}", t, w) for (_, n), w in zip(given[1:], widths, strict=True)]
-        f.call(f"{name}_step", given[0][:1] + ("%state",), *rows, row("%y", t, stack.units))
+        f.call(f"{name}_step", ("ptr", "%state"), *rows, row("%y", t, stack.units))

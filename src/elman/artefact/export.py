@@ -49,8 +49,8 @@ def export(
         weight_dtype: ``torch.bfloat16`` halves the bytes of weight matrices, as in ``Stream``;
             None keeps them as they are.
 
-    Writes ``name.h``, ``name.o``, ``name.json`` (sizes, target, hashes), and a test: ``name_test.c``,
-    ``name_vector.h`` and a Makefile.
+    Writes ``name.h``, ``name.o``, ``name.json`` (sizes, target, hashes), and a test:
+    ``name_test.c``, ``name_vector.h`` and a Makefile.
 
     Returns:
         What ``name.json`` says.

@@ -31,12 +31,12 @@ def vector(stack: Stack, name: str) -> str:
             "them among the module's parameters"
         )
     upper = name.upper()
-    names = [e.name for e in further_inputs(stack, name)]
-    sizes = [f"{upper}_INPUTS", *(e.size for e in further_inputs(stack, name)), f"{upper}_OUTPUTS"]
-    arrays = [
-        f"static const {stack.dtype} {name}_test_{of}[{upper}_TEST_STEPS][{size}] = {_rows(values)};"
-        for of, size, values in zip(["x", *names, "y"], sizes, [x, *inputs, y], strict=True)
-    ]
+    further = further_inputs(stack, name)
+    every = [("x", f"{upper}_INPUTS", x)]
+    every += [(e.name, e.size, value) for e, value in zip(further, inputs, strict=True)]
+    every += [("y", f"{upper}_OUTPUTS", y)]
+    kind, steps = f"static const {stack.dtype}", f"{upper}_TEST_STEPS"
+    arrays = [f"{kind} {name}_test_{of}[{steps}][{n}] = {_rows(v)};" for of, n, v in every]
     begin = [
         f"/* Inputs of {name}, and the outputs of elman's reference in double precision. */",
         f"#define {upper}_TEST_STEPS {STEPS}",

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from ..compiler.forward import biases_of, starts
 from ..compiler.formats import Numbers
+from ..compiler.forward import biases_of, starts
 from ..compiler.plan import products_of
 from ..compiler.sizes import Layer
 from ..expr import walk

@@ -87,8 +87,8 @@ def _reduced(v: Vector, x: str) -> tuple[str, str]:
 def _define_helper(vector: Vector, limit: float) -> None:
     """``reduce_angles(angles, rests, quarters)``: replaces those of large finite angles.
 
-    An angle is ``m 2^e`` with an integer ``m`` of at most 53 bits. Of 2/pi only the bits count that are
-    worth ``2^(1-e)`` or less, since whole turns don't; and 256 of them leave more than are lost
+    An angle is ``m 2^e`` with an integer ``m`` of up to 53 bits. Of 2/pi only the bits count
+    that are worth ``2^(1-e)`` or less, since whole turns don't; and 256 of them leave more than are lost
     where ``x`` is very near a multiple of pi/2. So ``m`` times these bits, modulo ``2^256``, is
     the angle in units of ``2^-254`` quarter turns.
     """
