@@ -78,7 +78,7 @@ def compile_stack(stack: Stack, machine: Machine, name: str) -> Code:
     _emit_reset(module, stack, name, parts)
     _emit_step(module, stack, name, parts, between, scratch)
     _emit_chunk(module, stack, name)
-    text = "".join(f"\\{byte:02X}" for byte in constants.content)
+    text = "\\" + constants.content.hex("\\")
     module.constant(_SYMBOL, f'[{constants.end} x i8] c"{text}", align {ALIGNMENT}')
     code = object_code(module, machine.object, optimised=True)
     return Code(code, state.end, constants.end)

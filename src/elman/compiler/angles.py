@@ -87,10 +87,10 @@ def _reduced(v: Vector, x: str) -> tuple[str, str]:
 def _define_helper(vector: Vector, limit: float) -> None:
     """``reduce_angles(angles, rests, quarters)``: replaces those of large finite angles.
 
-    An angle is ``m 2^e`` with an integer ``m`` of up to 53 bits. Of 2/pi only the bits count
-    that are worth ``2^(1-e)`` or less, since whole turns don't; and 256 of them leave more than are lost
-    where ``x`` is very near a multiple of pi/2. So ``m`` times these bits, modulo ``2^256``, is
-    the angle in units of ``2^-254`` quarter turns.
+    An angle is ``m 2^e`` with an integer ``m`` of up to 53 bits. Of 2/pi only the bits count that
+    are worth ``2^(1-e)`` or less, since whole turns don't; and 256 of them leave more than are lost
+    where ``x`` is very near a multiple of pi/2. So ``m`` times these bits, modulo ``2^256``, is the
+    angle in units of ``2^-254`` quarter turns.
     """
     module, dtype, lanes = vector.f.module, vector.dtype, vector.lanes
     module.constant("two_over_pi", f"i{_BITS} {_two_over_pi()}, align 8")

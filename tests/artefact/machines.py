@@ -1,0 +1,82 @@
+"""How the tests of artefacts are built and run for each machine: by cross-compilers and qemu."""
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+_BARE = Path(__file__).parent / "bare"
+
+
+@dataclass(frozen=True)
+class Board:
+    """A machine without an operating system, as qemu-system-arm has it."""
+
+    name: str
+    flags: Sequence[str]
+    rom: int = 0
+    ram: int = 0x20000000
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """A compiler, and what runs its programs."""
+
+    compiler: str
+    run: Sequence[str] = ()
+    flags: Sequence[str] = ("-static",)
+    board: Board | None = None
+
+    def missing(self) -> str:
+        """Which programs are not installed, in words; empty if all are."""
+        absent = [n for n in (self.compiler, *self.run[:1]) if not shutil.which(n)]
+        return f"needs {' and '.join(absent)}" if absent else ""
+
+
+def _cortex(cpu: str, fpu: str, board: str, rom: int = 0, ram: int = 0x20000000) -> Toolchain:
+    flags = [f"-mcpu={cpu}", *[f"-mfpu={fpu}"] * bool(fpu), "-mthumb", "-mfloat-abi=hard"]
+    run = "qemu-system-arm", "-M", board, "-nographic", "-semihosting-config"
+    more = "enable=on,target=native", "-kernel"
+    return Toolchain("arm-none-eabi-gcc", [*run, *more], board=Board(board, flags, rom, ram))
+
+
+_ARM, _RISCV = "arm-linux-gnueabihf-gcc", "riscv64-linux-gnu-gcc"
+TOOLCHAINS = {
+    "host": Toolchain("cc", flags=()),
+    "x86-64": Toolchain("cc", flags=()),
+    "aarch64": Toolchain("aarch64-linux-gnu-gcc", ["qemu-aarch64"]),
+    "armv7": Toolchain(_ARM, ["qemu-arm"]),
+    "cortex-m4f": _cortex("cortex-m4", "fpv4-sp-d16", "mps2-an386"),
+    "cortex-m7": _cortex("cortex-m7", "fpv5-d16", "mps2-an500"),
+    "cortex-m33": _cortex("cortex-m33", "fpv5-sp-d16", "mps2-an505", 0x10000000, 0x38000000),
+    "cortex-m55": _cortex("cortex-m55", "", "mps3-an547"),
+    "riscv64": Toolchain(_RISCV, ["qemu-riscv64"]),
+    "riscv64-v": Toolchain(_RISCV, ["qemu-riscv64", "-cpu", "rv64,v=true,vext_spec=v1.0,vlen=128"]),
+}
+
+
+def run_test(machine: str, folder: Path, name: str) -> None:
+    """Builds and runs the test of an artefact, which fails if its results are wrong."""
+    tools = TOOLCHAINS[machine]
+    if tools.missing():
+        pytest.skip(tools.missing())
+    program = folder / f"{name}_test"
+    sources: list[str | Path] = [folder / f"{name}_test.c", folder / f"{name}.o"]
+    if tools.board:
+        board = tools.board
+        sources = [_BARE / "start.c", *sources, "-I", _BARE, f"-DRAM={board.ram}u", *board.flags]
+        sources += ["-ffreestanding", "-nostdlib", "-z", "noexecstack", "-T", _BARE / "board.ld"]
+        sources += [f"-Wl,--defsym=ROM={board.rom}", f"-Wl,--defsym=RAM={board.ram}", "-lgcc"]
+    else:
+        sources += tools.flags
+    built = subprocess.run(
+        [tools.compiler, "-O1", *sources, "-o", program], capture_output=True, text=True
+    )
+    assert built.returncode == 0, built.stderr
+    done = subprocess.run(
+        [*tools.run, program], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

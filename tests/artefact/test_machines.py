@@ -1,0 +1,62 @@
+"""The test that comes with an artefact passes on every machine that can be emulated here."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import elman
+from elman.artefact.targets import TABLE
+from tests.artefact.machines import TOOLCHAINS, run_test
+from tests.streaming.modules import Gap
+
+
+class Wave(elman.Cell):
+    """Sine and cosine of angles that need few and many bits of pi."""
+
+    gates, states, inputs = ("n",), ("h",), ("angle",)
+
+    def step(self, x, u, s):
+        angle = self.input("angle")
+        far = elman.sin(angle * 2.0**22) + elman.cos(angle * 2.0**90)
+        return elman.tanh(x.n + u.n) + far * elman.sin(5 * angle)
+
+
+#: Odd sizes, a stack with residuals, a further input; sine and cosine of large angles; doubles.
+MODULES = {
+    "gap": lambda: elman.Recurrent(Gap, 3, 7, 3, residual=True),
+    "wave": lambda: elman.Recurrent(Wave, 5, 9),
+    "lstm": lambda: elman.LSTM(6, 11, 2, proj_size=5),
+    "double": lambda: elman.GRU(3, 5, dtype=torch.float64),
+    "bfloat": lambda: elman.GRU(9, 21),
+}
+
+
+def _has_doubles(machine: str) -> bool:
+    return all(row.isa.doubles for row in TABLE if row.name == machine)
+
+
+@pytest.mark.parametrize("machine", TOOLCHAINS)
+@pytest.mark.parametrize("which", MODULES)
+def test_the_test_passes(machine: str, which: str, tmp_path: Path) -> None:
+    if which == "double" and not _has_doubles(machine):
+        pytest.skip("the processor has no doubles")
+    torch.manual_seed(0)
+    narrow = torch.bfloat16 if which == "bfloat" else None
+    elman.export(MODULES[which](), tmp_path, machine, which, weight_dtype=narrow)
+    run_test(machine, tmp_path, which)
+
+
+def test_a_wrong_result_fails_the_test(tmp_path: Path) -> None:
+    elman.export(elman.GRU(3, 5), tmp_path, name="gru")
+    vector = tmp_path / "gru_vector.h"
+    begin, values = vector.read_text().split("gru_test_y", 1)
+    vector.write_text(f"{begin}gru_test_y{re.sub('(-?)0[.]([1-9])', r'1.9', values, count=1)}")
+    with pytest.raises(AssertionError, match="1 of 40 numbers wrong"):
+        run_test("host", tmp_path, "gru")
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
+def test_every_machine_is_tested_or_known_to_lack_an_emulator(row) -> None:
+    assert row.name in TOOLCHAINS or row.name in ("x86-64-v3", "x86-64-v4", "riscv32", "wasm32")
