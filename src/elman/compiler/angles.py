@@ -110,14 +110,14 @@ def _define_helper(vector: Vector, limit: float) -> None:
         with f.when(f.op(f"and i1 {large}, {finite}")):
             bits = f.op(f"bitcast {real} {x} to {number}")
             m = f.op(f"and {number} {bits}, {2**mantissa - 1}")
-            m = f.op(f"zext {number} {f.op(f'or {number} {m}, {2**mantissa}')} to i256")
+            m = f.op(f"or {number} {m}, {2**mantissa}")
             exponent = f.word(f.op(f"lshr {number} {bits}, {mantissa}"), number)
             # of 2/pi behind the point, up to the last used
             places = f.add(exponent, 254 - bias - mantissa)
             shift = f.op(f"and i64 {places}, 7")  # memory has whole bytes
             byte = f.div(f.add(f.sub(_PLACES, places), shift), 8)
             piece = f.load("i256", f.gep("i8", "@two_over_pi", byte), align=1)
-            turns = f.op(f"mul i256 {piece}, {m}")
+            turns = _product(f, piece, m, number)
             turns = f.op(f"shl i256 {turns}, {f.op(f'zext i64 {shift} to i256')}")
 
             q = f.op(f"lshr i256 {f.op(f'add i256 {turns}, {2**253}')}, 254")
@@ -143,6 +143,28 @@ def _define_helper(vector: Vector, limit: float) -> None:
             f.store(dtype, r, f.gep(dtype, "%rests", i))
             quarter = f.op(f"trunc i256 {q} to {vector.int}")
             f.store(vector.int, quarter, f.gep(vector.int, "%quarters", i))
+
+
+def _product(f: Function, a: str, b: str, number: str) -> str:
+    """``a * b`` modulo ``2^256`` for an i256 and a smaller integer, by products of 32 bits each:
+    some processors have no others, and would call a function for larger ones."""
+    mask = sum((2**32 - 1) << n for n in range(0, 256, 64))
+    even = f.op(f"and i256 {a}, {mask}")
+    odd = f.op(f"and i256 {f.op(f'lshr i256 {a}, 32')}, {mask}")
+    total = "0"
+    for n in range(0, {"i32": 32, LONG: 64}[number], 32):
+        part = f.op(f"lshr {number} {b}, {n}")
+        part = f.op(f"and i256 {f.op(f'zext {number} {part} to i256')}, {2**32 - 1}")
+        part = f.op(f"trunc i256 {part} to {LONG}")
+        one = f.op(f"insertelement <4 x {LONG}> poison, {LONG} {part}, i32 0")
+        every = f"<4 x {LONG}> {one}, <4 x {LONG}> poison, <4 x i32> zeroinitializer"
+        every = f.op(f"shufflevector {every}")
+        for limbs, place in ((even, n), (odd, n + 32)):
+            factors = f.op(f"bitcast i256 {limbs} to <4 x {LONG}>")
+            products = f.op(f"mul <4 x {LONG}> {factors}, {every}")
+            products = f.op(f"bitcast <4 x {LONG}> {products} to i256")
+            total = f.op(f"add i256 {total}, {f.op(f'shl i256 {products}, {place}')}")
+    return total
 
 
 def _rounded(value: float, kind: str) -> float:

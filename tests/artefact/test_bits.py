@@ -1,0 +1,103 @@
+"""An artefact for this machine gives the bits of a session, step by step and in chunks."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import elman
+from elman.dispatch import select
+from tests.artefact.linked import Linked, needs_compiler
+from tests.streaming.modules import MODULES, Gap, dtype_of, same
+
+pytestmark = needs_compiler
+T = 9
+
+MORE = {
+    "cell": lambda: elman.LSTMCell(5, 9),
+    "any cell": lambda: elman.RecurrentCell(elman.cells.MGU, 5, 9),
+    "one unit": lambda: elman.RNN(1, 1),
+    "whole vectors": lambda: elman.LSTM(16, 64),
+    "many blocks": lambda: elman.GRU(3, 200),
+    "layers alike": lambda: elman.GRU(24, 24, 3),
+    "heads in vectors": lambda: elman.Recurrent(elman.cells.SLSTM(heads=2), 6, 64),
+    "heads across vectors": lambda: elman.Recurrent(elman.cells.SLSTM(heads=4), 6, 20),
+    "vectors": lambda: elman.Recurrent(elman.cells.PeepholeLSTM, 3, 19, 2),
+    "stages": lambda: elman.Recurrent(elman.cells.GRU(reset_after=False), 4, 21),
+    "sums over units": lambda: elman.Recurrent(elman.cells.LayerNormLSTM, 4, 21, 2),
+    "several spaces": lambda: elman.LSTM(4, 21, 2, proj_size=7),
+    "dropout in the recurrence": lambda: elman.Recurrent(elman.cells.GRU, 4, 6, zoneout=0.3),
+}
+
+
+def _inputs(module: Any, steps: int) -> dict[str, torch.Tensor]:
+    return {n: torch.rand(steps, module.hidden_size) for n in module._step().inputs}
+
+
+@pytest.mark.parametrize("which", [*MODULES, *MORE])
+def test_the_bits_are_those_of_a_session(which: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = {**MODULES, **MORE}[which]()
+    artefact, session = Linked(module, tmp_path), elman.Stream(module)
+    x = torch.randn(T, module.input_size, dtype=dtype_of(module))
+    artefact.begin()
+    assert same(artefact.chunk(x), session.chunk(x))
+    assert same(artefact.step(x[0]), session.step(x[0]))
+    artefact.begin("reset")
+    session.reset()
+    assert same([artefact.step(row) for row in x], [session.step(row).clone() for row in x])
+
+
+def test_a_chunk_of_no_steps_changes_nothing(tmp_path: Path) -> None:
+    artefact = Linked(elman.GRU(3, 5), tmp_path)
+    artefact.begin()
+    artefact.step(torch.rand(3))
+    before = artefact.state.copy()
+    assert artefact.chunk(torch.zeros(0, 3)).shape == (0, 5)
+    assert (artefact.state == before).all()
+
+
+def test_a_copy_of_a_state_goes_on_where_it_is(tmp_path: Path) -> None:
+    artefact = Linked(elman.LSTM(3, 5, 2), tmp_path)
+    x = torch.rand(T, 3)
+    artefact.begin()
+    artefact.chunk(x)
+    kept = artefact.state.copy()
+    first = artefact.chunk(x)
+    assert not same(artefact.chunk(x), first)
+    artefact.state = kept  # at another address
+    assert same(artefact.chunk(x), first)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_further_inputs(layers: int, tmp_path: Path) -> None:
+    module = elman.Recurrent(Gap, 3, 7, layers)
+    artefact, session = Linked(module, tmp_path), elman.Stream(module)
+    x, inputs = torch.randn(T, 3), _inputs(module, T)
+    artefact.begin()
+    assert same(artefact.chunk(x, *inputs.values()), session.chunk(x, inputs))
+    assert artefact.facts["further_inputs"] == {"gap": 7}
+
+
+@pytest.mark.parametrize("units", [5, 37, 200])
+def test_weights_in_bfloat16(units: int, tmp_path: Path) -> None:
+    module = elman.GRU(7, units, 2)
+    artefact = Linked(module, tmp_path, weight_dtype=torch.bfloat16)
+    session = elman.Stream(module, weight_dtype=torch.bfloat16)
+    x = torch.randn(T, 7)
+    artefact.begin()
+    assert same(artefact.chunk(x), session.chunk(x))
+
+
+@pytest.mark.parametrize(("target", "row"), [("x86-64", "sse2"), ("x86-64-v3", "avx2")])
+def test_other_instruction_sets_of_this_processor(target: str, row: str, tmp_path: Path) -> None:
+    module, x = elman.LSTM(5, 27, 2), torch.randn(T, 5)
+    try:
+        with select.set_isa(row):
+            expected = elman.Stream(module).chunk(x)
+    except elman.PathError as error:
+        pytest.skip(str(error))
+    artefact = Linked(module, tmp_path, target)
+    artefact.begin()
+    assert same(artefact.chunk(x), expected)
