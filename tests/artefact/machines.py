@@ -43,6 +43,13 @@ def _cortex(cpu: str, fpu: str, board: str, rom: int = 0, ram: int = 0x20000000)
     return Toolchain("arm-none-eabi-gcc", [*run, *more], board=Board(board, flags, rom, ram))
 
 
+def _wasm() -> Toolchain:
+    flags = "--target=wasm32", "-nostdlib", "-I", str(_BARE), "-Dmain=run"
+    return Toolchain(
+        "clang", ["node", str(_BARE / "run.js")], [*flags, "-Wl,--no-entry", "-Wl,--export=run"]
+    )
+
+
 _ARM, _RISCV = "arm-linux-gnueabihf-gcc", "riscv64-linux-gnu-gcc"
 TOOLCHAINS = {
     "host": Toolchain("cc", flags=()),
@@ -53,6 +60,7 @@ TOOLCHAINS = {
     "cortex-m7": _cortex("cortex-m7", "fpv5-d16", "mps2-an500"),
     "cortex-m33": _cortex("cortex-m33", "fpv5-sp-d16", "mps2-an505", 0x10000000, 0x38000000),
     "cortex-m55": _cortex("cortex-m55", "", "mps3-an547"),
+    "wasm32": _wasm(),
     "riscv64": Toolchain(_RISCV, ["qemu-riscv64"]),
     "riscv64-v": Toolchain(_RISCV, ["qemu-riscv64", "-cpu", "rv64,v=true,vext_spec=v1.0,vlen=128"]),
 }

@@ -25,6 +25,8 @@ from .targets import Machine
 from .weights import packed, vectors
 
 _SYMBOL = "weights"  # of the constants
+#: Bytes of constants, or of memory: more would not be in reach of the instructions that read them.
+MOST = 1 << 31
 
 
 class Code(NamedTuple):
@@ -80,6 +82,11 @@ def compile_stack(stack: Stack, machine: Machine, name: str) -> Code:
     _emit_chunk(module, stack, name)
     text = "\\" + constants.content.hex("\\")
     module.constant(_SYMBOL, f'[{constants.end} x i8] c"{text}", align {ALIGNMENT}')
+    if max(constants.end, state.end) >= MOST:
+        raise ValueError(
+            f"export: expected less than {MOST:,} bytes of weights, and of states, got "
+            f"{constants.end:,} and {state.end:,}, more than code for {machine.name!r} can address"
+        )
     code = object_code(module, machine.object, optimised=True)
     return Code(code, state.end, constants.end)
 

@@ -87,10 +87,9 @@ _TEXT = """\
 /* {name}: {about}
  * Made by elman for {machine}. Link it with {name}.o.
  *
- * The functions allocate nothing, take no lock, and call nothing: no system, no library. A call
- * takes the same time at every step, but for denormal numbers on processors that are slow with
- * them. They keep the caller's rounding and denormal modes. A state belongs to one thread at a
- * time; any number of states may run at once.
+ * The functions allocate nothing, take no lock, and call nothing: no system, no library. They keep
+ * the caller's rounding and denormal modes. A state belongs to one thread at a time; any number of
+ * states may run at once.
  */
 #ifndef {upper}_H
 #define {upper}_H
