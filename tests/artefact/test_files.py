@@ -120,7 +120,7 @@ def test_what_the_target_cannot_address_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(code, "MOST", 1000)
-    with pytest.raises(ValueError, match="more than .* can address"):
+    with pytest.raises(ValueError, match=r"more than .* can address"):
         elman.export(elman.GRU(3, 15), tmp_path / "folder")
     assert [*tmp_path.iterdir()] == []
 

@@ -72,7 +72,10 @@ def compile_stack(stack: Stack, machine: Machine, name: str) -> Code:
     attributes = "nounwind " + "optsize " * machine.small + '"no-builtins"'  # no call of memset
     module = Module(machine.isa.word, attributes)
     state, constants = _Memory(), _Memory()
-    parts = [_part(module, stack, machine, i, state, constants) for i in range(len(stack.sizes))]
+    symbols: dict[Target, str] = {}
+    parts = [
+        _part(module, symbols, stack, machine, i, state, constants) for i in range(len(stack.sizes))
+    ]
     size = {"float": 4, "double": 8}[stack.dtype]
     outputs = [size * sizes[stack.step.output_space] for sizes in stack.sizes[:-1]]
     between = [state.take(bytes(nbytes)) for nbytes in outputs[:2] and [max(outputs)] * 2]
@@ -92,19 +95,26 @@ def compile_stack(stack: Stack, machine: Machine, name: str) -> Code:
 
 
 def _part(
-    module: Module, stack: Stack, machine: Machine, i: int, state: _Memory, constants: _Memory
+    module: Module,
+    symbols: dict[Target, str],
+    stack: Stack,
+    machine: Machine,
+    i: int,
+    state: _Memory,
+    constants: _Memory,
 ) -> _Part:
-    """Lays out a layer, and adds its code to the module unless another has the same."""
+    """Lays out a layer, and adds its code to the module, unless another layer has the same."""
     plan, sizes, weights = plan_of(stack.step), stack.sizes[i], stack.named(i)
     target = target_of(plan, stack.dtype, stack.panel, machine.isa, sizes.units, single=True)
     layer = one_layer(plan, target, sizes)
-    symbol = _symbol(module, layer.spec.target)
-    if not module.defines(symbol):
-        emit_layer(module, symbol, plan, layer.spec.target)
+    target = layer.spec.target
+    if target not in symbols:
+        symbols[target] = f"layer{len(symbols)}"
+        emit_layer(module, symbols[target], plan, target)
     initial = dict(zip(stack.step.states, stack.initial[i], strict=True))
     return _Part(
         layer,
-        symbol,
+        symbols[target],
         {name: state.take(value.numpy().tobytes()) for name, value in initial.items()},
         constants.take(packed(layer, sizes, weights)),
         {slot: constants.take(value) for slot, value in vectors(layer, weights).items()},
@@ -114,14 +124,6 @@ def _part(
             if value.any()
         },
     )
-
-
-def _symbol(module: Module, target: Target) -> str:
-    """The name of the code for a target: layers of the same sizes share it."""
-    targets: list[Target] = module.__dict__.setdefault("targets", [])
-    if target not in targets:
-        targets.append(target)
-    return f"layer{targets.index(target)}"
 
 
 def _emit_reset(module: Module, stack: Stack, name: str, parts: Sequence[_Part]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -19,11 +21,10 @@ def vector(stack: Stack, name: str) -> str:
     Raises:
         ValueError: outputs that are no finite numbers.
     """
-    draw = torch.Generator().manual_seed(0)
     dtype = {"float": torch.float32, "double": torch.float64}[stack.dtype]
-    x = torch.randn(STEPS, stack.width, generator=draw, dtype=dtype)
-    shape = STEPS, stack.of_inputs
-    inputs = [torch.rand(shape, generator=draw, dtype=dtype) for _ in stack.step.inputs]
+    given: Any = {"generator": torch.Generator().manual_seed(0), "dtype": dtype, "device": "cpu"}
+    x = torch.randn(STEPS, stack.width, **given)
+    inputs = [torch.rand(STEPS, stack.of_inputs, **given) for _ in stack.step.inputs]
     y = stack.run(x, inputs)
     if not y.isfinite().all():
         raise ValueError(
