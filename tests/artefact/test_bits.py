@@ -31,10 +31,6 @@ MORE = {
 }
 
 
-def _inputs(module: Any, steps: int) -> dict[str, torch.Tensor]:
-    return {n: torch.rand(steps, module.hidden_size) for n in module._step().inputs}
-
-
 @pytest.mark.parametrize("which", [*MODULES, *MORE])
 def test_the_bits_are_those_of_a_session(which: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
@@ -70,14 +66,34 @@ def test_a_copy_of_a_state_goes_on_where_it_is(tmp_path: Path) -> None:
     assert same(artefact.chunk(x), first)
 
 
-@pytest.mark.parametrize("layers", [1, 3])
-def test_further_inputs(layers: int, tmp_path: Path) -> None:
-    module = elman.Recurrent(Gap, 3, 7, layers)
+class Two(elman.Cell):
+    """Further inputs of which one has a size of its own."""
+
+    gates, states, inputs, matrices = ("n",), ("h",), ("wide", "small"), ("m",)
+    sizes = {"small": 2, "m": 2}  # noqa: RUF012
+
+    def step(self, x, u, s):
+        small = self.input("small") * self.product("m", s.h)
+        return elman.tanh(x.n + u.n + self.input("wide")) + elman.sum(small)
+
+
+@pytest.mark.parametrize(
+    ("cell", "units", "further"),
+    [
+        (Gap, [7], {"gap": 7}),
+        (Gap, [7, 7, 7], {"gap": 7}),
+        (Gap, [7, 3, 21], {"gap": 1}),
+        (Two, [9], {"wide": 9, "small": 2}),
+        (Two, [9, 20], {"wide": 1, "small": 2}),
+    ],
+)
+def test_further_inputs(cell: Any, units: Any, further: dict[str, int], tmp_path: Path) -> None:
+    module = elman.Recurrent(cell, 3, units)
     artefact, session = Linked(module, tmp_path), elman.Stream(module)
-    x, inputs = torch.randn(T, 3), _inputs(module, T)
+    x, inputs = torch.randn(T, 3), {n: torch.rand(T, count) for n, count in further.items()}
     artefact.begin()
     assert same(artefact.chunk(x, *inputs.values()), session.chunk(x, inputs))
-    assert artefact.facts["further_inputs"] == {"gap": 7}
+    assert artefact.facts["further_inputs"] == further
 
 
 @pytest.mark.parametrize("units", [5, 37, 200])

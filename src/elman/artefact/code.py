@@ -106,7 +106,9 @@ def _part(
     """Lays out a layer, and adds its code to the module, unless another layer has the same."""
     plan, sizes, weights = plan_of(stack.step), stack.sizes[i], stack.named(i)
     target = target_of(plan, stack.dtype, stack.panel, machine.isa, sizes.units, single=True)
-    layer = one_layer(plan, target, sizes)
+    spaces = {name: stack.step.input_space(name) for name in stack.step.inputs}
+    repeated = [n for n, count in stack.further.items() if count != sizes[spaces[n]]]
+    layer = one_layer(plan, target, sizes, repeated)
     target = layer.spec.target
     if target not in symbols:
         symbols[target] = f"layer{len(symbols)}"
@@ -197,7 +199,7 @@ def _emit_chunk(module: Module, stack: Stack, name: str) -> None:
     given = _arguments(stack)
     params = [*given, ("i64", "T"), ("ptr", "y")]
     f = Function(module, f"{name}_chunk", params, public=True)
-    widths = [stack.width, *[stack.of_inputs] * len(stack.step.inputs)]
+    widths = [stack.width, *stack.further.values()]
 
     def row(of: str, t: Int, units: int) -> tuple[str, str]:
         return "ptr", View(f, stack.dtype, of, (units,)).at(t)

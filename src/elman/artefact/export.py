@@ -15,7 +15,7 @@ import torch
 from ..compiler.objects import text_bytes
 from ..version import __version__
 from .code import Code, compile_stack
-from .header import ALIGNMENT, declarations, further_inputs, header, is_identifier
+from .header import ALIGNMENT, declarations, header, is_identifier
 from .stack import Stack, stack_of
 from .targets import Machine, machine_of
 from .trial import makefile, program, vector
@@ -105,7 +105,7 @@ def _facts(stack: Stack, machine: Machine, name: str, code: Code) -> dict[str, A
         "weights": stack.panel.kind,
         "inputs": stack.width,
         "outputs": stack.units,
-        "further_inputs": {e.about: stack.of_inputs for e in further_inputs(stack, name)},
+        "further_inputs": stack.further,
         "layers": len(stack.sizes),
         "state_bytes": code.state,
         "state_alignment": ALIGNMENT,

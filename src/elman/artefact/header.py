@@ -14,11 +14,13 @@ ALIGNMENT = 8  # of the state, in C that of a double
 
 
 class Further(NamedTuple):
-    """A further input: the names of its parameter and of its size in C, and what it is."""
+    """A further input: the names of its parameter and of its size in C; its name in the formula,
+    and how many numbers it has."""
 
     name: str
     size: str
     about: str
+    numbers: int
 
 
 def is_identifier(name: object) -> bool:
@@ -29,9 +31,9 @@ def is_identifier(name: object) -> bool:
 def further_inputs(stack: Stack, name: str) -> list[Further]:
     """The further inputs in the order in which functions take them."""
     found = []
-    for i, given in enumerate(stack.step.inputs):
+    for i, (given, count) in enumerate(stack.further.items()):
         own = f"input_{given}" if is_identifier(given) else f"input_{i}"
-        found.append(Further(own, f"{name}_{own}_size".upper(), given))
+        found.append(Further(own, f"{name}_{own}_size".upper(), given, count))
     return found
 
 
@@ -50,7 +52,7 @@ def header(stack: Stack, machine: Machine, name: str, state: int) -> str:
     further = further_inputs(stack, name)
     constants = [(f"{upper}_INPUTS", stack.width, "numbers that a step reads")]
     constants += [(f"{upper}_OUTPUTS", stack.units, "numbers that a step writes")]
-    constants += [(e.size, stack.of_inputs, f"numbers of the input {e.about!r}") for e in further]
+    constants += [(e.size, e.numbers, f"numbers of the input {e.about!r}") for e in further]
     constants += [(f"{upper}_STATE_BYTES", state, "memory of one stream")]
     return _TEXT.format(
         name=name,

@@ -48,10 +48,13 @@ class Stack:
         return self.sizes[-1][self.step.output_space]
 
     @property
-    def of_inputs(self) -> int:
-        """Numbers of each further input: one for each hidden unit, if layers have as many."""
-        units = {size.units for size in self.sizes}
-        return units.pop() if len(units) == 1 else 1
+    def further(self) -> dict[str, int]:
+        """How many numbers each further input has: one if layers have different sizes."""
+        found = {}
+        for name in self.step.inputs:
+            units = {size[self.step.input_space(name)] for size in self.sizes}
+            found[name] = units.pop() if len(units) == 1 else 1
+        return found
 
     def named(self, layer: int) -> dict[str, Numbers]:
         """A layer's weights by their names."""
@@ -59,12 +62,15 @@ class Stack:
         return {name: tensor.numpy() for name, tensor in pairs if tensor is not None}
 
     def run(self, x: Tensor, inputs: Sequence[Tensor]) -> Tensor:
-        """What comes of ``(T, I)`` by the reference, in float64; the further inputs are
-        ``(T, of_inputs)``."""
+        """What comes of ``(T, I)`` by the reference, in float64; further inputs are ``(T, F)``, F
+        as :attr:`further` says."""
         rows = Rows(len(x), 1, len(x))
         y = x.double()[:, None]
         for i, size in enumerate(self.sizes):
-            further = [value.double()[:, None].expand(-1, 1, size.units) for value in inputs]
+            further = [
+                value.double()[:, None].expand(-1, 1, size[self.step.input_space(name)])
+                for name, value in zip(self.step.inputs, inputs, strict=True)
+            ]
             mine = Weights.of([None if t is None else t.double() for t in self.weights[i]])
             initial = [state.double()[None, None] for state in self.initial[i]]
             found, _ = reference_layer(self.step, rows, LayerArgs(y, initial, further, [mine]))

@@ -24,7 +24,7 @@ def vector(stack: Stack, name: str) -> str:
     dtype = {"float": torch.float32, "double": torch.float64}[stack.dtype]
     given: Any = {"generator": torch.Generator().manual_seed(0), "dtype": dtype, "device": "cpu"}
     x = torch.randn(STEPS, stack.width, **given)
-    inputs = [torch.rand(STEPS, stack.of_inputs, **given) for _ in stack.step.inputs]
+    inputs = [torch.rand(STEPS, count, **given) for count in stack.further.values()]
     y = stack.run(x, inputs)
     if not y.isfinite().all():
         raise ValueError(

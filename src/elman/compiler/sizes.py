@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -150,11 +151,12 @@ class Layer(NamedTuple):
         return self.spec.target.known
 
 
-def one_layer(plan: Plan, target: Target, sizes: Sizes) -> Layer:
+def one_layer(plan: Plan, target: Target, sizes: Sizes, repeated: Sequence[str] = ()) -> Layer:
     """What runs one layer on one row, step after step, for a target of one row.
 
-    No number is a variable of the code, so one shape of tiles does. Tensors are contiguous, and
-    those addresses are null that no such layer needs.
+    No number is a variable of the code, so one shape of tiles does. Tensors are contiguous, but
+    ``repeated`` further inputs have one number for all units. Those addresses are null that no
+    such layer needs.
     """
     target = replace(target, front=target.step, numbers=(("B", 1),))
     spec = KernelSpec(plan, target)
@@ -164,6 +166,7 @@ def one_layer(plan: Plan, target: Target, sizes: Sizes) -> Layer:
     for argument in slots.arguments.values():
         units = {"u": 1, "c": 1}
         numbers |= {f"{argument.name}.{axis}": units.get(axis, 0) for axis in argument.strides}
+    numbers |= {f"input.{name}.u": 0 for name in repeated}
     (weights, size), (scratch, room) = (slots.layout(numbers, packed) for packed in (True, False))
     nothing = "counts", "offsets", "zeros", "done", "after.same", "after.other"
     numbers |= {**weights, **scratch, **dict.fromkeys(nothing, 0)}

@@ -60,7 +60,7 @@ class Chunk:
         passes, brought = list[tuple[Launch, range]](), 0
         for held, mine in zip(weights, states, strict=True):
             size = Weights.of(held).sizes(step)
-            further = [like.new_zeros(T, B, size.units) for _ in step.inputs]
+            further = [like.new_zeros(T, B, size[step.input_space(n)]) for n in step.inputs]
             tensors = [x, *mine, *further, *held]
             executable = bind(step, rows, tensors, narrow=narrow)
             if executable is None:
