@@ -5,7 +5,7 @@ from array import array
 import torch
 
 from elman.compiler import jit
-from elman.compiler.formats import BFLOAT16
+from elman.compiler.narrow import NARROW
 from elman.compiler.ir import Function, Module
 from elman.compiler.vector import Vector
 from tests.compiler.targets import code_of, each_isa, enter
@@ -16,7 +16,7 @@ ROWS = 3
 
 def narrowed_and_loaded(row, vectors):
     """The code of a function that narrows a block of so many vectors, and loads it again."""
-    module, panel_format = Module(), BFLOAT16["weights"]
+    module, panel_format = Module(), NARROW["weights"]
     panel_format.define(module, row)
     f = Function(module, "elman_test", [("ptr", "table")], public=True)
     v = Vector(f, row, "float")

@@ -15,7 +15,8 @@ import torch
 
 import elman
 from elman.compiler import backward, forward, isa, jit
-from elman.compiler.formats import BFLOAT16, Format
+from elman.compiler.formats import Format
+from elman.compiler.narrow import NARROW
 from elman.compiler.plan import plan_of
 from elman.compiler.target import target_of
 from elman.dispatch import executable
@@ -106,10 +107,10 @@ def test_objects_are_complete_for_every_isa(row, dtype, cell):
             (backward.emit(plan, target), "elman_backward"),
         ]
         if dtype == "float":
-            narrow = target_of(plan, dtype, BFLOAT16["weights"], row, 33, single)
+            narrow = target_of(plan, dtype, NARROW["weights"], row, 33, single)
             made.append((forward.emit(plan, narrow, False), "elman_forward"))
             if row.bf16_pairs:
-                pairs = target_of(plan, dtype, BFLOAT16["products"], row, 33, single)
+                pairs = target_of(plan, dtype, NARROW["products"], row, 33, single)
                 made.append((forward.emit(plan, pairs, True), "elman_forward"))
                 made.append((backward.emit(plan, pairs), "elman_backward"))
         for module, name in made:
@@ -132,7 +133,7 @@ def test_the_key_of_object_code_covers_formula_target_and_pass(monkeypatch):
     monkeypatch.setattr(jit, "Code", lambda *_: "never run")
     best = isa.available()[0]
     other = dataclasses.replace(best, features=best.features + ",+aes")
-    narrow = [(torch.float32, what) for what in BFLOAT16]
+    narrow = [(torch.float32, what) for what in NARROW]
     for step in (STEPS["tanh"], STEPS["relu"]):
         for row in (best, other):
             for dtypes in ((torch.float32,), (torch.float64,), *narrow):

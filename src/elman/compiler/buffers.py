@@ -18,7 +18,7 @@ Length = int | str | Callable[[Mapping[str, int]], int]
 #: By the letters of strides the dimension: time, the row, its unit, the column of a matrix. Tensors
 #: are ``(T, B, H)``, ``(N, H)``, ``(B, H)`` or ``(D, B, H)``.
 AXES = {"t": 0, "r": -2, "u": -1, "c": -1}
-_BYTES = {**BYTES, "i8": 1, "i64": 8, "ptr": 8}
+_BYTES = {**BYTES, "i64": 8, "ptr": 8}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ row and sum, in a buffer of their own.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..expr import PRIMITIVES, REDUCTIONS, Node, walk
 from ..spaces import space_of
@@ -216,16 +216,18 @@ class Stages:
 
     def _together(self, stage: Stage, spot: Spot, size: Int) -> dict[Node, list[str]]:
         """The sums of a stage's products, each group in one loop."""
-        v, vectors = self.frame.v, self.shape.widths[0]
+        v, vectors, panel = self.frame.v, self.shape.widths[0], self.frame.target.panel
         sums: dict[Node, list[list[str]]] = {}
+        behind: dict[Node, Callable[[], str]] = {}
         for group in stage.product_groups:
             block, first = (spot.unit, size), self.panels[group[0]]
             operands = dict.fromkeys(p.args[0] for p in group)
             rows = {o: first.operand(self._operand(o, spot.row), spot.unit) for o in operands}
             factors = [self.panels[p].factor(block, rows[p.args[0]]) for p in group]
-            panel, k = self.frame.target.panel, first.length
+            k = first.length
             found = add_up(v, vectors, panel, factors, k, first.splits)
             sums.update(zip(group, found, strict=True))
+            behind |= {p: functools.partial(x.behind, k) for p, x in zip(group, factors, strict=True)}
         totals: dict[Node, list[str]] = {}
         for product in stage.products:
             begun = [v.number(0.0)] * vectors
@@ -236,8 +238,8 @@ class Stages:
                     row = self.memory.start_of(start, spot)
                     begun = [v.load(row.at(0, w * v.lanes)) for w in range(vectors)]
             totals[product] = [
-                functools.reduce(v.add, splits, total)
-                for splits, total in zip(sums[product], begun, strict=True)
+                panel.total(v, w, splits, start, behind[product])
+                for w, (splits, start) in enumerate(zip(sums[product], begun, strict=True))
             ]
         return totals
 

@@ -181,16 +181,17 @@ def _sum(
     panel that lie behind one another."""
     acc, acc_row, init, init_row, a, a_k, b, b_k, k, _, _ = f.params
     goals, starts = View(f, v.dtype, acc, (acc_row, 1)), View(f, v.dtype, init, (init_row, 1))
-    pointers, matrix = View(f, "ptr", a), View(f, panel.kind, b, (k, b_k, 1))
+    pointers, matrix = View(f, "ptr", a), View(f, panel.kind, b, (panel.stored(f, k), b_k, 1))
     places = [(m, n * vectors * v.lanes) for m in range(rows) for n in range(blocks)]
     factors = [
         Factor(View(f, v.dtype, pointers.load(m), (a_k,)), matrix.row(unit)) for m, unit in places
     ]
     found = add_up(v, vectors, panel, factors, k, splits)
-    for (m, unit), sums in zip(places, found, strict=True):
+    for (m, unit), sums, factor in zip(places, found, factors, strict=True):
         start, goal = starts.past(m, unit), goals.past(m, unit)
+        behind = functools.partial(factor.behind, k)
         for w, mine in enumerate(sums):
-            total = functools.reduce(v.add, mine, v.load(start.at(0, w * v.lanes)))
+            total = panel.total(v, w, mine, v.load(start.at(0, w * v.lanes)), behind)
             v.store(total, goal.at(0, w * v.lanes))
 
 
@@ -201,6 +202,10 @@ class Factor:
     row: View
     matrix: View
     begin: Int = 0
+
+    def behind(self, k: Int) -> str:
+        """The address of the matrix's row behind the last of ``k``."""
+        return self.matrix.at(k, self.begin)
 
 
 def add_up(

@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
-from ..compiler.formats import BFLOAT16, Format
+from ..compiler.formats import Format
 from ..compiler.isa import ISA
 from ..compiler.jit import SHARED
+from ..compiler.narrow import NARROW
 from ..compiler.objects import LOCK
 from ..compiler.plan import plan_of
 from ..compiler.schedule import DEFAULT, Schedule
@@ -81,14 +82,14 @@ def kernel_for(
 ) -> Kernel:
     """The kernel for a step and sizes. When there are too many, the oldest go.
 
-    ``narrow`` says what is bfloat16 in products, if anything is, see ``BFLOAT16``.
+    ``narrow`` says what panels hold instead of such numbers, if anything, see ``NARROW``.
     """
     key = (step, dtype, isa, units, single, narrow)
     kernel = _kernels.get(key)
     if kernel is None:
         with LOCK:
             plan = plan_of(step)
-            panel = BFLOAT16[narrow] if narrow else Format(DTYPES[dtype])
+            panel = NARROW[narrow] if narrow else Format(DTYPES[dtype])
             target = target_of(plan, DTYPES[dtype], panel, isa, units, single, _schedule)
             spec = KernelSpec(plan, target)
             # One of the same formula and tiles may be made for other sizes or another cell object.
@@ -109,7 +110,7 @@ def compiled(step: Step, dtype: torch.dtype, isa: ISA, units: int) -> dict[str, 
         if made_for == [step, dtype, isa, units]:
             ending = ", one row" if single else ""
             if narrow:
-                ending += f", bfloat16 {narrow}"
+                ending += f", {NARROW[narrow].label}"
             made = {name: run.origin for name, run in kernel.passes.items() if run.origin}
             found |= {name + ending: origin for name, origin in made.items()}
     return found

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map
 
 from ..dispatch.select import unfit
+from ..dispatch.weight_dtypes import check_weight_dtype, copies, narrow_of
 from ..nn.base import RecurrentModule
 from ..nn.inputs import read as read_inputs
 from ..nn.inputs import spread
@@ -98,10 +99,7 @@ class Stream:
             raise ValueError(
                 f"Stream: expected batch_size to be a positive int or None, got {batch_size!r}"
             )
-        if weight_dtype is not None and weight_dtype is not torch.bfloat16:
-            raise ValueError(
-                f"Stream: expected weight_dtype to be torch.bfloat16 or None, got {weight_dtype!r}"
-            )
+        check_weight_dtype("Stream", weight_dtype)
         self.module: Any = module
         self.batch_size, self.weight_dtype = batch_size, weight_dtype
         self._lead = () if batch_size is None else (batch_size,)
@@ -245,14 +243,10 @@ class Stream:
     def _take_weights(self) -> None:
         step = self.module._step()
         with torch.no_grad():
-            weights = self.module._layer_weights(step)
-            held = [[t if t is None else self._own(t) for t in mine] for mine in weights]
+            names, weights = self.module._weight_names(step), self.module._layer_weights(step)
+            layers = zip(names, weights, strict=True)
+            held = [copies("Stream", *layer, self.weight_dtype) for layer in layers]
         like = next(t for t in held[0] if t is not None)
-        if self.weight_dtype is not None and like.dtype != torch.float32:
-            raise ValueError(
-                f"Stream: weight_dtype={self.weight_dtype} is for modules of torch.float32, got "
-                f"one of {like.dtype}: module.float() converts it"
-            )
         self._held, self._step, self._like = held, step, like
         self._expected = torch.Size((*self._lead, self.module.input_size))
 
@@ -274,20 +268,12 @@ class Stream:
         finally:
             self._mine.lock.release()
 
-    def _own(self, given: Tensor) -> Tensor:
-        """A copy of a parameter; of a matrix with the numbers of ``weight_dtype``."""
-        copy = given.detach().clone()
-        if self.weight_dtype is None or copy.dim() < 2:
-            return copy
-        return copy.to(self.weight_dtype).to(copy.dtype)
-
     def _prepare(self, T: int) -> Chunk:
         """Gets ready for chunks of T steps."""
         if len(self._chunks) > _LENGTHS:
             del self._chunks[next(reversed(self._chunks))]  # the first is that of single steps
         width, residual = self.module.input_size, getattr(self.module, "residual", False)
-        narrow = "weights" if self.weight_dtype else ""
-        states = self._states.by_layer
+        states, narrow = self._states.by_layer, narrow_of(self.weight_dtype)
         made = Chunk(self._step, T, width, self._held, states, self._lead, residual, narrow)
         self._chunks[self._shape_of(T)] = made
         return made
