@@ -107,8 +107,9 @@ def test_objects_are_complete_for_every_isa(row, dtype, cell):
             (backward.emit(plan, target), "elman_backward"),
         ]
         if dtype == "float":
-            narrow = target_of(plan, dtype, NARROW["weights"], row, 33, single)
-            made.append((forward.emit(plan, narrow, False), "elman_forward"))
+            for name in ("weights", "int8"):
+                narrow = target_of(plan, dtype, NARROW[name], row, 33, single)
+                made.append((forward.emit(plan, narrow, False), "elman_forward"))
             if row.bf16_pairs:
                 pairs = target_of(plan, dtype, NARROW["products"], row, 33, single)
                 made.append((forward.emit(plan, pairs, True), "elman_forward"))
@@ -144,7 +145,7 @@ def test_the_key_of_object_code_covers_formula_target_and_pass(monkeypatch):
                         )
                         for run_ in made.passes.values():
                             run_._load_code()
-    assert len(keys) == len(set(keys)) == 2 * 2 * 4 * 2 * 2 * 3
+    assert len(keys) == len(set(keys)) == 2 * 2 * (2 + len(NARROW)) * 2 * 2 * 3
 
 
 @pytest.mark.usefixtures("no_kernels_in_memory")

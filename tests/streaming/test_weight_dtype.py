@@ -1,12 +1,10 @@
 """Sessions whose weights are bfloat16 give the bits of a module with rounded matrices."""
 
-import copy
 import itertools
-from typing import Any
+from functools import partial
 
 import pytest
 import torch
-from torch import Tensor
 
 import elman
 from elman.compiler import sizes
@@ -15,37 +13,11 @@ from elman.launch.kernel_cache import kernel_for
 from elman.rows import Rows
 from tests.compiler.targets import each_isa, force
 from tests.sizes import layer_sizes
-from tests.streaming.modules import MODULES, B, Gap, I, T, dtype_of, same
+from tests.streaming.modules import B, Gap, I, T, same
+from tests.streaming.narrow import each_module, example, played, rounded_to
 
 HALF = torch.bfloat16
-SINGLE = {name: make for name, make in MODULES.items() if dtype_of(make()) == torch.float32}
-each_module = pytest.mark.parametrize("make", SINGLE.values(), ids=SINGLE.keys())
-
-
-def rounded(module: Any) -> Any:
-    """A copy whose weight matrices have passed through bfloat16."""
-    twin = copy.deepcopy(module)
-    with torch.no_grad():
-        for name, weight in twin.named_parameters():
-            if name.startswith("weight") and weight.dim() == 2:
-                weight.copy_(weight.bfloat16().float())
-    return twin
-
-
-def played(stream: Any, x: Tensor) -> list[Any]:
-    """What a session gives back when all of its methods take part."""
-    found = [stream.step(x[0]).clone(), stream.chunk(x[1:4]), stream.step(x[4]).clone()]
-    kept = stream.snapshot()
-    found += [kept, stream.chunk(x[5:])]
-    stream.restore(kept)
-    found += [stream.step(x[5]).clone()]
-    stream.reset([1] if stream.batch_size else None)
-    found += [stream.chunk(x[2:5]), stream.step(x[6]).clone(), stream.snapshot()]
-    return found
-
-
-def example(rows: int | None, features: int = I) -> Tensor:
-    return torch.randn((T, features) if rows is None else (T, rows, features))
+rounded = partial(rounded_to, HALF)
 
 
 @pytest.mark.parametrize("rows", [None, B])
@@ -119,41 +91,45 @@ def test_with_threads(threads):
 
 
 @pytest.mark.parametrize("single", [True, False])
-def test_the_weights_take_half_the_memory(single):
+def test_the_weights_take_a_half_or_a_quarter_of_the_memory(single):
     isa, step, rows = current_isa(), elman.GRU(256, 256)._step(), 1 if single else 4
     taken = {}
-    for narrow in ("", "weights"):
+    for narrow in ("", "weights", "int8"):
         kernel = kernel_for(step, torch.float32, isa, 256, single, narrow)
         size = layer_sizes(256, 256)
         numbers = sizes.forward(kernel.spec, Rows(1, rows, rows), size, 1, False, True)
         _, taken[narrow] = kernel.infer.slots.layout(numbers)
     assert taken["weights"] < 0.6 * taken[""]
+    assert taken["int8"] < 0.35 * taken[""]
 
 
 @pytest.mark.usefixtures("no_kernels_in_memory")
 def test_explain_names_their_kernels():
-    module, both = elman.GRU(I, 23), ["infer, one row", "infer, one row, bfloat16 weights"]
-    for weight_dtype, expected in ((HALF, both[1:]), (None, both)):
+    module, expected = elman.GRU(I, 23), []
+    names = {HALF: ", bfloat16 weights", torch.int8: ", int8 weights", None: ""}
+    for weight_dtype, name in names.items():
         elman.Stream(module, weight_dtype=weight_dtype)
         (layer,) = elman.explain(module).layers
-        assert sorted(layer.kernels) == expected
+        expected.append(f"infer, one row{name}")
+        assert {*layer.kernels} == {*expected}
 
 
 @pytest.mark.parametrize(
     ("make", "weight_dtype", "text"),
     [
-        (elman.GRU, torch.float16, r"torch.bfloat16 or None, got torch.float16"),
-        (elman.GRU, torch.int8, "torch.bfloat16 or None, got torch.int8"),
-        (elman.GRU, "bfloat16", "torch.bfloat16 or None, got 'bfloat16'"),
-        (elman.GRU, [HALF], r"torch.bfloat16 or None, got \[torch.bfloat16\]"),
+        (elman.GRU, torch.float16, r"torch.bfloat16, torch.int8 or None, got torch.float16"),
+        (elman.GRU, torch.uint8, "torch.int8 or None, got torch.uint8"),
+        (elman.GRU, "bfloat16", "torch.int8 or None, got 'bfloat16'"),
+        (elman.GRU, [HALF], r"torch.int8 or None, got \[torch.bfloat16\]"),
         (
             lambda *sizes: elman.GRU(*sizes).double(),
             HALF,
             r"is for modules of torch.float32, got one of torch.float64: module.float\(\) converts",
         ),
         (lambda *sizes: elman.GRU(*sizes).bfloat16(), HALF, "got one of torch.bfloat16"),
+        (lambda *sizes: elman.GRU(*sizes).double(), torch.int8, "got one of torch.float64"),
     ],
-    ids=["float16", "int8", "a string", "a list", "double module", "bfloat16 module"],
+    ids=["float16", "uint8", "a string", "a list", "double", "bfloat16", "double for int8"],
 )
 def test_other_dtypes_are_refused(make, weight_dtype, text):
     with pytest.raises(ValueError, match=text):

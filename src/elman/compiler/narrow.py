@@ -1,4 +1,4 @@
-"""The formats of panels that take fewer bytes: bfloat16 weights, pairs of bfloat16s, int8 weights."""
+"""The formats of narrow panels: bfloat16 weights, pairs of bfloat16s, and int8 weights."""
 
 from __future__ import annotations
 

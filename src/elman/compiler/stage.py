@@ -227,7 +227,9 @@ class Stages:
             k = first.length
             found = add_up(v, vectors, panel, factors, k, first.splits)
             sums.update(zip(group, found, strict=True))
-            behind |= {p: functools.partial(x.behind, k) for p, x in zip(group, factors, strict=True)}
+            behind |= {
+                p: functools.partial(x.behind, k) for p, x in zip(group, factors, strict=True)
+            }
         totals: dict[Node, list[str]] = {}
         for product in stage.products:
             begun = [v.number(0.0)] * vectors

@@ -24,10 +24,10 @@ def _to_bfloat16(matrix: Tensor) -> Tensor:
 
 def _to_int8(matrix: Tensor) -> Tensor:
     """Each row as whole numbers, at most 127, times a scale of its own."""
-    if not matrix.numel():
-        return matrix
     if not matrix.isfinite().all():
-        raise ValueError("expected finite numbers, got infinite ones or NaN; torch.bfloat16 has both")
+        raise ValueError(
+            "expected finite numbers, got infinite ones or NaN; torch.bfloat16 has both"
+        )
     largest = matrix.abs().amax(1, keepdim=True)
     scale = ((largest / LARGEST).view(torch.int32) & -SCALE_UNIT).view(torch.float32)
     scale = torch.where(scale < LEAST_SCALE, 1.0, scale)
