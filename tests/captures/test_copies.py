@@ -66,7 +66,7 @@ STREAMS = {
 
 @each_copy
 @pytest.mark.parametrize("make", STREAMS.values(), ids=STREAMS)
-@pytest.mark.parametrize("dtype", [None, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.int8], ids=str)
 def test_copies_of_streams_go_on_where_they_were(
     how: str, make: Callable[[], Any], dtype: torch.dtype | None
 ) -> None:

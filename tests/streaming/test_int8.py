@@ -115,7 +115,8 @@ def test_with_threads(threads):
         assert torch.equal(stream.step(row), wanted)
 
 
-def test_rows_of_zeros_and_of_the_smallest_and_largest_numbers():
+@pytest.mark.parametrize("flushed", [False, True], ids=["", "denormals are zeros"])
+def test_rows_of_zeros_and_of_the_smallest_and_largest_numbers(flushed):
     module, x = elman.RNN(I, 40, nonlinearity="relu"), example(None)
     largest = torch.finfo(torch.float32).max
     least = 127 * 2.0**-126  # the largest weight of the smallest row that has a scale
@@ -127,9 +128,13 @@ def test_rows_of_zeros_and_of_the_smallest_and_largest_numbers():
         module.bias_ih_l0.zero_()
         module.bias_hh_l0.zero_()
     x[0] = torch.tensor([0.25, -0.5, 0.5])
-    found = elman.Stream(module, weight_dtype=INT8).step(x[0]).double()
+    torch.set_flush_denormal(flushed)
+    try:
+        found = elman.Stream(module, weight_dtype=INT8).step(x[0]).double()
+    finally:
+        torch.set_flush_denormal(False)
     expected = solved(module, x)[0]
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=2.0**-126 * flushed)
     assert (found[[2, 3, 5, 7]] == 0).all()
     assert 0.4 * least < found[4] < 0.5 * least
     assert found[6] > 0.4 * largest

@@ -18,9 +18,9 @@ from .view import View, load_units
 _UPPER = -(1 << 16)  # the mask of a float's upper half
 _ONES = 0x3F803F80  # the pair of two ones
 
-# The scale of an int8 row is its largest weight / 127, without a float's last seven bits: so `q *
-# scale` is exact, and so is the way back. Rows whose scale would not be a normal number are zeros,
-# with the scale 1: their q are 0, and no division is by zero.
+#: Of the int8s of a matrix's row. Its scale is its largest weight / 127, without the last seven
+#: bits of a float: so `q * scale` is exact, and gives back the same scale and the same `q`. A row
+#: whose scale would be smaller than a normal number has the scale 1, and is all zeros.
 LARGEST = 127
 SCALE_UNIT = 1 << 7
 LEAST_SCALE = 2.0**-126
@@ -173,9 +173,9 @@ def _widened(v: Vector, bits: str) -> str:
 class Int8Weights(Format):
     """int8s, of which four times as many come through the caches, and a scale for each unit.
 
-    A weight is ``q * scale``. A sum adds up ``a * q`` in float32 and is multiplied with the scale
+    A weight is ``q * scale``. A sum adds up ``a * q`` in float32, and is multiplied by the scale
     once, at its end. The scales, floats, are four more rows of a block. Weights are rounded
-    beforehand: see :data:`LARGEST` for what their scales are, which packing finds again.
+    beforehand: packing finds the same scales again, see :data:`LARGEST`.
     """
 
     kind: str = "i8"

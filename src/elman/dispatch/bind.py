@@ -24,9 +24,10 @@ def bind(
     """What runs a layer, whose tensors are in the order of ``LayerArgs``, or so many layers on one
     another, whose tensors are in that of ``batch.by_layer``; None where the reference runs.
 
-    ``narrow`` says what is bfloat16 in products: nothing, ``"weights"``, whose values must be
-    numbers of it, or ``"products"``, for all factors, where the processor multiplies such. Calls of
-    one step ignore the latter: few of their rows would pay for packing all weights in pairs.
+    ``narrow`` says what takes fewer bytes in products: nothing; the weights, in inference only, as
+    bfloat16 (``"weights"``) or as ``"int8"``, whose values they must have; or all factors, as
+    bfloat16 (``"products"``), where the processor multiplies such. Calls of one step ignore the
+    latter: few of their rows would pay for packing all weights in pairs.
 
     Raises:
         PathError: a path was asked for by force that cannot run.

@@ -34,7 +34,7 @@ class Kind(NamedTuple):
     step: Step
     isa: ISA
     recompute: bool
-    narrow: str  # what is bfloat16 in products, see `bind`
+    narrow: str  # what takes fewer bytes in products, see `bind`
     layers: int
 
 

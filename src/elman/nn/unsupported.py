@@ -41,7 +41,7 @@ def why_unsupported(module: torch.nn.Module) -> str:
             return ""
         return (
             f"torch.ao's {kind} runs its own integer operators: elman takes the model that was "
-            "quantized, or keeps weights as bfloat16 in elman.Stream(layer, weight_dtype=...)"
+            "quantized, or keeps weights as int8 in elman.Stream(layer, weight_dtype=torch.int8)"
         )
     if home.startswith("torch.") or isinstance(module, torch.nn.Linear):
         return ""

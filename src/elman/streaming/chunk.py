@@ -31,7 +31,8 @@ class Chunk:
         states: of each layer, ``(1, B, H)`` each: read, and written.
         lead: the dimensions of an output between time and units, ``(B,)`` or none.
         residual: whether every layer but the first adds its input to its output.
-        narrow: ``"weights"`` if the matrices are packed as bfloat16s, whose values they have.
+        narrow: what the matrices are packed as if not as floats, whose values they have, see
+            :func:`bind`.
 
     Raises:
         PathError: where kernels cannot run.

@@ -53,11 +53,17 @@ class Stream:
             one), of float32 or float64, on the CPU. Dropout is left out, as in evaluation.
         batch_size: how many streams run side by side, B; None for a single one, whose tensors lack
             the batch dimension.
-        weight_dtype: ``torch.bfloat16`` packs the weight matrices of a float32 module into half the
-            bytes, which is faster where reading them is what a step waits for: a single stream
-            and some 128 units or more (docs/measurements.md has figures). Biases, states and all
-            arithmetic stay float32: the results have the bits of a module whose matrices were
-            rounded before, ``w.bfloat16().float()``. None keeps them as they are.
+        weight_dtype: what the weight matrices of a float32 module are packed as; None leaves them
+            as they are. Fewer bytes are faster where reading them is what a step waits for: a
+            single stream, and some 128 units or more (docs/decisions/int8-weights.md has figures).
+            Biases, states and all arithmetic stay float32.
+
+            - ``torch.bfloat16``: half the bytes. The results have the bits of a module whose
+              matrices were rounded before, ``w.bfloat16().float()``.
+            - ``torch.int8``: a quarter of the bytes, and the fastest from some 512 units on. Each
+              row of a matrix becomes whole numbers up to 127 times a scale, its largest weight /
+              127: ``(w / scale).round() * scale``. The results are those of a module with such
+              matrices but for the rounding of sums, and always have the same bits.
 
     Changes of the module's weights count from the next :meth:`refresh` on. A session belongs to
     one thread at a time.
@@ -65,7 +71,8 @@ class Stream:
     Raises:
         TypeError: a module that is none of elman's layers and cells.
         ValueError: a module of two directions; a batch size that is none; another
-            ``weight_dtype``, or one for a module that is not float32.
+            ``weight_dtype``, or one for a module that is not float32; for ``torch.int8`` weights
+            that are infinite or NaN.
         PathError: kernels cannot run here, or not on such weights.
 
     >>> import elman, torch
@@ -76,9 +83,9 @@ class Stream:
     >>> rest = stream.chunk(x[4:])
     >>> torch.equal(torch.cat([torch.stack(first), rest]), gru(x)[0])
     True
-    >>> half = elman.Stream(gru, weight_dtype=torch.bfloat16)
-    >>> torch.allclose(half.chunk(x), gru(x)[0], atol=0.02)
-    True
+    >>> for dtype in (torch.bfloat16, torch.int8):
+    ...     smaller = elman.Stream(gru, weight_dtype=dtype)
+    ...     assert torch.allclose(smaller.chunk(x), gru(x)[0], atol=0.02)
     """
 
     def __init__(
