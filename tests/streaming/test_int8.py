@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 import elman
+from elman.dispatch.weight_dtypes import WEIGHT_DTYPES
 from tests.compiler.targets import each_isa, force
 from tests.streaming.modules import B, Gap, I, T
-from tests.streaming.narrow import each_module, example, played, rounded_to
+from tests.streaming.narrow import each_module, example, played, rounded_to, to_int8
 from tests.tolerances import assert_close
 
 INT8 = torch.int8
@@ -113,6 +114,18 @@ def test_with_threads(threads):
     stream = elman.Stream(module, 8, INT8)
     for row, wanted in zip(x, expected, strict=True):
         assert torch.equal(stream.step(row), wanted)
+
+
+def test_rounded_matrices_are_whole_numbers_times_a_scale_of_each_row():
+    matrix = torch.randn(200, 37) * 10.0 ** torch.arange(-25, 25, 0.25)[:, None]
+    matrix[0], matrix[1], matrix[2] = 0, -0.0, 1e-41
+    matrix[3, 0] = torch.finfo(torch.float32).max
+    matrix[4] = torch.arange(-18, 19) + 0.5  # what lies between two whole numbers becomes even
+    matrix[4, 0] = 127
+    found = WEIGHT_DTYPES[INT8].rounded(matrix)
+    assert torch.equal(found.double(), to_int8(matrix))
+    assert (found[4, 1:5] == torch.tensor([-16.0, -16, -14, -14])).all()
+    assert torch.equal(WEIGHT_DTYPES[INT8].rounded(found), found)
 
 
 @pytest.mark.parametrize("flushed", [False, True], ids=["", "denormals are zeros"])

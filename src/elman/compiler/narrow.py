@@ -199,8 +199,7 @@ class Int8Weights(Format):
                 return [v.select(v.compare("gt", size, before[0]), size, before[0])]
 
             (largest,) = f.carry((0, rows), [v.type], [v.number(0.0)], larger)
-            scale = v.bits(v.div(largest, v.number(LARGEST)))
-            scale = v.from_bits(v.integer_op("and", scale, v.integer(-SCALE_UNIT)))
+            scale = v.div(largest, v.number(LARGEST))
             is_scale = v.compare("ge", scale, v.number(LEAST_SCALE))
             scale = v.select(is_scale, scale, v.number(1.0))
             f.store(v.type, scale, scales.at(unit), align=1)
