@@ -117,9 +117,9 @@ class Panel:
         return self.frame.target.panel.length(self.frame.f, self.k)
 
     @property
-    def stored(self) -> Int:
+    def block_rows(self) -> Int:
         """Its rows in memory."""
-        return self.frame.target.panel.stored(self.frame.f, self.length)
+        return self.frame.target.panel.block_rows(self.frame.f, self.length)
 
     def operand(self, row: View, unit: Int) -> View:
         """What a block of units from one on is multiplied with, of a row."""
@@ -213,12 +213,12 @@ class Panel:
     def factor(self, block: tuple[Int, Int], a: View) -> Factor:
         """One row times a block of units of the packed panel."""
         unit, size = block
-        start = self._element(self.frame.f.mul(unit, self.stored))
+        start = self._element(self.frame.f.mul(unit, self.block_rows))
         return Factor(a, View(a.f, self.frame.target.panel.kind, start, (size, 1)), self.begin)
 
     def _block(self, unit: Int) -> str:
         """Where the block of units from ``unit`` on lies."""
-        return self._element(self.frame.f.add(self.frame.f.mul(unit, self.stored), self.begin))
+        return self._element(self.frame.f.add(self.frame.f.mul(unit, self.block_rows), self.begin))
 
     def _element(self, index: Int) -> str:
         return View(self.frame.f, self.frame.target.panel.kind, self.memory).at(index)
@@ -248,7 +248,7 @@ def panels_of(frame: Frame, step: Step, program: Program) -> dict[Node, Panel]:
     f, found = frame.f, {}
     at_once = {p: len(group) for group in product_groups_of(program) for p in group}
     for index, product in enumerate(products_of(program)):
-        longest = _stored(frame, frame.padded(HIDDEN))
+        longest = _block_rows(frame, frame.padded(HIDDEN))
         begin = f.mul(f.mul(frame.padded(HIDDEN), longest), index)
         block = step.blocks["product", product.attr]
         splits = frame.target.splits_of(at_once[product])
@@ -262,15 +262,15 @@ def panel_x(frame: Frame, step: Step, gate: str, index: int, back: bool = False)
     columns."""
     block, shape = step.blocks["x", gate], frame.target.bulk if back else frame.target.front
     units, k = (block.columns, block.rows) if back else (block.rows, block.columns)
-    stored = _stored(frame, frame.units(k))
-    begin = frame.f.mul(frame.f.mul(frame.padded(units), index), stored)
+    rows = _block_rows(frame, frame.units(k))
+    begin = frame.f.mul(frame.f.mul(frame.padded(units), index), rows)
     return _panel(frame, shape, 1, "panels_x", begin, block, back)
 
 
-def _stored(frame: Frame, k: Int) -> Int:
+def _block_rows(frame: Frame, k: Int) -> Int:
     """The rows in memory of a panel whose sums have ``k`` products."""
     panel = frame.target.panel
-    return panel.stored(frame.f, panel.length(frame.f, k))
+    return panel.block_rows(frame.f, panel.length(frame.f, k))
 
 
 def _panel(

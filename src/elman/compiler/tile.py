@@ -181,7 +181,7 @@ def _sum(
     panel that lie behind one another."""
     acc, acc_row, init, init_row, a, a_k, b, b_k, k, _, _ = f.params
     goals, starts = View(f, v.dtype, acc, (acc_row, 1)), View(f, v.dtype, init, (init_row, 1))
-    pointers, matrix = View(f, "ptr", a), View(f, panel.kind, b, (panel.stored(f, k), b_k, 1))
+    pointers, matrix = View(f, "ptr", a), View(f, panel.kind, b, (panel.block_rows(f, k), b_k, 1))
     places = [(m, n * vectors * v.lanes) for m in range(rows) for n in range(blocks)]
     factors = [
         Factor(View(f, v.dtype, pointers.load(m), (a_k,)), matrix.row(unit)) for m, unit in places
