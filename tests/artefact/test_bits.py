@@ -8,6 +8,7 @@ import torch
 
 import elman
 from elman.dispatch import select
+from elman.dispatch.weight_dtypes import WEIGHT_DTYPES
 from tests.artefact.linked import Linked, needs_compiler
 from tests.streaming.modules import MODULES, Gap, dtype_of, same
 
@@ -97,10 +98,14 @@ def test_further_inputs(cell: Any, units: Any, further: dict[str, int], tmp_path
 
 
 @pytest.mark.parametrize("units", [5, 37, 200])
-def test_weights_in_bfloat16(units: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", WEIGHT_DTYPES, ids=str)
+def test_weights_in_fewer_bytes(units: int, dtype: torch.dtype, tmp_path: Path) -> None:
     module = elman.GRU(7, units, 2)
-    artefact = Linked(module, tmp_path, weight_dtype=torch.bfloat16)
-    session = elman.Stream(module, weight_dtype=torch.bfloat16)
+    with torch.no_grad():
+        module.weight_hh_l0[3] = 0
+        module.weight_hh_l1[4] = 1e-40
+    artefact = Linked(module, tmp_path, weight_dtype=dtype)
+    session = elman.Stream(module, weight_dtype=dtype)
     x = torch.randn(T, 7)
     artefact.begin()
     assert same(artefact.chunk(x), session.chunk(x))

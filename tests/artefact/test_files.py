@@ -45,11 +45,12 @@ def test_a_small_layer_is_small_on_a_microcontroller(tmp_path: Path) -> None:
     assert facts["state_bytes"] < 1_000
 
 
-def test_weights_in_bfloat16_take_half(tmp_path: Path) -> None:
+def test_weights_take_a_half_or_a_quarter(tmp_path: Path) -> None:
     module = elman.GRU(64, 64)
     whole = elman.export(module, tmp_path, "cortex-m4f")
-    half = elman.export(module, tmp_path, "cortex-m4f", weight_dtype=torch.bfloat16)
-    assert half["constant_bytes"] < 0.55 * whole["constant_bytes"]
+    for dtype, part in ((torch.bfloat16, 0.55), (torch.int8, 0.3)):
+        smaller = elman.export(module, tmp_path, "cortex-m4f", weight_dtype=dtype)
+        assert smaller["constant_bytes"] < part * whole["constant_bytes"]
 
 
 def test_a_parametrized_weight_is_what_it_stands_for(tmp_path: Path) -> None:
@@ -94,9 +95,9 @@ REFUSED = {
     "no name": (lambda: elman.GRU(3, 5), {"name": None}, ValueError, "identifier of C"),
     "weights": (
         lambda: elman.GRU(3, 5),
-        {"weight_dtype": torch.int8},
+        {"weight_dtype": torch.float16},
         ValueError,
-        "torch.bfloat16 or None, got torch.int8",
+        "torch.bfloat16, torch.int8 or None, got torch.float16",
     ),
     "narrow doubles": (
         lambda: elman.GRU(3, 5).double(),

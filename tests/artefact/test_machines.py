@@ -30,7 +30,9 @@ MODULES = {
     "lstm": lambda: elman.LSTM(6, 11, 2, proj_size=5),
     "double": lambda: elman.GRU(3, 5, dtype=torch.float64),
     "bfloat": lambda: elman.GRU(9, 21),
+    "int8": lambda: elman.GRU(9, 21),
 }
+NARROW = {"bfloat": torch.bfloat16, "int8": torch.int8}
 
 
 def _has_doubles(machine: str) -> bool:
@@ -43,8 +45,7 @@ def test_the_test_passes(machine: str, which: str, tmp_path: Path) -> None:
     if which == "double" and not _has_doubles(machine):
         pytest.skip("the processor has no doubles")
     torch.manual_seed(0)
-    narrow = torch.bfloat16 if which == "bfloat" else None
-    elman.export(MODULES[which](), tmp_path, machine, which, weight_dtype=narrow)
+    elman.export(MODULES[which](), tmp_path, machine, which, weight_dtype=NARROW.get(which))
     run_test(machine, tmp_path, which)
 
 

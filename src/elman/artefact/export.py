@@ -46,8 +46,8 @@ def export(
             ``"cortex-m33"``, ``"cortex-m55"``, ``"riscv64"``, ``"riscv64-v"``, ``"riscv32"`` or
             ``"wasm32"``.
         name: what names of functions and files begin with, in C an identifier.
-        weight_dtype: ``torch.bfloat16`` halves the bytes of weight matrices, as in ``Stream``;
-            None keeps them as they are.
+        weight_dtype: ``torch.bfloat16`` takes half the bytes for weight matrices, ``torch.int8`` a
+            quarter, as in ``Stream``; None keeps them as they are.
 
     Writes ``name.h``, ``name.o``, ``name.json`` (sizes, target, hashes), and a test:
     ``name_test.c``, ``name_vector.h`` and a Makefile.

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from ..batch import LayerArgs, Weights
-from ..compiler.formats import BFLOAT16, Format, Numbers
+from ..compiler.formats import Format, Numbers
+from ..compiler.narrow import NARROW
+from ..dispatch.weight_dtypes import check_weight_dtype, copies, narrow_of
 from ..nn.base import RecurrentModule
 from ..reference import layer as reference_layer
 from ..rows import Rows
@@ -92,46 +94,38 @@ def stack_of(module: Any, weight_dtype: torch.dtype | None) -> Stack:
         )
     if getattr(module, "bidirectional", False):
         raise ValueError("export: expected one direction; the second one begins at the end")
+    check_weight_dtype("export", weight_dtype)
     step = module._step()
     with torch.no_grad():
-        found = module._layer_weights(step)
+        names, found = module._weight_names(step), module._layer_weights(step)
         first = next(t for t in found[0] if t is not None)
-        _check(first.dtype, weight_dtype)
-        weights = [[None if t is None else _own(t, weight_dtype) for t in mine] for mine in found]
+        _check(first.dtype)
+        layers = zip(names, found, strict=True)
+        own = [copies("export", *layer, weight_dtype) for layer in layers]
+        weights = [[None if t is None else _plain(t) for t in mine] for mine in own]
         sizes, width = list[Sizes](), module.input_size
         for mine in weights:
             sizes.append(Weights.of(mine).sizes(step).with_input(width))
             width = sizes[-1][step.output_space]
         initial = _initial(module, step, sizes, weights)
-    panel = BFLOAT16["weights"] if weight_dtype else Format(_KINDS[first.dtype])
+    narrow = narrow_of(weight_dtype)
+    panel = NARROW[narrow] if narrow else Format(_KINDS[first.dtype])
     residual = bool(getattr(module, "residual", False))
     shown = " ".join(repr(module).split())
     return Stack(step, sizes, weights, initial, residual, _KINDS[first.dtype], panel, shown)
 
 
-def _check(dtype: torch.dtype, weight_dtype: torch.dtype | None) -> None:
+def _check(dtype: torch.dtype) -> None:
     if dtype not in _KINDS:
         raise ValueError(
             f"export: expected a module of torch.float32 or torch.float64, got one of {dtype}: "
             "module.float() converts it"
         )
-    if weight_dtype is not None and weight_dtype is not torch.bfloat16:
-        raise ValueError(
-            f"export: expected weight_dtype to be torch.bfloat16 or None, got {weight_dtype!r}"
-        )
-    if weight_dtype is not None and dtype != torch.float32:
-        raise ValueError(
-            f"export: weight_dtype={weight_dtype} is for modules of torch.float32, got one of "
-            f"{dtype}: module.float() converts it"
-        )
 
 
-def _own(given: Tensor, weight_dtype: torch.dtype | None) -> Tensor:
-    """A copy on the CPU; of a matrix with the numbers of ``weight_dtype``."""
-    copy = given.detach().cpu().clone(memory_format=torch.contiguous_format)
-    if weight_dtype is None or copy.dim() < 2:
-        return copy
-    return copy.to(weight_dtype).to(copy.dtype)
+def _plain(given: Tensor) -> Tensor:
+    """On the CPU, row after row."""
+    return given.cpu().contiguous()
 
 
 def _initial(
@@ -141,6 +135,6 @@ def _initial(
     if getattr(module, "learn_initial", False):
         learned = [module._learned(name, 1) for name in step.states]
         by_layer = zip(*learned, strict=True)
-        return [[_own(state.reshape(-1), None) for state in mine] for mine in by_layer]
+        return [[_plain(state.detach().reshape(-1).clone()) for state in mine] for mine in by_layer]
     like = next(t for t in weights[0] if t is not None)
     return [[like.new_zeros(size[step.space(name)]) for name in step.states] for size in sizes]

@@ -184,6 +184,11 @@ class Int8Weights(Format):
     gradients: ClassVar[bool] = False
     scale_rows: ClassVar[int] = BYTES["float"] // BYTES["i8"]
 
+    def stored(self, block: Numbers, lanes: int) -> bytes:
+        scale = np.abs(block).max(0) / np.float32(LARGEST)
+        scale = np.where(scale >= LEAST_SCALE, scale, np.float32(1))
+        return (block / scale).astype(np.int8).tobytes() + scale.tobytes()
+
     def define(self, module: Module, isa: ISA) -> None:
         """``to_int8``: a packed block of so many units and rows."""
         params = ("ptr", "to"), ("ptr", "from"), ("i64", "units"), ("i64", "rows")
