@@ -105,8 +105,11 @@ def test_a_compiled_program_names_what_has_changed(change: str) -> None:
     assert torch.equal(compiled(x)[0], _expected(cell, net, x))
 
 
-@each_change
-@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize(
+    ("change", "strict"),  # in turn: the two differ in who reads `forward`, not in what it reads
+    [(change, n % 2 == 0) for n, change in enumerate(CHANGES)],
+    ids=CHANGES,
+)
 def test_an_exported_program_keeps_the_formula_that_it_was_made_of(
     change: str, strict: bool
 ) -> None:
