@@ -14,6 +14,8 @@ help: ## show this list
 demo: $(VENV)/tasks ## train small models on Chinese texts, and try them out
 	$(BIN)/elman demo
 
+# Tests start a hundred processes, which need not compile all modules anew.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/dev ## run the whole test suite
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
 

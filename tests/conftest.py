@@ -31,7 +31,7 @@ def pytest_collection_finish() -> None:
     """What was imported and collected, a million objects, is no garbage: nobody looks again."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)  # tracing makes many objects that live
+    gc.set_threshold(100_000, 10, 50)  # tracing makes many objects that live
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -63,11 +63,17 @@ def operators(program: Any) -> list[str]:
     return [n.op_type for n in program.model_proto.graph.node if n.op_type in kinds]
 
 
-def run(model: bytes, given: Any) -> list[np.ndarray]:
-    """What ONNX Runtime gives, without threads of its own."""
+@functools.lru_cache(maxsize=1)
+def _session(model: bytes) -> Any:
+    """One for all sizes of a program, as users have it."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"])
+
+
+def run(model: bytes, given: Any) -> list[np.ndarray]:
+    """What ONNX Runtime gives, without threads of its own."""
+    session = _session(model)
     tensors = [t.numpy() for t in pytree.tree_leaves(given)]
     names = [i.name for i in session.get_inputs()]
     return session.run(None, dict(zip(names, tensors, strict=True)))

@@ -1,14 +1,20 @@
 """A small learnable task: which of two words a text contains decides its label."""
 
+import functools
 import io
 import sys
 
 import pytest
 import torch
+import typer.main
+from matplotlib.figure import Figure
 
 from elman import cli
 from elman.tasks import SequenceClassifier
 from tests.tasks.rows import make_rows
+
+# Typer makes all commands anew for every call, which takes longer than most calls that are refused.
+typer.main.get_command = functools.cache(typer.main.get_command)
 
 
 @pytest.fixture(scope="session")
@@ -30,10 +36,26 @@ def _one_thread():
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(scope="module")
+def pictures():
+    """In a module, a picture of each name is rendered once, and copied where it would be rendered
+    again: half the time of a small training. What is drawn on the axes is drawn each time."""
+    render, rendered = Figure.savefig, {}
+
+    def save(figure, path):
+        if path.name not in rendered:
+            render(figure, path)
+            rendered[path.name] = path.read_bytes()
+        path.write_bytes(rendered[path.name])
+
+    return save
+
+
 @pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
+def run(monkeypatch, capsys, tmp_path, pictures):
     """Runs `elman` with arguments, in a folder of its own; (status, output, errors)."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Figure, "savefig", pictures)
 
     def run(*arguments, stdin=b""):
         monkeypatch.setattr(sys, "argv", ["elman", *map(str, arguments)])

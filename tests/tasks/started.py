@@ -12,21 +12,12 @@ REPORT = """
 import atexit, json, sys
 atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))
 """
-#: One process imports PyTorch, which takes long, and nothing of elman; its copies run commands.
-COPIES = """
-import contextlib, gc, io, json, os, torch
-gc.freeze()  # which copies need not copy
-for arguments in json.loads(sys.argv[1]):
-    if not os.fork():
-        break
-    os.wait()
-else:
-    sys.exit()
-assert "elman" not in sys.modules
-sys.argv[1:] = arguments
-with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):
-    elman_cli.main()
-print(json.dumps([said.getvalue(), sorted(sys.modules)]))
+IN_TURN = """
+import contextlib, io, json
+for sys.argv[1:] in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):
+        elman_cli.main()
+    print(json.dumps([said.getvalue(), sorted(sys.modules)]))
 """
 
 
@@ -49,10 +40,8 @@ def loaded(*arguments, **environment):
 
 
 def each_loaded(*runs):
-    """The same of several commands that need PyTorch, each in a process of its own."""
-    if sys.platform != "linux":  # elsewhere a copy of a process that has PyTorch may crash
-        return [loaded(*arguments) for arguments in runs]
-    done = command(json.dumps([[str(word) for word in one] for one in runs]), program=COPIES)
+    """The same of several commands, one after another in one process: what it has loaded grows."""
+    done = command(json.dumps([[str(word) for word in one] for one in runs]), program=IN_TURN)
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(found) == len(runs), done.stderr
     return [(out, set(modules)) for out, modules in found]
