@@ -7,7 +7,6 @@ part of the time with one head. The input has 64 features, and its product is th
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,8 @@ import torch
 
 import elman
 from elman.cells import LSTM
+
+from .turns import least_seconds
 
 I, H = 64, 512  # noqa: E741
 HEADS = (1, 2, 4, 8, 16)
@@ -42,13 +43,7 @@ def main() -> None:
         for train in (False, True):
             x = torch.randn(T, B, I)
             runs = {heads: run_of(heads, x, train) for heads in HEADS}
-            least = dict.fromkeys(runs, float("inf"))
-            for _ in range(ROUNDS):
-                for heads, run in runs.items():
-                    for _ in range(CALLS):
-                        before = time.process_time()
-                        run()
-                        least[heads] = min(least[heads], time.process_time() - before)
+            least = least_seconds(runs, ROUNDS, CALLS)
             shown = [f"{n} {1e3 * s:.2f} ({s / least[1]:.2f})" for n, s in least.items()]
             print(f"T{T} B{B} {'training' if train else 'inference'}: {', '.join(shown)}")
 

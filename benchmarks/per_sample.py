@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
@@ -23,6 +22,8 @@ from torch.func import functional_call, grad, vmap
 
 import elman
 from elman.bench.contest import ALLOCATORS
+
+from .turns import least_seconds
 
 T, B, H = 50, 64, 64
 ROUNDS, CALLS = 15, 3
@@ -90,13 +91,7 @@ def main() -> None:
     for name in ("RNN", "LSTM", "GRU"):
         runs = contestants(name)
         _check(runs)
-        least = dict.fromkeys(runs, float("inf"))
-        for _ in range(ROUNDS):
-            for who, run in runs.items():
-                for _ in range(CALLS):
-                    before = time.process_time()
-                    run()
-                    least[who] = min(least[who], time.process_time() - before)
+        least = least_seconds(runs, ROUNDS, CALLS)
         one = least["plain"]
         shown = [f"{who} {1e3 * s:.2f} ({s / one:.2f})" for who, s in least.items()]
         print(f"{name}: {', '.join(shown)}")

@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 import torch
 
 import elman
 from elman.bench.contest import ALLOCATORS
+
+from .turns import least_seconds
 
 SIZES = {(100, 1, 32): 100, (100, 32, 128): 3, (128, 128, 256): 1}  # T, B, H: calls of a turn
 ROUNDS = 9
@@ -52,14 +53,7 @@ def ratios(cell: str, size: tuple[int, int, int]) -> tuple[float, dict[str, floa
     none = cell == "Elman" and "recurrent_dropout"  # it has no candidate
     every = {"": call_of(cell, size, {})}
     every |= {n: call_of(cell, size, {n: v}) for n, v in OPTIONS.items() if n != none}
-    least = dict.fromkeys(every, float("inf"))
-    for turn in range(1 + ROUNDS):
-        for name, call in every.items():
-            before = time.process_time()
-            for _ in range(SIZES[size]):
-                call()
-            if turn:  # the first one compiles
-                least[name] = min(least[name], (time.process_time() - before) / SIZES[size])
+    least = least_seconds(every, ROUNDS, SIZES[size])
     one = least.pop("")
     return 1e3 * one, {name: taken / one for name, taken in least.items()}
 

@@ -12,7 +12,6 @@ import itertools
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +19,8 @@ import torch
 
 import elman
 from elman.bench.contest import ALLOCATORS
+
+from .turns import least_seconds
 
 SIZES = ((100, 1, 32), (100, 32, 128), (128, 128, 256))
 
@@ -60,14 +61,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for (T, B, H), name in itertools.product(SIZES, ("RNN", "LSTM", "GRU")):
         runs = contestants(getattr(elman, name)(H, H), torch.randn(T, B, H))
-        least = dict.fromkeys(runs, float("inf"))
-        many = max(1, int(1e7) // (T * B * H * H))  # calls of one measurement
-        for _ in range(options.rounds):
-            for who, run in runs.items():
-                before = time.process_time()
-                for _ in range(many):
-                    run()
-                least[who] = min(least[who], (time.process_time() - before) / many)
+        least = least_seconds(runs, options.rounds, max(1, int(1e7) // (T * B * H * H)))
         shown = [
             f"{who} {1e3 * s:.3f} ({s / least[who.partition(',')[0]]:.2f})"
             for who, s in least.items()

@@ -13,7 +13,7 @@ from elman.tasks import commands
 from tests.systems import PATIENCE
 from tests.tasks.started import command, each_loaded, loaded
 
-
+#: Commands that need no PyTorch, and what they print.
 SHOWN = {
     ("--version",): f"elman {elman.__version__}",
     ("--help",): "predict",
