@@ -81,9 +81,9 @@ def part_of(state: Any, layer: int, D: int) -> Any:
 def by_layer(step: Step, tensors: Sequence[Any], layers: int) -> list[list[Any]]:
     """The tensors of each layer of a stack in the order of ``LayerArgs``.
 
-    Those of a stack are the lowest layer's input, for each state a ``(layers * D, B, H)`` tensor or
-    None, and then of each layer its further inputs and its weights. The input of all but the lowest
-    is what the one below puts out, which stands here as None.
+    A stack's tensors are the lowest layer's input, then a ``(layers * D, B, H)`` tensor or None for
+    each state, then each layer's further inputs and weights. The input of a higher layer is the
+    output of the one below: None here.
     """
     if layers == 1:
         return [[*tensors]]

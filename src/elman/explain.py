@@ -28,10 +28,9 @@ class LayerReport:
     Attributes:
         name: as ``named_modules`` has it; empty for the module itself.
         layer: the layer as it is printed.
-        path: ``"kernel"``, ``"torch"`` for torch.nn's operator in a layer of elman's,
-            ``"reference"``, ``"torch.nn"`` for a layer that is not elman's, ``"other"`` for one
-            that is neither's, or ``"none"`` where :func:`elman.set_path` forces a path that cannot
-            run.
+        path: of a layer of elman's, ``"kernel"``, ``"reference"`` or ``"torch"`` for torch.nn's
+            operator; ``"none"`` where :func:`elman.set_path` forces a path that cannot run. Of
+            other layers ``"torch.nn"`` or ``"other"``.
         reason: why it is not the kernel; empty if it is.
         dtype: of the arithmetic; empty for a layer of torch.nn.
         isa: the instruction set of the kernel; empty on other paths.
@@ -68,9 +67,9 @@ class LayerReport:
 class Explanation:
     """The answer of :func:`explain`; printed, a paragraph for each layer.
 
-    ``isa`` tells which instruction set kernels are made for and why no wider one, ``threads`` how
-    many threads a call of kernels may use, ``cache`` where their code is kept on disk, or why it
-    is not.
+    ``isa`` tells which instruction set kernels are made for, and why no wider one. ``threads``
+    tells how many threads a call of kernels may use. ``cache`` tells where their code is stored on
+    disk, or why it is not.
     """
 
     layers: tuple[LayerReport, ...]

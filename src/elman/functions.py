@@ -1,9 +1,9 @@
 """The functions of a formula: primitives by their names, and what is composed of them.
 
-All work on symbolic values, numbers, and on tensors, unit by unit, and have the values and
-gradients of PyTorch's functions of the same names, also where they have a kink. A composed
-function is written with :func:`elman.where`, whose branches must have finite gradients where they
-are not taken: zero times infinity is NaN.
+All work unit by unit, on symbolic values, numbers and tensors. They have the values and gradients
+of PyTorch's functions of the same names, also at a kink. A composed function is written with
+:func:`elman.where`. Its branches must have finite gradients where they are not taken: zero times
+infinity is NaN.
 
 >>> import torch
 >>> softplus(torch.tensor([0.0, 30.0]))

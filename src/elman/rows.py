@@ -12,8 +12,8 @@ class Rows(NamedTuple):
     """The rows of a batch over time. ``counts`` and ``offsets`` are None if all have ``T`` steps;
     else ``counts[t]`` rows are active at step ``t`` and lie from row ``offsets[t]`` on.
 
-    In a ``flat`` call, of one step of one layer in one direction, the input and the states are
-    ``(B, F)``, without the dimensions of time and of layers.
+    A ``flat`` call is one step of one layer in one direction. Its input and states are ``(B, F)``,
+    without the dimensions of time and of layers.
     """
 
     T: int

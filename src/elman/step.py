@@ -1,10 +1,10 @@
 """A traced step, and the text of it that captured programs carry.
 
 A program that was compiled, exported or saved names its formula by nothing but this text, so it
-runs in any process that has imported elman. A line each has the text for what the step declares,
-then for each operation, which reads earlier ones by their numbers, and at last for the new states,
-and for what is given out, unless that is the first state. Constants are hexadecimal, so reading
-gives the same bits.
+runs in any process that has imported elman. The text first has a line for each thing that the step
+declares. Then it has a line for each operation, which reads earlier ones by their numbers. Last
+are the new states, and the outputs unless the first state is the only one. Constants are
+hexadecimal, so reading gives the same bits.
 """
 
 from __future__ import annotations

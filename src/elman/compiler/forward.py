@@ -276,8 +276,10 @@ def _cut(frame: Frame) -> str:
 
 
 def can_cut_units(program: Program, target: Target) -> bool:
-    """Whether each unit of a step's results depends on nothing but the values before the step, and
-    tiles may have some of the units only, of rows that nobody has to prepare."""
+    """Whether a tile may compute some of the units only.
+
+    Each unit must depend on nothing but values from before the step, and no row may need
+    preparation."""
     stores = [store for stage in program.stages for store in stage.stores]
     return (
         len(program.stages) == 1

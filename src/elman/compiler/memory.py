@@ -67,9 +67,9 @@ def slot_of(leaf: Node) -> str:
 class StepMemory:
     """Where a step's values are; a pass sets it anew for each step.
 
-    Scratch memory holds rows of the states, or of the gradients that arrive at them, before and
-    after the step, and rows of what one stage leaves for a later one. The caller's memory holds
-    what is kept for the backward pass.
+    Scratch memory holds rows of the states before and after the step, or of the gradients that
+    arrive at them. It also holds what one stage leaves for a later one. The caller's memory holds
+    what is saved for the backward pass.
     """
 
     def __init__(self, frame: Frame, plan: Plan, program: Program) -> None:

@@ -1,10 +1,10 @@
 """The weights' gradients: sums over rows and steps of outer products of gates' gradients with
 what a weight was applied to.
 
-The tile again: a few units of a gate times ``depth`` rows of a panel, in which the lists of rows
-that a weight may be applied to lie side by side, and behind them, where a vector has room, a one:
-one product gives the gradients of the matrices and the biases of a gate. A part of the batch has
-sums of its own, segment of time by segment, and those of all parts are added up from first to last.
+The tile again: a few units of a gate times ``depth`` rows of a panel. A row of the panel has
+all that the gate's weights are applied to, side by side, and a one where a vector has room. So one
+product gives the gradients of the matrices and the biases of a gate. A part of the batch has sums
+of its own, segment of time by segment, and those of all parts are added up from first to last.
 Parts, segments and the depth depend on the sizes of a call alone: the bits do not depend on the
 number of threads, nor on whether a call does all segments or one. Where each row's gradients are
 wanted apart, a row has sums of its own as a part has, which nothing is added to.

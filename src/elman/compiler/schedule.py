@@ -121,10 +121,11 @@ class Schedule:
     def chunk_steps(self, rows: Rows, order: Order, row_bytes: int, weight_bytes: int) -> int:
         """The steps of a chunk of the backward pass: whole segments of the order of summation.
 
-        The steps of a chunk run back, then the inputs' and the weights' gradients are summed up, so
-        the gradients at the gates are read before they have left the cache. Large weights, whose
-        gradients are read and written once a chunk, ask for larger ones. A chunk that is not small
-        has half of the steps at most: its gradients are a good part of a short call's memory.
+        First the steps of a chunk run back. Then the gradients of the inputs and the weights are
+        summed up, while the gradients at the gates are still in the cache. The weights' gradients
+        are read and written once a chunk, so large weights ask for larger chunks. A chunk that is
+        not small has half of the steps at most: its gradients are a good part of a short call's
+        memory.
         """
         segment_bytes = max(1, order.segment * order.rows * row_bytes)
         fitting = max(self.gate_bytes, 2 * weight_bytes) // segment_bytes

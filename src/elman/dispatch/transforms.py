@@ -1,9 +1,8 @@
 """What gradients and functorch's transforms make of the operators.
 
-The operators stay operators: a gradient of ``elman::recur`` is one call of
-``elman::recur_backward``, in eager mode, in a captured program, and under functorch's transforms,
-which meet both rules below at each of their levels. A further derivative, and forward mode, are
-those of the reference.
+The operators stay operators. A gradient of ``elman::recur`` is one call of
+``elman::recur_backward``: in eager mode, in a captured program, and at each level of functorch's
+transforms. A further derivative, and forward mode, are those of the reference.
 
 A mapped dimension of the data is folded into the rows, and the kernels give the weights' gradients
 of each row. Where weights are mapped too, each member has a call of its own.

@@ -129,9 +129,11 @@ class Kernel:
         last: bool = True,
         apart: bool = False,
     ) -> Launch:
-        """The backward pass of one direction: called with the tensors, the gradients of the
-        results, the goals, what was before and what was kept, it writes those goals that are not
-        None, x's and the weights' contiguous.
+        """The backward pass of one direction.
+
+        It is called with the tensors, the gradients of the results, the goals, what was before and
+        what was kept. It writes the goals that are not None. Those of x and of the weights are
+        contiguous.
 
         Args:
             before: ``plan.read_outputs``, then the initial values of these states; the units of

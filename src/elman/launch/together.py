@@ -20,12 +20,12 @@ from .table import EntryPoint, Launch, Place
 
 
 class Task(NamedTuple):
-    """A pass made for one thread, with the places of its tensors among those of the call, and the
-    numbers of earlier ones in its list, if there are any:
+    """A pass made for one thread, with the places of its tensors among those of the call.
 
-    of those whose steps it reads, which run in the ``same`` order of time or in the ``other`` one,
-    and in a backward pass of the other direction ``beside`` it, whose inputs' gradients lie in the
-    same memory. Whichever of the two comes to a step second adds to what the first has written.
+    It names earlier passes of its list by their numbers. It reads the steps of the ``same`` pass,
+    which runs in its own order of time, and of the ``other``, which runs in the opposite order. In
+    a backward pass, ``beside`` is the other direction, which writes inputs' gradients to the same
+    memory: whichever of the two comes to a step second adds to what the first has written.
     """
 
     run: Launch

@@ -75,9 +75,10 @@ class Call(NamedTuple):
 def read(
     module: Any, step: Step, input: Any, hx: Any, weight: Tensor
 ) -> tuple[Call, Tensor, Sequence[Named]]:
-    """The normal form of a layer's call, its input as ``(T, B, I)``, or ``(N, I)`` if it is packed,
-    and its initial states as they were given; none if ``hx`` is None. Each is a list where the
-    layers' sizes differ."""
+    """The normal form of a layer's call, its input and its initial states.
+
+    The input becomes ``(T, B, I)``, or ``(N, I)`` if it is packed. The states are as they were
+    given: none if ``hx`` is None, a list each where the layers' sizes differ."""
     if isinstance(input, PackedSequence):
         return _read_packed(module, step, input, hx, weight)
     owner, size, batch_first = type(module).__name__, module.input_size, module.batch_first

@@ -1,7 +1,7 @@
 """What the six classes that take the place of torch.nn's share with them.
 
-The *counterpart* of such a class is the class of torch.nn that it takes the place of. Its modules
-count as instances of the counterpart, run the counterpart's operator where that is the path, and
+The *counterpart* of such a class is the class of torch.nn that it replaces. Its modules count as
+instances of the counterpart. They run the counterpart's operator where that is the path. They
 become the counterpart where a tool of PyTorch compiles or swaps modules by their class.
 """
 

@@ -290,9 +290,10 @@ class RecurrentCell(StepModule, CellModule):
         mask: holds recurrent connections at zero, as in :class:`Recurrent`.
         init: how the parameters begin, as in :class:`Recurrent`.
 
-    Call ``cell(input, hx=None, inputs=None)`` with input ``(B, I)`` or ``(I,)``, the states ``hx``,
-    ``(B, H)`` or ``(H,)``, one tensor or a tuple of one for each state, None for zeros, and the
-    cell's further inputs by name, ``(B, H)`` or ``(B, 1)``. Returns the new states, as ``hx``.
+    Call ``cell(input, hx=None, inputs=None)`` with input ``(B, I)`` or ``(I,)``. The states ``hx``
+    are one tensor, ``(B, H)`` or ``(H,)``, or a tuple with one for each state; None stands for
+    zeros. The cell's further inputs are given by name, ``(B, H)`` or ``(B, 1)``. Returns the new
+    states, as ``hx``.
 
     Raises:
         TypeError: a cell that is none; ``inputs`` of another type.

@@ -62,12 +62,12 @@ def thread_count(work: float, parts: int, least: float) -> int:
 def record_lateness(late: bool, work: float) -> None:
     """Records whether another thread came to so much work when nothing was left of it.
 
-    It sleeps, or another program holds its core; the caller has done the work alone, and then
-    waited, in the second case for as long as the system lets the other program run: milliseconds,
-    and again in the next region. So when threads have been late twice more often than in time, so
-    much work, or less, is done by its caller alone for a while (:func:`avoid_threads`), and for
-    longer if they still are. After that threads are asleep, as they are in front of a caller's
-    every burst of work, so that they may be late once again.
+    A late thread was asleep, or another program holds its core. The caller has done the work
+    alone, and then waited. If a program holds the core, that takes milliseconds, and again in the
+    next region. So when threads have been late twice more often than in time, the caller does so
+    much work, or less, alone for a while (:func:`avoid_threads`). The while is longer if threads
+    are late again. After it they are asleep, as before every burst of work, so they may be late
+    once.
     """
     global _late, _late_for, _pause, _alone_until
     if not late:

@@ -138,9 +138,9 @@ def read_table(
 
     `.csv`, `.tsv`, `.jsonl` (or `.ndjson`) and `.parquet` files have columns. In a folder every
     file `LABEL/NAME.txt` is a text, and the columns stay unnamed. Spaces around a value don't
-    count. Bad rows (no text or no label, of a wrong type, not UTF-8, not as wide as the header,
-    not JSON) are an error that counts them by reason and names their lines; with `skip_bad` they
-    are left out, and the same is told in `Table.notes`.
+    count. A bad row has no text or no label, a value of a wrong type, or more or fewer columns
+    than the header; or it isn't UTF-8 or JSON. Bad rows are an error that counts them by reason
+    and names their lines. With `skip_bad` they are left out, and `Table.notes` says the same.
 
     The texts go to a temporary file: a table takes some 40 bytes of memory a row.
 

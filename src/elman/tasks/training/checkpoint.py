@@ -1,9 +1,9 @@
 """A training under way as one file, from which it goes on as if nothing had happened.
 
-`checkpoint.safetensors` in the model's folder holds the weights, those of the best epoch, what the
-net keeps from step to step, the optimizer's state, and as JSON in bytes what training it is, and
-its history. One file takes the
-place of the one before in a single step: whenever the process is killed, there is a whole one.
+`checkpoint.safetensors` in the model's folder holds tensors: the weights, those of the best epoch,
+what the net keeps from step to step, and the optimizer's state. As JSON in bytes it holds what
+training it is, and its history. A new file replaces the one before in a single step: whenever the
+process is killed, there is a whole one.
 """
 
 import json
