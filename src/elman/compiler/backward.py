@@ -220,14 +220,14 @@ class _Memory(StepMemory):
             before = frame.given(f"output.{name}").at(self.time_before, row)
             return frame.view(f.select(begins, first, before, "ptr"))
         kept = f.add(f.add(self.flat_before, row), frame.slot("B"))
-        return self.kept(name, f.select(begins, row, kept))
+        return self.saved_state(name, f.select(begins, row, kept))
 
     def reached(self, name: str, row: Int) -> View:
         """A state after this step."""
         f, frame = self.frame.f, self.frame
         if name in self.plan.read_outputs:
             return frame.view(frame.given(f"output.{name}").at(self.time, row))
-        return self.kept(name, f.add(f.add(self.flat, row), frame.slot("B")))
+        return self.saved_state(name, f.add(f.add(self.flat, row), frame.slot("B")))
 
     def read(self, leaf: Node, spot: Spot) -> str:
         f, frame = self.frame.f, self.frame

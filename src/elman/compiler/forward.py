@@ -195,7 +195,7 @@ class _Memory(StepMemory):
         if store.kind == "temporary":
             return self.rows_of(store.value).row(row)
         if store.kind == "saved_state":
-            return self.kept(str(store.name), f.add(f.add(self.flat, row), frame.slot("B")))
+            return self.saved_state(str(store.name), f.add(f.add(self.flat, row), frame.slot("B")))
         return self.saved(int(store.name), row)
 
     def write(self, store: Store, value: str, spot: Spot) -> None:

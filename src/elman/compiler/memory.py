@@ -119,7 +119,7 @@ class StepMemory:
                 value = load_units(v, given, u, frame.units(space))
                 v.store(value, state.at(u))
                 if name in keep:
-                    store_units(v, value, self.kept(name, row), u, frame.units(HIDDEN))
+                    store_units(v, value, self.saved_state(name, row), u, frame.units(HIDDEN))
 
     def finish(
         self, kind: str, row: Int, units: tuple[Int, Int] | None = None, optional: bool = False
@@ -135,13 +135,13 @@ class StepMemory:
                 with f.loop(*(units or (0, frame.padded(space))), v.lanes) as u:
                     store_units(v, v.load(state.at(u)), goal, u, frame.units(space))
 
-    def kept(self, name: str, row: Int) -> View:
-        """A kept state; row B + n belongs to the n-th row of all steps, the first B to h0."""
-        kept = self.frame.view(self.frame.pointer(f"saved.{name}"), self.frame.units(HIDDEN), 1)
-        return kept.row(row)
+    def saved_state(self, name: str, row: Int) -> View:
+        """A saved state; row B + n belongs to the n-th row of all steps, the first B to h0."""
+        view = self.frame.view(self.frame.pointer(f"saved.{name}"), self.frame.units(HIDDEN), 1)
+        return view.row(row)
 
     def saved(self, index: int, row: Int) -> View:
-        """A kept value of a row of this step."""
+        """A saved value of a row of this step."""
         f, units = self.frame.f, self.frame.units(HIDDEN)
         strides = f.mul(units, len(self.plan.saved)), units, 1
         return self.frame.view(self.frame.pointer("saved"), *strides).row(

@@ -63,12 +63,12 @@ def saved_size(spec: KernelSpec, rows: Rows, units: int) -> int:
     states, values = len(spec.plan.saved_states), len(spec.plan.saved)
     if not states + values:
         return 0
-    rows_kept = (rows.N + rows.B) * states + rows.N * values
-    return rows_kept * units + padded_units(spec, units) - units
+    saved_rows = (rows.N + rows.B) * states + rows.N * values
+    return saved_rows * units + padded_units(spec, units) - units
 
 
-def kept(spec: KernelSpec, rows: Rows, units: int) -> dict[str, int]:
-    """The parts of it: slot and offset in bytes of each kept state, then of all kept values."""
+def saved_offsets(spec: KernelSpec, rows: Rows, units: int) -> dict[str, int]:
+    """Where the parts of it begin: by slot, bytes to each saved state, then to all saved values."""
     size = (rows.N + rows.B) * units * spec.size
     slots = [*(f"saved.{name}" for name in spec.plan.saved_states), "saved"]
     return {slot: i * size for i, slot in enumerate(slots)}

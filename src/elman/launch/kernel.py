@@ -225,7 +225,7 @@ class Kernel:
     ) -> Iterator[Place]:
         """What a direction's tensor of those that are ``kept`` consists of, if there are any."""
         if kept:
-            for slot, offset in sizes.kept(self.spec, rows, size.units).items():
+            for slot, offset in sizes.saved_offsets(self.spec, rows, size.units).items():
                 yield Place(slot, number, offset)
 
 
