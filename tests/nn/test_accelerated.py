@@ -13,6 +13,7 @@ import torch
 
 import elman
 from elman.nn.accelerate import OURS
+from tests.systems import PATIENCE
 
 
 class Model(torch.nn.Module):
@@ -129,14 +130,14 @@ def test_contexts_of_threads_may_overlap() -> None:
     def work() -> None:
         with elman.accelerated():
             first.set()
-            second.wait(60)
+            second.wait(PATIENCE)
             found.append(type(torch.nn.LSTM(2, 3)))
 
     thread = threading.Thread(target=work)
     before = dict(vars(torch.nn.LSTM))
     with elman.accelerated():
         thread.start()
-        first.wait(60)
+        first.wait(PATIENCE)
     found.append(type(torch.nn.LSTM(2, 3)))
     second.set()
     thread.join()

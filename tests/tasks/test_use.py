@@ -11,6 +11,7 @@ import pytest
 from elman.tasks import SequenceClassifier
 from elman.tasks.commands import predict
 from elman.tasks.data.lines import arriving
+from tests.systems import PATIENCE
 
 
 def test_evaluate(run, model, unseen, tmp_path):
@@ -127,7 +128,7 @@ def test_a_slow_pipe_is_answered_at_once_and_a_closed_one_ends_quietly(model):
         process.stdout.close()  # as `| head -1` does
         process.stdin.write("讨厌\n".encode())
         process.stdin.close()
-        assert process.wait(60) == 1
+        assert process.wait(PATIENCE) == 1
         assert process.stderr.read() == b""
 
 
