@@ -4,9 +4,13 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 # How many scenarios `make fuzz` runs.
 CASES  ?= 2000
+# The theme's advertisement of its successor would be a warning of every build.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
+# Which language `make docs-serve` shows.
+CONFIG ?= mkdocs.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-aarch64 fuzz lint types bench clean
+.PHONY: help demo test test-aarch64 fuzz lint types docs docs-serve docs-check bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,16 +36,26 @@ lint: $(VENV)/dev ## check style and formatting
 types: $(VENV)/dev ## check types
 	$(BIN)/mypy
 
+docs: $(VENV)/docs ## build the site in both languages, in site/
+	$(MKDOCS) build --strict
+	$(MKDOCS) build --strict -f mkdocs.zh-CN.yml
+
+docs-serve: $(VENV)/docs ## show the site while its pages are written; CONFIG=mkdocs.zh-CN.yml in Chinese
+	$(MKDOCS) serve -f $(CONFIG)
+
+docs-check: docs ## open every page of the site in headless Chromium
+	$(BIN)/python docs/check.py
+
 bench: $(VENV)/bench ## compare with all peers, for docs/performance.md; ARGS=--quick only prints, sooner
 	$(BIN)/python -m benchmarks $(ARGS)
 	$(if $(ARGS),,$(BIN)/python -m benchmarks.page)
 
 clean: ## remove the environment and everything built
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp file per extra: installed again only when the metadata or the pins change.
-$(VENV)/tasks $(VENV)/dev $(VENV)/bench: $(VENV)/%: pyproject.toml constraints.txt
+$(VENV)/tasks $(VENV)/dev $(VENV)/bench $(VENV)/docs: $(VENV)/%: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$*]"
 	touch $@

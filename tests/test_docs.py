@@ -1,6 +1,5 @@
-"""The examples of the guides run, one after the other, and print what is printed there."""
+"""The examples of all pages run, one after the other, and print what is printed there."""
 
-import doctest
 import itertools
 import re
 import shlex
@@ -11,50 +10,16 @@ import typer
 
 from elman.tasks.commands import app
 from elman.tasks.commands.train import app as training
-
-DOCS = Path(__file__).parents[1] / "docs"
-FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+from tests.pages import DOCS, PAGES, failures, listings, name
 
 
-#: In both languages.
-GUIDES = [(f"guides/{name}.md", f"guides/{name}.zh-CN.md") for name in ("sequences", "loops")]
+@pytest.mark.parametrize("page", [page for page in PAGES if listings(page)], ids=name)
+def test_examples_run_and_print_what_is_printed(page: Path) -> None:
+    assert failures(listings(page)) == ""
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "architecture.md",
-        "cells.md",
-        "libraries.md",
-        "regularisation.md",
-        "tasks.md",
-        *(name for pair in GUIDES for name in pair),
-    ],
-)
-def test_examples_run_and_print_what_is_printed(name: str, capsys: pytest.CaptureFixture) -> None:
-    text = (DOCS / name).read_text(encoding="utf-8")
-    blocks = re.findall(r"^```pycon\n(.*?)^```", text, re.M | re.S)
-    test = doctest.DocTestParser().get_doctest("".join(blocks), {}, name, name, 0)
-    assert len(test.examples) > 10
-    runner = doctest.DocTestRunner(optionflags=FLAGS)
-    runner.run(test)
-    assert not runner.failures, capsys.readouterr().out
-
-
-@pytest.mark.parametrize("names", GUIDES)
-def test_both_languages_show_the_same_code(names: tuple[str, str]) -> None:
-    english, chinese = (
-        re.findall(r"^(?:>>>|\.\.\.) .*?(?=  #|$)", (DOCS / name).read_text("utf-8"), re.M)
-        for name in names
-    )
-    assert english == chinese
-
-
-@pytest.mark.parametrize("name", [name for pair in GUIDES for name in pair])
-def test_links_lead_somewhere(name: str) -> None:
-    links = re.findall(r"\]\(([^)#]+)", (DOCS / name).read_text("utf-8"))
-    assert len(links) > 1
-    assert [link for link in links if not (DOCS / "guides" / link).exists()] == []
+def test_a_wrong_example_is_found() -> None:
+    assert "Expected:\n    3\nGot:\n    2" in failures(">>> 1 + 1\n3\n")
 
 
 def commands(text: str) -> list[list[str]]:

@@ -119,8 +119,8 @@ class SeriesClassifier(ClassifierMixin, SeriesEstimator, TrainedSeriesClassifier
     """A recurrent network that reads series of numbers and names their label.
 
     Args:
-        cell, hidden_size, num_layers, bidirectional, recurrent, pooling, patience, random_state,
-        backend, verbose: as of `SequenceClassifier`.
+        cell, hidden_size, num_layers, bidirectional, recurrent: as of `SequenceClassifier`.
+        pooling, patience, random_state, backend, verbose: as of `SequenceClassifier`.
         patch: steps that are read together; None for as few as make at most 100 of the longest
             series.
         noise: deviation of the noise that is added to the standardised values in training.

@@ -32,8 +32,9 @@ class SequenceTagger(SequenceEstimator, TrainedTagger):
     that each belong to a single token. `fit` also takes spans, see `Span`.
 
     Args:
-        cell, hidden_size, num_layers, bidirectional, recurrent, token_dropout, dropout, min_count,
-        epochs, lr, patience, random_state, backend, verbose: as of `SequenceClassifier`.
+        cell, hidden_size, num_layers, bidirectional, recurrent: as of `SequenceClassifier`.
+        token_dropout, dropout, min_count, epochs, lr: as of `SequenceClassifier`.
+        patience, random_state, backend, verbose: as of `SequenceClassifier`.
         tokens: what a string is cut into: "characters" or "words". Also says what is known of a
             token: of characters the pairs they are part of, of words beginning, end and shape.
         embedding_size: features of a token; of a pair half as many, of an affix a quarter.

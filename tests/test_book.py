@@ -1,0 +1,126 @@
+"""The pages about recurrent networks: both languages show the same, and all of it is computed."""
+
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from docs import figures
+from tests.pages import CHINESE, DOCS, FENCE, PAGES, failures, listings, name, text
+
+LEARN = [page for page in PAGES if page.parent.name == "learn"]
+PAIRS = [
+    (page.parent / page.name.replace(CHINESE, ".md"), page)
+    for page in PAGES
+    if page.name.endswith(CHINESE)
+]
+BOTH = pytest.mark.parametrize(("english", "chinese"), PAIRS, ids=[name(page) for page, _ in PAIRS])
+
+
+def names_of_elman(page: Path) -> set[str]:
+    """What the sessions on a page use of elman."""
+    return set(re.findall(r"\belman\.(\w+)", listings(page)))
+
+
+AS_TORCH = [page for page in LEARN if names_of_elman(page) <= set(vars(torch.nn))]
+
+
+@pytest.mark.parametrize("page", AS_TORCH, ids=name)
+def test_torch_prints_the_same(page: Path) -> None:
+    assert failures(listings(page).replace("import elman", "import torch.nn as elman")) == ""
+
+
+def test_pages_about_torch_are_found() -> None:
+    assert {"order.md", "hidden-state.md"} <= {page.name for page in AS_TORCH}
+
+
+def test_learn_is_there_in_both_languages() -> None:
+    english = {page.name for page in LEARN if not page.name.endswith(CHINESE)}
+    assert english == {english.name for english, _ in PAIRS if english.parent.name == "learn"}
+
+
+def blocks(page: Path) -> list[str]:
+    """The blocks of code on a page, without comments."""
+    return [re.sub(r"(^|  )# .*", "", code, flags=re.M) for _, code in FENCE.findall(text(page))]
+
+
+@BOTH
+def test_both_languages_show_the_same_code(english: Path, chinese: Path) -> None:
+    assert blocks(english) == blocks(chinese)
+
+
+def pictures(page: Path) -> list[str]:
+    """The pictures on a page, in order."""
+    return re.findall(r"!\[[^]]*\]\(([^)]+)\)", text(page))
+
+
+@BOTH
+def test_both_languages_show_the_same_pictures(english: Path, chinese: Path) -> None:
+    assert pictures(english) == pictures(chinese)
+
+
+@BOTH
+def test_both_languages_lead_to_each_other(english: Path, chinese: Path) -> None:
+    assert text(english).split("\n")[2] == f"[中文]({chinese.name})"
+    assert text(chinese).split("\n")[2] == f"[English]({english.name})"
+
+
+@BOTH
+def test_both_languages_have_the_same_sections(english: Path, chinese: Path) -> None:
+    levels = [
+        re.findall(r"^#+(?= )", FENCE.sub("", text(page)), re.M) for page in (english, chinese)
+    ]
+    assert levels[0] == levels[1]
+
+
+# A decimal, or an integer of two digits or more that is no year.
+NUMBER = re.compile(r"(?<![\w.])(?!(?:19|20)\d\d\b)(?:\d+\.\d+|\d{2,})(?![\w.]*\d)")
+
+
+@pytest.mark.parametrize("page", LEARN, ids=name)
+def test_numbers_are_those_of_the_sessions(page: Path) -> None:
+    prose = re.sub(r"\]\([^)]*\)|^```.*?^```", "", text(page), flags=re.M | re.S)
+    computed = set(NUMBER.findall(listings(page)))
+    assert set(NUMBER.findall(prose)) - computed == set(), "which no session prints"
+
+
+def test_a_number_from_nowhere_is_found() -> None:
+    found = NUMBER.findall("0.25 of 7 h_10 in 1990 are 12, 3.4.5 $x_{30}$ 1e-5 -0.5.")
+    assert found == ["0.25", "12", "30", "0.5"]
+
+
+@pytest.mark.parametrize("page", [page for page in LEARN if page.name.endswith(CHINESE)], ids=name)
+def test_chinese_has_its_own_punctuation(page: Path) -> None:
+    assert re.findall(r"[一-龥][,:;?!].{,8}", FENCE.sub("", text(page))) == []
+
+
+@pytest.mark.parametrize("picture", figures.functions())
+def test_pictures_are_drawn(picture: str) -> None:
+    drawn = figures.style.svg(figures.functions()[picture]())
+    assert drawn.startswith("<?xml")
+    assert len(drawn) < 150_000
+
+
+def test_every_picture_is_shown_and_every_one_shown_is_drawn() -> None:
+    shown = {one for page in PAGES for one in pictures(page) if "figures/" in one}
+    assert {re.sub(r".*figures/|\.svg$", "", one) for one in shown} == set(figures.functions())
+
+
+@pytest.mark.parametrize("module", ["elman", "elman.cells", "elman.init", "elman.tasks"])
+def test_the_reference_is_complete(module: str) -> None:
+    there = importlib.import_module(module)
+    public = getattr(there, "__all__", [it for it in vars(there) if not it.startswith("_")])
+    named = {it: getattr(there, it) for it in public if it != "Any"}
+    objects = {
+        it for it, value in named.items() if inspect.isroutine(value) or inspect.isclass(value)
+    }
+    entries = {
+        entry.rpartition(".")[2]
+        for page in (DOCS / "reference").glob("*.md")
+        for entry in re.findall(rf"^::: ({module}\..+)", text(page), re.M)
+    }
+    assert len(objects) > 5
+    assert objects - entries == set()
