@@ -20,7 +20,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, Response, sync_playwright
 
 SITE = Path(__file__).parents[1] / "site"
 WIDTHS = {"desktop": 1280, "phone": 390}
@@ -107,10 +107,10 @@ def faults(page: Page, root: str, path: str) -> Iterator[str]:
 
 def weight(page: Page, root: str) -> int:
     """The bytes of the start page and all that it loads, compressed."""
-    bodies: list[int] = []
-    page.on("response", lambda response: bodies.append(len(gzip.compress(response.body()))))
+    responses: list[Response] = []
+    page.on("response", responses.append)
     page.goto(root + "index.html", wait_until="networkidle")
-    return sum(bodies)
+    return sum(len(gzip.compress(response.body())) for response in responses)
 
 
 def main() -> int:
