@@ -14,7 +14,10 @@ from tests.pages import DOCS, PAGES, failures, listings, name
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if listings(page)], ids=name)
-def test_examples_run_and_print_what_is_printed(page: Path) -> None:
+def test_examples_run_and_print_what_is_printed(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # some write files
     assert failures(listings(page)) == ""
 
 
