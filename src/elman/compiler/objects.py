@@ -102,10 +102,11 @@ def object_code(
 
 
 def _optimise(module: Any, machine: Any) -> None:
-    """Runs LLVM's passes over a module, but for those that would make vectors of loops: what pays
-    has been written as vectors."""
+    """Runs LLVM's passes over a module, but for those that make vectors of loops or unroll them:
+    what pays has been written so."""
     options = llvm().create_pipeline_tuning_options(speed_level=2)
     options.loop_vectorization = options.slp_vectorization = options.loop_interleaving = False
+    options.loop_unrolling = False
     builder = llvm().create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
 
