@@ -182,6 +182,7 @@ def test_importing_elman_stays_light():
     added = set(done.stdout.split())
     assert "elman" in added
     assert "llvmlite.binding" not in added
+    assert "elman.artefact" not in added
     roots = {name.partition(".")[0] for name in added} - sys.stdlib_module_names
     assert roots <= {"elman", "llvmlite", "numpy", "torch"}
 

@@ -75,12 +75,15 @@ from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .artefact import export as export
+else:  # type checkers would take any name for one that is there
 
+    def __getattr__(name: str) -> Any:
+        """What few programs need is loaded when it is asked for."""
+        if name == "export":
+            from .artefact import export
 
-def __getattr__(name: str) -> Any:
-    """What few programs need is loaded when it is asked for."""
-    if name == "export":
-        from .artefact import export
+            return export
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-        return export
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __dir__() -> list[str]:
+        return [*globals(), "export"]

@@ -77,3 +77,8 @@ def stream(frame: Tensor) -> None:
     session = elman.Stream(elman.GRU(8, 16))
     assert_type(session.step(frame), Tensor)
     session.reset()
+
+
+def artefact() -> None:
+    about = elman.export(elman.GRU(8, 16), "folder", "cortex-m4f", "gru", weight_dtype=None)
+    assert_type(about, dict[str, Any])

@@ -1,3 +1,3 @@
 """Recurrent layers where Python is not: object code with its weights, and a header for C."""
 
-from .export import export as export
+from .files import export as export
