@@ -74,7 +74,7 @@ from .streaming import windows as windows
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from .artefact import export as export
+    from .artefact.files import export as export
 else:  # type checkers would take any name for one that is there
 
     def __getattr__(name: str) -> Any:
