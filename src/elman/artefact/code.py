@@ -78,18 +78,18 @@ def compile_stack(stack: Stack, machine: Machine, name: str) -> Code:
     ]
     size = {"float": 4, "double": 8}[stack.dtype]
     outputs = [size * sizes[stack.step.output_space] for sizes in stack.sizes[:-1]]
-    between = [state.take(bytes(nbytes)) for nbytes in outputs[:2] and [max(outputs)] * 2]
+    between = [state.take(bytes(max(outputs))) for _ in outputs[:2]]  # by turns
     scratch = state.take(bytes(max(part.layer.scratch for part in parts)))
     _emit_reset(module, stack, name, parts)
     _emit_step(module, stack, name, parts, between, scratch)
     _emit_chunk(module, stack, name)
-    text = "\\" + constants.content.hex("\\")
-    module.constant(_SYMBOL, f'[{constants.end} x i8] c"{text}", align {ALIGNMENT}')
     if max(constants.end, state.end) >= MOST:
         raise ValueError(
             f"export: expected less than {MOST:,} bytes of weights, and of states, got "
             f"{constants.end:,} and {state.end:,}, more than code for {machine.name!r} can address"
         )
+    text = "\\" + constants.content.hex("\\")
+    module.constant(_SYMBOL, f'[{constants.end} x i8] c"{text}", align {ALIGNMENT}')
     code = object_code(module, machine.object, optimised=True)
     return Code(code, state.end, constants.end)
 
@@ -165,7 +165,7 @@ def _emit_step(
     for i, part in enumerate(parts):
         y = "%y"
         if i < len(parts) - 1:
-            y = f.gep("i8", "%state", between[i % 2])
+            y = f.gep("i8", "%state", between[i % len(between)])
         states = {s: f.gep("i8", "%state", place) for s, place in part.states.items()}
         pointers = {
             "x": x,

@@ -109,4 +109,4 @@ def host() -> Machine:
         raise ValueError(
             f"export: expected a target by its name, since no kernels run on {isa.host()[0]}"
         )
-    return replace(Machine("host", rows[0], object_target(rows[0]).triple))
+    return Machine("host", rows[0], object_target(rows[0]).triple)
