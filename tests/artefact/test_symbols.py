@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import elman
 from elman.artefact.code import compile_stack
@@ -18,9 +19,11 @@ _NAMED = [c for n, c in vars(elman.cells).items() if isinstance(c, type) and n[0
 CELLS = [c for c in _NAMED if issubclass(c, elman.Cell)]
 
 
-def _found(cell: Any, machine: Machine, path: Path, doubles: bool = False) -> set[str]:
+def _found(
+    cell: Any, machine: Machine, path: Path, doubles: bool = False, narrow: Any = None
+) -> set[str]:
     module = elman.Recurrent(cell, 5, 8)
-    stack = stack_of(module.double() if doubles else module, None)
+    stack = stack_of(module.double() if doubles else module, narrow)
     path.write_bytes(compile_stack(stack, machine, "cell").object)
     return undefined(path)
 
@@ -34,6 +37,12 @@ def test_a_cell_of_the_catalogue_needs_nothing(number: int, tmp_path: Path) -> N
 @pytest.mark.parametrize("machine", TABLE, ids=lambda row: row.name)
 def test_no_function_needs_anything(machine: Machine, tmp_path: Path) -> None:
     assert _found(Functions, machine, tmp_path / "cell.o") == set()
+
+
+@pytest.mark.parametrize("machine", TABLE, ids=lambda row: row.name)
+@pytest.mark.parametrize("narrow", [torch.bfloat16, torch.int8])
+def test_narrow_weights_need_nothing(narrow: Any, machine: Machine, tmp_path: Path) -> None:
+    assert _found(elman.cells.GRU, machine, tmp_path / "cell.o", narrow=narrow) == set()
 
 
 _NARROW = [row for row in TABLE if row.isa.doubles and row.isa.word == 32]
