@@ -33,6 +33,11 @@ class Space:
         return f"{self.name}p"
 
     @property
+    def slice(self) -> str:
+        """The name of the number of units of a slice, where rows are cut by units."""
+        return f"{self.name}s"
+
+    @property
     def stored(self) -> Space:
         """The space of memory for its values: one number is repeated for every hidden unit."""
         return HIDDEN if self is ONE else self

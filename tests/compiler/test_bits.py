@@ -173,14 +173,14 @@ def test_bits_of_any_cell_do_not_depend_on_threads(taken, cell, B):
 @pytest.mark.parametrize("cell", ["LSTM", "Projected", "GRUBefore"])
 @pytest.mark.parametrize(("B", "H"), [(7, 5), (7, 40), (7, 100), (1, 300)])
 def test_bits_of_one_step_do_not_depend_on_threads(taken, cell, B, H):
-    """Cells of one stage are cut by units there, others by rows."""
+    """All of them are cut by units there."""
     problem = Problem(cell, T=1, B=B, H=H)
     one, alone = with_threads(problem, 1)
     for count in (2, 3):
         many, inferred = with_threads(problem, count)
         same_results(one, many)
         assert all(torch.equal(value, inferred[name]) for name, value in alone.items())
-    assert max(taken) == (3 if B > 1 or cell == "LSTM" else 1)
+    assert max(taken) == 3
 
 
 def test_a_call_whose_helpers_come_late_is_right_and_the_next_one_does_without(monkeypatch):

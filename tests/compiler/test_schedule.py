@@ -22,6 +22,9 @@ OTHERS = {
     "narrow_units": 1,
     "split_k": ((0, 3),),
     "flop_per_thread": 1,
+    "meeting_bytes": 1,
+    "look_bytes": 1,
+    "patience": 1,
     "ragged_slices": 1,
     "piece_bytes": 1,
     "written_bytes": 0,
@@ -38,6 +41,7 @@ OTHERS = {
     "row_vectors": 1,
     "broadcast_units": 1,
     "spins": 1,
+    "team_spins": 1,
     "pipeline_pieces": 1,
     "pipeline_steps": 1,
 }

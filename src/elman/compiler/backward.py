@@ -27,6 +27,7 @@ from .plan import Plan, products_of
 from .routine import define_entry
 from .stage import Stages
 from .target import Target
+from .team import PACKED, STATE, TEAM, Team, can_cut_units, open_doors, team_of, team_packs
 from .view import View, load_units
 
 #: What a thread is at: a part, its rows, one group of these, the steps of a chunk and of a piece of
@@ -74,6 +75,7 @@ def slots(plan: Plan, target: Target) -> Slots:
             "gate_gradients.stride",
             *("jobs", "matrices", "tasks", "goals", "goals.n", "operands", "operands.n"),
             *("width", "depth", "partials.size", "partials.end", *_OF_CHUNK),
+            *((*TEAM, STATE) if can_cut_units(target, back=True) else PACKED),
             Buffer("panels", (panels,), "i8"),
             Buffer("panels_x", (panels_x,), "i8"),
             *operands(target, plan.backward, HIDDEN),
@@ -98,7 +100,8 @@ def emit(plan: Plan, target: Target) -> Module:
     _list_rows(module, declared, plan, target)
     _rows(module, declared, plan, target)
     emit_inputs(module, target, declared, plan)
-    emit_outer(module, target, declared, len(plan.gate_gradients))
+    emit_outer(module, target, declared, plan)
+    _pack(module, declared, plan, target)
     _parts(module, declared, target)
     _entry(module, declared, plan, target)
     return module
@@ -107,11 +110,19 @@ def emit(plan: Plan, target: Target) -> Module:
 def _entry(module: Module, slots: Slots, plan: Plan, target: Target) -> None:
     frame = Frame(module, "backward", target, slots)
     f = frame.f
-    for panel in panels_of(frame, plan.step, plan.backward).values():
-        panel.fill()
-    with f.when(wanted(frame)):
-        for panel in panels_to_x(frame, plan):
-            panel.fill()
+
+    def pack() -> None:
+        f.call("pack_slices", ("ptr", "%args"))
+
+    if can_cut_units(target, back=True):
+        memory, together = _Memory(frame, plan), f.compare("ne", frame.slot("team"), 0)
+        with f.when(together):
+            open_doors(frame)
+            with f.loop(0, 2) as memory.now, f.loop(0, frame.slot("B")) as row:
+                memory.begin("ghn", row)
+        f.branch(f.op(f"and i1 {together}, {str(team_packs(target)).lower()}"), lambda: None, pack)
+    else:
+        pack()
     frame.region("backward_parts")
     own = frame.copy()
     parts = f.select(f.compare("eq", frame.slot("one.by.one"), 0), frame.slot("parts"), 0)
@@ -122,17 +133,37 @@ def _entry(module: Module, slots: Slots, plan: Plan, target: Target) -> None:
     define_entry(module, "elman_backward", "backward")
 
 
+def _pack(module: Module, slots: Slots, plan: Plan, target: Target) -> None:
+    """``pack_slices``: the matrices in panels, some slices of their units."""
+    frame = Frame(module, "pack_slices", target, slots)
+    first, last = (frame.slot(name) for name in PACKED)
+    for panel in panels_of(frame, plan.step, plan.backward).values():
+        panel.fill(first, last)
+    with frame.f.when(wanted(frame)):
+        for panel in panels_to_x(frame, plan):
+            panel.fill(first, last)
+
+
 def _parts(module: Module, slots: Slots, target: Target) -> None:
     """The worker: a part of the batch through all steps, a chunk after another, the last first."""
     frame = Frame(module, "backward_parts", target, slots)
-    f = frame.f
+    f, by_units = frame.f, can_cut_units(target, back=True)
     own, worker = frame.copy(), frame.worker()
     for buffer in slots.of_thread:
         offset, nbytes = map(frame.slot, buffer.slots)
-        frame.put(own, {buffer.name: f.add(offset, f.mul(worker, nbytes))})
+        number: Int = worker
+        if by_units and buffer.name == "gate_gradients":  # a team has them in common
+            number = f.select(f.compare("ne", frame.slot("team"), 0), 0, worker)
+        frame.put(own, {buffer.name: f.add(offset, f.mul(number, nbytes))})
     size, length, steps = frame.slot("slice"), frame.slot("chunk"), frame.slot("T")
     chunks = f.div(f.add(steps, f.sub(length, 1)), length)
-    with frame.tickets(frame.slot("slices")) as part:
+    with frame.tickets(frame.slot("slices")) as ticket:
+        team, part = Team.come(frame, ticket) if by_units else (None, ticket)
+        if team:
+            f.store("ptr", team.state, f.gep("i64", own, frame.index(STATE)))
+            if team_packs(target):
+                with team.pack() as table:
+                    f.call("pack_slices", ("ptr", table))
         first = f.mul(part, size)
         last = f.min(f.add(first, size), frame.slot("B"))
         frame.put(own, {"part": part, "first": first, "last": last})
@@ -147,6 +178,8 @@ def _parts(module: Module, slots: Slots, target: Target) -> None:
                 mine = f.select(apart, f.add(first, group), part)
                 frame.put(own, {"group": group, "part": mine})
                 f.call("add_up", ("ptr", own))
+            if team:
+                team.meet()
         with f.when(f.compare("ne", frame.slot("one.by.one"), 0)):
             f.call("add_part", ("ptr", own))
 
@@ -292,7 +325,7 @@ class _Memory(StepMemory):
 def _rows(module: Module, slots: Slots, plan: Plan, target: Target) -> None:
     """A part's rows through the steps of a piece, the last step first."""
     frame = Frame(module, "backward_rows", target, slots)
-    f = frame.f
+    f, team = frame.f, team_of(frame)
     memory = _Memory(frame, plan)
     stages = Stages(frame, plan.step, plan.backward, memory, back=True)
     begin, end, first = frame.slot("from"), frame.slot("to"), frame.slot("first")
@@ -301,11 +334,13 @@ def _rows(module: Module, slots: Slots, plan: Plan, target: Target) -> None:
         t, active, begins, ends = walk_step(frame, j, first, frame.slot("last"))
         memory.move(j, t, begins)
         memory.place = frame.scratch("starts").load(f.sub(j, frame.slot("j")))
+        if team:  # before the region
+            ends = f.select(team.wanted, active, ends)
         with f.loop(ends, active) as row:
             memory.begin("ghn", row)
-        stages.emit(first, active)
+        stages.emit(first, active, team)
         with f.loop(begins, active) as row:
-            memory.finish("gh0", row, optional=True)
+            memory.finish("gh0", row, team.units if team else None, optional=True)
 
 
 def _list_rows(module: Module, slots: Slots, plan: Plan, target: Target) -> None:

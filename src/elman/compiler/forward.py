@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 
 from ..expr import Node, walk
@@ -18,6 +19,7 @@ from .plan import Plan, products_of
 from .routine import define_entry
 from .stage import Stages
 from .target import Target
+from .team import PACKED, TEAM, Team, can_cut_units, open_doors, reads_inputs, team_packs
 from .vector import Vector
 from .view import View, load_units, store_units
 
@@ -59,6 +61,7 @@ def slots(plan: Plan, target: Target, training: bool) -> Slots:
             Buffer("rows", inputs_of_slice, "ptr"),
             Buffer("projected", (*inputs_of_slice, columns, HIDDEN.padded), target.dtype),
             *values_of_step(target, program, len(states)),
+            *(TEAM if can_cut_units(target) else PACKED),
         ]
     )
 
@@ -75,6 +78,7 @@ def emit(plan: Plan, target: Target, training: bool) -> Module:
     define_reductions(module, target, program)
     define_tiles(module, target, plan.step.heads)
     _define_add_bias(module, target)
+    _pack(module, declared, plan, program, target)
     _rows(module, "forward_rows", declared, plan, program, target)
     _entry(module, declared, plan, program, target)
     return module
@@ -106,32 +110,43 @@ def biases_of(step: Step, start: Node) -> list[Matrix]:
 def _entry(module: Module, slots: Slots, plan: Plan, program: Program, target: Target) -> None:
     frame = Frame(module, "forward", target, slots)
     f = frame.f
-    with f.when(f.compare("eq", frame.slot("packed"), 0)):
-        _pack(frame, plan, program)
-    if can_cut_units(program, target):
+    unpacked = f.compare("eq", frame.slot("packed"), 0)
+    if can_cut_units(target):
+        if team_packs(target):
+            alone = f.compare("eq", frame.slot("team"), 0)
+            unpacked = f.op(f"and i1 {unpacked}, {alone}")
         memory = _Memory(frame, plan, program)
-        with f.when(_cut(frame)), f.loop(0, frame.slot("B")) as row:
-            memory.begin("h0", row, memory.keep)
+        with f.when(_cut(frame)):
+            open_doors(frame)
+            halves = f.add(1, frame.slot("team"))  # a row's first step may be any, but in one call
+            with f.loop(0, halves) as memory.now, f.loop(0, frame.slot("B")) as row:
+                memory.begin("h0", row, memory.keep)
+    with f.when(unpacked):
+        f.call("pack_slices", ("ptr", "%args"))
     frame.region("forward_rows")
     define_entry(module, "elman_forward", "forward")
 
 
-def _pack(frame: Frame, plan: Plan, program: Program) -> None:
-    """What all rows and steps read: the weights in panels, and what products start from."""
+def _pack(module: Module, slots: Slots, plan: Plan, program: Program, target: Target) -> None:
+    """``pack_slices``: what all rows and steps read, the weights in panels, and what products start
+    from; for some slices of the units."""
+    frame = Frame(module, "pack_slices", target, slots)
     f, step = frame.f, plan.step
-    padded = frame.padded(HIDDEN)
+    first, last = (frame.slot(name) for name in PACKED)
     for panel in (*_panels_x(frame, plan), *panels_of(frame, step, program).values()):
-        panel.fill()
-    rows = starts(plan, program)
-    with f.loop(0, f.mul(padded, len(rows)), frame.v.lanes) as u:
-        frame.v.store(frame.v.number(0.0), frame.scratch("starts").at(0, u))
-    for start, i in rows.items():
-        row = frame.scratch("starts").at(i)
+        panel.fill(first, last)
+    for start, i in starts(plan, program).items():
+        row, size = frame.scratch("starts", i), frame.slot(start.space.stored.slice)
+        begin, end = f.mul(first, size), f.min(f.mul(last, size), frame.padded(start.space))
+        with f.loop(begin, end, frame.v.lanes) as u:
+            frame.v.store(frame.v.number(0.0), row.at(u))
         for bias in biases_of(step, start):
             given = frame.block(bias)
             with f.when(frame.is_given(bias.parameter)):
-                sizes = ("i64", given.strides[0]), ("i64", frame.units(bias.rows)), ("i64", padded)
-                f.call("add_bias", ("ptr", row), ("ptr", given.base), *sizes)
+                places = ("ptr", row.at(begin)), ("ptr", given.at(begin))
+                units = f.sub(frame.units(bias.rows), begin)
+                sizes = given.strides[0], units, f.sub(end, begin)
+                f.call("add_bias", *places, *(("i64", n) for n in sizes))
 
 
 def _panels_x(frame: Frame, plan: Plan) -> list[Panel]:
@@ -225,8 +240,8 @@ def _rows(
 ) -> None:
     """The worker: a slice of the rows, or of their units, through all steps.
 
-    A program of one stage can be cut by units if there is only one step. A slice reads the states
-    of all units, which may lie where another writes the final ones: they have been copied before.
+    Slices of units go through several stages or steps as a team. A slice reads the states of all
+    units, which may lie where another writes the final ones: they have been copied before.
     """
     frame = Frame(module, name, target, slots)
     f = frame.f
@@ -234,24 +249,25 @@ def _rows(
     stages = Stages(frame, plan.step, program, memory)
     position = f.alloca(1, "i64", 8)
     steps, piece = frame.slot("T"), frame.slot("piece")
-    by_units = can_cut_units(program, target)
+    by_units = can_cut_units(target)
     with frame.tickets(frame.slot("slices")) as ticket:
-        units: tuple[Int, Int] = 0, frame.padded(HIDDEN)
-        row_slice: Int = ticket
-        if by_units:
-            count, most = frame.slot("unit.slices"), frame.slot("unit.slice")
-            row_slice, mine = f.div(ticket, count), f.op(f"urem i64 {ticket}, {count}")
-            units = f.mul(mine, most), f.min(f.mul(f.add(mine, 1), most), frame.padded(HIDDEN))
+        mine, row_slice = Team.come(frame, ticket) if by_units else (None, ticket)
+        if mine and team_packs(target):
+            with f.when(f.compare("eq", frame.slot("packed"), 0)), mine.pack() as table:
+                f.call("pack_slices", ("ptr", table))
         first, last = frame.slice_of(row_slice)
         memory.first = first
         # a slice's rows follow one another, however many a step has
         pointers = frame.scratch("rows", ticket, 0)
-        projected = frame.scratch("projected", ticket, 0)
+        shared = f.select(mine.wanted, 0, ticket) if mine else ticket
+        projected = frame.scratch("projected", shared, 0)
         with f.loop(0, steps, piece) as begin:
             end = f.min(f.add(begin, piece), steps)
             frame.wait(begin, end)
             places = pointers, projected, position, ticket
-            _project(frame, plan, (begin, end), (first, last), units, places)
+            _project(frame, plan, (begin, end), (first, last), mine, places)
+            if mine and reads_inputs(program):
+                mine.meet()
             f.store("i64", 0, position)
             with f.loop(begin, end) as j:
                 t, active, before, after = walk_step(frame, j, first, last)
@@ -263,9 +279,9 @@ def _rows(
                     before = f.select(_cut(frame), active, before)
                 with f.loop(before, active) as row:
                     memory.begin("h0", row, memory.keep)
-                stages.emit(first, active, units if by_units else None)
+                stages.emit(first, active, mine)
                 with f.loop(after, active) as row:
-                    memory.finish("hn", row, units if by_units else None)
+                    memory.finish("hn", row, mine.units if mine else None)
                 f.store("i64", f.add(done, f.sub(active, first)), position)
             frame.tell(end)
 
@@ -273,23 +289,6 @@ def _rows(
 def _cut(frame: Frame) -> str:
     """Whether the units are cut."""
     return frame.f.compare("sgt", frame.slot("unit.slices"), 1)
-
-
-def can_cut_units(program: Program, target: Target) -> bool:
-    """Whether a tile may compute some of the units only.
-
-    Each unit must depend on nothing but values from before the step, and no row may need
-    preparation."""
-    stores = [store for stage in program.stages for store in stage.stores]
-    return (
-        len(program.stages) == 1
-        and not target.step.whole
-        and not target.constant
-        and target.heads == 1
-        and not target.panel.makes_operands
-        and not program.stages[0].reductions
-        and all(store.space is HIDDEN for store in stores)
-    )
 
 
 def walk_step(frame: Frame, j: Int, first: Int, last: Int) -> tuple[str, Int, Int, Int]:
@@ -309,10 +308,10 @@ def _project(
     plan: Plan,
     steps: tuple[Int, Int],
     rows: tuple[Int, Int],
-    units: tuple[Int, Int],
+    team: Team | None,
     places: tuple[View, View, str, Int],
 ) -> None:
-    """``W_ih x + b`` for all rows of a piece of time, for some of the units."""
+    """``W_ih x + b`` for all rows of a piece of time, for the units of a thread."""
     f, shape, lanes = frame.f, frame.target.front, frame.v.lanes
     pointers, projected, position, ticket = places
     f.store("i64", 0, position)
@@ -336,10 +335,14 @@ def _project(
     alone = f.op(f"and i1 {f.compare('eq', total, 1)}, {packed}")
 
     tall = height(frame, shape, total)
+    whole = 0, frame.padded(HIDDEN)
     for column, panel in enumerate(_panels_x(frame, plan)):
         goals = frame.view(projected.at(0, column), projected.strides[0], 1)
         starts = frame.scratch("starts", column)
-        with shape.blocks(f, units[1], lanes, units[0], alone) as (unit, count):
+        with (
+            team.slices(HIDDEN) if team else nullcontext(whole) as units,
+            shape.blocks(f, units[1], lanes, units[0], alone) as (unit, count),
+        ):
             init = frame.view(starts.at(unit), 0, 1)
             with f.loop(0, total, tall) as row:
                 panel.multiply(

@@ -21,16 +21,16 @@ def common(step: Step) -> list[Slot]:
 
     Steps, rows, rows of all steps together; where time starts and which way it goes; the tables of
     a ragged batch (null: every step has B rows); how the work is divided: slices of the rows, and
-    of the units of these; how many units each space has, and in whole tiles. Rows of scratch memory
-    have the padded hidden units.
+    of the units of these; how many units each space has, in whole tiles, and in a slice. Rows of
+    scratch memory have the padded hidden units.
     """
     spaces = INPUT, *step.spaces
     return [
         *("T", "B", "N", "t0", "dt"),
         *(Argument("counts"), Argument("offsets")),
-        *("slices", "slice", "unit.slices", "unit.slice", "unpacked", "scratch", "zeros"),
+        *("slices", "slice", "unit.slices", "unpacked", "scratch", "zeros"),
         *(*SHARED, *BESIDE),
-        *(name for space in spaces for name in (space.name, space.padded)),
+        *(name for space in spaces for name in (space.name, space.padded, space.slice)),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 
 from ..spaces import HIDDEN, INPUT
@@ -12,6 +13,7 @@ from .outer import lists, place_of
 from .panel import Panel, panel_x
 from .plan import Plan
 from .target import Target
+from .team import team_of
 from .view import View, load_units, store_units
 
 
@@ -49,7 +51,11 @@ def emit_inputs(module: Module, target: Target, slots: Slots, plan: Plan) -> Non
     ]
     for given, room in places:
         target.panel.prepare_all(f, (start, end), given, room, frame.units(HIDDEN))
-    with shape.blocks(f, padded, v.lanes) as (unit, count):
+    team = team_of(frame)
+    with (
+        team.slices(INPUT) if team else nullcontext((0, padded)) as (begin, stop),
+        shape.blocks(f, stop, v.lanes, begin) as (unit, count),
+    ):
         with f.loop(start, end, tall) as row:
             rows = f.min(f.sub(end, row), tall)
             for panel, of_gate in zip(panels, places, strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -122,7 +122,11 @@ class StepMemory:
                     store_units(v, value, self.saved_state(name, row), u, frame.units(HIDDEN))
 
     def finish(
-        self, kind: str, row: Int, units: tuple[Int, Int] | None = None, optional: bool = False
+        self,
+        kind: str,
+        row: Int,
+        units: Callable[[Space], tuple[Int, Int]] | None = None,
+        optional: bool = False,
     ) -> None:
         """Writes the states of a row that ends to tensors of a kind, if they are given where they
         are ``optional``; all units, or some."""
@@ -132,7 +136,7 @@ class StepMemory:
             with f.when(frame.is_given(tensor)) if optional else nullcontext():
                 goal = frame.given(tensor).row(row)
                 state = self.states(name, new=True).row(row)
-                with f.loop(*(units or (0, frame.padded(space))), v.lanes) as u:
+                with f.loop(*(units(space) if units else (0, frame.padded(space))), v.lanes) as u:
                     store_units(v, v.load(state.at(u)), goal, u, frame.units(space))
 
     def saved_state(self, name: str, row: Int) -> View:

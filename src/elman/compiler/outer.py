@@ -24,6 +24,7 @@ from .frame import Frame
 from .ir import Int, Module
 from .plan import Plan
 from .target import Target
+from .team import Team, team_of
 from .view import View, load_units, store_units
 
 #: Of the rows that a panel has side by side: the list of rows (an index; -1: ones), the stride
@@ -52,10 +53,9 @@ def lists(plan: Plan) -> tuple[Node | None, ...]:
     return None, *plan.operands
 
 
-def emit_outer(module: Module, target: Target, slots: Slots, columns: int) -> None:
-    """``add_up``: the sums of a chunk of a group, for so many gates; ``add_part``: a part
-    to the gradients."""
-    _define_add_up(module, target, slots, columns)
+def emit_outer(module: Module, target: Target, slots: Slots, plan: Plan) -> None:
+    """``add_up``: the sums of a chunk of a group; ``add_part``: a part to the gradients."""
+    _define_add_up(module, target, slots, plan)
     _define_add_part(module, target, slots)
 
 
@@ -98,9 +98,11 @@ def _entry_of(frame: Frame, table: str, kinds: Sequence[str], index: Int) -> dic
     }
 
 
-def _define_add_up(module: Module, target: Target, slots: Slots, columns: int) -> None:
-    """Adds the segments of a chunk to all sums of a group, the last segment first."""
+def _define_add_up(module: Module, target: Target, slots: Slots, plan: Plan) -> None:
+    """Adds the segments of a chunk to all sums of a group, the last segment first. Of each matrix,
+    a thread of a team has some rows, and of the other sums some."""
     frame = Frame(module, "add_up", target, slots)
+    team, columns = team_of(frame), len(plan.gate_gradients)
     f, v, shape = frame.f, frame.v, target.bulk
     one = View(f, "ptr", f.alloca(1, "ptr", 8))
     one.store(target.panel.one(f, frame.pointer("one")))
@@ -127,8 +129,13 @@ def _define_add_up(module: Module, target: Target, slots: Slots, columns: int) -
             with f.loop(0, frame.slot("matrices")) as job:
                 given = _entry_of(frame, "jobs", JOB, job)
                 fresh = f.op(f"and i1 {empty}, {f.compare('ne', given['first'], 0)}")
-                _matrix(frame, given, pointers, (begin, k), fresh)
-            with f.loop(frame.slot("matrices"), frame.slot("tasks")) as job:
+                _matrix(frame, given, pointers, (begin, k), fresh, team)
+            matrices, tasks = frame.slot("matrices"), frame.slot("tasks")
+            vectors: tuple[Int, Int] = matrices, tasks
+            if team:
+                share = team.share(f.sub(tasks, matrices))
+                vectors = f.add(matrices, share[0]), f.add(matrices, share[1])
+            with f.loop(*vectors) as job:
                 given = _entry_of(frame, "jobs", JOB, job)
                 goal = sums.past(given["sum"])
                 gate = frame.scratch("gate_gradients", given["column"])
@@ -161,7 +168,12 @@ def _fill(frame: Frame, given: dict[str, str], begin: Int, k: Int) -> None:
 
 
 def _matrix(
-    frame: Frame, given: dict[str, str], pointers: View, summed: tuple[Int, Int], fresh: str
+    frame: Frame,
+    given: dict[str, str],
+    pointers: View,
+    summed: tuple[Int, Int],
+    fresh: str,
+    team: Team | None,
 ) -> None:
     """Adds some rows of a gate's gradients, from one on so many, times the panel to the sum of a
     matrix."""
@@ -172,7 +184,13 @@ def _matrix(
     mine = frame.view(given["goal"], given["apart"]).at(frame.slot("part"))
     goals = frame.view(f.select(frame.null(given["goal"]), own, mine, "ptr"), padded, 1)
     panel = frame.scratch("area").past(0, given["at"])
-    with f.loop(0, given["rows"], shape.rows) as m:
+    first: Int = 0
+    last: Int = given["rows"]
+    if team:
+        tiles = f.div(f.add(given["rows"], shape.rows - 1), shape.rows)
+        first, last = (f.mul(tile, shape.rows) for tile in team.share(tiles))
+        last = f.min(last, given["rows"])
+    with f.loop(first, last, shape.rows) as m:
         rows = f.min(f.sub(given["rows"], m), shape.rows)
         with f.loop(0, rows) as r:
             pointers.store(gate.past(m).at(r), r)

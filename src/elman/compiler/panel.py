@@ -81,7 +81,7 @@ def blocks_of_step(frame: Frame, shape: Shape, span: tuple[Int, Int]) -> Iterato
             yield block
         return
     size = f.div(frame.padded(HIDDEN), heads)
-    with f.loop(0, heads) as head:
+    with f.loop(f.div(span[0], size), f.div(span[1], size)) as head:
         first = f.mul(head, size)
         with shape.blocks(f, f.add(first, size), lanes, first) as block:
             yield block
@@ -90,7 +90,7 @@ def blocks_of_step(frame: Frame, shape: Shape, span: tuple[Int, Int]) -> Iterato
 @dataclass(frozen=True)
 class Panel:
     """A matrix ``(units, k)``, and where it is packed: from an element on of a memory that all
-    panels share. Sizes are (units, padded units, k)."""
+    panels share. Sizes are (units, padded units, k); a slice has so many units."""
 
     frame: Frame
     shape: Shape
@@ -99,6 +99,7 @@ class Panel:
     begin: Int
     matrix: View
     sizes: tuple[Int, Int, Int]
+    slice_: Int
     heads: Heads | None = None
 
     @property
@@ -128,13 +129,13 @@ class Panel:
         f, depth = self.frame.f, self.frame.target.panel.depth
         return row.past(f.div(f.mul(f.div(unit, self.cut.units), self.cut.k), depth))
 
-    def fill(self) -> None:
-        """Packs the whole matrix, unless the panel is unpacked."""
-        f, frame, padded = self.frame.f, self.frame, self.sizes[1]
-        slice_ = frame.slot("unit.slice")
+    def fill(self, first: Int, last: Int) -> None:
+        """Packs the matrix from one slice of units to another, unless the panel is unpacked."""
+        f, frame, padded, slice_ = self.frame.f, self.frame, self.sizes[1], self.slice_
+        stop = f.min(f.mul(last, slice_), padded)
         with (
             f.when(f.compare("eq", frame.slot("unpacked"), 0)),
-            f.loop(0, padded, slice_) as unit,
+            f.loop(f.mul(first, slice_), stop, slice_) as unit,
         ):
             size = f.min(f.sub(padded, unit), slice_)
             if not frame.target.panel.converts and not self.heads:
@@ -228,8 +229,7 @@ class Panel:
         are yet to be: at the first of every unit if there is room for every row, where the panel
         would be packed, or else at each; not if this is done ``again``, for another panel."""
         f, (units, rows) = self.frame.f, every
-        slice_ = self.frame.slot("unit.slice")
-        memory = self._block(f.mul(f.div(unit, slice_), slice_))
+        memory = self._block(f.mul(f.div(unit, self.slice_), self.slice_))
         room = f.compare("sle", f.sub(rows[1], rows[0]), f.sub(units[1], units[0]))
         number = f.select(room, f.sub(row, rows[0]), 0)
         first = f.op(f"zext i1 {f.compare('eq', unit, units[0])} to i64")
@@ -286,4 +286,5 @@ def _panel(
         f, (of_units, of_k) = frame.f, (frame.f.div(n, block.heads) for n in (sizes[0], sizes[2]))
         shift = f.mul(of_units, matrix.strides[0]) if back else f.mul(of_k, matrix.strides[1])
         heads = Heads(of_units, of_k, shift)
-    return Panel(frame, shape, splits, frame.scratch(memory).base, begin, matrix, sizes, heads)
+    place, slice_ = frame.scratch(memory).base, frame.slot(units.stored.slice)
+    return Panel(frame, shape, splits, place, begin, matrix, sizes, slice_, heads)

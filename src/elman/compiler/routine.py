@@ -25,6 +25,8 @@ SHARED = "ticket", "workers", "late", "threads", "parallel", "fp"
 #: order; where those tell it whose steps it reads, of the same order and of the opposite one; and
 #: the system's function that gives the core to another thread.
 BESIDE = "piece", "done", "after.same", "after.other", "yield"
+FOREVER = (1 << 63) - 1  # more looks than anybody takes
+LINE = 128  # bytes for a counter: processors fetch two lines of 64 at once
 
 
 class Routine:
@@ -110,7 +112,7 @@ class Routine:
         ticket, begin = f.op(f"atomicrmw add ptr {counter}, i64 1 monotonic"), f.block
         f.do(f"br i1 {f.compare('slt', ticket, total)}, label %{body}, label %{late}")
         f.label(late)
-        f.do(f"store atomic i64 1, ptr {self.address('late')} monotonic, align 8")
+        self.mark_late()
         f.do(f"br label %{leave}")
         f.label(body)
         f.do(f"{own} = phi i64 [ {ticket}, %{begin} ], [ {following}, %{head} ]")
@@ -165,10 +167,20 @@ class Routine:
             return
         counter = self.pointer(slot)
         with self.f.when(self.f.op(f"icmp ne ptr {counter}, null")):
-            if not self.module.defines("wait"):
-                _define_wait(self.module, self.isa, self._schedule.spins)
-            rest = ("ptr", self.pointer("yield"))
-            self.f.call("wait", ("ptr", counter), ("i64", steps), rest)
+            self.look(counter, steps)
+
+    def look(self, counter: str, number: Int, spins: Int = 0, most: Int = FOREVER) -> None:
+        """Looks at a counter until it has reached a number, so many times at most; after every
+        ``spins`` times it gives its core away."""
+        if not self.module.defines("wait"):
+            _define_wait(self.module, self.isa)
+        rest = "ptr", self.pointer("yield")
+        numbers = ("i64", spins or self._schedule.spins), ("i64", most)
+        self.f.call("wait", ("ptr", counter), ("i64", number), rest, *numbers)
+
+    def mark_late(self) -> None:
+        """Records that another thread came late, or stayed away."""
+        self.f.do(f"store atomic i64 1, ptr {self.address('late')} monotonic, align 8")
 
     def tell(self, end: Int) -> None:
         """That so many steps have been done, to whoever waits for them."""
@@ -179,22 +191,33 @@ class Routine:
             self.f.do(f"store atomic i64 {end}, ptr {counter} release, align 8")
 
 
-def _define_wait(module: Module, isa: ISA, spins: int) -> None:
-    """``wait(counter, steps, rest)``: a thread that has waited for long lets others have its core,
-    or it might be the one that it waits for that has none."""
-    params = ("ptr", "counter"), ("i64", "steps"), ("ptr", "rest")
+def is_multiple(f: Function, number: Int, of: Int) -> str:
+    """Whether a number of looks is one at which a core is given away."""
+    return f.compare("eq", f.op(f"urem i64 {number}, {of}"), 0)
+
+
+def _define_wait(module: Module, isa: ISA) -> None:
+    """``wait(counter, number, rest, spins, most)``, see :meth:`Routine.look`: a thread that has
+    waited for long lets others have its core, or it might be the one that it waits for that has
+    none."""
+    numbers = ("i64", "spins"), ("i64", "most")
+    params = ("ptr", "counter"), ("i64", "number"), ("ptr", "rest"), *numbers
     f = Function(module, "wait", params, shared=True)
-    look, idle, give, again, leave = map(f.name, ("look", "idle", "give", "again", "leave"))
+    look, more, idle, give, again, leave = map(
+        f.name, ("look", "more", "idle", "give", "again", "leave")
+    )
     turn, following = "%" + f.name("turn"), "%" + f.name("turn")
     f.do(f"br label %{look}")
     f.label(look)
     f.do(f"{turn} = phi i64 [ 0, %entry ], [ {following}, %{again} ]")
     done = f.op("load atomic i64, ptr %counter acquire, align 8")
-    f.do(f"br i1 {f.compare('sge', done, '%steps')}, label %{leave}, label %{idle}")
+    f.do(f"br i1 {f.compare('sge', done, '%number')}, label %{leave}, label %{more}")
+    f.label(more)
+    f.do(f"br i1 {f.compare('sge', turn, '%most')}, label %{leave}, label %{idle}")
     f.label(idle)
     processor_of(isa).pause(f)
     f.do(f"{following} = add i64 {turn}, 1")
-    f.do(f"br i1 {f.compare('sge', following, spins)}, label %{give}, label %{again}")
+    f.do(f"br i1 {is_multiple(f, following, '%spins')}, label %{give}, label %{again}")
     f.label(give)
     f.op("call i32 %rest()")
     f.do(f"br label %{again}")

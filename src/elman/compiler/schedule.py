@@ -56,6 +56,12 @@ class Schedule:
     #: calls keeps them, and 8 and more once they sleep.
     flop_per_thread: float = 200_000
     ragged_slices: int = 4  # of a thread: rows of unequal length go to whoever is free
+    #: Of weights: reading as many costs a thread as much as another one in a meeting, or less.
+    meeting_bytes: int = 32 << 10
+    #: Of all weights that a call reads, for a look at a counter before a thread of a team is late:
+    #: waiting may take a fourth of what one thread takes (100 GB/s, 23 ns). And looks, at least.
+    look_bytes: int = 8 << 10
+    patience: int = 500
     piece_bytes: int = 96 << 10  # of a slice's projected inputs: they stay in the second cache
     written_bytes: int = 1 << 20  # of a forward pass: from so many on they are prefetched
 
@@ -78,6 +84,7 @@ class Schedule:
     row_vectors: int = 8  # of a block of a single row
     broadcast_units: int = 8  # at once, of unpacked rows: lines of a set of the first cache
     spins: int = 200  # looks at a counter before a thread that waits gives its core away
+    team_spins: int = 2000  # the same of a thread of a team, whose work differs by less
     pipeline_pieces: int = 16  # of a pass beside others, if it has steps enough
     pipeline_steps: int = 8  # of such a piece, at least: the rows of a tile
 
@@ -138,6 +145,11 @@ class Schedule:
         least, most = self.depth_rows
         deepest = max(least, min(most, self.depth_bytes // max(row_bytes, 1)))
         return -(-rows // -(-rows // deepest))
+
+    def team(self, stage_bytes: int) -> int:
+        """How many threads share the weights of a stage before they meet: with more, meetings would
+        take longer than they save."""
+        return math.isqrt(stage_bytes // max(1, self.meeting_bytes))
 
     def pipeline_piece(self, steps: int) -> int:
         """The steps of a pass's piece, so few that passes beside it need not wait for long."""

@@ -11,10 +11,12 @@ from ..spaces import HIDDEN, INPUT, Sizes, Space
 from . import forward as forward_pass
 from .buffers import Slots
 from .formats import Format
+from .graph import Program
 from .outer import OPERAND
-from .plan import Plan
+from .plan import Plan, products_of
 from .schedule import Order, Schedule
 from .target import Target
+from .team import can_cut_units, reads_inputs
 from .tile import Shape, odd
 from .weights import Sums
 
@@ -74,24 +76,73 @@ def saved_offsets(spec: KernelSpec, rows: Rows, units: int) -> dict[str, int]:
     return {slot: i * size for i, slot in enumerate(slots)}
 
 
-def _slice_of_units(spec: KernelSpec, units: int, slices: int) -> int:
-    """The units of a slice, if those of a row are cut into so many, or fewer."""
-    lanes = spec.lanes
-    return spec.target.step.slice_of(padded_units(spec, units) // lanes, slices) * lanes
+def _slices_of_units(spec: KernelSpec, padded: int, most: int) -> tuple[int, int]:
+    """Into how many slices the units of a row can be cut, if there are to be so many at most; and
+    the units of each: whole heads."""
+    heads, lanes = spec.target.heads, spec.lanes
+    if heads == 1:
+        size = spec.target.step.slice_of(padded // lanes, most) * lanes
+    else:
+        of_head = padded // lanes // heads
+        size = spec.target.front.slice_of(padded // lanes, most, of_head) * lanes
+    return max(1, -(-padded // size)), size
 
 
-def pieces(spec: KernelSpec, rows: Rows, units: int, training: bool) -> int:
-    """Parts of a forward pass that threads may share: rows, in a single step tiles of units too."""
-    program = forward_pass.program_of(spec.plan, training)
-    if rows.T > 1 or not forward_pass.can_cut_units(program, spec.target):
-        return rows.B
+def _unit_slices(
+    spec: KernelSpec, rows: Rows, units: int, program: Program, most: int
+) -> tuple[int, bool]:
+    """Into how many slices the units of all rows are cut for so many threads, one if there is
+    nothing to be gained; and whether these threads have to wait for one another."""
+    back = program is spec.plan.backward
+    if not can_cut_units(spec.target, back):
+        return 1, False
     padded = padded_units(spec, units)
-    return max(rows.B, -(-padded // _slice_of_units(spec, units, max(1, padded))))
+    meets = back or rows.T > 1 or len(program.stages) > 1 or reads_inputs(program)
+    if meets:
+        nbytes = _weight_bytes(spec, padded, program) // len(program.stages)
+        most = min(most, spec.schedule.team(nbytes))
+        if most <= -(-rows.B // spec.target.step.rows):  # slices of rows do as well
+            return 1, False
+    return _slices_of_units(spec, padded, max(1, most))[0], meets
+
+
+def _weight_bytes(spec: KernelSpec, padded: int, program: Program) -> int:
+    """Of weights that a step reads."""
+    heads = spec.target.heads
+    return len(products_of(program)) * spec.target.panel.nbytes(padded, padded // heads)
+
+
+def _team(
+    spec: KernelSpec, rows: Rows, units: int, program: Program, values: dict[str, int]
+) -> dict[str, int]:
+    """How units are cut, and the patience of threads that share them."""
+    schedule, padded = spec.schedule, values[HIDDEN.padded]
+    count, meets = _unit_slices(spec, rows, units, program, values["threads"])
+    if count == 1:
+        return {}
+    looks = rows.T * _weight_bytes(spec, padded, program) // schedule.look_bytes
+    looks = max(schedule.patience, looks)
+    # Each weight is read by one thread.
+    found = {"slices": count, "slice": rows.B, "unit.slices": count, "pack.last": count}
+    found |= {"team": int(meets), "patience": looks}
+    for space in spec.plan.step.spaces:
+        found[space.slice] = _slices_of_units(spec, values[space.padded], count)[1]
+    vectors = values[INPUT.padded] // spec.lanes
+    found[INPUT.slice] = spec.target.bulk.slice_of(vectors, count) * spec.lanes
+    return found
+
+
+def pieces(spec: KernelSpec, rows: Rows, units: int, program: Program) -> int:
+    """Parts of a pass that threads may share: rows, or units."""
+    if program is spec.plan.backward and spec.schedule.order(rows, units).parts > 1:
+        return rows.B
+    most = padded_units(spec, units) // spec.lanes
+    return max(rows.B, _unit_slices(spec, rows, units, program, most)[0])
 
 
 def _common(spec: KernelSpec, rows: Rows, sizes: Sizes, threads: int) -> dict[str, int]:
     """The numbers of all passes."""
-    tile, pieces = spec.target.step.rows, threads
+    tile, pieces, spaces = spec.target.step.rows, threads, (INPUT, *spec.plan.step.spaces)
     if rows.ragged and threads > 1:
         pieces *= spec.schedule.ragged_slices
     piece = -(-rows.B // min(pieces, -(-rows.B // tile)))
@@ -106,7 +157,10 @@ def _common(spec: KernelSpec, rows: Rows, sizes: Sizes, threads: int) -> dict[st
         "slices": -(-rows.B // piece),
         "slice": piece,
         "unit.slices": 1,
-        "unit.slice": _WHOLE,
+        "team": 0,
+        "pack.first": 0,
+        "pack.last": 1,
+        **{space.slice: _WHOLE for space in spaces},
         "unpacked": 0,
         "threads": threads,
         "Ix": -(-sizes.width // spec.lanes) * spec.lanes,
@@ -122,11 +176,7 @@ def forward(
     program = forward_pass.program_of(plan, training)
     values = _common(spec, rows, sizes, threads)
     padded = values[HIDDEN.padded]
-    if rows.T == 1 and forward_pass.can_cut_units(program, spec.target):
-        unit_slice = _slice_of_units(spec, units, threads)
-        count = max(1, -(-padded // unit_slice))
-        values |= {"slices": count, "slice": rows.B}  # each weight is read by one thread
-        values |= {"unit.slices": count, "unit.slice": unit_slice}
+    values |= _team(spec, rows, units, program, values)
     packs_nothing = contiguous and not spec.target.panel.converts and plan.step.heads == 1
     if rows.T == 1 and values["slice"] >= rows.B and packs_nothing:
         values["unpacked"] = int(spec.schedule.few_rows(rows.B, width + units))
@@ -134,6 +184,7 @@ def forward(
     written = len(plan.step.outputs) + (len(plan.saved) + len(plan.saved_states)) * training
     values["ahead"] = int(rows.N * units * written * size >= spec.schedule.written_bytes)
     values["piece"] = max(1, min(rows.T, spec.schedule.piece_bytes // step_bytes))
+    values["threads"] = min(threads, values["slices"])
     return values
 
 
@@ -210,6 +261,9 @@ def backward(
     parts, most = -(-rows.B // order.rows), chunk * order.rows  # of this call
     if not apart:
         most = min(most, rows.N)
+    if not apart and parts == 1:
+        values |= _team(spec, rows, units, plan.backward, values)
+        parts = values["unit.slices"]
     one_by_one = threads == 1 and not spans and not apart
     summed = rows.B if apart else order.parts
     few = schedule.unpacked_steps >= rows.N and (rows.T == 1 or not spec.target.single)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 from ..expr import PRIMITIVES, REDUCTIONS, Node, walk
 from ..spaces import space_of
@@ -21,6 +22,7 @@ from .ir import Int
 from .memory import Spot, StepMemory
 from .panel import Panel, Span, blocks_of_step, height, is_unpacked, panels_of, tallest
 from .plan import operands_of, reductions_of
+from .team import Team
 from .tile import add_up
 from .view import View
 
@@ -59,15 +61,15 @@ class Stages:
         self.operands = {o: i for i, o in enumerate(operands_of(program))}
         self.length = _lengths(program)
 
-    def emit(self, first: Int, last: Int, units: tuple[Int, Int] | None = None) -> None:
-        """All stages, for the rows from first to last; of their units all, or those from one to
-        another."""
+    def emit(self, first: Int, last: Int, team: Team | None = None) -> None:
+        """All stages, for the rows from first to last; of their units all, or those of a thread of
+        a team."""
         for level, stage in enumerate(self.program.stages):
-            self._stage(level, stage, first, last, units)
+            self._stage(level, stage, first, last, team)
+            if team:
+                team.meet()
 
-    def _stage(
-        self, level: int, stage: Stage, first: Int, last: Int, units: tuple[Int, Int] | None
-    ) -> None:
+    def _stage(self, level: int, stage: Stage, first: Int, last: Int, team: Team | None) -> None:
         f, v, shape = self.frame.f, self.frame.v, self.shape
         if stage.reductions:
             with f.loop(first, last) as each:
@@ -86,11 +88,14 @@ class Stages:
             )
             if not part.products and not part.stores:
                 continue
-            begin, end = units or (0, self.frame.padded(space))
             count = f.sub(last, first)
             tall = shape.height(f, count) if self.back else height(self.frame, shape, count)
             regions = self._regions(part)
-            with blocks_of_step(self.frame, shape, (begin, end)) as (unit, size):
+            whole = 0, self.frame.padded(space)
+            with (
+                team.slices(space) if team else nullcontext(whole) as (begin, end),
+                blocks_of_step(self.frame, shape, (begin, end)) as (unit, size),
+            ):
                 with f.loop(first, last, tall) as row:
                     rows = f.min(f.sub(last, row), tall)
                     held: dict[Node, list[str]] = {}
@@ -121,7 +126,7 @@ class Stages:
         return [(n, span) for n, span in ((2, pairs), (1, whole)) if span[0] < span[1]]
 
     def _reduce(self, value: Node, row: Int) -> None:
-        """A reduction over the units of a row."""
+        """A reduction over the units of a row; all threads of a team write the same number."""
         operand = value.args[0]
         units, goal = self.frame.units(operand.space), self._reduced_at(value, row)
         given = ("ptr", self._row(operand, row).base)

@@ -44,7 +44,7 @@ class Target:
             found |= {"B": 1, "slice": 1, "first": 0, "last": 1}
             if self.step.whole:
                 padded = self.step.widths[0] * self.isa.lanes(self.dtype)
-                found |= {"slices": 1, "unit.slices": 1}
+                found |= {"slices": 1, "unit.slices": 1, "pack.first": 0, "pack.last": 1}
                 found |= {HIDDEN.padded: padded, PROJECTED.padded: padded}
                 found["gate_gradients.row"] = odd(padded, self.isa.lanes(self.dtype))
         return found

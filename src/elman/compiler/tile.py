@@ -98,10 +98,11 @@ class Shape:
         whole = lanes if len(self.widths) > 1 else self.widths[0] * lanes
         return math.ceil(units / whole) * whole
 
-    def slice_of(self, vectors: int, slices: int) -> int:
-        """The vectors of a slice, if so many are to be cut into so many slices that tiles can do;
-        there are fewer if they can't."""
-        for each in range(max(1, -(-vectors // slices)), vectors):
+    def slice_of(self, vectors: int, slices: int, whole: int = 1) -> int:
+        """The vectors of a slice, if so many are to be cut into so many slices that tiles can do,
+        of parts that stay ``whole``; there are fewer if they can't."""
+        least = -(-vectors // (slices * whole)) * whole
+        for each in range(max(whole, least), vectors, whole):
             blocks = {w for left in (each, vectors % each) for w in _blocks(left, self.widths[0])}
             if blocks <= set(self.widths):
                 return each

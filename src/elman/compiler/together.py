@@ -11,12 +11,11 @@ from __future__ import annotations
 from .buffers import Slots
 from .ir import Module
 from .isa import ISA
-from .routine import SCRATCH, SHARED, Routine, define_entry
+from .routine import LINE, SCRATCH, SHARED, Routine, define_entry
 
 #: How many passes, for each its code and the address of its numbers, their counters and steps; and
 #: a thread's scratch memory, each in so many bytes.
 SLOTS = Slots([*SHARED, "tasks", "list", "counters", "T", "scratch", "bytes"])
-LINE = 128  # bytes for a pass's counters: processors fetch two lines of 64 at once
 LEFT = 64  # of them, where the steps are counted that neither of two directions has claimed
 
 

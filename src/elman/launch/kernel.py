@@ -10,12 +10,14 @@ from torch import Tensor
 
 from ..compiler import backward, forward, sizes
 from ..compiler.buffers import AXES
+from ..compiler.graph import Program
 from ..compiler.ir import Module
 from ..compiler.jit import Code, load
 from ..compiler.schedule import Order
 from ..compiler.sizes import KernelSpec
 from ..compiler.weights import Sums, sums_of_weights
 from ..rows import Rows
+from ..runtime.threads import yield_address
 from ..spaces import Sizes
 from .table import EntryPoint, Inner, Launch, Place
 
@@ -73,9 +75,9 @@ class Kernel:
         """The spans of ``recompute``, see :meth:`.Schedule.spans`."""
         return self.spec.schedule.spans(rows, units)
 
-    def pieces(self, rows: Rows, units: int, training: bool) -> int:
-        """Parts of a forward pass that threads may share."""
-        return sizes.pieces(self.spec, rows, units, training)
+    def pieces(self, rows: Rows, units: int, program: Program) -> int:
+        """Parts of the pass of a program that threads may share."""
+        return sizes.pieces(self.spec, rows, units, program)
 
     def work(self, rows: int, size: Sizes) -> float:
         """Floating-point operations of a forward pass over so many rows; the backward pass does
@@ -107,6 +109,7 @@ class Kernel:
         places += self._kept(rows, size, kept, len(tensors) + len(results) + direction)
         contiguous = self._contiguous(tensors, direction) and self._contiguous(tensors[:1])
         values = sizes.forward(self.spec, rows, size, threads, training, contiguous)
+        values["yield"] = yield_address()
         return run.prepare(places, values | self._constants, work=self.work(rows.N, size))
 
     def backward(
@@ -168,6 +171,7 @@ class Kernel:
         readable = readable and sizes.reads_within(self.spec, size, goals[0] is not None)
         given = self.spec, rows, size, threads, order, sums, spans, readable, apart
         values = sizes.backward(*given) | self._constants | {"dx.add": add, "partials.end": last}
+        values["yield"] = yield_address()
 
         def addresses(places: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
             return [(at, first + mine + n, offset * x.itemsize) for at, n, offset in places]

@@ -35,7 +35,7 @@ class StackLauncher:
     """
 
     def __init__(self, kernel: Kernel, rows: Rows, sizes: Sequence[Sizes], count: int) -> None:
-        step, units = kernel.plan.step, sizes[0].units
+        plan, step, units = kernel.plan, kernel.plan.step, sizes[0].units
         self._kernel, self._sizes, self._count = kernel, sizes, count
         self._states = len(step.states)
         self._results = step.results
@@ -45,9 +45,9 @@ class StackLauncher:
         self._pipelined = rows.B == 1 and rows.T > 1 and self._many > 1
         self._work = [kernel.work(rows.N, size) for size in sizes]
         self._parts = {
-            INFER: kernel.pieces(rows, units, False),
-            TRAIN: kernel.pieces(rows, units, True),
-            BACKWARD: rows.B,
+            INFER: kernel.pieces(rows, units, plan.infer),
+            TRAIN: kernel.pieces(rows, units, plan.train),
+            BACKWARD: kernel.pieces(rows, units, plan.backward),
         }
         most = sum(self._work) if self._pipelined else max(self._work)
         parts = dict.fromkeys(self._parts, self._many) if self._pipelined else self._parts

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from ..compiler import isa, link
 from ..compiler.isa import ISA
 from ..compiler.jit import Code, load
-from ..compiler.routine import FIRST, SCRATCH
+from ..compiler.routine import FIRST, LINE, SCRATCH
 from ..compiler.schedule import DEFAULT, Schedule
-from ..compiler.together import LEFT, LINE, SLOTS, emit
+from ..compiler.together import LEFT, SLOTS, emit
 from ..runtime.alignment import aligned
 from ..runtime.threads import yield_address
 from .table import EntryPoint, Launch, Place

@@ -58,6 +58,7 @@ class Chunk:
         self._layers: list[Launch] = []
         self._between: list[Tensor] = []
         inputs = range(step.first_input, step.first_weight)
+        at_once = B == 1 and T > 1 and len(weights) > 1 and not residual
         passes, brought = list[tuple[Launch, range]](), 0
         for held, mine in zip(weights, states, strict=True):
             size = Weights.of(held).sizes(step)
@@ -68,7 +69,7 @@ class Chunk:
                 raise PathError(f"Stream: kernels are not possible here: {obstacle(tensors)}")
             results = [like.new_zeros(T, B, size[step.output_space]), *mine]
             self._schedule = executable.kernel.spec.schedule
-            threads = executable.passes.threads(INFER)
+            threads = 1 if at_once else executable.passes.threads(INFER)
             ready = executable.kernel.forward(
                 rows, executable.sizes[0], tensors, results, (), False, threads
             )
@@ -82,17 +83,16 @@ class Chunk:
             self._between.append(x)
         del self._between[-1]  # a call brings the last output
         self.spec = spec_of((T, *lead, x.shape[2]), x.dtype)
-        groups = [[one] for one in passes] if residual else [self._at_once(passes, B)]
+        every = self._at_once(passes) if at_once else passes
+        groups = [[one] for one in passes] if residual else [every]
         self._calls, self._packed = [NativeCall(group) for group in groups], False
 
-    def _at_once(
-        self, passes: Sequence[tuple[Launch, range]], B: int
-    ) -> Sequence[tuple[Launch, range]]:
+    def _at_once(self, passes: Sequence[tuple[Launch, range]]) -> Sequence[tuple[Launch, range]]:
         """The passes of a single row's layers as one that runs them at the same time, if there are
         threads: they follow one another some steps behind."""
         work = sum(run.work for run, _ in passes)
         least = self._schedule.flop_per_thread
-        threads = thread_count(work, len(passes), least) if B == 1 and self.T > 1 else 1
+        threads = thread_count(work, len(passes), least)
         if threads == 1:
             return passes
         tasks = [Task(run, places, i - 1 if i else None) for i, (run, places) in enumerate(passes)]
