@@ -224,7 +224,7 @@ def test_the_last_one_to_come_leads_if_the_others_are_first(monkeypatch):
 
 
 @needs_threads
-@pytest.mark.parametrize("weights", [None, torch.bfloat16], ids=["as they are", "bfloat16"])
+@pytest.mark.parametrize("weights", [None, torch.bfloat16, torch.int8], ids=str)
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_a_session_shares_units(teams, weights, layers, batch):
