@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import Proxy
 
 from ..batch import part_of
 from ..dispatch.autograd import run
@@ -164,13 +163,6 @@ class LayerStack(RecurrentModule):
             every = [call.restore_all(mine) for mine in every]
             return self._with_states(step, x, finals, every)
         return x, hx_of(finals)
-
-    def _full(self, step: Step, return_states: Any) -> Step:
-        """The step of a call that is to return states; a proxy of ``torch.fx`` does not say."""
-        if return_states is not True and not isinstance(return_states, Proxy):
-            owner = type(self).__name__
-            raise TypeError(f"{owner}: return_states must be True or False, got {return_states!r}")
-        return step.full
 
     def _with_states(
         self, step: Step, x: Any, finals: Sequence[Any], every: Sequence[Sequence[Any]]

@@ -290,13 +290,16 @@ class RecurrentCell(StepModule, CellModule):
         mask: holds recurrent connections at zero, as in :class:`Recurrent`.
         init: how the parameters begin, as in :class:`Recurrent`.
 
-    Call ``cell(input, hx=None, inputs=None)`` with input ``(B, I)`` or ``(I,)``. The states ``hx``
-    are one tensor, ``(B, H)`` or ``(H,)``, or a tuple with one for each state; None stands for
-    zeros. The cell's further inputs are given by name, ``(B, H)`` or ``(B, 1)``. Returns the new
-    states, as ``hx``.
+    Call ``cell(input, hx=None, inputs=None, *, return_states=False)`` with input ``(B, I)`` or
+    ``(I,)``. The states ``hx`` are one tensor, ``(B, H)`` or ``(H,)``, or a tuple with one for each
+    state; None stands for zeros. The cell's further inputs are given by name, ``(B, H)`` or
+    ``(B, 1)``. Returns the new states, as ``hx``. With ``return_states`` a second result follows,
+    what the cell's ``step`` returns: the states and then its ``outputs``, one tensor or a tuple of
+    several.
 
     Raises:
-        TypeError: a cell that is none; ``inputs`` of another type.
+        TypeError: a cell that is none; ``inputs`` of another type; ``return_states`` that is no
+            bool.
         AttributeError: input or ``hx`` that is no tensor.
         ValueError: input or ``hx`` neither 1-D nor 2-D; missing or unknown ``inputs``.
         RuntimeError: a shape or dtype that does not fit; a cell whose parameters have changed.
@@ -334,21 +337,32 @@ class RecurrentCell(StepModule, CellModule):
             constrain(self, [names.get("weight_hh") for names in self._names], mask)
         self._initialise(init)
 
-    def forward(self, input: Tensor, hx: Any = None, inputs: Any = None) -> Any:
-        """The new states, in the form of ``hx``."""
+    def forward(
+        self,
+        input: Tensor,
+        hx: Any = None,
+        inputs: Any = None,
+        *,
+        return_states: bool = False,
+    ) -> Any:
+        """The new states, in the form of ``hx``; if it is to ``return_states``, also these and the
+        cell's outputs."""
         step, drawn = self._step(), None
         results, found = None, cached.UNKNOWN
         if self._special:
             drawn = self._drawn if self.training else None
             step = step if drawn is None else drawn.step
-        elif inputs is None:
+        if return_states is not False:
+            step = self._full(step, return_states)
+        if inputs is None and drawn is None:
             results, found = self._repeat(step, input, hx)
             if results is not None:
                 return results[1]
+        asked = return_states is not False
         if found[0] is None:
-            results = self._leaf(input, hx, inputs=inputs)
+            results = self._leaf(input, hx, inputs=inputs, return_states=asked or None)
         if results is None:
-            results = self._run_step(step, found, input, hx, inputs, drawn)
+            results = self._run_step(step, found, input, hx, inputs, drawn, asked)
         return results
 
     def _read(self, step: Step, input: Any, hx: Any, weights: Any, inputs: Any = None) -> Checked:
