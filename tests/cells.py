@@ -311,6 +311,40 @@ class SizedOutput(Cell):
         return tanh(self.product("out", c)), c
 
 
+class Tied(Cell):
+    """Matrices and their transposed ones: of states, of new values and leaves, each several times,
+    and from a memory of another size."""
+
+    gates = ("a", "b")
+    states = ("h", "m")
+    matrices = ("w", "low")
+    sizes = {"low": 3, "m": 3}  # noqa: RUF012
+
+    def step(self, x, u, s):
+        low = self.product("low", s.h)
+        h = tanh(x.a + self.product("w", s.h) + self.product("low", tanh(low), transpose=True))
+        back = self.product("w", h, transpose=True) + self.product("a", s.h, transpose=True)
+        more = self.product("w", self.product("w", x.b, transpose=True) * s.h)
+        h = 0.5 * h + sigmoid(back + u.b) * more + 0.2 * self.product("low", s.m, transpose=True)
+        return h, tanh(self.product("low", h) + 0.5 * s.m)
+
+
+class TiedHeads(Cell):
+    """The same of block-diagonal matrices and a projection."""
+
+    gates = ("a", "b")
+    states = ("h", "c")
+    matrices = ("w",)
+    projection = "down"
+    heads = 2
+
+    def step(self, x, u, s):
+        c = sigmoid(u.b) * s.c + tanh(x.a + self.product("down", s.h, transpose=True))
+        c = c + 0.3 * self.product("w", tanh(self.product("w", c)), transpose=True)
+        back = self.product("a", x.b, transpose=True)
+        return tanh(self.product("down", c) + back), c
+
+
 class Headed(Cell):
     """Block-diagonal matrices: the recurrent one, applied to two values, and a further one."""
 
@@ -356,6 +390,7 @@ CELLS = {
         cls.__name__: cls()
         for cls in (Attentive, Sized, SizedOutput, Headed, HeadedProjected, Clipped)
     },
+    **{cls.__name__: cls() for cls in (Tied, TiedHeads)},
 }
 STEPS = {name: cell.trace() for name, cell in CELLS.items()}
 

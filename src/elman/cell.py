@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .errors import FormulaError
-from .expr import Node, check_kind, is_mask, node, walk
+from .expr import PRODUCTS, Node, check_kind, is_mask, node, walk
 from .randoms import Draw, RandomValues, Tracing, tracing
 from .refused import OF_GROUPS, check_signature, refuses
 from .spaces import HIDDEN, ONE, PROJECTED, Space, sized
@@ -72,9 +72,10 @@ class Cell(RandomValues, metaclass=_CellType):
 
     The rest is read through ``self``: ``self.input("name")``, ``self.vector("name")`` and
     ``self.product("name", value)``, which applies a further matrix to any value, or a gate's rows
-    of ``weight_hh`` (and its bias) to one other than the previous output. Plain numbers, such as
-    a leak, lists and dicts of them, and functions are attributes, of the cell or of its class. A
-    formula is traced anew when one of them has changed, and when the class has.
+    of ``weight_hh`` (and its bias) to one other than the previous output; with ``transpose=True``
+    the transposed matrix. Plain numbers, such as a leak, lists and dicts of them, and functions are
+    attributes, of the cell or of its class. A formula is traced anew when one of them has changed,
+    and when the class has.
 
     >>> class LightGRU(Cell):
     ...     gates = ("z", "n")
@@ -114,8 +115,12 @@ class Cell(RandomValues, metaclass=_CellType):
         By default all are uniform in ``[-1/sqrt(H), 1/sqrt(H)]``, as in torch.nn.
         """
 
-    def product(self, name: str, value: Node) -> Node:
-        """A further matrix times a value, or ``W_hh value + b_hh`` for a gate's rows."""
+    def product(self, name: str, value: Node, transpose: bool = False) -> Node:
+        """A further matrix times a value, or ``W_hh value + b_hh`` for a gate's rows.
+
+        With ``transpose`` the transposed matrix, without a bias: from as many units as the matrix
+        has rows to the hidden units, or for a gate to those of the first state.
+        """
         names = (*self.gates, *self.matrices, *filter(None, [self.projection]))
         _check_name(self, "product", name, names, "matrices")
         if not isinstance(value, Node) or value.space is ONE:
@@ -124,10 +129,17 @@ class Cell(RandomValues, metaclass=_CellType):
                 "number outside the product"
             )
         check_kind("product", 1, value)
+        rows = PROJECTED if name == self.projection else _space_of(self, name)
+        columns = _spaces_of_states(self)[self.states[0]] if name in self.gates else HIDDEN
+        if transpose:
+            if value.space is not rows:
+                raise FormulaError(
+                    f"product({name!r}, value, transpose=True) takes a value of {rows.units}, as "
+                    f"the matrix has rows, got one of {value.space.units}"
+                )
+            return node("product_t", value, attr=name, space=columns)
         if name not in self.gates:
-            rows = PROJECTED if name == self.projection else _space_of(self, name)
             return node("product", value, attr=name, space=rows)
-        columns = _spaces_of_states(self)[self.states[0]]
         if value.space is not columns:
             raise FormulaError(
                 f"product({name!r}, value) applies weight_hh, whose columns are "
@@ -323,15 +335,18 @@ def _step_of(cell: Cell, values: Mapping[str, Node]) -> Step:
     matrices: dict[str, tuple[Space, Space]] = {}
     for n in nodes:
         read.setdefault(n.op, set()).add(n.attr)
-        if n.op == "product" and n.attr not in cell.gates:
+        if n.op in PRODUCTS and n.attr not in cell.gates:
             spaces = n.space, n.args[0].space
+            if n.op == "product_t":
+                spaces = spaces[1], spaces[0]
             if matrices.setdefault(n.attr, spaces) != spaces:
                 both = " and to ".join(space.units for _, space in (matrices[n.attr], spaces))
                 raise FormulaError(
                     f"the matrix {n.attr!r} is applied to {both}, which have different sizes: "
-                    "declare two"
+                    "declare two (a transposed one leads to the hidden units)"
                 )
-    products, x = read.get("product", set()), read.get("x", set())
+    products = set().union(*(read.get(op, set()) for op in PRODUCTS))
+    x = read.get("x", set())
     projection = (cell.projection,) if cell.projection else ()
     for kind, names, used in (
         ("gate", cell.gates, products | x),

@@ -35,9 +35,9 @@ Operand = Union["Node", float, int]
 class Node:
     """One operation of a formula, with its arguments; made by :func:`node`, never directly.
 
-    ``op`` is the name of a primitive, ``"product"`` (a matrix times the first argument;
-    ``attr`` names the matrix), a reduction (of the units of a row) or a leaf (``attr`` names what
-    is read). ``space`` says how many numbers a row has; that of ``ONE`` counts for every unit.
+    ``op`` is the name of a primitive, one of ``PRODUCTS`` (``attr`` names the matrix), a reduction
+    (of the units of a row) or a leaf (``attr`` names what is read). ``space`` says how many numbers
+    a row has; that of ``ONE`` counts for every unit.
     """
 
     __slots__ = ("__weakref__", "args", "attr", "op", "space")
@@ -146,6 +146,10 @@ if hasattr(os, "register_at_fork"):  # a child must not inherit it from a thread
         after_in_parent=_intern_lock.release,
         after_in_child=_intern_lock.release,
     )
+
+
+#: What applies a matrix to the first argument: as it is, or transposed.
+PRODUCTS = ("product", "product_t")
 
 
 def node(op: str, *args: Node, attr: Any = None, space: Space | None = None) -> Node:

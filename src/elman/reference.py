@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from .batch import LayerArgs, Weights, by_layer, inputs_of
-from .expr import Node, evaluate
+from .expr import PRODUCTS, Node, evaluate
 from .padded import Marks, halves
 from .rows import Rows
 from .step import Step
@@ -108,9 +108,9 @@ def advance(
     }
 
     def leaf(node: Node, operands: list[Any]) -> Any:
-        if node.op == "product":
-            heads = step.blocks["product", node.attr].heads
-            return product(operands[0], given["product", node.attr], heads)
+        if node.op in PRODUCTS:
+            heads, matrix = step.blocks["product", node.attr].heads, given["product", node.attr]
+            return product(operands[0], matrix, heads, node.op == "product_t")
         return given[node.op, node.attr]
 
     values = evaluate([*step.new, *step.outputs.values()], leaf, states[0])
@@ -125,12 +125,13 @@ def advance(
     ], new
 
 
-def product(value: Tensor, matrix: Tensor, heads: int) -> Tensor:
+def product(value: Tensor, matrix: Tensor, heads: int, transpose: bool = False) -> Tensor:
     """The product of values ``(B, columns)`` with a matrix ``(rows, columns / heads)``, whose heads
-    are applied to theirs each."""
+    are applied to theirs each; of values ``(B, rows)`` with the transposed one."""
     if heads == 1:
-        return linear(value, matrix)
-    pairs = zip(value.chunk(heads, -1), matrix.chunk(heads), strict=True)
+        return linear(value, matrix.T if transpose else matrix)
+    parts = matrix.chunk(heads)
+    pairs = zip(value.chunk(heads, -1), (p.T for p in parts) if transpose else parts, strict=True)
     return torch.cat([linear(*pair) for pair in pairs], -1)
 
 

@@ -19,7 +19,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import FormulaError
-from .expr import PRIMITIVES, REDUCTIONS, Node, check_kind, constant, is_mask, node, reduce, walk
+from .expr import (
+    PRIMITIVES,
+    PRODUCTS,
+    REDUCTIONS,
+    Node,
+    check_kind,
+    constant,
+    is_mask,
+    node,
+    reduce,
+    walk,
+)
 from .spaces import HIDDEN, INPUT, ONE, Matrix, Sizes, Space, first_space, sized, space_of
 
 _FAULTS = (ValueError, TypeError, SyntaxError, IndexError, ArithmeticError, RecursionError)
@@ -327,10 +338,13 @@ def _read(text: str) -> Step:
             made = node(op, attr=attr, space=leaves[op, attr])
         elif op == "random" and attr in inputs and not args:
             made = node(op, attr=attr, space=with_units(found[3]))
-        elif op == "product" and (op, attr) in blocks and len(args) == 1:
+        elif op in PRODUCTS and ("product", attr) in blocks and len(args) == 1:
             check_kind(op, 0, args[0])
-            made = node(op, *args, attr=attr, space=blocks[op, attr].rows)
-            if args[0].space is not blocks[op, attr].columns:
+            block = blocks["product", attr]
+            rows, columns = block.rows, block.columns
+            rows, columns = (columns, rows) if op == "product_t" else (rows, columns)
+            made = node(op, *args, attr=attr, space=rows)
+            if args[0].space is not columns:
                 raise FormulaError(f"{line!r} multiplies values of another size")
         elif op == "units" and not args:
             made = node(op, attr=with_units(attr).name, space=ONE)

@@ -47,11 +47,15 @@ LEAVES = st.sampled_from(
 )
 
 
+#: A matrix as it is, or transposed.
+MATRICES = ("product", "transposed")
+
+
 def grown(parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.one_of(
         st.tuples(st.sampled_from(sorted(ONE)), parts),
         st.tuples(st.sampled_from(sorted(TWO)), parts, parts),
-        st.tuples(st.just("product"), st.sampled_from((*GATES, "w")), parts),
+        st.tuples(st.sampled_from(MATRICES), st.sampled_from((*GATES, "w")), parts),
     )
 
 
@@ -80,12 +84,14 @@ class Random(Cell):
     ) -> None:
         self.formulas, self.heads, self.rank = formulas, heads, rank
         self.projection = "down" if projected else ""
-        names = {k: set().union(*(used(f, k) for f in formulas)) for k in ("x", "u", "product")}
+        kinds = ("x", "u", *MATRICES)
+        names = {k: set().union(*(used(f, k) for f in formulas)) for k in kinds}
         read = set().union(*names.values())
         self.gates = tuple(g for g in GATES if g in read)
         self.states = STATES[: len(formulas)]
-        w = ("w", "narrow") if rank else ("w",)
-        self.matrices = w * ("w" in names["product"]) + ("back",) * projected
+        applied, turned = ("w" in names[k] for k in MATRICES)
+        self.matrices = ("w",) * (applied or (turned and not rank))
+        self.matrices += ("narrow",) * (rank > 0 and (applied or turned)) + ("back",) * projected
         vectors = set().union(*(used(f, "vector") for f in formulas))
         self.vectors = tuple(sorted(vectors))
         sizes = {"narrow": rank} if "narrow" in self.matrices else {}
@@ -113,6 +119,13 @@ class Random(Cell):
                 if rest[0] == "w" and self.rank:
                     inner = self.product("narrow", inner)
                 return self.product(rest[0], down(inner) if rest[0] in GATES else inner)
+            if head == "transposed":
+                inner = 0.5 * back(s.h) + value(rest[1])
+                if rest[0] == "w" and self.rank:
+                    low = self.product("narrow", inner)
+                    return self.product("narrow", low, transpose=True)
+                found = self.product(rest[0], inner, transpose=True)
+                return back(found) if rest[0] in GATES else found
             operands = [value(part) for part in rest]
             return ONE[head](*operands) if len(operands) == 1 else TWO[head](*operands)
 
@@ -127,7 +140,7 @@ def cells(draw: st.DrawFn) -> Random:
     formulas = tuple(draw(FORMULAS) for _ in range(count))
     if count == 1:  # a state that is not there is the other one
         formulas = eval(repr(formulas).replace("('state', 'm')", "('state', 'h')"))
-    if not any(used(f, k) & set(GATES) for f in formulas for k in ("x", "u", "product")):
+    if not any(used(f, k) & set(GATES) for f in formulas for k in ("x", "u", *MATRICES)):
         formulas = (("add", ("x", "a"), formulas[0]), *formulas[1:])
     return Random(formulas)
 
@@ -140,7 +153,8 @@ def _finite_mean(formula: Any) -> bool:
     """Whether no mean is taken of a mean, which has no units any more, nor the like."""
     head, *rest = formula
     parts = [p for p in rest if isinstance(p, tuple)]
-    if head in (*SINGLE, "softmax", "layer_norm", "product") and any(_single(p) for p in parts):
+    without = (*SINGLE, "softmax", "layer_norm", *MATRICES)
+    if head in without and any(_single(p) for p in parts):
         return False
     return all(_finite_mean(p) for p in parts if p[0] not in ("x", "u"))
 
@@ -150,7 +164,7 @@ def _single(formula: Any) -> bool:
     parts = [p for p in rest if isinstance(p, tuple)]
     if formula == ("vector", "number"):
         return True
-    return head in SINGLE or (bool(parts) and head != "product" and all(map(_single, parts)))
+    return head in SINGLE or (bool(parts) and head not in MATRICES and all(map(_single, parts)))
 
 
 #: Cells of such formulas.

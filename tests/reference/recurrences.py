@@ -2,8 +2,8 @@
 
 A formula takes ``x(gate)``, the projected input, or a learned vector of that name; ``w(gate,
 value)``, the product of the gate's rows of the recurrent weight (with its bias), or of a further
-matrix; the states; and the further inputs. Padded batches, one step after the other, with a mask
-for the rows that have ended.
+matrix, transposed and without bias if it is told the number of ``heads``; the states; and the
+further inputs. Padded batches, one step after the other, with a mask for the rows that have ended.
 """
 
 import torch
@@ -105,6 +105,19 @@ def headed(x, w, h, c):
     return tanh(new + w("m", h)), new
 
 
+def tied(x, w, h, m):
+    new = tanh(x("a") + w("w", h) + w("low", tanh(w("low", h)), heads=1))
+    gate = sigmoid(w("w", new, heads=1) + w("a", h, heads=1) + w("b", h))
+    new = new / 2 + gate * w("w", w("w", x("b"), heads=1) * h) + 0.2 * w("low", m, heads=1)
+    return new, tanh(w("low", new) + m / 2)
+
+
+def tied_heads(x, w, h, c):
+    new = sigmoid(w("b", h)) * c + tanh(x("a") + w("down", h, heads=1))
+    new = new + 0.3 * w("w", tanh(w("w", new)), heads=2)
+    return tanh(w("down", new) + w("a", x("b"), heads=2)), new
+
+
 def narrow(x, w, h, c):
     new = tanh(x("a") + w("a", h)) * x("gain") + h.mean(1, keepdim=True) * c
     new = new + 0.2 * w("back", tanh(h - (h**2).mean(1, keepdim=True)))
@@ -173,6 +186,8 @@ FORMULAS = {
     "Attentive": ("ab", attentive),
     "Sized": ("ab", "", sized),
     "SizedOutput": ("ab", sized_output),
+    "Tied": ("ab", tied),
+    "TiedHeads": ("ab", tied_heads),
     "Headed": ("fg", headed),
     "HeadedProjected": ("ifgo", catalogue.projected),
     "Clipped": ("h", clipped),
@@ -208,7 +223,12 @@ def run(name, x, weights, initial, inputs, lengths, reverse=False, reset=None, r
             return times("ih", x[t], gate)
         return weights[f"weight_{gate}"]
 
-    def product(gate, value):
+    def product(gate, value, heads=0):
+        if heads:
+            weight = weights[f"weight_{'hh' if gate in blocks['hh'] else gate}"]
+            if gate in blocks["hh"]:
+                weight = weight.tensor_split(len(blocks["hh"]))[blocks["hh"].index(gate)]
+            return value @ torch.block_diag(*weight.chunk(heads))
         if gate in blocks["hh"]:
             return times("hh", value, gate)
         return value @ whole(weights[f"weight_{gate}"], value).T

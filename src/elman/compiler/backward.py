@@ -341,9 +341,10 @@ def _list_rows(module: Module, slots: Slots, plan: Plan, target: Target) -> None
                     given = memory.previous(operand.attr, row)
                 elif operand in plan.saved:
                     given = memory.saved(plan.saved.index(operand), row)
-                else:
-                    name = plan.step.states[plan.step.new.index(operand)]
-                    given = memory.reached(name, row)
+                elif operand in plan.reached:
+                    given = memory.reached(plan.reached[operand], row)
+                else:  # the gradient of a transposed product
+                    given = frame.scratch("gate_gradients", plan.gate_gradients.index(operand), n)
                 addresses.append(given.base)
             for i, address in enumerate(reversed(addresses)):
                 frame.scratch("lists").store(address, i, n)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..expr import PRIMITIVES, REDUCTIONS, Node, constant, node, reduce, walk
+from ..expr import PRIMITIVES, PRODUCTS, REDUCTIONS, Node, constant, node, reduce, walk
 from ..spaces import ONE
 from ..step import Step
 
@@ -51,9 +51,9 @@ def differentiate(step: Step) -> Backward:
         gradient = gradients.get(current)
         if gradient is None:
             continue
-        if current.op == "product":
-            operand = current.args[0]
-            give(operand, node("product_t", gradient, attr=current.attr, space=operand.space))
+        if current.op in PRODUCTS:
+            operand, back = current.args[0], PRODUCTS[current.op == "product"]
+            give(operand, node(back, gradient, attr=current.attr, space=operand.space))
         elif current.op in REDUCTIONS:
             of_units = REDUCTIONS[current.op].derivative(gradient, current, *current.args)
             give(current.args[0], of_units)
@@ -69,6 +69,6 @@ def differentiate(step: Step) -> Backward:
         return {leaf.attr: g for leaf, g in gradients.items() if leaf.op == op}
 
     state = dict.fromkeys(step.states, constant(0.0)) | found("state")
-    kinds = "x", "bias", "vector", "product"
+    kinds = "x", "bias", "vector", *PRODUCTS
     weights = {n: g for kind in kinds for n, g in gradients.items() if n.op == kind}
     return Backward(state, found("input"), weights)

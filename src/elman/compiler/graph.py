@@ -12,10 +12,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..expr import PRIMITIVES, REDUCTIONS, Node, node, walk, with_args
+from ..expr import PRIMITIVES, PRODUCTS, REDUCTIONS, Node, node, walk, with_args
 from ..spaces import ONE, Space
 
-PRODUCTS = ("product", "product_t")
 OF_ROWS = (*PRODUCTS, *REDUCTIONS)  # what needs whole rows of its operand
 #: Leaves that the backward pass reads where the forward pass did.
 GIVEN = ("state", "input", "random", "vector", "const", "units")

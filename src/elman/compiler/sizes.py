@@ -127,7 +127,8 @@ def forward(
         count = max(1, -(-padded // unit_slice))
         values |= {"slices": count, "slice": rows.B}  # each weight is read by one thread
         values |= {"unit.slices": count, "unit.slice": unit_slice}
-    packs_nothing = contiguous and not spec.target.panel.converts and plan.step.heads == 1
+    packs_nothing = contiguous and not spec.target.panel.converts
+    packs_nothing = packs_nothing and plan.step.heads == 1 and not plan.tied
     if rows.T == 1 and values["slice"] >= rows.B and packs_nothing:
         values["unpacked"] = int(spec.schedule.few_rows(rows.B, width + units))
     step_bytes = max(1, values["slice"] * len(plan.columns) * padded * size)
@@ -213,7 +214,7 @@ def backward(
     one_by_one = threads == 1 and not spans and not apart
     summed = rows.B if apart else order.parts
     few = schedule.unpacked_steps >= rows.N and (rows.T == 1 or not spec.target.single)
-    plain = not spec.target.panel.converts and plan.step.heads == 1
+    plain = not spec.target.panel.converts and plan.step.heads == 1 and not plan.tied
     packed = not (readable_as_panels and few and plain)
     return values | {
         "slices": parts,

@@ -11,12 +11,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 
-from ..expr import PRIMITIVES, REDUCTIONS, Node, walk
+from ..expr import PRIMITIVES, PRODUCTS, REDUCTIONS, Node, walk
 from ..spaces import space_of
 from ..step import Step
 from . import activations, angles  # noqa: F401 - the functions of a formula
 from .frame import Frame
-from .graph import PRODUCTS, Program, Stage
+from .graph import Program, Stage
 from .ir import Int
 from .memory import Spot, StepMemory
 from .panel import Panel, Span, blocks_of_step, height, is_unpacked, panels_of, tallest
