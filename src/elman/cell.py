@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import itertools
 import operator
 from abc import ABCMeta
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import BuiltinFunctionType, FunctionType, MethodType, TracebackType
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .attributes import FUNCTIONS, KINDS, TRACED, attributes, described, is_fixed, settings
 from .errors import FormulaError
 from .expr import PRODUCTS, Node, check_kind, is_mask, node, walk
 from .randoms import Draw, RandomValues, Tracing, tracing
@@ -170,13 +170,13 @@ class Cell(RandomValues, metaclass=_CellType):
             read, values, step, _, version = known
             if self._version == version and read(self) == values:
                 return step
-        read = operator.attrgetter(*_attributes(self))
-        if not _is_fixed(read(self)):  # to compare it says nothing
-            read = functools.partial(_described, read)
+        read = operator.attrgetter(*attributes(self))
+        if not is_fixed(read(self)):  # to compare it says nothing
+            read = functools.partial(described, read)
         values, random = read(self), Tracing()
         step = _trace(self, random)
         # A compiled program compares the last of it, see `nn/cellmodule.py`.
-        traced = read, values, step, _settings(self), self._version
+        traced = read, values, step, settings(self), self._version
         object.__setattr__(self, "_random", bool(random.draws))
         object.__setattr__(self, "_traced", traced)
         return step
@@ -210,7 +210,7 @@ class Cell(RandomValues, metaclass=_CellType):
         self.__dict__.pop("_traced", None)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in _TRACED}
+        return {k: v for k, v in self.__dict__.items() if k not in TRACED}
 
     def __repr__(self) -> str:
         given = ", ".join(f"{k}={v!r}" for k, v in self.__getstate__().items())
@@ -282,19 +282,19 @@ def _check_declared(cell: Cell) -> dict[str, Space]:
         twice = [n for n in distinct if distinct.count(n) > 1]
         if twice:
             raise FormulaError(f"{twice[0]!r} is declared twice: give one of them another name")
-    for attribute in _attributes(cell):
+    for attribute in attributes(cell):
         value = getattr(cell, attribute)
         if isinstance(value, (Tensor, torch.nn.Module)):
             raise FormulaError(
                 f"the attribute {attribute!r} is a {type(value).__name__}: learned tensors are "
                 "declared in `vectors` and `matrices`, and read by self.vector and self.product"
             )
-        if callable(value) and not isinstance(value, _FUNCTIONS):
+        if callable(value) and not isinstance(value, FUNCTIONS):
             raise FormulaError(
                 f"the attribute {attribute!r} is {value!r}, whose changes nothing can see: make it "
                 "a function"
             )
-        if not isinstance(value, (*_KINDS, *_FUNCTIONS, str, type(None))):
+        if not isinstance(value, (*KINDS, *FUNCTIONS, str, type(None))):
             raise FormulaError(
                 f"the attribute {attribute!r} is a {type(value).__name__}: plain numbers belong "
                 "there, learned tensors are declared in `vectors` and `matrices`"
@@ -372,66 +372,6 @@ def _step_of(cell: Cell, values: Mapping[str, Node]) -> Step:
         heads=cell.heads,
         fixed={n: u for n, u in dict(cell.sizes).items() if n not in cell.matrices},
     )
-
-
-def _settings(cell: Cell) -> dict[str, Any]:
-    """All that a formula may depend on, as it is now, by name."""
-    return {name: _copied(getattr(cell, name)) for name in _attributes(cell)}
-
-
-def _copied(value: Any) -> Any:
-    """A value with copies of all that may change in place."""
-    if isinstance(value, dict):
-        return {k: _copied(v) for k, v in value.items()}
-    if type(value) in (tuple, list):
-        return type(value)(map(_copied, value))
-    return value if isinstance(value, _FUNCTIONS) else copy.deepcopy(value)
-
-
-def _attributes(cell: Cell) -> list[str]:
-    """The names of all that a formula may depend on: what a cell or its class holds."""
-    own = [*cell.__dict__]
-    classes = [c for c in type(cell).__mro__ if c is not object]
-    inherited = [n for c in classes for n, v in vars(c).items() if not _is_of_class(v)]
-    hidden = (*_TRACED, "_version", "_abc_impl", "keeps", "writes")
-    names = dict.fromkeys([*own, *(n for n in inherited if not n.startswith("__"))])
-    return [name for name in names if name not in hidden]
-
-
-def _is_of_class(value: Any) -> bool:
-    """Whether a member of a class is a function or a descriptor. These change only as a whole,
-    which the class notes."""
-    return isinstance(value, (*_FUNCTIONS, staticmethod, classmethod, property))
-
-
-_TRACED = ("_traced", "_random")  # what a cell holds of its trace
-_KINDS = (int, float, tuple, list, dict, np.number, np.ndarray)
-_FUNCTIONS = (FunctionType, BuiltinFunctionType, MethodType, functools.partial)
-
-
-def _is_fixed(value: Any) -> bool:
-    """Whether a value is another whenever it does not equal what it was: nothing that may change
-    in place, no zero (of two signs), and nothing that does not equal itself."""
-    if type(value) is tuple:
-        return all(map(_is_fixed, value))
-    if isinstance(value, (float, np.number)):
-        return type(value) is float and value == value and value != 0
-    return not isinstance(value, _KINDS) or isinstance(value, int)
-
-
-def _described(read: Callable[[Any], Any], cell: Cell) -> Any:
-    return _description(read(cell))
-
-
-def _description(value: Any) -> Any:
-    """What tells values apart, and does not change with them."""
-    if isinstance(value, np.ndarray):
-        return "array", value.dtype.str, value.shape, value.tobytes()
-    if isinstance(value, dict):
-        return "dict", *((k, _description(v)) for k, v in value.items())
-    if isinstance(value, (tuple, list)):
-        return type(value), *map(_description, value)
-    return repr(value) if isinstance(value, (float, np.number)) else value
 
 
 def _place(cell: Cell, traceback: TracebackType | None) -> str:

@@ -24,6 +24,7 @@ from typing import Any, Union
 import numpy as np
 import torch
 
+from .clipping import clip_gradient
 from .errors import FormulaError
 from .refused import OF_VALUES, foreign, missing, refuses
 from .spaces import ONE, SPACES, Space
@@ -249,34 +250,6 @@ def _transcendental(function: Callable[..., torch.Tensor], derivative: Callable[
     return Primitive(function, derivative, lambda v, a: v.function(name, a), costly=True)
 
 
-class _ClipGradient(torch.autograd.Function):
-    """The value itself, whose gradient is kept between bounds."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(value: torch.Tensor, bound: torch.Tensor) -> torch.Tensor:
-        return value.view_as(value)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[torch.Tensor, torch.Tensor], output: Any) -> None:
-        ctx.save_for_backward(inputs[1])
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-        (bound,) = ctx.saved_tensors
-        return torch.minimum(torch.maximum(gradients[0], -bound), bound), None
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: torch.Tensor, _: Any) -> torch.Tensor:
-        return tangent.view_as(tangent)
-
-
-def _clip_gradient(value: torch.Tensor, bound: torch.Tensor) -> torch.Tensor:
-    clipped: torch.Tensor = _ClipGradient.apply(value, bound)
-    return clipped
-
-
 PRIMITIVES: Mapping[str, Primitive] = {
     "add": Primitive(torch.add, lambda g, y, a, b: (g, g), lambda v, a, b: v.add(a, b)),
     "sub": Primitive(torch.sub, lambda g, y, a, b: (g, -g), lambda v, a, b: v.sub(a, b)),
@@ -325,7 +298,7 @@ PRIMITIVES: Mapping[str, Primitive] = {
         lambda v, c, a, b: v.select(c, a, b),
     ),
     "clip_gradient": Primitive(
-        _clip_gradient,
+        clip_gradient,
         lambda g, y, a, b: (apply("minimum", apply("maximum", g, -b), b), None),
         lambda v, a, b: a,
     ),
