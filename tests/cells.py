@@ -345,6 +345,22 @@ class TiedHeads(Cell):
         return tanh(self.product("down", c) + back), c
 
 
+class PerHead(Cell):
+    """Reductions over the units of each head: attention in heads, and heads that are normalised."""
+
+    gates = ("a", "b")
+    states = ("h", "c")
+    matrices = ("m",)
+    heads = 2
+
+    def step(self, x, u, s):
+        weights = elman.softmax(x.a + u.a, heads=2)
+        c = tanh(elman.sum(weights * s.c, heads=2) + x.b) + 0.1 * elman.amax(x.b + u.b, heads=2)
+        new = layer_norm(c + self.product("m", c), eps=0.1, heads=2)
+        new = new + 0.1 * mean(s.h, heads=2) * self.product("m", elman.sum(s.h, heads=2))
+        return tanh(new) * weights / elman.amax(weights, heads=2) + mean(c), c
+
+
 class Headed(Cell):
     """Block-diagonal matrices: the recurrent one, applied to two values, and a further one."""
 
@@ -390,7 +406,7 @@ CELLS = {
         cls.__name__: cls()
         for cls in (Attentive, Sized, SizedOutput, Headed, HeadedProjected, Clipped)
     },
-    **{cls.__name__: cls() for cls in (Tied, TiedHeads)},
+    **{cls.__name__: cls() for cls in (Tied, TiedHeads, PerHead)},
 }
 STEPS = {name: cell.trace() for name, cell in CELLS.items()}
 

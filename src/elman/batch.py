@@ -125,6 +125,12 @@ def _check_layer(step: Step, rows: Rows, shapes: Sequence[Any], D: int) -> int:
                 f"expected at most {sizes.units} {space.units}, as many as there are "
                 f"{HIDDEN.units}, got {sizes[space]}"
             )
+    for space, heads in step.cuts:
+        if sizes[space] % heads:
+            raise RuntimeError(
+                f"expected a multiple of {heads} {space.units}, into which a reduction cuts them, "
+                f"got {sizes[space]}"
+            )
     found = step.shapes(sizes)
     expected = [found.get(name) for name in step.parameters]
     for mine in weights:

@@ -316,11 +316,13 @@ PRIMITIVES: Mapping[str, Primitive] = {
 
 @dataclass(frozen=True)
 class Reduction:
-    """One row of the table of reductions, which make one number of the units of a row.
+    """One row of the table of reductions, which make one number of the units of a row, or of those
+    of each head: ``attr`` is the number of heads, if there are several, and then the result has the
+    units of the value, those of a head alike.
 
     ``torch(a)`` keeps the dimension. ``derivative(g, y, a)`` gives the gradient of the value from
-    that of the result. ``combine(v, a, b)`` writes it for two vectors of partial results, ``start``
-    is the result of nothing.
+    that of the result, of all who read it. ``combine(v, a, b)`` writes it for two vectors of
+    partial results, ``start`` is the result of nothing.
     """
 
     torch: Callable[[torch.Tensor], torch.Tensor]
@@ -332,7 +334,8 @@ class Reduction:
 def _share_of_largest(g: Node, y: Node, a: Node) -> Node:
     """Units that are equally large share the gradient, as in ``torch.amax``."""
     largest = apply("eq", a, y)
-    return _zero_where(apply("ne", a, y), g / reduce("sum", where(largest, 1.0, 0.0)))
+    count = reduce("sum", where(largest, 1.0, 0.0), heads=heads_of(y))
+    return _zero_where(apply("ne", a, y), g / count)
 
 
 REDUCTIONS: Mapping[str, Reduction] = {
@@ -348,17 +351,38 @@ REDUCTIONS: Mapping[str, Reduction] = {
 }
 
 
-def reduce(name: str, value: Any, caller: str = "") -> Any:
+def reduce(name: str, value: Any, caller: str = "", heads: int = 1) -> Any:
     """A reduction of a symbolic value, for a function of another name perhaps; of a tensor, that of
-    PyTorch over the last dimension."""
+    PyTorch over the last dimension. Of several ``heads`` each has its own."""
+    if type(heads) is not int or heads < 1:
+        raise FormulaError(f"{caller or name}() takes heads of at least 1, got {heads!r}")
     if not isinstance(value, Node):
-        return REDUCTIONS[name].torch(value)
+        return _reduced(name, value, heads)
     check_kind(caller or name, 0, value)
     if value.space is ONE:
         raise FormulaError(
             f"{caller or name}() takes a value with units, got one that has none: leave it out"
         )
-    return node(name, value, space=ONE)
+    if heads == 1:
+        return node(name, value, space=ONE)
+    if value.space.fixed % heads:
+        raise FormulaError(
+            f"{caller or name}() takes a value whose units are a multiple of heads={heads}, got "
+            f"{value.space.units}"
+        )
+    return node(name, value, attr=str(heads), space=value.space)
+
+
+def heads_of(reduction: Node) -> int:
+    """How many results a reduction has in a row."""
+    return int(reduction.attr or 1)
+
+
+def _reduced(name: str, value: torch.Tensor, heads: int) -> torch.Tensor:
+    if heads == 1:
+        return REDUCTIONS[name].torch(value)
+    parts = value.unflatten(-1, (heads, value.shape[-1] // heads))
+    return REDUCTIONS[name].torch(parts).expand_as(parts).flatten(-2)
 
 
 def is_mask(value: Any) -> bool:
@@ -457,7 +481,7 @@ def evaluate(
         elif current.op in PRIMITIVES:
             values[current] = PRIMITIVES[current.op].torch(*operands)
         elif current.op in REDUCTIONS:
-            values[current] = REDUCTIONS[current.op].torch(*operands)
+            values[current] = _reduced(current.op, *operands, heads_of(current))
         else:
             values[current] = leaf(current, operands)
     return [values[r] for r in roots]

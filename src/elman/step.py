@@ -26,6 +26,7 @@ from .expr import (
     Node,
     check_kind,
     constant,
+    heads_of,
     is_mask,
     node,
     reduce,
@@ -82,6 +83,8 @@ class Step:
     spaces: tuple[Space, ...] = field(init=False)
     #: Those of which parameters say how many units they have, with the block whose rows do.
     measures: Mapping[Space, Matrix] = field(init=False)
+    #: How many heads reductions cut the units of a space into: these are a multiple of it.
+    cuts: Sequence[tuple[Space, int]] = field(init=False)
     #: The step that gives out all states, and what the formula names besides.
     full: Step = field(init=False)
 
@@ -100,6 +103,8 @@ class Step:
         spaces = dict.fromkeys(n.space for n in nodes if n.space is not ONE)
         found = {n.attr: n.space for n in nodes if n.op == "random"}
         randoms = {name: found[name] for name in self.inputs if name in found}
+        cuts = {(n.space, heads_of(n)) for n in nodes if n.op in REDUCTIONS and n.attr}
+        object.__setattr__(self, "cuts", sorted(cuts, key=lambda cut: (cut[0].name, cut[1])))
         object.__setattr__(self, "randoms", randoms)
         object.__setattr__(self, "blocks", blocks)
         measures: dict[Space, Matrix] = {}
@@ -383,8 +388,8 @@ def _operation(line: str, op: str, attr: Any, args: Sequence[Node]) -> Node:
     """An operation for which no names need to be known."""
     if op == "const" and not args:
         return constant(float.fromhex(attr))
-    if op in REDUCTIONS and len(args) == 1 and attr is None:
-        return reduce(op, args[0])
+    if op in REDUCTIONS and len(args) == 1 and (attr is None or int(attr) > 1):
+        return reduce(op, args[0], heads=int(attr or 1))
     primitive = PRIMITIVES.get(op)
     if primitive is None or attr is not None or len(args) != primitive.count:
         raise FormulaError(f"{line!r} is no operation here")

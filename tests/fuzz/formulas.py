@@ -18,6 +18,7 @@ ONE = {
     "amax": elman.amax,
     "softmax": elman.softmax,
     "layer_norm": lambda v: elman.layer_norm(v, eps=0.5),
+    **{f"{name} of heads": None for name in ("mean", "amax", "softmax")},
     "root": lambda v: elman.sqrt(1 + v * v),
     "log": lambda v: elman.log(1 + v * v),
     "exp": lambda v: elman.exp(elman.minimum(v, 1.0)),
@@ -127,6 +128,8 @@ class Random(Cell):
                 found = self.product(rest[0], inner, transpose=True)
                 return back(found) if rest[0] in GATES else found
             operands = [value(part) for part in rest]
+            if head.endswith(" of heads"):
+                return getattr(elman, head.split()[0])(*operands, heads=self.heads)
             return ONE[head](*operands) if len(operands) == 1 else TWO[head](*operands)
 
         before = [value(formula) + 0.1 * back(s.h) for formula in self.formulas]
@@ -154,7 +157,7 @@ def _finite_mean(formula: Any) -> bool:
     head, *rest = formula
     parts = [p for p in rest if isinstance(p, tuple)]
     without = (*SINGLE, "softmax", "layer_norm", *MATRICES)
-    if head in without and any(_single(p) for p in parts):
+    if (head in without or head.endswith(" of heads")) and any(_single(p) for p in parts):
         return False
     return all(_finite_mean(p) for p in parts if p[0] not in ("x", "u"))
 
@@ -164,6 +167,8 @@ def _single(formula: Any) -> bool:
     parts = [p for p in rest if isinstance(p, tuple)]
     if formula == ("vector", "number"):
         return True
+    if head in ("mean of heads", "amax of heads"):
+        return True  # if there is one head
     return head in SINGLE or (bool(parts) and head not in MATRICES and all(map(_single, parts)))
 
 

@@ -99,6 +99,24 @@ def sized_output(x, w, h, c):
     return tanh(w("out", new)), new
 
 
+def per_head(x, w, h, c):
+    def of_heads(function, v):
+        parts = v.chunk(2, -1)
+        return torch.cat([function(p).expand_as(p) for p in parts], -1)
+
+    def total(v):
+        return of_heads(lambda p: p.sum(-1, keepdim=True), v)
+
+    def largest(v):
+        return of_heads(lambda p: p.max(-1, keepdim=True).values, v)
+
+    weights = of_heads(lambda p: torch.softmax(p, -1), x("a") + w("a", h))
+    new = tanh(total(weights * c) + x("b")) + 0.1 * largest(x("b") + w("b", h))
+    normal = torch.nn.functional.group_norm(new + w("m", new), 2, eps=0.1)
+    normal = normal + 0.1 * of_heads(lambda p: p.mean(-1, keepdim=True), h) * w("m", total(h))
+    return tanh(normal) * weights / largest(weights) + new.mean(-1, keepdim=True), new
+
+
 def headed(x, w, h, c):
     f = sigmoid(x("f") + w("f", h))
     new = f * c + (1 - f) * tanh(x("g") + w("g", f * h))
@@ -188,6 +206,7 @@ FORMULAS = {
     "SizedOutput": ("ab", sized_output),
     "Tied": ("ab", tied),
     "TiedHeads": ("ab", tied_heads),
+    "PerHead": ("ab", per_head),
     "Headed": ("fg", headed),
     "HeadedProjected": ("ifgo", catalogue.projected),
     "Clipped": ("h", clipped),

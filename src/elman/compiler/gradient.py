@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..expr import PRIMITIVES, PRODUCTS, REDUCTIONS, Node, constant, node, reduce, walk
+from ..expr import PRIMITIVES, PRODUCTS, REDUCTIONS, Node, constant, heads_of, node, reduce, walk
 from ..spaces import ONE
 from ..step import Step
 
@@ -55,6 +55,8 @@ def differentiate(step: Step) -> Backward:
             operand, back = current.args[0], PRODUCTS[current.op == "product"]
             give(operand, node(back, gradient, attr=current.attr, space=operand.space))
         elif current.op in REDUCTIONS:
+            if current.attr:  # all units of a head have read it
+                gradient = reduce("sum", gradient, heads=heads_of(current))
             of_units = REDUCTIONS[current.op].derivative(gradient, current, *current.args)
             give(current.args[0], of_units)
         elif current.op in PRIMITIVES:

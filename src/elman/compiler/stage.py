@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 
-from ..expr import PRIMITIVES, PRODUCTS, REDUCTIONS, Node, walk
+from ..expr import PRIMITIVES, PRODUCTS, REDUCTIONS, Node, heads_of, walk
 from ..spaces import space_of
 from ..step import Step
 from . import activations, angles  # noqa: F401 - the functions of a formula
@@ -22,7 +22,7 @@ from .memory import Spot, StepMemory
 from .panel import Panel, Span, blocks_of_step, height, is_unpacked, panels_of, tallest
 from .plan import operands_of, reductions_of
 from .tile import add_up
-from .view import View
+from .view import View, store_units
 
 
 def _lengths(program: Program) -> dict[Node, int]:
@@ -121,11 +121,20 @@ class Stages:
         return [(n, span) for n, span in ((2, pairs), (1, whole)) if span[0] < span[1]]
 
     def _reduce(self, value: Node, row: Int) -> None:
-        """A reduction over the units of a row."""
-        operand = value.args[0]
+        """A reduction over the units of a row; that of several heads is written for each unit."""
+        operand, f, v = value.args[0], self.frame.f, self.frame.v
         units, goal = self.frame.units(operand.space), self._reduced_at(value, row)
-        given = ("ptr", self._row(operand, row).base)
-        self.frame.f.call(f"{value.op}_of_row", ("ptr", goal), given, ("i64", units))
+        given, heads = self._row(operand, row), heads_of(value)
+        if heads == 1:
+            f.call(f"{value.op}_of_row", ("ptr", goal), ("ptr", given.base), ("i64", units))
+            return
+        size, found = f.div(units, heads), self._row(value, row)
+        with f.loop(0, heads) as head:
+            first = f.mul(head, size)
+            place = ("ptr", given.at(first))
+            f.call(f"{value.op}_of_row", ("ptr", goal), place, ("i64", size))
+            with f.loop(first, f.add(first, size), v.lanes) as u:
+                store_units(v, v.broadcast(goal), found, u, units)
 
     def _row(self, value: Node, row: Int) -> View:
         """A row of a value in scratch memory."""
@@ -281,11 +290,11 @@ class Stages:
         def read(current: Node, w: int) -> str:
             if current.op == "units":
                 return self.frame.count_of_units(space_of(current.attr))
-            if current.op in REDUCTIONS:
+            if current.op in REDUCTIONS and not current.attr:
                 return v.broadcast(self._reduced_at(current, spot.row))
             if not current.args:
                 return self.memory.read(current, spots[w])
-            if is_stored(current):
+            if is_stored(current) or current.op in REDUCTIONS:
                 return v.load(self._row(current, spot.row).at(spots[w].unit))
             return v.load(place.at(0, w * v.lanes, regions[current]))
 

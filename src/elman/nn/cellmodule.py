@@ -224,6 +224,16 @@ def check_positive(owner: str, name: str, value: Any) -> None:
         raise refusal(ValueError, sentence, owner, f"{name} of at least 1", repr(value))
 
 
+def check_cuts(owner: str, step: Step, sizes: Sizes) -> None:
+    """ValueError for units that are no multiple of the heads that reductions cut them into."""
+    for space, heads in step.full.cuts:
+        if sizes[space] % heads:
+            raise ValueError(
+                f"{owner}: expected {space.option} to be a multiple of {heads}, the heads of a "
+                f"reduction of the formula, got {sizes[space]}"
+            )
+
+
 def check_sizes(owner: str, cell: Cell, width: Any, units: Any, proj_size: Any) -> int:
     """The size of a layer's output, if the sizes go together."""
     check_positive(owner, "input_size", width)
@@ -234,6 +244,7 @@ def check_sizes(owner: str, cell: Cell, width: Any, units: Any, proj_size: Any) 
             f"{owner}: expected hidden_size to be a multiple of the cell's heads={step.heads}, got "
             f"{units}"
         )
+    check_cuts(owner, step, Sizes({HIDDEN: units, PROJECTED: proj_size}))
     projects = PROJECTED in step.spaces
     if projects != bool(proj_size):
         does, remedy = "does not project its state", "leave proj_size out"
