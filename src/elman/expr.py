@@ -481,7 +481,7 @@ def evaluate(
         elif current.op in PRIMITIVES:
             values[current] = PRIMITIVES[current.op].torch(*operands)
         elif current.op in REDUCTIONS:
-            values[current] = _reduced(current.op, *operands, heads_of(current))
+            values[current] = _reduced(current.op, operands[0], heads_of(current))
         else:
             values[current] = leaf(current, operands)
     return [values[r] for r in roots]

@@ -1,4 +1,4 @@
-"""Values of a whole row in a formula, or of each head of it: sum, largest value and mean of the units,
+"""Values of a whole row in a formula, or of each head: sum, largest value and mean of the units,
 softmax and layer normalisation."""
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def sum(value: Any, heads: int = 1) -> Any:
 
 
 def amax(value: Any, heads: int = 1) -> Any:
-    """The largest unit of a row, or of each of several ``heads``, as ``torch.amax``: equal ones share
-    its gradient; NaN passes.
+    """The largest unit of a row, or of each of several ``heads``, as ``torch.amax``: equal ones
+    share its gradient; NaN passes.
 
     >>> import elman, torch
     >>> elman.amax(torch.tensor([[1.0, 2.0, 6.0]]))
@@ -35,8 +35,8 @@ def amax(value: Any, heads: int = 1) -> Any:
 
 
 def mean(value: Any, heads: int = 1) -> Any:
-    """The mean of the units of a row, one number, which counts for every unit; or of each of several
-    ``heads``.
+    """The mean of the units of a row: one number, which counts for every unit. Or that of each of
+    several ``heads``.
 
     >>> import elman, torch
     >>> elman.mean(torch.tensor([[1.0, 2.0, 6.0]]))
@@ -50,8 +50,8 @@ def mean(value: Any, heads: int = 1) -> Any:
 
 
 def softmax(value: Any, heads: int = 1) -> Any:
-    """``exp(v) / sum(exp(v))`` over the units of a row, or of each of several ``heads``; they add up
-    to 1.
+    """``exp(v) / sum(exp(v))`` over the units of a row, or of each of several ``heads``, which add
+    up to 1.
 
     >>> import elman, torch
     >>> elman.softmax(torch.tensor([[0.0, 0.0]]))

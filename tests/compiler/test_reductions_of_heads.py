@@ -135,7 +135,7 @@ def test_units_are_a_multiple_of_the_heads():
     step, x = Cut(3).trace(), torch.rand(2, 2, 2)
     shapes = step.shapes(layer_sizes(2, 8, 0))
     weights = [torch.rand(shapes[name]) if name in shapes else None for name in step.parameters]
-    with pytest.raises(RuntimeError, match="expected a multiple of 3 hidden units, .* got 8"):
+    with pytest.raises(RuntimeError, match=r"expected a multiple of 3 hidden units, .* got 8"):
         recur(step, Rows(2, 2, 4), x, [None], [Weights(*weights[:4], tuple(weights[4:]))])
 
 
