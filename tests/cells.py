@@ -361,6 +361,47 @@ class PerHead(Cell):
         return tanh(new) * weights / elman.amax(weights, heads=2) + mean(c), c
 
 
+class Raw(Cell):
+    """The input itself: in products, unit by unit with a state, a mask and vectors of as many
+    numbers, in sums, and as a gate reads it. What a matrix predicts of it."""
+
+    gates = ("a", "b")
+    states = ("h", "last")
+    inputs = ("mask", "gap")
+    matrices = ("w", "decode")
+    vectors = ("rate", "middle")
+    sizes = dict.fromkeys(("last", "mask", "decode", "rate", "middle"), "input_size")
+
+    def step(self, x, u, s):
+        raw, mask = self.input(), self.input("mask")
+        kept = exp(-relu(self.vector("rate") * mask))
+        last = mask * raw + (1 - mask) * (kept * s.last + (1 - kept) * self.vector("middle"))
+        error = tanh(last - self.product("decode", s.h))
+        h = tanh(x.a + self.product("w", last) + 0.3 * self.product("w", raw))
+        h = h + self.product("decode", error, transpose=True) * self.input("gap")
+        return h * sigmoid(u.b) + mean(raw * s.last), last + 0.1 * elman.amax(s.h)
+
+
+class RawOnly(Cell):
+    """No gate reads the input."""
+
+    gates = ("a",)
+    matrices = ("w",)
+
+    def step(self, x, u, s):
+        return tanh(self.product("w", self.input()) + u.a)
+
+
+class Highway(Cell):
+    """The input as a value of hidden units, in a layer of as many."""
+
+    gates = ("a", "b")
+
+    def step(self, x, u, s):
+        raw, t = self.input(units="hidden_size"), sigmoid(x.b)
+        return t * tanh(x.a + u.a) + (1 - t) * raw + 0.1 * mean(raw) * s.h
+
+
 class Headed(Cell):
     """Block-diagonal matrices: the recurrent one, applied to two values, and a further one."""
 
@@ -406,7 +447,7 @@ CELLS = {
         cls.__name__: cls()
         for cls in (Attentive, Sized, SizedOutput, Headed, HeadedProjected, Clipped)
     },
-    **{cls.__name__: cls() for cls in (Tied, TiedHeads, PerHead)},
+    **{cls.__name__: cls() for cls in (Tied, TiedHeads, PerHead, Raw, RawOnly, Highway)},
 }
 STEPS = {name: cell.trace() for name, cell in CELLS.items()}
 

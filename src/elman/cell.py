@@ -20,7 +20,7 @@ from .errors import FormulaError
 from .expr import PRODUCTS, Node, check_kind, is_mask, node, walk
 from .randoms import Draw, RandomValues, Tracing, tracing
 from .refused import OF_GROUPS, check_signature, refuses
-from .spaces import HIDDEN, ONE, PROJECTED, Space, sized
+from .spaces import HIDDEN, INPUT, ONE, PROJECTED, Space, sized
 from .step import Step
 
 
@@ -56,8 +56,9 @@ class Cell(RandomValues, metaclass=_CellType):
     ``vectors`` are further learned parameters, one number a unit.
     ``matrices`` are further learned matrices, ``projection`` one that makes the first state of
     another size than the others.
-    ``sizes`` gives states, vectors, inputs and matrices (their rows) another number of units than
-    the layer has, at most as many: ``{"memory": 4}``. A vector of one unit is a learned number.
+    ``sizes`` gives states, inputs, vectors and further matrices (their rows) another number of
+    units than the layer has, at most as many: ``{"memory": 4}``. A vector of one unit is a learned
+    number. ``"input_size"`` stands for the features of the input.
     ``keeps`` and ``writes`` say which gates remember, for :mod:`elman.init`: their sigmoid is the
     share of the state that stays, or of what is new. Both name gates, or vectors that are a bias.
     ``heads`` cuts the units into so many equal parts, each of which sees itself alone:
@@ -70,7 +71,8 @@ class Cell(RandomValues, metaclass=_CellType):
     - ``u.gate``: ``W_hh h + b_hh``, the gate's rows, with h the first state;
     - ``s.state``: the previous states.
 
-    The rest is read through ``self``: ``self.input("name")``, ``self.vector("name")`` and
+    The rest is read through ``self``: ``self.input("name")``, or ``self.input()`` for x_t itself,
+    ``self.vector("name")`` and
     ``self.product("name", value)``, which applies a further matrix to any value, or a gate's rows
     of ``weight_hh`` (and its bias) to one other than the previous output; with ``transpose=True``
     the transposed matrix. Plain numbers, such as a leak, lists and dicts of them, and functions are
@@ -95,7 +97,7 @@ class Cell(RandomValues, metaclass=_CellType):
     vectors: tuple[str, ...] = ()
     matrices: tuple[str, ...] = ()
     projection: str = ""
-    sizes: Mapping[str, int] | tuple[()] = ()
+    sizes: Mapping[str, int | str] | tuple[()] = ()
     keeps: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     heads: int = 1
@@ -148,8 +150,18 @@ class Cell(RandomValues, metaclass=_CellType):
             )
         return node("product", value, attr=name, space=HIDDEN) + _leaf("bias", name)
 
-    def input(self, name: str) -> Node:
-        """This step's value of a further input."""
+    def input(self, name: str = "", units: str = "input_size") -> Node:
+        """This step's value of a further input; without a name that of the input x_t itself.
+
+        The input has ``input_size`` numbers. Given as ``units="hidden_size"`` it meets hidden units
+        one by one, in a layer that has as many of these.
+        """
+        if not name:
+            if units not in (INPUT.option, HIDDEN.option):
+                raise FormulaError(
+                    f"input() takes units {INPUT.option!r} or {HIDDEN.option!r}, got {units!r}"
+                )
+            return node("raw", space=sized(units))
         _check_name(self, "input", name, self.inputs)
         return node("input", attr=name, space=_space_of(self, name))
 
@@ -304,14 +316,16 @@ def _check_declared(cell: Cell) -> dict[str, Space]:
 
 
 def _check_sizes(cell: Cell) -> None:
-    may = (*cell.states, *cell.vectors, *cell.matrices, *cell.inputs)
+    may = (*cell.states, *cell.inputs, *cell.vectors, *cell.matrices)
     if cell.sizes != () and not isinstance(cell.sizes, Mapping):
         raise FormulaError(f"sizes must be a dict of whole numbers by name, got {cell.sizes!r}")
     for name, units in dict(cell.sizes).items():
         if name not in may:
             raise FormulaError(f"sizes are for {may}, got one for {name!r}")
-        if type(units) is not int or units < 1:
-            raise FormulaError(f"sizes must be whole numbers of at least 1, got {units!r}")
+        if units != INPUT.option and (type(units) is not int or units < 1):
+            raise FormulaError(
+                f"sizes must be whole numbers of at least 1, or {INPUT.option!r}, got {units!r}"
+            )
         if name == cell.states[0] and cell.projection:
             raise FormulaError(f"{name!r} is projected: leave it out of sizes")
 
@@ -357,7 +371,7 @@ def _step_of(cell: Cell, values: Mapping[str, Node]) -> Step:
         unused = [n for n in names if n not in used]
         if unused:
             raise FormulaError(f"the {kind} {unused[0]!r} is never used: use it or remove it")
-    if not cell.gates:
+    if not cell.gates and "raw" not in read:
         raise FormulaError("there is no gate: the formula has to read the input or the state")
     return Step.of(
         tuple(g for g in cell.gates if g in x),

@@ -1,6 +1,7 @@
 """The recurrences once more, in float64 and as plainly as can be; nothing here comes from elman.
 
-A formula takes ``x(gate)``, the projected input, or a learned vector of that name; ``w(gate,
+A formula takes ``x(gate)``, the projected input, or a learned vector of that name, ``x()`` for the
+input itself; ``w(gate,
 value)``, the product of the gate's rows of the recurrent weight (with its bias), or of a further
 matrix, transposed and without bias if it is told the number of ``heads``; the states; and the
 further inputs. Padded batches, one step after the other, with a mask for the rows that have ended.
@@ -117,6 +118,25 @@ def per_head(x, w, h, c):
     return tanh(normal) * weights / largest(weights) + new.mean(-1, keepdim=True), new
 
 
+def raw(x, w, h, last, mask, gap):
+    kept = torch.exp(-torch.relu(x("rate") * mask))
+    seen = mask * x() + (1 - mask) * (kept * last + (1 - kept) * x("middle"))
+    error = tanh(seen - w("decode", h))
+    new = tanh(x("a") + w("w", seen) + 0.3 * w("w", x())) + w("decode", error, heads=1) * gap
+    new = new * sigmoid(w("b", h)) + (x() * last).mean(-1, keepdim=True)
+    return new, seen + 0.1 * h.max(-1, keepdim=True).values
+
+
+def raw_only(x, w, h):
+    return (tanh(w("w", x()) + w("a", h)),)
+
+
+def highway(x, w, h):
+    t = sigmoid(x("b"))
+    new = t * tanh(x("a") + w("a", h)) + (1 - t) * x()
+    return (new + 0.1 * x().mean(-1, keepdim=True) * h,)
+
+
 def headed(x, w, h, c):
     f = sigmoid(x("f") + w("f", h))
     new = f * c + (1 - f) * tanh(x("g") + w("g", f * h))
@@ -207,6 +227,9 @@ FORMULAS = {
     "Tied": ("ab", tied),
     "TiedHeads": ("ab", tied_heads),
     "PerHead": ("ab", per_head),
+    "Raw": ("a", "b", raw),
+    "RawOnly": ("", "a", raw_only),
+    "Highway": ("ab", "a", highway),
     "Headed": ("fg", headed),
     "HeadedProjected": ("ifgo", catalogue.projected),
     "Clipped": ("h", clipped),
@@ -238,6 +261,8 @@ def run(name, x, weights, initial, inputs, lengths, reverse=False, reset=None, r
         return result if bias is None else result + bias.tensor_split(count)[index]
 
     def read(gate, t):
+        if not gate:
+            return x[t]
         if gate in x_gates:
             return times("ih", x[t], gate)
         return weights[f"weight_{gate}"]
@@ -262,7 +287,7 @@ def run(name, x, weights, initial, inputs, lengths, reverse=False, reset=None, r
             pairs = zip(returns or initial, states, strict=True)
             states = [torch.where(anew, r, s) for r, s in pairs]
         new = formula(
-            lambda gate, t=t: read(gate, t), product, *states, *(given[t] for given in inputs)
+            lambda gate="", t=t: read(gate, t), product, *states, *(given[t] for given in inputs)
         )
         outputs[t] = torch.where(active, new[0], torch.zeros_like(new[0]))
         states = [torch.where(active, n, s) for n, s in zip(new, states, strict=True)]

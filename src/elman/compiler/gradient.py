@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..expr import PRIMITIVES, PRODUCTS, REDUCTIONS, Node, constant, heads_of, node, reduce, walk
-from ..spaces import ONE
+from ..spaces import ONE, Space
 from ..step import Step
 
 
@@ -20,6 +20,7 @@ class Backward:
 
     state: dict[str, Node]
     input: dict[str, Node]
+    raw: dict[Space, Node]  # what goes to the input itself, read as values of a space
     weights: dict[Node, Node]  # of what reads a parameter: a leaf, or the result of a product
 
     @property
@@ -73,4 +74,5 @@ def differentiate(step: Step) -> Backward:
     state = dict.fromkeys(step.states, constant(0.0)) | found("state")
     kinds = "x", "bias", "vector", *PRODUCTS
     weights = {n: g for kind in kinds for n, g in gradients.items() if n.op == kind}
-    return Backward(state, found("input"), weights)
+    raw = {leaf.space: g for leaf, g in gradients.items() if leaf.op == "raw"}
+    return Backward(state, found("input"), raw, weights)

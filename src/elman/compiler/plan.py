@@ -18,7 +18,7 @@ class Plan:
     """The programs of a step and what passes between them.
 
     The numbering of ``columns``, ``saved`` and ``gate_gradients`` is the layout of the buffers: one
-    column of ``H`` units for each.
+    column of ``H`` units for each (``Step.row``).
     """
 
     step: Step
@@ -34,6 +34,7 @@ class Plan:
     #: At gates and products, written at every step; and what transposed matrices are applied to.
     gate_gradients: tuple[Node, ...]
     input_columns: dict[str, int]  # of them, by gate: that of its projected input
+    raw_columns: tuple[int, ...]  # those that are gradients of the input itself
     #: By what has a gradient, the products that it is a sum of: a gate's gradient, and what the
     #: weight was applied to; None is the input, and what belongs to a bias or vector is not read.
     #: Of a transposed matrix they change places.
@@ -55,11 +56,16 @@ class Plan:
         read = [i for i, name in enumerate(further) if name in self.read_outputs]
         return tuple(further[read[0] :]) if read else ()
 
+    @property
+    def has_dx(self) -> bool:
+        """Whether there is a gradient of the input."""
+        return bool(self.input_columns or self.raw_columns)
+
     @functools.cached_property
     def complete(self) -> bool:
         """Whether the backward pass writes the gradients of all that the step reads."""
         every = {*self.step.blocks.values()}, {*self.step.given_inputs}
-        return bool(self.input_columns) and every == ({*self.gradients}, {*self.inputs})
+        return self.has_dx and every == ({*self.gradients}, {*self.inputs})
 
     @property
     def key(self) -> str:
@@ -74,9 +80,10 @@ def plan_of(step: Step) -> Plan:
     products = tuple(n for n in gradient.weights if n.op in PRODUCTS)
     transposed = [n for n in products if n.op == "product_t"]
     applied = [n.args[0] for n in transposed]
-    gates = tuple(dict.fromkeys([*gradient.weights.values(), *applied]))
+    gates = tuple(dict.fromkeys([*gradient.weights.values(), *applied, *gradient.raw.values()]))
     roots = [*gradient.state.values(), *gradient.input.values(), *gates]
-    values = dict.fromkeys(p.args[0] for p in products if p.op == "product")
+    untransposed = [n.args[0] for n in products if n.op == "product"]
+    values = dict.fromkeys(n for n in untransposed if n.op != "raw")
     operands = tuple(dict.fromkeys([*values, *(gradient.weights[n] for n in transposed)]))
 
     states = _states(step)
@@ -120,9 +127,8 @@ def plan_of(step: Step) -> Plan:
     turned = fold(done[r] for r in roots)
     back = [Store(turned[done[g]], "state", s, step.space(s)) for s, g in gradient.state.items()]
     back += [Store(turned[done[g]], "gate", i) for i, g in enumerate(gates)]
-    back += [
-        Store(turned[done[g]], "input", s, step.input_space(s)) for s, g in gradient.input.items()
-    ]
+    given = [(turned[done[g]], s, step.input_space(s)) for s, g in gradient.input.items()]
+    back += [Store(g, "input", s, space.stored) for g, s, space in given]
     backward = cut(back)
 
     columns = tuple(n for n in walk(folded[n] for n in [*results, *kept]) if n.op in ("x", "xb"))
@@ -138,6 +144,7 @@ def plan_of(step: Step) -> Plan:
         read_outputs=tuple(o for o in step.outputs if o in read_states),
         reached=states,
         gate_gradients=gates,
+        raw_columns=tuple(gates.index(g) for g in gradient.raw.values()),
         input_columns={gate: gates.index(g) for gate, g in gradient.x.items()},
         gradients=_of_weights(step, gradient, gates),
         operands=operands,
@@ -164,7 +171,7 @@ def _of_weights(
 
     for n, g in gradient.weights.items():
         term: tuple[int, Node | None] = gates.index(g), None
-        if n.op == "product":
+        if n.op == "product" and n.args[0].op != "raw":
             term = gates.index(g), n.args[0]
         if n.op == "product_t":
             term = gates.index(n.args[0]), g

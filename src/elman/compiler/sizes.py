@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ..rows import Rows
-from ..spaces import HIDDEN, INPUT, Sizes, Space
+from ..spaces import HIDDEN, INPUT, LONGEST, Sizes, Space
 from . import forward as forward_pass
 from .buffers import Slots
 from .formats import Format
@@ -15,7 +15,7 @@ from .outer import OPERAND
 from .plan import Plan
 from .schedule import Order, Schedule
 from .target import Target
-from .tile import Shape, odd
+from .tile import odd
 from .weights import Sums
 
 _WHOLE = 1 << 40  # more units than there are: they are not cut
@@ -51,10 +51,15 @@ def padded_units(spec: KernelSpec, units: int) -> int:
 def padded_sizes(spec: KernelSpec, sizes: Sizes) -> Sizes:
     """The sizes rounded up to whole tiles: of the inputs' products, or of a step's."""
 
-    def shape(space: Space) -> Shape:
-        return spec.target.bulk if space is INPUT else spec.target.step
+    def padded(space: Space, size: int) -> int:
+        shapes = [spec.target.bulk] * (space is INPUT) + [spec.target.step] * (space in step.spaces)
+        return max(shape.padded(size, spec.lanes) for shape in shapes or [spec.target.step])
 
-    return Sizes({space: shape(space).padded(size, spec.lanes) for space, size in sizes.items()})
+    step = spec.plan.step
+    found = Sizes({space: padded(space, size) for space, size in sizes.items()})
+    if step.row is LONGEST:
+        found[LONGEST] = max(found.values())
+    return found
 
 
 def saved_size(spec: KernelSpec, rows: Rows, units: int) -> int:
@@ -99,6 +104,7 @@ def _common(spec: KernelSpec, rows: Rows, sizes: Sizes, threads: int) -> dict[st
         "T": rows.T,
         "B": rows.B,
         **{space.name: size for space, size in sizes.items()},
+        spec.target.row.name: spec.plan.step.row_units(sizes),
         **{space.padded: size for space, size in padded_sizes(spec, sizes).items()},
         "N": rows.N,
         "t0": rows.T - 1 if rows.reverse else 0,
@@ -118,7 +124,7 @@ def forward(
 ) -> dict[str, int]:
     """The numbers of the forward pass that depend on sizes; ``contiguous``: the last
     dimensions of matrices and input are, as PyTorch makes them."""
-    plan, size, width, units = spec.plan, spec.size, sizes.width, sizes.units
+    plan, size, width, units = spec.plan, spec.size, sizes.width, spec.plan.step.row_units(sizes)
     program = forward_pass.program_of(plan, training)
     values = _common(spec, rows, sizes, threads)
     padded = values[HIDDEN.padded]
@@ -198,9 +204,9 @@ def backward(
     calls; ``readable_as_panels``: matrices may be read in place of panels; ``apart``: each row has
     sums of its own."""
     plan, size, schedule = spec.plan, spec.size, spec.schedule
-    states, units = plan.step.states, sizes.units
+    states, units = plan.step.states, plan.step.row_units(sizes)
     values = _common(spec, rows, sizes, threads)
-    inner, padded = values[INPUT.padded], values[HIDDEN.padded]
+    inner, padded = values[INPUT.padded], values[spec.target.row.padded]
     segment = rows.T if apart else order.segment
     depth = schedule.depth(segment * (1 if apart else order.rows), (inner + padded) * size)
     gates_row = odd(padded, spec.lanes)

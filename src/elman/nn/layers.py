@@ -139,7 +139,7 @@ class LayerStack(RecurrentModule):
             weights = [[*a, *b] for a, b in zip(weights[::2], weights[1::2], strict=True)]
         layers: Sequence[Sequence[Any]] = weights
         if further:
-            each = spread(owner, step, further, [s.units for s in self._layer_sizes()[::D]])
+            each = spread(owner, step, further, self._layer_sizes()[::D])
             layers = [[*own, *mine] for own, mine in zip(each, weights, strict=True)]
         if masks:
             inner, end = [mine.inner for mine in masks], len(step.given_inputs)

@@ -11,7 +11,14 @@ from torch import Tensor
 from ..cell import Cell
 from ..step import Step
 from . import cached
-from .cellmodule import CellModule, Parameters, check_positive, check_sizes, instance
+from .cellmodule import (
+    CellModule,
+    Parameters,
+    check_input,
+    check_positive,
+    check_sizes,
+    instance,
+)
 from .constraints import constrain
 from .inputs import read as read_inputs
 from .inputs import spread
@@ -210,6 +217,7 @@ class Recurrent(Regularised):
                     f"{owner}: residual adds the output of layer {layer - 1} to that of layer "
                     f"{layer}, which have {width} and {output} features: give both layers one size"
                 )
+            check_input(owner, cell.trace(), width, units, input_size)
             width = output
         self._build(cell, sets, bias, learn_initial, device, dtype)
         if mask is not None:
@@ -331,6 +339,7 @@ class RecurrentCell(StepModule, CellModule):
         cell = instance(owner, cell)
         projected = check_sizes(owner, cell, input_size, hidden_size, proj_size)
         self.input_size, self.hidden_size, self.proj_size = input_size, hidden_size, proj_size
+        check_input(owner, cell.trace(), input_size, hidden_size, input_size)
         only = Parameters("", input_size, hidden_size, projected)
         self._build(cell, [only], bias, False, device, dtype)
         if mask is not None:
@@ -375,7 +384,7 @@ class RecurrentCell(StepModule, CellModule):
             *(owner, step, inputs, first, rows or (1,), x.dim()),
             lambda value: value if rows else value[None],
         )
-        return x, states, spread(owner, step, further, (self.hidden_size,))[0]
+        return x, states, spread(owner, step, further, (size,))[0]
 
     def extra_repr(self) -> str:
         return self._shown(

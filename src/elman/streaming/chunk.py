@@ -61,7 +61,7 @@ class Chunk:
         inputs = range(step.first_input, step.first_weight)
         passes, brought = list[tuple[Launch, range]](), 0
         for held, mine in zip(weights, states, strict=True):
-            size = Weights.of(held).sizes(step)
+            size = Weights.of(held).sizes(step).with_input(x.shape[-1])
             further = [like.new_zeros(T, B, size[step.input_space(n)]) for n in step.inputs]
             tensors = [x, *mine, *further, *held]
             executable = bind(step, rows, tensors, narrow=narrow)

@@ -376,8 +376,7 @@ class Stream:
 
         dims = len(self._expected) + many
         found = read_inputs("Stream", self._step, inputs, self._like, (T, B), dims, arrange)
-        units = [mine[-1].shape[-1] for mine in self._states.by_layer]
-        return spread("Stream", self._step, found, units)
+        return spread("Stream", self._step, found, self.module._layer_sizes() if found else ())
 
     def _check(self, input: Any, shape: torch.Size | None = None) -> None:
         if (
