@@ -27,16 +27,8 @@ GATES = {
 #: The catalogue's cells without a forget gate that has a bias of its own.
 WITHOUT = {
     *("elman", "irnn", "indrnn", "mirnn", "atr", "nascell", "leaky", "ctrnn", "scrn", "mgu2"),
-    *(
-        "cfc",
-        "ltc",
-        "lru",
-        "odernn",
-        "cornn",
-        "unicornn",
-        "antisymmetricrnn",
-        "gatedantisymmetricrnn",
-    ),
+    *("cfc", "ltc", "lru", "odernn", "cornn", "unicornn"),
+    *("antisymmetricrnn", "gatedantisymmetricrnn"),
 }
 
 

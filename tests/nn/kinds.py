@@ -150,8 +150,8 @@ def further(cell: elman.Cell, *lead: int, dtype: Any = torch.float32) -> dict[st
 
 
 def units_of(cell: elman.Cell) -> int:
-    """Hidden units, of which a cell of several heads takes a multiple, and one whose states meet the
-    input takes as many as features."""
+    """Hidden units, of which a cell of several heads takes a multiple, and one whose states meet
+    the input takes as many as features."""
     step = cell.trace()
     alike = step.alike or any(step.space(state) is INPUT for state in step.states)
     return I if alike else H + -H % cell.heads

@@ -23,7 +23,7 @@ def layer(cell, **options):
     torch.manual_seed(0)
     if cell.trace().projection:
         options["proj_size"] = P
-    net = elman.Recurrent(cell, I, H, **options)
+    net = elman.Recurrent(cell, I, I if cell.trace().alike else H, **options)
     for parameter in net.parameters():
         torch.nn.init.uniform_(parameter, -0.5, 0.5)
     return net
@@ -34,11 +34,12 @@ def calls(step, D):
 
     def call(T, B):
         torch.manual_seed(T)
-        size = layer_sizes(I, H, P)
+        size = layer_sizes(I, I if step.alike else H, P)
         hx = tuple(torch.rand(D, B, size[step.space(s)]) for s in step.states)
         given = {"input": torch.randn(T, B, I), "hx": hx if len(hx) > 1 else hx[0]}
         if step.inputs:
-            given["inputs"] = {name: torch.randn(T, B, H) for name in step.inputs}
+            units = {name: size[step.input_space(name)] for name in step.inputs}
+            given["inputs"] = {name: torch.randn(T, B, n) for name, n in units.items()}
         return given
 
     return call

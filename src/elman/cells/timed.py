@@ -163,8 +163,8 @@ class ODERNN(Cell):
 class LTC(Cell):
     """Liquid time-constant network: how fast a unit follows depends on the input and the state.
 
-    ``dh/dt = -(r + f) h + f a`` with ``f = sigmoid(W x_t + U h + b)`` is solved over the time ``dt``
-    since the input before, in equal ``steps`` of the paper's fused solver:
+    ``dh/dt = -(r + f) h + f a`` with ``f = sigmoid(W x_t + U h + b)`` is solved over the time
+    ``dt`` since the input before, in equal ``steps`` of the paper's fused solver:
     ``h <- (h + dt/steps f a) / (1 + dt/steps (r + f))``. The vectors are ``a``, to which units are
     drawn, and ``rate``, of which ``r = softplus(rate)`` is one over the time constant.
 
