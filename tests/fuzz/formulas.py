@@ -44,6 +44,7 @@ LEAVES = st.sampled_from(
         ("vector", "v"),
         ("vector", "number"),
         ("input", "n"),
+        ("raw", "into"),  # the input itself, through a matrix
     ]
 )
 
@@ -93,6 +94,7 @@ class Random(Cell):
         applied, turned = ("w" in names[k] for k in MATRICES)
         self.matrices = ("w",) * (applied or (turned and not rank))
         self.matrices += ("narrow",) * (rank > 0 and (applied or turned)) + ("back",) * projected
+        self.matrices += ("into",) * any(used(f, "raw") for f in formulas)
         vectors = set().union(*(used(f, "vector") for f in formulas))
         self.vectors = tuple(sorted(vectors))
         sizes = {"narrow": rank} if "narrow" in self.matrices else {}
@@ -113,6 +115,8 @@ class Random(Cell):
                 return back(s.h)
             if head in ("x", "u", "state"):
                 return getattr({"x": x, "u": u, "state": s}[head], rest[0])
+            if head == "raw":
+                return self.product(rest[0], self.input())
             if head in ("vector", "input"):
                 return getattr(self, head)(rest[0])
             if head == "product":
