@@ -13,8 +13,9 @@ I, H, P = 3, 6, 4  # noqa: E741
 #: The operators of ONNX that compute a cell; all others are a Scan.
 OPERATORS = {
     **dict.fromkeys(("tanh", "relu", "elman", "irnn"), "RNN"),
-    **dict.fromkeys(("LSTM", "lstm", "Peephole", "peepholelstm", "coupledlstm"), "LSTM"),
-    **dict.fromkeys(("GRU", "GRUBefore", "gru", "gru, before"), "GRU"),
+    **dict.fromkeys(("LSTM", "lstm", "lstm, chosen", "Peephole", "peepholelstm"), "LSTM"),
+    "coupledlstm": "LSTM",
+    **dict.fromkeys(("GRU", "GRUBefore", "gru", "gru, before", "gru, chosen"), "GRU"),
 }
 
 
