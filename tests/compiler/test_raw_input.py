@@ -102,6 +102,12 @@ def test_steps_sessions_and_programs_have_it_too(name, features, units, tmp_path
     assert read.__wrapped__(step.text).text == step.text
 
 
+def test_explain_knows_its_kernels():
+    net, x, more = made("Raw", 9, 6)
+    net(x, inputs=more)
+    assert "train" in elman.explain(net).layers[0].kernels
+
+
 @pytest.mark.parametrize("options", [{"num_layers": 2}, {"bidirectional": True}], ids=str)
 @pytest.mark.parametrize("name", NAMES)
 def test_layers_directions_and_lengths_agree_with_the_reference(name, options):
