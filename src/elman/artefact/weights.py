@@ -68,7 +68,7 @@ def _panel(
     block: Matrix,
     transposed: bool = False,
 ) -> bytes:
-    """A matrix, or the transposed one, block by block, each ``(k, units)`` and padded with zeros."""
+    """A matrix, or a transposed one, block by block, each ``(k, units)`` and padded with zeros."""
     target, lanes = layer.spec.target, layer.spec.lanes
     given: Numbers = block.of(weights[block.parameter], sizes)
     rows, columns = block.rows, block.columns
