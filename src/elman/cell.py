@@ -324,7 +324,7 @@ def _check_sizes(cell: Cell) -> None:
             raise FormulaError(f"sizes are for {may}, got one for {name!r}")
         if units != INPUT.option and (type(units) is not int or units < 1):
             raise FormulaError(
-                f"sizes must be whole numbers of at least 1, or {INPUT.option!r}, got {units!r}"
+                f"sizes must be {INPUT.option!r} or whole numbers of at least 1, got {units!r}"
             )
         if name == cell.states[0] and cell.projection:
             raise FormulaError(f"{name!r} is projected: leave it out of sizes")
