@@ -157,6 +157,13 @@ def units_of(cell: elman.Cell) -> int:
     return I if alike else H + -H % cell.heads
 
 
+def stack_of(cell: elman.Cell) -> dict[str, Any]:
+    """The options of ``STACK``, and one with which all layers take as many features, if the cell
+    needs that."""
+    alike = units_of(cell) == I and cell.heads == 1
+    return {**STACK, "merge": "sum"} if alike else STACK
+
+
 def options_of(cell: elman.Cell) -> dict[str, Any]:
     return {"proj_size": 2} if cell.projection else {}
 
