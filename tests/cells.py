@@ -311,6 +311,97 @@ class SizedOutput(Cell):
         return tanh(self.product("out", c)), c
 
 
+class Tied(Cell):
+    """Matrices and their transposed ones: of states, of new values and leaves, each several times,
+    and from a memory of another size."""
+
+    gates = ("a", "b")
+    states = ("h", "m")
+    matrices = ("w", "low")
+    sizes = {"low": 3, "m": 3}  # noqa: RUF012
+
+    def step(self, x, u, s):
+        low = self.product("low", s.h)
+        h = tanh(x.a + self.product("w", s.h) + self.product("low", tanh(low), transpose=True))
+        back = self.product("w", h, transpose=True) + self.product("a", s.h, transpose=True)
+        more = self.product("w", self.product("w", x.b, transpose=True) * s.h)
+        h = 0.5 * h + sigmoid(back + u.b) * more + 0.2 * self.product("low", s.m, transpose=True)
+        return h, tanh(self.product("low", h) + 0.5 * s.m)
+
+
+class TiedHeads(Cell):
+    """The same of block-diagonal matrices and a projection."""
+
+    gates = ("a", "b")
+    states = ("h", "c")
+    matrices = ("w",)
+    projection = "down"
+    heads = 2
+
+    def step(self, x, u, s):
+        c = sigmoid(u.b) * s.c + tanh(x.a + self.product("down", s.h, transpose=True))
+        c = c + 0.3 * self.product("w", tanh(self.product("w", c)), transpose=True)
+        back = self.product("a", x.b, transpose=True)
+        return tanh(self.product("down", c) + back), c
+
+
+class PerHead(Cell):
+    """Reductions over the units of each head: attention in heads, and heads that are normalised."""
+
+    gates = ("a", "b")
+    states = ("h", "c")
+    matrices = ("m",)
+    heads = 2
+
+    def step(self, x, u, s):
+        weights = elman.softmax(x.a + u.a, heads=2)
+        c = tanh(elman.sum(weights * s.c, heads=2) + x.b) + 0.1 * elman.amax(x.b + u.b, heads=2)
+        new = layer_norm(c + self.product("m", c), eps=0.1, heads=2)
+        new = new + 0.1 * mean(s.h, heads=2) * self.product("m", elman.sum(s.h, heads=2))
+        return tanh(new) * weights / elman.amax(weights, heads=2) + mean(c), c
+
+
+class Raw(Cell):
+    """The input itself: in products, unit by unit with a state, a mask and vectors of as many
+    numbers, in sums, and as a gate reads it. What a matrix predicts of it."""
+
+    gates = ("a", "b")
+    states = ("h", "last")
+    inputs = ("mask", "gap")
+    matrices = ("w", "decode")
+    vectors = ("rate", "middle")
+    sizes = dict.fromkeys(("last", "mask", "decode", "rate", "middle"), "input_size")
+
+    def step(self, x, u, s):
+        raw, mask = self.input(), self.input("mask")
+        kept = exp(-relu(self.vector("rate") * mask))
+        last = mask * raw + (1 - mask) * (kept * s.last + (1 - kept) * self.vector("middle"))
+        error = tanh(last - self.product("decode", s.h))
+        h = tanh(x.a + self.product("w", last) + 0.3 * self.product("w", raw))
+        h = h + self.product("decode", error, transpose=True) * self.input("gap")
+        return h * sigmoid(u.b) + mean(raw * s.last), last + 0.1 * elman.amax(s.h)
+
+
+class RawOnly(Cell):
+    """No gate reads the input."""
+
+    gates = ("a",)
+    matrices = ("w",)
+
+    def step(self, x, u, s):
+        return tanh(self.product("w", self.input()) + u.a)
+
+
+class Highway(Cell):
+    """The input as a value of hidden units, in a layer of as many."""
+
+    gates = ("a", "b")
+
+    def step(self, x, u, s):
+        raw, t = self.input(units="hidden_size"), sigmoid(x.b)
+        return t * tanh(x.a + u.a) + (1 - t) * raw + 0.1 * mean(raw) * s.h
+
+
 class Headed(Cell):
     """Block-diagonal matrices: the recurrent one, applied to two values, and a further one."""
 
@@ -356,6 +447,7 @@ CELLS = {
         cls.__name__: cls()
         for cls in (Attentive, Sized, SizedOutput, Headed, HeadedProjected, Clipped)
     },
+    **{cls.__name__: cls() for cls in (Tied, TiedHeads, PerHead, Raw, RawOnly, Highway)},
 }
 STEPS = {name: cell.trace() for name, cell in CELLS.items()}
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .rows import Rows
-from .spaces import HIDDEN, Sizes
+from .spaces import HIDDEN, INPUT, Sizes
 from .step import Step
 
 _Input = TypeVar("_Input", Tensor, Tensor | None)
@@ -119,11 +119,22 @@ def _check_layer(step: Step, rows: Rows, shapes: Sequence[Any], D: int) -> int:
     x, initial, inputs, weights = LayerArgs.of(step, shapes)
     first: Any = weights[0].flat()
     sizes = step.sizes(first).with_input(x[-1])
+    if step.alike and sizes.width != sizes.units:
+        raise RuntimeError(
+            f"expected {sizes.units} features of the input, as many as hidden units, got "
+            f"{sizes.width}"
+        )
     for space in step.spaces:
-        if sizes[space] > sizes.units:
+        if space is not INPUT and sizes[space] > sizes.units:
             raise RuntimeError(
                 f"expected at most {sizes.units} {space.units}, as many as there are "
                 f"{HIDDEN.units}, got {sizes[space]}"
+            )
+    for space, heads in step.cuts:
+        if sizes[space] % heads:
+            raise RuntimeError(
+                f"expected a multiple of {heads} {space.units}, into which a reduction cuts them, "
+                f"got {sizes[space]}"
             )
     found = step.shapes(sizes)
     expected = [found.get(name) for name in step.parameters]
@@ -142,8 +153,8 @@ def _check_layer(step: Step, rows: Rows, shapes: Sequence[Any], D: int) -> int:
         if h is not None and h != shape:
             raise RuntimeError(f"expected an initial state of shape {shape}, got {tuple(h)}")
     for name, further in zip(step.inputs, inputs, strict=True):
-        ways = D if name in step.randoms else 1
-        shape = (*rows.lead, ways * sizes[step.input_space(name)])
+        units = sizes[step.input_space(name).stored]
+        shape = (*rows.lead, D * units if name in step.randoms else units)
         if further != shape:
             raise RuntimeError(f"expected a further input of shape {shape}, got {tuple(further)}")
     return sizes[step.output_space]

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import itertools
 import operator
 from abc import ABCMeta
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import BuiltinFunctionType, FunctionType, MethodType, TracebackType
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .attributes import FUNCTIONS, KINDS, TRACED, attributes, described, is_fixed, settings
 from .errors import FormulaError
-from .expr import Node, check_kind, is_mask, node, walk
+from .expr import PRODUCTS, Node, check_kind, is_mask, node, walk
 from .randoms import Draw, RandomValues, Tracing, tracing
 from .refused import OF_GROUPS, check_signature, refuses
-from .spaces import HIDDEN, ONE, PROJECTED, Space, sized
+from .spaces import HIDDEN, INPUT, ONE, PROJECTED, Space, sized
 from .step import Step
 
 
@@ -56,8 +56,9 @@ class Cell(RandomValues, metaclass=_CellType):
     ``vectors`` are further learned parameters, one number a unit.
     ``matrices`` are further learned matrices, ``projection`` one that makes the first state of
     another size than the others.
-    ``sizes`` gives states, vectors, inputs and matrices (their rows) another number of units than
-    the layer has, at most as many: ``{"memory": 4}``. A vector of one unit is a learned number.
+    ``sizes`` gives states, inputs, vectors and further matrices (their rows) another number of
+    units than the layer has, at most as many: ``{"memory": 4}``. A vector of one unit is a learned
+    number. ``"input_size"`` stands for the features of the input.
     ``keeps`` and ``writes`` say which gates remember, for :mod:`elman.init`: their sigmoid is the
     share of the state that stays, or of what is new. Both name gates, or vectors that are a bias.
     ``heads`` cuts the units into so many equal parts, each of which sees itself alone:
@@ -70,11 +71,13 @@ class Cell(RandomValues, metaclass=_CellType):
     - ``u.gate``: ``W_hh h + b_hh``, the gate's rows, with h the first state;
     - ``s.state``: the previous states.
 
-    The rest is read through ``self``: ``self.input("name")``, ``self.vector("name")`` and
+    The rest is read through ``self``: ``self.input("name")``, or ``self.input()`` for x_t itself,
+    ``self.vector("name")`` and
     ``self.product("name", value)``, which applies a further matrix to any value, or a gate's rows
-    of ``weight_hh`` (and its bias) to one other than the previous output. Plain numbers, such as
-    a leak, lists and dicts of them, and functions are attributes, of the cell or of its class. A
-    formula is traced anew when one of them has changed, and when the class has.
+    of ``weight_hh`` (and its bias) to one other than the previous output; with ``transpose=True``
+    the transposed matrix. Plain numbers, such as a leak, lists and dicts of them, and functions are
+    attributes, of the cell or of its class. A formula is traced anew when one of them has changed,
+    and when the class has.
 
     >>> class LightGRU(Cell):
     ...     gates = ("z", "n")
@@ -94,7 +97,7 @@ class Cell(RandomValues, metaclass=_CellType):
     vectors: tuple[str, ...] = ()
     matrices: tuple[str, ...] = ()
     projection: str = ""
-    sizes: Mapping[str, int] | tuple[()] = ()
+    sizes: Mapping[str, int | str] | tuple[()] = ()
     keeps: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     heads: int = 1
@@ -114,8 +117,12 @@ class Cell(RandomValues, metaclass=_CellType):
         By default all are uniform in ``[-1/sqrt(H), 1/sqrt(H)]``, as in torch.nn.
         """
 
-    def product(self, name: str, value: Node) -> Node:
-        """A further matrix times a value, or ``W_hh value + b_hh`` for a gate's rows."""
+    def product(self, name: str, value: Node, transpose: bool = False) -> Node:
+        """A further matrix times a value, or ``W_hh value + b_hh`` for a gate's rows.
+
+        With ``transpose`` the transposed matrix, without a bias: from as many units as the matrix
+        has rows to the hidden units, or for a gate to those of the first state.
+        """
         names = (*self.gates, *self.matrices, *filter(None, [self.projection]))
         _check_name(self, "product", name, names, "matrices")
         if not isinstance(value, Node) or value.space is ONE:
@@ -124,10 +131,17 @@ class Cell(RandomValues, metaclass=_CellType):
                 "number outside the product"
             )
         check_kind("product", 1, value)
+        rows = PROJECTED if name == self.projection else _space_of(self, name)
+        columns = _spaces_of_states(self)[self.states[0]] if name in self.gates else HIDDEN
+        if transpose:
+            if value.space is not rows:
+                raise FormulaError(
+                    f"product({name!r}, value, transpose=True) takes a value of {rows.units}, as "
+                    f"the matrix has rows, got one of {value.space.units}"
+                )
+            return node("product_t", value, attr=name, space=columns)
         if name not in self.gates:
-            rows = PROJECTED if name == self.projection else _space_of(self, name)
             return node("product", value, attr=name, space=rows)
-        columns = _spaces_of_states(self)[self.states[0]]
         if value.space is not columns:
             raise FormulaError(
                 f"product({name!r}, value) applies weight_hh, whose columns are "
@@ -136,8 +150,18 @@ class Cell(RandomValues, metaclass=_CellType):
             )
         return node("product", value, attr=name, space=HIDDEN) + _leaf("bias", name)
 
-    def input(self, name: str) -> Node:
-        """This step's value of a further input."""
+    def input(self, name: str = "", units: str = "input_size") -> Node:
+        """This step's value of a further input; without a name that of the input x_t itself.
+
+        The input has ``input_size`` numbers. Given as ``units="hidden_size"`` it meets hidden units
+        one by one, in a layer that has as many of these.
+        """
+        if not name:
+            if units not in (INPUT.option, HIDDEN.option):
+                raise FormulaError(
+                    f"input() takes units {INPUT.option!r} or {HIDDEN.option!r}, got {units!r}"
+                )
+            return node("raw", space=sized(units))
         _check_name(self, "input", name, self.inputs)
         return node("input", attr=name, space=_space_of(self, name))
 
@@ -158,13 +182,13 @@ class Cell(RandomValues, metaclass=_CellType):
             read, values, step, _, version = known
             if self._version == version and read(self) == values:
                 return step
-        read = operator.attrgetter(*_attributes(self))
-        if not _is_fixed(read(self)):  # to compare it says nothing
-            read = functools.partial(_described, read)
+        read = operator.attrgetter(*attributes(self))
+        if not is_fixed(read(self)):  # to compare it says nothing
+            read = functools.partial(described, read)
         values, random = read(self), Tracing()
         step = _trace(self, random)
         # A compiled program compares the last of it, see `nn/cellmodule.py`.
-        traced = read, values, step, _settings(self), self._version
+        traced = read, values, step, settings(self), self._version
         object.__setattr__(self, "_random", bool(random.draws))
         object.__setattr__(self, "_traced", traced)
         return step
@@ -198,7 +222,7 @@ class Cell(RandomValues, metaclass=_CellType):
         self.__dict__.pop("_traced", None)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in _TRACED}
+        return {k: v for k, v in self.__dict__.items() if k not in TRACED}
 
     def __repr__(self) -> str:
         given = ", ".join(f"{k}={v!r}" for k, v in self.__getstate__().items())
@@ -270,19 +294,19 @@ def _check_declared(cell: Cell) -> dict[str, Space]:
         twice = [n for n in distinct if distinct.count(n) > 1]
         if twice:
             raise FormulaError(f"{twice[0]!r} is declared twice: give one of them another name")
-    for attribute in _attributes(cell):
+    for attribute in attributes(cell):
         value = getattr(cell, attribute)
         if isinstance(value, (Tensor, torch.nn.Module)):
             raise FormulaError(
                 f"the attribute {attribute!r} is a {type(value).__name__}: learned tensors are "
                 "declared in `vectors` and `matrices`, and read by self.vector and self.product"
             )
-        if callable(value) and not isinstance(value, _FUNCTIONS):
+        if callable(value) and not isinstance(value, FUNCTIONS):
             raise FormulaError(
                 f"the attribute {attribute!r} is {value!r}, whose changes nothing can see: make it "
                 "a function"
             )
-        if not isinstance(value, (*_KINDS, *_FUNCTIONS, str, type(None))):
+        if not isinstance(value, (*KINDS, *FUNCTIONS, str, type(None))):
             raise FormulaError(
                 f"the attribute {attribute!r} is a {type(value).__name__}: plain numbers belong "
                 "there, learned tensors are declared in `vectors` and `matrices`"
@@ -292,14 +316,16 @@ def _check_declared(cell: Cell) -> dict[str, Space]:
 
 
 def _check_sizes(cell: Cell) -> None:
-    may = (*cell.states, *cell.vectors, *cell.matrices, *cell.inputs)
+    may = (*cell.states, *cell.inputs, *cell.vectors, *cell.matrices)
     if cell.sizes != () and not isinstance(cell.sizes, Mapping):
         raise FormulaError(f"sizes must be a dict of whole numbers by name, got {cell.sizes!r}")
     for name, units in dict(cell.sizes).items():
         if name not in may:
             raise FormulaError(f"sizes are for {may}, got one for {name!r}")
-        if type(units) is not int or units < 1:
-            raise FormulaError(f"sizes must be whole numbers of at least 1, got {units!r}")
+        if units != INPUT.option and (type(units) is not int or units < 1):
+            raise FormulaError(
+                f"sizes must be {INPUT.option!r} or whole numbers of at least 1, got {units!r}"
+            )
         if name == cell.states[0] and cell.projection:
             raise FormulaError(f"{name!r} is projected: leave it out of sizes")
 
@@ -323,15 +349,18 @@ def _step_of(cell: Cell, values: Mapping[str, Node]) -> Step:
     matrices: dict[str, tuple[Space, Space]] = {}
     for n in nodes:
         read.setdefault(n.op, set()).add(n.attr)
-        if n.op == "product" and n.attr not in cell.gates:
+        if n.op in PRODUCTS and n.attr not in cell.gates:
             spaces = n.space, n.args[0].space
+            if n.op == "product_t":
+                spaces = spaces[1], spaces[0]
             if matrices.setdefault(n.attr, spaces) != spaces:
                 both = " and to ".join(space.units for _, space in (matrices[n.attr], spaces))
                 raise FormulaError(
                     f"the matrix {n.attr!r} is applied to {both}, which have different sizes: "
-                    "declare two"
+                    "declare two (a transposed one leads to the hidden units)"
                 )
-    products, x = read.get("product", set()), read.get("x", set())
+    products = set().union(*(read.get(op, set()) for op in PRODUCTS))
+    x = read.get("x", set())
     projection = (cell.projection,) if cell.projection else ()
     for kind, names, used in (
         ("gate", cell.gates, products | x),
@@ -342,7 +371,7 @@ def _step_of(cell: Cell, values: Mapping[str, Node]) -> Step:
         unused = [n for n in names if n not in used]
         if unused:
             raise FormulaError(f"the {kind} {unused[0]!r} is never used: use it or remove it")
-    if not cell.gates:
+    if not cell.gates and "raw" not in read:
         raise FormulaError("there is no gate: the formula has to read the input or the state")
     return Step.of(
         tuple(g for g in cell.gates if g in x),
@@ -357,66 +386,6 @@ def _step_of(cell: Cell, values: Mapping[str, Node]) -> Step:
         heads=cell.heads,
         fixed={n: u for n, u in dict(cell.sizes).items() if n not in cell.matrices},
     )
-
-
-def _settings(cell: Cell) -> dict[str, Any]:
-    """All that a formula may depend on, as it is now, by name."""
-    return {name: _copied(getattr(cell, name)) for name in _attributes(cell)}
-
-
-def _copied(value: Any) -> Any:
-    """A value with copies of all that may change in place."""
-    if isinstance(value, dict):
-        return {k: _copied(v) for k, v in value.items()}
-    if type(value) in (tuple, list):
-        return type(value)(map(_copied, value))
-    return value if isinstance(value, _FUNCTIONS) else copy.deepcopy(value)
-
-
-def _attributes(cell: Cell) -> list[str]:
-    """The names of all that a formula may depend on: what a cell or its class holds."""
-    own = [*cell.__dict__]
-    classes = [c for c in type(cell).__mro__ if c is not object]
-    inherited = [n for c in classes for n, v in vars(c).items() if not _is_of_class(v)]
-    hidden = (*_TRACED, "_version", "_abc_impl", "keeps", "writes")
-    names = dict.fromkeys([*own, *(n for n in inherited if not n.startswith("__"))])
-    return [name for name in names if name not in hidden]
-
-
-def _is_of_class(value: Any) -> bool:
-    """Whether a member of a class is a function or a descriptor. These change only as a whole,
-    which the class notes."""
-    return isinstance(value, (*_FUNCTIONS, staticmethod, classmethod, property))
-
-
-_TRACED = ("_traced", "_random")  # what a cell holds of its trace
-_KINDS = (int, float, tuple, list, dict, np.number, np.ndarray)
-_FUNCTIONS = (FunctionType, BuiltinFunctionType, MethodType, functools.partial)
-
-
-def _is_fixed(value: Any) -> bool:
-    """Whether a value is another whenever it does not equal what it was: nothing that may change
-    in place, no zero (of two signs), and nothing that does not equal itself."""
-    if type(value) is tuple:
-        return all(map(_is_fixed, value))
-    if isinstance(value, (float, np.number)):
-        return type(value) is float and value == value and value != 0
-    return not isinstance(value, _KINDS) or isinstance(value, int)
-
-
-def _described(read: Callable[[Any], Any], cell: Cell) -> Any:
-    return _description(read(cell))
-
-
-def _description(value: Any) -> Any:
-    """What tells values apart, and does not change with them."""
-    if isinstance(value, np.ndarray):
-        return "array", value.dtype.str, value.shape, value.tobytes()
-    if isinstance(value, dict):
-        return "dict", *((k, _description(v)) for k, v in value.items())
-    if isinstance(value, (tuple, list)):
-        return type(value), *map(_description, value)
-    return repr(value) if isinstance(value, (float, np.number)) else value
 
 
 def _place(cell: Cell, traceback: TracebackType | None) -> str:

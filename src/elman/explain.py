@@ -170,7 +170,10 @@ def _ours(name: str, layer: Any, return_states: bool) -> LayerReport:
         dtype = "float32 sums of bfloat16 products"
     size = layer.hidden_size
     kernels: dict[str, str] = {}
-    for units in size if isinstance(size, tuple) else (size,):
+    every = size if isinstance(size, tuple) else (size,)
+    if step.reads_input:
+        every = tuple(step.row_units(sizes) for sizes in layer._layer_sizes())
+    for units in every:
         kernels |= compiled(step, weights[0].dtype, isa, units)
     return LayerReport(name, repr(layer), path, reason, dtype, isa.name, kernels)
 

@@ -24,6 +24,7 @@ from typing import Any, Union
 import numpy as np
 import torch
 
+from .clipping import clip_gradient
 from .errors import FormulaError
 from .refused import OF_VALUES, foreign, missing, refuses
 from .spaces import ONE, SPACES, Space
@@ -35,9 +36,9 @@ Operand = Union["Node", float, int]
 class Node:
     """One operation of a formula, with its arguments; made by :func:`node`, never directly.
 
-    ``op`` is the name of a primitive, ``"product"`` (a matrix times the first argument;
-    ``attr`` names the matrix), a reduction (of the units of a row) or a leaf (``attr`` names what
-    is read). ``space`` says how many numbers a row has; that of ``ONE`` counts for every unit.
+    ``op`` is the name of a primitive, one of ``PRODUCTS`` (``attr`` names the matrix), a reduction
+    (of the units of a row) or a leaf (``attr`` names what is read). ``space`` says how many numbers
+    a row has; that of ``ONE`` counts for every unit.
     """
 
     __slots__ = ("__weakref__", "args", "attr", "op", "space")
@@ -148,6 +149,10 @@ if hasattr(os, "register_at_fork"):  # a child must not inherit it from a thread
     )
 
 
+#: What applies a matrix to the first argument: as it is, or transposed.
+PRODUCTS = ("product", "product_t")
+
+
 def node(op: str, *args: Node, attr: Any = None, space: Space | None = None) -> Node:
     """The node of this operation, arguments and attribute: always the same object.
 
@@ -245,34 +250,6 @@ def _transcendental(function: Callable[..., torch.Tensor], derivative: Callable[
     return Primitive(function, derivative, lambda v, a: v.function(name, a), costly=True)
 
 
-class _ClipGradient(torch.autograd.Function):
-    """The value itself, whose gradient is kept between bounds."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(value: torch.Tensor, bound: torch.Tensor) -> torch.Tensor:
-        return value.view_as(value)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[torch.Tensor, torch.Tensor], output: Any) -> None:
-        ctx.save_for_backward(inputs[1])
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-        (bound,) = ctx.saved_tensors
-        return torch.minimum(torch.maximum(gradients[0], -bound), bound), None
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: torch.Tensor, _: Any) -> torch.Tensor:
-        return tangent.view_as(tangent)
-
-
-def _clip_gradient(value: torch.Tensor, bound: torch.Tensor) -> torch.Tensor:
-    clipped: torch.Tensor = _ClipGradient.apply(value, bound)
-    return clipped
-
-
 PRIMITIVES: Mapping[str, Primitive] = {
     "add": Primitive(torch.add, lambda g, y, a, b: (g, g), lambda v, a, b: v.add(a, b)),
     "sub": Primitive(torch.sub, lambda g, y, a, b: (g, -g), lambda v, a, b: v.sub(a, b)),
@@ -321,7 +298,7 @@ PRIMITIVES: Mapping[str, Primitive] = {
         lambda v, c, a, b: v.select(c, a, b),
     ),
     "clip_gradient": Primitive(
-        _clip_gradient,
+        clip_gradient,
         lambda g, y, a, b: (apply("minimum", apply("maximum", g, -b), b), None),
         lambda v, a, b: a,
     ),
@@ -339,11 +316,13 @@ PRIMITIVES: Mapping[str, Primitive] = {
 
 @dataclass(frozen=True)
 class Reduction:
-    """One row of the table of reductions, which make one number of the units of a row.
+    """One row of the table of reductions, which make one number of the units of a row, or of those
+    of each head: ``attr`` is the number of heads, if there are several, and then the result has the
+    units of the value, those of a head alike.
 
     ``torch(a)`` keeps the dimension. ``derivative(g, y, a)`` gives the gradient of the value from
-    that of the result. ``combine(v, a, b)`` writes it for two vectors of partial results, ``start``
-    is the result of nothing.
+    that of the result, of all who read it. ``combine(v, a, b)`` writes it for two vectors of
+    partial results, ``start`` is the result of nothing.
     """
 
     torch: Callable[[torch.Tensor], torch.Tensor]
@@ -355,7 +334,8 @@ class Reduction:
 def _share_of_largest(g: Node, y: Node, a: Node) -> Node:
     """Units that are equally large share the gradient, as in ``torch.amax``."""
     largest = apply("eq", a, y)
-    return _zero_where(apply("ne", a, y), g / reduce("sum", where(largest, 1.0, 0.0)))
+    count = reduce("sum", where(largest, 1.0, 0.0), heads=heads_of(y))
+    return _zero_where(apply("ne", a, y), g / count)
 
 
 REDUCTIONS: Mapping[str, Reduction] = {
@@ -371,17 +351,38 @@ REDUCTIONS: Mapping[str, Reduction] = {
 }
 
 
-def reduce(name: str, value: Any, caller: str = "") -> Any:
+def reduce(name: str, value: Any, caller: str = "", heads: int = 1) -> Any:
     """A reduction of a symbolic value, for a function of another name perhaps; of a tensor, that of
-    PyTorch over the last dimension."""
+    PyTorch over the last dimension. Of several ``heads`` each has its own."""
+    if type(heads) is not int or heads < 1:
+        raise FormulaError(f"{caller or name}() takes heads of at least 1, got {heads!r}")
     if not isinstance(value, Node):
-        return REDUCTIONS[name].torch(value)
+        return _reduced(name, value, heads)
     check_kind(caller or name, 0, value)
     if value.space is ONE:
         raise FormulaError(
             f"{caller or name}() takes a value with units, got one that has none: leave it out"
         )
-    return node(name, value, space=ONE)
+    if heads == 1:
+        return node(name, value, space=ONE)
+    if value.space.fixed % heads:
+        raise FormulaError(
+            f"{caller or name}() takes a value whose units are a multiple of heads={heads}, got "
+            f"{value.space.units}"
+        )
+    return node(name, value, attr=str(heads), space=value.space)
+
+
+def heads_of(reduction: Node) -> int:
+    """How many results a reduction has in a row."""
+    return int(reduction.attr or 1)
+
+
+def _reduced(name: str, value: torch.Tensor, heads: int) -> torch.Tensor:
+    if heads == 1:
+        return REDUCTIONS[name].torch(value)
+    parts = value.unflatten(-1, (heads, value.shape[-1] // heads))
+    return REDUCTIONS[name].torch(parts).expand_as(parts).flatten(-2)
 
 
 def is_mask(value: Any) -> bool:
@@ -480,7 +481,7 @@ def evaluate(
         elif current.op in PRIMITIVES:
             values[current] = PRIMITIVES[current.op].torch(*operands)
         elif current.op in REDUCTIONS:
-            values[current] = REDUCTIONS[current.op].torch(*operands)
+            values[current] = _reduced(current.op, operands[0], heads_of(current))
         else:
             values[current] = leaf(current, operands)
     return [values[r] for r in roots]

@@ -1,5 +1,5 @@
-"""Values of a whole row in a formula: sum, largest value and mean of the units, softmax and layer
-normalisation."""
+"""Values of a whole row in a formula, or of each head: sum, largest value and mean of the units,
+softmax and layer normalisation."""
 
 from __future__ import annotations
 
@@ -8,50 +8,60 @@ from typing import Any
 from .expr import Node, apply, node, reduce
 
 
-def sum(value: Any) -> Any:
+def sum(value: Any, heads: int = 1) -> Any:
     """The sum of the units of a row: one number, which counts for every unit.
+
+    With several ``heads``, of which each has an equal part of the units, each unit has the sum of
+    its head.
 
     >>> import elman, torch
     >>> elman.sum(torch.tensor([[1.0, 2.0, 6.0]]))
     tensor([[9.]])
+    >>> elman.sum(torch.tensor([[1.0, 2.0, 6.0, 3.0]]), heads=2)
+    tensor([[3., 3., 9., 9.]])
     """
-    return reduce("sum", value)
+    return reduce("sum", value, heads=heads)
 
 
-def amax(value: Any) -> Any:
-    """The largest unit of a row, as ``torch.amax``: equal ones share its gradient; NaN passes.
+def amax(value: Any, heads: int = 1) -> Any:
+    """The largest unit of a row, or of each of several ``heads``, as ``torch.amax``: equal ones
+    share its gradient; NaN passes.
 
     >>> import elman, torch
     >>> elman.amax(torch.tensor([[1.0, 2.0, 6.0]]))
     tensor([[6.]])
     """
-    return reduce("amax", value)
+    return reduce("amax", value, heads=heads)
 
 
-def mean(value: Any) -> Any:
-    """The mean of the units of a row: one number, which counts for every unit.
+def mean(value: Any, heads: int = 1) -> Any:
+    """The mean of the units of a row: one number, which counts for every unit. Or that of each of
+    several ``heads``.
 
     >>> import elman, torch
     >>> elman.mean(torch.tensor([[1.0, 2.0, 6.0]]))
     tensor([[3.]])
     """
     if not isinstance(value, Node):
-        return value.mean(-1, keepdim=True)
-    return reduce("sum", value, "mean") / node("units", attr=value.space.name)
+        total = reduce("sum", value, "mean", heads)
+        return value.mean(-1, keepdim=True) if heads == 1 else total * heads / value.shape[-1]
+    units = node("units", attr=value.space.name)
+    return reduce("sum", value, "mean", heads) / (units if heads == 1 else units / heads)
 
 
-def softmax(value: Any) -> Any:
-    """``exp(v) / sum(exp(v))`` over the units of a row, which add up to 1.
+def softmax(value: Any, heads: int = 1) -> Any:
+    """``exp(v) / sum(exp(v))`` over the units of a row, or of each of several ``heads``, which add
+    up to 1.
 
     >>> import elman, torch
     >>> elman.softmax(torch.tensor([[0.0, 0.0]]))
     tensor([[0.5000, 0.5000]])
     """
-    powers = apply("exp", value - amax(value))
-    return powers / sum(powers)
+    powers = apply("exp", value - amax(value, heads))
+    return powers / sum(powers, heads)
 
 
-def layer_norm(*values: Any, eps: float = 1e-5) -> Any:
+def layer_norm(*values: Any, eps: float = 1e-5, heads: int = 1) -> Any:
     """Every row of a value less its mean, divided by its standard deviation.
 
     ``(v - mean(v)) / sqrt(mean((v - mean(v))**2) + eps)``: what ``torch.nn.functional.layer_norm``
@@ -61,6 +71,8 @@ def layer_norm(*values: Any, eps: float = 1e-5) -> Any:
     Args:
         values: one value or more, with as many units each.
         eps: added to the variance.
+        heads: into how many equal parts the units are cut, each of which is normalised alone, as by
+            ``torch.nn.functional.group_norm``.
 
     >>> import elman, torch
     >>> elman.layer_norm(torch.tensor([[1.0, 2.0, 3.0]]))
@@ -68,9 +80,9 @@ def layer_norm(*values: Any, eps: float = 1e-5) -> Any:
     """
 
     def average(parts: list[Any]) -> Any:
-        total = mean(parts[0])
+        total = mean(parts[0], heads)
         for part in parts[1:]:
-            total = total + mean(part)
+            total = total + mean(part, heads)
         return total if len(parts) == 1 else total / len(parts)
 
     middle = average(list(values))

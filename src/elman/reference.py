@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from .batch import LayerArgs, Weights, by_layer, inputs_of
-from .expr import Node, evaluate
+from .expr import PRODUCTS, Node, evaluate
 from .padded import Marks, halves
 from .rows import Rows
 from .step import Step
@@ -52,10 +52,11 @@ def run(
             return tensor[offsets[t] : offsets[t] + n] if ragged else tensor[t]
 
         now = None if every is None else at_step(every)
+        raw = at_step(x)
         if anew is not None:
             states = begin_anew(states, returns, anew[t])
         before = [v[:n] for v in states]
-        outputs, new = advance(step, fixed, now, before, [*map(at_step, inputs)])
+        outputs, new = advance(step, fixed, now, before, [*map(at_step, inputs)], raw)
         if lengths is not None:
             outputs, new = hold(outputs, new, states, lengths > t)
         every_step[t] = outputs
@@ -73,7 +74,8 @@ Values = dict[tuple[str, str], Any]
 
 def constants(step: Step, x: Tensor, weights: Weights) -> Values:
     """What does not change from step to step: matrices, biases, vectors, numbers of units."""
-    sizes, tensors = weights.sizes(step), dict(zip(step.parameters, weights.flat(), strict=True))
+    sizes = weights.sizes(step).with_input(x.shape[-1])
+    tensors = dict(zip(step.parameters, weights.flat(), strict=True))
     found: Values = {}
     for (kind, name), block in step.blocks.items():
         if kind in ("product", "bias", "vector"):
@@ -93,9 +95,11 @@ def advance(
     now: Tensor | None,
     states: Sequence[Tensor],
     inputs: Sequence[Tensor],
+    raw: Tensor | None = None,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """One step: its outputs and the new states from this step's projected input, ``(B, X*H)``, the
-    states before and the further inputs, ``(B, H)`` each."""
+    states before, the further inputs, ``(B, H)`` each, and the ``raw`` input, ``(B, I)``, if the
+    step reads it."""
     gates = [] if now is None else now.chunk(len(step.x_gates), -1)
     given = {
         **{("x", gate): v for gate, v in zip(step.x_gates, gates, strict=True)},
@@ -108,10 +112,10 @@ def advance(
     }
 
     def leaf(node: Node, operands: list[Any]) -> Any:
-        if node.op == "product":
-            heads = step.blocks["product", node.attr].heads
-            return product(operands[0], given["product", node.attr], heads)
-        return given[node.op, node.attr]
+        if node.op in PRODUCTS:
+            heads, matrix = step.blocks["product", node.attr].heads, given["product", node.attr]
+            return product(operands[0], matrix, heads, node.op == "product_t")
+        return raw if node.op == "raw" else given[node.op, node.attr]
 
     values = evaluate([*step.new, *step.outputs.values()], leaf, states[0])
     # A number counts for all units, a vector for all rows.
@@ -125,12 +129,13 @@ def advance(
     ], new
 
 
-def product(value: Tensor, matrix: Tensor, heads: int) -> Tensor:
+def product(value: Tensor, matrix: Tensor, heads: int, transpose: bool = False) -> Tensor:
     """The product of values ``(B, columns)`` with a matrix ``(rows, columns / heads)``, whose heads
-    are applied to theirs each."""
+    are applied to theirs each; of values ``(B, rows)`` with the transposed one."""
     if heads == 1:
-        return linear(value, matrix)
-    pairs = zip(value.chunk(heads, -1), matrix.chunk(heads), strict=True)
+        return linear(value, matrix.T if transpose else matrix)
+    parts = matrix.chunk(heads)
+    pairs = zip(value.chunk(heads, -1), (p.T for p in parts) if transpose else parts, strict=True)
     return torch.cat([linear(*pair) for pair in pairs], -1)
 
 

@@ -48,15 +48,21 @@ HIDDEN = Space("H", "hidden units", "hidden_size")
 PROJECTED = Space("P", "units of the projected state", "proj_size")
 ONE = Space("", "one number", "", 1)
 
-#: All spaces by their names.
+#: Rows of memory that hold values of any of these: as long as the longest.
+LONGEST = Space("W", "numbers", "")
+
+#: All spaces of values by their names.
 SPACES = {space.name: space for space in (INPUT, HIDDEN, PROJECTED, ONE)}
 
 
 _sized: dict[int, Space] = {}
 
 
-def sized(units: int) -> Space:
-    """The space of values with so many units in every layer."""
+def sized(units: int | str) -> Space:
+    """The space of values with so many units in every layer, or as many as a module's option
+    says."""
+    if isinstance(units, str):
+        return next(space for space in SPACES.values() if space.option == units)
     return _sized.setdefault(units, Space(f"S{units}", f"{units} units", "", units))
 
 

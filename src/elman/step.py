@@ -19,8 +19,32 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import FormulaError
-from .expr import PRIMITIVES, REDUCTIONS, Node, check_kind, constant, is_mask, node, reduce, walk
-from .spaces import HIDDEN, INPUT, ONE, Matrix, Sizes, Space, first_space, sized, space_of
+from .expr import (
+    PRIMITIVES,
+    PRODUCTS,
+    REDUCTIONS,
+    Node,
+    check_kind,
+    constant,
+    heads_of,
+    is_mask,
+    node,
+    reduce,
+    walk,
+)
+from .spaces import (
+    HIDDEN,
+    INPUT,
+    LONGEST,
+    ONE,
+    PROJECTED,
+    Matrix,
+    Sizes,
+    Space,
+    first_space,
+    sized,
+    space_of,
+)
 
 _FAULTS = (ValueError, TypeError, SyntaxError, IndexError, ArithmeticError, RecursionError)
 _KNOWN = 256  # texts whose steps are kept
@@ -40,8 +64,9 @@ class Step:
     ``x_gates`` and ``u_gates`` are the gates that have rows in ``weight_ih`` and ``weight_hh``.
     ``matrices`` gives the spaces of a further matrix's rows and columns; the projection is one of
     them. All but the projection, and ``weight_hh``, are block-diagonal if there are several
-    ``heads``. ``fixed`` gives states, vectors and inputs that have another number of units than the
-    layer its number. ``inputs`` are what a call gives at every step, random values among them.
+    ``heads``. ``fixed`` gives states, inputs and vectors that have another number of units than the
+    layer its number, or ``"input_size"``. ``inputs`` are what a call gives at every step, random
+    values among them.
     """
 
     x_gates: tuple[str, ...]
@@ -56,7 +81,7 @@ class Step:
     # the first one is what the layer above reads
     text: str  # see :func:`read`
     heads: int
-    fixed: Mapping[str, int]
+    fixed: Mapping[str, int | str]
     name: str  # a digest of the text, by which a saved model tells formulas apart
     #: The names of all tensors in the order of ``batch.Weights``, whether the step has them or not.
     parameters: tuple[str, ...] = field(init=False)
@@ -71,6 +96,8 @@ class Step:
     spaces: tuple[Space, ...] = field(init=False)
     #: Those of which parameters say how many units they have, with the block whose rows do.
     measures: Mapping[Space, Matrix] = field(init=False)
+    #: How many heads reductions cut the units of a space into: these are a multiple of it.
+    cuts: Sequence[tuple[Space, int]] = field(init=False)
     #: The step that gives out all states, and what the formula names besides.
     full: Step = field(init=False)
 
@@ -89,6 +116,8 @@ class Step:
         spaces = dict.fromkeys(n.space for n in nodes if n.space is not ONE)
         found = {n.attr: n.space for n in nodes if n.op == "random"}
         randoms = {name: found[name] for name in self.inputs if name in found}
+        cuts = {(n.space, heads_of(n)) for n in nodes if n.op in REDUCTIONS and n.attr}
+        object.__setattr__(self, "cuts", sorted(cuts, key=lambda cut: (cut[0].name, cut[1])))
         object.__setattr__(self, "randoms", randoms)
         object.__setattr__(self, "blocks", blocks)
         measures: dict[Space, Matrix] = {}
@@ -106,7 +135,7 @@ class Step:
         outputs: Mapping[str, Node] | None = None,
         named: Mapping[str, Node] | None = None,
         heads: int = 1,
-        fixed: Mapping[str, int] | None = None,
+        fixed: Mapping[str, int | str] | None = None,
     ) -> Step:
         """The step of these fields, up to ``new``: one object as long as one is held.
 
@@ -140,6 +169,27 @@ class Step:
     def given_inputs(self) -> tuple[str, ...]:
         """The inputs that the caller of a module gives: those that are no random values."""
         return tuple(name for name in self.inputs if name not in self.randoms)
+
+    @property
+    def reads_input(self) -> bool:
+        """Whether its values may have as many numbers as the input has features."""
+        return INPUT in self.spaces
+
+    @property
+    def alike(self) -> bool:
+        """Whether the input has to have as many features as there are hidden units: it is read as
+        such a value."""
+        nodes = walk([*self.new, *self.full.outputs.values()])
+        return any(n.op == "raw" and n.space is HIDDEN for n in nodes)
+
+    @property
+    def row(self) -> Space:
+        """The space of rows of memory, which have room for values of any space."""
+        return LONGEST if self.reads_input else HIDDEN
+
+    def row_units(self, sizes: Sizes) -> int:
+        """The units of such a row."""
+        return max(sizes.units, sizes.width) if self.reads_input else sizes.units
 
     @property
     def output_space(self) -> Space:
@@ -197,7 +247,7 @@ def _blocks(
     output: Space,
     projection: str,
     heads: int,
-    fixed: Mapping[str, int],
+    fixed: Mapping[str, int | str],
 ) -> Blocks:
     """All blocks; those that say how many hidden units there are come first."""
 
@@ -210,16 +260,18 @@ def _blocks(
             for block, name in enumerate(names)
         }
 
+    def heads_between(*spaces: Space) -> int:
+        return heads if {*spaces} <= {HIDDEN, PROJECTED} else 1
+
     def heads_of(matrix: str) -> int:
-        rows, columns = matrices[matrix]
-        return 1 if matrix == projection or rows.fixed or columns.fixed else heads
+        return 1 if matrix == projection else heads_between(*matrices[matrix])
 
     def units_of(vector: str) -> Space:
         units = fixed.get(vector)
         return HIDDEN if units is None else ONE if units == 1 else sized(units)
 
     return {
-        **gates("product", "weight_hh", u_gates, output, 1 if output.fixed else heads),
+        **gates("product", "weight_hh", u_gates, output, heads_between(output)),
         **gates("x", "weight_ih", x_gates, INPUT),
         **gates("bias_ih", "bias_ih", x_gates, ONE),
         **gates("bias", "bias_hh", u_gates, ONE),
@@ -293,17 +345,18 @@ def _read(text: str) -> Step:
         heads, lines = int(more[1]), lines[1:]
     if lines and (more := _SIZES.fullmatch(lines[0])):
         fixed, lines = ast.literal_eval(more[1]), lines[1:]
-        if not all(
-            n in (*states, *vectors, *inputs) and type(u) is int and u > 0 for n, u in fixed.items()
-        ):
-            raise FormulaError("a size is of nothing, or none")
+        for name, units in fixed.items():
+            fits = units == INPUT.option or (type(units) is int and units > 0)
+            if name not in states + vectors + inputs or not fits:
+                raise FormulaError("a size is of nothing, or none")
     spaces = dict.fromkeys(states, HIDDEN) | {states[0]: first_space(projection)}
     spaces |= {name: sized(units) for name, units in fixed.items() if name in spaces}
     first = spaces[states[0]]
 
     def with_units(name: str) -> Space:
         space = space_of(name)
-        if space not in (HIDDEN, first_space(projection)) and (space is ONE or not space.fixed):
+        known = (INPUT, HIDDEN, first_space(projection))
+        if space not in known and (space is ONE or not space.fixed):
             raise FormulaError(f"{name!r} is no size here")
         return space
 
@@ -327,11 +380,16 @@ def _read(text: str) -> Step:
             made = node(op, attr=attr, space=leaves[op, attr])
         elif op == "random" and attr in inputs and not args:
             made = node(op, attr=attr, space=with_units(found[3]))
-        elif op == "product" and (op, attr) in blocks and len(args) == 1:
+        elif op in PRODUCTS and ("product", attr) in blocks and len(args) == 1:
             check_kind(op, 0, args[0])
-            made = node(op, *args, attr=attr, space=blocks[op, attr].rows)
-            if args[0].space is not blocks[op, attr].columns:
+            block = blocks["product", attr]
+            rows, columns = block.rows, block.columns
+            rows, columns = (columns, rows) if op == "product_t" else (rows, columns)
+            made = node(op, *args, attr=attr, space=rows)
+            if args[0].space is not columns:
                 raise FormulaError(f"{line!r} multiplies values of another size")
+        elif op == "raw" and attr is None and not args and found[3] in (INPUT.name, HIDDEN.name):
+            made = node(op, space=space_of(found[3]))
         elif op == "units" and not args:
             made = node(op, attr=with_units(attr).name, space=ONE)
         else:
@@ -369,8 +427,8 @@ def _operation(line: str, op: str, attr: Any, args: Sequence[Node]) -> Node:
     """An operation for which no names need to be known."""
     if op == "const" and not args:
         return constant(float.fromhex(attr))
-    if op in REDUCTIONS and len(args) == 1 and attr is None:
-        return reduce(op, args[0])
+    if op in REDUCTIONS and len(args) == 1 and (attr is None or int(attr) > 1):
+        return reduce(op, args[0], heads=int(attr or 1))
     primitive = PRIMITIVES.get(op)
     if primitive is None or attr is not None or len(args) != primitive.count:
         raise FormulaError(f"{line!r} is no operation here")

@@ -10,6 +10,7 @@ import elman
 from elman.dispatch import select
 from elman.dispatch.weight_dtypes import WEIGHT_DTYPES
 from tests.artefact.linked import Linked, needs_compiler
+from tests.cells import CELLS
 from tests.streaming.modules import MODULES, Gap, dtype_of, same
 
 pytestmark = needs_compiler
@@ -27,6 +28,12 @@ MORE = {
     "vectors": lambda: elman.Recurrent(elman.cells.PeepholeLSTM, 3, 19, 2),
     "stages": lambda: elman.Recurrent(elman.cells.GRU(reset_after=False), 4, 21),
     "sums over units": lambda: elman.Recurrent(elman.cells.LayerNormLSTM, 4, 21, 2),
+    "sums over heads": lambda: elman.Recurrent(CELLS["PerHead"], 4, 22),
+    "transposed": lambda: elman.Recurrent(CELLS["Tied"], 4, 21, 2),
+    "transposed heads": lambda: elman.Recurrent(CELLS["TiedHeads"], 6, 64, proj_size=32),
+    "transposed small heads": lambda: elman.Recurrent(CELLS["TiedHeads"], 6, 10, proj_size=4),
+    "the input itself": lambda: elman.Recurrent(CELLS["RawOnly"], 70, 10),
+    "the input as units": lambda: elman.Recurrent(CELLS["Highway"], 9, 9, 2),
     "several spaces": lambda: elman.LSTM(4, 21, 2, proj_size=7),
     "dropout in the recurrence": lambda: elman.Recurrent(elman.cells.GRU, 4, 6, zoneout=0.3),
 }

@@ -19,7 +19,8 @@ T, S, B, I, H = 4, 3, 2, 3, 6  # noqa: E741
 def _given(cell: elman.Cell, options: dict[str, Any]) -> tuple[Any, list[Tensor]]:
     torch.manual_seed(0)
     projects = {"proj_size": 2} if cell.projection else {}
-    net = elman.Recurrent(cell, I, H, dtype=torch.float64, **projects, **options)
+    units = I if cell.trace().alike else H
+    net = elman.Recurrent(cell, I, units, dtype=torch.float64, **projects, **options)
     names = cell.trace().inputs
     data = [torch.randn(T, S, B, I, dtype=torch.float64)]
     data += [torch.rand(T, S, B, 1, dtype=torch.float64) for _ in names]

@@ -82,7 +82,7 @@ TEXT = elman.cells.LSTM().trace().text
         ("('h', 'c')", "['h', 'c']", "no names"),
         ("('h', 'c')", "('h', 'c', 'd')", "longer|shorter"),
         ("{}", "{'m': ('H', 'Q')}", "'Q' is no space"),
-        ("{}", "{'m': ('H', 'I')}", "'I' is no size here"),
+        ("{}", "{'m': ('H', 'P')}", "'P' is no size here"),
         ("{}", "{'m': ('H', 'S01')}", "'S01' is no space"),
         ("''", "''\nsizes {'h': 0}", "a size is of nothing, or none"),
         ("''", "''\nsizes {'q': 2}", "a size is of nothing, or none"),

@@ -5,6 +5,7 @@ import torch
 
 import elman
 from elman.cells import CATALOGUE
+from elman.spaces import INPUT
 from tests.nn.kinds import assert_same_bits, loss_of, tensors
 
 T, B, I, H, P = 4, 3, 3, 5, 4  # noqa: E741
@@ -15,9 +16,13 @@ def made(module, name, **options):
     """A module of the cell in float64, with the same numbers every time."""
     torch.manual_seed(0)
     cell = elman.cells.by_name(name)
-    if cell.trace().projection:
+    step, units = cell.trace(), H
+    if step.projection:
         options["proj_size"] = P
-    return module(cell, I, H, **options).double()
+    if any(step.space(state) is INPUT for state in step.states):
+        units = I  # each layer takes as many features
+        options |= {"merge": "sum"} if "bidirectional" in options else {}
+    return module(cell, I, units, **options).double()
 
 
 def further(net):

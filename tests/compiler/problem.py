@@ -46,6 +46,8 @@ class Problem:
         heads = EVERY_STEP[self.cell].heads
         self.H = max(self.H, *(space.fixed for space in EVERY_STEP[self.cell].spaces))
         self.H, self.P = (-(-n // heads) * heads for n in (self.H, min(self.P, self.H)))
+        if EVERY_STEP[self.cell].alike:
+            self.I = self.H
         if self.lengths:
             self.T, self.B = self.lengths[0], len(self.lengths)
         step, random = EVERY_STEP[self.cell], torch.Generator().manual_seed(self.seed)
@@ -60,7 +62,7 @@ class Problem:
         for name in step.states if self.h0 else ():
             self.tensors[f"h0.{name}"] = uniform(self.D, self.B, units[name])
         for name in step.inputs:
-            self.tensors[f"input.{name}"] = uniform(self.T, self.B, self.H)
+            self.tensors[f"input.{name}"] = uniform(self.T, self.B, size[step.input_space(name)])
         for d in range(self.D):
             for name, shape in step.shapes(size).items():
                 if self.bias or not name.startswith("bias"):

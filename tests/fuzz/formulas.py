@@ -18,6 +18,7 @@ ONE = {
     "amax": elman.amax,
     "softmax": elman.softmax,
     "layer_norm": lambda v: elman.layer_norm(v, eps=0.5),
+    **{f"{name} of heads": None for name in ("mean", "amax", "softmax")},
     "root": lambda v: elman.sqrt(1 + v * v),
     "log": lambda v: elman.log(1 + v * v),
     "exp": lambda v: elman.exp(elman.minimum(v, 1.0)),
@@ -43,15 +44,20 @@ LEAVES = st.sampled_from(
         ("vector", "v"),
         ("vector", "number"),
         ("input", "n"),
+        ("raw", "into"),  # the input itself, through a matrix
     ]
 )
+
+
+#: A matrix as it is, or transposed.
+MATRICES = ("product", "transposed")
 
 
 def grown(parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.one_of(
         st.tuples(st.sampled_from(sorted(ONE)), parts),
         st.tuples(st.sampled_from(sorted(TWO)), parts, parts),
-        st.tuples(st.just("product"), st.sampled_from((*GATES, "w")), parts),
+        st.tuples(st.sampled_from(MATRICES), st.sampled_from((*GATES, "w")), parts),
     )
 
 
@@ -80,12 +86,15 @@ class Random(Cell):
     ) -> None:
         self.formulas, self.heads, self.rank = formulas, heads, rank
         self.projection = "down" if projected else ""
-        names = {k: set().union(*(used(f, k) for f in formulas)) for k in ("x", "u", "product")}
+        kinds = ("x", "u", *MATRICES)
+        names = {k: set().union(*(used(f, k) for f in formulas)) for k in kinds}
         read = set().union(*names.values())
         self.gates = tuple(g for g in GATES if g in read)
         self.states = STATES[: len(formulas)]
-        w = ("w", "narrow") if rank else ("w",)
-        self.matrices = w * ("w" in names["product"]) + ("back",) * projected
+        applied, turned = ("w" in names[k] for k in MATRICES)
+        self.matrices = ("w",) * (applied or (turned and not rank))
+        self.matrices += ("narrow",) * (rank > 0 and (applied or turned)) + ("back",) * projected
+        self.matrices += ("into",) * any(used(f, "raw") for f in formulas)
         vectors = set().union(*(used(f, "vector") for f in formulas))
         self.vectors = tuple(sorted(vectors))
         sizes = {"narrow": rank} if "narrow" in self.matrices else {}
@@ -106,6 +115,8 @@ class Random(Cell):
                 return back(s.h)
             if head in ("x", "u", "state"):
                 return getattr({"x": x, "u": u, "state": s}[head], rest[0])
+            if head == "raw":
+                return self.product(rest[0], self.input())
             if head in ("vector", "input"):
                 return getattr(self, head)(rest[0])
             if head == "product":
@@ -113,7 +124,16 @@ class Random(Cell):
                 if rest[0] == "w" and self.rank:
                     inner = self.product("narrow", inner)
                 return self.product(rest[0], down(inner) if rest[0] in GATES else inner)
+            if head == "transposed":
+                inner = 0.5 * back(s.h) + value(rest[1])
+                if rest[0] == "w" and self.rank:
+                    low = self.product("narrow", inner)
+                    return self.product("narrow", low, transpose=True)
+                found = self.product(rest[0], inner, transpose=True)
+                return back(found) if rest[0] in GATES else found
             operands = [value(part) for part in rest]
+            if head.endswith(" of heads"):
+                return getattr(elman, head.split()[0])(*operands, heads=self.heads)
             return ONE[head](*operands) if len(operands) == 1 else TWO[head](*operands)
 
         before = [value(formula) + 0.1 * back(s.h) for formula in self.formulas]
@@ -127,7 +147,7 @@ def cells(draw: st.DrawFn) -> Random:
     formulas = tuple(draw(FORMULAS) for _ in range(count))
     if count == 1:  # a state that is not there is the other one
         formulas = eval(repr(formulas).replace("('state', 'm')", "('state', 'h')"))
-    if not any(used(f, k) & set(GATES) for f in formulas for k in ("x", "u", "product")):
+    if not any(used(f, k) & set(GATES) for f in formulas for k in ("x", "u", *MATRICES)):
         formulas = (("add", ("x", "a"), formulas[0]), *formulas[1:])
     return Random(formulas)
 
@@ -140,7 +160,8 @@ def _finite_mean(formula: Any) -> bool:
     """Whether no mean is taken of a mean, which has no units any more, nor the like."""
     head, *rest = formula
     parts = [p for p in rest if isinstance(p, tuple)]
-    if head in (*SINGLE, "softmax", "layer_norm", "product") and any(_single(p) for p in parts):
+    without = (*SINGLE, "softmax", "layer_norm", *MATRICES)
+    if (head in without or head.endswith(" of heads")) and any(_single(p) for p in parts):
         return False
     return all(_finite_mean(p) for p in parts if p[0] not in ("x", "u"))
 
@@ -150,7 +171,9 @@ def _single(formula: Any) -> bool:
     parts = [p for p in rest if isinstance(p, tuple)]
     if formula == ("vector", "number"):
         return True
-    return head in SINGLE or (bool(parts) and head != "product" and all(map(_single, parts)))
+    if head in ("mean of heads", "amax of heads"):
+        return True  # if there is one head
+    return head in SINGLE or (bool(parts) and head not in MATRICES and all(map(_single, parts)))
 
 
 #: Cells of such formulas.

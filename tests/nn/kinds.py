@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_map_only
 
 import elman
+from elman.spaces import HIDDEN, INPUT
 from tests.tolerances import assert_close
 
 I, H, T, B = 3, 5, 6, 4  # noqa: E741
@@ -143,13 +144,24 @@ class Leaky(elman.Cell):
 
 def further(cell: elman.Cell, *lead: int, dtype: Any = torch.float32) -> dict[str, Tensor] | None:
     """Random further inputs, if the cell has any."""
-    names = cell.trace().inputs
-    return {n: torch.randn(*lead, 1 if n == "gap" else H, dtype=dtype) for n in names} or None
+    step = cell.trace()
+    wide = {n: H if step.input_space(n) is HIDDEN and n != "gap" else 1 for n in step.inputs}
+    return {n: torch.randn(*lead, units, dtype=dtype) for n, units in wide.items()} or None
 
 
 def units_of(cell: elman.Cell) -> int:
-    """Hidden units, of which a cell of several heads takes a multiple."""
-    return H + -H % cell.heads
+    """Hidden units, of which a cell of several heads takes a multiple, and one whose states meet
+    the input takes as many as features."""
+    step = cell.trace()
+    alike = step.alike or any(step.space(state) is INPUT for state in step.states)
+    return I if alike else H + -H % cell.heads
+
+
+def stack_of(cell: elman.Cell) -> dict[str, Any]:
+    """The options of ``STACK``, and one with which all layers take as many features, if the cell
+    needs that."""
+    alike = units_of(cell) == I and cell.heads == 1
+    return {**STACK, "merge": "sum"} if alike else STACK
 
 
 def options_of(cell: elman.Cell) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def solve(
             outputs.append(output)
             for every, state in zip(finals, final, strict=True):
                 every.append(state)
-        x = torch.cat(outputs, -1)
+        x = torch.cat(outputs, -1) if net.merge == "concat" else torch.stack(outputs).sum(0)
     return [x, *map(torch.stack, finals)]
 
 

@@ -26,6 +26,7 @@ from tests.nn.kinds import (
     loss_of,
     options_of,
     seeded,
+    stack_of,
     tensors,
     units_of,
 )
@@ -76,7 +77,7 @@ def test_dropout_draws_as_torch_draws() -> None:
 def test_kernels_and_reference_agree(name: str, lengths: list[int] | None) -> None:
     cell = CELLS[name]
     net = Recurrent(
-        cell, I, units_of(cell), **STACK, **options_of(cell), learn_initial=True
+        cell, I, units_of(cell), **stack_of(cell), **options_of(cell), learn_initial=True
     ).double()
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, std=0.4)

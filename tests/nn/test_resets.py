@@ -19,7 +19,6 @@ from tests.cells import CELLS
 from tests.nn.kinds import (
     LAYERS,
     RAGGED,
-    STACK,
     B,
     H,
     I,
@@ -32,7 +31,9 @@ from tests.nn.kinds import (
     loss_of,
     options_of,
     seeded,
+    stack_of,
     tensors,
+    units_of,
 )
 from tests.nn.marked import results, solve
 from tests.tolerances import assert_close
@@ -89,7 +90,7 @@ NAMED = {name: cell for name, cell in cells.CATALOGUE.items() if name in CATALOG
 @pytest.mark.parametrize("name", NAMED)
 def test_every_cell_begins_anew(name: str) -> None:
     cell = NAMED[name]
-    net = Recurrent(cell, I, H, **STACK, **options_of(cell)).double()
+    net = Recurrent(cell, I, units_of(cell), **stack_of(cell), **options_of(cell)).double()
     x = torch.randn(T, B, I).double()
     hx, back = (states_of(net, B, x) for _ in range(2))
     if "n" in cell.trace().states:  # a normaliser, which is positive

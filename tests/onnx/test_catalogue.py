@@ -13,8 +13,9 @@ I, H, P = 3, 6, 4  # noqa: E741
 #: The operators of ONNX that compute a cell; all others are a Scan.
 OPERATORS = {
     **dict.fromkeys(("tanh", "relu", "elman", "irnn"), "RNN"),
-    **dict.fromkeys(("LSTM", "lstm", "Peephole", "peepholelstm", "coupledlstm"), "LSTM"),
-    **dict.fromkeys(("GRU", "GRUBefore", "gru", "gru, before"), "GRU"),
+    **dict.fromkeys(("LSTM", "lstm", "lstm, chosen", "Peephole", "peepholelstm"), "LSTM"),
+    "coupledlstm": "LSTM",
+    **dict.fromkeys(("GRU", "GRUBefore", "gru", "gru, before", "gru, chosen"), "GRU"),
 }
 
 
@@ -23,7 +24,7 @@ def layer(cell, **options):
     torch.manual_seed(0)
     if cell.trace().projection:
         options["proj_size"] = P
-    net = elman.Recurrent(cell, I, H, **options)
+    net = elman.Recurrent(cell, I, I if cell.trace().alike else H, **options)
     for parameter in net.parameters():
         torch.nn.init.uniform_(parameter, -0.5, 0.5)
     return net
@@ -34,11 +35,12 @@ def calls(step, D):
 
     def call(T, B):
         torch.manual_seed(T)
-        size = layer_sizes(I, H, P)
+        size = layer_sizes(I, I if step.alike else H, P)
         hx = tuple(torch.rand(D, B, size[step.space(s)]) for s in step.states)
         given = {"input": torch.randn(T, B, I), "hx": hx if len(hx) > 1 else hx[0]}
         if step.inputs:
-            given["inputs"] = {name: torch.randn(T, B, H) for name in step.inputs}
+            units = {name: size[step.input_space(name)] for name in step.inputs}
+            given["inputs"] = {name: torch.randn(T, B, n) for name, n in units.items()}
         return given
 
     return call

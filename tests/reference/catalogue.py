@@ -2,7 +2,7 @@
 
 import torch
 from torch import exp, relu, sigmoid, tanh
-from torch.nn.functional import layer_norm, logsigmoid
+from torch.nn.functional import layer_norm, logsigmoid, softplus, softsign
 
 # The numbers in the equations, which are not the defaults.
 LEAK, ALPHA, BETA, DT = 0.3, 0.7, 0.8, 0.3
@@ -11,6 +11,8 @@ LEAK, ALPHA, BETA, DT = 0.3, 0.7, 0.8, 0.3
 HYPER = {
     "lstm, projected": {"projection": True},
     "gru, before": {"reset_after": False},
+    "gru, chosen": {"activation": "relu", "recurrent_activation": "hardsigmoid"},
+    "lstm, chosen": {"activation": "softsign", "recurrent_activation": "hardsigmoid"},
     "leaky": {"leak": LEAK, "nonlinearity": "relu"},
     "ctrnn": {"leak": LEAK},
     "scrn": {"alpha": ALPHA},
@@ -22,6 +24,8 @@ HYPER = {
     "lem": {"dt": DT},
     "odernn": {"steps": 2},
     "odernn, euler": {"steps": 3, "solver": "euler"},
+    "ltc": {"steps": 3},
+    "ltc, relu": {"steps": 2, "nonlinearity": "relu"},
     "phasedlstm": {"ratio": ALPHA, "leak": LEAK},
     "antisymmetricrnn": {"epsilon": DT, "gamma": ALPHA},
     "gatedantisymmetricrnn": {"epsilon": DT, "gamma": ALPHA},
@@ -242,6 +246,41 @@ def ode_rnn(solve):
     return formula
 
 
+def ltc(steps, activation):
+    def formula(x, w, h, dt):
+        rate = softplus(x("rate"))
+        for _ in range(steps):
+            f = activation(x("f") + w("f", h))
+            h = (h + dt / steps * f * x("a")) / (1 + dt / steps * (rate + f))
+        return (h,)
+
+    return formula
+
+
+def gru_d(x, w, h, last, m, d):
+    kept = exp(-relu(x("decay") * d + x("decay_bias")))
+    seen = torch.where(m > 0.5, x(), kept * last + (1 - kept) * x("mean"))
+    h = exp(-relu(w("state_decay", d) + x("bias"))) * h
+    r, z = (sigmoid(w(f"{k}_v", seen) + w(k, h) + w(f"{k}_m", m)) for k in "rz")
+    new = tanh(w("n_v", seen) + w("n", r * h) + w("n_m", m))
+    return (1 - z) * h + z * new, torch.where(m > 0.5, x(), last)
+
+
+def hardsigmoid(v):
+    return (v + 3).clamp(0, 6) / 6  # torch's own has rounded constants
+
+
+def gru_chosen(x, w, h):
+    r, z = (hardsigmoid(x(k) + w(k, h)) for k in "rz")
+    return ((1 - z) * relu(x("n") + r * w("n", h)) + z * h,)
+
+
+def lstm_chosen(x, w, h, c):
+    i, f, o = (hardsigmoid(x(k) + w(k, h)) for k in "ifo")
+    c = f * c + i * softsign(x("g") + w("g", h))
+    return o * softsign(c), c
+
+
 def runge_kutta(f, h, dt):
     for _ in range(2):
         k1 = f(h)
@@ -342,6 +381,11 @@ FORMULAS = {
     "qrnn": ("zfo", "", qrnn),
     "mingru": ("zh", "", min_gru),
     "minlstm": ("fih", "", min_lstm),
+    "ltc": ("f", ltc(3, sigmoid)),
+    "ltc, relu": ("f", ltc(2, relu)),
+    "grud": ("", "rzn", gru_d),
+    "gru, chosen": ("rzn", gru_chosen),
+    "lstm, chosen": ("ifgo", lstm_chosen),
     "phasedlstm": ("ifgo", phased_lstm),
     "cfc": ("b", cfc),
     "odernn": ("h", ode_rnn(runge_kutta)),

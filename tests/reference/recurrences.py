@@ -1,9 +1,10 @@
 """The recurrences once more, in float64 and as plainly as can be; nothing here comes from elman.
 
-A formula takes ``x(gate)``, the projected input, or a learned vector of that name; ``w(gate,
+A formula takes ``x(gate)``, the projected input, or a learned vector of that name, ``x()`` for the
+input itself; ``w(gate,
 value)``, the product of the gate's rows of the recurrent weight (with its bias), or of a further
-matrix; the states; and the further inputs. Padded batches, one step after the other, with a mask
-for the rows that have ended.
+matrix, transposed and without bias if it is told the number of ``heads``; the states; and the
+further inputs. Padded batches, one step after the other, with a mask for the rows that have ended.
 """
 
 import torch
@@ -99,10 +100,60 @@ def sized_output(x, w, h, c):
     return tanh(w("out", new)), new
 
 
+def per_head(x, w, h, c):
+    def of_heads(function, v):
+        parts = v.chunk(2, -1)
+        return torch.cat([function(p).expand_as(p) for p in parts], -1)
+
+    def total(v):
+        return of_heads(lambda p: p.sum(-1, keepdim=True), v)
+
+    def largest(v):
+        return of_heads(lambda p: p.max(-1, keepdim=True).values, v)
+
+    weights = of_heads(lambda p: torch.softmax(p, -1), x("a") + w("a", h))
+    new = tanh(total(weights * c) + x("b")) + 0.1 * largest(x("b") + w("b", h))
+    normal = torch.nn.functional.group_norm(new + w("m", new), 2, eps=0.1)
+    normal = normal + 0.1 * of_heads(lambda p: p.mean(-1, keepdim=True), h) * w("m", total(h))
+    return tanh(normal) * weights / largest(weights) + new.mean(-1, keepdim=True), new
+
+
+def raw(x, w, h, last, mask, gap):
+    kept = torch.exp(-torch.relu(x("rate") * mask))
+    seen = mask * x() + (1 - mask) * (kept * last + (1 - kept) * x("middle"))
+    error = tanh(seen - w("decode", h))
+    new = tanh(x("a") + w("w", seen) + 0.3 * w("w", x())) + w("decode", error, heads=1) * gap
+    new = new * sigmoid(w("b", h)) + (x() * last).mean(-1, keepdim=True)
+    return new, seen + 0.1 * h.max(-1, keepdim=True).values
+
+
+def raw_only(x, w, h):
+    return (tanh(w("w", x()) + w("a", h)),)
+
+
+def highway(x, w, h):
+    t = sigmoid(x("b"))
+    new = t * tanh(x("a") + w("a", h)) + (1 - t) * x()
+    return (new + 0.1 * x().mean(-1, keepdim=True) * h,)
+
+
 def headed(x, w, h, c):
     f = sigmoid(x("f") + w("f", h))
     new = f * c + (1 - f) * tanh(x("g") + w("g", f * h))
     return tanh(new + w("m", h)), new
+
+
+def tied(x, w, h, m):
+    new = tanh(x("a") + w("w", h) + w("low", tanh(w("low", h)), heads=1))
+    gate = sigmoid(w("w", new, heads=1) + w("a", h, heads=1) + w("b", h))
+    new = new / 2 + gate * w("w", w("w", x("b"), heads=1) * h) + 0.2 * w("low", m, heads=1)
+    return new, tanh(w("low", new) + m / 2)
+
+
+def tied_heads(x, w, h, c):
+    new = sigmoid(w("b", h)) * c + tanh(x("a") + w("down", h, heads=1))
+    new = new + 0.3 * w("w", tanh(w("w", new)), heads=2)
+    return tanh(w("down", new) + w("a", x("b"), heads=2)), new
 
 
 def narrow(x, w, h, c):
@@ -173,6 +224,12 @@ FORMULAS = {
     "Attentive": ("ab", attentive),
     "Sized": ("ab", "", sized),
     "SizedOutput": ("ab", sized_output),
+    "Tied": ("ab", tied),
+    "TiedHeads": ("ab", tied_heads),
+    "PerHead": ("ab", per_head),
+    "Raw": ("a", "b", raw),
+    "RawOnly": ("", "a", raw_only),
+    "Highway": ("ab", "a", highway),
     "Headed": ("fg", headed),
     "HeadedProjected": ("ifgo", catalogue.projected),
     "Clipped": ("h", clipped),
@@ -204,11 +261,18 @@ def run(name, x, weights, initial, inputs, lengths, reverse=False, reset=None, r
         return result if bias is None else result + bias.tensor_split(count)[index]
 
     def read(gate, t):
+        if not gate:
+            return x[t]
         if gate in x_gates:
             return times("ih", x[t], gate)
         return weights[f"weight_{gate}"]
 
-    def product(gate, value):
+    def product(gate, value, heads=0):
+        if heads:
+            weight = weights[f"weight_{'hh' if gate in blocks['hh'] else gate}"]
+            if gate in blocks["hh"]:
+                weight = weight.tensor_split(len(blocks["hh"]))[blocks["hh"].index(gate)]
+            return value @ torch.block_diag(*weight.chunk(heads))
         if gate in blocks["hh"]:
             return times("hh", value, gate)
         return value @ whole(weights[f"weight_{gate}"], value).T
@@ -223,7 +287,7 @@ def run(name, x, weights, initial, inputs, lengths, reverse=False, reset=None, r
             pairs = zip(returns or initial, states, strict=True)
             states = [torch.where(anew, r, s) for r, s in pairs]
         new = formula(
-            lambda gate, t=t: read(gate, t), product, *states, *(given[t] for given in inputs)
+            lambda gate="", t=t: read(gate, t), product, *states, *(given[t] for given in inputs)
         )
         outputs[t] = torch.where(active, new[0], torch.zeros_like(new[0]))
         states = [torch.where(active, n, s) for n, s in zip(new, states, strict=True)]

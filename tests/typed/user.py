@@ -76,6 +76,8 @@ def models() -> None:
 def stream(frame: Tensor) -> None:
     session = elman.Stream(elman.GRU(8, 16))
     assert_type(session.step(frame), Tensor)
+    assert_type(session.chunk(frame), Tensor)
+    assert_type(session.chunk(frame, return_states=True), tuple[Tensor, Any])
     session.reset()
 
 

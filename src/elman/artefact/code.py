@@ -105,7 +105,8 @@ def _part(
 ) -> _Part:
     """Lays out a layer, and adds its code to the module, unless another layer has the same."""
     plan, sizes, weights = plan_of(stack.step), stack.sizes[i], stack.named(i)
-    target = target_of(plan, stack.dtype, stack.panel, machine.isa, sizes.units, single=True)
+    units = stack.step.row_units(sizes)
+    target = target_of(plan, stack.dtype, stack.panel, machine.isa, units, single=True)
     spaces = {name: stack.step.input_space(name) for name in stack.step.inputs}
     repeated = [n for n, count in stack.further.items() if count != sizes[spaces[n]]]
     layer = one_layer(plan, target, sizes, repeated)

@@ -55,26 +55,36 @@ def _panels(
     layer: Layer, sizes: Sizes, weights: Mapping[str, Numbers]
 ) -> Iterator[tuple[int, bytes]]:
     plan, target = layer.spec.plan, layer.spec.target
-    room = target.panel.nbytes(*[layer.numbers[HIDDEN.padded]] * 2)
+    room = target.panel.nbytes(*[layer.numbers[target.row.padded]] * 2)
     for i, product in enumerate(products_of(plan.infer)):
         block = plan.step.blocks["product", product.attr]
-        yield i * room, _panel(layer, sizes, weights, block)
+        yield i * room, _panel(layer, sizes, weights, block, product.op == "product_t")
 
 
-def _panel(layer: Layer, sizes: Sizes, weights: Mapping[str, Numbers], block: Matrix) -> bytes:
-    """A matrix block by block, each ``(k, units)`` and padded with zeros."""
+def _panel(
+    layer: Layer,
+    sizes: Sizes,
+    weights: Mapping[str, Numbers],
+    block: Matrix,
+    transposed: bool = False,
+) -> bytes:
+    """A matrix, or a transposed one, block by block, each ``(k, units)`` and padded with zeros."""
     target, lanes = layer.spec.target, layer.spec.lanes
     given: Numbers = block.of(weights[block.parameter], sizes)
-    units, padded = len(given), layer.numbers[block.rows.stored.padded]
+    rows, columns = block.rows, block.columns
+    if transposed:  # head by head
+        given = np.concatenate([part.T for part in np.array_split(given, block.heads)])
+        rows, columns = columns, rows
+    units, padded = len(given), layer.numbers[rows.stored.padded]
     own = target.heads > 1 and block.heads > 1  # each block of units has the columns of its head
-    k = sizes[block.columns] // (block.heads if own else 1)
+    k = sizes[columns] // (block.heads if own else 1)
     matrix = np.zeros((padded, k), given.dtype)
     if own or block.heads == 1:
         matrix[:units] = given
     else:
-        for rows in np.array_split(np.arange(units), block.heads):
-            first = rows[0] * k // units
-            matrix[rows, first : first + given.shape[1]] = given[rows]
+        for mine in np.array_split(np.arange(units), block.heads):
+            first = mine[0] * k // units
+            matrix[mine, first : first + given.shape[1]] = given[mine]
     width = target.step.widths[0] * lanes
     blocks = (np.ascontiguousarray(matrix[u : u + width].T) for u in range(0, padded, width))
     return b"".join(target.panel.stored(part, lanes) for part in blocks)

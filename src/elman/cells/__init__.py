@@ -52,6 +52,8 @@ from .pointwise import SRU as SRU
 from .pointwise import IndRNN as IndRNN
 from .pointwise import MinGRU as MinGRU
 from .pointwise import MinLSTM as MinLSTM
+from .timed import GRUD as GRUD
+from .timed import LTC as LTC
 from .timed import ODERNN as ODERNN
 from .timed import CfC as CfC
 from .timed import PhasedLSTM as PhasedLSTM

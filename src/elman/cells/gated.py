@@ -8,15 +8,20 @@ from typing import Any
 from torch import Tensor
 
 from ..cell import Cell
-from ..functions import relu, sigmoid, tanh
+from ..functions import sigmoid, tanh
+from .activation import Activated, chosen
 from .initial import orthogonal, set_bias, set_vectors
 
 
-class LightGRU(Cell):
+class LightGRU(Activated):
     """``h_t = z * h_{t-1} + (1 - z) * relu(W x_t + U h_{t-1} + b)``, no reset, one gate z.
 
     The batch normalisation of ``W x_t``, part of the paper's cell, is left out. The blocks of
     ``weight_hh`` begin as orthogonal matrices.
+
+    Args:
+        activation: an activation in place of relu, by its name or a function.
+        recurrent_activation: an activation of z in place of sigmoid.
 
     Source: M. Ravanelli, P. Brakel, M. Omologo, Y. Bengio, "Light gated recurrent units for speech
     recognition", IEEE Transactions on Emerging Topics in Computational Intelligence 2 (2018).
@@ -24,10 +29,11 @@ class LightGRU(Cell):
 
     gates = ("z", "h")
     keeps = ("z",)
+    activation = chosen("activation", "relu")
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
-        z = sigmoid(x.z + u.z)
-        return z * s.h + (1 - z) * self.candidate(relu(x.h + u.h))
+        z = self.gate(x.z + u.z)
+        return z * s.h + (1 - z) * self.candidate(self.act(x.h + u.h))
 
     def initialise(self, parameters: Mapping[str, Tensor]) -> None:
         orthogonal(self, parameters)
@@ -60,10 +66,14 @@ class AUGRU(Cell):
         return (1 - update) * s.h + update * self.candidate(n)
 
 
-class MGU(Cell):
+class MGU(Activated):
     """Minimal gated unit: ``h_t = (1 - f) * h_{t-1} + f * tanh(W x_t + U (f * h_{t-1}) + b)``.
 
     ``f = sigmoid(W_f x_t + U_f h_{t-1} + b_f)`` is forget and reset gate at once.
+
+    Args:
+        activation: an activation in place of tanh, by its name or a function.
+        recurrent_activation: an activation of the gates in place of sigmoid.
 
     Source: G.-B. Zhou, J. Wu, C.-L. Zhang, Z.-H. Zhou, "Minimal gated unit for recurrent neural
     networks", International Journal of Automation and Computing 13 (2016).
@@ -73,11 +83,11 @@ class MGU(Cell):
     writes: tuple[str, ...] = ("f",)
 
     def _forget(self, x: Any, u: Any, s: Any) -> Any:
-        return sigmoid(x.f + u.f)
+        return self.gate(x.f + u.f)
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         f = self._forget(x, u, s)
-        return (1 - f) * s.h + f * self.candidate(tanh(x.h + self.product("h", f * s.h)))
+        return (1 - f) * s.h + f * self.candidate(self.act(x.h + self.product("h", f * s.h)))
 
 
 class MGU1(MGU):
@@ -88,7 +98,7 @@ class MGU1(MGU):
     """
 
     def _forget(self, x: Any, u: Any, s: Any) -> Any:
-        return sigmoid(u.f)
+        return self.gate(u.f)
 
 
 class MGU2(MGU):
@@ -103,7 +113,7 @@ class MGU2(MGU):
     writes = ()
 
     def _forget(self, x: Any, u: Any, s: Any) -> Any:
-        return sigmoid(self.product("f", s.h))
+        return self.gate(self.product("f", s.h))
 
 
 class MGU3(MGU):
@@ -117,7 +127,7 @@ class MGU3(MGU):
     vectors = ("f",)
 
     def _forget(self, x: Any, u: Any, s: Any) -> Any:
-        return sigmoid(self.vector("f"))
+        return self.gate(self.vector("f"))
 
 
 class MinimalRNN(Cell):

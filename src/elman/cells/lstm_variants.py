@@ -11,16 +11,21 @@ from torch import Tensor
 from ..cell import Cell
 from ..expr import where
 from ..functions import exp, maximum, relu, sigmoid, softplus, tanh
+from .activation import Activated
 from .initial import blocks, set_bias
 
 
-class PeepholeLSTM(Cell):
+class PeepholeLSTM(Activated):
     """The LSTM whose gates also see the cell, each unit its own.
 
     ``i = sigmoid(W x_t + U h_{t-1} + b + p_i * c_{t-1})``, f likewise,
     ``c_t = f * c_{t-1} + i * tanh(W_g x_t + U_g h_{t-1} + b_g)``,
     ``o = sigmoid(W x_t + U h_{t-1} + b + p_o * c_t)``, ``h_t = o * tanh(c_t)``. The peepholes are
     the vectors ``ci``, ``cf`` and ``co``.
+
+    Args:
+        activation: an activation in place of tanh, by its name or a function.
+        recurrent_activation: an activation of the gates in place of sigmoid.
 
     Source: F. A. Gers, J. Schmidhuber, "Recurrent nets that time and count", IJCNN (2000).
     """
@@ -32,16 +37,20 @@ class PeepholeLSTM(Cell):
     writes = ("i",)
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
-        i = sigmoid(x.i + u.i + self.vector("ci") * s.c)
-        f = sigmoid(x.f + u.f + self.vector("cf") * s.c)
-        c = f * s.c + i * self.candidate(tanh(x.g + u.g))
-        return sigmoid(x.o + u.o + self.vector("co") * c) * tanh(c), c
+        i = self.gate(x.i + u.i + self.vector("ci") * s.c)
+        f = self.gate(x.f + u.f + self.vector("cf") * s.c)
+        c = f * s.c + i * self.candidate(self.act(x.g + u.g))
+        return self.gate(x.o + u.o + self.vector("co") * c) * self.act(c), c
 
 
-class CoupledLSTM(Cell):
+class CoupledLSTM(Activated):
     """The LSTM that forgets where it writes: ``c_t = (1 - i) * c_{t-1} + i * g``.
 
     i, o and g are the LSTM's, and ``h_t = o * tanh(c_t)``. The paper's has peepholes besides.
+
+    Args:
+        activation: an activation in place of tanh, by its name or a function.
+        recurrent_activation: an activation of the gates in place of sigmoid.
 
     Source: K. Greff, R. K. Srivastava, J. Koutnik, B. R. Steunebrink, J. Schmidhuber, "LSTM: a
     search space odyssey", IEEE Transactions on Neural Networks and Learning Systems 28 (2017).
@@ -52,9 +61,9 @@ class CoupledLSTM(Cell):
     writes = ("i",)
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
-        i, o = sigmoid(x.i + u.i), sigmoid(x.o + u.o)
-        c = (1 - i) * s.c + i * self.candidate(tanh(x.g + u.g))
-        return o * tanh(c), c
+        i, o = self.gate(x.i + u.i, x.o + u.o)
+        c = (1 - i) * s.c + i * self.candidate(self.act(x.g + u.g))
+        return o * self.act(c), c
 
 
 class JANET(Cell):

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from ..cell import Cell
 from ..expr import where
-from ..functions import floor, sigmoid, tanh
+from ..functions import exp, floor, relu, sigmoid, softplus, tanh
+from .activation import Activation, activate, check
+from .initial import set_vectors
 
 
 class PhasedLSTM(Cell):
@@ -156,3 +158,100 @@ class ODERNN(Cell):
 
     def _slope(self, h: Any) -> Any:
         return tanh(self.product("f", h) + self.vector("bias_f"))
+
+
+class LTC(Cell):
+    """Liquid time-constant network: how fast a unit follows depends on the input and the state.
+
+    ``dh/dt = -(r + f) h + f a`` with ``f = sigmoid(W x_t + U h + b)`` is solved over the time
+    ``dt`` since the input before, in equal ``steps`` of the paper's fused solver:
+    ``h <- (h + dt/steps f a) / (1 + dt/steps (r + f))``. The vectors are ``a``, to which units are
+    drawn, and ``rate``, of which ``r = softplus(rate)`` is one over the time constant.
+
+    The further input ``dt`` is ``(T, B, 1)``; ones for regular steps.
+
+    Args:
+        steps: how many steps of the solver lie between two inputs.
+        nonlinearity: the activation f, by its name or a function; it should not be negative.
+
+    Raises:
+        ValueError: fewer than one step; an unknown activation.
+
+    Source: R. Hasani, M. Lechner, A. Amini, D. Rus, R. Grosu, "Liquid time-constant networks", AAAI
+    (2021), equation 1 and algorithm 1. The authors' package ``ncps`` has synapses in place of U.
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(LTC(steps=3), 3, 4)
+    >>> net(torch.rand(5, 2, 3), inputs={"dt": torch.ones(5, 2, 1)})[0].shape
+    torch.Size([5, 2, 4])
+    """
+
+    gates = ("f",)
+    inputs = ("dt",)
+    vectors = ("rate", "a")
+
+    def __init__(self, steps: int = 6, nonlinearity: Activation = "sigmoid") -> None:
+        if type(steps) is not int or steps < 1:
+            raise ValueError(f"LTC: expected steps to be an int of at least 1, got {steps!r}")
+        self.steps, self.nonlinearity = steps, check(nonlinearity)
+
+    def step(self, x: Any, u: Any, s: Any) -> Any:
+        h, dt = s.h, self.input("dt") / self.steps
+        rate, a = softplus(self.vector("rate")), self.vector("a")
+        for _ in range(self.steps):
+            f = activate(self.nonlinearity, x.f + self.product("f", h))
+            h = (h + dt * f * a) / (1 + dt * (rate + f))
+        return h
+
+
+class GRUD(Cell):
+    """GRU-D: a GRU for series with values that are missing, which it fills in itself.
+
+    ``m`` is 1 where a value is there, else 0, and ``d`` the time since the variable was last there.
+    With it the last value that was seen decays towards the variable's mean, by
+    ``k = exp(-max(0, w_x * d + b_x))``, and the state by ``g = exp(-max(0, W_h d + b_h))``. With
+    ``v = x`` where m is 1, else ``k * last + (1 - k) * mean``, and ``h' = g * h_{t-1}``:
+    ``z = sigmoid(W_z v + V_z m + U_z h' + b_z)``, r likewise,
+    ``n = tanh(W_n v + V_n m + U_n (r * h') + b_n)``, ``h_t = (1 - z) * h' + z * n``.
+
+    The further inputs ``mask`` and ``gap`` are m and d, ``(T, B, I)``; values of x that are missing
+    may be anything, NaN too. The second state is the last value that was seen of each variable.
+    The vectors are ``decay`` and ``decay_bias``, w_x and b_x; ``bias``, b_h; and ``mean``. All but
+    the first begin as zeros: this is the mean of variables that are standardised. Several layers
+    need as many hidden units as features.
+
+    Source: Z. Che, S. Purushotham, K. Cho, D. Sontag, Y. Liu, "Recurrent neural networks for
+    multivariate time series with missing values", Scientific Reports 8 (2018), equations 8 to 13.
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(GRUD, 3, 4)
+    >>> mask, gap = (torch.rand(5, 2, 3) > 0.5).float(), torch.rand(5, 2, 3)
+    >>> net(torch.rand(5, 2, 3), inputs={"mask": mask, "gap": gap})[0].shape
+    torch.Size([5, 2, 4])
+    """
+
+    gates = ("r", "z", "n")
+    states = ("h", "last")
+    inputs = ("mask", "gap")
+    matrices = ("r_v", "z_v", "n_v", "r_m", "z_m", "n_m", "state_decay")
+    vectors = ("decay", "decay_bias", "bias", "mean")
+    sizes = dict.fromkeys(("last", "mask", "gap", "decay", "decay_bias", "mean"), "input_size")
+    writes = ("z",)
+
+    def step(self, x: Any, u: Any, s: Any) -> Any:
+        mask, gap, mean = self.input("mask"), self.input("gap"), self.vector("mean")
+        kept = exp(-relu(self.vector("decay") * gap + self.vector("decay_bias")))
+        last = where(mask > 0.5, self.input(), s.last)
+        v = where(mask > 0.5, self.input(), kept * s.last + (1 - kept) * mean)
+        h = exp(-relu(self.product("state_decay", gap) + self.vector("bias"))) * s.h
+
+        def gate(name: str, state: Any) -> Any:
+            seen = self.product(f"{name}_v", v) + self.product(f"{name}_m", mask)
+            return seen + self.product(name, state)
+
+        r, z = sigmoid(gate("r", h)), sigmoid(gate("z", h))
+        n = self.candidate(tanh(gate("n", r * h)))
+        return (1 - z) * h + z * n, last
+
+    def initialise(self, parameters: Mapping[str, Tensor]) -> None:
+        set_vectors(parameters, mean=0.0, bias=0.0, decay_bias=0.0)

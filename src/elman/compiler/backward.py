@@ -44,7 +44,7 @@ def slots(plan: Plan, target: Target) -> Slots:
     kept = ["saved", *(f"saved.{name}" for name in plan.saved_states)]
 
     def panels(numbers: Mapping[str, int]) -> int:
-        units = numbers[HIDDEN.padded]
+        units = numbers[target.row.padded]
         return 0 if numbers["unpacked"] else products * panel.nbytes(units, units)
 
     def panels_x(numbers: Mapping[str, int]) -> int:
@@ -78,7 +78,7 @@ def slots(plan: Plan, target: Target) -> Slots:
             *((*TEAM, STATE) if can_cut_units(target, back=True) else PACKED),
             Buffer("panels", (panels,), "i8"),
             Buffer("panels_x", (panels_x,), "i8"),
-            *operands(target, plan.backward, HIDDEN),
+            *operands(target, plan.backward, target.row),
             *values_of_step(target, plan.backward, len(states)),
             Buffer("partials", (parts_at_once, "partials.size"), number),
             Buffer("gate_gradients", *gates, of_thread=True),
@@ -264,7 +264,7 @@ class _Memory(StepMemory):
 
     def read(self, leaf: Node, spot: Spot) -> str:
         f, frame = self.frame.f, self.frame
-        if leaf.op in ("gout", "input", "random", "vector"):
+        if leaf.op in ("gout", "input", "raw", "random", "vector"):
             if leaf.op != "vector":
                 given = frame.given(slot_of(leaf))
                 self._next.append(given.at(self.time_before, spot.row, spot.unit))
@@ -275,7 +275,7 @@ class _Memory(StepMemory):
         outside = leaf.op in ("state", "new") and leaf.attr in self.plan.read_outputs
         if leaf.op == "saved":
             place = self.saved(leaf.attr, spot.row)
-            ahead = f.mul(f.mul(flat, len(self.plan.saved)), frame.units(HIDDEN))
+            ahead = f.mul(f.mul(flat, len(self.plan.saved)), frame.row_units)
         else:
             of = self.previous if leaf.op == "state" else self.reached
             place = of(leaf.attr, spot.row)
@@ -283,7 +283,7 @@ class _Memory(StepMemory):
                 time = f.sub(self.time_before, self.time)
                 ahead = f.mul(time, frame.slot(f"output.{leaf.attr}.t"))
             else:
-                ahead = f.mul(flat, frame.units(HIDDEN))
+                ahead = f.mul(flat, frame.row_units)
         self._next.append(place.past(ahead).at(spot.unit))
         if outside:
             return load_units(frame.v, place, spot.unit, frame.units(leaf.space))
@@ -376,9 +376,10 @@ def _list_rows(module: Module, slots: Slots, plan: Plan, target: Target) -> None
                     given = memory.previous(operand.attr, row)
                 elif operand in plan.saved:
                     given = memory.saved(plan.saved.index(operand), row)
-                else:
-                    name = plan.step.states[plan.step.new.index(operand)]
-                    given = memory.reached(name, row)
+                elif operand in plan.reached:
+                    given = memory.reached(plan.reached[operand], row)
+                else:  # the gradient of a transposed product
+                    given = frame.scratch("gate_gradients", plan.gate_gradients.index(operand), n)
                 addresses.append(given.base)
             for i, address in enumerate(reversed(addresses)):
                 frame.scratch("lists").store(address, i, n)

@@ -37,7 +37,7 @@ def slots(plan: Plan, target: Target, training: bool) -> Slots:
         pairs_x = ["Ix", Buffer("pairs_x", (*inputs_of_slice, "Ix"), "bfloat")]
 
     def panels(numbers: Mapping[str, int]) -> int:
-        return products * panel.nbytes(*[numbers[HIDDEN.padded]] * 2)
+        return products * panel.nbytes(*[numbers[target.row.padded]] * 2)
 
     def panels_x(numbers: Mapping[str, int]) -> int:
         return columns * panel.nbytes(numbers[HIDDEN.padded], numbers[INPUT.name])
@@ -218,7 +218,7 @@ class _Memory(StepMemory):
         if store.kind == "output":
             store_units(frame.v, value, row, spot.unit, frame.units(store.space))
         elif store.kind in _KEPT:
-            store_units(frame.v, value, row, spot.unit, frame.units(HIDDEN))
+            store_units(frame.v, value, row, spot.unit, frame.row_units)
         else:
             frame.v.store(value, row.at(spot.unit))
 

@@ -24,7 +24,7 @@ def common(step: Step) -> list[Slot]:
     of the units of these; how many units each space has, in whole tiles, and in a slice. Rows of
     scratch memory have the padded hidden units.
     """
-    spaces = INPUT, *step.spaces
+    spaces = dict.fromkeys([INPUT, *step.spaces, step.row])
     return [
         *("T", "B", "N", "t0", "dt"),
         *(Argument("counts"), Argument("offsets")),
@@ -83,6 +83,11 @@ class Frame(Routine):
     def padded(self, space: Space) -> Int:
         """These units rounded up to whole tiles."""
         return self.slot(space.stored.padded)
+
+    @property
+    def row_units(self) -> Int:
+        """How many units a row of memory has that is kept for the backward pass."""
+        return self.slot(self.target.row.name)
 
     def count_of_units(self, space: Space) -> str:
         """The number of units as a vector of numbers."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..expr import PRIMITIVES, REDUCTIONS, Node, constant, node, reduce, walk
-from ..spaces import ONE
+from ..expr import PRIMITIVES, PRODUCTS, REDUCTIONS, Node, constant, heads_of, node, reduce, walk
+from ..spaces import ONE, Space
 from ..step import Step
 
 
@@ -20,6 +20,7 @@ class Backward:
 
     state: dict[str, Node]
     input: dict[str, Node]
+    raw: dict[Space, Node]  # what goes to the input itself, read as values of a space
     weights: dict[Node, Node]  # of what reads a parameter: a leaf, or the result of a product
 
     @property
@@ -51,10 +52,12 @@ def differentiate(step: Step) -> Backward:
         gradient = gradients.get(current)
         if gradient is None:
             continue
-        if current.op == "product":
-            operand = current.args[0]
-            give(operand, node("product_t", gradient, attr=current.attr, space=operand.space))
+        if current.op in PRODUCTS:
+            operand, back = current.args[0], PRODUCTS[current.op == "product"]
+            give(operand, node(back, gradient, attr=current.attr, space=operand.space))
         elif current.op in REDUCTIONS:
+            if current.attr:  # all units of a head have read it
+                gradient = reduce("sum", gradient, heads=heads_of(current))
             of_units = REDUCTIONS[current.op].derivative(gradient, current, *current.args)
             give(current.args[0], of_units)
         elif current.op in PRIMITIVES:
@@ -69,6 +72,7 @@ def differentiate(step: Step) -> Backward:
         return {leaf.attr: g for leaf, g in gradients.items() if leaf.op == op}
 
     state = dict.fromkeys(step.states, constant(0.0)) | found("state")
-    kinds = "x", "bias", "vector", "product"
+    kinds = "x", "bias", "vector", *PRODUCTS
     weights = {n: g for kind in kinds for n, g in gradients.items() if n.op == kind}
-    return Backward(state, found("input"), weights)
+    raw = {leaf.space: g for leaf, g in gradients.items() if leaf.op == "raw"}
+    return Backward(state, found("input"), raw, weights)

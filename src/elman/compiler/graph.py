@@ -12,13 +12,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..expr import PRIMITIVES, REDUCTIONS, Node, node, walk, with_args
+from ..expr import PRIMITIVES, PRODUCTS, REDUCTIONS, Node, node, walk, with_args
 from ..spaces import ONE, Space
 
-PRODUCTS = ("product", "product_t")
 OF_ROWS = (*PRODUCTS, *REDUCTIONS)  # what needs whole rows of its operand
 #: Leaves that the backward pass reads where the forward pass did.
-GIVEN = ("state", "input", "random", "vector", "const", "units")
+GIVEN = ("state", "input", "raw", "random", "vector", "const", "units")
 #: Leaves that lie in a row of memory of their own, where products and reductions can read them.
 IN_ROWS = ("state", "carry", "x")
 
@@ -115,7 +114,8 @@ class Stage:
 
 @dataclass(frozen=True)
 class Program:
-    """A step cut into stages; ``temporaries`` are the values handed from one stage to a later."""
+    """A step cut into stages; ``temporaries`` are the values handed from one stage to a later, and
+    reductions of heads, which are whole rows."""
 
     stages: tuple[Stage, ...]
     temporaries: tuple[Node, ...]
@@ -138,6 +138,8 @@ def cut(stores: Iterable[Store]) -> Program:
         if value.op in OF_ROWS and value.args[0].op not in IN_ROWS:
             level = max(level, levels[value.args[0]] + 1)
             temporaries[value.args[0]] = None
+        if value.op in REDUCTIONS and value.attr:
+            temporaries[value] = None
         levels[value] = level
 
     for level in range(max(levels.values()) + 1):
@@ -152,7 +154,9 @@ def cut(stores: Iterable[Store]) -> Program:
 
         for value in walk((v for v in order if levels[v] == level), again_here):
             temporaries.update(dict.fromkeys(a for a in earlier(value) if not computed_again(a)))
-    everything = stores + [Store(v, "temporary", i) for i, v in enumerate(temporaries)]
+    everything = stores + [
+        Store(v, "temporary", i) for i, v in enumerate(temporaries) if v.op not in REDUCTIONS
+    ]
     stages = tuple(
         Stage(
             tuple(v for v in order if v.op in REDUCTIONS and levels[v] == level),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from contextlib import nullcontext
 from functools import partial
 
@@ -51,6 +52,7 @@ def emit_inputs(module: Module, target: Target, slots: Slots, plan: Plan) -> Non
     ]
     for given, room in places:
         target.panel.prepare_all(f, (start, end), given, room, frame.units(HIDDEN))
+    begun = [frame.scratch("gate_gradients", column) for column in plan.raw_columns]
     team = team_of(frame)
     with (
         team.slices(INPUT) if team else nullcontext((0, padded)) as (begin, stop),
@@ -67,7 +69,10 @@ def emit_inputs(module: Module, target: Target, slots: Slots, plan: Plan) -> Non
             with f.loop(0, rows) as m:
                 goal = frame.view(goals.load(f.add(row, m)))
                 with f.loop(0, count, v.lanes) as u:
-                    place, value = f.add(unit, u), v.load(acc.at(m, u))
+                    place = f.add(unit, u)
+                    parts = [] if begun and not panels else [v.load(acc.at(m, u))]
+                    parts += [v.load(column.at(f.add(row, m), place)) for column in begun]
+                    value = functools.reduce(v.add, parts)
                     add_to_input(frame, goal, place, frame.units(INPUT), value)
 
 

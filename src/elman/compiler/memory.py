@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 from ..expr import Node
-from ..spaces import HIDDEN, ONE, Space
+from ..spaces import ONE, Space
 from ..step import Step
 from .buffers import Argument, Buffer
 from .frame import Frame
@@ -22,8 +22,8 @@ def values_of_step(target: Target, program: Program, states: int) -> list[Buffer
     """Rows of a step's values, for each row of the batch: states before and after the step, what
     one stage leaves for a later one, reductions over units."""
     return [
-        Buffer("states", (2, states, "B", HIDDEN.padded), target.dtype),
-        Buffer("temporaries", (len(program.temporaries), "B", HIDDEN.padded), target.dtype),
+        Buffer("states", (2, states, "B", target.row.padded), target.dtype),
+        Buffer("temporaries", (len(program.temporaries), "B", target.row.padded), target.dtype),
         Buffer("reductions", ("B", len(reductions_of(program))), target.dtype),
     ]
 
@@ -34,13 +34,13 @@ def operands(target: Target, program: Program, k: Space) -> list[Buffer]:
     that have to be made."""
 
     def block(numbers: Mapping[str, int]) -> int:
-        step = target.step.widths[0] * numbers[HIDDEN.name]
+        step = target.step.widths[0] * numbers[target.row.name]
         bulk = target.bulk.widths[0] * numbers[k.name]
         return max(step, bulk) * target.isa.lanes(target.dtype)
 
     packs = target.panel.converts and not target.constant
     found = [Buffer("block", (block,), target.dtype)] * packs
-    rows = len(operands_of(program)), "B", HIDDEN.padded
+    rows = len(operands_of(program)), "B", target.row.padded
     return [*found, *[Buffer("pairs", rows, "bfloat")] * target.panel.makes_operands]
 
 
@@ -61,6 +61,8 @@ def further_inputs(step: Step) -> list[Argument]:
 
 def slot_of(leaf: Node) -> str:
     """The slot of a leaf that the caller gives at every step."""
+    if leaf.op == "raw":
+        return "x"
     return f"{'input' if leaf.op == 'random' else leaf.op}.{leaf.attr}"
 
 
@@ -119,7 +121,7 @@ class StepMemory:
                 value = load_units(v, given, u, frame.units(space))
                 v.store(value, state.at(u))
                 if name in keep:
-                    store_units(v, value, self.saved_state(name, row), u, frame.units(HIDDEN))
+                    store_units(v, value, self.saved_state(name, row), u, frame.row_units)
 
     def finish(
         self,
@@ -141,20 +143,20 @@ class StepMemory:
 
     def saved_state(self, name: str, row: Int) -> View:
         """A saved state; row B + n belongs to the n-th row of all steps, the first B to h0."""
-        view = self.frame.view(self.frame.pointer(f"saved.{name}"), self.frame.units(HIDDEN), 1)
+        view = self.frame.view(self.frame.pointer(f"saved.{name}"), self.frame.row_units, 1)
         return view.row(row)
 
     def saved(self, index: int, row: Int) -> View:
         """A saved value of a row of this step."""
-        f, units = self.frame.f, self.frame.units(HIDDEN)
+        f, units = self.frame.f, self.frame.row_units
         strides = f.mul(units, len(self.plan.saved)), units, 1
         return self.frame.view(self.frame.pointer("saved"), *strides).row(
             f.add(self.flat, row), index
         )
 
     def read_given(self, leaf: Node, spot: Spot) -> str:
-        """What both passes read where the caller has it: a further input, a learned vector. A
-        random value is a further input, too."""
+        """What both passes read where the caller has it: the input itself, a further input, a
+        learned vector. A random value is a further input, too."""
         frame = self.frame
         if leaf.op == "vector" and leaf.space is ONE:
             return frame.v.broadcast(frame.given(f"weight_{leaf.attr}").at(0))

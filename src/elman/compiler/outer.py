@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..expr import Node
-from ..spaces import HIDDEN
 from .buffers import Slots
 from .frame import Frame
 from .ir import Int, Module
@@ -124,7 +123,7 @@ def _define_add_up(module: Module, target: Target, slots: Slots, plan: Plan) -> 
             target.panel.prepare_sum(frame.scratch("area"), frame.slot("width"), k)
             for column in range(columns):
                 gate = frame.scratch("gate_gradients", column).past(begin)
-                target.panel.prepare_sum(gate, frame.padded(HIDDEN), k)
+                target.panel.prepare_sum(gate, frame.padded(target.row), k)
             k = target.panel.length(f, k)
             with f.loop(0, frame.slot("matrices")) as job:
                 given = _entry_of(frame, "jobs", JOB, job)

@@ -248,8 +248,8 @@ def panels_of(frame: Frame, step: Step, program: Program) -> dict[Node, Panel]:
     f, found = frame.f, {}
     at_once = {p: len(group) for group in product_groups_of(program) for p in group}
     for index, product in enumerate(products_of(program)):
-        longest = _block_rows(frame, frame.padded(HIDDEN))
-        begin = f.mul(f.mul(frame.padded(HIDDEN), longest), index)
+        row = frame.padded(frame.target.row)
+        begin = f.mul(f.mul(row, _block_rows(frame, row)), index)
         block = step.blocks["product", product.attr]
         splits = frame.target.splits_of(at_once[product])
         of = block, product.op == "product_t"

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..expr import Node, node, walk, with_args
+from ..expr import PRODUCTS, Node, node, walk, with_args
 from ..spaces import Matrix
 from ..step import Step
 from .gradient import Backward, differentiate
@@ -18,7 +18,7 @@ class Plan:
     """The programs of a step and what passes between them.
 
     The numbering of ``columns``, ``saved`` and ``gate_gradients`` is the layout of the buffers: one
-    column of ``H`` units for each.
+    column of ``H`` units for each (``Step.row``).
     """
 
     step: Step
@@ -30,12 +30,17 @@ class Plan:
     saved: tuple[Node, ...]
     saved_states: tuple[str, ...]  # kept for the backward pass: those that it reads
     read_outputs: tuple[str, ...]  # but for these, which are outputs too
-    gate_gradients: tuple[Node, ...]  # at gates and products, written at every step
+    reached: dict[Node, str]  # the values that are new states
+    #: At gates and products, written at every step; and what transposed matrices are applied to.
+    gate_gradients: tuple[Node, ...]
     input_columns: dict[str, int]  # of them, by gate: that of its projected input
+    raw_columns: tuple[int, ...]  # those that are gradients of the input itself
     #: By what has a gradient, the products that it is a sum of: a gate's gradient, and what the
     #: weight was applied to; None is the input, and what belongs to a bias or vector is not read.
+    #: Of a transposed matrix they change places.
     gradients: dict[Matrix, list[tuple[int, Node | None]]]
     operands: tuple[Node, ...]  # all that is read of these, but the input
+    tied: bool  # whether the step applies a transposed matrix
     inputs: tuple[str, ...]  # further inputs that have a gradient
 
     @property
@@ -51,11 +56,16 @@ class Plan:
         read = [i for i, name in enumerate(further) if name in self.read_outputs]
         return tuple(further[read[0] :]) if read else ()
 
+    @property
+    def has_dx(self) -> bool:
+        """Whether there is a gradient of the input."""
+        return bool(self.input_columns or self.raw_columns)
+
     @functools.cached_property
     def complete(self) -> bool:
         """Whether the backward pass writes the gradients of all that the step reads."""
         every = {*self.step.blocks.values()}, {*self.step.given_inputs}
-        return bool(self.input_columns) and every == ({*self.gradients}, {*self.inputs})
+        return self.has_dx and every == ({*self.gradients}, {*self.inputs})
 
     @property
     def key(self) -> str:
@@ -67,14 +77,18 @@ class Plan:
 def plan_of(step: Step) -> Plan:
     """Decides what a step's kernels compute, keep and write."""
     gradient = differentiate(step)
-    gates = tuple(dict.fromkeys(gradient.weights.values()))
+    products = tuple(n for n in gradient.weights if n.op in PRODUCTS)
+    transposed = [n for n in products if n.op == "product_t"]
+    applied = [n.args[0] for n in transposed]
+    gates = tuple(dict.fromkeys([*gradient.weights.values(), *applied, *gradient.raw.values()]))
     roots = [*gradient.state.values(), *gradient.input.values(), *gates]
-    products = tuple(n for n in gradient.weights if n.op == "product")
-    operands = tuple(dict.fromkeys(p.args[0] for p in products))
+    untransposed = [n.args[0] for n in products if n.op == "product"]
+    values = dict.fromkeys(n for n in untransposed if n.op != "raw")
+    operands = tuple(dict.fromkeys([*values, *(gradient.weights[n] for n in transposed)]))
 
     states = _states(step)
     saved = choose_saved(_read_by(roots), {*states})
-    saved |= {o for o in operands if o.op != "state" and o not in states}
+    saved |= {o for o in values if o.op != "state" and o not in states}
     # The same in every process, as one may have stored the forward pass and another the backward
     # pass: values of the gradient alone are in no order of the step.
     order = {n: i for i, n in enumerate(walk([*step.new, *step.outputs.values(), *roots]))}
@@ -92,10 +106,11 @@ def plan_of(step: Step) -> Plan:
     read = {(n.op, n.attr) for n in walk(done[r] for r in roots)}
     read_states = tuple(
         s
-        for s, n in zip(step.states, step.new, strict=True)
+        for s in step.states
         if ("state", s) in read
         or ("new", s) in read
-        or {n, node("state", attr=s, space=step.space(s))} & {*operands}
+        or node("state", attr=s, space=step.space(s)) in values
+        or s in (states.get(v) for v in values)
     )
     saved_states = tuple(s for s in read_states if s not in step.outputs)
 
@@ -112,9 +127,8 @@ def plan_of(step: Step) -> Plan:
     turned = fold(done[r] for r in roots)
     back = [Store(turned[done[g]], "state", s, step.space(s)) for s, g in gradient.state.items()]
     back += [Store(turned[done[g]], "gate", i) for i, g in enumerate(gates)]
-    back += [
-        Store(turned[done[g]], "input", s, step.input_space(s)) for s, g in gradient.input.items()
-    ]
+    given = [(turned[done[g]], s, step.input_space(s)) for s, g in gradient.input.items()]
+    back += [Store(g, "input", s, space.stored) for g, s, space in given]
     backward = cut(back)
 
     columns = tuple(n for n in walk(folded[n] for n in [*results, *kept]) if n.op in ("x", "xb"))
@@ -128,10 +142,13 @@ def plan_of(step: Step) -> Plan:
         saved=kept,
         saved_states=saved_states,
         read_outputs=tuple(o for o in step.outputs if o in read_states),
+        reached=states,
         gate_gradients=gates,
+        raw_columns=tuple(gates.index(g) for g in gradient.raw.values()),
         input_columns={gate: gates.index(g) for gate, g in gradient.x.items()},
         gradients=_of_weights(step, gradient, gates),
         operands=operands,
+        tied=bool(transposed),
         inputs=tuple(gradient.input),
     )
 
@@ -153,9 +170,14 @@ def _of_weights(
     found: dict[Matrix, list[tuple[int, Node | None]]] = {}
 
     for n, g in gradient.weights.items():
-        operand = n.args[0] if n.op == "product" else None
-        for kind in ("x", "bias_ih") if n.op == "x" else (n.op,):
-            found.setdefault(step.blocks[kind, n.attr], []).append((gates.index(g), operand))
+        term: tuple[int, Node | None] = gates.index(g), None
+        if n.op == "product" and n.args[0].op != "raw":
+            term = gates.index(g), n.args[0]
+        if n.op == "product_t":
+            term = gates.index(n.args[0]), g
+        kinds = {"x": ("x", "bias_ih"), "product_t": ("product",)}.get(n.op, (n.op,))
+        for kind in kinds:
+            found.setdefault(step.blocks[kind, n.attr], []).append(term)
     return found
 
 
@@ -164,10 +186,10 @@ def _read_by(roots: list[Node]) -> list[Node]:
     backward: set[Node] = set()
     read: dict[Node, None] = {}
     for current in walk(roots):
-        mine = current.op in ("carry", "gout", "product_t")
-        if mine or any(a in backward for a in current.args):
+        if current.op in ("carry", "gout") or any(a in backward for a in current.args):
             backward.add(current)
             read.update(dict.fromkeys(a for a in current.args if a not in backward))
+    read.update(dict.fromkeys(r for r in roots if r not in backward))
     return list(read)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ..rows import Rows
-from ..spaces import HIDDEN, INPUT, Sizes, Space
+from ..spaces import HIDDEN, INPUT, LONGEST, Sizes, Space
 from . import forward as forward_pass
 from .buffers import Slots
 from .formats import Format
@@ -17,7 +17,7 @@ from .plan import Plan, products_of
 from .schedule import Order, Schedule
 from .target import Target
 from .team import can_cut_units, reads_inputs
-from .tile import Shape, odd
+from .tile import odd
 from .weights import Sums
 
 _WHOLE = 1 << 40  # more units than there are: they are not cut
@@ -53,10 +53,15 @@ def padded_units(spec: KernelSpec, units: int) -> int:
 def padded_sizes(spec: KernelSpec, sizes: Sizes) -> Sizes:
     """The sizes rounded up to whole tiles: of the inputs' products, or of a step's."""
 
-    def shape(space: Space) -> Shape:
-        return spec.target.bulk if space is INPUT else spec.target.step
+    def padded(space: Space, size: int) -> int:
+        shapes = [spec.target.bulk] * (space is INPUT) + [spec.target.step] * (space in step.spaces)
+        return max(shape.padded(size, spec.lanes) for shape in shapes or [spec.target.step])
 
-    return Sizes({space: shape(space).padded(size, spec.lanes) for space, size in sizes.items()})
+    step = spec.plan.step
+    found = Sizes({space: padded(space, size) for space, size in sizes.items()})
+    if step.row is LONGEST:
+        found[LONGEST] = max(found.values())
+    return found
 
 
 def saved_size(spec: KernelSpec, rows: Rows, units: int) -> int:
@@ -94,7 +99,9 @@ def _unit_slices(
     """Into how many slices the units of all rows are cut for so many threads, one if there is
     nothing to be gained; and whether these threads have to wait for one another."""
     back = program is spec.plan.backward
-    if not can_cut_units(spec.target, back):
+    # Panels of transposed matrices, and rows that are longer than the units, are not cut.
+    special = spec.plan.tied or spec.plan.step.row is not HIDDEN
+    if special or not can_cut_units(spec.target, back):
         return 1, False
     padded = padded_units(spec, units)
     meets = back or rows.T > 1 or len(program.stages) > 1 or reads_inputs(program)
@@ -150,6 +157,7 @@ def _common(spec: KernelSpec, rows: Rows, sizes: Sizes, threads: int) -> dict[st
         "T": rows.T,
         "B": rows.B,
         **{space.name: size for space, size in sizes.items()},
+        spec.target.row.name: spec.plan.step.row_units(sizes),
         **{space.padded: size for space, size in padded_sizes(spec, sizes).items()},
         "N": rows.N,
         "t0": rows.T - 1 if rows.reverse else 0,
@@ -172,12 +180,13 @@ def forward(
 ) -> dict[str, int]:
     """The numbers of the forward pass that depend on sizes; ``contiguous``: the last
     dimensions of matrices and input are, as PyTorch makes them."""
-    plan, size, width, units = spec.plan, spec.size, sizes.width, sizes.units
+    plan, size, width, units = spec.plan, spec.size, sizes.width, spec.plan.step.row_units(sizes)
     program = forward_pass.program_of(plan, training)
     values = _common(spec, rows, sizes, threads)
     padded = values[HIDDEN.padded]
     values |= _team(spec, rows, units, program, values)
-    packs_nothing = contiguous and not spec.target.panel.converts and plan.step.heads == 1
+    packs_nothing = contiguous and not spec.target.panel.converts
+    packs_nothing = packs_nothing and plan.step.heads == 1 and not plan.tied
     if rows.T == 1 and values["slice"] >= rows.B and packs_nothing:
         values["unpacked"] = int(spec.schedule.few_rows(rows.B, width + units))
     step_bytes = max(1, values["slice"] * len(plan.columns) * padded * size)
@@ -248,9 +257,9 @@ def backward(
     calls; ``readable_as_panels``: matrices may be read in place of panels; ``apart``: each row has
     sums of its own."""
     plan, size, schedule = spec.plan, spec.size, spec.schedule
-    states, units = plan.step.states, sizes.units
+    states, units = plan.step.states, plan.step.row_units(sizes)
     values = _common(spec, rows, sizes, threads)
-    inner, padded = values[INPUT.padded], values[HIDDEN.padded]
+    inner, padded = values[INPUT.padded], values[spec.target.row.padded]
     segment = rows.T if apart else order.segment
     depth = schedule.depth(segment * (1 if apart else order.rows), (inner + padded) * size)
     gates_row = odd(padded, spec.lanes)
@@ -267,7 +276,7 @@ def backward(
     one_by_one = threads == 1 and not spans and not apart
     summed = rows.B if apart else order.parts
     few = schedule.unpacked_steps >= rows.N and (rows.T == 1 or not spec.target.single)
-    plain = not spec.target.panel.converts and plan.step.heads == 1
+    plain = not spec.target.panel.converts and plan.step.heads == 1 and not plan.tied
     packed = not (readable_as_panels and few and plain)
     return values | {
         "slices": parts,

@@ -12,19 +12,19 @@ import functools
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
-from ..expr import PRIMITIVES, REDUCTIONS, Node, walk
+from ..expr import PRIMITIVES, PRODUCTS, REDUCTIONS, Node, heads_of, walk
 from ..spaces import space_of
 from ..step import Step
 from . import activations, angles  # noqa: F401 - the functions of a formula
 from .frame import Frame
-from .graph import PRODUCTS, Program, Stage
+from .graph import Program, Stage
 from .ir import Int
 from .memory import Spot, StepMemory
 from .panel import Panel, Span, blocks_of_step, height, is_unpacked, panels_of, tallest
 from .plan import operands_of, reductions_of
 from .team import Team
 from .tile import add_up
-from .view import View
+from .view import View, store_units
 
 
 def _lengths(program: Program) -> dict[Node, int]:
@@ -126,11 +126,22 @@ class Stages:
         return [(n, span) for n, span in ((2, pairs), (1, whole)) if span[0] < span[1]]
 
     def _reduce(self, value: Node, row: Int) -> None:
-        """A reduction over the units of a row; all threads of a team write the same number."""
-        operand = value.args[0]
-        units, goal = self.frame.units(operand.space), self._reduced_at(value, row)
-        given = ("ptr", self._row(operand, row).base)
-        self.frame.f.call(f"{value.op}_of_row", ("ptr", goal), given, ("i64", units))
+        """A reduction over the units of a row; that of several heads is written for each unit. All
+        threads of a team write the same numbers."""
+        operand, f, v = value.args[0], self.frame.f, self.frame.v
+        units, heads = self.frame.units(operand.space), heads_of(value)
+        given = self._row(operand, row)
+        if heads == 1:
+            goal = self._reduced_at(value, row)
+            f.call(f"{value.op}_of_row", ("ptr", goal), ("ptr", given.base), ("i64", units))
+            return
+        size, found, goal = f.div(units, heads), self._row(value, row), f.alloca(1, v.dtype)
+        with f.loop(0, heads) as head:
+            first = f.mul(head, size)
+            place = ("ptr", given.at(first))
+            f.call(f"{value.op}_of_row", ("ptr", goal), place, ("i64", size))
+            with f.loop(first, f.add(first, size), v.lanes) as u:
+                store_units(v, v.broadcast(goal), found, u, units)
 
     def _row(self, value: Node, row: Int) -> View:
         """A row of a value in scratch memory."""
@@ -286,11 +297,11 @@ class Stages:
         def read(current: Node, w: int) -> str:
             if current.op == "units":
                 return self.frame.count_of_units(space_of(current.attr))
-            if current.op in REDUCTIONS:
+            if current.op in REDUCTIONS and not current.attr:
                 return v.broadcast(self._reduced_at(current, spot.row))
             if not current.args:
                 return self.memory.read(current, spots[w])
-            if is_stored(current):
+            if is_stored(current) or current.op in REDUCTIONS:
                 return v.load(self._row(current, spot.row).at(spots[w].unit))
             return v.load(place.at(0, w * v.lanes, regions[current]))
 

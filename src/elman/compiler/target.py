@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..spaces import HIDDEN, PROJECTED
+from ..spaces import HIDDEN, PROJECTED, Space
 from .formats import Format
 from .isa import ISA
 from .plan import Plan, product_groups_of
@@ -27,6 +27,7 @@ class Target:
     split_k: tuple[tuple[int, int], ...]  # of a step's products, by how many are done at once
     schedule: Schedule = DEFAULT
     heads: int = 1  # of block-diagonal matrices those that blocks of units do not cross
+    row: Space = HIDDEN  # that of rows of memory
     numbers: tuple[tuple[str, int], ...] = ()  # of slots, if the code is for one layer alone
 
     @property
@@ -72,7 +73,7 @@ def target_of(
     single: bool,
     schedule: Schedule = DEFAULT,
 ) -> Target:
-    """What code for these sizes is made for: the same for as many as can share it."""
+    """What code for rows of so many units is made for: the same for as many as can share it."""
     groups = *product_groups_of(plan.train), *product_groups_of(plan.backward)
     counts = sorted({len(group) for group in groups}) or [1]
     vectors, heads = math.ceil(units / isa.lanes(dtype)), plan.step.heads
@@ -89,4 +90,5 @@ def target_of(
         several = len(plan.step.spaces) > 1
         step = Shape.many(isa, schedule, of_head, max(s for _, s in splits), several)
         front = Shape.many(isa, schedule, vectors, 1, several)
-    return Target(isa, dtype, panel, single, step, front, bulk, splits, schedule, heads)
+    shapes = step, front, bulk
+    return Target(isa, dtype, panel, single, *shapes, splits, schedule, heads, plan.step.row)

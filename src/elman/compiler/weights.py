@@ -155,11 +155,11 @@ def sums_of_weights(
     direct: bool,
     apart: Sequence[int],
 ) -> Sums:
-    """The sums for those of the parameters that are asked for. ``padded`` are the hidden units of
+    """The sums for those of the parameters that are asked for. ``padded`` are the units of a row in
     whole tiles. With ``direct`` sums may be gradients.
     ``apart``: elements from each parameter's gradient for one row to that for the next; 0 if all
     rows have one."""
-    step, units = plan.step, sizes.units
+    step, units = plan.step, plan.step.row_units(sizes)
     wanted = dict(zip(step.parameters, asked, strict=True))
     matrices = [m for m in _matrices(plan, sizes) if wanted[m.name] and m.rows * m.units]
     used = {n: (1 if n else x_stride, m.of_list) for m in matrices for _, n in m.terms}

@@ -88,8 +88,8 @@ class Executable:
     def __init__(self, kind: Kind, rows: Rows, tensors: Tensors) -> None:
         step, isa, _, narrow, layers = self._kind = kind
         x, _, _, weights = LayerArgs.of(step, by_layer(step, tensors, layers)[0])
-        size = weights[0].sizes(step)
-        units, output = size.units, size[step.output_space]
+        size = weights[0].sizes(step).with_input(x.shape[-1])
+        units, output = step.row_units(size), size[step.output_space]
         D = self.directions = len(weights)
         assert layers == 1 or len(step.outputs) == 1
         self.step, self.layers = step, layers

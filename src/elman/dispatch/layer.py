@@ -119,8 +119,8 @@ def bind_stack(
 ) -> Executable | None:
     """The executable of so many layers on one another, whose tensors are in the order of
     ``batch.by_layer``; None if kernels cannot run them as one."""
-    if captured() or arithmetic(tensors) is not None:
-        return None
+    if captured() or arithmetic(tensors) is not None or step.reads_input:
+        return None  # kernels of one width serve all layers
     x = tensors[0]
     assert x is not None
     return bind(step, rows, tensors, recompute, products(x.dtype), layers)

@@ -160,7 +160,7 @@ class Spans:
             begin = [s[index : index + 1, : some.B] for s in before]
             mine = _part(kernel, one, begin, rows, a, b)
             after = [state[:, : some.B] for state in now]
-            saved = [x.new_empty(kernel.saved_size(some, size.units))]
+            saved = [x.new_empty(kernel.saved_size(some, step.row_units(size)))]
             first, *further = (x.new_empty((*some.lead, units)) for units in self._units)
             results = [first, *(torch.empty_like(s) for s in begin), *further]
             self._run_forward(some, mine, results, saved)

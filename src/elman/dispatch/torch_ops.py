@@ -221,13 +221,15 @@ def _by_kind(step: Step, results: Sequence[Tensor]) -> tuple[Tensor, list[Tensor
 def _kept_sizes(step: Step, given: LayerArgs, cut: bool) -> list[tuple[int, ...]]:
     """Of what is kept, for padded rows. With lengths it has no more, but they are data; and so are
     the sequences where resets ``cut`` rows, of which there may be as many as steps."""
-    size, isa, rows = given.weights[0].sizes(step), current_isa(), rows_of(given)
+    size = given.weights[0].sizes(step).with_input(given.x.shape[-1])
+    isa, rows = current_isa(), rows_of(given)
     D, T, B = len(given.weights), rows.T, rows.B
     if isa is None:
         return [(0,)] * D
-    kernel = kernel_for(step, given.x.dtype, isa, int(size.units), bool(B == 1))
+    units = int(step.row_units(size))
+    kernel = kernel_for(step, given.x.dtype, isa, units, bool(B == 1))
     read, plan = rows._replace(B=rows.N) if cut else rows, kernel.plan
-    saved = kernel.saved_size(read, int(size.units))
+    saved = kernel.saved_size(read, units)
     names = [*[*step.outputs][: plan.reads_output], *plan.kept_outputs]
     return [*((T, B, D * size[step.space(name)]) for name in names), *[(saved,)] * D]
 

@@ -64,7 +64,8 @@ class Kernel:
         return lambda: load(f"{plan.key} {which} {target}", target.isa, name, emit)
 
     def saved_size(self, rows: Rows, units: int) -> int:
-        """Elements of what the forward pass keeps for the backward pass."""
+        """Elements of what the forward pass keeps for the backward pass, in rows of so many
+        units."""
         return sizes.saved_size(self.spec, rows, units)
 
     def order(self, rows: Rows, units: int) -> Order:
@@ -154,7 +155,7 @@ class Kernel:
         first = len(tensors) + len(gradients)  # of the goals; those of the weights are the jobs'
         names = self._given("", direction, count)
         names += self._results("gout", "ghn")
-        names += ["dx" if self.plan.input_columns else "", *_slots("gh0", step.states)]
+        names += ["dx" if self.plan.has_dx else "", *_slots("gh0", step.states)]
         names += [*_slots("ginput", step.inputs), *[""] * (count * len(step.parameters))]
         read = self.plan.read_outputs if before else ()
         names += [*_slots("output", read), *_slots("h0", read), "partials.given"]
@@ -195,7 +196,8 @@ class Kernel:
         direction's parameters: the gradients themselves, if ``direct``."""
         asked = [goal is not None for goal in goals]
         steps = [goal.stride(0) if apart and goal is not None else 0 for goal in goals]
-        padded, lanes = sizes.padded_units(self.spec, size.units), self.spec.lanes
+        units = self.plan.step.row_units(size)
+        padded, lanes = sizes.padded_units(self.spec, units), self.spec.lanes
         return sums_of_weights(self.plan, asked, x.stride(-1), size, padded, lanes, direct, steps)
 
     def _contiguous(self, tensors: Sequence[Tensor | None], direction: int | None = None) -> bool:
@@ -229,7 +231,8 @@ class Kernel:
     ) -> Iterator[Place]:
         """What a direction's tensor of those that are ``kept`` consists of, if there are any."""
         if kept:
-            for slot, offset in sizes.saved_offsets(self.spec, rows, size.units).items():
+            units = self.plan.step.row_units(size)
+            for slot, offset in sizes.saved_offsets(self.spec, rows, units).items():
                 yield Place(slot, number, offset)
 
 

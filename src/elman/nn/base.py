@@ -78,6 +78,13 @@ class RecurrentModule:
         output, *final = run(known.plain, known.rows, tensors, dropout)
         return (output, tuple(final) if len(final) > 1 else final[0]), found
 
+    def _full(self, step: Step, return_states: Any) -> Step:
+        """The step of a call that is to return states; a proxy of ``torch.fx`` does not say."""
+        if return_states is not True and not isinstance(return_states, Proxy):
+            owner = type(self).__name__
+            raise TypeError(f"{owner}: return_states must be True or False, got {return_states!r}")
+        return step.full
+
     def _leaf(self, *arguments: Any, **named: Any) -> Any:
         """The call as one node of the graph that ``torch.fx.symbolic_trace`` records, as with
         torch.nn's layers; None if no argument is a proxy."""

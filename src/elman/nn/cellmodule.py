@@ -224,6 +224,32 @@ def check_positive(owner: str, name: str, value: Any) -> None:
         raise refusal(ValueError, sentence, owner, f"{name} of at least 1", repr(value))
 
 
+def check_cuts(owner: str, step: Step, sizes: Sizes) -> None:
+    """ValueError for units that are no multiple of the heads that reductions cut them into."""
+    for space, heads in step.full.cuts:
+        if space in sizes and sizes[space] % heads:
+            raise ValueError(
+                f"{owner}: expected {space.option} to be a multiple of {heads}, the heads of a "
+                f"reduction of the formula, got {sizes[space]}"
+            )
+
+
+def check_input(owner: str, step: Step, width: int, units: int, first: int) -> None:
+    """ValueError for features of a layer's input that do not go together with its units, or with
+    those of the first layer."""
+    check_cuts(owner, step, Sizes({INPUT: width}))
+    if step.alike and width != units:
+        raise ValueError(
+            f"{owner}: expected as many features of the input as hidden units, since the formula "
+            f"reads it as such, got {width} and {units}"
+        )
+    if width != first and any(step.space(state) is INPUT for state in step.states):
+        raise ValueError(
+            f"{owner}: expected the input of each layer to have as many features, since a state "
+            f"has as many, got {first} and {width}: give one layer, or hidden_size={first}"
+        )
+
+
 def check_sizes(owner: str, cell: Cell, width: Any, units: Any, proj_size: Any) -> int:
     """The size of a layer's output, if the sizes go together."""
     check_positive(owner, "input_size", width)
@@ -234,6 +260,7 @@ def check_sizes(owner: str, cell: Cell, width: Any, units: Any, proj_size: Any) 
             f"{owner}: expected hidden_size to be a multiple of the cell's heads={step.heads}, got "
             f"{units}"
         )
+    check_cuts(owner, step, Sizes({HIDDEN: units, PROJECTED: proj_size}))
     projects = PROJECTED in step.spaces
     if projects != bool(proj_size):
         does, remedy = "does not project its state", "leave proj_size out"
@@ -247,7 +274,7 @@ def check_sizes(owner: str, cell: Cell, width: Any, units: Any, proj_size: Any) 
                 f"{units}"
             )
     if not projects:
-        return step.output_space.fixed or int(units)
+        return int(width) if step.output_space is INPUT else step.output_space.fixed or int(units)
     check_positive(owner, "proj_size", proj_size)
     if proj_size > units:
         raise ValueError(f"{owner}: proj_size must be at most hidden_size={units}, got {proj_size}")

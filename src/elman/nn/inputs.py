@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from ..spaces import Sizes
 from ..step import Step
 from .arguments import Call
 from .checks import tensor
@@ -79,26 +80,23 @@ def read(
 
 
 def spread(
-    owner: str, step: Step, found: Sequence[Tensor], sizes: Sequence[int]
+    owner: str, step: Step, found: Sequence[Tensor], sizes: Sequence[Sizes]
 ) -> list[list[Tensor]]:
     """What :func:`read` found for every layer, with one number for each of its units."""
     if not found:
         return [[]] * len(sizes)
-    for name, value in zip(step.given_inputs, found, strict=True):
-        for units in _units_of(step, name, sizes):
+    spaces = [step.input_space(name).stored for name in step.given_inputs]
+    for name, space, value in zip(step.given_inputs, spaces, found, strict=True):
+        for size in sizes:
+            units = size[space]
             if value.shape[-1] != 1 and value.shape[-1] != units:
-                known = "" if name in step.fixed else "hidden_size="
+                expected = f"{space.option}={units}" if space.option else units
                 raise RuntimeError(
                     f"{owner}: expected the last dimension of inputs[{name!r}] to be 1 or "
-                    f"{known}{units}, got {value.shape[-1]}"
+                    f"{expected}, got {value.shape[-1]}"
                 )
-    pairs = [(v, _units_of(step, n, sizes)) for n, v in zip(step.given_inputs, found, strict=True)]
-    return [[v.expand(*v.shape[:-1], of[i]) for v, of in pairs] for i in range(len(sizes))]
-
-
-def _units_of(step: Step, name: str, sizes: Sequence[int]) -> Sequence[int]:
-    """How many numbers an input has in every layer, whose hidden units are ``sizes``."""
-    return [step.input_space(name).fixed or units for units in sizes]
+    pairs = [*zip(spaces, found, strict=True)]
+    return [[v.expand(*v.shape[:-1], size[space]) for space, v in pairs] for size in sizes]
 
 
 def _data(owner: str, label: str, value: Any, packed: PackedSequence) -> Tensor:

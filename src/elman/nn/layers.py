@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import Proxy
 
 from ..batch import part_of
 from ..dispatch.autograd import run
@@ -140,7 +139,7 @@ class LayerStack(RecurrentModule):
             weights = [[*a, *b] for a, b in zip(weights[::2], weights[1::2], strict=True)]
         layers: Sequence[Sequence[Any]] = weights
         if further:
-            each = spread(owner, step, further, [s.units for s in self._layer_sizes()[::D]])
+            each = spread(owner, step, further, self._layer_sizes()[::D])
             layers = [[*own, *mine] for own, mine in zip(each, weights, strict=True)]
         if masks:
             inner, end = [mine.inner for mine in masks], len(step.given_inputs)
@@ -164,13 +163,6 @@ class LayerStack(RecurrentModule):
             every = [call.restore_all(mine) for mine in every]
             return self._with_states(step, x, finals, every)
         return x, hx_of(finals)
-
-    def _full(self, step: Step, return_states: Any) -> Step:
-        """The step of a call that is to return states; a proxy of ``torch.fx`` does not say."""
-        if return_states is not True and not isinstance(return_states, Proxy):
-            owner = type(self).__name__
-            raise TypeError(f"{owner}: return_states must be True or False, got {return_states!r}")
-        return step.full
 
     def _with_states(
         self, step: Step, x: Any, finals: Sequence[Any], every: Sequence[Sequence[Any]]

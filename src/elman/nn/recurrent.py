@@ -11,7 +11,14 @@ from torch import Tensor
 from ..cell import Cell
 from ..step import Step
 from . import cached
-from .cellmodule import CellModule, Parameters, check_positive, check_sizes, instance
+from .cellmodule import (
+    CellModule,
+    Parameters,
+    check_input,
+    check_positive,
+    check_sizes,
+    instance,
+)
 from .constraints import constrain
 from .inputs import read as read_inputs
 from .inputs import spread
@@ -210,6 +217,7 @@ class Recurrent(Regularised):
                     f"{owner}: residual adds the output of layer {layer - 1} to that of layer "
                     f"{layer}, which have {width} and {output} features: give both layers one size"
                 )
+            check_input(owner, cell.trace(), width, units, input_size)
             width = output
         self._build(cell, sets, bias, learn_initial, device, dtype)
         if mask is not None:
@@ -290,13 +298,16 @@ class RecurrentCell(StepModule, CellModule):
         mask: holds recurrent connections at zero, as in :class:`Recurrent`.
         init: how the parameters begin, as in :class:`Recurrent`.
 
-    Call ``cell(input, hx=None, inputs=None)`` with input ``(B, I)`` or ``(I,)``. The states ``hx``
-    are one tensor, ``(B, H)`` or ``(H,)``, or a tuple with one for each state; None stands for
-    zeros. The cell's further inputs are given by name, ``(B, H)`` or ``(B, 1)``. Returns the new
-    states, as ``hx``.
+    Call ``cell(input, hx=None, inputs=None, *, return_states=False)`` with input ``(B, I)`` or
+    ``(I,)``. The states ``hx`` are one tensor, ``(B, H)`` or ``(H,)``, or a tuple with one for each
+    state; None stands for zeros. The cell's further inputs are given by name, ``(B, H)`` or
+    ``(B, 1)``. Returns the new states, as ``hx``. With ``return_states`` a second result follows,
+    what the cell's ``step`` returns: the states and then its ``outputs``, one tensor or a tuple of
+    several.
 
     Raises:
-        TypeError: a cell that is none; ``inputs`` of another type.
+        TypeError: a cell that is none; ``inputs`` of another type; ``return_states`` that is no
+            bool.
         AttributeError: input or ``hx`` that is no tensor.
         ValueError: input or ``hx`` neither 1-D nor 2-D; missing or unknown ``inputs``.
         RuntimeError: a shape or dtype that does not fit; a cell whose parameters have changed.
@@ -328,27 +339,39 @@ class RecurrentCell(StepModule, CellModule):
         cell = instance(owner, cell)
         projected = check_sizes(owner, cell, input_size, hidden_size, proj_size)
         self.input_size, self.hidden_size, self.proj_size = input_size, hidden_size, proj_size
+        check_input(owner, cell.trace(), input_size, hidden_size, input_size)
         only = Parameters("", input_size, hidden_size, projected)
         self._build(cell, [only], bias, False, device, dtype)
         if mask is not None:
             constrain(self, [names.get("weight_hh") for names in self._names], mask)
         self._initialise(init)
 
-    def forward(self, input: Tensor, hx: Any = None, inputs: Any = None) -> Any:
-        """The new states, in the form of ``hx``."""
+    def forward(
+        self,
+        input: Tensor,
+        hx: Any = None,
+        inputs: Any = None,
+        *,
+        return_states: bool = False,
+    ) -> Any:
+        """The new states, in the form of ``hx``; if it is to ``return_states``, also these and the
+        cell's outputs."""
         step, drawn = self._step(), None
         results, found = None, cached.UNKNOWN
         if self._special:
             drawn = self._drawn if self.training else None
             step = step if drawn is None else drawn.step
-        elif inputs is None:
+        if return_states is not False:
+            step = self._full(step, return_states)
+        if inputs is None and drawn is None:
             results, found = self._repeat(step, input, hx)
             if results is not None:
                 return results[1]
+        asked = return_states is not False
         if found[0] is None:
-            results = self._leaf(input, hx, inputs=inputs)
+            results = self._leaf(input, hx, inputs=inputs, return_states=asked or None)
         if results is None:
-            results = self._run_step(step, found, input, hx, inputs, drawn)
+            results = self._run_step(step, found, input, hx, inputs, drawn, asked)
         return results
 
     def _read(self, step: Step, input: Any, hx: Any, weights: Any, inputs: Any = None) -> Checked:
@@ -361,7 +384,7 @@ class RecurrentCell(StepModule, CellModule):
             *(owner, step, inputs, first, rows or (1,), x.dim()),
             lambda value: value if rows else value[None],
         )
-        return x, states, spread(owner, step, further, (self.hidden_size,))[0]
+        return x, states, spread(owner, step, further, (size,))[0]
 
     def extra_repr(self) -> str:
         return self._shown(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..cell import Cell
-from ..expr import Node, node, walk, where, with_args
+from ..expr import PRODUCTS, Node, node, walk, where, with_args
 from ..functions import clamp, clip_gradient
 from ..randoms import CANDIDATE, KEEP, NORMAL, OLD, Draw
 from ..spaces import Space
@@ -142,7 +142,7 @@ def _recurrent_reads(step: Step) -> set[Node]:
     """Where weights meet a state: products of it, also where a gate is multiplied with it first;
     in a formula without any, vectors times it."""
     nodes = list(walk([*step.new, *step.full.outputs.values()]))
-    products = {n for n in nodes if n.op == "product" and _reads_state(n)}
+    products = {n for n in nodes if n.op in PRODUCTS and _reads_state(n)}
     vectors = {n for n in nodes if n.op == "mul" and any(a.op == "vector" for a in n.args)}
     return products or {n for n in vectors if any(a.op == "state" for a in n.args)}
 
@@ -191,6 +191,7 @@ def _rewritten(
         new,
         named=named,
         heads=step.heads,
+        fixed=step.fixed,
     )
 
 

@@ -54,9 +54,11 @@ class StepModule(RecurrentModule):
         hx: Any,
         inputs: Any = None,
         drawn: Drawn | None = None,
+        return_states: bool = False,
     ) -> Any:
         """A call that is not plain. It is checked first, and then stored, unless one like it was
-        ``found``. With ``drawn`` it is one of training, whose random values that says."""
+        ``found``. With ``drawn`` it is one of training, whose random values that says. If it is to
+        ``return_states``, the step is that which gives them out (``step.full``)."""
         known, key, _ = found
         weights = self._layer_weights(step)
         x, states = input, states_of(hx, len(step.states))
@@ -75,14 +77,19 @@ class StepModule(RecurrentModule):
             further = [*further, *recipe.draw(rows, x).inner]
         tensors = [x, *states, *further, *weights[0]]
         if known is None:
-            (_, *new), executable = run_layer(step, rows, tensors)
-            cached.keep(key, None, rows, executable, batched)
+            results, executable = run_layer(step, rows, tensors)
+            cached.keep(key, None, rows, executable, batched and not return_states)
         else:
             assert isinstance(known.executables, Executable)
-            _, *new = run(known.executables, rows, tensors)
+            results = run(known.executables, rows, tensors)
         if not flat:  # the gradient of this is a view, that of an index a copy
-            new = [s.squeeze(0) for s in new]
-        return hx_of(new if batched else [s.squeeze(0) for s in new])
+            results = [s.squeeze(0) for s in results]
+        first, *others = results if batched else [s.squeeze(0) for s in results]
+        new = others[: len(step.states)]
+        if not return_states:
+            return hx_of(new)
+        named = dict(zip(step.outputs, [first, *others[len(new) :]], strict=True))
+        return hx_of(new), hx_of([named[name] for name in dict.fromkeys([*step.states, *named])])
 
 
 class StepCall(Protocol[State]):

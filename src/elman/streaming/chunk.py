@@ -57,17 +57,20 @@ class Chunk:
         x = like.new_zeros(T, B, width)
         self._layers: list[Launch] = []
         self._between: list[Tensor] = []
+        self._further: list[list[Tensor]] = []  # of each layer, what it gives out besides
         inputs = range(step.first_input, step.first_weight)
         at_once = B == 1 and T > 1 and len(weights) > 1 and not residual
         passes, brought = list[tuple[Launch, range]](), 0
         for held, mine in zip(weights, states, strict=True):
-            size = Weights.of(held).sizes(step)
+            size = Weights.of(held).sizes(step).with_input(x.shape[-1])
             further = [like.new_zeros(T, B, size[step.input_space(n)]) for n in step.inputs]
             tensors = [x, *mine, *further, *held]
             executable = bind(step, rows, tensors, narrow=narrow)
             if executable is None:
                 raise PathError(f"Stream: kernels are not possible here: {obstacle(tensors)}")
-            results = [like.new_zeros(T, B, size[step.output_space]), *mine]
+            outputs = [like.new_zeros(T, B, size[step.space(name)]) for name in step.outputs]
+            self._further.append(outputs[1:])
+            results = [outputs[0], *mine, *outputs[1:]]
             self._schedule = executable.kernel.spec.schedule
             threads = 1 if at_once else executable.passes.threads(INFER)
             ready = executable.kernel.forward(
@@ -106,10 +109,11 @@ class Chunk:
         strides: tuple[int, ...],
         output: Tensor,
         further: Sequence[Sequence[Tensor]] = (),
+        every: list[list[Tensor]] | None = None,
     ) -> None:
         """All layers, from ``x`` to ``output``, one of that spec; ``strides`` are those of time,
         rows (not if there is one row) and units. ``further`` has the further inputs of each layer,
-        ``(T, B, H)``."""
+        ``(T, B, H)``. What the step gives out is added to ``every``, as a list for each layer."""
         tensors: list[Tensor | None] = [x, output]
         if strides != self._strides:
             self._layers[0].point("x", strides)
@@ -123,6 +127,8 @@ class Chunk:
             tensors.append(output)
         for number, calls in enumerate(self._calls):
             calls.run(tensors)
+            if every is not None:
+                every += self._given_out(number, output)
             if number:  # there are several for residuals' sake
                 below = self._between[number - 1]
                 above = output if number == len(self._between) else self._between[number]
@@ -131,3 +137,10 @@ class Chunk:
             for layer in self._layers:
                 layer.has_packed()
             self._packed = True
+
+    def _given_out(self, number: int, output: Tensor) -> list[list[Tensor]]:
+        """Copies of what the layers of a call give out, in the form of the output."""
+        firsts, lead = [*self._between, output], output.shape[:-1]
+        layers = [[*mine] for mine in zip(firsts, *zip(*self._further, strict=True), strict=True)]
+        mine = layers if len(self._calls) == 1 else layers[number : number + 1]
+        return [[t.clone().view(*lead, -1) for t in outputs] for outputs in mine]

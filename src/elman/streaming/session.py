@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from ..dispatch.weight_dtypes import check_weight_dtype, copies, narrow_of
 from ..nn.base import RecurrentModule
 from ..nn.inputs import read as read_inputs
 from ..nn.inputs import spread
+from ..nn.recorded import recorded
 from ..runtime.tensors import new
 from .chunk import Chunk
 from .resets import pieces
@@ -140,9 +141,34 @@ class Stream:
         self._run(self._one, input, (0, *input.stride()), self._output, further)
         return self._output
 
+    @overload
     def chunk(
-        self, input: Tensor, inputs: Mapping[str, Tensor] | None = None, reset: Any = None
-    ) -> Tensor:
+        self,
+        input: Tensor,
+        inputs: Mapping[str, Tensor] | None = None,
+        reset: Any = None,
+        *,
+        return_states: Literal[False] = False,
+    ) -> Tensor: ...
+
+    @overload
+    def chunk(
+        self,
+        input: Tensor,
+        inputs: Mapping[str, Tensor] | None = None,
+        reset: Any = None,
+        *,
+        return_states: Literal[True],
+    ) -> tuple[Tensor, Any]: ...
+
+    def chunk(
+        self,
+        input: Tensor,
+        inputs: Mapping[str, Tensor] | None = None,
+        reset: Any = None,
+        *,
+        return_states: bool = False,
+    ) -> Any:
         """Several steps of every stream.
 
         Args:
@@ -151,25 +177,45 @@ class Stream:
             inputs: the cell's further inputs by name, in the form of ``input``.
             reset: before which steps which streams begin anew, bools in the form of ``input``:
                 ``(T, B)``, ``(B, T)`` or ``(T,)``. The steps between two resets are a call each.
+            return_states: whether to return what the cell's ``step`` returns, of every layer at
+                every step.
 
         Returns:
-            The output, in the form of ``input``: a new tensor.
+            The output, in the form of ``input``: a new tensor. With ``return_states`` also the
+            states and then the cell's ``outputs``, in the form of :class:`elman.Recurrent`:
+            ``(num_layers, T, B, H)`` each.
         """
+        if return_states is not False and return_states is not True:
+            raise TypeError(f"Stream: return_states must be True or False, got {return_states!r}")
         if reset is not None:
-            return self._chunk_in_pieces(input, inputs, reset)
-        chunk = self._chunks.get(input.shape) if type(input) is Tensor else None
+            return self._chunk_in_pieces(input, inputs, reset, return_states)
+        known = self._giving if return_states else self._chunks
+        chunk = known.get(input.shape) if type(input) is Tensor else None
         if chunk is None:
             T = self._length_of(input)
             with self._mine:
-                chunk = self._prepare(T)
+                chunk = self._prepare(T, return_states)
         else:
             self._check(input)
         steps = input.transpose(0, 1) if self._batch_first else input
         many = inputs is not None or self._step.inputs
         further = self._further(inputs, chunk.T, True) if many else ()
         output = new(chunk.spec)
+        if return_states:
+            return self._with_states(chunk, steps, output, further)
         self._run(chunk, steps, steps.stride(), output, further)
         return output.transpose(0, 1) if self._batch_first else output
+
+    def _with_states(self, chunk: Chunk, steps: Tensor, output: Tensor, further: Any) -> Any:
+        """A chunk's output, and what each layer gave out."""
+        every: list[list[Tensor]] = []
+        with torch.no_grad():
+            self._run(chunk, steps, steps.stride(), output, further, every)
+            if self._batch_first:
+                output = output.transpose(0, 1)
+                every = [[t.transpose(0, 1) for t in mine] for mine in every]
+            alike = isinstance(self.module.hidden_size, int)
+            return output, recorded(self._step.full, every, 1, alike)
 
     def reset(self, rows: Any = None) -> None:
         """Sets the states of some streams to the module's initial ones, by default of all.
@@ -181,21 +227,27 @@ class Stream:
         with self._mine:
             self._states.reset(rows)
 
-    def _chunk_in_pieces(self, input: Tensor, inputs: Any, reset: Any) -> Tensor:
+    def _chunk_in_pieces(self, input: Tensor, inputs: Any, reset: Any, return_states: bool) -> Any:
         """A chunk with resets, after each of which another call begins."""
         T, time = self._length_of(input), 1 if self._batch_first else 0
         found = read_reset(reset, self._shape_of(T)[:-1])
         if inputs is not None:
             self._further(inputs, T, True)
-        anew, outputs = found.T if self._batch_first else found, []
+        run: Any = self.chunk
+        anew, results = found.T if self._batch_first else found, []
         for first, stop in pieces(anew):
 
             def part(value: Tensor, first: int = first, stop: int = stop) -> Tensor:
                 return value if value.shape[time] != T else value.narrow(time, first, stop - first)
 
             self._reset_some(anew[first])
-            outputs.append(self.chunk(part(input), inputs and tree_map(part, dict(inputs))))
-        return torch.cat(outputs, time)
+            given = part(input), inputs and tree_map(part, dict(inputs))
+            results.append(run(*given, return_states=return_states))
+        if not return_states:
+            return torch.cat(results, time)
+        # Of the states, layers come first.
+        states = tree_map(lambda *parts: torch.cat(parts, time + 1), *(s for _, s in results))
+        return torch.cat([output for output, _ in results], time), states
 
     def _reset_some(self, reset: Tensor) -> None:
         if reset.any():
@@ -260,29 +312,39 @@ class Stream:
     def _get_ready(self) -> None:
         """For single steps, with the weights that it has now."""
         self._chunks: dict[torch.Size, Chunk] = {}
+        self._giving: dict[torch.Size, Chunk] = {}  # those that return states
         self._one = self._prepare(1)
         self._output = new(self._one.spec).view(*self._lead, -1)
         with torch.no_grad():
             self._states.begin_with(self.module, self._step)
 
     def _run(
-        self, chunk: Chunk, x: Tensor, strides: tuple[int, ...], output: Tensor, further: Any
+        self,
+        chunk: Chunk,
+        x: Tensor,
+        strides: tuple[int, ...],
+        output: Tensor,
+        further: Any,
+        every: list[list[Tensor]] | None = None,
     ) -> None:
         if not self._mine.lock.acquire(blocking=False):  # `with` adds a tenth to the smallest step
             raise RuntimeError(_TAKEN)
         try:
-            chunk.run(x, strides, output, further)
+            chunk.run(x, strides, output, further, every)
         finally:
             self._mine.lock.release()
 
-    def _prepare(self, T: int) -> Chunk:
+    def _prepare(self, T: int, return_states: bool = False) -> Chunk:
         """Gets ready for chunks of T steps."""
-        if len(self._chunks) > _LENGTHS:
-            del self._chunks[next(reversed(self._chunks))]  # the first is that of single steps
+        step, chunks = self._step, self._chunks
+        if return_states:
+            step, chunks = step.full, self._giving
+        if len(chunks) > _LENGTHS:
+            del chunks[next(reversed(chunks))]  # the first is that of single steps
         width, residual = self.module.input_size, getattr(self.module, "residual", False)
         states, narrow = self._states.by_layer, narrow_of(self.weight_dtype)
-        made = Chunk(self._step, T, width, self._held, states, self._lead, residual, narrow)
-        self._chunks[self._shape_of(T)] = made
+        made = Chunk(step, T, width, self._held, states, self._lead, residual, narrow)
+        chunks[self._shape_of(T)] = made
         return made
 
     def _shape_of(self, T: int) -> torch.Size:
@@ -314,8 +376,7 @@ class Stream:
 
         dims = len(self._expected) + many
         found = read_inputs("Stream", self._step, inputs, self._like, (T, B), dims, arrange)
-        units = [mine[-1].shape[-1] for mine in self._states.by_layer]
-        return spread("Stream", self._step, found, units)
+        return spread("Stream", self._step, found, self.module._layer_sizes() if found else ())
 
     def _check(self, input: Any, shape: torch.Size | None = None) -> None:
         if (
