@@ -13,6 +13,7 @@ from ..runtime.threads import thread_count
 from ..spaces import Sizes
 from .calls import NativeCall
 from .kernel import Kernel
+from .packed import PackedWeights
 from .table import Launch
 from .together import Task, link_pass, together
 
@@ -75,10 +76,11 @@ class StackLauncher:
         made: Sequence[Tensor],
         mode: str,
         threads: int,
+        packed: PackedWeights | None = None,
     ) -> NativeCall:
         """The forward passes. They write what was ``made``: the results, the outputs between
         layers, and in training these times the ``factors``, if there are any, and what is kept of
-        each direction of each layer."""
+        each direction of each layer. Calls bring no weights if these are ``packed``."""
         groups = [tensors, factors, made, [rows.counts, rows.offsets]]
         every, (_, factor, first, tables, end) = _behind_one_another(groups)
         top, between, ways = len(self._sizes) - 1, self.between(mode, threads), self._ways(rows)
@@ -102,6 +104,13 @@ class StackLauncher:
                 )
                 for d, way in ways
             ]
+            if packed is not None:
+                whole = *given, *results, *saved, rows.counts, rows.offsets
+                weights = range(self._kernel.first_weight(0), len(given))
+                free = [n for n in range(len(whole)) if n not in weights]
+                runs = [packed.read_by(run, self._kernel, whole, d) for d, run in enumerate(runs)]
+                runs = [run.hold(whole, free, own_memory=False) for run in runs]
+                places = [places[n] for n in free]
             layers.append([(run, places) for run in runs])
             if layer < top:
                 x = inputs + layer % between
