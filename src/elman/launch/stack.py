@@ -104,14 +104,13 @@ class StackLauncher:
                 )
                 for d, way in ways
             ]
+            each: list[_Run] = [(run, places) for run in runs]
             if packed is not None:
-                whole = *given, *results, *saved, rows.counts, rows.offsets
-                weights = range(self._kernel.first_weight(0), len(given))
-                free = [n for n in range(len(whole)) if n not in weights]
-                runs = [packed.read_by(run, self._kernel, whole, d) for d, run in enumerate(runs)]
-                runs = [run.hold(whole, free, own_memory=False) for run in runs]
-                places = [places[n] for n in free]
-            layers.append([(run, places) for run in runs])
+                every_own = *given, *results, *saved, rows.counts, rows.offsets
+                each = [
+                    self._reading(packed, run, d, every_own, places) for d, run in enumerate(runs)
+                ]
+            layers.append(each)
             if layer < top:
                 x = inputs + layer % between
                 if factors:
@@ -178,6 +177,21 @@ class StackLauncher:
                 by = factors + layer - 1
                 layers.append([self._link(rows, every[by], dx, dx, by, backwards=True)])
         return self._calls(layers, BACKWARD, threads)
+
+    def _reading(
+        self,
+        packed: PackedWeights,
+        run: Launch,
+        direction: int,
+        tensors: Tensors,
+        places: Sequence[int],
+    ) -> _Run:
+        """A layer's pass, made for these tensors, that reads packed weights."""
+        first = self._kernel.first_weight(0)
+        weights = range(first, first + self._count * len(self._kernel.plan.step.parameters))
+        free = [n for n in run.numbers if n not in weights]
+        run = packed.read_by(run, self._kernel, tensors, direction)
+        return run.hold(tensors, free, own_memory=False), [places[n] for n in free]
 
     def _link(
         self,

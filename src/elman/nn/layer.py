@@ -159,7 +159,7 @@ class Layer(Counterpart, LayerStack, RNNBase):
             marks = given(input, self.batch_first, lengths, reset, reset_to)
         if marks is None:  # or if they are those of a plain call
             dropout = self.dropout if self.training else 0.0
-            results, found = self._repeat(step, input, hx, dropout)
+            results, found = self._repeat(self, step, input, hx, dropout)
             if results is not None:
                 return results
             if found[0] is None:

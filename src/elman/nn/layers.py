@@ -112,6 +112,7 @@ class LayerStack(RecurrentModule):
         further: list[Tensor] = []
         if known is None:
             call, x, initial, first = self._read(step, input, hx, weights)
+            weights = self._numbers(weights, [x, *initial])
             if given is not None:
                 if captured():
                     marks = record_marks(owner, given, call, x.device)

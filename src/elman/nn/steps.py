@@ -63,6 +63,7 @@ class StepModule(RecurrentModule):
         further: Sequence[Tensor] = ()
         if known is None:
             x, states, further = self._read(step, input, hx, weights, inputs)
+            weights = self._numbers(weights, [x, *states])
         batched, flat = x.dim() == 2, not captured()
         if not batched:
             x, states = x[None], [s if s is None else s[None] for s in states]
@@ -119,7 +120,7 @@ class TorchCell(Counterpart, StepModule, RNNCellBase):
     def forward(self, input: Tensor, hx: Any = None) -> Any:
         """The new states, in the form of ``hx``."""
         step = self._step()
-        results, found = self._repeat(step, input, hx)
+        results, found = self._repeat(self, step, input, hx)
         if results is not None:
             return results[1]
         if found[0] is None:
