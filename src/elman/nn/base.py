@@ -11,6 +11,7 @@ from torch.fx import Proxy
 from torch.fx.proxy import TraceError
 
 from ..dispatch.autograd import run
+from ..dispatch.layer import Held
 from ..spaces import Sizes
 from ..step import Step
 from . import cached
@@ -81,13 +82,12 @@ class RecurrentModule:
         output, *final = run(known.plain, known.rows, tensors, dropout)
         return (output, tuple(final) if len(final) > 1 else final[0]), found
 
-    def _numbers(
-        self, weights: Sequence[Sequence[Any]], tensors: Sequence[Any]
-    ) -> Sequence[Sequence[Any]]:
-        """What a call of these ``tensors`` takes for the weights if none like it is known: those of
-        a frozen module may be rounded."""
+    def _held(self, step: Step, *tensors: Any) -> Held | None:
+        """What makes an executable read packed weights, in a call of these tensors of which nothing
+        is known; None if the module is not frozen, or not for such calls."""
         frozen = self.__dict__.get("_repeat")
-        return weights if frozen is None else frozen.numbers(self, weights, tensors)
+        found: Held | None = None if frozen is None else frozen.held_for(self, step, tensors)
+        return found
 
     def _leaf(self, *arguments: Any, **named: Any) -> Any:
         """The call as one node of the graph that ``torch.fx.symbolic_trace`` records, as with

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..dispatch.autograd import run
 from ..dispatch.executable import Executable
+from ..dispatch.layer import Held
 from ..dispatch.select import any_autocast, ready_isa
 from ..dispatch.weight_dtypes import WEIGHT_DTYPES
 from ..launch.packed import PackedWeights
@@ -64,7 +65,9 @@ class _Held:
         self.packed = PackedWeights(narrow and narrow.rounded)
         self._narrow = narrow.narrow if narrow else ""
         self.recent: list[_Recent] = []
-        self._made: BoundedCache[int, tuple[Any, Any]] = BoundedCache(_KNOWN)
+        self._made: BoundedCache[tuple[int, int], tuple[Executable, Executable]] = BoundedCache(
+            _KNOWN
+        )
 
     def holds(self, module: Any) -> bool:
         """Whether a module has the same weights, and nobody has written to them."""
@@ -81,16 +84,15 @@ class _Held:
         others = [other for other in self.recent if other is not recent]
         self.recent = [recent, *others[: _RECENT - 1]]
 
-    def of(self, known: cached.CachedCall) -> cached.CachedCall:
-        """A known call that reads what is packed."""
-        given = known.executables
-        made = self._made.get(id(given))
+    def of(self, executable: Executable, rows: Rows, layer: int = 0) -> Executable:
+        """An executable that reads what is packed. Layers of one size have one in common, but not
+        their weights."""
+        key = id(executable), layer
+        _, made = self._made.get(key) or (None, None)
         if made is None:
-            every = [given] if isinstance(given, Executable) else given
-            held: Any = [one.holding(self.packed, known.rows, self._narrow) for one in every]
-            made = self._made.keep(id(given), (given, held[0] if every[0] is given else held))
-        plain = None if known.plain is None else made[1]
-        return known._replace(executables=made[1], plain=plain)
+            made = executable.holding(self.packed, rows, self._narrow)
+            self._made.keep(key, (executable, made))
+        return made
 
 
 class Frozen:
@@ -122,21 +124,17 @@ class Frozen:
             else:
                 given = [input, hx] if hx is not None else [input, *[None] * len(step.states)]
             for recent in held.recent:
-                if (
-                    recent.step is step
-                    and recent.isa is isa
-                    and recent.kind is kind
-                    and recent.options == options
-                    and recent.guard.matches(given)
-                ):
+                its_step, its_isa, its_options, its_kind, guard, executable, rows = recent
+                alike = its_step is step and its_isa is isa and its_kind is kind
+                if alike and its_options == options and guard.matches(given):
                     if recent is not held.recent[0]:
                         held.put_first(recent)
                     given += held.weights
-                    output, *final = recent.executable.run(recent.rows, given, False)[0]
+                    output, *final = executable.run(rows, given, False)[0]
                     return (output, tuple(final) if len(final) > 1 else final[0]), cached.UNKNOWN
         found = known, _, tensors = cached.find(module, step, input, hx, held.weights)
         if known is not None and self._takes(tensors):
-            known = held.of(known)
+            known = _reading(known, held)
             found = known, None, tensors
             if known.plain is not None and short:
                 guard, plain = TensorGuard(given), known.plain
@@ -146,23 +144,10 @@ class Frozen:
         output, *final = run(known.plain, known.rows, tensors, dropout)
         return (output, tuple(final) if len(final) > 1 else final[0]), found
 
-    def numbers(
-        self, module: Any, weights: Sequence[Sequence[Any]], tensors: Sequence[Any]
-    ) -> Sequence[Sequence[Any]]:
-        """What :meth:`.RecurrentModule._numbers` gives: panels hold rounded weights, and so the
-        first call of its kind takes such."""
-        narrow = self.weight_dtype and WEIGHT_DTYPES[self.weight_dtype]
-        if not narrow or _is_compiling() or self._holding(module, module._step()) is None:
-            return weights
-        if not self._takes([*flat(tensors), *flat(weights)]):
-            return weights
-
-        def number(t: Any) -> Any:
-            if t is None or t.dim() < 2:
-                return t
-            return torch.nn.Parameter(narrow.rounded(t.detach()), requires_grad=False)
-
-        return [[number(t) for t in mine] for mine in weights]
+    def held_for(self, module: Any, step: Step, tensors: Any) -> Held | None:
+        """What :meth:`.RecurrentModule._held` gives."""
+        held = None if _is_compiling() else self._holding(module, step)
+        return held.of if held is not None and self._takes(flat(tensors)) else None
 
     def _holding(self, module: Any, step: Step) -> _Held | None:
         """What is packed of a module's weights as they are; None if nothing may be."""
@@ -183,6 +168,15 @@ class Frozen:
         return not (_is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors))
 
 
+def _reading(known: cached.CachedCall, held: _Held) -> cached.CachedCall:
+    """A known call that reads what is packed."""
+    if isinstance(known.executables, Executable):
+        one = held.of(known.executables, known.rows)
+        return known._replace(executables=one, plain=known.plain and one)
+    every = [held.of(one, known.rows, i) for i, one in enumerate(known.executables)]
+    return known._replace(executables=every)
+
+
 def why_unfit(weights: Sequence[Any], weight_dtype: torch.dtype | None) -> str:
     """Why weights do not stay packed, in words; empty if they do."""
     dtypes = _DTYPES if weight_dtype is None else (torch.float32,)
@@ -192,9 +186,7 @@ def why_unfit(weights: Sequence[Any], weight_dtype: torch.dtype | None) -> str:
         if type(t) is not torch.nn.Parameter:
             return "its weights are computed anew at each call (parametrized, or pruned)"
         if t.is_inference():
-            return (
-                "its weights were made under inference_mode, where changes are not counted"
-            )
+            return "its weights were made under inference_mode, where changes are not counted"
         if not t.is_cpu:
             return f"its weights are on {t.device}"
         if t.dtype not in dtypes:

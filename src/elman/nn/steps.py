@@ -61,9 +61,10 @@ class StepModule(RecurrentModule):
         weights = self._layer_weights(step)
         x, states = input, states_of(hx, len(step.states))
         further: Sequence[Tensor] = ()
+        held = None
         if known is None:
             x, states, further = self._read(step, input, hx, weights, inputs)
-            weights = self._numbers(weights, [x, *states])
+            held = self._held(step, x, states, weights)
         batched, flat = x.dim() == 2, not captured()
         if not batched:
             x, states = x[None], [s if s is None else s[None] for s in states]
@@ -76,7 +77,7 @@ class StepModule(RecurrentModule):
             further = [*further, *recipe.draw(rows, x).inner]
         tensors = [x, *states, *further, *weights[0]]
         if known is None:
-            (_, *new), executable = run_layer(step, rows, tensors)
+            (_, *new), executable = run_layer(step, rows, tensors, held=held)
             cached.keep(key, None, rows, executable, batched)
         else:
             assert isinstance(known.executables, Executable)
