@@ -113,5 +113,5 @@ def freeze_all(module: torch.nn.Module, weight_dtype: torch.dtype | None = None)
         part.__dict__["_repeat"] = Frozen(weight_dtype)
 
 
-def _recurrent(module: torch.nn.Module) -> list[RecurrentModule]:
+def _recurrent(module: torch.nn.Module) -> list[Any]:
     return [part for part in module.modules() if isinstance(part, RecurrentModule)]

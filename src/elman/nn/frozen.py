@@ -55,7 +55,7 @@ class _Held:
         self, module: Any, weights: Sequence[Tensor | None], weight_dtype: torch.dtype | None
     ) -> None:
         self.weights = weights  # of a call
-        self._parameters = [*module._parameters.values()]
+        self._names, self._parameters = [*module._parameters], [*module._parameters.values()]
         self._weights = [t for t in weights if t is not None]
         self._versions = [*map(_version, self._weights)]
         #: They keep the memory, so that no other has its address.
@@ -65,15 +65,13 @@ class _Held:
         self.packed = PackedWeights(narrow and narrow.rounded)
         self._narrow = narrow.narrow if narrow else ""
         self.recent: list[_Recent] = []
-        self._made: BoundedCache[tuple[int, int], tuple[Executable, Executable]] = BoundedCache(
-            _KNOWN
-        )
+        self._made = BoundedCache[tuple[int, int], tuple[Executable, Executable]](_KNOWN)
 
     def holds(self, module: Any) -> bool:
         """Whether a module has the same weights, and nobody has written to them."""
         now = module._parameters
         return (
-            len(now) == len(self._parameters)
+            [*now] == self._names
             and all(map(is_, now.values(), self._parameters))
             and [*map(_version, self._weights)] == self._versions
             and [*map(_address, self._weights)] == self._addresses
@@ -116,13 +114,13 @@ class Frozen:
         held = None if _is_compiling() else self._holding(module, step)
         if held is None:
             return RecurrentModule._repeat(module, step, input, hx, dropout)
-        short, given = type(input) is Tensor and not _is_grad_enabled() and not any_autocast(), []
-        if short:
-            kind, isa, options = type(hx), ready_isa(), module._options(module)
-            if kind is tuple or kind is list:
-                given = [input, *hx]
-            else:
-                given = [input, hx] if hx is not None else [input, *[None] * len(step.states)]
+        kind, isa, options, count = type(hx), ready_isa(), module._options(module), len(step.states)
+        if kind is tuple or kind is list:
+            given = [input, *hx]
+        else:
+            given = [input, *([None] * count if hx is None else [hx])]
+        short = type(input) is Tensor and not _is_grad_enabled() and not any_autocast()
+        if short and len(given) == 1 + count:
             for recent in held.recent:
                 its_step, its_isa, its_options, its_kind, guard, executable, rows = recent
                 alike = its_step is step and its_isa is isa and its_kind is kind
@@ -136,8 +134,9 @@ class Frozen:
         if known is not None and self._takes(tensors):
             known = _reading(known, held)
             found = known, None, tensors
-            if known.plain is not None and short:
-                guard, plain = TensorGuard(given), known.plain
+            plain = known.plain
+            if plain is not None and short:
+                guard = TensorGuard(given)
                 held.put_first(_Recent(step, isa, options, kind, guard, plain, known.rows))
         if known is None or known.plain is None:
             return None, found

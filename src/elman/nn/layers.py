@@ -214,7 +214,8 @@ class LayerStack(RecurrentModule):
     ) -> tuple[Tensor, Sequence[State], Any, list[list[Tensor]]]:
         """The output, the final states, and the executable of all layers, or those of each if
         kernels ran them; ``before`` are the latter of an earlier call. ``layers`` are weights, and
-        ``held`` is that of :meth:`_held`. Last what each layer gives out, if it is to ``return_states``."""
+        ``held`` is that of :meth:`_held`. Last what each layer gives out, if it is to
+        ``return_states``."""
         of_each, dropout = type(initial[0]) is list, self.dropout if self.training else 0.0
         executable: Any = None
         every: list[list[Tensor]] = []
