@@ -1,9 +1,12 @@
 """Frozen modules keep their weights packed, give the bits of others, and notice what changes."""
 
 import copy
+import gc
 import io
+import os
 import pickle
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -460,6 +463,37 @@ def test_mistakes_raise_as_before(change):
             module(*change(x, state))
         texts.append((type(raised.value), str(raised.value)))
     assert texts[0] == texts[1]
+
+
+def test_a_forked_child_goes_on(threads):
+    plain, frozen = pair(lambda: elman.GRU(I, 200))
+    torch.set_num_threads(2)
+    x = example(plain, 1, 8)
+    expected = both(plain, frozen, x)
+    child = os.fork()
+    if not child:
+        found = frozen(x), frozen(x[:, :3])
+        os._exit(0 if torch.equal(found[0][0], expected[0]) and packs(frozen) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize(
+    "end", [elman.thaw, elman.freeze, lambda m: m.train()(torch.zeros(1, 1, I)), other_parameter]
+)
+def test_what_is_packed_goes_at_once(end):
+    """Without waiting for the collector of garbage."""
+    plain, frozen = pair(lambda: elman.GRU(I, H))
+    both(plain, frozen, example(plain, 1, 2))
+    both(plain, frozen, example(plain, 2, 2), lengths=[1, 2])
+    packed = weakref.ref(frozen_of(frozen).held.packed)
+    gc.disable()
+    try:
+        end(frozen)
+        if end is other_parameter:
+            frozen(example(plain, 1, 2))
+        assert packed() is None
+    finally:
+        gc.enable()
 
 
 # -- weights of fewer bytes

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..runtime.memory import new_block
+from ..spaces import HIDDEN
 from .calls import NativeCall
 from .kernel import Kernel
 from .table import Launch
@@ -37,7 +38,7 @@ class PackedWeights:
         own = range(first, first + len(kernel.plan.step.parameters))
         weights = tensors[first : own.stop]
         # All units are packed slice by slice.
-        slice_ = min(run.slot("unit.slice"), run.slot("Hp"))
+        slice_ = min(run.slot("unit.slice"), run.slot(HIDDEN.padded))
         key = kernel, direction, slice_, *map(id, weights)
         block = self._blocks.get(key)
         if block is None:
