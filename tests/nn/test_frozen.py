@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import pack_sequence
 from torch.utils._pytree import tree_leaves
 
 import elman
+from elman.dispatch.weight_dtypes import WEIGHT_DTYPES
 from elman.nn.freeze import status
 from elman.nn.frozen import frozen_of
 from tests.compiler.targets import each_isa, force
@@ -157,6 +158,17 @@ def test_bfloat16_weights_have_the_bits_of_rounded_matrices(make):
     with torch.enable_grad():  # of the weights themselves
         same(tree_leaves(frozen(x))[0], tree_leaves(plain(x))[0])
     both(twin, frozen, x)
+
+
+@pytest.mark.parametrize("weight_dtype", WEIGHT_DTYPES)
+@pytest.mark.parametrize("name", ["GRU, no bias, double", "LSTM, projected", "heads", "wide"])
+def test_weights_of_a_dtype_have_the_bits_of_a_session(name, weight_dtype):
+    frozen = elman.freeze(LAYERS[name]().float().eval(), weight_dtype=weight_dtype)
+    for T, B in ((1, 1), (1, 7), (5, 3)):
+        x = example(frozen, T, B)
+        expected = elman.Stream(frozen, B, weight_dtype).chunk(x)
+        for _ in range(3):
+            assert torch.equal(frozen(x)[0], expected)
 
 
 def test_bfloat16_weights_take_half_the_bytes():

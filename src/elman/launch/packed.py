@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..runtime.alignment import ALIGNMENT
 from ..runtime.memory import new_block
 from ..spaces import HIDDEN
 from .calls import NativeCall
@@ -61,4 +62,4 @@ class PackedWeights:
     @property
     def nbytes(self) -> int:
         """What they take in memory."""
-        return sum(owner.nbytes() for owner, *_ in self._blocks.values())
+        return sum(owner.nbytes() - ALIGNMENT + 1 for owner, *_ in self._blocks.values())

@@ -20,8 +20,8 @@ def freeze(module: _Module, *, weight_dtype: torch.dtype | None = None) -> _Modu
     A call of a module packs its weights or reads them as they lie; a frozen one packs them once,
     which makes calls of one step faster. It does so in evaluation (``module.eval()``), for calls
     that want no gradient (under ``torch.inference_mode()`` or ``torch.no_grad()``, or where nothing
-    requires one). All other calls run as before, and so do those with ``lengths``, ``reset``,
-    ``inputs`` or under ``torch.compile``. The results have the same bits.
+    requires one). All other calls run as before, and so do captured programs (``torch.compile``).
+    The results have the same bits.
 
     Each call looks whether the weights are those that were packed, and packs them anew if not: if
     a parameter has been replaced, moved or written to in place (by an optimiser, by
@@ -33,9 +33,8 @@ def freeze(module: _Module, *, weight_dtype: torch.dtype | None = None) -> _Modu
     Args:
         module: the model, or a layer. :func:`elman.accelerate` makes torch.nn's layers elman's.
         weight_dtype: ``torch.bfloat16`` packs the matrices of float32 modules into half the bytes,
-            as in :class:`elman.Stream`: such calls have the bits of a module whose matrices were
-            rounded. Calls that want a gradient, under autocast or ``torch.compile`` take the
-            weights as they are.
+            and results have the bits of an :class:`elman.Stream` with it. Calls that want a
+            gradient, under autocast or ``torch.compile`` take the weights as they are.
 
     Returns:
         The module that was given.
@@ -51,7 +50,7 @@ def freeze(module: _Module, *, weight_dtype: torch.dtype | None = None) -> _Modu
     ...     for x in torch.rand(3, 1, 1, 2):
     ...         output, h_n = gru(x)
     >>> elman.explain(gru).layers[0].frozen
-    'yes, 760 bytes'
+    'yes, ... bytes'
     """
     check_module("freeze", module)
     check_weight_dtype("freeze", weight_dtype)

@@ -7,6 +7,7 @@ asks (:meth:`.RecurrentModule._repeat`). Calls of other modules have nothing to 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from operator import attrgetter, is_
 from typing import Any, NamedTuple
 
@@ -61,9 +62,10 @@ class _Held:
         #: They keep the memory, so that no other has its address.
         self._memory = [t.detach() for t in self._weights]
         self._addresses = [*map(_address, self._weights)]
-        narrow = None if weight_dtype is None else WEIGHT_DTYPES[weight_dtype]
-        self.packed = PackedWeights(narrow and narrow.rounded)
+        narrow = weight_dtype and WEIGHT_DTYPES[weight_dtype]
         self._narrow = narrow.narrow if narrow else ""
+        owner = type(module).__name__
+        self.packed = PackedWeights(partial(_rounded, owner, weight_dtype) if narrow else None)
         self.recent: list[_Recent] = []
         self._made = BoundedCache[tuple[int, int], tuple[Executable, Executable]](_KNOWN)
 
@@ -174,6 +176,13 @@ def _reading(known: cached.CachedCall, held: _Held) -> cached.CachedCall:
         return known._replace(executables=one, plain=known.plain and one)
     every = [held.of(one, known.rows, i) for i, one in enumerate(known.executables)]
     return known._replace(executables=every)
+
+
+def _rounded(owner: str, weight_dtype: Any, matrix: Tensor) -> Tensor:
+    try:
+        return WEIGHT_DTYPES[weight_dtype].rounded(matrix)
+    except ValueError as error:
+        raise ValueError(f"{owner}: weight_dtype={weight_dtype}: {error}") from None
 
 
 def why_unfit(weights: Sequence[Any], weight_dtype: torch.dtype | None) -> str:
