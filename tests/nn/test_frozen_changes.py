@@ -52,8 +52,17 @@ def under_inference_mode(module: Any) -> None:
         module.weight_ih_l0.mul_(2)
 
 
-def from_numpy(module: Any) -> None:
-    """There and back: the memory may be the old one again."""
+def in_freed_memory(module: Any) -> None:
+    """Other data at the address of the old, unless somebody keeps that."""
+    weight = module.weight_hh_l0
+    values, address, tried = weight * 2, weight.data_ptr(), list[Tensor]()
+    weight.data = torch.empty(0)
+    while len(tried) < 200 and (not tried or tried[-1].data_ptr() != address):
+        tried.append(values.clone())
+    weight.data = tried[-1]
+
+
+def there_and_back(module: Any) -> None:
     module.double()
     module.weight_hh_l0.mul_(2)
     module.float()
@@ -67,7 +76,8 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
     "other data": other_data,
     "in place, under inference_mode": under_inference_mode,
     "double": lambda m: m.double(),
-    "double and back": from_numpy,
+    "other data in freed memory": in_freed_memory,
+    "double and back": there_and_back,
     "orthogonal": lambda m: torch.nn.init.orthogonal_(m.weight_hh_l0),
     "bfloat16": lambda m: m.bfloat16(),
     "parametrized": lambda m: parametrizations.weight_norm(m, "weight_hh_l0"),
