@@ -150,8 +150,9 @@ class LayerStack(RecurrentModule):
             layers = [[*mine[:end], *own, *mine[end:]] for own, mine in pairs]
         before = known.executables if known is not None else ()
         if some is not None:
-            given_ = step, rows, x, begin, layers, return_states, masks, held
-            x, finals, every = self._run_packed(*given_)
+            x, finals, every = self._run_packed(
+                step, rows, x, begin, layers, return_states, masks, held
+            )
             pairs = zip(finals, initial, strict=True)
             x, finals = some.restore(x), [of_state(some.restore_state, *pair) for pair in pairs]
             every = [[some.restore(v) for v in mine] for mine in every]
