@@ -32,10 +32,10 @@ def freeze(module: _Module, *, weight_dtype: torch.dtype | None = None) -> _Modu
 
     Args:
         module: the model, or a layer. :func:`elman.accelerate` makes torch.nn's layers elman's.
-        weight_dtype: ``torch.bfloat16`` or ``torch.int8`` packs the matrices of float32 modules into
-            a half or a quarter of the bytes, and results have the bits of an :class:`elman.Stream`
-            with it. Calls that want a gradient, under autocast or ``torch.compile`` take the
-            weights as they are.
+        weight_dtype: ``torch.bfloat16`` or ``torch.int8`` packs the matrices of float32 modules
+            into a half or a quarter of the bytes, and results have the bits of an
+            :class:`elman.Stream` with it. Calls that want a gradient, under autocast or
+            ``torch.compile`` take the weights as they are.
 
     Returns:
         The module that was given.
