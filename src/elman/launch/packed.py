@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ..runtime.alignment import ALIGNMENT
 from ..runtime.memory import new_block
-from ..spaces import HIDDEN
 from .calls import NativeCall
 from .kernel import Kernel
 from .table import Launch
@@ -38,15 +37,17 @@ class PackedWeights:
         first = kernel.first_weight(direction)
         own = range(first, first + len(kernel.plan.step.parameters))
         weights = tensors[first : own.stop]
-        # All units are packed slice by slice.
-        slice_ = min(run.slot("unit.slice"), run.slot(HIDDEN.padded))
-        key = kernel, direction, slice_, *map(id, weights)
+        # The units of each space are packed slice by slice.
+        spaces = [space.stored for space in kernel.plan.step.spaces]
+        slices = tuple(min(run.slot(s.slice), run.slot(s.padded)) for s in spaces)
+        key = kernel, direction, slices, *map(id, weights)
         block = self._blocks.get(key)
         if block is None:
             owner, address = new_block(run.packed_bytes)
             given = [self._number(t) if n in own else t for n, t in enumerate(tensors)]
             packing = run.reading(address, owner)
-            packing = packing.with_slots({"packed": 0, "T": 0, "unit.slices": 1})
+            nobody = {"packed": 0, "T": 0, "unit.slices": 1, "team": 0}  # takes a step
+            packing = packing.with_slots({s: n for s, n in nobody.items() if s in run.at})
             NativeCall([(packing.hold(given, ()), ())]).run([])
             # Of two threads that have packed the same, one goes first. The weights keep their ids.
             block = self._blocks.setdefault(key, (owner, address, weights))
