@@ -86,8 +86,8 @@ class Chunk:
             self._between.append(x)
         del self._between[-1]  # a call brings the last output
         self.spec = spec_of((T, *lead, x.shape[2]), x.dtype)
-        every = self._at_once(passes) if at_once else passes
-        groups = [[one] for one in passes] if residual else [every]
+        chained = self._at_once(passes) if at_once else passes
+        groups = [[one] for one in passes] if residual else [chained]
         self._calls = [NativeCall(group) for group in groups]
 
     def _at_once(self, passes: Sequence[tuple[Launch, range]]) -> Sequence[tuple[Launch, range]]:
