@@ -10,6 +10,7 @@ TORCH, ELMAN, SESSION, LOOP = "torch.nn", "elman", "elman.Stream", "PyTorch loop
 NARROW_TORCH, NARROW_ELMAN = "torch.nn, bfloat16", "elman, bfloat16"
 NARROW_OPENVINO = "OpenVINO, bfloat16"
 HALF_SESSION, FLOOR = "elman.Stream, bfloat16", "autograd alone"
+FROZEN = "elman, frozen"
 COMPILED = "torch.compile"
 
 #: In the order of a round.
@@ -25,7 +26,9 @@ LAYERS = {
 }
 #: Weights of another dtype are no match for the others': they stand in a table of latencies alone.
 STREAMING = {
-    **{who: LAYERS[who] for who in (TORCH, ELMAN, SESSION)},
+    **{who: LAYERS[who] for who in (TORCH, ELMAN)},
+    FROZEN: "elman.bench.contestants:FROZEN",
+    SESSION: LAYERS[SESSION],
     HALF_SESSION: "elman.bench.contestants:HALF_SESSION",
     **LAYERS,
 }

@@ -17,7 +17,7 @@ from elman.bench.workloads import WORKLOADS
 
 from . import busy, custom, isa, latency, layers, memory, narrow, roofline, scaling, start
 from .about import about
-from .contestants import LAYERS
+from .contestants import STREAMING
 
 SECTIONS: dict[str, Any] = {
     "roofline": roofline,
@@ -78,7 +78,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, nargs="+", help="by default 1 and 2, with --quick 1")
     parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}")
     parser.add_argument("--only", nargs="+", choices=WORKLOADS, metavar="WORKLOAD")
-    parser.add_argument("--contestants", nargs="+", choices=LAYERS, metavar="CONTESTANT")
+    parser.add_argument("--contestants", nargs="+", choices=STREAMING, metavar="CONTESTANT")
     parser.add_argument("--allocator", choices=ALLOCATORS, default="kept")
     parser.add_argument(
         "--json", type=Path, help=f"their file; by default {FIGURES}, of a part none"

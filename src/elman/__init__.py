@@ -62,8 +62,10 @@ from .nn import RecurrentCell as RecurrentCell
 from .nn import RNNCell as RNNCell
 from .nn import accelerate as accelerate
 from .nn import accelerated as accelerated
+from .nn import freeze as freeze
 from .nn import register as register
 from .nn import restore as restore
+from .nn import thaw as thaw
 from .reductions import amax as amax
 from .reductions import layer_norm as layer_norm
 from .reductions import mean as mean

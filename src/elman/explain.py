@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from .launch.kernel_cache import compiled
 from .nn.accelerate import changed_class, refusal, takes
 from .nn.base import RecurrentModule
 from .nn.counterpart import Counterpart
+from .nn.freeze import status
 from .nn.layers import LayerStack
 from .nn.steps import StepModule
 from .nn.unsupported import inside, why_unsupported
@@ -38,6 +39,8 @@ class LayerReport:
             this process, or from the ``"disk"``. It is made for the dtype, the instruction set
             and the sizes of the layer, and kept apart for a batch of one row, and for sessions
             with another ``weight_dtype``.
+        frozen: whether weights stay packed between calls, see :func:`elman.freeze`, and what they
+            take; empty if nobody has asked for it.
     """
 
     name: str
@@ -47,6 +50,7 @@ class LayerReport:
     dtype: str = ""
     isa: str = ""
     kernels: dict[str, str] = field(default_factory=dict)
+    frozen: str = ""
 
     def __str__(self) -> str:
         why = f", because {self.reason}" if self.reason else ""
@@ -60,6 +64,8 @@ class LayerReport:
             made = "; ".join(f"{k}: {v}" for k, v in self.kernels.items())
             made = made or "nothing in memory before the first call"
             lines.append(f"  kernel   {self.isa}; {made}")
+        if self.frozen:
+            lines.append(f"  frozen   {self.frozen}")
         return "\n".join(lines)
 
 
@@ -115,7 +121,7 @@ def explain(module: Any, *, return_states: bool = False) -> Explanation:
     whole: list[str] = []  # how the names of parts of layers begin that stand for all of them
     for name, layer in inside(module).named_modules():
         if isinstance(layer, RecurrentModule):
-            rows.append(_ours(name, layer, return_states))
+            rows.append(replace(_ours(name, layer, return_states), frozen=status(layer)))
         elif changed_class(layer) or takes(layer):
             rows.append(_library(name, layer) if changed_class(layer) else _untaken(name, layer))
             whole.append(f"{name}." if name else "")

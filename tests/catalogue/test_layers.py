@@ -58,6 +58,22 @@ def test_single_steps_give_the_bits_of_the_layer(name):
     assert_same_bits(tensors(state), [s[0] for s in tensors(final)])
 
 
+@each_name
+def test_frozen_modules_give_the_same_bits(name):
+    net, cell = made(elman.Recurrent, name, num_layers=2), made(elman.RecurrentCell, name)
+    given, x = further(net), torch.randn(T, B, I, dtype=torch.float64)
+    for module, arguments in (
+        (net.eval(), (x, None, None, given or None)),
+        (cell.eval(), (x[0], None, {k: v[0] for k, v in given.items()} or None)),
+    ):
+        with torch.no_grad():
+            expected = tensors(module(*arguments))
+            elman.freeze(module)
+            for _ in range(3):
+                assert_same_bits(tensors(module(*arguments)), expected)
+        assert elman.explain(module).layers[0].frozen.endswith(" bytes")
+
+
 @pytest.mark.parametrize("name", ["multiplicativelstm", "layernormgru", "peepholelstm"])
 def test_exported_programs_take_any_length(name):
     net = made(elman.Recurrent, name, num_layers=2).eval()

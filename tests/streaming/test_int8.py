@@ -171,3 +171,21 @@ def test_biases_are_not_rounded():
         for name, p in module.named_parameters():
             p.copy_(torch.rand_like(p) if name == "bias_ih_l0" else torch.zeros_like(p))
     assert torch.equal(elman.Stream(module, None, INT8).chunk(x), elman.Stream(module).chunk(x))
+
+
+@pytest.mark.parametrize("entry", ["Stream", "freeze", "export"])
+def test_transposed_matrices_are_refused(entry, tmp_path):
+    """They would need a scale for each column too."""
+
+    class Tied(elman.Cell):
+        gates = ("a",)
+        matrices = ("w",)
+
+        def step(self, x, u, s):
+            return elman.tanh(x.a + self.product("w", self.product("w", s.h), transpose=True))
+
+    module = elman.Recurrent(Tied, 3, 4)
+    given = (tmp_path / "cell",) if entry == "export" else ()
+    with pytest.raises(ValueError, match=f"{entry}: weight_dtype=torch.int8 is for .* transposed"):
+        getattr(elman, entry)(module, *given, weight_dtype=INT8)
+    getattr(elman, entry)(module, *given, weight_dtype=torch.bfloat16)

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..batch import LayerArgs, Weights
 from ..compiler.formats import Format, Numbers
 from ..compiler.narrow import NARROW
-from ..dispatch.weight_dtypes import check_weight_dtype, copies, narrow_of
+from ..dispatch.weight_dtypes import check_formula, check_weight_dtype, copies, narrow_of
 from ..nn.base import RecurrentModule
 from ..reference import layer as reference_layer
 from ..rows import Rows
@@ -96,6 +96,7 @@ def stack_of(module: Any, weight_dtype: torch.dtype | None) -> Stack:
         raise ValueError("export: expected one direction; the second one begins at the end")
     check_weight_dtype("export", weight_dtype)
     step = module._step()
+    check_formula("export", step, weight_dtype)
     with torch.no_grad():
         names, found = module._weight_names(step), module._layer_weights(step)
         first = next(t for t in found[0] if t is not None)

@@ -140,6 +140,7 @@ def _of(namespace: Any) -> Callable[[Task], torch.nn.Module]:
 
 TORCH = Modules(_of(torch.nn), *BUILT_IN)
 ELMAN = Modules(_of(elman), *BUILT_IN, "Leaky", "LightGRU", "PeepholeLSTM")
+FROZEN = Modules(lambda task: elman.freeze(_of(elman)(task).eval()), *BUILT_IN)
 NARROW_TORCH, NARROW_ELMAN = Narrow(TORCH), Narrow(ELMAN)
 SESSION = Sessions(None, TOLERANCE)
 #: Rounding to 8 bits moves a weight by up to 2**-9 of it; a few steps and layers add to that.

@@ -83,7 +83,9 @@ class Slots:
         self.at = {name: i for i, name in enumerate(self.names)}
         assert len(self.at) == len(self.names)
         self.arguments = {slot.name: slot for slot in declared if isinstance(slot, Argument)}
-        self.buffers = {slot.name: slot for slot in declared if isinstance(slot, Buffer)}
+        buffers = [slot for slot in declared if isinstance(slot, Buffer)]
+        #: Packed ones come first, so that a call can do without this part of the memory.
+        self.buffers = {b.name: b for b in sorted(buffers, key=lambda b: not b.packed)}
 
     @property
     def of_thread(self) -> list[Buffer]:

@@ -45,7 +45,7 @@ def slots(plan: Plan, target: Target, training: bool) -> Slots:
     return Slots(
         [
             *common(step),
-            *("packed", "ahead", *["weights"] * target.constant),
+            *("packed", "weights", "ahead"),
             Argument("x", "tru"),
             *further_inputs(step),
             *(Argument(f"output.{name}", "tru", of="units") for name in step.outputs),

@@ -51,12 +51,11 @@ class Frame(Routine):
     # -- memory
 
     def scratch(self, name: str, *index: Int) -> View:
-        """A buffer of the call's scratch memory, or what has these indices in it. Weights that are
-        known to be packed are no part of that memory, but where the target says."""
+        """A buffer of the call's scratch memory, or what has these indices in it. Weights may be
+        packed elsewhere."""
         declared, f = self.slots.buffers[name], self.f
         if (name, "buffer") not in self._loaded:
-            elsewhere = declared.packed and self.target.constant
-            base = self.pointer("weights" if elsewhere else "scratch")
+            base = self.pointer("weights" if declared.packed else "scratch")
             offset = self.slot(name)
             self._loaded[name, "buffer"] = f.first(f"getelementptr i8, ptr {base}, i64 {offset}")
         strides: list[Int] = [1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from ..batch import LayerArgs, by_layer, check_shapes
 from ..compiler.isa import ISA
 from ..launch.calls import NativeCall
 from ..launch.kernel_cache import HOLDERS, kernel_for
+from ..launch.packed import PackedWeights
 from ..launch.stack import BACKWARD, INFER, TRAIN, StackLauncher, Tensors
 from ..rows import Rows
 from ..runtime.bounded import BoundedCache
@@ -93,6 +95,7 @@ class Executable:
         D = self.directions = len(weights)
         assert layers == 1 or len(step.outputs) == 1
         self.step, self.layers = step, layers
+        self._packed: PackedWeights | None = None
         self._signature = of_tensors(tensors)
         self.kernel = kernel_for(step, x.dtype, isa, units, rows.B == 1, narrow)
         widths = [x.shape[-1], *[D * output] * (layers - 1)]
@@ -134,6 +137,21 @@ class Executable:
         """Whether an input has the signature of the one that this was made for."""
         return of_tensors([x])[0] == self._signature[0]
 
+    def holding(self, packed: PackedWeights, rows: Rows, narrow: str) -> Executable:
+        """The same, but inference reads ``packed`` weights; of weights that a call brings only the
+        number counts. They may be ``narrow``, see `bind`."""
+        made = copy.copy(self)
+        if narrow:
+            kind = self._kind._replace(narrow=narrow)
+            like = [
+                None if t is None else torch.empty_strided(t[-2], t[-1], dtype=t[1], device="cpu")
+                for t in self._signature
+            ]
+            made = type(self)(kind, rows, like)
+            made._signature = self._signature
+        made._packed, made._ready = packed, BoundedCache(_READY)
+        return made
+
     def dropout(self, p: float) -> list[Tensor]:
         """The masks of the outputs below other layers, with torch.nn's random numbers."""
         return [torch.dropout(self._ones, p, True) for _ in range(self.layers - 1)]
@@ -164,7 +182,8 @@ class Executable:
         else:
             between = self.passes.between(mode, threads)
             specs = TensorSpecs([*self.results, *[self.output] * between])
-        calls = self.passes.forward(rows, tensors, masks, specs.meta(), mode, threads)
+        packed = None if mode == TRAIN else self._packed
+        calls = self.passes.forward(rows, tensors, masks, specs.meta(), mode, threads, packed)
         return self._ready.keep(key, (specs, calls))
 
     def gradients(

@@ -7,7 +7,7 @@ and dtypes, derivatives of the gradient, forward mode. ``select`` decides and sa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -23,6 +23,10 @@ from .bind import bind
 from .executable import Executable
 from .select import arithmetic, obstacle, products
 from .transforms import captured, forward_mode
+
+#: What makes an executable for these rows read weights that are packed already; of one for a single
+#: layer of several it is told the ``layer=``.
+Held = Callable[..., Executable]
 
 
 def recur(
@@ -64,12 +68,14 @@ def run_layer(
     recompute: bool = False,
     marks: Marks | None = None,
     narrow: str | None = None,
+    held: Held | None = None,
 ) -> tuple[Sequence[Tensor], Executable | None]:
     """:func:`recur` on its tensors in the order of ``LayerArgs``: the output, the final states, and
     further outputs of the step; also the executable, if kernels ran.
 
     Where a call is ``captured``, ``marks`` says which steps count and where rows begin anew.
-    ``narrow`` is that of ``bind``; by default the dtype and autocast decide.
+    ``narrow`` is that of ``bind``; by default the dtype and autocast decide. If weights are
+    ``held``, an executable is made to read them before it runs.
     """
     x, wider = tensors[0], arithmetic(tensors)
     assert x is not None
@@ -96,7 +102,8 @@ def run_layer(
     if executable is None:
         output, final = reference.layer(step, rows, LayerArgs.of(step, tensors), marks)
         return [output, *final], None
-    return run(executable, rows, tensors), executable
+    runs = executable if held is None else held(executable, rows)
+    return run(runs, rows, tensors), executable
 
 
 def _own(

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from ..compiler.narrow import LARGEST, LEAST_SCALE, SCALE_UNIT
+from ..compiler.plan import plan_of
+from ..step import Step
 
 
 class WeightDtype(NamedTuple):
@@ -47,6 +49,16 @@ def check_weight_dtype(owner: str, given: Any) -> None:
     if given is not None and not known:
         names = ", ".join(map(str, WEIGHT_DTYPES))
         raise ValueError(f"{owner}: expected weight_dtype to be {names} or None, got {given!r}")
+
+
+def check_formula(owner: str, step: Step, weight_dtype: torch.dtype | None) -> None:
+    """ValueError if weights of a step cannot be of that dtype: a matrix with a scale for each row
+    has none for each column."""
+    if weight_dtype is torch.int8 and plan_of(step).tied:
+        raise ValueError(
+            f"{owner}: weight_dtype={weight_dtype} is for matrices that are applied as they are, "
+            "got a cell that applies one transposed: torch.bfloat16 does for all"
+        )
 
 
 def narrow_of(weight_dtype: torch.dtype | None) -> str:

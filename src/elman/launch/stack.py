@@ -13,6 +13,7 @@ from ..runtime.threads import thread_count
 from ..spaces import Sizes
 from .calls import NativeCall
 from .kernel import Kernel
+from .packed import PackedWeights
 from .table import Launch
 from .together import Task, link_pass, together
 
@@ -75,10 +76,11 @@ class StackLauncher:
         made: Sequence[Tensor],
         mode: str,
         threads: int,
+        packed: PackedWeights | None = None,
     ) -> NativeCall:
         """The forward passes. They write what was ``made``: the results, the outputs between
         layers, and in training these times the ``factors``, if there are any, and what is kept of
-        each direction of each layer."""
+        each direction of each layer. Calls bring no weights if these are ``packed``."""
         groups = [tensors, factors, made, [rows.counts, rows.offsets]]
         every, (_, factor, first, tables, end) = _behind_one_another(groups)
         top, between, ways = len(self._sizes) - 1, self.between(mode, threads), self._ways(rows)
@@ -102,7 +104,13 @@ class StackLauncher:
                 )
                 for d, way in ways
             ]
-            layers.append([(run, places) for run in runs])
+            each: list[_Run] = [(run, places) for run in runs]
+            if packed is not None:
+                every_own = *given, *results, *saved, rows.counts, rows.offsets
+                each = [
+                    self._reading(packed, run, d, every_own, places) for d, run in enumerate(runs)
+                ]
+            layers.append(each)
             if layer < top:
                 x = inputs + layer % between
                 if factors:
@@ -169,6 +177,21 @@ class StackLauncher:
                 by = factors + layer - 1
                 layers.append([self._link(rows, every[by], dx, dx, by, backwards=True)])
         return self._calls(layers, BACKWARD, threads)
+
+    def _reading(
+        self,
+        packed: PackedWeights,
+        run: Launch,
+        direction: int,
+        tensors: Tensors,
+        places: Sequence[int],
+    ) -> _Run:
+        """A layer's pass, made for these tensors, that reads packed weights."""
+        first = self._kernel.first_weight(0)
+        weights = range(first, first + self._count * len(self._kernel.plan.step.parameters))
+        free = [n for n in run.numbers if n not in weights]
+        run = packed.read_by(run, self._kernel, tensors, direction)
+        return run.hold(tensors, free, own_memory=False), [places[n] for n in free]
 
     def _link(
         self,

@@ -91,19 +91,38 @@ class Launch:
             pairs = pairs[:-4]
         return table, [*zip(pairs[::2], pairs[1::2], strict=True)]
 
-    def hold(self, tensors: Sequence[Tensor | None], free: Sequence[int]) -> Launch:
+    @property
+    def packed_bytes(self) -> int:
+        """The bytes of its memory that depend on the weights only."""
+        numbers = dict(zip(self._run.slots.names, self._table[2:], strict=False))
+        return self._run.slots.layout(numbers, packed=True)[1]
+
+    def reading(self, weights: int, owner: object) -> Launch:
+        """The same for weights that are packed at that address, in memory that it keeps."""
+        (table, places), at, nbytes = self._parts(), self.at, self.packed_bytes
+        places.remove((at["weights"], SCRATCH))
+        for name, number in {"weights": weights, "packed": 1, "unpacked": 0}.items():
+            table[at[name]] = number
+        table[at["scratch"]] -= nbytes  # all other buffers lie behind those that it does without
+        call = self.nbytes - nbytes, self.threads, self.work, (self._kept, owner), self.scratch
+        return Launch(self._run, table, places, self.numbers, *call)
+
+    def hold(
+        self, tensors: Sequence[Tensor | None], free: Sequence[int], own_memory: bool = True
+    ) -> Launch:
         """The same for calls that bring no tensors but the ``free`` ones, in this order: it keeps
-        the others, with scratch memory of its own, where the weights that the first call packs are
-        what others read, once they are told that it :meth:`has_packed`."""
-        owner, scratch = new_block(self.nbytes)
+        the others, and scratch memory of its own, unless calls bring that."""
+        owner, scratch = new_block(self.nbytes) if own_memory else (None, 0)
         table, every = self._parts()
-        held, places = {SCRATCH: scratch}, list[tuple[int, int]]()
+        held, places = {SCRATCH: scratch} if own_memory else {}, list[tuple[int, int]]()
         for number, n in enumerate(self.numbers, FIRST):
             if n not in free:
                 held[number] = cast(Tensor, tensors[n]).data_ptr()
         for slot, number in every:
             if number in held:
                 table[slot] += held[number]
+            elif number == SCRATCH:
+                places.append((slot, number))
             else:
                 places.append((slot, FIRST + free.index(self.numbers[number - FIRST])))
         kept = self._kept, owner, [t for n, t in enumerate(tensors) if n not in free]
@@ -115,10 +134,6 @@ class Launch:
         rows (left out if there is one row) and units."""
         at = 3 + self.at[slot]
         self._table[at : at + 3] = array("q", (strides[0], strides[-2], strides[-1]))
-
-    def has_packed(self) -> None:
-        """The weights are in its own scratch memory."""
-        self._table[2 + self.at["packed"]] = 1
 
 
 class EntryPoint:
@@ -169,8 +184,10 @@ class EntryPoint:
             for at, number, offset in addresses:
                 place(begin + at, number, offset)
         used = aligned(len(table) * table.itemsize)
-        table[self.at["scratch"]] = used  # by the copy of this table
-        pairs.append((self.at["scratch"], SCRATCH))
+        for slot in ("scratch", "weights"):
+            if slot in self.at:
+                table[self.at[slot]] = used  # by the copy of this table
+                pairs.append((self.at[slot], SCRATCH))
         if threads > 1:
             table[self.at["threads"]] = table[self.at["parallel"]] = 0
         nbytes = used + room

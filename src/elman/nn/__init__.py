@@ -6,6 +6,8 @@ from .accelerate import restore as restore
 from .constraints import Dale as Dale
 from .constraints import Mask as Mask
 from .conversions import register as register
+from .freeze import freeze as freeze
+from .freeze import thaw as thaw
 from .gru import GRU as GRU
 from .gru import GRUCell as GRUCell
 from .inside import accelerated as accelerated

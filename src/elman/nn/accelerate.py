@@ -11,8 +11,10 @@ from torch.nn.modules.rnn import RNNBase, RNNCellBase
 from .bridge import bridge
 from .conversions import answer, conversion, meet
 from .counterpart import alike, plain
+from .freeze import freeze_all
 from .gru import GRU, GRUCell
 from .lstm import LSTM, LSTMCell
+from .messages import check_module
 from .replaced import fit, original_of, replace, replacement, stands_in
 from .rnn import RNN, RNNCell
 
@@ -27,7 +29,12 @@ _Module = TypeVar("_Module", bound=torch.nn.Module)
 _Becomes = type | torch.nn.Module | str
 
 
-def accelerate(module: _Module, *, subclasses: Iterable[type[torch.nn.Module]] = ()) -> _Module:
+def accelerate(
+    module: _Module,
+    *,
+    subclasses: Iterable[type[torch.nn.Module]] = (),
+    freeze: bool = False,
+) -> _Module:
     """Makes every RNN, LSTM, GRU and cell of them of torch.nn inside a model elman's, in place.
 
     So it does with layers of other libraries that :func:`elman.register` knows. Parameters, hooks
@@ -42,6 +49,7 @@ def accelerate(module: _Module, *, subclasses: Iterable[type[torch.nn.Module]] =
         subclasses: subclasses of torch.nn's layers that are taken as well: what they define runs
             as before, and where they call ``super().forward``, elman's runs. For those that only
             prepare arguments or results.
+        freeze: whether weights stay packed between calls for inference, see :func:`elman.freeze`.
 
     Returns:
         The module that was given (another only if that itself is replaced, see
@@ -60,19 +68,22 @@ def accelerate(module: _Module, *, subclasses: Iterable[type[torch.nn.Module]] =
     >>> type(elman.restore(model)[0])
     <class 'torch.nn.modules.rnn.RNN'>
     """
-    _check_module("accelerate", module)
+    check_module("accelerate", module)
     picked = chosen(subclasses)
     meet()
     becomes: dict[int, _Becomes | None] = {}
     _plan(module, "", picked, becomes)
-    return _each(module, lambda part: _taken(part, becomes.get(id(part))), {})
+    made: _Module = _each(module, lambda part: _taken(part, becomes.get(id(part))), {})
+    if freeze:
+        freeze_all(made)
+    return made
 
 
 def restore(module: _Module) -> _Module:
     """Makes every layer of elman inside a model what it was before, in place.
 
     Layers that were made as elman's become torch.nn's. A GRU with ``reset_after=False`` stays
-    elman's: torch.nn has none; and so do modules around a cell.
+    elman's: torch.nn has none; and so do modules around a cell. No layer is frozen any more.
 
     Returns:
         The module that was given, as from :func:`accelerate`.
@@ -80,16 +91,8 @@ def restore(module: _Module) -> _Module:
     Raises:
         TypeError: what is no module.
     """
-    _check_module("restore", module)
+    check_module("restore", module)
     return _each(module, _restored, {})
-
-
-def _check_module(owner: str, module: Any) -> None:
-    if not isinstance(module, torch.nn.Module):
-        raise TypeError(
-            f"{owner}: expected a torch.nn.Module, got {type(module).__name__}: give the module "
-            "that it holds, or make it within elman.accelerated()"
-        )
 
 
 def chosen(subclasses: Iterable[type[torch.nn.Module]]) -> frozenset[type[torch.nn.Module]]:
@@ -201,6 +204,7 @@ def _restored(part: torch.nn.Module) -> torch.nn.Module:
     """What a module was before :func:`accelerate`."""
     mine: Any = plain(type(part))
     was: Any = part.__dict__.pop(_WAS, None)
+    part.__dict__.pop("_repeat", None)  # frozen
     if mine in _THEIRS and getattr(part, "reset_after", True):
         was = _THEIRS[mine]
     if was is not None:

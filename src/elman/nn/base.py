@@ -11,6 +11,7 @@ from torch.fx import Proxy
 from torch.fx.proxy import TraceError
 
 from ..dispatch.autograd import run
+from ..dispatch.layer import Held
 from ..spaces import Sizes
 from ..step import Step
 from . import cached
@@ -67,12 +68,15 @@ class RecurrentModule:
             return every
         return [t for mine in self._layer_weights(step) for t in mine]
 
+    @staticmethod
     def _repeat(
-        self, step: Step, input: Any, hx: Any, dropout: float = 0.0
+        module: Any, step: Step, input: Any, hx: Any, dropout: float = 0.0
     ) -> tuple[Any, cached.Found]:
         """The output and the final states of a call that is like an earlier one, if an executable
-        takes its tensors as they are, else None; and what is known of such calls."""
-        found = known, _, tensors = cached.find(self, step, input, hx, self._weights(step))
+        takes its tensors as they are, else None; and what is known of such calls.
+
+        A frozen module has something of its own in this place (``frozen.py``)."""
+        found = known, _, tensors = cached.find(module, step, input, hx, module._weights(step))
         if known is None or known.plain is None:
             return None, found
         output, *final = run(known.plain, known.rows, tensors, dropout)
@@ -85,10 +89,17 @@ class RecurrentModule:
             raise TypeError(f"{owner}: return_states must be True or False, got {return_states!r}")
         return step.full
 
+    def _held(self, step: Step, *tensors: Any) -> Held | None:
+        """What makes an executable read packed weights, in a call of these tensors of which nothing
+        is known; None if the module is not frozen, or not for such calls."""
+        frozen = self.__dict__.get("_repeat")
+        found: Held | None = None if frozen is None else frozen.held_for(self, step, tensors)
+        return found
+
     def _leaf(self, *arguments: Any, **named: Any) -> Any:
         """The call as one node of the graph that ``torch.fx.symbolic_trace`` records, as with
         torch.nn's layers; None if no argument is a proxy."""
-        found = _flat([*arguments, *named.values()])
+        found = flat([*arguments, *named.values()])
         tracers: list[Any] = [value.tracer for value in found if isinstance(value, Proxy)]
         if not tracers:
             return None
@@ -117,10 +128,10 @@ class RecurrentModule:
         return first
 
 
-def _flat(values: Any) -> list[Any]:
+def flat(values: Any) -> list[Any]:
     """The values with what tuples, lists and dicts among them hold."""
     if isinstance(values, dict):
         values = [*values.values()]
     if not isinstance(values, (tuple, list)):
         return [values]
-    return [part for value in values for part in _flat(value)]
+    return [part for value in values for part in flat(value)]

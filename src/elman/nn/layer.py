@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.modules.rnn import RNNBase
 from torch.nn.utils.rnn import PackedSequence
 
+from ..dispatch.layer import Held
 from ..dispatch.select import set_path
 from ..rows import Rows
 from ..spaces import Sizes
@@ -159,7 +160,7 @@ class Layer(Counterpart, LayerStack, RNNBase):
             marks = given(input, self.batch_first, lengths, reset, reset_to)
         if marks is None:  # or if they are those of a plain call
             dropout = self.dropout if self.training else 0.0
-            results, found = self._repeat(step, input, hx, dropout)
+            results, found = self._repeat(self, step, input, hx, dropout)
             if results is not None:
                 return results
             if found[0] is None:
@@ -192,8 +193,9 @@ class Layer(Counterpart, LayerStack, RNNBase):
         layers: Sequence[Sequence[Any]],
         return_states: bool,
         masks: Sequence[LayerMasks],
+        held: Held | None,
     ) -> tuple[Tensor, Sequence[States], list[list[Tensor]]]:
-        given = step, rows, x, initial, layers, return_states, masks
+        given = step, rows, x, initial, layers, return_states, masks, held
         tensors = [x, *initial, *(t for mine in layers for t in mine)]
         if not self._runs_torch(tensors):
             return super()._run_packed(*given)

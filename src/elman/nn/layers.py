@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from ..batch import part_of
 from ..dispatch.autograd import run
 from ..dispatch.executable import Executable
-from ..dispatch.layer import bind_stack, run_layer
+from ..dispatch.layer import Held, bind_stack, run_layer
 from ..dispatch.transforms import captured
 from ..padded import Marks, with_returns
 from ..rows import Rows
@@ -107,10 +108,11 @@ class LayerStack(RecurrentModule):
             return x, hx_of(finals)
         owner, L, D = type(self).__name__, self.num_layers, self._directions()
         weights = self._layer_weights(step)
-        some, marks = None, None
+        some, marks, held = None, None, None
         further: list[Tensor] = []
         if known is None:
             call, x, initial, first = self._read(step, input, hx, weights)
+            held = self._held(step, x, initial, weights)
             if given is not None:
                 if captured():
                     marks = record_marks(owner, given, call, x.device)
@@ -147,13 +149,15 @@ class LayerStack(RecurrentModule):
             layers = [[*mine[:end], *own, *mine[end:]] for own, mine in pairs]
         before = known.executables if known is not None else ()
         if some is not None:
-            x, finals, every = self._run_packed(step, rows, x, begin, layers, return_states, masks)
+            x, finals, every = self._run_packed(
+                step, rows, x, begin, layers, return_states, masks, held
+            )
             pairs = zip(finals, initial, strict=True)
             x, finals = some.restore(x), [of_state(some.restore_state, *pair) for pair in pairs]
             every = [[some.restore(v) for v in mine] for mine in every]
         else:
             x, finals, executables, every = self._run(
-                step, rows, x, begin, layers, marks, before, return_states, masks
+                step, rows, x, begin, layers, marks, before, return_states, masks, held
             )
             if known is None:
                 plain = call.plain and not self._merges() and not return_states
@@ -180,10 +184,11 @@ class LayerStack(RecurrentModule):
         layers: Sequence[Sequence[Any]],
         return_states: bool,
         masks: Sequence[LayerMasks],
+        held: Held | None,
     ) -> tuple[Tensor, Sequence[State], list[list[Tensor]]]:
         """The output and the final states of the sequences of a padded batch."""
         output, finals, _, every = self._run(
-            step, rows, x, initial, layers, None, (), return_states, masks
+            step, rows, x, initial, layers, None, (), return_states, masks, held
         )
         return output, finals, every
 
@@ -198,10 +203,12 @@ class LayerStack(RecurrentModule):
         before: Any,
         return_states: bool,
         masks: Sequence[LayerMasks],
+        held: Held | None,
     ) -> tuple[Tensor, Sequence[State], Any, list[list[Tensor]]]:
         """The output, the final states, and the executable of all layers, or those of each if
-        kernels ran them; ``before`` are the latter of an earlier call. ``layers`` are weights. Last
-        what each layer gives out, if it is to ``return_states``."""
+        kernels ran them; ``before`` are the latter of an earlier call. ``layers`` are weights, and
+        ``held`` is that of :meth:`_held`. Last what each layer gives out, if it is to
+        ``return_states``."""
         of_each, dropout = type(initial[0]) is list, self.dropout if self.training else 0.0
         executable: Any = None
         every: list[list[Tensor]] = []
@@ -211,7 +218,9 @@ class LayerStack(RecurrentModule):
             x = masked(x, masks[0].input) if masks else x
             tensors = [x, *initial, *(t for mine in layers for t in mine)]
             if len(layers) == 1:
-                (x, *final), executable = run_layer(step, rows, tensors, self.recompute, marks)
+                (x, *final), executable = run_layer(
+                    step, rows, tensors, self.recompute, marks, None, held
+                )
                 if return_states:
                     final, given = _apart(step, x, final)
                     every.append(given)
@@ -220,7 +229,8 @@ class LayerStack(RecurrentModule):
             if not return_states:
                 executable = bind_stack(step, rows, tensors, len(layers), self.recompute)
             if executable is not None:
-                x, *final = run(executable, rows, tensors, dropout)
+                runs = executable if held is None else held(executable, rows)
+                x, *final = run(runs, rows, tensors, dropout)
                 return x, final, executable, every
         finals: list[Any] = []
         made: list[Any] = []
@@ -235,7 +245,10 @@ class LayerStack(RecurrentModule):
             if before and (not layer or before[layer].takes(x)):
                 (x, *final), executable = run(before[layer], rows, tensors), before[layer]
             else:
-                (x, *final), executable = run_layer(step, rows, tensors, self.recompute, marks)
+                own = held and partial(held, layer=layer)
+                (x, *final), executable = run_layer(
+                    step, rows, tensors, self.recompute, marks, None, own
+                )
             made.append(executable)
             if return_states:
                 final, given = _apart(step, x, final)

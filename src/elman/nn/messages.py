@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -56,3 +57,12 @@ def same_dtype(a: Tensor, b: Tensor) -> str:
 def scalar_type(tensor: Tensor) -> str:
     """A dtype's name in messages of PyTorch's operators, such as ``Float``."""
     return str(tensor.type()).rpartition(".")[2].removesuffix("Tensor")
+
+
+def check_module(owner: str, module: Any) -> None:
+    """TypeError for what is no module of PyTorch."""
+    if not isinstance(module, torch.nn.Module):
+        raise TypeError(
+            f"{owner}: expected a torch.nn.Module, got {type(module).__name__}: give the module "
+            "that it holds, or make it within elman.accelerated()"
+        )

@@ -257,7 +257,7 @@ class Recurrent(Regularised):
         if repeats:
             dropout = self.dropout if self.training else 0.0
             repeat = self._repeat if drawn is None else self._repeat_drawn
-            results, found = repeat(step, input, hx, dropout)
+            results, found = repeat(self, step, input, hx, dropout)
         if results is None and found[0] is None:
             named = {"lengths": lengths, "inputs": inputs, "reset": reset, "reset_to": reset_to}
             results = self._leaf(input, hx, **named, return_states=None if plain else True)
@@ -364,7 +364,7 @@ class RecurrentCell(StepModule, CellModule):
         if return_states is not False:
             step = self._full(step, return_states)
         if inputs is None and drawn is None:
-            results, found = self._repeat(step, input, hx)
+            results, found = self._repeat(self, step, input, hx)
             if results is not None:
                 return results[1]
         asked = return_states is not False

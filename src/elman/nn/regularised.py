@@ -94,15 +94,16 @@ class Regularised(LayerStack, CellModule):
         weights = drop_weights(drawn.step, weights, p) if p else weights
         return weights, [recipe.draw(rows, x) for recipe in self._recipes]
 
+    @staticmethod
     def _repeat_drawn(
-        self, step: Step, input: Any, hx: Any, dropout: float
+        module: Any, step: Step, input: Any, hx: Any, dropout: float
     ) -> tuple[Any, cached.Found]:
         """What :meth:`_repeat` does, of a call of training that draws."""
-        found = known, _, tensors = cached.find(self, step, input, hx, self._weights(step))
-        if known is None or known.plain is None or self._drawn is None:
+        found = known, _, tensors = cached.find(module, step, input, hx, module._weights(step))
+        if known is None or known.plain is None or module._drawn is None:
             return None, found
         x, first = tensors[0], step.first_input
-        weights, masks = self._draw(self._drawn, tensors[first:], known.rows, x)
+        weights, masks = module._draw(module._drawn, tensors[first:], known.rows, x)
         every = [masked(x, masks[0].input), *tensors[1:first], *beside(masks, weights)]
         output, *final = run(known.plain, known.rows, every, dropout)
         return (masked(output, masks[0].output), hx_of(final)), found

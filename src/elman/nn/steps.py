@@ -63,8 +63,10 @@ class StepModule(RecurrentModule):
         weights = self._layer_weights(step)
         x, states = input, states_of(hx, len(step.states))
         further: Sequence[Tensor] = ()
+        held = None
         if known is None:
             x, states, further = self._read(step, input, hx, weights, inputs)
+            held = self._held(step, x, states, weights)
         batched, flat = x.dim() == 2, not captured()
         if not batched:
             x, states = x[None], [s if s is None else s[None] for s in states]
@@ -77,7 +79,7 @@ class StepModule(RecurrentModule):
             further = [*further, *recipe.draw(rows, x).inner]
         tensors = [x, *states, *further, *weights[0]]
         if known is None:
-            results, executable = run_layer(step, rows, tensors)
+            results, executable = run_layer(step, rows, tensors, held=held)
             cached.keep(key, None, rows, executable, batched and not return_states)
         else:
             assert isinstance(known.executables, Executable)
@@ -126,7 +128,7 @@ class TorchCell(Counterpart, StepModule, RNNCellBase):
     def forward(self, input: Tensor, hx: Any = None) -> Any:
         """The new states, in the form of ``hx``."""
         step = self._step()
-        results, found = self._repeat(step, input, hx)
+        results, found = self._repeat(self, step, input, hx)
         if results is not None:
             return results[1]
         if found[0] is None:

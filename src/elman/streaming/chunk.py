@@ -11,6 +11,7 @@ from ..dispatch.bind import bind
 from ..dispatch.select import obstacle
 from ..errors import PathError
 from ..launch.calls import NativeCall
+from ..launch.packed import PackedWeights
 from ..launch.stack import INFER
 from ..launch.table import Launch
 from ..launch.together import Task, together
@@ -33,6 +34,7 @@ class Chunk:
         residual: whether every layer but the first adds its input to its output.
         narrow: what the matrices are packed as if not as floats, whose values they have, see
             :func:`bind`.
+        packed: these weights, which chunks of other lengths read too.
 
     Raises:
         PathError: where kernels cannot run.
@@ -48,6 +50,7 @@ class Chunk:
         lead: tuple[int, ...],
         residual: bool,
         narrow: str,
+        packed: PackedWeights,
     ) -> None:
         self.T, self._names = T, step.inputs
         self._strides: tuple[int, ...] = ()
@@ -79,16 +82,16 @@ class Chunk:
             free = [*inputs] if self._layers else [0, *inputs]
             if len(self._layers) == len(weights) - 1:
                 free.append(len(tensors))  # the output
-            ready = ready.with_slots({"unpacked": 0})  # one step a call, but the panels stay
-            self._layers.append(ready.hold([*tensors, *results, None, None], free))
+            every = [*tensors, *results, None, None]
+            self._layers.append(packed.read_by(ready, executable.kernel, every).hold(every, free))
             passes.append((self._layers[-1], range(brought, brought + len(free))))
             x, brought = results[0], brought + len(free)
             self._between.append(x)
         del self._between[-1]  # a call brings the last output
         self.spec = spec_of((T, *lead, x.shape[2]), x.dtype)
-        every = self._at_once(passes) if at_once else passes
-        groups = [[one] for one in passes] if residual else [every]
-        self._calls, self._packed = [NativeCall(group) for group in groups], False
+        chained = self._at_once(passes) if at_once else passes
+        groups = [[one] for one in passes] if residual else [chained]
+        self._calls = [NativeCall(group) for group in groups]
 
     def _at_once(self, passes: Sequence[tuple[Launch, range]]) -> Sequence[tuple[Launch, range]]:
         """The passes of a single row's layers as one that runs them at the same time, if there are
@@ -133,10 +136,6 @@ class Chunk:
                 below = self._between[number - 1]
                 above = output if number == len(self._between) else self._between[number]
                 above.view_as(below).add_(below)
-        if not self._packed:
-            for layer in self._layers:
-                layer.has_packed()
-            self._packed = True
 
     def _given_out(self, number: int, output: Tensor) -> list[list[Tensor]]:
         """Copies of what the layers of a call give out, in the form of the output."""

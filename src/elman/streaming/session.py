@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map
 
 from ..dispatch.select import unfit
-from ..dispatch.weight_dtypes import check_weight_dtype, copies, narrow_of
+from ..dispatch.weight_dtypes import check_formula, check_weight_dtype, copies, narrow_of
+from ..launch.packed import PackedWeights
 from ..nn.base import RecurrentModule
 from ..nn.inputs import read as read_inputs
 from ..nn.inputs import spread
@@ -294,19 +295,21 @@ class Stream:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         Stream.__init__(self, state["module"], state["batch_size"], state["weight_dtype"])
-        self._held = state["_held"]
+        self._held, self._packed = state["_held"], PackedWeights()
         self._get_ready()
         self._states.begin_at(state["initial"])
         self.restore(state["states"])
 
     def _take_weights(self) -> None:
         step = self.module._step()
+        check_formula("Stream", step, self.weight_dtype)
         with torch.no_grad():
             names, weights = self.module._weight_names(step), self.module._layer_weights(step)
             layers = zip(names, weights, strict=True)
             held = [copies("Stream", *layer, self.weight_dtype) for layer in layers]
         like = next(t for t in held[0] if t is not None)
         self._held, self._step, self._like = held, step, like
+        self._packed = PackedWeights()
         self._expected = torch.Size((*self._lead, self.module.input_size))
 
     def _get_ready(self) -> None:
@@ -343,7 +346,8 @@ class Stream:
             del chunks[next(reversed(chunks))]  # the first is that of single steps
         width, residual = self.module.input_size, getattr(self.module, "residual", False)
         states, narrow = self._states.by_layer, narrow_of(self.weight_dtype)
-        made = Chunk(step, T, width, self._held, states, self._lead, residual, narrow)
+        of = self._held, states, self._lead, residual, narrow, self._packed
+        made = Chunk(step, T, width, *of)
         chunks[self._shape_of(T)] = made
         return made
 
