@@ -46,6 +46,7 @@ class TrainedTagger(TrainedModel):
     tokens: str
     embedding_size: int
     bidirectional: bool
+    n_estimators: int = 1
     token_dropout: float = 0.0
     scheme: str
     min_count: int
