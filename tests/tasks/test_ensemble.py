@@ -118,7 +118,7 @@ def test_what_is_saved_answers_alike(trained, tmp_path):
         np.testing.assert_equal(answers(read, data), answers(model, data))
 
 
-def test_the_first_network_shows_its_states():
+def test_the_first_network_shows_its_states(run, tmp_path):
     kind, small, data = MODELS["tagger"]
     model = kind(**small, n_estimators=SIZE).fit(*data)
     seen = []
@@ -126,6 +126,11 @@ def test_the_first_network_shows_its_states():
     first.register_forward_hook(lambda *call: seen.append(call[-1][0].data))
     states = read_states(model, "Ann met Bob")
     np.testing.assert_array_equal(states.values, seen[0].numpy())
+    model.save(tmp_path)
+    status, out, err = run("inspect", tmp_path, "--text", "Ann met Bob")
+    assert (status, err) == (0, "")
+    assert f"networks   {SIZE}; states are of the first" in out
+    assert "members.2.rnn.weight_hh_l0 " in out
 
 
 def test_one_network_is_no_ensemble():
