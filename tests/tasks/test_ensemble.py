@@ -133,6 +133,14 @@ def test_the_first_network_shows_its_states(run, tmp_path):
     assert "members.2.rnn.weight_hh_l0 " in out
 
 
+@pytest.mark.parametrize("size", [1, 4])
+def test_gradients_of_a_mean_are_clipped_to_a_smaller_norm(size):
+    kind, small, data = MODELS["tagger"]
+    net = kind(**small, n_estimators=size).fit(*data).net_
+    clipping = dict(net.callbacks)["clipping"]
+    assert clipping.gradient_clip_value == pytest.approx(net.steepest / size**0.5)
+
+
 def test_one_network_is_no_ensemble():
     kind, small, data = MODELS["tagger"]
     model = kind(**small).fit(*data)
