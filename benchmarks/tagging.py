@@ -87,6 +87,8 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=None, help="learn from so many paragraphs")
     parser.add_argument("--epochs", type=int, help="instead of the default")
     parser.add_argument("--hidden-size", type=int, help="instead of the default")
+    parser.add_argument("--n-estimators", type=int, help="instead of the default")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--save", type=Path, help="a folder for the tagger")
     options = parser.parse_args()
@@ -97,12 +99,13 @@ def main() -> None:
     held_out = table.take(range(cut, len(table)))
     truth = [read_tags(row, table.scheme) for row in held_out[1]]
     characters = sum(map(len, held_out[0]))
-    names = f" | {' | '.join(NAMES)}" if options.task == "names" else ""
+    kinds = f" | {' | '.join(NAMES)}" if options.task == "names" else ""
     print(f"{len(learn[0]):,} paragraphs to learn from, {len(truth):,} held out\n")
-    print(f"| method | precision | recall | F1{names} | s of training | characters/s |")
-    print(f"|---|---|---|---{'|---' * len(NAMES) if names else ''}|---|---|")
-    given = {"epochs": options.epochs, "hidden_size": options.hidden_size}
-    model = SequenceTagger(**{name: value for name, value in given.items() if value})
+    print(f"| method | precision | recall | F1{kinds} | s of training | characters/s |")
+    print(f"|---|---|---|---{'|---' * len(NAMES) if kinds else ''}|---|---|")
+    names = ("epochs", "hidden_size", "n_estimators")
+    given = {name: value for name in names if (value := getattr(options, name))}
+    model = SequenceTagger(random_state=options.seed, **given)
     found, took = seconds(lambda: commonest(learn, held_out[0], model.tokens, table.scheme))
     show("each character's commonest tag", compare(truth, found), 0, characters / took)
     if options.crf or options.only_crf:

@@ -146,6 +146,8 @@ EVERY = [
     *((task, settings) for task in TASKS for settings in ({}, {"patience": 2})),
     ("lm", {"averaging": 0.9, "cell": "gru"}),
     ("series", {"averaging": 0.0}),
+    ("series", {"n_estimators": 2, "patience": 2}),
+    ("tag", {"n_estimators": 2}),
 ]
 
 

@@ -31,6 +31,10 @@ MODELS = {
     "several labels": (SequenceClassifier(**OF_TEXTS, ngrams=0), (TEXTS, LABELS)),
     "regressor": (SequenceRegressor(**OF_TEXTS), (TEXTS, NUMBERS)),
     "tagger": (SequenceTagger(**tagged_rows.SETTINGS, verbose=0), tagged_rows.make_tagged(40)),
+    "several taggers": (
+        SequenceTagger(**tagged_rows.SETTINGS, n_estimators=2, verbose=0),
+        tagged_rows.make_tagged(40),
+    ),
     "language model": (
         LanguageModel(**{**plain_rows.SETTINGS, "verbose": 0}),
         ([plain_rows.make_text(20)],),

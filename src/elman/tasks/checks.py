@@ -13,6 +13,7 @@ from .networks.layers import BACKENDS
 from .networks.pooling import POOLINGS
 
 LAYERS = 256  # at most
+MEMBERS = 64  # at most
 
 
 class Rule(NamedTuple):
@@ -104,6 +105,7 @@ RULES = {
         dict.fromkeys(("bias", "residual", "learn_initial", "recompute"), bool)
         | {"merge": str, "proj_size": int}
     ),
+    "n_estimators": whole(MEMBERS),
     "pooling": one_of(POOLINGS),
     "ngrams": whole(8, least=0),
     **dict.fromkeys(("token_dropout", "dropout", "threshold"), SHARE),

@@ -40,6 +40,8 @@ class SequenceClassifier(ClassifierMixin, TextEstimator, TrainedClassifier):
         num_layers: recurrent layers on top of one another.
         bidirectional: whether the texts are also read from the end.
         recurrent: further arguments of `elman.Recurrent` by name, such as `{"residual": True}`.
+        n_estimators: networks that learn side by side and answer with their mean. Three are mostly
+            better than one, and take three times as long.
         pooling: how a text's steps become one: "max", "mean", "max_mean" (both, side by side), or
             "last", what each direction puts out at the end of its way.
         ngrams: besides, a logistic regression over TF-IDF of n-grams, of up to so many tokens,
@@ -96,6 +98,7 @@ class SequenceClassifier(ClassifierMixin, TextEstimator, TrainedClassifier):
         num_layers: int = 1,
         bidirectional: bool = True,
         recurrent: Mapping[str, Any] | None = None,
+        n_estimators: int = 1,
         pooling: str = "max_mean",
         ngrams: int = 4,
         token_dropout: float = 0.3,

@@ -170,8 +170,7 @@ class SequenceEstimator(BaseEstimator, TrainedModel):
     ) -> SequenceNet:
         return make_net(
             self.NET,
-            self.MODULE,
-            {**self._sizes(), **self._network_options()},
+            *self._made_of(),
             epochs=self.epochs or 1,
             batch_size=self.batch_size,
             lr=self.lr,

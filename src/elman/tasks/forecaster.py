@@ -34,8 +34,8 @@ class SequenceForecaster(SequenceEstimator, TrainedForecaster):
     series are learned together, each window at its own scale.
 
     Args:
-        cell, hidden_size, num_layers, recurrent, dropout, patience, random_state, backend, verbose:
-            as of `SequenceClassifier`; series are read in one direction.
+        cell, hidden_size, num_layers, recurrent, n_estimators, dropout, patience, random_state,
+        backend, verbose: as of `SequenceClassifier`; series are read in one direction.
         noise, weight_decay, averaging: as of `SeriesClassifier`.
         horizon: steps that are told.
         season: steps until a pattern comes again, 1 for none; None for what the dates say: a year
@@ -73,6 +73,7 @@ class SequenceForecaster(SequenceEstimator, TrainedForecaster):
         hidden_size: int | Sequence[int] = 32,
         num_layers: int = 1,
         recurrent: Mapping[str, Any] | None = None,
+        n_estimators: int = 1,
         noise: float = 0.05,
         dropout: float = 0.4,
         weight_decay: float = 0.05,

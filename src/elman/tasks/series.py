@@ -40,6 +40,7 @@ class SeriesEstimator(SequenceEstimator, TrainedSeriesModel):
         num_layers: int = 1,
         bidirectional: bool = True,
         recurrent: Mapping[str, Any] | None = None,
+        n_estimators: int = 1,
         pooling: str = "max_mean",
         noise: float = 0.1,
         dropout: float = 0.3,
@@ -120,6 +121,7 @@ class SeriesClassifier(ClassifierMixin, SeriesEstimator, TrainedSeriesClassifier
 
     Args:
         cell, hidden_size, num_layers, bidirectional, recurrent: as of `SequenceClassifier`.
+        n_estimators: as of `SequenceClassifier`.
         pooling, patience, random_state, backend, verbose: as of `SequenceClassifier`.
         patch: steps that are read together; None for as few as make at most 100 of the longest
             series.

@@ -33,6 +33,7 @@ class SequenceTagger(SequenceEstimator, TrainedTagger):
 
     Args:
         cell, hidden_size, num_layers, bidirectional, recurrent: as of `SequenceClassifier`.
+        n_estimators: as of `SequenceClassifier`.
         token_dropout, dropout, min_count, epochs, lr: as of `SequenceClassifier`.
         patience, random_state, backend, verbose: as of `SequenceClassifier`.
         tokens: what a string is cut into: "characters" or "words". Also says what is known of a
@@ -66,6 +67,7 @@ class SequenceTagger(SequenceEstimator, TrainedTagger):
         num_layers: int = 1,
         bidirectional: bool = True,
         recurrent: Mapping[str, Any] | None = None,
+        n_estimators: int = 1,
         token_dropout: float = 0.15,
         dropout: float = 0.55,
         scheme: str = "auto",

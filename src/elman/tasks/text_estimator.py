@@ -38,6 +38,7 @@ class TextEstimator(SequenceEstimator, TrainedTextModel):
         num_layers: int = 1,
         bidirectional: bool = True,
         recurrent: Mapping[str, Any] | None = None,
+        n_estimators: int = 1,
         pooling: str = "max_mean",
         ngrams: int = 4,
         token_dropout: float = 0.3,

@@ -39,8 +39,11 @@ def inspect(
     opened, terminal = load_model(model), console()
     states = read_states(opened, text or "?")  # a first call: then there are kernels to explain
     network = opened.network
+    size = getattr(opened, "n_estimators", 1)
+    several = {"networks": f"{size}; states are of the first"} if size > 1 else {}
     about = {
         "model": f"{layer_name(opened.cell, opened.backend)} in {model}",
+        **several,
         **opened.about(),
         **facts(model, opened.training_),
     }

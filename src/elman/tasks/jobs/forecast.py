@@ -116,7 +116,7 @@ class Forecast(Job[TrainedForecaster, ForecastTable]):
         folder.mkdir(parents=True, exist_ok=True)
         epochs = self.model.training_["epochs"] if trained else ()
         windows = self.model.windows(histories, begins)
-        past, loss = DRAWN * self.model.horizon, self.model.network.head.measure
+        past, loss = DRAWN * self.model.horizon, self.model.head.measure
 
         def draw(axes: Any, _: Sequence[str]) -> None:
             draw_forecast(axes, windows, found, past)

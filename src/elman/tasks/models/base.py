@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..checks import Rule, check_parameters
 from ..errors import TaskError
+from ..networks.ensemble import Ensemble
 from ..networks.layers import Backend, CellLike
 from . import folder as model_folder
 from .config import read_parameters
@@ -123,7 +124,16 @@ class TrainedModel:
         return self.network_
 
     def _module(self, smallest: bool = False) -> torch.nn.Module:
-        return self.MODULE(**self._sizes(smallest), **self._network_options())
+        kind, options = self._made_of(smallest)
+        return kind(**options)
+
+    def _made_of(self, smallest: bool = False) -> tuple[type[torch.nn.Module], dict[str, Any]]:
+        """The network's class and its arguments."""
+        options = {**self._sizes(smallest), **self._network_options()}
+        size = getattr(self, "n_estimators", 1)
+        if size == 1:
+            return self.MODULE, options
+        return Ensemble, {"kind": self.MODULE, "size": int(size), **options}
 
     def _network_options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.NETWORK}

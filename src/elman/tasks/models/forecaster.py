@@ -18,6 +18,7 @@ from ..data.series import read_line
 from ..data.times import show_time
 from ..data.windows import Outlook, Windows
 from ..errors import BEYOND, TaskError
+from ..networks.ensemble import first_of
 from ..networks.forecaster import ForecastRNN
 from ..networks.heads import FAMILIES, DistributionName, Head, Parametric
 from ..report.backtest import AT_ONCE, Backtest
@@ -67,6 +68,7 @@ class TrainedForecaster(TrainedModel):
     window: int | None
     quantiles: Sequence[float]
     distribution: DistributionName | None
+    n_estimators: int = 1
     noise: float = 0.0
     weight_decay: float
     averaging: float
@@ -109,7 +111,7 @@ class TrainedForecaster(TrainedModel):
     @property
     def head(self) -> Head:
         """What the network's numbers mean."""
-        found: Head = self.network.head
+        found: Head = first_of(self.network).head
         return found
 
     def _ahead(self, y: Series | Sequence[Series]) -> Windows:

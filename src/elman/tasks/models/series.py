@@ -37,6 +37,7 @@ class TrainedSeriesModel(TrainedModel):
     patch: int | None
     bidirectional: bool
     pooling: str
+    n_estimators: int = 1
     noise: float = 0.0
     weight_decay: float
     averaging: float

@@ -34,6 +34,7 @@ class TrainedTextModel(TrainedModel):
     embedding_size: int
     bidirectional: bool
     pooling: str
+    n_estimators: int = 1
     ngrams: int
     token_dropout: float = 0.0
     max_length: int

@@ -93,7 +93,7 @@ def _sums(lattice: Lattice, both: bool = False) -> tuple[Tensor, Tensor, Tensor,
     scores, sizes, transitions = lattice
     N, L = scores.shape
     B, ways = int(sizes[0]), 1 + both
-    highest = scores.detach().max(1, keepdim=True).values
+    highest = scores.detach().amax(1, keepdim=True)
     weighed = torch.cat([(scores - highest).clamp(min=LOWEST).exp(), scores.new_zeros(N, 1)], 1)
     weights = transitions.exp()
     begin = scores.new_zeros(ways, B, L + 1)
@@ -137,28 +137,34 @@ class PathLoss(nn.Module):
 class _Edges(NamedTuple):
     """What tags (rows) may come after which tags (columns), all of a group together."""
 
-    rows: Tensor | slice  # (R,)
-    columns: Tensor | slice  # (C,): of any row; or (R, C): of each row its own
-    scores: Tensor  # (R, C)
-    own: bool = False  # whether each row has columns of its own
+    rows: Tensor  # (R,)
+    columns: Tensor | None  # (C,): of any row; None: all; or (C, R): of each row its own
+    scores: Tensor  # (R, C), or (C, R) where each row has its own
 
     def best(self, before: Tensor) -> Tensor:
         """The best score of each row, (B, R), after paths (B, L) that end with each column."""
-        there = before[:, self.columns]
-        return ((there if self.own else there[:, None]) + self.scores).amax(2)
+        if self.columns is None:
+            return (before[:, None] + self.scores).amax(2)
+        # Not `before[:, columns]`, which takes four times as long.
+        there = before.index_select(1, self.columns.flatten())
+        if self.columns.ndim == 1:
+            return (there[:, None] + self.scores).amax(2)
+        return (there.view(-1, *self.columns.shape) + self.scores).amax(1)
 
 
 def _grouped(transitions: Tensor) -> list[_Edges]:
     """The edges (L, L) that there are: tags inside spans have few, and those are cheap."""
+    every = torch.arange(len(transitions))
     if len(transitions) <= SMALL:
-        return [_Edges(slice(None), slice(None), transitions)]
+        return [_Edges(every, None, transitions)]
     there = transitions > -math.inf
     few = there.sum(1) <= FEW
-    inside, others = few.nonzero()[:, 0], (~few).nonzero()[:, 0]
+    inside, others = every[few], every[~few]
     columns = there[others].any(0).nonzero()[:, 0]
-    scores, own = transitions[inside].topk(min(FEW, len(transitions)), 1)
+    most = max(1, int(there[inside].sum(1).amax())) if len(inside) else 1
+    scores, own = transitions[inside].topk(most, 1)
     groups = [
-        _Edges(inside, own, scores, own=True),
+        _Edges(inside, own.t(), scores.t().contiguous()),
         _Edges(others, columns, transitions[others][:, columns].contiguous()),
     ]
     return [group for group in groups if group.scores.numel()]
@@ -168,19 +174,19 @@ def best_path(lattice: Lattice) -> Tensor:
     """The likeliest tags, (N,) (Viterbi)."""
     scores, sizes, transitions = lattice
     L = scores.shape[1]
-    counts, inner = sizes.tolist(), transitions[:L, :L]
+    counts, inner = sizes.tolist(), transitions[:L, :L].contiguous()
     groups, steps = _grouped(inner), scores.split(counts)
+    order = torch.cat([group.rows for group in groups]).argsort()
     best = [steps[0] + transitions[:L, L]]  # (B, L): of the paths that end with each tag
     for count, now in zip(counts[1:], steps[1:], strict=True):
-        top = torch.empty_like(now)
-        for edges in groups:
-            top[:, edges.rows] = edges.best(best[-1][:count])
-        best.append(top.add_(now))
+        before = best[-1][:count]
+        top = torch.cat([edges.best(before) for edges in groups], 1)
+        best.append(top.index_select(1, order).add_(now))
     # Back from the end: of each path alone it is asked where it came from.
     to_end, tags = transitions[L, :L], [scores.new_empty(0, dtype=torch.int64)]
     for at, count in zip(range(len(best) - 1, -1, -1), reversed(counts), strict=True):
         after = len(tags[-1])
-        going = (best[at][:after] + inner[tags[-1]]).argmax(1)
+        going = (best[at][:after] + inner.index_select(0, tags[-1])).argmax(1)
         if after < count:  # texts that end here
             going = torch.cat([going, (best[at][after:count] + to_end).argmax(1)])
         tags.append(going)

@@ -12,6 +12,7 @@ from rich.style import Style
 from rich.text import Text
 
 from ..models.base import TrainedModel
+from ..networks.ensemble import first_of
 
 SHOWN = 16  # units on the terminal: those that change most
 BLUE, WHITE, RED = np.array([[33, 102, 172], [247, 247, 247], [178, 24, 43]])
@@ -38,8 +39,8 @@ class States:
 
 
 def read_states(model: TrainedModel, text: str) -> States:
-    """Let the model read a text, and look on."""
-    network, seen = model.network, []
+    """Let the model read a text, and look on; of several networks at the first."""
+    network, seen = first_of(model.network), []
     hook = network.rnn.register_forward_hook(lambda *call: seen.append(call[-1][0].data))
     try:
         tokens, answer = model.look(text)

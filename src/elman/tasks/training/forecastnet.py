@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..data.batches import Batch, Batches
 from ..data.windows import Ahead, Windows
+from ..networks.ensemble import first_of
 from .averaging import AveragingNet
 
 
@@ -77,8 +78,9 @@ class ForecastNet(AveragingNet):
         """What this rank's part adds to the mean over steps that are there."""
         there, (_, base, spread) = ~y_true.isnan(), X.ahead
         given = (base[there], spread[:, None].expand_as(base)[there])
-        return self.module_.head.loss(y_pred[there], y_true[there], *given).sum() / X.whole
+        head = first_of(self.module_).head
+        return head.loss(y_pred[there], y_true[there], *given).sum() / X.whole
 
     def shown(self, epoch: Mapping[str, Any]) -> str:
         """The loss, as the head calls it."""
-        return f"{self.module_.head.measure} {epoch['valid_loss']:.4f}"
+        return f"{first_of(self.module_).head.measure} {epoch['valid_loss']:.4f}"

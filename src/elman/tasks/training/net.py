@@ -21,6 +21,7 @@ from skorch.helper import predefined_split
 from ..data.batches import Batch, Batches
 from ..data.text import Ragged
 from ..errors import DivergedError, TaskError
+from ..networks.ensemble import Ensemble, mean
 from .interrupt import Interrupt
 from .ranks import add_up, rank, ranks
 from .schedule import by_progress, one_cycle, out_of_patience
@@ -114,13 +115,14 @@ class SequenceNet(NeuralNet):
         self._set_training(training)
         with torch.set_grad_enabled(training):
             found = self.infer(given)
-            loss = self.get_loss(found, targets, X=given, training=training)
+            said = found if isinstance(found, list) else [found]  # of an ensemble in training
+            loss = mean([self.get_loss(one, targets, X=given, training=training) for one in said])
         gradients = []
         if training:
             loss.backward()
             gradients = [p.grad for p in self.module_.parameters() if p.grad is not None]
         with torch.no_grad():
-            counts = self.count(found, targets, training)
+            counts = self.count(mean(said), targets, training)
         asked = torch.tensor(float(self.interrupt_.asked))
         figures = torch.stack([loss.detach(), asked, *counts.values()])
         add_up([figures, *gradients, *(self.exchanged_ if training else ())])
@@ -299,6 +301,8 @@ def make_net(
     **further: Any,
 ) -> SequenceNet:
     """A net for `module(**model)`, trained by Adam; `further` is the kind of net's own."""
+    # Recurrent gradients have rare, huge peaks. Those of several networks are of the mean loss.
+    steepest = net.steepest / math.sqrt(model["size"] if issubclass(module, Ensemble) else 1)
     return net(
         module,
         **{f"module__{name}": value for name, value in model.items()},
@@ -315,6 +319,5 @@ def make_net(
         iterator_train__seed=seed,
         iterator_valid=net.batches,
         train_split=None if valid is None else predefined_split(valid),
-        # Recurrent gradients have rare, huge peaks.
-        callbacks=[("clipping", GradientNormClipping(net.steepest)), *callbacks],
+        callbacks=[("clipping", GradientNormClipping(steepest)), *callbacks],
     )
