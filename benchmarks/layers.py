@@ -80,19 +80,6 @@ def show(figures: dict[str, Any]) -> str:
     return "\n\n".join([*parts, *(["Left out, and why:", "\n".join(failures)] if failures else [])])
 
 
-def summary(figures: dict[str, Any]) -> list[list[str]]:
-    """For each workload its layer and sizes, and by mode how many times as fast as torch.nn elman
-    is on one thread."""
-    lines: dict[str, list[str]] = {}
-    for key, row in figures["layers"].items():
-        if row["threads"] == 1:
-            task, found = task_of(row), over(row, TORCH, ELMAN)
-            name = key.partition(",")[0]
-            line = lines.setdefault(name, [name, task.layer, task.sizes, *[""] * len(MODES)])
-            line[3 + MODES.index(task.mode)] = f"{found.median:.1f}" if found else ""
-    return list(lines.values())
-
-
 def _line(name: str, row: dict[str, Any], machine: dict[str, Any] | None) -> list[str]:
     task, of_roof, (who, other) = task_of(row), "", best_of_others(row) or ("", "")
     if machine and row["times"][ELMAN]["us"]:

@@ -1,8 +1,7 @@
 """``python -m benchmarks.page``: puts the figures into the documents, and draws their plots.
 
 Tables go between the marks ``<!-- SECTION -->`` and ``<!-- end -->``; the text around them is
-written by hand. The mark ``<!-- summary: HEADER | OF | COLUMNS -->`` brings its own header, in the
-document's language. ``<!-- means -->`` is the summary of the section ``layers``.
+written by hand. ``<!-- means -->`` is the summary of the section ``layers``.
 """
 
 from __future__ import annotations
@@ -15,13 +14,9 @@ from typing import Any
 
 from . import layers
 from .run import FIGURES, SECTIONS
-from .show import table
 
 DOCS = Path("docs")
-DOCUMENTS = (
-    *(DOCS / name for name in ("performance.md", "measurements.md")),
-    *map(Path, ("README.md", "README.zh-CN.md")),
-)
+DOCUMENTS = tuple(DOCS / name for name in ("performance.md", "measurements.md"))
 SIZES = {"layers": (7, 5), "roofline": (7, 4.5), "scaling": (9, 5.5)}  # of plots, in inches
 
 
@@ -29,18 +24,16 @@ def filled(text: str, figures: dict[str, Any]) -> str:
     """The document with the tables of these figures."""
 
     def region(match: re.Match[str]) -> str:
-        mark, name, header = match.groups()
+        mark, name = match.groups()
         if name == "about":
             found = "\n".join(f"- {what}: {value}" for what, value in figures[name].items())
-        elif name == "summary":
-            found = table(header.split(" | "), layers.summary(figures))
         elif name == "means":
             found = layers.means(figures) if figures.get("layers") else "Not measured."
         else:
             found = SECTIONS[name].show(figures) if figures.get(name) else "Not measured."
         return f"{mark}\n\n{found}\n\n<!-- end -->"
 
-    return re.sub(r"(<!-- (\w+)(?:: (.+?))? -->)\n.*?<!-- end -->", region, text, flags=re.S)
+    return re.sub(r"(<!-- (\w+) -->)\n.*?<!-- end -->", region, text, flags=re.S)
 
 
 def draw(figures: dict[str, Any]) -> None:
