@@ -3,6 +3,7 @@
 import contextlib
 import http.server
 import json
+import queue
 import shutil
 import subprocess
 import threading
@@ -43,14 +44,22 @@ def play(folder: Path, name: str = "own", source: str = "", **given: Any) -> Any
 
 
 @contextlib.contextmanager
-def served(folder: Path, types: Mapping[str, str] | None = None) -> Iterator[str]:
-    """A folder at an address, by the server of ``python -m http.server``."""
+def served(
+    folder: Path, types: Mapping[str, str] | None = None, posts: Any = None
+) -> Iterator[str]:
+    """A folder at an address, by the server of ``python -m http.server``. A queue gets what pages
+    post."""
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         extensions_map = {  # noqa: RUF012
             **http.server.SimpleHTTPRequestHandler.extensions_map,
             **(types or {}),
         }
+
+        def do_POST(self) -> None:
+            posts.put(self.rfile.read(int(self.headers["content-length"])).decode())
+            self.send_response(204)
+            self.end_headers()
 
         def log_message(self, *_: object) -> None:
             pass
@@ -68,15 +77,24 @@ def served(folder: Path, types: Mapping[str, str] | None = None) -> Iterator[str
 
 def page(url: str, profile: Path) -> str:
     """The text of a page's document in Chromium, after its scripts have run."""
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-    done = subprocess.run(
-        [
-            *(str(CHROMIUM), *flags, f"--user-data-dir={profile}", "--virtual-time-budget=5000"),
-            *("--dump-dom", url),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    command = [*_chromium(profile), "--virtual-time-budget=5000", "--dump-dom", url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def posted(folder: Path, name: str, profile: Path) -> Any:
+    """The JSON that a page in Chromium posts, with the clock as it is."""
+    posts = queue.Queue[str]()
+    with served(folder, posts=posts) as url:
+        command = [*_chromium(profile), "--remote-debugging-port=0", f"{url}/{name}"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+            try:
+                return json.loads(posts.get(timeout=60))
+            finally:
+                run.terminate()
+
+
+def _chromium(profile: Path) -> list[str]:
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+    return [str(CHROMIUM), *flags, f"--user-data-dir={profile}"]
