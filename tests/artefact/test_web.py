@@ -136,6 +136,7 @@ def test_modules_come_from_servers(kind: str, tmp_path: Path) -> None:
     with served(tmp_path, {".wasm": kind}) as url:
         here = play(tmp_path, source=f"{url}/own.wasm", x=[0.5] * 6)
         absent = play(tmp_path, source=f"{url}/absent.wasm")
+    assert here["streamed"] == (kind == "application/wasm")
     assert here["steps"] == play(tmp_path, x=[0.5] * 6)["steps"]
     assert absent["error"] == f"Error: own: {url}/absent.wasm answered 404"
 

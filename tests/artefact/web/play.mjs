@@ -12,6 +12,13 @@ function attempt(act) {
   }
 }
 
+let streamed = 0;
+const { compileStreaming } = WebAssembly;
+WebAssembly.compileStreaming = (response) => {
+  streamed += 1;
+  return compileStreaming(response);
+};
+
 let layer;
 try {
   layer = await load(source.startsWith("http") ? source : readFileSync(source));
@@ -29,7 +36,7 @@ const rowOf = (t) =>
   );
 const step = (stream, t) => [...stream.step(row(x, t, inputs), rowOf(t))];
 const times = Array.from({ length: T }, (_, t) => t);
-const found = { inputs, outputs, furtherInputs, stateBytes };
+const found = { streamed, inputs, outputs, furtherInputs, stateBytes };
 
 const stream = layer.stream();
 found.steps = times.flatMap((t) => step(stream, t));
