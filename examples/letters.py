@@ -4,8 +4,8 @@ The letters b, d and g come at random, but ba, dii and guuu always belong togeth
 learns to expect the vowels, and how many. It is trained in PyTorch, exported for WebAssembly, and
 read by `letters.html`:
 
-    python examples/letters.py site         # some seconds
-    python -m http.server -d site           # then open http://localhost:8000
+    python examples/letters.py build/letters     # some seconds
+    python -m http.server -d build/letters       # then open http://localhost:8000
 
 Source: J. L. Elman, "Finding structure in time", Cognitive Science 14 (1990), 179-211.
 """

@@ -1,3 +1,4 @@
+// What follows is the same for all modules.
 const { name, inputs, outputs, further, stateBytes } = ABOUT;
 const furtherInputs = Object.freeze(Object.fromEntries(further));
 const Numbers = ABOUT.dtype === "double" ? Float64Array : Float32Array;
