@@ -69,7 +69,9 @@ def test_a_linker_that_fails_writes_nothing(
 ) -> None:
     _program(tmp_path / "wasm-ld", "echo unknown file type >&2; exit 1")
     monkeypatch.setattr(web, "find_linker", lambda: [str(tmp_path / "wasm-ld")])
-    with pytest.raises(RuntimeError, match="wasm-ld failed: unknown file type"):
+    with pytest.raises(
+        RuntimeError, match="wasm-ld failed: unknown file type; take a newer linker"
+    ):
         elman.export(elman.GRU(3, 12), tmp_path / "folder", "wasm32")
     assert not (tmp_path / "folder").exists()
 

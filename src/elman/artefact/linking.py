@@ -49,5 +49,8 @@ def link(command: Sequence[str], name: str, code: bytes) -> bytes:
             [*command, *arguments(name)], cwd=folder, capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise RuntimeError(f"export: {' '.join(command)} failed: {done.stderr.strip()}")
+            raise RuntimeError(
+                f"export: {' '.join(command)} failed: {done.stderr.strip()}; take a newer linker "
+                "(pip install ziglang), or none in PATH to write the object alone"
+            )
         return Path(folder, f"{name}.wasm").read_bytes()
