@@ -19,6 +19,7 @@ from .header import ALIGNMENT, declarations, header, is_identifier
 from .stack import Stack, stack_of
 from .targets import Machine, machine_of
 from .trial import makefile, program, vector
+from .web import web
 
 _KINDS = {"float": torch.float32, "double": torch.float64}
 
@@ -50,7 +51,9 @@ def export(
             quarter, as in ``Stream``; None keeps them as they are.
 
     Writes ``name.h``, ``name.o``, ``name.json`` (sizes, target, hashes), and a test:
-    ``name_test.c``, ``name_vector.h`` and a Makefile.
+    ``name_test.c``, ``name_vector.h`` and a Makefile. For ``"wasm32"`` also what web pages load:
+    ``name.js``, ``name.d.ts`` and, if a linker such as ``wasm-ld`` is installed, ``name.wasm``.
+    Without one, ``["web"]["missing"]`` of the result says what to do.
 
     Returns:
         What ``name.json`` says.
@@ -59,7 +62,8 @@ def export(
         TypeError: a module that is none of elman's.
         ValueError: a module of two directions, or of another dtype, or with a dtype that the target
             lacks; an unknown target; a name that is no identifier; weights that are no numbers, or
-            more than the target can address. Nothing is written then.
+            more than the target can address.
+        RuntimeError: the linker fails. In all these cases nothing is written.
 
     >>> import elman, tempfile
     >>> gru = elman.GRU(input_size=3, hidden_size=8)
@@ -88,6 +92,10 @@ def export(
         "Makefile": makefile(machine.compiler).encode(),
         f"{name}.h": header(stack, machine, name, code.state).encode(),
     }
+    if machine.isa.machine == "wasm32":
+        more = web(stack, name, code)
+        files |= more.files
+        facts["web"] = more.facts
     facts["sha256"] = {file: hashlib.sha256(content).hexdigest() for file, content in files.items()}
     _write(Path(folder), {**files, f"{name}.json": (json.dumps(facts, indent=2) + "\n").encode()})
     return facts
