@@ -107,6 +107,11 @@ INITIAL = {
     "layernormlstm": ({}, "", gains),
     "layernormgru": ({}, "", gains),
     "indrnn": ({}, "weight_r", within("weight_r", 0, 1)),
+    "grud": (
+        {},
+        "weight_mean weight_bias weight_decay_bias",
+        vectors(mean=0, bias=0, decay_bias=0),
+    ),
     "phasedlstm": ({}, "weight_tau weight_shift", periods),
     "lru": (
         {"least": 0.5, "most": 0.9, "phase": 1.0},

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 from torch.fx import Proxy
 from torch.fx.proxy import TraceError
@@ -95,6 +97,20 @@ class RecurrentModule:
         frozen = self.__dict__.get("_repeat")
         found: Held | None = None if frozen is None else frozen.held_for(self, step, tensors)
         return found
+
+    def _slow_forward(self, *given: Any, **named: Any) -> Any:
+        """What ``torch.jit`` records. The older exporter to ONNX gives by position all that has a
+        default, also what has to be named."""
+        module: Any = self
+        parameters = inspect.signature(module.forward).parameters.values()
+        keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        count = len(parameters) - len(keywords)
+        if keywords and torch.onnx.is_in_onnx_export() and len(given) == len(parameters):
+            named = dict(zip(keywords, given[count:], strict=True)) | named
+            named["return_states"] = bool(named["return_states"])
+            given = given[:count]
+        below: Any = super()
+        return below._slow_forward(*given, **named)
 
     def _leaf(self, *arguments: Any, **named: Any) -> Any:
         """The call as one node of the graph that ``torch.fx.symbolic_trace`` records, as with

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -58,20 +57,6 @@ class LayerStack(RecurrentModule):
     recompute: bool = False
     learn_initial: bool = False
     _initial: list[dict[str, str]]  # of each set of weights, the names of learned initial states
-
-    def _slow_forward(self, *given: Any, **named: Any) -> Any:
-        """What ``torch.jit`` records. The older exporter to ONNX gives by position all that has a
-        default, also what has to be named."""
-        module: Any = self
-        parameters = inspect.signature(module.forward).parameters.values()
-        keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-        count = len(parameters) - len(keywords)
-        if torch.onnx.is_in_onnx_export() and len(given) == len(parameters):
-            named = dict(zip(keywords, given[count:], strict=True)) | named
-            named["return_states"] = bool(named["return_states"])
-            given = given[:count]
-        below: Any = super()
-        return below._slow_forward(*given, **named)
 
     def _run_layers(
         self,
