@@ -52,9 +52,6 @@ def test_a_row_becomes_lines_of_the_documents():
     assert "- mine, inference, 1: OpenVINO: its process ended" in text
     assert text.endswith("<!-- latency -->\n\nNot measured.\n\n<!-- end -->")
     assert filled(text, figures) == text
-    summary = filled("<!-- summary: a | b | c | d | e -->\n<!-- end -->", figures)
-    assert "| a | b | c | d | e |" in summary
-    assert "| mine | LSTM | 10, 4, 8, 16 | 2.0 |  |" in summary
 
 
 def test_the_summary_says_where_another_is_faster():

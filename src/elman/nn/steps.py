@@ -84,12 +84,15 @@ class StepModule(RecurrentModule):
         else:
             assert isinstance(known.executables, Executable)
             results = run(known.executables, rows, tensors)
+        if not return_states:
+            _, *results = results  # the output is the first new state
         if not flat:  # the gradient of this is a view, that of an index a copy
             results = [s.squeeze(0) for s in results]
-        first, *others = results if batched else [s.squeeze(0) for s in results]
-        new = others[: len(step.states)]
+        results = results if batched else [s.squeeze(0) for s in results]
         if not return_states:
-            return hx_of(new)
+            return hx_of(results)
+        first, *others = results
+        new = others[: len(step.states)]
         named = dict(zip(step.outputs, [first, *others[len(new) :]], strict=True))
         return hx_of(new), hx_of([named[name] for name in dict.fromkeys([*step.states, *named])])
 
