@@ -113,7 +113,9 @@ def per_head(x, w, h, c):
 
     weights = of_heads(lambda p: torch.softmax(p, -1), x("a") + w("a", h))
     new = tanh(total(weights * c) + x("b")) + 0.1 * largest(x("b") + w("b", h))
-    normal = torch.nn.functional.group_norm(new + w("m", new), 2, eps=0.1)
+    normal = of_heads(  # group_norm refuses heads of one unit
+        lambda p: torch.nn.functional.layer_norm(p, p.shape[-1:], eps=0.1), new + w("m", new)
+    )
     normal = normal + 0.1 * of_heads(lambda p: p.mean(-1, keepdim=True), h) * w("m", total(h))
     return tanh(normal) * weights / largest(weights) + new.mean(-1, keepdim=True), new
 
