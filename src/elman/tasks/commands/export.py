@@ -51,7 +51,8 @@ def export(
             {"_tables.h": text} if text else {}, about, module, folder, target, name, narrow
         )
     except (TypeError, ValueError) as error:
-        raise TaskError(f"{error}.") from None
+        said = str(error)
+        raise TaskError(said if said.endswith("?") else f"{said}.") from None
     _tell(folder, made)
 
 

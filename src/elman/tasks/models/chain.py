@@ -31,13 +31,14 @@ class Chain(NamedTuple):
 
 
 def check_one_way(model: Any) -> None:
-    """Refuses a model that answers only when it has read from the end, or all steps at once."""
+    """Refuses a model whose answer is not the network's alone, one that it has after each step."""
     wrong = ["--no-bidirectional"] * bool(model.bidirectional)
     wrong += ["--pooling last"] * (model.pooling != "last")
+    wrong += ["--ngrams 0"] * bool(getattr(model, "ngrams", 0))
     if wrong:
         raise TaskError(
-            "A model can be exported that knows its answer after each step; train with "
-            f"{' '.join(wrong)}."
+            "To be exported, a model must read one way, and its network alone must have the answer "
+            f"after each step; train with {' '.join(wrong)}."
         )
 
 

@@ -19,7 +19,8 @@ def tables(chain: Chain, name: str) -> str:
         lengths = [str(len(token)) for token in tokens]
         parts.append(_array(f"unsigned short {name}_token_bytes", name, "TOKENS", lengths))
         if chain.tokens != "words":
-            parts.append(_LOOKUP.format(name=name, upper=name.upper()))
+            rest = _REST if chain.tokens == "characters" else ""
+            parts.append(_LOOKUP.format(name=name, upper=name.upper(), rest=rest))
     if len(chain.labels):
         labels = [_quoted(_bytes(str(label))) for label in chain.labels]
         parts.append("/* What each output is the probability of, in UTF-8. */")
@@ -72,10 +73,10 @@ _TOKENS = """\
 #define {upper}_UNKNOWN {unknown}  /* a token that is not listed */
 
 /* The tokens, in UTF-8 unless they are bytes, and how many bytes each has. */"""
+_REST = "    while ((text[*bytes] & 0xC0) == 0x80) ++*bytes; /* the rest of a character */\n"
 _LOOKUP = """\
 /* The token that a text begins with, and how many bytes of the text it is. */
 static inline int {name}_token(const char *text, size_t *bytes) {{
-    size_t length = 1;
     for (int token = {upper}_UNKNOWN + 1; token < {upper}_TOKENS; token++) {{
         size_t i = 0, count = {name}_token_bytes[token];
         while (i < count && text[i] == {name}_tokens[token][i]) i++;
@@ -84,8 +85,7 @@ static inline int {name}_token(const char *text, size_t *bytes) {{
             return token;
         }}
     }}
-    while ((text[length] & 0xC0) == 0x80) length++; /* the rest of a character */
-    *bytes = length;
-    return {upper}_UNKNOWN;
+    *bytes = 1;
+{rest}    return {upper}_UNKNOWN;
 }}
 """

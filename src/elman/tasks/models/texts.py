@@ -109,8 +109,6 @@ class TrainedTextModel(TrainedModel):
     def _chained(self, meaning: str, head: Sequence[nn.Module]) -> Chain:
         """The network up to its last layer, and a head in place of that."""
         check_one_way(self)
-        if self.ngrams:
-            raise TaskError("n-grams can't be exported; train with --ngrams 0.")
         network = self.network
         modules = [network.embedding, *on_kernels([network.rnn]), *head]
         about = {"max_length": self.max_length}
