@@ -84,8 +84,8 @@ def compile_stack(stack: Stack, machine: Machine, name: str) -> Code:
     between = [state.take(bytes(max(outputs))) for _ in outputs[:2]]  # by turns
     scratch = state.take(bytes(max(part.layer.scratch for part in parts)))
     _emit_reset(module, stack, name, parts)
-    table = None if stack.embedding is None else constants.take(stack.embedding.numpy().tobytes())
-    _emit_step(module, stack, name, parts, between, scratch, table)
+    embedding = b"" if stack.embedding is None else stack.embedding.numpy().tobytes()
+    _emit_step(module, stack, name, parts, between, scratch, constants.take(embedding))
     _emit_chunk(module, stack, name)
     if max(constants.end, state.end) >= MOST:
         raise ValueError(
@@ -161,14 +161,15 @@ def _emit_step(
     parts: Sequence[_Part],
     between: Sequence[int],
     scratch: int,
-    table: int | None,
+    embedding: int,
 ) -> None:
     """``name_step(state, x, ..., y)``: fills the table of each layer, and calls its code."""
     params = [*_arguments(stack), ("ptr", "y")]
     f = Function(module, f"{name}_step", params, public=True)
     x, numbers = "%x", {given: n for n, given in enumerate(stack.further)}
-    if stack.embedding is not None and table is not None:
-        rows = View(f, stack.dtype, f.gep("i8", f"@{_SYMBOL}", table), stack.embedding.stride()[:1])
+    if stack.embedding is not None:
+        width = stack.embedding.shape[1]
+        rows = View(f, stack.dtype, f.gep("i8", f"@{_SYMBOL}", embedding), (width,))
         x = rows.at(f.word("%x", _TOKEN))
     for i, part in enumerate(parts):
         step = part.level.step

@@ -22,14 +22,12 @@ def export(
     name: Annotated[
         str, typer.Option(help="What names of functions and files begin with.")
     ] = "model",
-    weights: Annotated[
-        Weights, typer.Option(help="How weight matrices are stored.")
-    ] = "float32",
+    weights: Annotated[Weights, typer.Option(help="How weight matrices are stored.")] = "float32",
 ) -> None:
     """Write a model as object code with its weights, to be called from C and C++."""
     import torch
 
-    from elman.artefact.export import export_with
+    from elman.artefact.files import export_with
 
     from ..models.ctables import tables
     from ..models.opening import load_model
@@ -77,7 +75,9 @@ def _tell(folder: Path, made: dict[str, Any]) -> None:
     """Prints what was written, and what may be done next."""
     files = [*made["sha256"], f"{made['name']}.json"]
     print(f"Saved in {folder}: {', '.join(sorted(files))}.")
-    reads = f"a token below {made['tokens']:,}" if "tokens" in made else f"{made['inputs']:,} numbers"
+    reads = f"{made['inputs']:,} numbers"
+    if "tokens" in made:
+        reads = f"one of {made['tokens']:,} tokens"
     print(f"A step reads {reads}, and writes {made['outputs']:,} numbers: {made['output']}.")
     for what, size in (
         ("code", made["code_bytes"]),

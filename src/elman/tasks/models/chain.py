@@ -53,7 +53,7 @@ def linear(weight: Tensor, bias: Tensor) -> nn.Linear:
     >>> linear(torch.tensor([[2.0]]), torch.tensor([1.0]))(torch.tensor([3.0])).tolist()
     [7.0]
     """
-    layer = nn.Linear(*weight.shape[::-1], device="meta")
+    layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
     layer.weight, layer.bias = (nn.Parameter(t.detach(), False) for t in (weight, bias))
     return layer
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import string
+from collections.abc import Iterable
 from typing import Any
 
 from ..data.text import RESERVED, UNKNOWN
 from .chain import Chain
+
+_PLAIN = (string.ascii_letters + string.digits + " ").encode()
 
 
 def tables(chain: Chain, name: str) -> str:
@@ -43,11 +46,11 @@ def _quoted(content: bytes) -> str:
     >>> print(_quoted(b'a"\n'))
     "a\042\012"
     """
-    plain = (chr(b) if chr(b).isalnum() and b < 128 or b == 32 else f"\\{b:03o}" for b in content)
+    plain = (chr(b) if b in _PLAIN else f"\\{b:03o}" for b in content)
     return f'"{"".join(plain)}"'
 
 
-def _array(what: str, name: str, size: str, values: Any) -> str:
+def _array(what: str, name: str, size: str, values: Iterable[str]) -> str:
     lines, line = list[str](), ""
     for value in values:
         if line and len(line) + len(value) > 90:

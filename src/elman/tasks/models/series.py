@@ -86,7 +86,7 @@ class TrainedSeriesModel(TrainedModel):
         self.reading_ = Reading.read(field("reading", dict))
 
     def _chained(self, meaning: str, head: Sequence[nn.Module]) -> Chain:
-        """The network up to its last layer behind what standardises, and a head in place of that."""
+        """What standardises, the network up to its last layer, and a head in place of that."""
         check_one_way(self)
         modules = [standardising(self.reading_), *on_kernels([self.network.rnn]), *head]
         return Chain(modules, meaning, about={"reading": self.reading_.as_json()})
