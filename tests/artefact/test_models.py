@@ -77,6 +77,16 @@ def test_weights_are_narrow_but_for_the_embedding(tmp_path: Path) -> None:
     assert whole - narrow == pytest.approx(numbers * 3, rel=0.1)
 
 
+def test_a_model_of_tokens_has_no_files_for_web_pages(tmp_path: Path) -> None:
+    layers = elman.GRU(5, 7), nn.Linear(7, 2)
+    elman.export(nn.Sequential(*layers), tmp_path / "numbers", "wasm32")
+    facts = elman.export(nn.Sequential(nn.Embedding(9, 5), *layers), tmp_path / "tokens", "wasm32")
+    assert (tmp_path / "numbers" / "cell.js").exists()
+    assert (tmp_path / "tokens" / "cell.o").exists()
+    assert not (tmp_path / "tokens" / "cell.js").exists()
+    assert "web" not in facts
+
+
 REFUSED: dict[str, Any] = {
     "nothing": (lambda: nn.Sequential(nn.Dropout()), ValueError, "at least one layer"),
     "torch's layer": (

@@ -109,7 +109,7 @@ def export_with(
         f"{name}.h": header(stack, machine, name, code.state).encode(),
         **{f"{name}{end}": text.encode() for end, text in texts.items()},
     }
-    if machine.isa.machine == "wasm32":
+    if machine.isa.machine == "wasm32" and not stack.tokens:
         more = web(stack, name, code)
         files |= more.files
         facts["web"] = more.facts
