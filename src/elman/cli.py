@@ -17,6 +17,7 @@ Usage: elman [--help | --version] COMMAND ...
   generate MODEL --prompt TEXT                       go on with a text
   score MODEL TEXT                                   show how surprising a text is
   inspect MODEL --text TEXT                          show a model, and its states
+  export MODEL FOLDER                                write a model for programs in C
   demo                                               small models, trained and tried out
   bench                                              how much faster than torch.nn here
 """

@@ -31,6 +31,7 @@ class Linked:
         assert done.returncode == 0
         self._call = functools.partial(getattr, ctypes.CDLL(str(library)))
         self.outputs = self.facts["outputs"]
+        self.dtype = {"float": torch.float32, "double": torch.float64}[self.facts["dtype"]]
         # What the caller's memory holds, before it is told to begin, means nothing.
         self.state = np.full(self.facts["state_bytes"], 0xFF, np.uint8)
 
@@ -38,15 +39,16 @@ class Linked:
         self._call(f"own_{how}")(_place(self.state))
 
     def step(self, x: Tensor, *inputs: Tensor) -> Tensor:
-        """One step ``(I,)``."""
-        y = x.new_full((self.outputs,), torch.nan)
-        arrays = [value.contiguous().numpy() for value in (x, *inputs, y)]
-        self._call("own_step")(_place(self.state), *map(_place, arrays))
+        """One step ``(I,)``, or of a token ``()``."""
+        y = torch.full((self.outputs,), torch.nan, dtype=self.dtype)
+        arrays = [_place(value.contiguous().numpy()) for value in (*inputs, y)]
+        first = _place(x.contiguous().numpy()) if x.ndim else ctypes.c_int(int(x))
+        self._call("own_step")(_place(self.state), first, *arrays)
         return y
 
     def chunk(self, x: Tensor, *inputs: Tensor) -> Tensor:
-        """Some steps ``(T, I)``."""
-        y = x.new_full((len(x), self.outputs), torch.nan)
+        """Some steps ``(T, I)``, or of tokens ``(T,)``, int32."""
+        y = torch.full((len(x), self.outputs), torch.nan, dtype=self.dtype)
         *given, goal = [value.contiguous().numpy() for value in (x, *inputs, y)]
         places = *map(_place, given), ctypes.c_size_t(len(x)), _place(goal)
         self._call("own_chunk")(_place(self.state), *places)

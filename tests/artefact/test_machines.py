@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 import elman
 from elman.artefact.targets import TABLE
@@ -31,6 +32,9 @@ MODULES = {
     "double": lambda: elman.GRU(3, 5, dtype=torch.float64),
     "bfloat": lambda: elman.GRU(9, 21),
     "int8": lambda: elman.GRU(9, 21),
+    "tokens": lambda: nn.Sequential(
+        nn.Embedding(13, 5), elman.LSTM(5, 9), nn.Linear(9, 13), nn.Softmax(-1)
+    ),
 }
 NARROW = {"bfloat": torch.bfloat16, "int8": torch.int8}
 

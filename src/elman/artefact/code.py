@@ -1,6 +1,8 @@
 """The functions of an artefact as code: layers one after another, each a pass of which all numbers
 are known.
 
+A token is a row of the embedding, which is among the constants.
+
 The caller's memory holds the states of all layers, what lies between layers, and scratch memory,
 which layers share. Weights are constants.
 """
@@ -20,11 +22,13 @@ from ..compiler.target import Target, target_of
 from ..compiler.vector import literal
 from ..compiler.view import View
 from ..runtime.alignment import ALIGNMENT, aligned
-from .stack import Stack
+from ..step import Step
+from .stack import Level, Stack
 from .targets import Machine
 from .weights import packed, vectors
 
 _SYMBOL = "weights"  # of the constants
+_TOKEN = "i32"  # C's int
 #: Bytes of constants, or of memory: more would not be in reach of the instructions that read them.
 MOST = 1 << 31
 
@@ -59,6 +63,7 @@ class _Part:
     """A layer: the name of its code, where the caller's memory has its states, and where its packed
     weights, learned vectors and initial states are among the constants."""
 
+    level: Level
     layer: Layer
     symbol: str
     states: dict[str, int]
@@ -72,16 +77,15 @@ def compile_stack(stack: Stack, machine: Machine, name: str) -> Code:
     attributes = "nounwind " + "optsize " * machine.small + '"no-builtins"'  # no call of memset
     module = Module(machine.isa.word, attributes)
     state, constants = _Memory(), _Memory()
-    symbols: dict[Target, str] = {}
-    parts = [
-        _part(module, symbols, stack, machine, i, state, constants) for i in range(len(stack.sizes))
-    ]
+    symbols: dict[tuple[Step, Target], str] = {}
+    parts = [_part(module, symbols, stack, machine, i, state, constants) for i in stack.levels]
     size = {"float": 4, "double": 8}[stack.dtype]
-    outputs = [size * sizes[stack.step.output_space] for sizes in stack.sizes[:-1]]
+    outputs = [size * level.units for level in stack.levels[:-1]]
     between = [state.take(bytes(max(outputs))) for _ in outputs[:2]]  # by turns
     scratch = state.take(bytes(max(part.layer.scratch for part in parts)))
     _emit_reset(module, stack, name, parts)
-    _emit_step(module, stack, name, parts, between, scratch)
+    embedding = b"" if stack.embedding is None else stack.embedding.numpy().tobytes()
+    _emit_step(module, stack, name, parts, between, scratch, constants.take(embedding))
     _emit_chunk(module, stack, name)
     if max(constants.end, state.end) >= MOST:
         raise ValueError(
@@ -96,28 +100,27 @@ def compile_stack(stack: Stack, machine: Machine, name: str) -> Code:
 
 def _part(
     module: Module,
-    symbols: dict[Target, str],
+    symbols: dict[tuple[Step, Target], str],
     stack: Stack,
     machine: Machine,
-    i: int,
+    level: Level,
     state: _Memory,
     constants: _Memory,
 ) -> _Part:
     """Lays out a layer, and adds its code to the module, unless another layer has the same."""
-    plan, sizes, weights = plan_of(stack.step), stack.sizes[i], stack.named(i)
-    units = stack.step.row_units(sizes)
+    plan, sizes, weights = plan_of(level.step), level.sizes, level.named()
+    units = level.step.row_units(sizes)
     target = target_of(plan, stack.dtype, stack.panel, machine.isa, units, single=True)
-    spaces = {name: stack.step.input_space(name) for name in stack.step.inputs}
-    repeated = [n for n, count in stack.further.items() if count != sizes[spaces[n]]]
-    layer = one_layer(plan, target, sizes, repeated)
-    target = layer.spec.target
-    if target not in symbols:
-        symbols[target] = f"layer{len(symbols)}"
-        emit_layer(module, symbols[target], plan, target)
-    initial = dict(zip(stack.step.states, stack.initial[i], strict=True))
+    layer = one_layer(plan, target, sizes, level.repeated(stack.further))
+    key = level.step, layer.spec.target
+    if key not in symbols:
+        symbols[key] = f"layer{len(symbols)}"
+        emit_layer(module, symbols[key], plan, layer.spec.target)
+    initial = dict(zip(level.step.states, level.initial, strict=True))
     return _Part(
+        level,
         layer,
-        symbols[target],
+        symbols[key],
         {name: state.take(value.numpy().tobytes()) for name, value in initial.items()},
         constants.take(packed(layer, sizes, weights)),
         {slot: constants.take(value) for slot, value in vectors(layer, weights).items()},
@@ -132,11 +135,11 @@ def _part(
 def _emit_reset(module: Module, stack: Stack, name: str, parts: Sequence[_Part]) -> None:
     """``name_reset(state)``, and ``name_init``, which does the same."""
     f = Function(module, f"{name}_reset", [("ptr", "state")], public=True)
-    for part, sizes in zip(parts, stack.sizes, strict=True):
+    for part in parts:
         for state, place in part.states.items():
             goal = View(f, stack.dtype, f.gep("i8", "%state", place))
             begin = part.initial.get(state)
-            with f.loop(0, sizes[stack.step.space(state)]) as i:
+            with f.loop(0, part.level.sizes[part.level.step.space(state)]) as i:
                 value = literal(0.0)
                 if begin is not None:
                     value = View(f, stack.dtype, f.gep("i8", f"@{_SYMBOL}", begin)).load(i)
@@ -147,8 +150,8 @@ def _emit_reset(module: Module, stack: Stack, name: str, parts: Sequence[_Part])
 
 def _arguments(stack: Stack) -> list[tuple[str, str]]:
     """What a step is given: its state, the input, further inputs."""
-    further = [("ptr", f"input{i}") for i in range(len(stack.step.inputs))]
-    return [("ptr", "state"), ("ptr", "x"), *further]
+    further = [("ptr", f"input{i}") for i in range(len(stack.further))]
+    return [("ptr", "state"), (_TOKEN if stack.tokens else "ptr", "x"), *further]
 
 
 def _emit_step(
@@ -158,12 +161,18 @@ def _emit_step(
     parts: Sequence[_Part],
     between: Sequence[int],
     scratch: int,
+    embedding: int,
 ) -> None:
     """``name_step(state, x, ..., y)``: fills the table of each layer, and calls its code."""
     params = [*_arguments(stack), ("ptr", "y")]
     f = Function(module, f"{name}_step", params, public=True)
-    x, step = "%x", stack.step
+    x, numbers = "%x", {given: n for n, given in enumerate(stack.further)}
+    if stack.embedding is not None:
+        width = stack.embedding.shape[1]
+        rows = View(f, stack.dtype, f.gep("i8", f"@{_SYMBOL}", embedding), (width,))
+        x = rows.at(f.word("%x", _TOKEN))
     for i, part in enumerate(parts):
+        step = part.level.step
         y = "%y"
         if i < len(parts) - 1:
             y = f.gep("i8", "%state", between[i % len(between)])
@@ -172,7 +181,7 @@ def _emit_step(
             "x": x,
             **{f"output.{output}": y for output in step.outputs},
             **{f"{kind}.{s}": at for s, at in states.items() for kind in ("h0", "hn")},
-            **{f"input.{given}": f"%input{n}" for n, given in enumerate(step.inputs)},
+            **{f"input.{given}": f"%input{numbers[given]}" for given in step.inputs},
             "weights": f.gep("i8", f"@{_SYMBOL}", part.weights),
             **{s: f.gep("i8", f"@{_SYMBOL}", place) for s, place in part.vectors.items()},
             "scratch": f.gep("i8", "%state", scratch),
@@ -182,24 +191,23 @@ def _emit_step(
         for slot, pointer in pointers.items():
             f.store("ptr", pointer, f.gep("i64", table, slots.at[slot]))
         f.call(part.symbol, ("ptr", table))
-        if stack.residual and i:
-            _add(f, stack, y, x)
+        if part.level.residual:
+            _add(f, stack.dtype, part.level.units, y, x)
         x = y
 
 
-def _add(f: Function, stack: Stack, goal: str, given: str) -> None:
+def _add(f: Function, dtype: str, units: int, goal: str, given: str) -> None:
     """Adds what a layer was given to what it gives."""
-    above, below = View(f, stack.dtype, goal), View(f, stack.dtype, given)
-    with f.loop(0, stack.units) as i:
-        total = f.op(f"fadd {stack.dtype} {above.load(i)}, {below.load(i)}")
-        f.store(stack.dtype, total, above.at(i))
+    above, below = View(f, dtype, goal), View(f, dtype, given)
+    with f.loop(0, units) as i:
+        total = f.op(f"fadd {dtype} {above.load(i)}, {below.load(i)}")
+        f.store(dtype, total, above.at(i))
 
 
 def _emit_chunk(module: Module, stack: Stack, name: str) -> None:
     """``name_chunk(state, x, ..., T, y)``: so many steps, one after another."""
-    given = _arguments(stack)
-    params = [*given, ("i64", "T"), ("ptr", "y")]
-    f = Function(module, f"{name}_chunk", params, public=True)
+    given = [("ptr", of) for _, of in _arguments(stack)]
+    f = Function(module, f"{name}_chunk", [*given, ("i64", "T"), ("ptr", "y")], public=True)
     widths = [stack.width, *stack.further.values()]
 
     def row(of: str, t: Int, units: int) -> tuple[str, str]:
@@ -207,4 +215,6 @@ def _emit_chunk(module: Module, stack: Stack, name: str) -> None:
 
     with f.loop(0, "%T") as t:
         rows = [row(f"%{n}", t, w) for (_, n), w in zip(given[1:], widths, strict=True)]
+        if stack.tokens:
+            rows[0] = _TOKEN, f.load(_TOKEN, f.gep(_TOKEN, "%x", t))
         f.call(f"{name}_step", ("ptr", "%state"), *rows, row("%y", t, stack.units))

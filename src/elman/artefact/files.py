@@ -40,7 +40,9 @@ def export(
 
     Args:
         module: a layer or cell of elman in one direction, of float32 or float64, with the weights
-            that it has now. Dropout is left out, as in evaluation.
+            that it has now; or a ``torch.nn.Sequential`` of an ``Embedding`` or none, such layers,
+            and ``Linear`` with or without ``ReLU``, ``Sigmoid``, ``SiLU``, ``Tanh`` or ``Softmax``
+            behind it. Dropout is left out, as in evaluation.
         folder: where the files go; it is made if it is not there.
         target: the machine: ``"host"`` for this one, ``"x86-64"``, ``"x86-64-v3"``,
             ``"x86-64-v4"``, ``"aarch64"``, ``"armv7"``, ``"cortex-m4f"``, ``"cortex-m7"``,
@@ -59,10 +61,10 @@ def export(
         What ``name.json`` says.
 
     Raises:
-        TypeError: a module that is none of elman's.
+        TypeError: a module that is none of these.
         ValueError: a module of two directions, or of another dtype, or with a dtype that the target
-            lacks; an unknown target; a name that is no identifier; weights that are no numbers, or
-            more than the target can address.
+            lacks; modules that don't go together; an unknown target; a name that is no identifier;
+            weights that are no numbers, or more than the target can address.
         RuntimeError: the linker fails. In all these cases nothing is written.
 
     >>> import elman, tempfile
@@ -72,6 +74,20 @@ def export(
     >>> about["inputs"], about["outputs"], about["target"]["cpu"]
     (3, 8, 'cortex-m4')
     """
+    return export_with({}, {}, module, folder, target, name, weight_dtype)
+
+
+def export_with(
+    texts: Mapping[str, str],
+    about: Mapping[str, Any],
+    module: torch.nn.Module,
+    folder: str | os.PathLike[str],
+    target: str,
+    name: str,
+    weight_dtype: torch.dtype | None,
+) -> dict[str, Any]:
+    """Does what :func:`export` does, and writes further files, by the names that they have behind
+    ``name``; ``name.json`` says what they are ``about``."""
     if not is_identifier(name):
         raise ValueError(
             f"export: expected name to be an identifier of C of at most 64 letters, digits and "
@@ -85,14 +101,15 @@ def export(
         )
     tests = {f"{name}_vector.h": vector(stack, name), f"{name}_test.c": program(stack, name)}
     code = compile_stack(stack, machine, name)
-    facts = _facts(stack, machine, name, code)
+    facts = {**_facts(stack, machine, name, code), **about}
     files = {
         f"{name}.o": code.object,
         **{file: text.encode() for file, text in tests.items()},
         "Makefile": makefile(machine.compiler).encode(),
         f"{name}.h": header(stack, machine, name, code.state).encode(),
+        **{f"{name}{end}": text.encode() for end, text in texts.items()},
     }
-    if machine.isa.machine == "wasm32":
+    if machine.isa.machine == "wasm32" and not stack.tokens:
         more = web(stack, name, code)
         files |= more.files
         facts["web"] = more.facts
@@ -112,9 +129,10 @@ def _facts(stack: Stack, machine: Machine, name: str, code: Code) -> dict[str, A
         "dtype": stack.dtype,
         "weights": stack.panel.kind,
         "inputs": stack.width,
+        **({"tokens": stack.tokens} if stack.tokens else {}),
         "outputs": stack.units,
         "further_inputs": stack.further,
-        "layers": len(stack.sizes),
+        "layers": len(stack.levels),
         "state_bytes": code.state,
         "state_alignment": ALIGNMENT,
         "code_bytes": text_bytes(code.object),

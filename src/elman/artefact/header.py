@@ -40,17 +40,18 @@ def further_inputs(stack: Stack, name: str) -> list[Further]:
 def declarations(stack: Stack, name: str) -> tuple[str, str]:
     """The parameters of ``name_step`` and ``name_chunk``."""
     kind, further = stack.dtype, further_inputs(stack, name)
-    given = [f"{name}_state *state", f"const {kind} *x"]
-    given += [f"const {kind} *{each.name}" for each in further]
-    last = f"{kind} *y"
-    return ", ".join([*given, last]), ", ".join([*given, "size_t T", last])
+    one, many = ("int x", "const int *x") if stack.tokens else (f"const {kind} *x",) * 2
+    others = [f"const {kind} *{each.name}" for each in further]
+    begin, last = f"{name}_state *state", f"{kind} *y"
+    step, chunk = [begin, one, *others, last], [begin, many, *others, "size_t T", last]
+    return ", ".join(step), ", ".join(chunk)
 
 
 def header(stack: Stack, machine: Machine, name: str, state: int) -> str:
     """The text of ``name.h``."""
     upper, (step, chunk) = name.upper(), declarations(stack, name)
     further = further_inputs(stack, name)
-    constants = [(f"{upper}_INPUTS", stack.width, "numbers that a step reads")]
+    constants = [input_size(stack, name)]
     constants += [(f"{upper}_OUTPUTS", stack.units, "numbers that a step writes")]
     constants += [(e.size, e.numbers, f"numbers of the input {e.about!r}") for e in further]
     constants += [(f"{upper}_STATE_BYTES", state, "memory of one stream")]
@@ -64,9 +65,18 @@ def header(stack: Stack, machine: Machine, name: str, state: int) -> str:
         words=ALIGNMENT,
         step=step,
         chunk=chunk,
+        one=_TOKEN.format(upper=upper) if stack.tokens else f"x[{upper}_INPUTS]",
+        every=f"x[T]{'' if stack.tokens else f'[{upper}_INPUTS]'}",
         inputs=_described(further, ""),
         many=_described(further, "[T]"),
     )
+
+
+def input_size(stack: Stack, name: str) -> tuple[str, int, str]:
+    """The constant that says what a step reads: its name, its value, and what it means."""
+    if stack.tokens:
+        return f"{name.upper()}_TOKENS", stack.tokens, "tokens that there are"
+    return f"{name.upper()}_INPUTS", stack.width, "numbers that a step reads"
 
 
 def _about(machine: Machine) -> str:
@@ -85,6 +95,7 @@ def _described(further: Sequence[Further], lead: str) -> str:
     return "".join(f"\n *   {each.name}{lead}[{each.size}]" for each in further)
 
 
+_TOKEN = "x, a token: at least 0, less than {upper}_TOKENS"
 _TEXT = """\
 /* {name}: {about}
  * Made by elman for {machine}. Link it with {name}.o.
@@ -116,12 +127,12 @@ void {name}_init({name}_state *state);
 void {name}_reset({name}_state *state);
 
 /* One step. Arrays must not overlap.
- *   x[{upper}_INPUTS]{inputs}
+ *   {one}{inputs}
  *   y[{upper}_OUTPUTS] is written. */
 void {name}_step({step});
 
 /* T steps, with the same results as T calls of {name}_step. Arrays are in row-major order:
- *   x[T][{upper}_INPUTS]{many}
+ *   {every}{many}
  *   y[T][{upper}_OUTPUTS] is written. */
 void {name}_chunk({chunk});
 

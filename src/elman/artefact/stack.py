@@ -1,8 +1,8 @@
-"""A module as an artefact takes it: the formula, and of each layer sizes, weights and states."""
+"""A module as an artefact takes it: of each layer the formula, sizes, weights and states."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,65 +18,90 @@ from ..reference import layer as reference_layer
 from ..rows import Rows
 from ..spaces import Sizes
 from ..step import Step
+from .parts import parts_of
 
 _KINDS = {torch.float32: "float", torch.float64: "double"}
 
 
 @dataclass(frozen=True)
-class Stack:
-    """Layers on one another, in one direction.
-
-    ``weights`` and ``initial`` are those of each layer, in the order of ``step.parameters`` and
-    ``step.states``; the weights have the numbers that the artefact computes with.
-    """
+class Level:
+    """One layer. ``weights`` and ``initial`` are in the order of ``step.parameters`` and
+    ``step.states``; the weights have the numbers that the artefact computes with. A ``residual``
+    layer adds what it is given to what it gives."""
 
     step: Step
-    sizes: Sequence[Sizes]
-    weights: Sequence[Sequence[Tensor | None]]
-    initial: Sequence[Sequence[Tensor]]
+    sizes: Sizes
+    weights: Sequence[Tensor | None]
+    initial: Sequence[Tensor]
     residual: bool
+
+    @property
+    def units(self) -> int:
+        """Numbers of the output."""
+        return self.sizes[self.step.output_space]
+
+    def named(self) -> dict[str, Numbers]:
+        """The weights by their names."""
+        pairs = zip(self.step.parameters, self.weights, strict=True)
+        return {name: tensor.numpy() for name, tensor in pairs if tensor is not None}
+
+    def repeated(self, further: Mapping[str, int]) -> list[str]:
+        """The further inputs that have one number for all units."""
+        spaces = {name: self.step.input_space(name) for name in self.step.inputs}
+        return [name for name, space in spaces.items() if further[name] != self.sizes[space]]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Layers on one another, in one direction; below them an embedding ``(tokens, features)``
+    if the input is tokens."""
+
+    levels: Sequence[Level]
+    embedding: Tensor | None
     dtype: str  # "float" or "double"
     panel: Format
     about: str  # the module, in words
 
     @property
+    def tokens(self) -> int:
+        """How many tokens there are; 0 if the input is numbers."""
+        return 0 if self.embedding is None else len(self.embedding)
+
+    @property
     def width(self) -> int:
-        """Features of the input."""
-        return self.sizes[0].width
+        """Numbers of the input; a token is one."""
+        return 1 if self.tokens else self.levels[0].sizes.width
 
     @property
     def units(self) -> int:
         """Numbers of the output."""
-        return self.sizes[-1][self.step.output_space]
+        return self.levels[-1].units
 
     @property
     def further(self) -> dict[str, int]:
         """How many numbers each further input has: one if layers have different sizes."""
-        found = {}
-        for name in self.step.inputs:
-            units = {size[self.step.input_space(name)] for size in self.sizes}
-            found[name] = units.pop() if len(units) == 1 else 1
-        return found
-
-    def named(self, layer: int) -> dict[str, Numbers]:
-        """A layer's weights by their names."""
-        pairs = zip(self.step.parameters, self.weights[layer], strict=True)
-        return {name: tensor.numpy() for name, tensor in pairs if tensor is not None}
+        found: dict[str, set[int]] = {}
+        for level in self.levels:
+            for name in level.step.inputs:
+                found.setdefault(name, set()).add(level.sizes[level.step.input_space(name)])
+        return {name: units.pop() if len(units) == 1 else 1 for name, units in found.items()}
 
     def run(self, x: Tensor, inputs: Sequence[Tensor]) -> Tensor:
-        """What comes of ``(T, I)`` by the reference, in float64; further inputs are ``(T, F)``, F
-        as :attr:`further` says."""
-        rows = Rows(len(x), 1, len(x))
-        y = x.double()[:, None]
-        for i, size in enumerate(self.sizes):
+        """What comes of ``(T, I)``, or of tokens ``(T, 1)``, by the reference, in float64; further
+        inputs are ``(T, F)``, F as :attr:`further` says."""
+        rows, given = Rows(len(x), 1, len(x)), dict(zip(self.further, inputs, strict=True))
+        y = (x if self.embedding is None else self.embedding[x[:, 0]]).double()[:, None]
+        for level in self.levels:
             further = [
-                value.double()[:, None].expand(-1, 1, size[self.step.input_space(name)])
-                for name, value in zip(self.step.inputs, inputs, strict=True)
+                given[name].double()[:, None].expand(-1, 1, level.sizes[space])
+                for name in level.step.inputs
+                for space in [level.step.input_space(name)]
             ]
-            mine = Weights.of([None if t is None else t.double() for t in self.weights[i]])
-            initial = [state.double()[None, None] for state in self.initial[i]]
-            found, _ = reference_layer(self.step, rows, LayerArgs(y, initial, further, [mine]))
-            y = found + y if self.residual and i else found
+            mine = Weights.of([None if t is None else t.double() for t in level.weights])
+            initial = [state.double()[None, None] for state in level.initial]
+            args = LayerArgs(y, initial, further, [mine])
+            found, _ = reference_layer(level.step, rows, args)
+            y = found + y if level.residual else found
         return y[:, 0]
 
 
@@ -84,49 +109,66 @@ def stack_of(module: Any, weight_dtype: torch.dtype | None) -> Stack:
     """A module as it is now, as in evaluation.
 
     Raises:
-        TypeError: it is none of elman's.
-        ValueError: it has two directions, or a dtype that artefacts do not compute in.
+        TypeError: it is, or has, a module that artefacts don't have.
+        ValueError: it has two directions, or dtypes that artefacts do not compute in, or its parts
+            don't go together.
     """
-    if not isinstance(module, RecurrentModule):
-        raise TypeError(
-            f"export: expected a layer or cell of elman, got {type(module).__name__}; "
-            "elman.accelerate turns torch.nn's into elman's"
-        )
-    if getattr(module, "bidirectional", False):
-        raise ValueError("export: expected one direction; the second one begins at the end")
     check_weight_dtype("export", weight_dtype)
+    with torch.no_grad():
+        embedding, layers = parts_of(module)
+        levels = list[Level]()
+        for layer in layers:
+            _check(layer, levels[-1].units if levels else embedding)
+            levels += _levels(layer, weight_dtype)
+        table = None if embedding is None else _plain(embedding.weight)
+    dtypes = {t.dtype for level in levels for t in level.weights if t is not None}
+    if table is not None:
+        dtypes.add(table.dtype)
+    if len(dtypes) > 1 or not dtypes & _KINDS.keys():
+        raise ValueError(
+            "export: expected a module of torch.float32 or torch.float64, got one of "
+            f"{' and '.join(sorted(map(str, dtypes)))}: module.float() converts it"
+        )
+    dtype = _KINDS[dtypes.pop()]
+    narrow = narrow_of(weight_dtype)
+    panel = NARROW[narrow] if narrow else Format(dtype)
+    return Stack(levels, table, dtype, panel, " ".join(repr(module).split()))
+
+
+def _check(layer: RecurrentModule, below: int | torch.nn.Embedding | None) -> None:
+    """Whether a layer can be on top of what is below."""
+    if getattr(layer, "bidirectional", False):
+        raise ValueError("export: expected one direction; the second one begins at the end")
+    if isinstance(below, torch.nn.Embedding):
+        below = below.embedding_dim
+    if below is not None and below != layer.input_size:
+        raise ValueError(
+            f"export: expected modules that go together, got {below} features for "
+            f"{' '.join(repr(layer).split())}, whose input_size is {layer.input_size}"
+        )
+
+
+def _levels(module: Any, weight_dtype: torch.dtype | None) -> list[Level]:
+    """The layers of a module."""
     step = module._step()
     check_formula("export", step, weight_dtype)
-    with torch.no_grad():
-        names, found = module._weight_names(step), module._layer_weights(step)
-        first = next(t for t in found[0] if t is not None)
-        _check(first.dtype)
-        layers = zip(names, found, strict=True)
-        own = [copies("export", *layer, weight_dtype) for layer in layers]
-        weights = [[None if t is None else _plain(t) for t in mine] for mine in own]
-        sizes, width = list[Sizes](), module.input_size
-        for mine in weights:
-            sizes.append(Weights.of(mine).sizes(step).with_input(width))
-            width = sizes[-1][step.output_space]
-        initial = _initial(module, step, sizes, weights)
-    narrow = narrow_of(weight_dtype)
-    panel = NARROW[narrow] if narrow else Format(_KINDS[first.dtype])
+    names, found = module._weight_names(step), module._layer_weights(step)
+    layers = zip(names, found, strict=True)
+    own = [copies("export", *layer, weight_dtype) for layer in layers]
+    weights = [[None if t is None else _plain(t) for t in mine] for mine in own]
+    sizes, width = list[Sizes](), module.input_size
+    for mine in weights:
+        sizes.append(Weights.of(mine).sizes(step).with_input(width))
+        width = sizes[-1][step.output_space]
+    initial = _initial(module, step, sizes, weights)
     residual = bool(getattr(module, "residual", False))
-    shown = " ".join(repr(module).split())
-    return Stack(step, sizes, weights, initial, residual, _KINDS[first.dtype], panel, shown)
-
-
-def _check(dtype: torch.dtype) -> None:
-    if dtype not in _KINDS:
-        raise ValueError(
-            f"export: expected a module of torch.float32 or torch.float64, got one of {dtype}: "
-            "module.float() converts it"
-        )
+    every = zip(sizes, weights, initial, strict=True)
+    return [Level(step, *each, residual and number > 0) for number, each in enumerate(every)]
 
 
 def _plain(given: Tensor) -> Tensor:
     """On the CPU, row after row."""
-    return given.cpu().contiguous()
+    return given.detach().cpu().contiguous()
 
 
 def _initial(

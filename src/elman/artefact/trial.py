@@ -24,6 +24,8 @@ def vector(stack: Stack, name: str) -> str:
     dtype = {"float": torch.float32, "double": torch.float64}[stack.dtype]
     given: Any = {"generator": torch.Generator().manual_seed(0), "dtype": dtype, "device": "cpu"}
     x = torch.randn(STEPS, stack.width, **given)
+    if stack.tokens:
+        x = torch.randint(stack.tokens, (STEPS, 1), generator=given["generator"], device="cpu")
     inputs = [torch.rand(STEPS, count, **given) for count in stack.further.values()]
     y = stack.run(x, inputs)
     if not y.isfinite().all():
@@ -33,11 +35,15 @@ def vector(stack: Stack, name: str) -> str:
         )
     upper = name.upper()
     further = further_inputs(stack, name)
-    every = [("x", f"{upper}_INPUTS", x)]
+    every = [("x", "1" if stack.tokens else f"{upper}_INPUTS", x)]
     every += [(e.name, e.size, value) for e, value in zip(further, inputs, strict=True)]
     every += [("y", f"{upper}_OUTPUTS", y)]
-    kind, steps = f"static const {stack.dtype}", f"{upper}_TEST_STEPS"
-    arrays = [f"{kind} {name}_test_{of}[{steps}][{n}] = {_rows(v)};" for of, n, v in every]
+    steps = f"{upper}_TEST_STEPS"
+    kinds = ["int" if stack.tokens else stack.dtype, *[stack.dtype] * len(every)]
+    arrays = [
+        f"static const {kind} {name}_test_{of}[{steps}][{n}] = {_rows(v)};"
+        for kind, (of, n, v) in zip(kinds, every, strict=False)
+    ]
     begin = [
         f"/* Inputs of {name}, and the outputs of elman's reference in double precision. */",
         f"#define {upper}_TEST_STEPS {STEPS}",
@@ -57,7 +63,8 @@ def program(stack: Stack, name: str) -> str:
     further = further_inputs(stack, name)
     one = "".join(f" {name}_test_{e.name}[t]," for e in further)
     many = "".join(f" {name}_test_{e.name}[0]," for e in further)
-    return _TEXT.format(name=name, upper=name.upper(), kind=stack.dtype, one=one, many=many)
+    x = f"{name}_test_x[t]" + "[0]" * bool(stack.tokens)
+    return _TEXT.format(name=name, upper=name.upper(), kind=stack.dtype, x=x, one=one, many=many)
 
 
 _TEXT = """\
@@ -76,7 +83,7 @@ int main(void) {{
     int wrong = 0;
     {name}_init(&state);
     for (int t = 0; t < {upper}_TEST_STEPS; t++)
-        {name}_step(&state, {name}_test_x[t],{one} steps[t]);
+        {name}_step(&state, {x},{one} steps[t]);
     {name}_reset(&state);
     {name}_chunk(&state, {name}_test_x[0],{many} {upper}_TEST_STEPS, chunk[0]);
     for (int t = 0; t < {upper}_TEST_STEPS; t++)

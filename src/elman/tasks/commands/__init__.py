@@ -8,7 +8,7 @@ import typer
 
 from elman.version import __version__
 
-from . import bench, demo, evaluate, generate, inspect, predict, score, train
+from . import bench, demo, evaluate, export, generate, inspect, predict, score, train
 from .start import execute
 
 # What trains and predicts is imported by the commands that do: `elman --help` should be quick.
@@ -32,7 +32,7 @@ app = typer.Typer(
 app.add_typer(train.app, name="train", help="Train a model on a file of your own.")
 for command in (
     *(evaluate.evaluate, predict.predict, generate.generate, score.score, inspect.inspect),
-    *(demo.demo, bench.bench),
+    *(export.export, demo.demo, bench.bench),
 ):
     app.command()(_executed(command))
 

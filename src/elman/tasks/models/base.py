@@ -19,6 +19,7 @@ from ..errors import TaskError
 from ..networks.ensemble import Ensemble
 from ..networks.layers import Backend, CellLike
 from . import folder as model_folder
+from .chain import Chain
 from .config import read_parameters
 
 #: The parameters that make the network of every task; of those that read texts; in both directions.
@@ -107,6 +108,17 @@ class TrainedModel:
     def about(self) -> dict[str, str]:
         """What there is to say of the model, by name."""
         raise NotImplementedError
+
+    def chain(self) -> Chain:
+        """The network as modules one after another, and what their numbers mean.
+
+        Raises:
+            TaskError: it isn't made of such modules.
+        """
+        raise TaskError(
+            f"{self.kind()} can't be exported; expected a language model, or a classifier or "
+            "regressor that reads in one direction."
+        )
 
     # -- the network
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+from torch import nn
 
+from .chain import Chain
 from .config import read_labels
 from .texts import TrainedTextModel
 
@@ -73,6 +75,12 @@ class TrainedClassifier(TrainedTextModel):
         several = f"; a text has those above {self.threshold:g}" if self.several_ else ""
         listed = f"{len(labels)}: {', '.join(map(str, labels[:10]))}{more}{several}"
         return {"labels": listed, **super().about()}
+
+    def chain(self) -> Chain:
+        """The network as modules one after another, and what their numbers mean."""
+        last = nn.Sigmoid() if self.several_ else nn.Softmax(-1)
+        chain = self._chained("probabilities of the labels", [self.network.output, last])
+        return chain._replace(labels=self.classes_.tolist())
 
     def _learned(self) -> dict[str, Any]:
         labels = self.classes_.tolist()

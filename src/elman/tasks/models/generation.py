@@ -17,6 +17,7 @@ from ..data.plain import BOUNDARY
 from ..data.text import RESERVED, UNKNOWN
 from ..errors import BEYOND, TaskError
 from ..networks.language import LanguageRNN
+from .chain import on_kernels
 
 DRAWN = 1024  # random numbers that are drawn at once
 
@@ -47,7 +48,7 @@ class Sampler:
         vocabulary = RESERVED + len(tokens)
         self.top_k = None if top_k is None or top_k >= vocabulary else top_k
         self.top_p = None if top_p in (None, 1) else top_p
-        self._streams = [elman.Stream(layer) for layer in _on_kernels(network.rnn)]
+        self._streams = [elman.Stream(layer) for layer in on_kernels(network.rnn)]
         self._embedding = network.embedding.weight.detach()
         self._scores = torch.empty(vocabulary)
         self._chances = self._scores.numpy()
@@ -182,11 +183,6 @@ def _keep(chances: np.ndarray, top_p: float) -> None:
     order = np.argsort(-chances)
     enough = int(np.cumsum(chances[order]).searchsorted(top_p)) + 1
     chances[order[enough:]] = 0
-
-
-def _on_kernels(layers: nn.ModuleList) -> list[nn.Module]:
-    """The layers, where torch.nn's are elman's on the same weights."""
-    return [elman.accelerate(layer) if isinstance(layer, nn.RNNBase) else layer for layer in layers]
 
 
 def _check(name: str, value: float | None, least: float, most: float) -> None:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from ..checks import NOT_NEGATIVE, SHARE, Rule, check_texts, one_of, or_none, whole
 from ..data.plain import BOUNDARY, PIECES, Corpus, Tokens, corpus_of
@@ -15,6 +16,7 @@ from ..errors import TaskError
 from ..networks.language import LanguageRNN
 from ..report.surprise import Scores, Surprise, surprises
 from .base import SHARED, TrainedModel
+from .chain import Chain, linear, on_kernels
 from .config import read_vocabulary
 from .generation import Sampler
 
@@ -134,6 +136,23 @@ class TrainedLanguageModel(TrainedModel):
     def about(self) -> dict[str, str]:
         """What there is to say of the model, by name."""
         return {"reads": f"{self.tokens}, and knows {len(self.vocabulary_.tokens):,}"}
+
+    def chain(self) -> Chain:
+        """The network as modules one after another, and what their numbers mean."""
+        network = self.network
+        if network.adaptive is not None:
+            raise TaskError(
+                f"A model of {len(self.vocabulary_):,} tokens has an adaptive softmax, which can't "
+                "be exported; train with a higher --adaptive-from, or a higher --min-count."
+            )
+        inner, outer = network.projection, network.embedding.weight
+        between = [inner]
+        if isinstance(inner, nn.Linear) and len(outer) <= len(inner.weight):
+            # Few tokens: one matrix is less than both.
+            outer, between = (outer.double() @ inner.weight.double()).to(outer.dtype), []
+        head = linear(outer, network.bias)
+        modules = [network.embedding, *on_kernels(network.rnn), *between, head]
+        return Chain(modules, "scores of the next token", self.tokens, self.vocabulary_.tokens)
 
     def _encode(self, corpus: Corpus) -> Tokens:
         return Tokens(corpus, self.vocabulary_, self.tokens)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .chain import Chain, scaled
 from .config import read_target
 from .texts import TrainedTextModel
 
@@ -35,6 +36,10 @@ class TrainedRegressor(TrainedTextModel):
         """What there is to say of the model, by name."""
         mean, scale = self.target_
         return {"numbers": f"about {mean:.4g}, by {scale:.4g} on average", **super().about()}
+
+    def chain(self) -> Chain:
+        """The network as modules one after another, and what their numbers mean."""
+        return self._chained("a number", [scaled(self.network.output, *self.target_)])
 
     def _learned(self) -> dict[str, Any]:
         return {"target": [*self.target_], **super()._learned()}

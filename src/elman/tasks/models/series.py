@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from ..checks import NOT_NEGATIVE, SHARE, Rule, or_none, whole
 from ..data.batches import Batches
@@ -15,6 +16,7 @@ from ..data.series import Reading, as_series, read_line
 from ..errors import BEYOND, TaskError
 from ..networks.series import SeriesRNN
 from .base import LAYERS, TrainedModel
+from .chain import Chain, check_one_way, on_kernels, scaled, standardising
 from .config import read_labels, read_target
 
 AT_ONCE = 256  # series that are predicted together
@@ -83,6 +85,12 @@ class TrainedSeriesModel(TrainedModel):
     def _recall(self, field: Callable[[str, type[Any]], Any]) -> None:
         self.reading_ = Reading.read(field("reading", dict))
 
+    def _chained(self, meaning: str, head: Sequence[nn.Module]) -> Chain:
+        """What standardises, the network up to its last layer, and a head in place of that."""
+        check_one_way(self)
+        modules = [standardising(self.reading_), *on_kernels([self.network.rnn]), *head]
+        return Chain(modules, meaning, about={"reading": self.reading_.as_json()})
+
     def _sizes(self, smallest: bool = False) -> dict[str, Any]:
         if smallest:
             return {"features": 1, "outputs": 1}
@@ -119,6 +127,11 @@ class TrainedSeriesClassifier(TrainedSeriesModel):
             super().about()
         )
 
+    def chain(self) -> Chain:
+        """The network as modules one after another, and what their numbers mean."""
+        chain = self._chained("probabilities of the labels", [self.network.output, nn.Softmax(-1)])
+        return chain._replace(labels=self.classes_.tolist())
+
     def _learned(self) -> dict[str, Any]:
         labels = self.classes_.tolist()
         read_labels(labels)
@@ -149,6 +162,10 @@ class TrainedSeriesRegressor(TrainedSeriesModel):
         """The steps of a series in text, and its number."""
         steps, series = self._read(text)
         return steps, [(f"{self.predict([series])[0]:.6g}", None)]
+
+    def chain(self) -> Chain:
+        """The network as modules one after another, and what their numbers mean."""
+        return self._chained("a number", [scaled(self.network.output, *self.target_)])
 
     def _learned(self) -> dict[str, Any]:
         return {"target": [*self.target_], "reading": self.reading_.as_json()}

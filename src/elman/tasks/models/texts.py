@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from ..checks import check_texts
 from ..data.batches import Batches
@@ -15,6 +16,7 @@ from ..errors import TaskError
 from ..networks.ngrams import NGrams, check_count
 from ..networks.text import TextRNN
 from .base import BOTH_WAYS, TrainedModel
+from .chain import Chain, check_one_way, on_kernels
 from .config import read_vocabulary
 
 AT_ONCE = 256  # texts that are read together
@@ -103,6 +105,14 @@ class TrainedTextModel(TrainedModel):
 
     def _beside(self) -> dict[str, torch.nn.Module]:
         return {} if self.ngrams_ is None else {"ngrams": self.ngrams_}
+
+    def _chained(self, meaning: str, head: Sequence[nn.Module]) -> Chain:
+        """The network up to its last layer, and a head in place of that."""
+        check_one_way(self)
+        network = self.network
+        modules = [network.embedding, *on_kernels([network.rnn]), *head]
+        about = {"max_length": self.max_length}
+        return Chain(modules, meaning, self.tokens, self.vocabulary_.tokens, about=about)
 
     def _scored(self, rows: Ragged) -> Ragged:
         """Rows as the network reads them, with the scores of their n-grams."""

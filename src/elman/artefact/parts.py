@@ -1,0 +1,114 @@
+"""What a model is made of, as layers: a linear layer is a recurrence that looks at no state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch import nn
+
+from .. import functions, reductions
+from ..cell import Cell
+from ..nn.base import RecurrentModule
+from ..nn.recurrent import Recurrent
+
+#: What may follow a linear layer, as a function of formulas.
+ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+    "ReLU": functions.relu,
+    "Sigmoid": functions.sigmoid,
+    "SiLU": functions.silu,
+    "Tanh": functions.tanh,
+    "Softmax": reductions.softmax,
+}
+_NOTHING = (nn.Identity, nn.Dropout)  # in evaluation
+
+
+class Dense(Cell):
+    """``y_t = f(W x_t + b)``, with the name in torch.nn of a function or none."""
+
+    gates = ("y",)
+    states = ("y",)
+
+    def __init__(self, activation: str = "") -> None:
+        self.activation = activation
+
+    def step(self, x: Any, u: Any, s: Any) -> Any:
+        """One time step."""
+        return ACTIVATIONS[self.activation](x.y) if self.activation else x.y
+
+
+def parts_of(module: Any) -> tuple[nn.Embedding | None, list[RecurrentModule]]:
+    """The embedding, if there is one, and the layers on it.
+
+    Raises:
+        TypeError: a module that artefacts don't have.
+        ValueError: modules in an order that artefacts don't have.
+    """
+    embedding, layers, linear = None, list[RecurrentModule](), None
+    for part in _flat(module):
+        if isinstance(part, RecurrentModule):
+            layers.append(part)
+        elif type(part) is nn.Embedding and not layers and embedding is None:
+            _check_embedding(part)
+            embedding = part
+        elif type(part) is nn.Linear:
+            layers.append(dense(part))
+        elif _activation(part) and linear is not None:
+            _check_softmax(part)
+            layers[-1] = dense(linear, _activation(part))
+        else:
+            _refuse(part)
+        linear = part if type(part) is nn.Linear else None
+    if not layers:
+        raise ValueError("export: expected at least one layer, got an empty torch.nn.Sequential")
+    return embedding, layers
+
+
+def _flat(module: Any) -> Iterator[nn.Module]:
+    """The modules one after another, without those that do nothing in evaluation."""
+    if type(module) is nn.Sequential:
+        for part in module:
+            yield from _flat(part)
+    elif type(module) not in _NOTHING:
+        yield module
+
+
+def dense(linear: nn.Linear, activation: str = "") -> Recurrent:
+    """A linear layer, and the activation after it, as a recurrent layer with its weights."""
+    biased = linear.bias is not None
+    layer = Recurrent(
+        Dense(activation), linear.in_features, linear.out_features, bias=biased, device="meta"
+    )
+    layer.weight_ih_l0 = linear.weight
+    if biased:
+        layer.bias_ih_l0 = linear.bias
+    return layer
+
+
+def _activation(part: Any) -> str:
+    """The name of a function that may follow a linear layer; empty if it is another module."""
+    name = type(part).__name__
+    return name if name in ACTIVATIONS and type(part) is getattr(nn, name) else ""
+
+
+def _check_embedding(embedding: nn.Embedding) -> None:
+    if embedding.max_norm is not None:
+        raise ValueError("export: expected a torch.nn.Embedding without max_norm")
+
+
+def _check_softmax(part: Any) -> None:
+    if type(part) is nn.Softmax and part.dim != -1:
+        raise ValueError(f"export: expected torch.nn.Softmax(dim=-1), got dim={part.dim}")
+
+
+def _refuse(part: Any) -> None:
+    """Raises for a module that artefacts don't have, or don't have here."""
+    if type(part) is nn.Embedding:
+        raise ValueError("export: expected torch.nn.Embedding in the first place only")
+    if name := _activation(part):
+        raise ValueError(f"export: expected torch.nn.{name} right after a torch.nn.Linear only")
+    raise TypeError(
+        f"export: expected a layer or cell of elman, or a torch.nn.Sequential of an Embedding, "
+        f"such layers and Linear, got {type(part).__name__}; elman.accelerate turns torch.nn's "
+        "recurrent layers into elman's"
+    )

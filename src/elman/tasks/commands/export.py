@@ -1,0 +1,88 @@
+"""`elman export`: a model as object code for C programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from ..errors import TaskError
+
+Weights = Literal["float32", "bfloat16", "int8"]
+
+
+def export(
+    model: Annotated[Path, typer.Argument(help="The folder of a model that reads one way.")],
+    folder: Annotated[Path, typer.Argument(help="Where the files go: a new or empty folder.")],
+    target: Annotated[
+        str, typer.Option(help="The machine: host for this one, cortex-m4f, aarch64, wasm32, ...")
+    ] = "host",
+    name: Annotated[
+        str, typer.Option(help="What names of functions and files begin with.")
+    ] = "model",
+    weights: Annotated[Weights, typer.Option(help="How weight matrices are stored.")] = "float32",
+) -> None:
+    """Write a model as object code with its weights, to be called from C and C++."""
+    import torch
+
+    from elman.artefact.files import export_with
+
+    from ..models.ctables import tables
+    from ..models.opening import load_model
+
+    opened = load_model(model)
+    try:
+        chain = opened.chain()
+    except TaskError as error:
+        raise TaskError(f"{model}: {error}") from None
+    _check_folder(folder)
+    text = tables(chain, name)
+    about = {"output": chain.outputs, "labels": [*chain.labels], **chain.about}
+    if chain.tokens:
+        about |= {"kind_of_tokens": chain.tokens, "vocabulary": [*chain.vocabulary]}
+    narrow = None if weights == "float32" else getattr(torch, weights)
+    module = torch.nn.Sequential(*chain.modules)
+    try:
+        made = export_with(
+            {"_tables.h": text} if text else {}, about, module, folder, target, name, narrow
+        )
+    except (TypeError, ValueError) as error:
+        said = str(error)
+        raise TaskError(said if said.endswith("?") else f"{said}.") from None
+    _tell(folder, made)
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuses a folder with files of somebody else."""
+    if folder.exists() and not folder.is_dir():
+        raise TaskError(f"{folder}: is a file; choose another folder.")
+    if folder.is_dir() and any(folder.iterdir()) and not any(map(_is_ours, folder.glob("*.json"))):
+        raise TaskError(f"{folder}: holds files but no export; choose an empty or a new folder.")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file says what an export wrote beside it."""
+    try:
+        facts = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(facts, dict) and {"functions", "state_bytes", "sha256"} <= facts.keys()
+
+
+def _tell(folder: Path, made: dict[str, Any]) -> None:
+    """Prints what was written, and what may be done next."""
+    files = [*made["sha256"], f"{made['name']}.json"]
+    print(f"Saved in {folder}: {', '.join(sorted(files))}.")
+    reads = f"{made['inputs']:,} numbers"
+    if "tokens" in made:
+        reads = f"one of {made['tokens']:,} tokens"
+    print(f"A step reads {reads}, and writes {made['outputs']:,} numbers: {made['output']}.")
+    for what, size in (
+        ("code", made["code_bytes"]),
+        ("weights", made["constant_bytes"]),
+        ("state of a stream", made["state_bytes"]),
+    ):
+        print(f"{what:<17} {size:>12,} bytes")
+    print(f"Test it with: make -C {folder} test")
