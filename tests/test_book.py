@@ -104,6 +104,7 @@ def test_a_number_from_nowhere_is_found() -> None:
 @pytest.mark.parametrize("page", [page for page in LEARN if page.name.endswith(CHINESE)], ids=name)
 def test_chinese_has_its_own_punctuation(page: Path) -> None:
     assert re.findall(r"[一-龥][,:;?!].{,8}", FENCE.sub("", text(page))) == []
+    assert re.findall(r".{,8}[\x80-\x9f]", text(page)) == [], "encoded twice"
 
 
 @pytest.mark.parametrize("picture", figures.functions())

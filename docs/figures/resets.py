@@ -10,7 +10,7 @@ from . import style
 
 def episodes() -> Figure:
     """Five steps, the fourth of which begins a new episode."""
-    figure, on = style.canvas(12.6, 3.6)
+    figure, on = style.canvas(13.2, 3.6)
     style.box(on, (0.8, 2.6), "0", "white")
     for t in range(1, 6):
         x = 0.8 + 2.2 * t - (0.0 if t < 4 else -0.6)
