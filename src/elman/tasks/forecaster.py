@@ -34,8 +34,9 @@ class SequenceForecaster(SequenceEstimator, TrainedForecaster):
     series are learned together, each window at its own scale.
 
     Args:
-        cell, hidden_size, num_layers, recurrent, n_estimators, dropout, patience, random_state,
-        backend, verbose: as of `SequenceClassifier`; series are read in one direction.
+        cell, hidden_size, num_layers, recurrent: as of `SequenceClassifier`; series are read in one
+            direction.
+        n_estimators, dropout, patience, random_state, backend, verbose: as of `SequenceClassifier`.
         noise, weight_decay, averaging: as of `SeriesClassifier`.
         horizon: steps that are told.
         season: steps until a pattern comes again, 1 for none; None for what the dates say: a year
