@@ -125,6 +125,8 @@ def test_what_is_written_is_told(run, book, tmp_path):
         assert f" {made[size]:,} bytes\n" in out
     assert out.endswith("Test it with: make -C made test\n")
     assert made["vocabulary"] == load_model(book).vocabulary_.tokens
+    _, out, _ = run("export", book, "chip", "--name", "book", "--target", "cortex-m4f")
+    assert out.endswith("which the Makefile names.\n")
     assert subprocess.run(["make", "-s", "-C", tmp_path / "made", "test"]).returncode == 0
     # Again, and with other weights: in the same folder.
     assert run("export", book, "made", "--name", "book", "--weights", "int8")[0] == 0

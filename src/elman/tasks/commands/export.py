@@ -51,7 +51,7 @@ def export(
     except (TypeError, ValueError) as error:
         said = str(error)
         raise TaskError(said if said.endswith("?") else f"{said}.") from None
-    _tell(folder, made)
+    _tell(folder, made, target == "host")
 
 
 def _check_folder(folder: Path) -> None:
@@ -71,7 +71,7 @@ def _is_ours(path: Path) -> bool:
     return isinstance(facts, dict) and {"functions", "state_bytes", "sha256"} <= facts.keys()
 
 
-def _tell(folder: Path, made: dict[str, Any]) -> None:
+def _tell(folder: Path, made: dict[str, Any], host: bool) -> None:
     """Prints what was written, and what may be done next."""
     files = [*made["sha256"], f"{made['name']}.json"]
     print(f"Saved in {folder}: {', '.join(sorted(files))}.")
@@ -86,3 +86,5 @@ def _tell(folder: Path, made: dict[str, Any]) -> None:
     ):
         print(f"{what:<17} {size:>12,} bytes")
     print(f"Test it with: make -C {folder} test")
+    if not host:
+        print("That takes a compiler and an emulator of the machine, which the Makefile names.")
