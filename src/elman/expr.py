@@ -19,7 +19,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any, TypeVar, Union
 
 import numpy as np
 import torch
@@ -443,17 +443,18 @@ def where(condition: Any, a: Any, b: Any) -> Any:
     return apply("where", condition, a, b)
 
 
-def _arguments(of: Node) -> Sequence[Node]:
+_N = TypeVar("_N")  # a node of any graph
+
+
+def _arguments(of: Any) -> Any:
     return of.args
 
 
-def walk(
-    roots: Iterable[Node], before: Callable[[Node], Sequence[Node]] = _arguments
-) -> Iterator[Node]:
+def walk(roots: Iterable[_N], before: Callable[[_N], Sequence[_N]] = _arguments) -> Iterator[_N]:
     """Every node that the roots depend on, each once, after what has to come ``before`` it: its
     arguments. Not by recursion: a formula may have thousands of operations behind one another."""
-    seen: set[Node] = set()
-    stack: list[tuple[Node, bool]] = [(r, False) for r in reversed(list(roots))]
+    seen: set[_N] = set()
+    stack: list[tuple[_N, bool]] = [(r, False) for r in reversed(list(roots))]
     while stack:
         current, ready = stack.pop()
         if ready:

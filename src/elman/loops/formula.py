@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import FormulaError
-from ..expr import Node, apply, is_mask, node, reduce
+from ..expr import Node, apply, is_mask, node, reduce, walk
 from ..spaces import HIDDEN, ONE, Space, sized
 from ..step import Step
-from .values import CARRIED, GIVEN, PARAMETER, Value, place_of, walk
+from .values import CARRIED, GIVEN, PARAMETER, Value, place_of
 
 
 @dataclass(frozen=True)

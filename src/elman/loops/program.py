@@ -18,11 +18,12 @@ from ..batch import LayerArgs, Weights
 from ..dispatch.layer import run_layer
 from ..dispatch.select import set_path
 from ..errors import FormulaError
+from ..expr import walk
 from ..rows import Rows
 from .formula import Loop, loop_of
 from .operators import ROWS
 from .trace import Trace
-from .values import CARRIED, GIVEN, Value, evaluate, place_of, walk
+from .values import CARRIED, GIVEN, Value, evaluate, place_of
 
 
 class Program:

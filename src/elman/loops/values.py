@@ -9,7 +9,7 @@ left: a part of a product is a product with fewer rows of the matrix.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from ..errors import FormulaError
-from ..expr import PRIMITIVES, REDUCTIONS, apply
+from ..expr import PRIMITIVES, REDUCTIONS, apply, walk
 
 PARAMETER, GIVEN, CARRIED = range(3)
 #: The primitives, as functions of tensors and of symbolic values.
@@ -156,20 +156,6 @@ def _ends(parts: Iterable[Value]) -> list[tuple[int, int]]:
         found.append((end, end + part.size))
         end += part.size
     return found
-
-
-def walk(roots: Iterable[Value], before: Callable[[Value], Iterable[Value]]) -> Iterator[Value]:
-    """Every value that the roots depend on, each once, after what has to come ``before`` it."""
-    seen: set[Value] = set()
-    stack = [(root, False) for root in reversed(list(roots))]
-    while stack:
-        current, ready = stack.pop()
-        if ready:
-            yield current
-        elif current not in seen:
-            seen.add(current)
-            stack.append((current, True))
-            stack += [(a, False) for a in reversed([*before(current)])]
 
 
 def evaluate(
