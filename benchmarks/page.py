@@ -1,7 +1,9 @@
 """``python -m benchmarks.page``: puts the figures into the documents, and draws their plots.
 
 Tables go between the marks ``<!-- SECTION -->`` and ``<!-- end -->``; the text around them is
-written by hand. ``<!-- means -->`` is the summary of the section ``layers``.
+written by hand. ``<!-- means -->`` is the summary of the section ``layers``. What another command
+prints goes by hand after a mark of two words, such as ``<!-- printed parts -->``. The Chinese pages
+repeat all of it.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import layers
+from . import chinese, layers
 from .run import FIGURES, SECTIONS
 
 DOCS = Path("docs")
@@ -24,16 +26,18 @@ def filled(text: str, figures: dict[str, Any]) -> str:
     """The document with the tables of these figures."""
 
     def region(match: re.Match[str]) -> str:
-        mark, name = match.groups()
+        name, mark, shown = match.groups()
+        if name.startswith("printed "):
+            return match[0]
         if name == "about":
-            found = "\n".join(f"- {what}: {value}" for what, value in figures[name].items())
+            shown = "\n".join(f"- {what}: {value}" for what, value in figures[name].items())
         elif name == "means":
-            found = layers.means(figures) if figures.get("layers") else "Not measured."
+            shown = layers.means(figures) if figures.get("layers") else "Not measured."
         else:
-            found = SECTIONS[name].show(figures) if figures.get(name) else "Not measured."
-        return f"{mark}\n\n{found}\n\n<!-- end -->"
+            shown = SECTIONS[name].show(figures) if figures.get(name) else "Not measured."
+        return f"{name}{mark}\n{shown}\n\n"
 
-    return re.sub(r"(<!-- (\w+) -->)\n.*?<!-- end -->", region, text, flags=re.S)
+    return chinese.REGION.sub(region, text)
 
 
 def draw(figures: dict[str, Any]) -> None:
@@ -59,6 +63,9 @@ def main() -> None:
     for document in DOCUMENTS:
         text = document.read_text(encoding="utf-8")
         document.write_text(filled(text, figures), encoding="utf-8")
+    for english, page in chinese.pages(DOCS):
+        text, source = (it.read_text(encoding="utf-8") for it in (page, english))
+        page.write_text(chinese.mirrored(text, source), encoding="utf-8")
     draw(figures)
 
 

@@ -1,8 +1,10 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from benchmarks import chinese
 from benchmarks.page import DOCUMENTS, filled
 from benchmarks.roofline import flops, roof
 from benchmarks.run import FIGURES
@@ -21,6 +23,41 @@ def test_the_documents_show_the_figures_that_are_kept(document):
     figures = json.loads((ROOT / FIGURES).read_text(encoding="utf-8"))
     text = (ROOT / document).read_text(encoding="utf-8")
     assert filled(text, figures) == text
+
+
+PAIRS = chinese.pages(ROOT / "docs")
+
+
+@pytest.mark.parametrize(("english", "page"), PAIRS, ids=[page.name for _, page in PAIRS])
+def test_the_chinese_pages_show_the_same_tables(english, page):
+    source, text = (it.read_text(encoding="utf-8") for it in (english, page))
+    names = [[name for name, _, _ in chinese.REGION.findall(it)] for it in (source, text)]
+    assert names[0] == names[1]
+    assert chinese.mirrored(text, source) == text
+
+
+def test_tables_are_translated_as_whole_words():
+    header = "| workload | layer | mode | elman | speedup over torch.nn, bfloat16 |"
+    row = "| rl-train, training | Peephole two ways | inference | 4 us (inside, 1) | 2 (1.5 to 3) |"
+    assert chinese.translated(f"{header}\n{row}").splitlines() == [
+        "| 工作负载 | 层 | 模式 | elman | 相对 torch.nn, bfloat16 的加速比 |",
+        "| rl-train，训练 | Peephole 双向 | 推理 | 4 us (循环内，1) | 2 (1.5–3) |",
+    ]
+
+
+def test_every_word_is_needed():
+    regions = "".join(
+        region
+        for english, _ in PAIRS
+        for _, _, region in chinese.REGION.findall(english.read_text(encoding="utf-8"))
+    )
+    spare = [word for word in chinese.WORDS if not re.search(word, regions)]
+    assert spare == ["Left out, and why:"]  # every contestant ran
+
+
+def test_what_another_command_printed_stays():
+    text = "<!-- printed parts -->\n\n| 1 |\n\n<!-- end -->\n<!-- means -->\n<!-- end -->"
+    assert filled(text, {}) == text.replace("means -->\n", "means -->\n\nNot measured.\n\n")
 
 
 def times(*us):
