@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "elman"
-PAGE = ROOT / "docs" / "architecture.md"
+PAGES = [ROOT / "docs" / name for name in ("architecture.md", "architecture.zh-CN.md")]
 LONGEST_FILE = 500
 
 # From top to bottom. A room (a module or a package directly under elman) may import itself and any
@@ -194,7 +194,7 @@ def table_of_rooms(text: str) -> list[set[str]]:
     return [set(row.split()) for row in rows]
 
 
-@pytest.mark.parametrize("page", [PAGE, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
 def test_the_pages_show_the_table_of_rooms(page):
     assert table_of_rooms(page.read_text(encoding="utf-8")) == [set(row) for row in ROWS]
 
@@ -202,19 +202,20 @@ def test_the_pages_show_the_table_of_rooms(page):
 def files_of_rooms(text: str) -> set[str]:
     """The files that the rooms' headings and tables list. In a cell of a table, the folder of the
     first file is that of all."""
-    section = text.split("### Where to add things")[1].split("## The decisions", maxsplit=1)[0]
-    cells = re.findall(r"^\| (`.*?`) \|", section.split("\n### ", 1)[1], re.M)
-    found = set(re.findall(r"`(\w+\.py)`", "\n".join(re.findall("^### .*", section, re.M))))
-    for cell in cells:
+    rooms = re.findall(r"^### [^`\n]+(`.*)\n((?:(?!##).*\n)*)", text, re.M)
+    found = set(re.findall(r"`(\w+\.py)`", "\n".join(heading for heading, _ in rooms)))
+    for cell in re.findall(r"^\| (`.*?`) \|", "".join(text for _, text in rooms), re.M):
         first, *others = re.findall(r"`([\w/]+\.py)`", cell)
         folder = first.rpartition("/")[0]
         found |= {first, *(f"{folder}/{name}".lstrip("/") for name in others)}
     return found
 
 
-def test_the_page_lists_every_file():
-    """A file is in the table of its room in docs/architecture.md, with what it contains."""
-    listed = files_of_rooms(PAGE.read_text(encoding="utf-8"))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_page_lists_every_file(page):
+    """A file is in the table of its room on the page about the architecture, with what it
+    contains."""
+    listed = files_of_rooms(page.read_text(encoding="utf-8"))
     there = {path.as_posix() for path in SOURCES if path.name != "__init__.py"}
     assert there - listed == set(), "the page lacks these files"
     assert listed - there == set(), "the page lists files that do not exist"
@@ -236,5 +237,6 @@ def drawn(picture: Path) -> bool:
     return picture.suffix == ".svg" and picture.parent.with_suffix(".py").exists()
 
 
-def test_every_decision_is_on_the_page():
-    assert set((ROOT / "docs" / "decisions").glob("*.md")) <= set(links(PAGE))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_decision_is_on_the_page(page):
+    assert set((ROOT / "docs" / "decisions").glob("*.md")) <= set(links(page))
