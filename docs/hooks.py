@@ -78,6 +78,9 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         if not page.file.abs_src_path.endswith(CHINESE):
             title, _, rest = markdown.partition("\n")
             return f"{title}\n\n{UNTRANSLATED}{rest}"
+        if page.file.src_uri.startswith("reference/"):  # the entries are those of the English page
+            english = (DOCS / page.file.src_uri).read_text("utf-8")
+            markdown += "\n" + "".join(re.findall(r"^::: .*\n", english, re.M))
     return markdown
 
 
