@@ -100,6 +100,16 @@ def test_both_languages_have_the_same_sections(english: Path, chinese: Path) -> 
     assert levels[0] == levels[1]
 
 
+def rows_of_tables(page: Path) -> list[int]:
+    """The number of rows of every table on a page, in order."""
+    return [len(it.split("\n")) for it in re.findall(r"(?:^\|.*\n)+", text(page), re.M)]
+
+
+@BOTH
+def test_both_languages_have_tables_of_the_same_size(english: Path, chinese: Path) -> None:
+    assert rows_of_tables(english) == rows_of_tables(chinese)
+
+
 # A decimal, or an integer of two digits or more that is no year.
 NUMBER = re.compile(r"(?<![\w.])(?!(?:19|20)\d\d\b)(?:\d+\.\d+|\d{2,})(?![\w.]*\d)")
 
@@ -116,7 +126,7 @@ def test_a_number_from_nowhere_is_found() -> None:
     assert found == ["0.25", "12", "30", "0.5"]
 
 
-@pytest.mark.parametrize("page", [page for page in LEARN if page.name.endswith(CHINESE)], ids=name)
+@pytest.mark.parametrize("page", [page for _, page in PAIRS], ids=name)
 def test_chinese_has_its_own_punctuation(page: Path) -> None:
     assert re.findall(r"[一-龥][,:;?!].{,8}", FENCE.sub("", text(page))) == []
     assert re.findall(r".{,8}[\x80-\x9f].{,8}", text(page)) == [], "decoded as Latin-1"
