@@ -42,7 +42,7 @@ def test_commands_are_found_whole() -> None:
 
 
 def test_commands_have_the_options_that_are_shown() -> None:
-    paths = [*DOCS.glob("*.md"), *DOCS.parent.glob("README*.md")]
+    paths = [*PAGES, *DOCS.parent.glob("README*.md")]
     calls = [words for path in paths for words in commands(path.read_text("utf-8"))]
     assert len(calls) > 15
     for words in calls:
