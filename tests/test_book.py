@@ -102,6 +102,7 @@ def test_numbers_are_those_of_the_sessions(page: Path) -> None:
 
 
 def test_a_number_from_nowhere_is_found() -> None:
+    assert len(COMPUTED) == len(LEARN) + 2 * len(GUIDES)
     found = NUMBER.findall("0.25 of 7 h_10 in 1990 are 12, 3.4.5 $x_{30}$ 1e-5 -0.5.")
     assert found == ["0.25", "12", "30", "0.5"]
 
