@@ -1,5 +1,6 @@
 """The examples of all pages run, one after the other, and print what is printed there."""
 
+import inspect
 import itertools
 import re
 import shlex
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 import typer
 
+import elman
+from elman.pages import BASE, page
 from elman.tasks.commands import app
 from elman.tasks.commands.train import app as training
 from tests.pages import DOCS, PAGES, failures, listings, name
@@ -42,7 +45,7 @@ def test_commands_are_found_whole() -> None:
 
 
 def test_commands_have_the_options_that_are_shown() -> None:
-    paths = [*DOCS.glob("*.md"), *DOCS.parent.glob("README*.md")]
+    paths = [*PAGES, *DOCS.parent.glob("README*.md")]
     calls = [words for path in paths for words in commands(path.read_text("utf-8"))]
     assert len(calls) > 15
     for words in calls:
@@ -60,3 +63,28 @@ def test_every_option_of_training_is_explained() -> None:
     assert set(commands) == {"classify", "tag", "lm", "series", "forecast"}
     for parameter in [one for command in commands.values() for one in command.params]:
         assert any(name in text for name in [*parameter.opts, *parameter.secondary_opts]), parameter
+
+
+SOURCES = DOCS.parent / "src"
+
+
+def named(source: str) -> set[str]:
+    """The pages that a source names: in docstrings, and as messages do."""
+    in_text = re.findall(rf"\b{BASE}([\w/.-]+)\.md\b", source)
+    return {*in_text, *re.findall(r"\bpage\([\"']([\w/-]+)", source)}
+
+
+def test_pages_that_sources_name_exist() -> None:
+    sources = [path.read_text("utf-8") for path in SOURCES.rglob("*.py")]
+    found = set().union(*map(named, sources))
+    assert {"cells", "guides/loops", "decisions/int8-weights"} <= found
+    assert [it for it in sorted(found) if not (DOCS.parent / page(it)).exists()] == []
+
+
+LED = "RNN LSTM GRU RNNCell LSTMCell GRUCell Recurrent RecurrentCell Cell Stream accelerate freeze"
+LED += " accelerated register scan windows explain set_path export from_keras from_flax from_onnx"
+
+
+@pytest.mark.parametrize("it", LED.split())
+def test_docstrings_lead_to_a_page(it: str) -> None:
+    assert named(inspect.getdoc(getattr(elman, it)) or "")

@@ -18,6 +18,7 @@ from torch import Tensor
 from .attributes import FUNCTIONS, KINDS, TRACED, attributes, described, is_fixed, settings
 from .errors import FormulaError
 from .expr import PRODUCTS, Node, check_kind, is_mask, node, walk
+from .pages import page
 from .randoms import Draw, RandomValues, Tracing, tracing
 from .refused import OF_GROUPS, check_signature, refuses
 from .spaces import HIDDEN, INPUT, ONE, PROJECTED, Space, sized
@@ -78,6 +79,8 @@ class Cell(RandomValues, metaclass=_CellType):
     the transposed matrix. Plain numbers, such as a leak, lists and dicts of them, and functions are
     attributes, of the cell or of its class. A formula is traced anew when one of them has changed,
     and when the class has.
+
+    The guide is docs/cells.md.
 
     >>> class LightGRU(Cell):
     ...     gates = ("z", "n")
@@ -274,7 +277,7 @@ def _trace_step(cell: Cell) -> Step:
         said = str(error) if isinstance(error, FormulaError) else f"{type(error).__name__}: {error}"
         place = _place(cell, error.__traceback__)
         cause = None if isinstance(error, FormulaError) else error
-        raise FormulaError(f"{said} ({kind}.step, {place})") from cause
+        raise FormulaError(f"{said} ({kind}.step, {place}); see {page('cells')}") from cause
 
 
 def _check_declared(cell: Cell) -> dict[str, Space]:

@@ -2,9 +2,10 @@
 
 import sys
 
+from .pages import page
 from .version import __version__
 
-USAGE = """\
+USAGE = f"""\
 Usage: elman [--help | --version] COMMAND ...
 
   train classify FILE --text COLUMN --label COLUMN   learn the labels of texts
@@ -20,6 +21,8 @@ Usage: elman [--help | --version] COMMAND ...
   export MODEL FOLDER                                write a model for programs in C
   demo                                               small models, trained and tried out
   bench                                              how much faster than torch.nn here
+
+Documentation: {page("guides/tour")}, {page("index")}
 """
 
 

@@ -109,6 +109,8 @@ def explain(module: Any, *, return_states: bool = False) -> Explanation:
     Raises:
         TypeError: if it is neither.
 
+    The guide is docs/guides/gpus.md.
+
     >>> import elman, torch
     >>> (layer,) = elman.explain(elman.RNN(2, 4, dtype=torch.float16)).layers
     >>> layer.path, layer.dtype

@@ -10,6 +10,7 @@ import torch
 
 import elman
 from elman import Cell, FormulaError, tanh
+from elman.pages import page
 
 MATRIX = torch.eye(3)
 
@@ -68,7 +69,9 @@ def test_the_error_names_the_line_and_the_remedy(case):
         traced(step)
     line = step.__code__.co_firstlineno
     assert word in str(caught.value)
-    assert str(caught.value).endswith(f"(Mine.step, test_refused.py, line {line})")
+    assert str(caught.value).endswith(
+        f"(Mine.step, test_refused.py, line {line}); see {page('cells')}"
+    )
 
 
 @pytest.mark.parametrize(

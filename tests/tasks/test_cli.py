@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import elman
+from elman.pages import page
 from elman.tasks import SequenceClassifier
 from elman.tasks.data import reviews
 from tests.systems import PATIENCE, linux_only
@@ -117,6 +118,8 @@ def test_help_and_version(run):
     status, out, _ = run("--help")
     assert status == 0
     assert "predict" in out
+    for words in (["--help"], ["train", "--help"]):
+        assert page("index") in run(*words)[1]
     assert run("--version") == (0, f"elman {elman.__version__}\n", "")
     assert "--hidden-size" in run("train", "classify", "--help")[1]
 
@@ -172,6 +175,7 @@ for arguments in (["demo"], ["--version"], ["--help"], []):
     out = done.stdout.splitlines()
     assert out[:4] == [message, "status 1", f"elman {elman.__version__}", "status 0"]
     assert out[4].startswith("Usage: elman ")
+    assert page("index") in out[-5]
     assert out[-3:] == [message, "status 0", "status 1"]
 
 

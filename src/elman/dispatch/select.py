@@ -58,6 +58,8 @@ def set_path(path: str) -> Iterator[None]:
     Raises:
         ValueError: another ``path``.
 
+    The guide is docs/guides/gpus.md.
+
     >>> import elman, torch
     >>> with elman.set_path("reference"):
     ...     output, h_n = elman.RNN(2, 4)(torch.rand(3, 1, 2))

@@ -81,6 +81,8 @@ def from_flax(
         ValueError: a tree that holds anything else, or does not say what lies on what.
         TypeError: parameters that are no tree of arrays.
 
+    The guide is docs/exchange.md.
+
     >>> import elman
     >>> params = elman.to_flax(elman.GRU(3, 2, bidirectional=True))
     >>> elman.from_flax(params)
@@ -130,6 +132,8 @@ def to_flax(module: torch.nn.Module, like: Any = None) -> Any:
         ValueError: a formula or an option that Flax does not have; a bias that has no place there
             (flax.nnx's GRUCell has none at the state); a tree for other layers.
         TypeError: a module that is not recurrent.
+
+    The guide is docs/exchange.md.
 
     >>> import elman
     >>> elman.to_flax(elman.RNN(3, 2, bias=False))["cell"]["h"]["kernel"].shape

@@ -77,6 +77,8 @@ def from_keras(
         ValueError: an option that elman does not have, by its name; layers of several formulas.
         TypeError: a layer that is no recurrent one.
 
+    The guide is docs/exchange.md.
+
     >>> import elman, numpy as np
     >>> kernel, recurrent, bias = np.ones((3, 8)), np.ones((2, 8)), np.zeros(8)
     >>> elman.from_keras([kernel, recurrent, bias])
@@ -115,6 +117,8 @@ def to_keras(module: torch.nn.Module) -> list[list[np.ndarray[Any, Any]]]:
     Raises:
         ValueError: a formula or an option that Keras does not have.
         TypeError: a module that is not recurrent.
+
+    The guide is docs/exchange.md.
 
     >>> import elman
     >>> [[array.shape for array in layer] for layer in elman.to_keras(elman.GRU(3, 2))]

@@ -50,6 +50,8 @@ def from_onnx(model: Any) -> dict[str, torch.nn.Module]:
             attributes that ONNX does not have, or that contradict one another or the tensors;
             constant initial states that differ from row to row.
 
+    The guide is docs/exchange.md.
+
     >>> import elman, torch
     >>> layers = elman.from_onnx("model.onnx")  # doctest: +SKIP
     >>> output, h_n = layers["encoder"](torch.rand(5, 3, 40))  # doctest: +SKIP

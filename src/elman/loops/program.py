@@ -19,6 +19,7 @@ from ..dispatch.layer import run_layer
 from ..dispatch.select import set_path
 from ..errors import FormulaError
 from ..expr import walk
+from ..pages import page
 from ..rows import Rows
 from .formula import Loop, loop_of
 from .operators import ROWS
@@ -51,7 +52,8 @@ class Program:
                 try:
                     found = body(tree_unflatten(states, form), x)
                 except FormulaError as error:
-                    raise FormulaError(f"scan: {error}{_place(error)}") from None
+                    said = f"scan: {error}{_place(error)}; see {page('guides/loops')}"
+                    raise FormulaError(said) from None
             new, ys, self._y_form = _results(found, form, states)
         self._form, self.read = form, trace.read
         #: Of each tensor among the ys, how many dimensions it has at a step; None for None.

@@ -69,6 +69,8 @@ def scan(
 
     The signature is that of ``jax.lax.scan``.
 
+    The guide is docs/guides/loops.md.
+
     >>> import elman, torch
     >>> cell, head = torch.nn.GRUCell(3, 8), torch.nn.Linear(8, 2)
     >>> def body(h, x):

@@ -61,6 +61,8 @@ def accelerate(
         RuntimeError: a registered conversion that raises.
         ValueError: a conversion whose module cannot take the other's place.
 
+    The guide is docs/libraries.md.
+
     >>> import elman, torch
     >>> model = torch.nn.ModuleList([torch.nn.RNN(2, 4), torch.nn.Linear(4, 1)])
     >>> type(elman.accelerate(model)[0])

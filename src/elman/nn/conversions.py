@@ -46,6 +46,8 @@ def register(their_class: type[torch.nn.Module] | str, convert: Convert | None) 
         TypeError: a class that is no module's, or a function that cannot be called.
         ValueError: a class that is torch.nn's or elman's own.
 
+    The guide is docs/libraries.md.
+
     >>> import elman, torch
     >>> class MyRNN(torch.nn.Module):
     ...     def __init__(self):

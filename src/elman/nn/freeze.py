@@ -45,6 +45,8 @@ def freeze(module: _Module, *, weight_dtype: torch.dtype | None = None) -> _Modu
         ValueError: a model without recurrent layers of elman; another ``weight_dtype``, or one for
             a module that is not float32.
 
+    The guide is docs/libraries.md.
+
     >>> import elman, torch
     >>> gru = elman.freeze(elman.GRU(2, 4).eval())
     >>> with torch.inference_mode():

@@ -40,6 +40,8 @@ def accelerated(subclasses: Iterable[type[torch.nn.Module]] = ()) -> Iterator[No
     Raises:
         TypeError: ``subclasses`` that are none of torch.nn's layers.
 
+    The guide is docs/libraries.md.
+
     >>> import elman, torch
     >>> with elman.accelerated():
     ...     model = torch.nn.ModuleList([torch.nn.GRU(2, 4), torch.nn.Linear(4, 1)])

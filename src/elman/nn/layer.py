@@ -120,6 +120,8 @@ class Layer(Counterpart, LayerStack, RNNBase):
             the input or no integers; ``reset`` of another dtype than bool, or for a PackedSequence.
         RuntimeError: a shape that does not fit the module, or ``hx`` of another dtype.
         AttributeError: input or ``hx`` that is no tensor.
+
+    The guide is docs/guides/sequences.md.
     """
 
     # The docstring is a part of those of RNN, LSTM and GRU, which add the formula. Construction,

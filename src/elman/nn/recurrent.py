@@ -124,6 +124,8 @@ class Recurrent(Regularised):
     "Zoneout: regularizing RNNs by randomly preserving hidden activations", ICLR (2017).
     [5] A. Graves, "Generating sequences with recurrent neural networks", arXiv:1308.0850 (2013).
 
+    The guide is docs/guides/sequences.md.
+
     >>> import elman, torch
     >>> net = elman.Recurrent(elman.cells.GRU, 2, 4, num_layers=2, learn_initial=True)
     >>> output, h_n = net(torch.rand(5, 3, 2), lengths=torch.tensor([2, 5, 0]))
@@ -311,6 +313,8 @@ class RecurrentCell(StepModule, CellModule):
         AttributeError: input or ``hx`` that is no tensor.
         ValueError: input or ``hx`` neither 1-D nor 2-D; missing or unknown ``inputs``.
         RuntimeError: a shape or dtype that does not fit; a cell whose parameters have changed.
+
+    The guide is docs/cells.md.
 
     >>> import elman, torch
     >>> h, c = elman.RecurrentCell(elman.cells.LSTM, 2, 4)(torch.rand(3, 2))

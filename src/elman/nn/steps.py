@@ -117,6 +117,8 @@ class TorchCell(Counterpart, StepModule, RNNCellBase):
         ValueError: input or ``hx`` neither 1-D nor 2-D.
         RuntimeError: a shape or dtype that does not fit the cell.
         AttributeError: input or ``hx`` that is no tensor.
+
+    The guide is docs/guides/loops.md.
     """
 
     # The docstring is a part of those of RNNCell, LSTMCell and GRUCell, which add the formula.

@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from torch.nn.modules.rnn import RNNBase, RNNCellBase
 
+from ..pages import page
 from .cellmodule import CellModule
 from .counterpart import plain
 
 _CELL = (
-    "write its step as an elman.Cell and use elman.Recurrent (docs/cells.md), or elman.register it"
+    f"write its step as an elman.Cell and use elman.Recurrent ({page('cells')}), or elman.register "
+    "it"
 )
 _KINDS = re.compile(r"RNN|LSTM|GRU|Recurren", re.IGNORECASE)
 #: Names that weights of what recurs have in loops that people write.

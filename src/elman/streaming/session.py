@@ -77,6 +77,8 @@ class Stream:
             that are infinite or NaN.
         PathError: kernels cannot run here, or not on such weights.
 
+    The guide is docs/serving.md.
+
     >>> import elman, torch
     >>> gru = elman.GRU(2, 4)
     >>> stream = elman.Stream(gru)

@@ -63,6 +63,8 @@ def windows(
             module of two directions, the second of which begins at the end.
         TypeError: input that is no tensor.
 
+    The guide is docs/guides/sequences.md.
+
     >>> import elman, torch
     >>> gru, head = elman.GRU(2, 4), torch.nn.Linear(4, 1)
     >>> optimiser = torch.optim.SGD([*gru.parameters(), *head.parameters()], lr=0.1)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from elman.pages import page
 from elman.version import __version__
 
 from . import bench, demo, evaluate, export, generate, inspect, predict, score, train
@@ -25,6 +26,7 @@ def _executed(command: Callable[..., None]) -> Callable[..., None]:
 
 app = typer.Typer(
     help="Recurrent networks for sequences: train them, use them.",
+    epilog=f"Documentation: {page('guides/tour')}, {page('index')}",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},  # of all commands below
     pretty_exceptions_enable=False,

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from elman.pages import page
+
 from ..errors import TaskError
 from .columns import Id, Label, Numbers, Separator, Text, Time
 from .training import trains
@@ -21,7 +23,12 @@ if TYPE_CHECKING:
     from ..series import SeriesEstimator
     from ..tagger import SequenceTagger
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog=f"Documentation: {page('guides/tuning')}, {page('index')}",
+)
 
 
 @trains(
