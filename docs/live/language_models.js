@@ -1,0 +1,104 @@
+import { colour, element, field, figure, heat, number, oneHot, run, text } from "./live.js";
+
+const LONGEST = 60; // characters that it writes up to
+const PACE = 150; // milliseconds for each
+const MOST = 4; // bits, for the strongest colour
+
+const WORDS = {
+  en: {
+    title: "A language model that writes",
+    field: "Text",
+    surprise: "Bits of surprise at each character",
+    chances: "Chances of the next character",
+    chance: "p",
+    temperature: "Temperature",
+    write: "Write on",
+    stop: "Stop",
+    skipped: (count) => `Left out: ${count}. The model knows 四, 十, 是 and ， only.`,
+    erase: "Erase",
+  },
+  zh: {
+    title: "会写字的语言模型",
+    field: "文本",
+    surprise: "每个字的惊讶程度（比特）",
+    chances: "下一个字的概率",
+    chance: "p",
+    temperature: "温度",
+    write: "接着写",
+    stop: "停",
+    skipped: (count) => `略去 ${count} 个字符：模型只认识“四”“十”“是”“，”。`,
+    erase: "删除",
+  },
+};
+
+figure("language_models", WORDS, ({ model }, { characters, text: start }, words) => {
+  const surprise = element("div", { class: "flow", role: "list", "aria-label": words.surprise });
+  const chances = element("div");
+  let logits = [];
+  let timer;
+
+  const changed = (pieces) => {
+    const rows = run(model, pieces.map((piece) => oneHot(characters, piece)));
+    const expected = rows.map((row) => softmax(row));
+    surprise.replaceChildren(...pieces.map((piece, t) => {
+      const bits = t ? -Math.log2(expected[t - 1][characters.indexOf(piece)]) : undefined;
+      return character(piece, bits);
+    }));
+    logits = rows.at(-1) ?? Array(characters.length).fill(0);
+    const values = expected.at(-1) ?? softmax(logits);
+    const columns = [...characters];
+    chances.replaceChildren(heat({ caption: words.chances, columns, rows: [[words.chance, values]] }));
+  };
+  const pattern = new RegExp(`[${characters}]`, "g");
+  const reads = field({ label: words.field, value: start, pattern, keys: characters, words, changed });
+
+  const temperature = element("input", { type: "range", min: 0.2, max: 4, step: 0.1, value: 1 });
+  const shown = element("output", {}, text(1, 1));
+  temperature.addEventListener("input", () => {
+    shown.value = text(temperature.valueAsNumber, 1);
+  });
+  const stop = () => {
+    clearInterval(timer);
+    timer = undefined;
+    button.textContent = words.write;
+  };
+  const write = () => {
+    if (reads.input.value.length >= LONGEST) return stop();
+    const drawn = draw(softmax(logits.map((logit) => logit / temperature.valueAsNumber)));
+    reads.input.value += characters[drawn];
+    reads.read();
+  };
+  const toggle = () => {
+    if (timer) return stop();
+    button.textContent = words.stop;
+    timer = setInterval(write, PACE);
+  };
+  const button = element("button", { type: "button", onclick: toggle }, words.write);
+  reads.input.addEventListener("input", stop);
+
+  reads.read();
+  const label = element("label", {}, words.temperature, element("span", {}, temperature, shown));
+  const control = element("div", { class: "field" }, label, button);
+  return [reads.line, control, element("p", {}, words.surprise), surprise, chances];
+});
+
+/** A character and how many bits it surprised by; nothing is expected of the first one. */
+function character(piece, bits) {
+  const item = { role: "listitem" };
+  if (bits === undefined) return element("span", item, piece, element("small", {}, "–"));
+  const small = element("small", {}, text(bits, 1));
+  return number(bits, 1, "span", { ...item, ...colour(-bits, MOST) }, piece, small); // red
+}
+
+function softmax(logits) {
+  const most = Math.max(...logits);
+  const exps = logits.map((logit) => Math.exp(logit - most));
+  const sum = exps.reduce((a, b) => a + b);
+  return exps.map((value) => value / sum);
+}
+
+/** A place, drawn with these chances. */
+function draw(chances) {
+  let left = Math.random();
+  return Math.max(chances.findIndex((chance) => (left -= chance) < 0), 0);
+}
