@@ -32,8 +32,9 @@ figure("hidden_state", WORDS, ({ rnn }, data, words) => {
       explain();
     };
     const explain = () => {
+      const said = element("p", {}, words.chosen(unit + 1, step + 1));
       const before = step ? h[step - 1] : h[0].map(() => 0);
-      formula.replaceChildren(...lines(data, unit, step, inputs[step], before, h[step][unit], words));
+      formula.replaceChildren(said, ...lines(data, unit, step, inputs[step], before, h[step]));
       for (const [i, button] of states.querySelectorAll("button").entries()) {
         button.setAttribute("aria-pressed", i === unit * inputs.length + step);
       }
@@ -66,16 +67,12 @@ function slider(value, label, changed) {
 }
 
 /** One number of a state, by the formula with its numbers. */
-function lines(data, unit, step, x, before, value, words) {
+function lines(data, unit, step, x, before, after) {
   const input = sum("ih", ["x", step + 1], data.weight_ih_l0[unit], x, data.bias_ih_l0[unit]);
   const state = sum("hh", ["h", step], data.weight_hh_l0[unit], before, data.bias_hh_l0[unit]);
-  const both = ` = tanh(${text(input.value, 4)} + ${bracketed(state.value, 4)}) = `;
-  return [
-    element("p", {}, words.chosen(unit + 1, step + 1)),
-    input.line,
-    state.line,
-    element("p", {}, ...indexed("h", step + 1), both, number(value, 4)),
-  ];
+  const both = ` = tanh(${text(input.value, 4)} + ${bracketed(state.value)}) = `;
+  const last = element("p", {}, ...indexed("h", step + 1), both, number(after[unit], 4));
+  return [input.line, state.line, last];
 }
 
 /** A row of a matrix times a vector, with a bias: the value, and how it comes about. */
@@ -91,6 +88,7 @@ function indexed(name, index) {
   return [element("i", {}, name), element("sub", {}, index)];
 }
 
-function bracketed(value, digits = 2) {
-  return value < 0 ? `(${text(value, digits)})` : text(value, digits);
+/** A number within a sum. */
+function bracketed(value) {
+  return value < 0 ? `(${text(value, 4)})` : text(value, 4);
 }

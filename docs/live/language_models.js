@@ -1,6 +1,6 @@
 import { colour, element, field, figure, heat, number, oneHot, run, text } from "./live.js";
 
-const LONGEST = 60; // characters that it writes up to
+const LONGEST = 60; // characters that it writes up to; then it begins again
 const PACE = 150; // milliseconds for each
 const MOST = 4; // bits, for the strongest colour
 
@@ -45,12 +45,13 @@ figure("language_models", WORDS, ({ model }, { characters, text: start }, words)
       return character(piece, bits);
     }));
     logits = rows.at(-1) ?? Array(characters.length).fill(0);
-    const values = expected.at(-1) ?? softmax(logits);
     const columns = [...characters];
-    chances.replaceChildren(heat({ caption: words.chances, columns, rows: [[words.chance, values]] }));
+    const next = [[words.chance, softmax(logits)]];
+    chances.replaceChildren(heat({ caption: words.chances, columns, rows: next }));
   };
   const pattern = new RegExp(`[${characters}]`, "g");
-  const reads = field({ label: words.field, value: start, pattern, keys: characters, words, changed });
+  const given = { label: words.field, value: start, pattern, keys: characters };
+  const reads = field({ ...given, words, changed });
 
   const temperature = element("input", { type: "range", min: 0.2, max: 4, step: 0.1, value: 1 });
   const shown = element("output", {}, text(1, 1));
@@ -71,6 +72,7 @@ figure("language_models", WORDS, ({ model }, { characters, text: start }, words)
   const toggle = () => {
     if (timer) return stop();
     button.textContent = words.stop;
+    if (reads.input.value.length >= LONGEST) reads.input.value = start;
     timer = setInterval(write, PACE);
   };
   const button = element("button", { type: "button", onclick: toggle }, words.write);

@@ -82,11 +82,12 @@ export function heat({ caption, columns, rows, digits = 2, choose }) {
     });
     return element("tr", {}, element("th", { scope: "row" }, heading), ...cells);
   });
-  const table = element("table", { class: "heat" });
-  table.append(element("caption", {}, caption));
-  table.append(element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...lines));
+  const parts = [element("caption", {}, caption)];
+  parts.push(element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...lines));
+  const table = element("table", { class: "heat" }, ...parts);
   // A wide table scrolls by itself, by the keyboard too.
-  return element("div", { class: "wide", tabindex: "0", role: "region", "aria-label": caption }, table);
+  const wide = { class: "wide", tabindex: "0", role: "region", "aria-label": caption };
+  return element("div", wide, table);
 }
 
 /**
@@ -116,9 +117,11 @@ export function field({ label, value, pattern, keys = "", words, changed }) {
   });
   if (keys) {
     const click = () => put("", Math.max(input.selectionStart - 1, 0), input.selectionEnd);
-    buttons.push(element("button", { type: "button", "aria-label": words.erase, onclick: click }, "⌫"));
+    const erase = { type: "button", "aria-label": words.erase, onclick: click };
+    buttons.push(element("button", erase, "⌫"));
   }
   input.addEventListener("input", read);
-  const line = element("div", { class: "field" }, element("label", {}, label, input), ...buttons, note);
+  const labelled = element("label", {}, label, input);
+  const line = element("div", { class: "field" }, labelled, element("div", {}, ...buttons), note);
   return { line, input, read };
 }

@@ -38,7 +38,8 @@ figure("order", WORDS, ({ rnn }, { characters, texts }, words) => {
     return field({ label: words.field[which], value, pattern, keys: characters, words, changed });
   });
   fields.forEach(({ read }) => read());
-  return [...fields.flatMap(({ line }, which) => [line, tables[which]]), distance];
+  const sentences = fields.map(({ line }, which) => element("div", {}, line, tables[which]));
+  return [element("div", { class: "pair" }, ...sentences), distance];
 });
 
 /** The length of the difference of two vectors. */
