@@ -1,7 +1,9 @@
 """The figures that run in pages: in Chromium they show the numbers of the float64 reference."""
 
+import itertools
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 
@@ -125,6 +127,29 @@ def test_what_the_model_writes_has_its_surprise(site: Path, tmp_path: Path) -> N
     close(numbers, surprise, chances[-1])
     assert value.startswith("四十四是四十")
     assert "Write on" in words
+
+
+@needs_linker
+@needs_chromium
+def test_tags_are_the_likeliest_legal_ones(site: Path, tmp_path: Path) -> None:
+    sentence = "京雷北"
+    act = f'input.value = "{sentence}"; input.dispatchEvent(new Event("input"));'
+    _, words, numbers = opened(site, tmp_path, "tagging", act=act)
+    figure = networks.tagging()
+    gru, head = figure.networks["tagger"]
+    steps = networks.one_hot(figure.data["characters"], sentence)
+    chances = live.exactly(head, live.exactly(gru, steps)).softmax(1)
+    close(numbers, chances.T)
+
+    def legal(path: tuple[str, ...]) -> bool:
+        return all(b[0] != "I" or a[1:] == b[1:] for a, b in itertools.pairwise(("O", *path)))
+
+    tags = figure.data["tags"]
+    paths = [path for path in itertools.product(tags, repeat=3) if legal(path)]
+    places = torch.tensor([[tags.index(tag) for tag in path] for path in paths])
+    best = paths[int(chances[range(3), places].prod(1).argmax())]
+    assert re.findall(r"O|[BI]-[A-Z]+", words)[:3] == list(best)
+    assert [tags[i] for i in chances.argmax(1)] != list(best), "which each step would find"
 
 
 def test_every_figure_is_shown_in_both_languages() -> None:

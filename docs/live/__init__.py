@@ -6,6 +6,7 @@ of the site. `order.js` shows them in the place of the page that has `data-live=
 """
 
 import copy
+import functools
 import hashlib
 import json
 import re
@@ -60,6 +61,7 @@ def built() -> Path:
     return folder
 
 
+@functools.cache  # a process that serves the site keeps the sources that it has loaded
 def _digest() -> str:
     """What the files depend on."""
     sources = [*HERE.glob("*.py"), *Path(elman.__file__).parent.rglob("*.[pj][ys]")]

@@ -1,4 +1,4 @@
-import { colour, element, field, figure, heat, number, oneHot, run, text } from "./live.js";
+import { colour, element, field, figure, flow, heat, oneHot, run, softmax, text } from "./live.js";
 
 const LONGEST = 60; // characters that it writes up to; then it begins again
 const PACE = 150; // milliseconds for each
@@ -32,7 +32,7 @@ const WORDS = {
 };
 
 figure("language_models", WORDS, ({ model }, { characters, text: start }, words) => {
-  const surprise = element("div", { class: "flow", role: "list", "aria-label": words.surprise });
+  const surprise = element("div");
   const chances = element("div");
   let logits = [];
   let timer;
@@ -40,10 +40,10 @@ figure("language_models", WORDS, ({ model }, { characters, text: start }, words)
   const changed = (pieces) => {
     const rows = run(model, pieces.map((piece) => oneHot(characters, piece)));
     const expected = rows.map((row) => softmax(row));
-    surprise.replaceChildren(...pieces.map((piece, t) => {
-      const bits = t ? -Math.log2(expected[t - 1][characters.indexOf(piece)]) : undefined;
-      return character(piece, bits);
-    }));
+    const read = pieces.map((piece, t) => {
+      return surprised(piece, t ? -Math.log2(expected[t - 1][characters.indexOf(piece)]) : undefined);
+    });
+    surprise.replaceChildren(flow(words.surprise, read));
     logits = rows.at(-1) ?? Array(characters.length).fill(0);
     const columns = [...characters];
     const next = [[words.chance, softmax(logits)]];
@@ -84,19 +84,10 @@ figure("language_models", WORDS, ({ model }, { characters, text: start }, words)
   return [reads.line, control, element("p", {}, words.surprise), surprise, chances];
 });
 
-/** A character and how many bits it surprised by; nothing is expected of the first one. */
-function character(piece, bits) {
-  const item = { role: "listitem" };
-  if (bits === undefined) return element("span", item, piece, element("small", {}, "–"));
-  const small = element("small", {}, text(bits, 1));
-  return number(bits, 1, "span", { ...item, ...colour(-bits, MOST) }, piece, small); // red
-}
-
-function softmax(logits) {
-  const most = Math.max(...logits);
-  const exps = logits.map((logit) => Math.exp(logit - most));
-  const sum = exps.reduce((a, b) => a + b);
-  return exps.map((value) => value / sum);
+/** A character for `flow`, and how many bits it surprised by; nothing is expected of the first. */
+function surprised(piece, bits) {
+  if (bits === undefined) return [piece, "–"];
+  return [piece, text(bits, 1), { "data-value": bits, ...colour(-bits, MOST) }]; // red
 }
 
 /** A place, drawn with these chances. */

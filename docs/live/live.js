@@ -34,6 +34,14 @@ export function oneHot(characters, character) {
   return Array.from(characters, (other) => Number(other === character));
 }
 
+/** Scores as probabilities. */
+export function softmax(logits) {
+  const most = Math.max(...logits);
+  const exps = logits.map((logit) => Math.exp(logit - most));
+  const sum = exps.reduce((a, b) => a + b);
+  return exps.map((value) => value / sum);
+}
+
 /** Columns of numbers from rows of numbers. */
 export function transposed(rows) {
   return (rows[0] ?? []).map((_, i) => rows.map((row) => row[i]));
@@ -56,9 +64,8 @@ export function text(value, digits) {
 }
 
 /** A number in an element, to be read and checked. */
-export function number(value, digits, tag = "span", attributes = {}, ...children) {
-  const shown = children.length ? children : [text(value, digits)];
-  return element(tag, { "data-value": value, ...attributes }, ...shown);
+export function number(value, digits) {
+  return element("span", { "data-value": value }, text(value, digits));
 }
 
 /** Attributes of a number's colour: blue above zero, red below, pale near it; `most` is full. */
@@ -78,7 +85,7 @@ export function heat({ caption, columns, rows, digits = 2, choose }) {
       const shown = text(value, digits);
       const click = () => choose(row, column);
       const inside = choose ? element("button", { type: "button", onclick: click }, shown) : shown;
-      return number(value, digits, "td", colour(value), inside);
+      return element("td", { "data-value": value, ...colour(value) }, inside);
     });
     return element("tr", {}, element("th", { scope: "row" }, heading), ...cells);
   });
@@ -88,6 +95,15 @@ export function heat({ caption, columns, rows, digits = 2, choose }) {
   // A wide table scrolls by itself, by the keyboard too.
   const wide = { class: "wide", tabindex: "0", role: "region", "aria-label": caption };
   return element("div", wide, table);
+}
+
+/** Characters side by side: of each, what is below it, such as a tag, and attributes. */
+export function flow(label, characters) {
+  const items = characters.map(([character, below, attributes]) => {
+    const small = element("small", {}, below);
+    return element("span", { role: "listitem", ...attributes }, character, small);
+  });
+  return element("div", { class: "flow", role: "list", "aria-label": label }, ...items);
 }
 
 /**
@@ -109,7 +125,7 @@ export function field({ label, value, pattern, keys = "", words, changed }) {
   };
   const put = (...edit) => {
     input.setRangeText(...edit, "end");
-    read();
+    input.dispatchEvent(new Event("input"));
   };
   const buttons = Array.from(keys, (key) => {
     const click = () => put(key, input.selectionStart, input.selectionEnd);

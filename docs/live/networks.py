@@ -163,9 +163,33 @@ def language_models() -> Live:
     return Live({"model": torch.nn.Sequential(gru, head)}, data, [surprise, chances[-1]])
 
 
+def tagging() -> Live:
+    """A small tagger of sentences like those of learn/tagging.md, which reads forward only."""
+    given, cities, verbs = "雷梅强敏伟", ["北京", "上海", "广州", "成都"], "在去爱"
+    family, text = "李王张刘陈", "韩梅梅爱上海"
+    characters = family + given + "".join(cities) + verbs
+    tags = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+    draw = random.Random(0)
+    torch.manual_seed(0)
+    gru, head = elman.GRU(len(characters), 16), torch.nn.Linear(16, len(tags))
+    optimizer = torch.optim.Adam([*gru.parameters(), *head.parameters()], lr=0.02)
+    for _ in range(400):
+        name = "".join(draw.choices(given, k=draw.choice((1, 2))))
+        sentence = draw.choice(family) + name + draw.choice(verbs) + draw.choice(cities)
+        right = torch.tensor([1, *[2] * len(name), 0, 3, 4])
+        known = torch.rand(len(sentence), 1) > 0.1  # the others are as a character never seen
+        logits = head(gru(one_hot(characters, sentence) * known)[0])
+        cross_entropy(logits, right).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    chances = exactly(head, exactly(gru, one_hot(characters, text))).softmax(1)
+    data = {"characters": characters, "tags": tags, "text": text}
+    return Live({"tagger": torch.nn.Sequential(gru, head)}, data, [chances.T])
+
+
 def one_hot(characters: str, text: str) -> Tensor:
-    """A text as vectors, ``(T, I)``."""
-    return torch.eye(len(characters))[[characters.index(character) for character in text]]
+    """A text as vectors, ``(T, I)``; zeros are a character that is not known."""
+    return torch.tensor([[float(one == other) for other in characters] for one in text])
 
 
 #: By the names that pages call them.
@@ -175,4 +199,5 @@ FIGURES: dict[str, Callable[[], Live]] = {
     "gates": gates,
     "own_cell": own_cell,
     "language_models": language_models,
+    "tagging": tagging,
 }
