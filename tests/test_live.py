@@ -132,7 +132,7 @@ def test_what_the_model_writes_has_its_surprise(site: Path, tmp_path: Path) -> N
 @needs_linker
 @needs_chromium
 def test_tags_are_the_likeliest_legal_ones(site: Path, tmp_path: Path) -> None:
-    sentence = "京雷北"
+    sentence = "雷北京"
     act = f'input.value = "{sentence}"; input.dispatchEvent(new Event("input"));'
     _, words, numbers = opened(site, tmp_path, "tagging", act=act)
     figure = networks.tagging()
