@@ -79,7 +79,7 @@ export function colour(value, most = 1) {
  * column)` each number is a button.
  */
 export function heat({ caption, columns, rows, digits = 2, choose }) {
-  const head = ["", ...columns].map((column) => element("th", { scope: "col" }, column));
+  const head = columns.map((column) => element("th", { scope: "col" }, column));
   const lines = rows.map(([heading, values], row) => {
     const cells = values.map((value, column) => {
       const shown = text(value, digits);
@@ -89,9 +89,9 @@ export function heat({ caption, columns, rows, digits = 2, choose }) {
     });
     return element("tr", {}, element("th", { scope: "row" }, heading), ...cells);
   });
-  const parts = [element("caption", {}, caption)];
-  parts.push(element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...lines));
-  const table = element("table", { class: "heat" }, ...parts);
+  const top = element("thead", {}, element("tr", {}, element("td"), ...head));
+  const body = element("tbody", {}, ...lines);
+  const table = element("table", { class: "heat" }, element("caption", {}, caption), top, body);
   // A wide table scrolls by itself, by the keyboard too.
   const wide = { class: "wide", tabindex: "0", role: "region", "aria-label": caption };
   return element("div", wide, table);
