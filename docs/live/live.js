@@ -90,11 +90,10 @@ export function heat({ caption, columns, rows, digits = 2, choose }) {
     return element("tr", {}, element("th", { scope: "row" }, heading), ...cells);
   });
   const top = element("thead", {}, element("tr", {}, element("td"), ...head));
-  const body = element("tbody", {}, ...lines);
-  const table = element("table", { class: "heat" }, element("caption", {}, caption), top, body);
-  // A wide table scrolls by itself, by the keyboard too.
+  const table = element("table", { class: "heat" }, top, element("tbody", {}, ...lines));
+  // A wide table scrolls by itself, by the keyboard too; its caption does not.
   const wide = { class: "wide", tabindex: "0", role: "region", "aria-label": caption };
-  return element("div", wide, table);
+  return element("div", {}, element("p", {}, caption), element("div", wide, table));
 }
 
 /** Characters side by side: of each, what is below it, such as a tag, and attributes. */
