@@ -3,14 +3,16 @@
     make docs-check
 
 Each page is opened as wide as a desktop and as narrow as a phone. It must load everything, from
-this site alone, log no error, show all its pictures and not be wider than the screen. Every link
-must lead to a page, and to a place on it. The start page must be small.
+this site alone, log no error, show all its pictures and not be wider than the screen. A figure that
+runs in the page must show the numbers that the build computed in float64. Every link must lead to a
+page, and to a place on it. The start page must be small, and so must the modules of figures.
 """
 
 import contextlib
 import functools
 import gzip
 import http.server
+import json
 import os
 import shutil
 import sys
@@ -20,11 +22,18 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin
 
-from playwright.sync_api import Page, Response, sync_playwright
+from playwright.sync_api import Page, Response, TimeoutError, sync_playwright
 
 SITE = Path(__file__).parents[1] / "site"
 WIDTHS = {"desktop": 1280, "phone": 390}
 FIRST = 300_000  # bytes of the start page and all that it loads, compressed as servers do
+MODULE = 150_000  # bytes of a module with its network
+NEAR = 1e-5  # float32 and float64 of a figure's numbers
+FIGURES = """[...document.querySelectorAll("[data-live]")].map((place) => [
+  place.dataset.live,
+  "ready" in place.dataset,
+  [...place.querySelectorAll("[data-value]")].map((it) => Number(it.dataset.value)),
+])"""
 BROWSERS = "chromium", "chromium-browser", "google-chrome"
 
 
@@ -78,6 +87,21 @@ def broken_links(pages: list[str]) -> Iterator[str]:
                 yield f"{page}: {link} leads to no place on that page"
 
 
+def wrong_figures(page: Page) -> Iterator[str]:
+    """Which figures of an opened page do not run, or show other numbers than the build's."""
+    with contextlib.suppress(TimeoutError):
+        page.wait_for_function(f"{FIGURES}.every(([, ready]) => ready)", timeout=10_000)
+    for name, ready, shown in page.evaluate(FIGURES):
+        path = SITE / "live" / "models" / f"{name}.json"
+        expected = json.loads(path.read_text("utf-8"))["shown"]
+        if not ready:
+            yield f"the figure {name} does not run"
+        elif len(shown) != len(expected):
+            yield f"the figure {name} shows {len(shown)} numbers, expected {len(expected)}"
+        elif (most := max(abs(a - b) for a, b in zip(shown, expected, strict=True))) > NEAR:
+            yield f"the figure {name} shows a number that is {most:.2g} off"
+
+
 def faults(page: Page, root: str, path: str) -> Iterator[str]:
     """What is wrong with a page, opened in the browser."""
     found: list[str] = []
@@ -97,6 +121,7 @@ def faults(page: Page, root: str, path: str) -> Iterator[str]:
     found += page.evaluate(
         "[...document.images].filter(it => !it.naturalWidth).map(it => `no picture: ${it.src}`)"
     )
+    found += wrong_figures(page)
     for name, width in WIDTHS.items():
         page.set_viewport_size({"width": width, "height": 900})
         over = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
@@ -120,6 +145,8 @@ def main() -> int:
     pages = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
     pages = [page for page in pages if not page.endswith("404.html")]
     wrong = list(broken_links(pages))
+    large = [path for path in SITE.rglob("*.wasm") if path.stat().st_size > MODULE]
+    wrong += [f"{path.relative_to(SITE)}: more than {MODULE} bytes" for path in large]
     with served(SITE) as root, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=browser_path or None, args=["--no-sandbox"]

@@ -1,4 +1,4 @@
-"""What the build adds to MkDocs: languages, pictures, formulas and links out of the site.
+"""What the build adds to MkDocs: languages, pictures, figures, formulas and links out of the site.
 
 MkDocs calls these functions by their names, in this order, for each of the two languages.
 """
@@ -17,7 +17,7 @@ DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent))
 sys.dont_write_bytecode = True
 
-from docs import figures  # noqa: E402, after the path that it is found on
+from docs import figures, live  # noqa: E402, after the path that it is found on
 
 CHINESE = ".zh-CN.md"
 LANGUAGES = {"en": "English", "zh-CN": "中文"}  # each by the folder of its site; English has none
@@ -34,7 +34,7 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Keep the pages of one language, and add the pictures."""
+    """Keep the pages of one language, and add the pictures and what runs in pages."""
     for file in [file for file in files if file.src_uri.endswith(CHINESE)]:
         files.remove(file)
         if config.extra["locale"] == "zh-CN":
@@ -43,6 +43,9 @@ def on_files(files: Files, config: Any) -> Files:
             files.append(File.generated(config, name, abs_src_path=file.abs_src_path))
     for name, svg in figures.drawn():
         files.append(File.generated(config, f"figures/{name}.svg", content=svg))
+    for path in sorted(live.built().iterdir()):
+        name = f"live/models/{path.name}"
+        files.append(File.generated(config, name, abs_src_path=str(path)))
     return files
 
 
@@ -85,14 +88,15 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
 
 def on_page_content(content: str, page: Any, config: Any, files: Files) -> str:
-    """Turn formulas into MathML, which browsers show without a script."""
+    """Turn formulas into MathML, which browsers show without a script; load what runs here."""
 
     def formula(match: re.Match[str]) -> str:
         display = "block" if match[1] == "div" else "inline"
         return convert(html.unescape(match[2]), display=display)
 
     pattern = r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>'
-    return re.sub(pattern, formula, content, flags=re.S)
+    content = re.sub(pattern, formula, content, flags=re.S)
+    return content + "".join(live.scripts(content, "../" * page.url.count("/")))
 
 
 def on_page_context(context: Any, page: Any, config: Any, nav: Any) -> Any:
