@@ -43,6 +43,7 @@ from .functions import maximum as maximum
 from .functions import minimum as minimum
 from .functions import ne as ne
 from .functions import relu as relu
+from .functions import round_to_bfloat16 as round_to_bfloat16
 from .functions import sigmoid as sigmoid
 from .functions import silu as silu
 from .functions import sin as sin

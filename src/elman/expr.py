@@ -264,6 +264,11 @@ PRIMITIVES: Mapping[str, Primitive] = {
         lambda v, a: v.abs(a),
     ),
     "floor": Primitive(torch.floor, lambda g, y, a: (None,), lambda v, a: v.floor(a)),
+    "round_to_bfloat16": Primitive(
+        lambda a: a.bfloat16().to(a.dtype),
+        lambda g, y, a: (apply("round_to_bfloat16", g),),
+        lambda v, a: v.nearest_bfloat16(a),
+    ),
     "sqrt": Primitive(
         torch.sqrt, lambda g, y, a: (g / (y * 2.0),), lambda v, a: v.sqrt(a), costly=True
     ),
