@@ -72,6 +72,7 @@ from .reductions import layer_norm as layer_norm
 from .reductions import mean as mean
 from .reductions import softmax as softmax
 from .reductions import sum as sum
+from .reductions import take as take
 from .streaming import Stream as Stream
 from .streaming import windows as windows
 from .version import __version__ as __version__
