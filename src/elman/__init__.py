@@ -43,6 +43,7 @@ from .functions import maximum as maximum
 from .functions import minimum as minimum
 from .functions import ne as ne
 from .functions import relu as relu
+from .functions import round_to_bfloat16 as round_to_bfloat16
 from .functions import sigmoid as sigmoid
 from .functions import silu as silu
 from .functions import sin as sin
@@ -71,6 +72,7 @@ from .reductions import layer_norm as layer_norm
 from .reductions import mean as mean
 from .reductions import softmax as softmax
 from .reductions import sum as sum
+from .reductions import take as take
 from .streaming import Stream as Stream
 from .streaming import windows as windows
 from .version import __version__ as __version__

@@ -130,11 +130,11 @@ def _check_layer(step: Step, rows: Rows, shapes: Sequence[Any], D: int) -> int:
                 f"expected at most {sizes.units} {space.units}, as many as there are "
                 f"{HIDDEN.units}, got {sizes[space]}"
             )
-    for space, heads in step.cuts:
-        if sizes[space] % heads:
+    for space, heads, least in step.cuts:
+        if sizes[space] % heads or sizes[space] // heads < least:
             raise RuntimeError(
                 f"expected a multiple of {heads} {space.units}, into which a reduction cuts them, "
-                f"got {sizes[space]}"
+                f"and at least {heads * least}, got {sizes[space]}"
             )
     found = step.shapes(sizes)
     expected = [found.get(name) for name in step.parameters]

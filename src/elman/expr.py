@@ -264,6 +264,11 @@ PRIMITIVES: Mapping[str, Primitive] = {
         lambda v, a: v.abs(a),
     ),
     "floor": Primitive(torch.floor, lambda g, y, a: (None,), lambda v, a: v.floor(a)),
+    "round_to_bfloat16": Primitive(
+        lambda a: a.bfloat16().to(a.dtype),
+        lambda g, y, a: (apply("round_to_bfloat16", g),),
+        lambda v, a: v.nearest_bfloat16(a),
+    ),
     "sqrt": Primitive(
         torch.sqrt, lambda g, y, a: (g / (y * 2.0),), lambda v, a: v.sqrt(a), costly=True
     ),
@@ -351,18 +356,24 @@ REDUCTIONS: Mapping[str, Reduction] = {
 }
 
 
+def check_reduced(name: str, value: Any, heads: Any) -> None:
+    """Whether a function of the units of a row, or of each head, can have these arguments."""
+    if type(heads) is not int or heads < 1:
+        raise FormulaError(f"{name}() takes heads of at least 1, got {heads!r}")
+    if isinstance(value, Node):
+        check_kind(name, 0, value)
+        if value.space is ONE:
+            raise FormulaError(
+                f"{name}() takes a value with units, got one that has none: leave it out"
+            )
+
+
 def reduce(name: str, value: Any, caller: str = "", heads: int = 1) -> Any:
     """A reduction of a symbolic value, for a function of another name perhaps; of a tensor, that of
     PyTorch over the last dimension. Of several ``heads`` each has its own."""
-    if type(heads) is not int or heads < 1:
-        raise FormulaError(f"{caller or name}() takes heads of at least 1, got {heads!r}")
+    check_reduced(caller or name, value, heads)
     if not isinstance(value, Node):
         return _reduced(name, value, heads)
-    check_kind(caller or name, 0, value)
-    if value.space is ONE:
-        raise FormulaError(
-            f"{caller or name}() takes a value with units, got one that has none: leave it out"
-        )
     if heads == 1:
         return node(name, value, space=ONE)
     if value.space.fixed % heads:

@@ -35,6 +35,11 @@ def _primitive(name: str, doc: str) -> Callable[..., Any]:
 abs = _primitive("abs", "Absolute value, unit by unit; its derivative at 0 is 0.")
 sqrt = _primitive("sqrt", "Square root, unit by unit.")
 floor = _primitive("floor", "The largest integer that is not above a value; its derivative is 0.")
+round_to_bfloat16 = _primitive(
+    "round_to_bfloat16",
+    "The nearest bfloat16, unit by unit, as ``a.bfloat16().to(a.dtype)``: what a program computes\n"
+    "that keeps a value in bfloat16. The gradient is rounded, too, as PyTorch does it.",
+)
 exp = _primitive("exp", "Exponential, unit by unit.")
 expm1 = _primitive("expm1", "exp(a) - 1, unit by unit, precise near 0.")
 log = _primitive("log", "Natural logarithm, unit by unit: -infinity of 0, NaN below.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .expr import Node, apply, node, reduce
+from .errors import FormulaError
+from .expr import Node, apply, check_reduced, node, reduce, where
 
 
 def sum(value: Any, heads: int = 1) -> Any:
@@ -47,6 +48,39 @@ def mean(value: Any, heads: int = 1) -> Any:
         return value.mean(-1, keepdim=True) if heads == 1 else total * heads / value.shape[-1]
     units = node("units", attr=value.space.name)
     return reduce("sum", value, "mean", heads) / (units if heads == 1 else units / heads)
+
+
+def take(value: Any, index: int, heads: int = 1) -> Any:
+    """Unit ``index`` of a row, as one number, which counts for every unit.
+
+    With several ``heads``, of which each has an equal part of the units, each unit has that unit
+    of its head. Negative numbers count from the end.
+
+    Raises:
+        IndexError: if a tensor has no such unit. A formula learns it when a layer is made.
+
+    >>> import elman, torch
+    >>> elman.take(torch.tensor([[1.0, 2.0, 6.0]]), 2)
+    tensor([[6.]])
+    >>> elman.take(torch.tensor([[1.0, 2.0, 6.0, 3.0]]), 0, heads=2)
+    tensor([[1., 1., 6., 6.]])
+    """
+    check_reduced("take", value, heads)
+    if type(index) is not int:
+        raise FormulaError(f"take() takes the number of a unit, an int, got {index!r}")
+    if not isinstance(value, Node):
+        parts = value.unflatten(-1, (heads, -1))
+        chosen = parts[..., index, None]
+        return chosen[..., 0, :] if heads == 1 else chosen.expand_as(parts).flatten(-2)
+    here = node("unit", attr=f"{index}/{heads}", space=value.space)
+    return reduce("sum", where(here > 0.0, value, 0.0), "take", heads)
+
+
+def unit_of(leaf: Node) -> tuple[int, int]:
+    """Which unit of each head a leaf ``unit`` is 1 for, as it is 0 for all others; and how many
+    heads there are."""
+    index, heads = leaf.attr.split("/")
+    return int(index), int(heads)
 
 
 def softmax(value: Any, heads: int = 1) -> Any:

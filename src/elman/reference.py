@@ -15,6 +15,7 @@ from torch.nn.functional import linear
 from .batch import LayerArgs, Weights, by_layer, inputs_of
 from .expr import PRODUCTS, Node, evaluate
 from .padded import Marks, halves
+from .reductions import unit_of
 from .rows import Rows
 from .step import Step
 
@@ -83,6 +84,11 @@ def constants(step: Step, x: Tensor, weights: Weights) -> Values:
             if tensor is not None and name in step.u_gates:
                 tensor = block.of(tensor, sizes)
             found[kind, name] = 0.0 if tensor is None else tensor
+    for leaf in step.chosen:
+        index, heads = unit_of(leaf)
+        row = x.new_zeros(heads, sizes[leaf.space] // heads)
+        row[:, index] = 1.0
+        found["unit", f"{leaf.space.name}:{leaf.attr}"] = row.flatten()
     for space in step.spaces:
         found["units", space.name] = x.new_full((), sizes[space])
         found["size", space.name] = sizes[space]
@@ -115,6 +121,8 @@ def advance(
         if node.op in PRODUCTS:
             heads, matrix = step.blocks["product", node.attr].heads, given["product", node.attr]
             return product(operands[0], matrix, heads, node.op == "product_t")
+        if node.op == "unit":
+            return given[node.op, f"{node.space.name}:{node.attr}"]
         return raw if node.op == "raw" else given[node.op, node.attr]
 
     values = evaluate([*step.new, *step.outputs.values()], leaf, states[0])

@@ -32,6 +32,7 @@ from .expr import (
     reduce,
     walk,
 )
+from .reductions import unit_of
 from .spaces import (
     HIDDEN,
     INPUT,
@@ -50,6 +51,7 @@ _FAULTS = (ValueError, TypeError, SyntaxError, IndexError, ArithmeticError, Recu
 _KNOWN = 256  # texts whose steps are kept
 _LINE = re.compile(r"(\w+) (None|'[^'\\]*') (\w*) (\[[\d, ]*\])")
 _SIZES = re.compile(r"sizes (\{.+\})")
+_UNIT = re.compile(r"-?\d+/[1-9]\d*")
 _HEADS = re.compile(r"heads ([2-9]|[1-9]\d+)")
 _LEAVES = ("x", "bias", "vector")
 #: The blocks of parameters that a step reads, by the kind and the name of what reads them: a
@@ -96,8 +98,11 @@ class Step:
     spaces: tuple[Space, ...] = field(init=False)
     #: Those of which parameters say how many units they have, with the block whose rows do.
     measures: Mapping[Space, Matrix] = field(init=False)
-    #: How many heads reductions cut the units of a space into: these are a multiple of it.
-    cuts: Sequence[tuple[Space, int]] = field(init=False)
+    #: How many heads the units of a space are cut into, of which they are a multiple, and how many
+    #: units a head has at least.
+    cuts: Sequence[tuple[Space, int, int]] = field(init=False)
+    #: The leaves that are 1 for one unit of each head.
+    chosen: Sequence[Node] = field(init=False)
     #: The step that gives out all states, and what the formula names besides.
     full: Step = field(init=False)
 
@@ -116,8 +121,12 @@ class Step:
         spaces = dict.fromkeys(n.space for n in nodes if n.space is not ONE)
         found = {n.attr: n.space for n in nodes if n.op == "random"}
         randoms = {name: found[name] for name in self.inputs if name in found}
-        cuts = {(n.space, heads_of(n)) for n in nodes if n.op in REDUCTIONS and n.attr}
-        object.__setattr__(self, "cuts", sorted(cuts, key=lambda cut: (cut[0].name, cut[1])))
+        cuts = {(n.space, heads_of(n), 1) for n in nodes if n.op in REDUCTIONS and n.attr}
+        object.__setattr__(self, "chosen", tuple(n for n in nodes if n.op == "unit"))
+        for leaf in self.chosen:
+            index, heads = unit_of(leaf)
+            cuts.add((leaf.space, heads, max(index + 1, -index)))
+        object.__setattr__(self, "cuts", sorted(cuts, key=lambda cut: (cut[0].name, *cut[1:])))
         object.__setattr__(self, "randoms", randoms)
         object.__setattr__(self, "blocks", blocks)
         measures: dict[Space, Matrix] = {}
@@ -390,6 +399,8 @@ def _read(text: str) -> Step:
                 raise FormulaError(f"{line!r} multiplies values of another size")
         elif op == "raw" and attr is None and not args and found[3] in (INPUT.name, HIDDEN.name):
             made = node(op, space=space_of(found[3]))
+        elif op == "unit" and attr and _UNIT.fullmatch(attr) and not args:
+            made = node(op, attr=attr, space=with_units(found[3]))
         elif op == "units" and not args:
             made = node(op, attr=with_units(attr).name, space=ONE)
         else:

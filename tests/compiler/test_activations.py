@@ -9,6 +9,7 @@ import functools
 
 import numpy as np
 import pytest
+import torch
 
 from elman.compiler import isa, jit
 from elman.expr import PRIMITIVES
@@ -118,6 +119,23 @@ def test_floor_is_exact_for_every_number(row, dtype):
 
 @each_isa
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bfloat16_is_rounded_to_as_torch_rounds(row, dtype):
+    numbers = np.random.default_rng(0).integers(0, 2**32, 5000, np.uint32).view(np.float32)
+    halves = (np.arange(0, 2**32, 2**15 * 9973, np.uint64) | 2**15).astype(np.uint32)
+    below, above = (halves + step for step in (np.uint32(-1 % 2**32), np.uint32(1)))
+    ties = [part.view(np.float32) for part in (halves, below, above)]
+    ends = [0.0, -0.0, np.inf, -np.inf, np.nan, np.finfo(dtype).max, np.finfo(dtype).tiny / 4]
+    with np.errstate(all="ignore"):
+        x = np.concatenate([numbers, *ties, np.array(ends)]).astype(dtype)
+    found = mapped.apply("round_to_bfloat16", row, x)
+    expected = torch.from_numpy(x).bfloat16().to(torch.from_numpy(x).dtype).numpy()
+    np.testing.assert_array_equal(found, expected)
+    number = ~np.isnan(expected)
+    np.testing.assert_array_equal(np.signbit(found[number]), np.signbit(expected[number]))
+
+
+@each_isa
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_logarithms_end_where_their_arguments_do(row, dtype):
     below = np.array([-np.finfo(dtype).tiny / 4, -1.0, -3e38], dtype)
     assert np.isnan(mapped.apply("log", row, below)).all()
@@ -156,7 +174,7 @@ def test_odd_functions_are_odd_to_the_bit(row, function, dtype):
 @pytest.mark.parametrize("dtype", ["float", "double"])
 def test_no_isa_calls_a_library(row, dtype):
     """One object with an undefined symbol, and the kernel would not load, or call a slow one."""
-    unary = [*functions.EXACT, "sqrt", "abs", "neg", "floor"]
+    unary = [*functions.EXACT, "sqrt", "abs", "neg", "floor", "round_to_bfloat16"]
     assert set(unary) < set(PRIMITIVES)
     for function in unary:
         code = jit.object_code(mapped.module_of(function, row, dtype), row)

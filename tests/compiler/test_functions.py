@@ -82,6 +82,13 @@ def test_no_gradient_passes_through_floor():
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
+def test_rounding_to_bfloat16_is_that_of_torch_in_values_and_gradients():
+    x = torch.randn(99, dtype=torch.float64)
+    found = derived(lambda a: a * elman.round_to_bfloat16(a * a), x)
+    expected = differentiated(lambda a: a * (a * a).bfloat16().double(), x)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("name", ["maximum", "minimum"])
 def test_the_larger_and_the_smaller_share_their_gradient_as_in_torch(name):
     points = torch.tensor([-INF, -1.0, 0.0, 2.0, INF, float("nan")], dtype=torch.float64)

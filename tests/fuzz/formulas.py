@@ -16,6 +16,7 @@ ONE = {
     "mean": elman.mean,
     "sum": lambda v: 0.2 * elman.sum(v),
     "amax": elman.amax,
+    "first": lambda v: elman.take(v, 0),
     "softmax": elman.softmax,
     "layer_norm": lambda v: elman.layer_norm(v, eps=0.5),
     **{f"{name} of heads": None for name in ("mean", "amax", "softmax")},
@@ -153,7 +154,7 @@ def cells(draw: st.DrawFn) -> Random:
 
 
 #: What makes one number of a row.
-SINGLE = ("mean", "sum", "amax")
+SINGLE = ("mean", "sum", "amax", "first")
 
 
 def _finite_mean(formula: Any) -> bool:

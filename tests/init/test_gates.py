@@ -27,7 +27,7 @@ GATES = {
 #: The catalogue's cells without a forget gate that has a bias of its own.
 WITHOUT = {
     *("elman", "irnn", "indrnn", "mirnn", "atr", "nascell", "leaky", "ctrnn", "scrn", "mgu2"),
-    *("cfc", "ltc", "lru", "odernn", "cornn", "unicornn"),
+    *("cfc", "ltc", "lru", "deltanet", "odernn", "cornn", "unicornn"),
     *("antisymmetricrnn", "gatedantisymmetricrnn"),
 }
 

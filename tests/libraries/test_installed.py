@@ -134,3 +134,28 @@ def test_the_same_numbers_gradients_and_random_numbers(make: Any, training: bool
     again = elman.restore(pickle.loads(pickle.dumps(ours)))
     assert [type(m) for m in again.modules()] == [type(m) for m in theirs.modules()]
     assert list(again.state_dict()) == list(theirs.state_dict())
+
+
+@pytest.mark.parametrize("size", [32, 48])
+def test_tirex_rounds_at_every_step_as_its_own_loop_does(size: int) -> None:
+    cells = pytest.importorskip("tirex.models.slstm.cell")
+    torch.manual_seed(0)
+    theirs = cells.sLSTMCell(cells.sLSTMBlockConfig(embedding_dim=size, num_heads=4), "torch")
+    for p in theirs.parameters():
+        torch.nn.init.normal_(p, 0, 0.2)
+    ours = elman.accelerate(copy.deepcopy(theirs))
+    assert {row.path for row in elman.explain(ours).layers} == {"kernel"}
+    x, found = torch.randn(5, 11, 4 * size), []
+    for cell in (theirs, ours):
+        given = x.clone().requires_grad_()
+        output, state = cell(given, None)
+        again, _ = cell(given, state)
+        (output.square().sum() + again.square().sum()).backward()
+        found.append(([output, state, again], [t.grad for t in (given, *cell.parameters())]))
+    (values, gradients), (our_values, our_gradients) = found
+    for a, b in zip(values, our_values, strict=True):  # a sum of another order may round otherwise
+        assert torch.equal(b, b.bfloat16().float())
+        assert (a == b).float().mean() > 0.95
+        torch.testing.assert_close(a, b, rtol=2**-6, atol=2**-8)
+    for a, b in zip(gradients, our_gradients, strict=True):
+        assert (a - b).norm() < 0.02 * a.norm()

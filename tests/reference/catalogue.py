@@ -22,6 +22,7 @@ HYPER = {
     "cornn": {"dt": DT, "gamma": ALPHA, "epsilon": BETA},
     "unicornn": {"dt": DT, "alpha": ALPHA},
     "lem": {"dt": DT},
+    "deltanet": {"keys": 3},
     "odernn": {"steps": 2},
     "odernn, euler": {"steps": 3, "solver": "euler"},
     "ltc": {"steps": 3},
@@ -303,6 +304,20 @@ def lru(x, w, y, re, im):
     return w("c_re", z.real) - w("c_im", z.imag) + x("y"), z.real, z.imag
 
 
+def delta_net(keys, heads=1):
+    def formula(x, w, h, *rows):
+        q, k, v, b = (x(gate).unflatten(-1, (heads, -1)) for gate in "qkvb")
+        q, k = (part[..., :keys].softmax(-1) for part in (q, k))
+        memory = torch.stack(rows, -2).unflatten(-1, (heads, -1))
+        known = torch.einsum("...nhd,...hn->...hd", memory, k)
+        change = sigmoid(b) * (v - known)
+        memory = memory + torch.einsum("...hn,...hd->...nhd", k, change)
+        read = torch.einsum("...nhd,...hn->...hd", memory, q)
+        return read.flatten(-2), *memory.flatten(-2).unbind(-2)
+
+    return formula
+
+
 def min_gru(x, w, h):
     z = sigmoid(x("z"))
     return ((1 - z) * h + z * x("h"),)
@@ -391,6 +406,7 @@ FORMULAS = {
     "odernn": ("h", ode_rnn(runge_kutta)),
     "odernn, euler": ("h", ode_rnn(euler)),
     "lru": (("y", "re", "im"), "", lru),
+    "deltanet": ("qkvb", "", delta_net(3)),
     "cornn": ("z", co_rnn),
     "unicornn": ("z", "", unicornn),
     "lem": ("abzy", lem),

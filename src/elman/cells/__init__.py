@@ -39,6 +39,7 @@ from .lstm_variants import CoupledLSTM as CoupledLSTM
 from .lstm_variants import MultiplicativeLSTM as MultiplicativeLSTM
 from .lstm_variants import NASCell as NASCell
 from .lstm_variants import PeepholeLSTM as PeepholeLSTM
+from .memory import DeltaNet as DeltaNet
 from .normalised import LayerNormGRU as LayerNormGRU
 from .normalised import LayerNormLSTM as LayerNormLSTM
 from .physical import LEM as LEM

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 
-from ..expr import REDUCTIONS
+from ..expr import REDUCTIONS, Node
+from ..reductions import unit_of
 from ..spaces import INPUT, ONE, Matrix, Space
 from ..step import Step
 from .buffers import Argument, Slot, Slots
@@ -12,7 +13,7 @@ from .graph import Program
 from .ir import Function, Int, Module
 from .routine import BESIDE, SHARED, Routine
 from .target import Target
-from .vector import Vector
+from .vector import Vector, literal
 from .view import View
 
 
@@ -94,6 +95,21 @@ class Frame(Routine):
             number = self.f.first(f"sitofp i64 {self.units(space)} to {self.v.dtype}")
             self._loaded[space.name, "number"] = number
         return self.v.splat(self._loaded[space.name, "number"])
+
+    def is_unit(self, leaf: Node, first: Int) -> str:
+        """1 for the unit of each head that a leaf ``unit`` means, else 0, in the vector from a unit
+        on. Floats count exactly as far as layers have units."""
+        v, (index, heads) = self.v, unit_of(leaf)
+        lanes = ", ".join(f"{v.dtype} {literal(lane)}" for lane in range(v.lanes))
+        start = self.f.op(f"sitofp i64 {first} to {v.dtype}")
+        place = v.add(v.splat(start), f"<{lanes}>")
+        size = self.count_of_units(leaf.space)
+        if heads > 1:
+            size = v.div(size, v.number(heads))
+            head = v.floor(v.div(v.add(place, v.number(0.5)), size))
+            place = v.sub(place, v.mul(head, size))
+        goal = v.number(index) if index >= 0 else v.add(size, v.number(index))
+        return v.select(v.compare("eq", place, goal), v.number(1.0), v.number(0.0))
 
     def block(self, block: Matrix) -> View:
         """A gate's rows of a parameter, or all of them."""

@@ -65,7 +65,7 @@ def differentiate(step: Step) -> Backward:
             for argument, part in zip(
                 current.args, rule(gradient, current, *current.args), strict=True
             ):
-                if part is not None and argument.op not in ("const", "units"):
+                if part is not None and argument.op not in ("const", "unit", "units"):
                     give(argument, part)
 
     def found(op: str) -> dict[str, Node]:

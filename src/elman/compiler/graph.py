@@ -17,7 +17,7 @@ from ..spaces import ONE, Space
 
 OF_ROWS = (*PRODUCTS, *REDUCTIONS)  # what needs whole rows of its operand
 #: Leaves that the backward pass reads where the forward pass did.
-GIVEN = ("state", "input", "raw", "random", "vector", "const", "units")
+GIVEN = ("state", "input", "raw", "random", "vector", "const", "unit", "units")
 #: Leaves that lie in a row of memory of their own, where products and reductions can read them.
 IN_ROWS = ("state", "carry", "x")
 

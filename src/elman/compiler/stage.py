@@ -297,6 +297,8 @@ class Stages:
         def read(current: Node, w: int) -> str:
             if current.op == "units":
                 return self.frame.count_of_units(space_of(current.attr))
+            if current.op == "unit":
+                return self.frame.is_unit(current, spots[w].unit)
             if current.op in REDUCTIONS and not current.attr:
                 return v.broadcast(self._reduced_at(current, spot.row))
             if not current.args:

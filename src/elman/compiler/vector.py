@@ -155,6 +155,23 @@ class Vector:
         below = self.sub(near, self.number(1.0))
         return self.select(self.compare("gt", near, a), below, near)
 
+    def nearest_bfloat16(self, a: str) -> str:
+        """The nearest bfloat16s, as numbers of the vector's dtype. By integers: the instruction of
+        some processors takes denormal numbers for zeros."""
+        single, bits = f"<{self.lanes} x float>", f"<{self.lanes} x i32>"
+        narrow = self.f.op(f"fptrunc {self.type} {a} to {single}") if self.size == 8 else a
+        given = self.f.op(f"bitcast {single} {narrow} to {bits}")
+        odd = self.f.op(
+            f"and {bits} {self.f.op(f'lshr {bits} {given}, splat (i32 16)')}, splat (i32 1)"
+        )
+        half = self.f.op(f"add {bits} {odd}, splat (i32 {0x7FFF})")
+        upper = self.f.op(
+            f"and {bits} {self.f.op(f'add {bits} {given}, {half}')}, splat (i32 {-0x10000})"
+        )
+        nearest = self.f.op(f"bitcast {bits} {upper} to {single}")
+        wide = self.f.op(f"fpext {single} {nearest} to {self.type}") if self.size == 8 else nearest
+        return self.select(self.compare("eq", a, a), wide, a)  # a carry makes infinity of some NaN
+
     def total(self, a: str, combine: Callable[[str, str], str] | None = None) -> str:
         """The sum of the lanes, by halves, or what ``combine`` makes of them."""
         half = self.lanes // 2

@@ -56,6 +56,7 @@ TAKEN: dict[str, tuple[str, ...]] = {
     "neuralhydrology": ("neuralhydrology.modelzoo.ealstm.EALSTM",),
     "speechbrain": ("speechbrain.nnet.RNN.LiGRU_Layer", "speechbrain.nnet.RNN.SLiGRU_Layer"),
     "stanza": ("stanza.models.common.packed_lstm.LSTMwRecDropout",),
+    "tirex": ("tirex.models.slstm.cell.sLSTMCell",),
     "torchrecurrent": tuple(
         f"torchrecurrent.cells.{file}_cell.{name}"
         for file, names in _TORCHRECURRENT.items()

@@ -85,6 +85,15 @@ def blank(like: Tensor, *lead: int) -> Tensor:
     return like.new_zeros(1).expand(*lead, 1)
 
 
+def begins(state: Tensor | None) -> bool:
+    """Whether the states of an sLSTM are such as a sequence begins or goes on with: the libraries'
+    own look at all rows together to see which."""
+    if state is None or len(state) < 4:
+        return True
+    normaliser = state[2]
+    return bool((normaliser == 0).all() or (normaliser > 0).all())
+
+
 _Class = TypeVar("_Class", bound=type)
 
 

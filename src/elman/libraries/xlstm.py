@@ -15,7 +15,7 @@ from xlstm.blocks.slstm.src.vanilla.slstm import slstm_forward_pointwise as _sls
 from ..cell import Cell
 from ..cells import SLSTM
 from ..functions import sigmoid, tanh
-from .taken import blank, changed, printed_as, run, serves
+from .taken import begins, blank, changed, printed_as, run, serves
 
 _GATES = ("i", "f", "z", "o")
 
@@ -64,7 +64,7 @@ class SLSTMCell(theirs.sLSTMCell_vanilla):
         self, input: Tensor, state: Tensor | None = None, lengths: Any = None
     ) -> tuple[Tensor, Tensor]:
         config, (kernel, bias) = self.config, (self._recurrent_kernel, self._bias)
-        if not serves(input, state, kernel, bias) or not _begins(state):
+        if not serves(input, state, kernel, bias) or not begins(state):
             return super().forward(input, state, lengths)
         self._check_input(input)
         N, D = config.num_heads, config.head_dim
@@ -82,15 +82,6 @@ class SLSTMCell(theirs.sLSTMCell_vanilla):
             dict(zip(_GATES, gates, strict=True)),
         )
         return self._permute_output(output), torch.stack(states)
-
-
-def _begins(state: Tensor | None) -> bool:
-    """Whether the states are such as a sequence begins or goes on with: theirs looks at all rows
-    together to see which."""
-    if state is None or len(state) < 4:
-        return True
-    normaliser = state[2]
-    return bool((normaliser == 0).all() or (normaliser > 0).all())
 
 
 def convert(_: torch.nn.Module) -> Any:

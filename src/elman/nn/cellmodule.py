@@ -225,12 +225,21 @@ def check_positive(owner: str, name: str, value: Any) -> None:
 
 
 def check_cuts(owner: str, step: Step, sizes: Sizes) -> None:
-    """ValueError for units that are no multiple of the heads that reductions cut them into."""
-    for space, heads in step.full.cuts:
-        if space in sizes and sizes[space] % heads:
+    """ValueError for units that are no multiple of the heads that the formula cuts them into, or
+    where a head lacks a unit that it takes."""
+    for space, heads, least in step.full.cuts:
+        if space not in sizes and not space.fixed:
+            continue
+        name = space.option or space.units
+        if sizes[space] % heads:
             raise ValueError(
-                f"{owner}: expected {space.option} to be a multiple of {heads}, the heads of a "
+                f"{owner}: expected {name} to be a multiple of {heads}, the heads of a "
                 f"reduction of the formula, got {sizes[space]}"
+            )
+        if sizes[space] // heads < least:
+            raise ValueError(
+                f"{owner}: expected {name} of at least {heads * least}, since the formula takes "
+                f"unit {least - 1} of {heads} heads, got {sizes[space]}"
             )
 
 

@@ -1,0 +1,67 @@
+"""A memory that a recurrence writes to and reads from: fast weights."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from typing import Any
+
+from ..cell import Cell
+from ..functions import exp, sigmoid
+from ..reductions import amax, take
+
+
+class DeltaNet(Cell):
+    """Fast weights that learn by the delta rule: a memory of values, each under a key.
+
+    With ``q, k, v, b = W x_t + b`` and a memory M of ``keys`` rows for each head:
+    ``k = softmax(k)``, ``M_t = M_{t-1} + k (sigmoid(b) * (v - k^T M_{t-1}))``,
+    ``h_t = softmax(q)^T M_t``. The states are h and the rows of M, all zero at the beginning.
+
+    A head's first ``keys`` units of q and k count. So ``hidden_size`` is best ``heads * keys``; it
+    must be at least that. The strength ``sigmoid(b)`` of the paper is one number for a head, here
+    one for each unit. The paper's sum-normalised feature maps are softmax here, as in the authors'
+    later work (K. Irie et al., "Going beyond linear transformers with recurrent fast weight
+    programmers", NeurIPS (2021)).
+
+    Args:
+        keys: how many rows each head's memory has.
+        heads: into how many parts the units are cut, each with a memory of its own.
+
+    Source: I. Schlag, K. Irie, J. Schmidhuber, "Linear transformers are secretly fast weight
+    programmers", ICML (2021), section 4.2.
+
+    >>> import elman, torch
+    >>> layer = elman.Recurrent(DeltaNet(keys=4, heads=2), 3, 8)
+    >>> layer(torch.rand(5, 2, 3))[0].shape
+    torch.Size([5, 2, 8])
+    """
+
+    gates = ("q", "k", "v", "b")
+    states: tuple[str, ...] = ("h", "m0", "m1", "m2", "m3")
+
+    def __init__(self, keys: int = 4, heads: int = 1) -> None:
+        if min(keys, heads) < 1:
+            raise ValueError(
+                f"DeltaNet: expected keys and heads of at least 1, got {keys}, {heads}"
+            )
+        self.keys, self.heads = keys, heads
+        self.states = ("h", *(f"m{i}" for i in range(keys)))
+
+    def step(self, x: Any, u: Any, s: Any) -> Any:
+        rows = [getattr(s, name) for name in self.states[1:]]
+        key, query = self._weights(x.k), self._weights(x.q)
+        change = sigmoid(x.b) * (x.v - _dot(key, rows))
+        rows = [row + k * change for k, row in zip(key, rows, strict=True)]
+        return _dot(query, rows), *rows
+
+    def _weights(self, value: Any) -> list[Any]:
+        """The softmax of a head's first units, each as a number that counts for the whole head."""
+        powers = exp(value - amax(value, self.heads))
+        parts = [take(powers, i, self.heads) for i in range(self.keys)]
+        scale = 1.0 / functools.reduce(operator.add, parts)
+        return [part * scale for part in parts]
+
+
+def _dot(weights: list[Any], rows: list[Any]) -> Any:
+    return functools.reduce(operator.add, map(operator.mul, weights, rows))
