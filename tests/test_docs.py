@@ -84,3 +84,24 @@ def test_defaults_are_those_of_the_command(task: str, suffix: str) -> None:
     parameters = typer.main.get_command(training).commands[task].params
     have = {one.opts[0]: "" if one.default is None else str(one.default) for one in parameters}
     assert shown == {option: have[option].strip("()") for option in shown}
+
+
+MADE = {
+    "classify": {"new.csv": "review,label", "reviews.csv": "review,label"},
+    "tag": {"new.jsonl": '{"text": ', "paper.jsonl": '{"text": '},
+    "generate": {"reference.txt": "The "},
+    "forecast": {"sales.csv": "day,shop,price,sales\n2023-01-01,north,1.0,121\n"},
+}
+
+
+@pytest.mark.parametrize("guide", MADE)
+def test_guides_make_their_data(
+    guide: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = text(DOCS / "guides" / f"{guide}.md")
+    (program,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    exec(compile(program, guide, "exec"), {})
+    made = {path.name: path.read_text("utf-8") for path in tmp_path.iterdir()}
+    assert made.keys() == MADE[guide].keys()
+    assert all(made[name].startswith(begins) for name, begins in MADE[guide].items())
