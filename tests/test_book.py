@@ -115,6 +115,25 @@ def test_both_languages_have_tables_of_the_same_size(english: Path, chinese: Pat
     assert rows_of_tables(english) == rows_of_tables(chinese)
 
 
+# A number with a decimal point or comma, which both languages write alike.
+WRITTEN = re.compile(r"(?<![\w.,])\d[\d,]*(?:\.\d+|(?<=,\d{3}))(?![\d,]*\d)")
+
+
+def numbers(page: Path) -> list[str]:
+    """The numbers in a page's prose and tables, in some order."""
+    return sorted(WRITTEN.findall(re.sub(r"\]\([^)]*\)", "", FENCE.sub("", text(page)))))
+
+
+@BOTH
+def test_both_languages_have_the_same_numbers(english: Path, chinese: Path) -> None:
+    assert numbers(english) == numbers(chinese)
+
+
+def test_numbers_of_both_languages_are_found() -> None:
+    found = WRITTEN.findall("35,000 in 12 of 1.5%, 80%, (0.25) and 7, 3,4.")
+    assert found == ["35,000", "1.5", "0.25"]
+
+
 # A decimal, or an integer of two digits or more that is no year.
 NUMBER = re.compile(r"(?<![\w.])(?!(?:19|20)\d\d\b)(?:\d+\.\d+|\d{2,})(?![\w.]*\d)")
 

@@ -13,7 +13,7 @@ import elman
 from elman.pages import BASE, page
 from elman.tasks.commands import app
 from elman.tasks.commands.train import app as training
-from tests.pages import DOCS, PAGES, failures, listings, name
+from tests.pages import CHINESE, DOCS, PAGES, failures, listings, name, text
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if listings(page)], ids=name)
@@ -40,8 +40,8 @@ def commands(text: str) -> list[list[str]]:
 
 
 def test_commands_are_found_whole() -> None:
-    text = "```console\n$ elman predict words \\\n    --json 'a b' > out  # so\nelman bench\n```\n"
-    assert commands(text) == [["predict", "words", "--json", "a b"], ["bench"]]
+    page = "```console\n$ elman predict words \\\n    --json 'a b' > out  # so\nelman bench\n```\n"
+    assert commands(page) == [["predict", "words", "--json", "a b"], ["bench"]]
 
 
 def test_commands_have_the_options_that_are_shown() -> None:
@@ -57,12 +57,57 @@ def test_commands_have_the_options_that_are_shown() -> None:
         assert {word for word in words if word.startswith("--")} <= known, words
 
 
-def test_every_option_of_training_is_explained() -> None:
-    text = (DOCS / "tasks.md").read_text("utf-8")
+GUIDES = {it: it for it in ("classify", "tag", "series", "forecast")} | {"lm": "generate"}
+SUFFIXES = (".md", CHINESE)  # in both languages
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_option_of_training_is_explained(suffix: str) -> None:
     commands = typer.main.get_command(training).commands
-    assert set(commands) == {"classify", "tag", "lm", "series", "forecast"}
-    for parameter in [one for command in commands.values() for one in command.params]:
-        assert any(name in text for name in [*parameter.opts, *parameter.secondary_opts]), parameter
+    assert set(commands) == set(GUIDES)
+    shared = text(DOCS / "guides" / f"training{suffix}")
+    for task, command in commands.items():
+        explained = text(DOCS / "guides" / f"{GUIDES[task]}{suffix}") + shared
+        options = set(re.findall(r"--[a-z][a-z-]*", explained))
+        for one in command.params:
+            names = {*one.opts, *one.secondary_opts}
+            assert names & options or not one.opts[0].startswith("--"), names
+
+
+def defaults(page: Path) -> dict[str, str]:
+    """The options in a guide's table, each with its default."""
+    return dict(re.findall(r"^\| `(--[\w-]+)` \| ([^|\n]*?) ?\|[^|\n]*\|$", text(page), re.M))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("task", GUIDES)
+def test_defaults_are_those_of_the_command(task: str, suffix: str) -> None:
+    shown = defaults(DOCS / "guides" / f"{GUIDES[task]}{suffix}")
+    assert len(shown) > 8
+    parameters = typer.main.get_command(training).commands[task].params
+    have = {one.opts[0]: "" if one.default is None else str(one.default) for one in parameters}
+    assert shown == {option: have[option].strip("()") for option in shown}
+
+
+MADE = {
+    "classify": {"new.csv": "review,label", "reviews.csv": "review,label"},
+    "tag": {"new.jsonl": '{"text": ', "paper.jsonl": '{"text": '},
+    "generate": {"reference.txt": "The "},
+    "forecast": {"sales.csv": "day,shop,price,sales\n2023-01-01,north,1.0,121\n"},
+}
+
+
+@pytest.mark.parametrize("guide", MADE)
+def test_guides_make_their_data(
+    guide: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = text(DOCS / "guides" / f"{guide}.md")
+    (program,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    exec(compile(program, guide, "exec"), {})
+    made = {path.name: path.read_text("utf-8") for path in tmp_path.iterdir()}
+    assert made.keys() == MADE[guide].keys()
+    assert all(made[name].startswith(begins) for name, begins in MADE[guide].items())
 
 
 SOURCES = DOCS.parent / "src"
