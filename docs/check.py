@@ -4,7 +4,8 @@
 
 Each page is opened as wide as a desktop and as narrow as a phone. It must load everything, from
 this site alone, log no error, show all its pictures and not be wider than the screen. Every link
-must lead to a page, and to a place on it. The start page must be small.
+must lead to a page, and to a place on it. axe-core judges whether everybody can read it (axe.py).
+The start page must be small: all that a browser loads to show it, compressed as servers do.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin
 
+import axe
 from playwright.sync_api import Page, Response, sync_playwright
 
 SITE = Path(__file__).parents[1] / "site"
@@ -120,6 +122,7 @@ def main() -> int:
     pages = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
     pages = [page for page in pages if not page.endswith("404.html")]
     wrong = list(broken_links(pages))
+    axe_source = axe.script()
     with served(SITE) as root, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=browser_path or None, args=["--no-sandbox"]
@@ -127,6 +130,7 @@ def main() -> int:
         for path in pages:
             page = browser.new_page()
             wrong += [f"{path}: {fault}" for fault in faults(page, root, path)]
+            wrong += [f"{path}: {fault}" for fault in axe.violations(page, axe_source)]
             page.close()
         bytes_ = weight(browser.new_page(), root)
         browser.close()

@@ -16,6 +16,9 @@ from .initial import set_bias
 class Elman(Cell):
     """``h_t = activation(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)``, as in ``torch.nn.RNN``.
 
+    Use it for short dependencies and a baseline: it is the cheapest cell with a full recurrent
+    matrix.
+
     Args:
         nonlinearity: ``"tanh"``, ``"relu"`` or another name of ``activation.ACTIVATIONS``, or any
             function of one symbolic value.
@@ -38,6 +41,9 @@ class Elman(Cell):
 
 class IRNN(Elman):
     """``h_t = relu(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)``, where ``W_hh`` begins as identity.
+
+    Use it for long sequences of small networks, where gates would cost too much; its learning
+    rate has to be small.
 
     Args:
         scale: ``W_hh`` begins as this number times the identity, the biases as zeros.

@@ -19,6 +19,9 @@ class LightGRU(Activated):
     The batch normalisation of ``W x_t``, part of the paper's cell, is left out. The blocks of
     ``weight_hh`` begin as orthogonal matrices.
 
+    Use it for speech: in the paper it recognises speech better than a GRU, with a third fewer
+    weights.
+
     Args:
         activation: an activation in place of relu, by its name or a function.
         recurrent_activation: an activation of z in place of sigmoid.
@@ -46,6 +49,9 @@ class AUGRU(Cell):
     new state. ``h_t = (1 - a u) h_{t-1} + a u n``, where the further input ``attention`` gives the
     score a, ``(T, B, 1)``. A score of 0 keeps the state, and 1 leaves the gate as it is.
 
+    Use it for sequences of events with a score of relevance for each, such as what a user
+    clicked.
+
     Source: G. Zhou, N. Mou, Y. Fan, Q. Pi, W. Bian, C. Zhou, X. Zhu, K. Gai, "Deep interest
     evolution network for click-through rate prediction", AAAI (2019), equations 2 to 5, 13 and 14.
 
@@ -71,6 +77,9 @@ class MGU(Activated):
 
     ``f = sigmoid(W_f x_t + U_f h_{t-1} + b_f)`` is forget and reset gate at once.
 
+    Use it for what a GRU does, with a third fewer weights; the paper finds the accuracy
+    comparable.
+
     Args:
         activation: an activation in place of tanh, by its name or a function.
         recurrent_activation: an activation of the gates in place of sigmoid.
@@ -93,6 +102,8 @@ class MGU(Activated):
 class MGU1(MGU):
     """:class:`MGU` whose gate does not see the input: ``f = sigmoid(U_f h_{t-1} + b_f)``.
 
+    Use it for a smaller MGU: the gate looks at the state alone.
+
     Source: J. C. Heck, F. M. Salem, "Simplified minimal gated unit variations for recurrent neural
     networks", MWSCAS (2017).
     """
@@ -103,6 +114,8 @@ class MGU1(MGU):
 
 class MGU2(MGU):
     """:class:`MGU` whose gate has no bias either: ``f = sigmoid(U_f h_{t-1})``, U_f a matrix ``f``.
+
+    Use it for a smaller MGU: its paper finds it better than the MGU, on two data sets.
 
     Source: J. C. Heck, F. M. Salem, "Simplified minimal gated unit variations for recurrent neural
     networks", MWSCAS (2017).
@@ -119,6 +132,8 @@ class MGU2(MGU):
 class MGU3(MGU):
     """:class:`MGU` whose gate is learned and constant: ``f = sigmoid(b_f)``, b_f a vector ``f``.
 
+    Use it for the smallest MGU: a unit's rate of change is learned, and the same at every step.
+
     Source: J. C. Heck, F. M. Salem, "Simplified minimal gated unit variations for recurrent neural
     networks", MWSCAS (2017).
     """
@@ -134,6 +149,9 @@ class MinimalRNN(Cell):
     """``h_t = u * h_{t-1} + (1 - u) * z`` with ``z = tanh(W x_t + b_z)``.
 
     ``u = sigmoid(U_h h_{t-1} + U_z z + b_u)``; U_z is the matrix ``uz``.
+
+    Use it for a state that stays close to the embedding of the input, and is easier to
+    interpret.
 
     Source: M. Chen, "MinimalRNN: toward more interpretable and trainable recurrent neural
     networks", NIPS symposium on interpretable machine learning (2017).
@@ -153,6 +171,9 @@ class UGRNN(Cell):
     """Update gate network: ``h_t = g * h_{t-1} + (1 - g) * tanh(W x_t + U h_{t-1} + b)``.
 
     ``g = sigmoid(W_g x_t + U_g h_{t-1} + b_g)``.
+
+    Use it for shallow networks with few weights: its paper finds it nearly as trainable there as a
+    GRU.
 
     Args:
         forget_bias: what the bias of the gate begins as.
@@ -180,6 +201,9 @@ class RAN(Cell):
 
     i and f are sigmoids of ``W x_t + U h_{t-1} + b`` of their own.
 
+    Use it for language models whose state should be a weighted sum of the inputs, which can be
+    read off.
+
     Source: K. Lee, O. Levy, L. Zettlemoyer, "Recurrent additive networks", arXiv:1705.07393 (2017).
     """
 
@@ -198,6 +222,9 @@ class CFN(Cell):
 
     f and i (the paper's theta and eta) are sigmoids of ``W x_t + U h_{t-1} + b`` of their own.
 
+    Use it for states that decay without an input and never become chaotic; language models in
+    its paper.
+
     Source: T. Laurent, J. von Brecht, "A recurrent neural network without chaos", ICLR (2017),
     arXiv:1612.06212 (2016).
     """
@@ -214,6 +241,8 @@ class STAR(Cell):
     """Stackable recurrent cell: ``h_t = tanh((1 - k) * h_{t-1} + k * tanh(W_z x_t + b_z))``.
 
     ``k = sigmoid(W_k x_t + U_k h_{t-1} + b_k)``.
+
+    Use it for deep stacks: its gradients keep their size from layer to layer.
 
     Source: M. O. Turkoglu, S. D'Aronco, J. D. Wegner, K. Schindler, "Gating revisited: deep
     multi-layer RNNs that can be trained", IEEE Transactions on Pattern Analysis and Machine
@@ -234,6 +263,8 @@ class BRC(Cell):
     ``c = sigmoid(W_c x_t + w_c * h_{t-1} + b_c)``, ``a = 1 + tanh(W_a x_t + w_a * h_{t-1} + b_a)``,
     with vectors ``wc`` and ``wa``: a unit sees no other's state.
 
+    Use it for very long dependencies with few weights: a unit can latch onto one of two states.
+
     Source: N. Vecoven, D. Ernst, G. Drion, "A bio-inspired bistable recurrent cell allows for
     long-lasting memory", PLoS ONE 16 (2021).
     """
@@ -253,6 +284,8 @@ class NBRC(Cell):
 
     ``c = sigmoid(W_c x_t + U_c h_{t-1} + b_c)``, ``a = 1 + tanh(W_a x_t + U_a h_{t-1} + b_a)``.
 
+    Use it for very long dependencies: like a BRC, with gates that see all units.
+
     Source: N. Vecoven, D. Ernst, G. Drion, "A bio-inspired bistable recurrent cell allows for
     long-lasting memory", PLoS ONE 16 (2021).
     """
@@ -270,6 +303,9 @@ class ATR(Cell):
 
     ``p = W x_t + b_ih``, ``q = U h_{t-1} + b_hh``, ``i = sigmoid(p + q)``, ``f = sigmoid(p - q)``.
 
+    Use it for fewer weights at two gates, which share their matrices; made for machine
+    translation.
+
     Source: B. Zhang, D. Xiong, J. Su, Q. Lin, H. Zhang, "Simplifying neural machine translation
     with addition-subtraction twin-gated recurrent networks", EMNLP (2018).
     """
@@ -286,6 +322,9 @@ class MIRNN(Cell):
     ``p = W x_t + b_ih``, ``q = U h_{t-1} + b_hh``; alpha, ``beta_x`` and ``beta_h`` are vectors
     that begin as one. The paper's bias b is a vector ``b``, which begins as zero, and it has no
     others: ``bias=False`` gives exactly its form.
+
+    Use it for text at the level of characters, where input and state multiply rather than add
+    up.
 
     Source: Y. Wu, S. Zhang, Y. Zhang, Y. Bengio, R. Salakhutdinov, "On multiplicative integration
     with recurrent neural networks", NIPS (2016).

@@ -12,6 +12,9 @@ class GRU(Activated):
 
     The gates r and z are sigmoids of ``W_ih x_t + b_ih + W_hh h_{t-1} + b_hh``.
 
+    Use it for most tasks where an LSTM is too large: nearly as good, with a quarter fewer
+    weights.
+
     Args:
         reset_after: whether the reset r acts after the product,
             ``n = tanh(W_in x_t + b_in + r * (W_hn h_{t-1} + b_hn))``, or before it, as in the

@@ -16,6 +16,8 @@ from .initial import set_vectors
 class Leaky(Cell):
     """Leaky integrator: ``h_t = (1 - leak) * h_{t-1} + leak * activation(W x_t + U h_{t-1} + b)``.
 
+    Use it for reservoirs and slow signals, whose time constant is known.
+
     Args:
         leak: the share that is new, between 0 and 1; a time step over a time constant.
         nonlinearity: as for :class:`Elman`.
@@ -37,6 +39,8 @@ class CTRNN(Cell):
     """Continuous-time network by Euler's method; the output h is the rate, v the potential.
 
     ``v_t = (1 - leak) * v_{t-1} + leak * (W x_t + U h_{t-1} + b)``, ``h_t = activation(v_t)``.
+
+    Use it for models of neurons, and of systems that follow a differential equation.
 
     Args:
         leak: the time step over the time constant of the units.
@@ -64,6 +68,8 @@ class SCRN(Cell):
     ``h_t = sigmoid(P s_t + A x_t + R h_{t-1} + b)``, with P the matrix ``weight_context``. The
     output is h alone; the paper's readout also sees s, whose final value is among the states.
 
+    Use it for a slow context beside a fast state, as in language models, without gates.
+
     Args:
         alpha: the share of the context that stays.
 
@@ -88,6 +94,9 @@ class FastRNN(Cell):
 
     ``h~ = activation(W x_t + U h_{t-1} + b)``. The weights are learned; here one a unit, where the
     paper has one for all. They begin as ``alpha = -3`` and ``beta = 3``.
+
+    Use it for microcontrollers: a simple network that trains stably, for two more numbers a
+    unit.
 
     Args:
         nonlinearity: as for :class:`Elman`.
@@ -119,6 +128,9 @@ class FastGRNN(Cell):
     ``h_t = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * tanh(a) + z * h_{t-1}``. The vector ``z`` is
     ``b_z``; zeta and nu are one number a unit, where the paper has one for all. They begin as 1
     and -4, ``b_z`` as 0. The factors of low rank of W and U are left out.
+
+    Use it for microcontrollers: a gate without matrices of its own; the paper's models take a
+    few kilobytes.
 
     Source: A. Kusupati et al., "FastGRNN: a fast, accurate, stable and tiny kilobyte sized gated
     recurrent neural network", NeurIPS (2018).

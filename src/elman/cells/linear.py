@@ -25,6 +25,9 @@ class LRU(Cell):
     as ``log(sqrt(1 - |lambda|^2))``. Both parts of B begin with the standard deviation
     ``1/sqrt(2 I)``, those of C with ``1/sqrt(H)``.
 
+    Use it for very long sequences: a linear recurrence that does not explode, in stacks with
+    layers between.
+
     Args:
         least, most: the radii, between 0 and 1.
         phase: the largest phase, at most 2 pi.

@@ -45,6 +45,8 @@ class LayerNormLSTM(_LayerNorm):
     The paper has no biases within LN: ``bias=False`` gives exactly its form. Its two shifts of a
     gate are one here, the same function. Gains begin as one, shifts as zero.
 
+    Use it for an LSTM that trains unstably or slowly, and small batches.
+
     Args:
         eps: added to the variance.
 
@@ -75,6 +77,8 @@ class LayerNormGRU(_LayerNorm):
 
     The paper has no biases within LN: ``bias=False`` gives exactly its form. Gains begin as one,
     shifts as zero.
+
+    Use it for a GRU that trains unstably or slowly, and small batches.
 
     Args:
         eps: added to the variance.

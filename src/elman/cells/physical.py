@@ -18,6 +18,8 @@ class CoRNN(Cell):
     ``z_t = z_{t-1} + dt * (tanh(W y_{t-1} + V z_{t-1} + U x_t + b) - gamma * y_{t-1} - epsilon *
     z_{t-1})``, ``y_t = y_{t-1} + dt * z_t``; V is the matrix ``velocity``.
 
+    Use it for long sequences of oscillating signals: the size of gradients is bounded.
+
     Args:
         dt: the time step. This and what follows is tuned to the task; the defaults are the
             authors' for sequential MNIST.
@@ -47,6 +49,8 @@ class UnICORNN(Cell):
     ``z_t = z_{t-1} - d * (tanh(w * y_{t-1} + W x_t + b) + alpha * y_{t-1})``,
     ``y_t = y_{t-1} + d * z_t``, ``d = dt * sigmoid(c)``, with vectors w, at first uniform in
     ``[0, 1]``, and c, at first uniform in ``[-0.1, 0.1]``.
+
+    Use it for very long sequences: units are independent, and the size of gradients is bounded.
 
     Args:
         dt: the largest time step of a unit.
@@ -80,6 +84,8 @@ class LEM(Cell):
     ``a = dt * sigmoid(W_a x_t + U_a y_{t-1} + b_a)`` and b likewise,
     ``z_t = (1 - a) * z_{t-1} + a * tanh(W_z x_t + U_z y_{t-1} + b_z)``,
     ``y_t = (1 - b) * y_{t-1} + b * tanh(W_y x_t + U_y z_t + b_y)``; the output is y.
+
+    Use it for signals with several time scales, fast and slow at once.
 
     Args:
         dt: the largest time step, at most 1.
@@ -126,6 +132,8 @@ class AntisymmetricRNN(Cell):
     parametrization :class:`Antisymmetric` for that, as in
     ``torch.nn.utils.parametrize.register_parametrization(layer, "weight_hh_l0", Antisymmetric())``.
 
+    Use it for long dependencies at the cost of a simple network: its flow is stable.
+
     Args:
         epsilon: the time step.
         gamma: the diffusion, which makes up for the error of the steps.
@@ -153,6 +161,8 @@ class GatedAntisymmetricRNN(AntisymmetricRNN):
 
     ``a = (A - gamma I) h_{t-1} + b_hh``,
     ``h_t = h_{t-1} + epsilon * sigmoid(a + V_z x_t + b_z) * tanh(a + V x_t + b)``.
+
+    Use it for what an antisymmetric network does, where inputs should be let in selectively.
 
     Source: B. Chang, M. Chen, E. Haber, E. H. Chi, "AntisymmetricRNN: a dynamical system view on
     recurrent neural networks", ICLR (2019).

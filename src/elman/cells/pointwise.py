@@ -18,6 +18,9 @@ class IndRNN(Cell):
 
     The vector begins uniform in ``[0, 1]``.
 
+    Use it for very deep stacks and long sequences: each unit has one recurrent weight, and can
+    be bounded.
+
     Args:
         nonlinearity: as for :class:`Elman`.
 
@@ -47,6 +50,8 @@ class SRU(Cell):
     has ``x_t`` itself where ``W_k x_t`` stands, if it has as many features as there are units; the
     authors' program has ``W_k`` otherwise, and here it always does.
 
+    Use it for large models that must train fast: no product waits for the state.
+
     Args:
         scale: of the highway connection.
 
@@ -75,6 +80,8 @@ class QRNN(Cell):
     ``z = tanh(W_z x_t + b_z)``, ``f = sigmoid(W_f x_t + b_f)``, ``o = sigmoid(W_o x_t + b_o)``: the
     paper's convolution with a window of one step. Give it several steps as one input for more.
 
+    Use it for large models that must train fast; several steps as one input make a convolution.
+
     Source: J. Bradbury, S. Merity, C. Xiong, R. Socher, "Quasi-recurrent neural networks", ICLR
     (2017).
     """
@@ -94,6 +101,8 @@ class MinGRU(Cell):
 
     The form of the paper's section 3.1, without its later ``log`` of positive states.
 
+    Use it for a fast baseline on long sequences: its gate sees the input alone.
+
     Source: L. Feng, F. Tung, M. O. Ahmed, Y. Bengio, H. Hajimirsadeghi, "Were RNNs all we needed?",
     arXiv:2410.01201 (2024).
     """
@@ -111,6 +120,8 @@ class MinLSTM(Cell):
 
     ``f = sigmoid(W_f x_t + b_f)``, ``i = sigmoid(W_i x_t + b_i)``: the form of the paper's section
     3.2, without its later ``log`` of positive states.
+
+    Use it for a fast baseline on long sequences, with two gates that see the input alone.
 
     Source: L. Feng, F. Tung, M. O. Ahmed, Y. Bengio, H. Hajimirsadeghi, "Were RNNs all we needed?",
     arXiv:2410.01201 (2024).
