@@ -27,15 +27,16 @@ TEXTS = {
     "en": {
         "picture": "What a step of {name} computes, from left to right",
         "steps": "Shown for `steps=1`. ",
-        "cost": "**Cost**, beside an LSTM of 128 units and features: {parameters} of the parameters, "
-        "{products} of the multiply-adds.",
+        "cost": "**Cost**, beside an LSTM of 128 units and features: {parameters} of the "
+        "parameters, {products} of the multiply-adds.",
         "head": "| cell | use it for | parameters | multiply-adds |\n| --- | --- | ---: | ---: |\n",
         "caption": "**One step**",
     },
     "zh-CN": {
         "picture": "{name} 的一个时间步，从左到右",
         "steps": "图与公式取 `steps=1`。",
-        "cost": "**代价**，与有 128 个单元和特征的 LSTM 相比：参数 {parameters} 倍，乘加 {products} 倍。",
+        "cost": "**代价**，与有 128 个单元和特征的 LSTM 相比：参数 {parameters} 倍，"
+        "乘加 {products} 倍。",
         "head": "| 单元 | 用途 | 参数 | 乘加 |\n| --- | --- | ---: | ---: |\n",
         "caption": "**一个时间步**",
     },

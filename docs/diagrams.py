@@ -18,9 +18,23 @@ from .steps import Written, written
 PARAMETERS = "bias", "vector", "symbol", "const"
 WEIGHTS = "x", "product", "product_t"
 SIGNS = {
-    **{"add": "+", "sub": "−", "mul": "×", "div": "÷", "neg": "−", "sigmoid": "σ", "where": "if"},
-    **{"maximum": "max", "minimum": "min", "sqrt": "√", "layer_norm": "LN"},
-    **{"lt": "<", "le": "≤", "gt": ">", "ge": "≥", "eq": "=", "ne": "≠"},
+    "add": "+",
+    "sub": "−",
+    "mul": "×",
+    "div": "÷",
+    "neg": "−",
+    "sigmoid": "σ",
+    "where": "if",
+    "maximum": "max",
+    "minimum": "min",
+    "sqrt": "√",
+    "layer_norm": "LN",
+    "lt": "<",
+    "le": "≤",
+    "gt": ">",
+    "ge": "≥",
+    "eq": "=",
+    "ne": "≠",
 }
 ACROSS, DOWN, RADIUS = 74, 44, 14
 
@@ -47,9 +61,7 @@ class Boxes:
 
     def __init__(self, seen: Written) -> None:
         self.seen, self.known = seen, dict[object, Box]()
-        self.names = {
-            value: f"{name}′" * (name in seen.new) or name for value, name in seen.names.items()
-        }
+        self.names = {value: name + "'" * (name in seen.new) for value, name in seen.names.items()}
         self.names |= {value: f"{name}ₜ" for name, value in seen.new.items()}
         values = list(walk(seen.new.values(), seen.args))
         self.readers = [a for value in values for a in seen.args(value)]
@@ -112,9 +124,7 @@ class Boxes:
         for term in self._terms(value):
             if term.op == "x":
                 weighed.append(self._source("xₜ"))
-            elif term.op in WEIGHTS:
-                weighed += self._reads(term.args)
-            elif term.op == "mul" and {a.op for a in term.args} & {"vector"}:
+            elif term.op in WEIGHTS or (term.op == "mul" and "vector" in [a.op for a in term.args]):
                 weighed += self._reads(term.args)
             elif term in self.data:
                 others.append(self.box(term))
@@ -147,18 +157,19 @@ def layers(ends: list[Box]) -> list[list[Box]]:
     for box in boxes:
         found[level[box]].append(box)
         for place, source in enumerate(box.reads):
+            nearest = source
             for between in range(level[source] + 1, level[box]):
                 key = source, between
                 if key not in bends:  # one line leads to all readers
-                    bends[key] = Box(reads=[source])
+                    bends[key] = Box(reads=[nearest])
                     found[between].append(bends[key])
-                source = bends[key]
-            box.reads[place] = source
+                nearest = bends[key]
+            box.reads[place] = nearest
     return found
 
 
 def place(found: list[list[Box]]) -> None:
-    """Gives all boxes their places: near those that they are joined to, in an order of few crossings."""
+    """Gives all boxes their places: near those that they are joined to, with few crossings."""
     readers: dict[Box, list[Box]] = {}
     for row in found:
         for box in row:

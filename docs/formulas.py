@@ -11,13 +11,16 @@ from elman.spaces import ONE
 
 from .steps import Written, written
 
-GREEK = "alpha beta gamma delta epsilon zeta eta theta lambda mu nu phi tau sigma omega".split()
+GREEK = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "lambda"]
+GREEK += ["mu", "nu", "phi", "tau", "sigma", "omega"]
 SUM, PRODUCT, ATOM = range(3)  # what binds more tightly comes later
 COMPARISONS = {"lt": "<", "le": r"\le", "gt": ">", "ge": r"\ge", "eq": "=", "ne": r"\ne"}
 #: How LaTeX writes functions of elman; all others by their names.
 NAMED = {
     **{name: rf"\{name}" for name in ("tanh", "exp", "log", "sin", "cos")},
-    **{"sigmoid": r"\sigma", "maximum": r"\max", "minimum": r"\min"},
+    "sigmoid": r"\sigma",
+    "maximum": r"\max",
+    "minimum": r"\min",
     "layer_norm": r"\mathrm{LN}",
 }
 AROUND = {"abs": ("|", "|"), "floor": (r"\lfloor ", r" \rfloor"), "sqrt": (r"\sqrt{", "}")}

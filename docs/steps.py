@@ -50,7 +50,7 @@ def written(cell: Cell) -> Written:
     for name, value in vars(cell).items():
         if type(value) is float:
             vars(cell)[name] = node("symbol", attr=name, space=ONE)
-    spaces = {name: HIDDEN for name in cell.states} | {cell.states[0]: first_space(cell.projection)}
+    spaces = dict.fromkeys(cell.states, HIDDEN) | {cell.states[0]: first_space(cell.projection)}
     spaces |= {n: sized(units) for n, units in dict(cell.sizes).items() if n in cell.states}
     states = {n: node("state", attr=n, space=space) for n, space in spaces.items()}
     x = {gate: node("x", attr=gate, space=HIDDEN) for gate in cell.gates}
