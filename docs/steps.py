@@ -14,7 +14,7 @@ from typing import Any
 
 from elman import functions, reductions
 from elman.cell import Cell
-from elman.expr import Node, constant, node, walk
+from elman.expr import PRIMITIVES, Node, constant, node, walk
 from elman.spaces import HIDDEN, ONE, first_space, sized
 
 LEAVES = "x", "state", "bias", "vector", "input", "raw", "symbol", "const"
@@ -90,8 +90,8 @@ FUNCTIONS = {
     value.__code__: value
     for room in (functions, reductions)
     for name, value in vars(room).items()
-    if inspect.isfunction(value) and value.__module__ == room.__name__
-    if value.__code__.co_name == name and name[0] != "_"
+    if inspect.isfunction(value) and value.__module__.startswith(room.__name__)
+    if name not in PRIMITIVES
 }
 
 

@@ -14,6 +14,13 @@ def sum(value: Any, heads: int = 1) -> Any:
     With several ``heads``, of which each has an equal part of the units, each unit has the sum of
     its head.
 
+    Args:
+        value: a value of a formula with units, or a tensor ``(..., units)``.
+        heads: how many equal parts of the units are reduced apart.
+
+    Returns:
+        One number of each row, ``(..., 1)`` of a tensor; of several heads ``(..., units)``.
+
     >>> import elman, torch
     >>> elman.sum(torch.tensor([[1.0, 2.0, 6.0]]))
     tensor([[9.]])
@@ -27,6 +34,13 @@ def amax(value: Any, heads: int = 1) -> Any:
     """The largest unit of a row, or of each of several ``heads``, as ``torch.amax``: equal ones
     share its gradient; NaN passes.
 
+    Args:
+        value: a value of a formula with units, or a tensor ``(..., units)``.
+        heads: how many equal parts of the units are reduced apart.
+
+    Returns:
+        One number of each row, ``(..., 1)`` of a tensor; of several heads ``(..., units)``.
+
     >>> import elman, torch
     >>> elman.amax(torch.tensor([[1.0, 2.0, 6.0]]))
     tensor([[6.]])
@@ -37,6 +51,13 @@ def amax(value: Any, heads: int = 1) -> Any:
 def mean(value: Any, heads: int = 1) -> Any:
     """The mean of the units of a row: one number, which counts for every unit. Or that of each of
     several ``heads``.
+
+    Args:
+        value: a value of a formula with units, or a tensor ``(..., units)``.
+        heads: how many equal parts of the units are reduced apart.
+
+    Returns:
+        One number of each row, ``(..., 1)`` of a tensor; of several heads ``(..., units)``.
 
     >>> import elman, torch
     >>> elman.mean(torch.tensor([[1.0, 2.0, 6.0]]))
@@ -52,6 +73,13 @@ def mean(value: Any, heads: int = 1) -> Any:
 def softmax(value: Any, heads: int = 1) -> Any:
     """``exp(v) / sum(exp(v))`` over the units of a row, or of each of several ``heads``, which add
     up to 1.
+
+    Args:
+        value: a value of a formula with units, or a tensor ``(..., units)``.
+        heads: how many equal parts of the units are reduced apart.
+
+    Returns:
+        As many units as the value has, positive, with the sum 1 in each row or head.
 
     >>> import elman, torch
     >>> elman.softmax(torch.tensor([[0.0, 0.0]]))
