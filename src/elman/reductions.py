@@ -102,6 +102,9 @@ def layer_norm(*values: Any, eps: float = 1e-5, heads: int = 1) -> Any:
         heads: into how many equal parts the units are cut, each of which is normalised alone, as by
             ``torch.nn.functional.group_norm``.
 
+    Returns:
+        The value with mean 0 and variance 1 in each row; of several values a tuple of as many.
+
     >>> import elman, torch
     >>> elman.layer_norm(torch.tensor([[1.0, 2.0, 3.0]]))
     tensor([[-1.2247,  0.0000,  1.2247]])

@@ -23,6 +23,9 @@ class Elman(Cell):
         nonlinearity: ``"tanh"``, ``"relu"`` or another name of ``activation.ACTIVATIONS``, or any
             function of one symbolic value.
 
+    Raises:
+        ValueError: for an unknown activation.
+
     Source: J. L. Elman, "Finding structure in time", Cognitive Science 14 (1990).
 
     >>> Elman("relu").trace().new
@@ -49,8 +52,15 @@ class IRNN(Elman):
         scale: ``W_hh`` begins as this number times the identity, the biases as zeros.
         nonlinearity: as for :class:`Elman`.
 
+    Raises:
+        ValueError: for an unknown activation.
+
     Source: Q. V. Le, N. Jaitly, G. E. Hinton, "A simple way to initialize recurrent networks of
     rectified linear units", arXiv:1504.00941 (2015).
+
+    >>> import elman
+    >>> elman.Recurrent(IRNN(scale=0.5), 3, 2).weight_hh_l0.tolist()
+    [[0.5, 0.0], [0.0, 0.5]]
     """
 
     def __init__(self, scale: float = 1.0, nonlinearity: Activation = "relu") -> None:

@@ -26,8 +26,16 @@ class LightGRU(Activated):
         activation: an activation in place of relu, by its name or a function.
         recurrent_activation: an activation of z in place of sigmoid.
 
+    Raises:
+        ValueError: for an unknown activation.
+
     Source: M. Ravanelli, P. Brakel, M. Omologo, Y. Bengio, "Light gated recurrent units for speech
     recognition", IEEE Transactions on Emerging Topics in Computational Intelligence 2 (2018).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(LightGRU, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("z", "h")
@@ -84,8 +92,16 @@ class MGU(Activated):
         activation: an activation in place of tanh, by its name or a function.
         recurrent_activation: an activation of the gates in place of sigmoid.
 
+    Raises:
+        ValueError: for an unknown activation.
+
     Source: G.-B. Zhou, J. Wu, C.-L. Zhang, Z.-H. Zhou, "Minimal gated unit for recurrent neural
     networks", International Journal of Automation and Computing 13 (2016).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(MGU, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates: tuple[str, ...] = ("f", "h")
@@ -104,8 +120,15 @@ class MGU1(MGU):
 
     Use it for a smaller MGU: the gate looks at the state alone.
 
+    The arguments are those of :class:`MGU`.
+
     Source: J. C. Heck, F. M. Salem, "Simplified minimal gated unit variations for recurrent neural
     networks", MWSCAS (2017).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(MGU1, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     def _forget(self, x: Any, u: Any, s: Any) -> Any:
@@ -117,8 +140,15 @@ class MGU2(MGU):
 
     Use it for a smaller MGU: its paper finds it better than the MGU, on two data sets.
 
+    The arguments are those of :class:`MGU`.
+
     Source: J. C. Heck, F. M. Salem, "Simplified minimal gated unit variations for recurrent neural
     networks", MWSCAS (2017).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(MGU2, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("h",)
@@ -134,8 +164,14 @@ class MGU3(MGU):
 
     Use it for the smallest MGU: a unit's rate of change is learned, and the same at every step.
 
+    The arguments are those of :class:`MGU`.
+
     Source: J. C. Heck, F. M. Salem, "Simplified minimal gated unit variations for recurrent neural
     networks", MWSCAS (2017).
+
+    >>> import elman
+    >>> [name for name, _ in elman.Recurrent(MGU3, 3, 4, bias=False).named_parameters()]
+    ['weight_ih_l0', 'weight_hh_l0', 'weight_f_l0']
     """
 
     gates = ("h",)
@@ -155,6 +191,11 @@ class MinimalRNN(Cell):
 
     Source: M. Chen, "MinimalRNN: toward more interpretable and trainable recurrent neural
     networks", NIPS symposium on interpretable machine learning (2017).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(MinimalRNN, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("z", "u")
@@ -180,6 +221,11 @@ class UGRNN(Cell):
 
     Source: J. Collins, J. Sohl-Dickstein, D. Sussillo, "Capacity and trainability in recurrent
     neural networks", ICLR (2017).
+
+    >>> import elman
+    >>> net = elman.Recurrent(UGRNN(forget_bias=2.0), 3, 2)
+    >>> (net.bias_ih_l0 + net.bias_hh_l0)[:2].tolist()
+    [2.0, 2.0]
     """
 
     gates = ("g", "c")
@@ -205,6 +251,11 @@ class RAN(Cell):
     read off.
 
     Source: K. Lee, O. Levy, L. Zettlemoyer, "Recurrent additive networks", arXiv:1705.07393 (2017).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(RAN, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("i", "f", "c")
@@ -227,6 +278,11 @@ class CFN(Cell):
 
     Source: T. Laurent, J. von Brecht, "A recurrent neural network without chaos", ICLR (2017),
     arXiv:1612.06212 (2016).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(CFN, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("f", "i", "h")
@@ -247,6 +303,11 @@ class STAR(Cell):
     Source: M. O. Turkoglu, S. D'Aronco, J. D. Wegner, K. Schindler, "Gating revisited: deep
     multi-layer RNNs that can be trained", IEEE Transactions on Pattern Analysis and Machine
     Intelligence (2021).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(STAR, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("k", "z")
@@ -267,6 +328,11 @@ class BRC(Cell):
 
     Source: N. Vecoven, D. Ernst, G. Drion, "A bio-inspired bistable recurrent cell allows for
     long-lasting memory", PLoS ONE 16 (2021).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(BRC, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("c", "a", "h")
@@ -288,6 +354,11 @@ class NBRC(Cell):
 
     Source: N. Vecoven, D. Ernst, G. Drion, "A bio-inspired bistable recurrent cell allows for
     long-lasting memory", PLoS ONE 16 (2021).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(NBRC, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("c", "a", "h")
@@ -308,6 +379,11 @@ class ATR(Cell):
 
     Source: B. Zhang, D. Xiong, J. Su, Q. Lin, H. Zhang, "Simplifying neural machine translation
     with addition-subtraction twin-gated recurrent networks", EMNLP (2018).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(ATR, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("h",)
@@ -328,6 +404,11 @@ class MIRNN(Cell):
 
     Source: Y. Wu, S. Zhang, Y. Zhang, Y. Bengio, R. Salakhutdinov, "On multiplicative integration
     with recurrent neural networks", NIPS (2016).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(MIRNN, 3, 4, bias=False)  # the paper's form
+    >>> net(torch.rand(5, 2, 3))[0].shape
+    torch.Size([5, 2, 4])
     """
 
     gates = ("h",)

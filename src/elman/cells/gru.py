@@ -22,6 +22,9 @@ class GRU(Activated):
         activation: an activation in place of tanh, by its name or a function.
         recurrent_activation: an activation of r and z in place of sigmoid.
 
+    Raises:
+        ValueError: for an unknown activation.
+
     Source: K. Cho et al., "Learning phrase representations using RNN encoder-decoder for
     statistical machine translation", EMNLP (2014).
 

@@ -22,8 +22,16 @@ class Leaky(Cell):
         leak: the share that is new, between 0 and 1; a time step over a time constant.
         nonlinearity: as for :class:`Elman`.
 
+    Raises:
+        ValueError: for an unknown activation.
+
     Source: H. Jaeger, M. Lukosevicius, D. Popovici, U. Siewert, "Optimization and applications of
     echo state networks with leaky-integrator neurons", Neural Networks 20 (2007).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(Leaky, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("h",)
@@ -46,8 +54,16 @@ class CTRNN(Cell):
         leak: the time step over the time constant of the units.
         nonlinearity: as for :class:`Elman`.
 
+    Raises:
+        ValueError: for an unknown activation.
+
     Source: K. Funahashi, Y. Nakamura, "Approximation of dynamical systems by continuous time
     recurrent neural networks", Neural Networks 6 (1993).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(CTRNN, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("v",)
@@ -75,6 +91,11 @@ class SCRN(Cell):
 
     Source: T. Mikolov, A. Joulin, S. Chopra, M. Mathieu, M. Ranzato, "Learning longer memory in
     recurrent neural networks", arXiv:1412.7753 (2014).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(SCRN, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("s", "h")
@@ -101,8 +122,16 @@ class FastRNN(Cell):
     Args:
         nonlinearity: as for :class:`Elman`.
 
+    Raises:
+        ValueError: for an unknown activation.
+
     Source: A. Kusupati et al., "FastGRNN: a fast, accurate, stable and tiny kilobyte sized gated
     recurrent neural network", NeurIPS (2018).
+
+    >>> import elman
+    >>> net = elman.Recurrent(FastRNN, 3, 2)
+    >>> net.weight_alpha_l0.tolist(), net.weight_beta_l0.tolist()
+    ([-3.0, -3.0], [3.0, 3.0])
     """
 
     gates = ("h",)
@@ -134,6 +163,11 @@ class FastGRNN(Cell):
 
     Source: A. Kusupati et al., "FastGRNN: a fast, accurate, stable and tiny kilobyte sized gated
     recurrent neural network", NeurIPS (2018).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(FastGRNN, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("h",)

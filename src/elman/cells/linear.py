@@ -32,6 +32,9 @@ class LRU(Cell):
         least, most: the radii, between 0 and 1.
         phase: the largest phase, at most 2 pi.
 
+    Raises:
+        ValueError: for radii other than ``0 <= least < most <= 1``.
+
     Source: A. Orvieto, S. L. Smith, A. Gu, A. Fernando, C. Gulcehre, R. Pascanu, S. De,
     "Resurrecting recurrent neural networks for long sequences", ICML (2023), appendix A.
 

@@ -19,6 +19,9 @@ class LSTM(Activated):
         activation: an activation in place of both tanh, by its name or a function.
         recurrent_activation: an activation of i, f and o in place of sigmoid.
 
+    Raises:
+        ValueError: for an unknown activation.
+
     Sources: F. A. Gers, J. Schmidhuber, F. Cummins, "Learning to forget: continual prediction with
     LSTM", Neural Computation 12 (2000), after S. Hochreiter, J. Schmidhuber, "Long short-term
     memory", Neural Computation 9 (1997). Projection: H. Sak, A. Senior, F. Beaufays, "Long

@@ -29,7 +29,15 @@ class PeepholeLSTM(Activated):
         activation: an activation in place of tanh, by its name or a function.
         recurrent_activation: an activation of the gates in place of sigmoid.
 
+    Raises:
+        ValueError: for an unknown activation.
+
     Source: F. A. Gers, J. Schmidhuber, "Recurrent nets that time and count", IJCNN (2000).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(PeepholeLSTM, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("i", "f", "g", "o")
@@ -56,8 +64,16 @@ class CoupledLSTM(Activated):
         activation: an activation in place of tanh, by its name or a function.
         recurrent_activation: an activation of the gates in place of sigmoid.
 
+    Raises:
+        ValueError: for an unknown activation.
+
     Source: K. Greff, R. K. Srivastava, J. Koutnik, B. R. Steunebrink, J. Schmidhuber, "LSTM: a
     search space odyssey", IEEE Transactions on Neural Networks and Learning Systems 28 (2017).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(CoupledLSTM, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("i", "g", "o")
@@ -85,8 +101,16 @@ class JANET(Cell):
         beta: by how much less is written than forgotten.
         horizon: the longest dependency expected, in steps, at least 2.
 
+    Raises:
+        ValueError: for a horizon below 2.
+
     Source: J. van der Westhuizen, J. Lasenby, "The unreasonable effectiveness of the forget gate",
     arXiv:1804.04849 (2018).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(JANET, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("f", "g")
@@ -116,6 +140,11 @@ class MultiplicativeLSTM(Cell):
 
     Source: B. Krause, I. Murray, S. Renals, L. Lu, "Multiplicative LSTM for sequence modelling",
     ICLR workshop (2017), arXiv:1609.07959 (2016).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(MultiplicativeLSTM, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("m", "i", "f", "g", "o")
@@ -152,7 +181,16 @@ class SLSTM(Cell):
         forget_bias: what the bias of the forget gate begins as.
         heads: how many parts of the units have a recurrent matrix each; the paper's blocks have 4.
 
+    Raises:
+        ValueError: for another ``forget``.
+
     Source: M. Beck et al., "xLSTM: extended long short-term memory", NeurIPS (2024).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(SLSTM(heads=2), 3, 4)
+    >>> output, (h, c, n, m) = net(torch.rand(5, 2, 3))
+    >>> net.weight_hh_l0.shape, output.shape
+    (torch.Size([16, 2]), torch.Size([5, 2, 4]))
     """
 
     gates = ("i", "f", "z", "o")
@@ -193,6 +231,11 @@ class NASCell(Cell):
 
     Source: B. Zoph, Q. V. Le, "Neural architecture search with reinforcement learning", ICLR
     (2017), arXiv:1611.01578 (2016).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(NASCell, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("k1", "k2", "k3", "k4", "k5", "k6", "k7", "k8")

@@ -51,6 +51,11 @@ class LayerNormLSTM(_LayerNorm):
         eps: added to the variance.
 
     Source: J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer normalization", arXiv:1607.06450 (2016).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(LayerNormLSTM, 3, 4, bias=False)  # the paper's form
+    >>> net(torch.rand(5, 2, 3))[0].shape
+    torch.Size([5, 2, 4])
     """
 
     gates = ("i", "f", "g", "o")
@@ -84,6 +89,11 @@ class LayerNormGRU(_LayerNorm):
         eps: added to the variance.
 
     Source: J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer normalization", arXiv:1607.06450 (2016).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(LayerNormGRU, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("z", "r", "n")

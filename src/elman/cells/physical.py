@@ -28,6 +28,11 @@ class CoRNN(Cell):
 
     Source: T. K. Rusch, S. Mishra, "Coupled oscillatory recurrent neural network (coRNN): an
     accurate and (gradient) stable architecture for learning long time dependencies", ICLR (2021).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(CoRNN, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("z",)
@@ -58,6 +63,11 @@ class UnICORNN(Cell):
 
     Source: T. K. Rusch, S. Mishra, "UnICORNN: a recurrent model for learning very long time
     dependencies", ICML (2021).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(UnICORNN, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("z",)
@@ -92,6 +102,11 @@ class LEM(Cell):
 
     Source: T. K. Rusch, S. Mishra, N. B. Erichson, M. W. Mahoney, "Long expressive memory for
     sequence modeling", ICLR (2022).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(LEM, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("a", "b", "z", "y")
@@ -110,6 +125,8 @@ class LEM(Cell):
 
 class Antisymmetric(torch.nn.Module):
     """A square matrix A as ``W - W'``, with W the part of A above the diagonal: a parametrization.
+
+    Call it with a matrix ``(H, H)``.
 
     >>> Antisymmetric()(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
     tensor([[ 0.,  2.],
@@ -140,6 +157,11 @@ class AntisymmetricRNN(Cell):
 
     Source: B. Chang, M. Chen, E. Haber, E. H. Chi, "AntisymmetricRNN: a dynamical system view on
     recurrent neural networks", ICLR (2019).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(AntisymmetricRNN, 3, 4)
+    >>> bool((net.weight_hh_l0 == -net.weight_hh_l0.T).all())
+    True
     """
 
     gates: tuple[str, ...] = ("h",)
@@ -164,8 +186,15 @@ class GatedAntisymmetricRNN(AntisymmetricRNN):
 
     Use it for what an antisymmetric network does, where inputs should be let in selectively.
 
+    The arguments are those of :class:`AntisymmetricRNN`.
+
     Source: B. Chang, M. Chen, E. Haber, E. H. Chi, "AntisymmetricRNN: a dynamical system view on
     recurrent neural networks", ICLR (2019).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(GatedAntisymmetricRNN, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("z", "h")

@@ -24,8 +24,16 @@ class IndRNN(Cell):
     Args:
         nonlinearity: as for :class:`Elman`.
 
+    Raises:
+        ValueError: for an unknown activation.
+
     Source: S. Li, W. Li, C. Cook, C. Zhu, Y. Gao, "Independently recurrent neural network (IndRNN):
     building a longer and deeper RNN", CVPR (2018).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(IndRNN, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("h",)
@@ -57,6 +65,11 @@ class SRU(Cell):
 
     Source: T. Lei, Y. Zhang, S. I. Wang, H. Dai, Y. Artzi, "Simple recurrent units for highly
     parallelizable recurrence", EMNLP (2018).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(SRU, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("c", "f", "r", "k")
@@ -84,6 +97,11 @@ class QRNN(Cell):
 
     Source: J. Bradbury, S. Merity, C. Xiong, R. Socher, "Quasi-recurrent neural networks", ICLR
     (2017).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(QRNN, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("z", "f", "o")
@@ -105,6 +123,11 @@ class MinGRU(Cell):
 
     Source: L. Feng, F. Tung, M. O. Ahmed, Y. Bengio, H. Hajimirsadeghi, "Were RNNs all we needed?",
     arXiv:2410.01201 (2024).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(MinGRU, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("z", "h")
@@ -125,6 +148,11 @@ class MinLSTM(Cell):
 
     Source: L. Feng, F. Tung, M. O. Ahmed, Y. Bengio, H. Hajimirsadeghi, "Were RNNs all we needed?",
     arXiv:2410.01201 (2024).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(MinLSTM, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("f", "i", "h")

@@ -33,6 +33,9 @@ class PhasedLSTM(Cell):
         ratio: the open part of a period.
         leak: what passes while a unit is closed; the paper has 0 outside training.
 
+    Raises:
+        ValueError: for a ratio that is not above 0 and at most 1.
+
     Source: D. Neil, M. Pfeiffer, S.-C. Liu, "Phased LSTM: accelerating recurrent network training
     for long or event-based sequences", NeurIPS (2016).
 
