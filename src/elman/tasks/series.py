@@ -177,8 +177,7 @@ class SeriesRegressor(RegressorMixin, SeriesEstimator, TrainedSeriesRegressor):
     """A recurrent network that reads series of numbers and says a number of each.
 
     The arguments are those of `SeriesClassifier`. What is learned is standardised, and compared
-        by the
-    mean square.
+    by the mean square.
 
     >>> X = np.random.default_rng(0).normal(size=(40, 1, 8))
     >>> y = X.mean((1, 2))
