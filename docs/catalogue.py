@@ -11,8 +11,6 @@ import math
 import re
 from typing import Any
 
-from mkdocs.structure.files import File, Files
-
 from docs.catalogue_chinese import USES
 from docs.diagrams import svg
 from docs.formulas import latex
@@ -102,15 +100,17 @@ def table(locale: str) -> str:
     return TEXTS[locale]["head"] + "".join(rows)
 
 
-def on_files(files: Files, config: Any) -> Files:
+def on_files(files: Any, config: Any) -> Any:
     """Add the pictures."""
+    from mkdocs.structure.files import File
+
     for kind in CATALOGUE.values():
         name = f"figures/cells/{kind.__name__}.svg"
         files.append(File.generated(config, name, content=svg(shown(kind))))
     return files
 
 
-def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Put the entries on the reference, and the table where a page asks for it."""
     locale = config.extra["locale"]
     if page.file.src_uri == "reference/cells.md":

@@ -209,4 +209,4 @@ def latex(cell: Cell, locale: str = "en") -> str:
     printer = Printer(seen, locale)
     for value in seen.lines():
         printer.line(value)
-    return r"\begin{aligned} " + r" \\ ".join(printer.lines) + r" \end{aligned}"
+    return r"\begin{align*} " + r" \\ ".join(printer.lines) + r" \end{align*}"
