@@ -442,19 +442,15 @@ def where(condition: Any, a: Any, b: Any) -> Any:
     """``a`` where the condition holds, else ``b``, unit by unit.
 
     Args:
-        condition: a comparison, such as ``a > 0`` or :func:`elman.eq`.
+        condition: a comparison, such as ``a > 0``; in a formula all else raises FormulaError.
         a, b: values of a formula, numbers or tensors, of one shape.
 
     Returns:
         A value of a formula; of tensors, a tensor of their shape.
 
-    Raises:
-        FormulaError: in a formula, for a condition that is no comparison.
-
     >>> import elman, torch
-    >>> a = torch.tensor([-1.0, 2.0])
-    >>> elman.where(a > 0, a, 0.1 * a)
-    tensor([-0.1000,  2.0000])
+    >>> elman.where(torch.tensor([True, False]), 1.0, 2.0)
+    tensor([1., 2.])
     """
     return apply("where", condition, a, b)
 
