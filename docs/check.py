@@ -5,7 +5,10 @@
 Each page is opened as wide as a desktop and as narrow as a phone. It must load everything, from
 this site alone, log no error, show all its pictures and not be wider than the screen. A figure that
 runs in the page must show the numbers that the build computed in float64. Every link must lead to a
-page, and to a place on it. The start page must be small, and so must the modules of figures.
+page, and to a place on it. axe-core judges whether everybody can read it (axe.py). Modules of
+figures must be small, and so must the start page: all that a browser loads to show it, each file
+compressed as servers do. The search has to find something, though its index comes later, when
+somebody looks.
 """
 
 import contextlib
@@ -22,11 +25,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin
 
+import axe
 from playwright.sync_api import Page, Response, TimeoutError, sync_playwright
 
 SITE = Path(__file__).parents[1] / "site"
 WIDTHS = {"desktop": 1280, "phone": 390}
-FIRST = 300_000  # bytes of the start page and all that it loads, compressed as servers do
 MODULE = 150_000  # bytes of a module with its network
 NEAR = 1e-5  # float32 and float64 of a figure's numbers
 FIGURES = """[...document.querySelectorAll("[data-live]")].map((place) => [
@@ -34,6 +37,7 @@ FIGURES = """[...document.querySelectorAll("[data-live]")].map((place) => [
   "ready" in place.dataset,
   [...place.querySelectorAll("[data-value]")].map((it) => Number(it.dataset.value)),
 ])"""
+FIRST = 150_000  # bytes of the start page and all that it loads, compressed as servers do
 BROWSERS = "chromium", "chromium-browser", "google-chrome"
 
 
@@ -139,6 +143,17 @@ def weight(page: Page, root: str) -> int:
     return sum(len(gzip.compress(response.body())) for response in responses)
 
 
+def finds(page: Page, root: str) -> bool:
+    """Whether the search finds a page whose index is loaded when it is used."""
+    page.goto(root + "index.html", wait_until="networkidle")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.click('[data-md-component="search-query"]')
+    page.keyboard.type("recurrent")
+    with contextlib.suppress(TimeoutError):
+        return page.wait_for_selector(".md-search-result__item", timeout=20_000) is not None
+    return False
+
+
 def main() -> int:
     """Check every page, and print what is wrong."""
     browser_path = os.environ.get("BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), "")
@@ -147,6 +162,7 @@ def main() -> int:
     wrong = list(broken_links(pages))
     large = [path for path in SITE.rglob("*.wasm") if path.stat().st_size > MODULE]
     wrong += [f"{path.relative_to(SITE)}: more than {MODULE} bytes" for path in large]
+    axe_source = axe.script()
     with served(SITE) as root, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=browser_path or None, args=["--no-sandbox"]
@@ -154,11 +170,15 @@ def main() -> int:
         for path in pages:
             page = browser.new_page()
             wrong += [f"{path}: {fault}" for fault in faults(page, root, path)]
+            wrong += [f"{path}: {fault}" for fault in axe.violations(page, axe_source)]
             page.close()
         bytes_ = weight(browser.new_page(), root)
+        found = finds(browser.new_page(), root)
         browser.close()
     if bytes_ > FIRST:
         wrong.append(f"index.html: {bytes_} bytes, more than {FIRST}")
+    if not found:
+        wrong.append("index.html: the search finds nothing")
     print(*wrong, f"{len(pages)} pages, {len(wrong)} faults; start page {bytes_} bytes", sep="\n")
     return bool(wrong)
 

@@ -35,7 +35,7 @@ ROWS = [
     ["randoms", "step"],
     ["expr"],
     ["refused"],
-    ["attributes", "clipping", "errors", "pages", "rows", "spaces", "version"],
+    ["attributes", "clipping", "errors", "pages", "rows", "scalars", "spaces", "version"],
 ]
 DEPTH = {room: depth for depth, row in enumerate(ROWS) for room in row}
 

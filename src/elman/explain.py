@@ -106,6 +106,10 @@ def explain(module: Any, *, return_states: bool = False) -> Explanation:
         return_states: whether it is about calls with ``return_states=True``. torch.nn's operators
             give out no states at every step but the output.
 
+    Returns:
+        What to print, or to read: ``layers`` has an entry for each layer, with its name, its path
+        and the reason why that is not the kernel.
+
     Raises:
         TypeError: if it is neither.
 

@@ -27,6 +27,7 @@ import torch
 from .clipping import clip_gradient
 from .errors import FormulaError
 from .refused import OF_VALUES, foreign, missing, refuses
+from .scalars import as_tensor
 from .spaces import ONE, SPACES, Space
 
 Operand = Union["Node", float, int]
@@ -325,9 +326,8 @@ class Reduction:
     of each head: ``attr`` is the number of heads, if there are several, and then the result has the
     units of the value, those of a head alike.
 
-    ``torch(a)`` keeps the dimension. ``derivative(g, y, a)`` gives the gradient of the value from
-    that of the result, of all who read it. ``combine(v, a, b)`` writes it for two vectors of
-    partial results, ``start`` is the result of nothing.
+    ``torch(a)`` keeps the dimension. ``derivative(g, y, a)`` gives the value's gradient from the
+    result's. ``combine(v, a, b)`` joins two vectors of partial results; of nothing it's ``start``.
     """
 
     torch: Callable[[torch.Tensor], torch.Tensor]
@@ -389,6 +389,12 @@ def heads_of(reduction: Node) -> int:
     return int(reduction.attr or 1)
 
 
+def unit_of(leaf: Node) -> tuple[int, int]:
+    """Which unit of each head a leaf ``unit`` is 1 for, else 0; and how many heads there are."""
+    index, heads = leaf.attr.split("/")
+    return int(index), int(heads)
+
+
 def _reduced(name: str, value: torch.Tensor, heads: int) -> torch.Tensor:
     if heads == 1:
         return REDUCTIONS[name].torch(value)
@@ -417,27 +423,10 @@ def apply(name: str, *args: Any) -> Any:
         like = next(
             (a for a in args if isinstance(a, torch.Tensor) and a.is_floating_point()), None
         )
-        return PRIMITIVES[name].torch(*(_as_tensor(a, like) for a in args))
+        return PRIMITIVES[name].torch(*(as_tensor(a, like) for a in args))
     for place, argument in enumerate(args):
         check_kind(name, place, argument, wanted=name == "where" and place == 0)
     return node(name, *(a if isinstance(a, Node) else _as_constant(name, a) for a in args))
-
-
-def _as_tensor(value: Any, like: torch.Tensor | None) -> torch.Tensor:
-    """A number as a tensor of the dtype and device of the tensors beside it."""
-    if isinstance(value, torch.Tensor) or like is None:
-        return torch.as_tensor(value)
-    return torch.full((), _rounded(value, like.dtype), dtype=like.dtype, device=like.device)
-
-
-def _rounded(value: float, dtype: torch.dtype) -> float:
-    """The number, or infinity where the nearest one that a dtype holds is: what arithmetic makes of
-    it, and the kernels. ``torch.full`` refuses it."""
-    most = torch.finfo(dtype).max
-    if abs(value) <= most or math.isinf(value) or math.isnan(value):
-        return value
-    half = most / (2 - torch.finfo(dtype).eps) * torch.finfo(dtype).eps / 2  # a step beyond it
-    return math.copysign(math.inf if abs(value) - most >= half else most, value)
 
 
 def _as_constant(name: str, value: Any) -> Node:
@@ -450,7 +439,19 @@ def _as_constant(name: str, value: Any) -> Node:
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:
-    """``a`` where the condition holds, else ``b``, unit by unit."""
+    """``a`` where the condition holds, else ``b``, unit by unit.
+
+    Args:
+        condition: a comparison, such as ``a > 0``; in a formula all else raises FormulaError.
+        a, b: values of a formula, numbers or tensors, of one shape.
+
+    Returns:
+        A value of a formula; of tensors, a tensor of their shape.
+
+    >>> import elman, torch
+    >>> elman.where(torch.tensor([True, False]), 1.0, 2.0)
+    tensor([1., 2.])
+    """
     return apply("where", condition, a, b)
 
 
@@ -489,7 +490,7 @@ def evaluate(
     for current in walk(roots):
         operands = [values[a] for a in current.args]
         if current.op == "const":
-            values[current] = _as_tensor(float.fromhex(current.attr), like)
+            values[current] = as_tensor(float.fromhex(current.attr), like)
         elif current.op in PRIMITIVES:
             values[current] = PRIMITIVES[current.op].torch(*operands)
         elif current.op in REDUCTIONS:

@@ -15,6 +15,13 @@ def sum(value: Any, heads: int = 1) -> Any:
     With several ``heads``, of which each has an equal part of the units, each unit has the sum of
     its head.
 
+    Args:
+        value: a value of a formula with units, or a tensor ``(..., units)``.
+        heads: how many equal parts of the units are reduced apart.
+
+    Returns:
+        One number of each row, ``(..., 1)`` of a tensor; of several heads ``(..., units)``.
+
     >>> import elman, torch
     >>> elman.sum(torch.tensor([[1.0, 2.0, 6.0]]))
     tensor([[9.]])
@@ -28,6 +35,13 @@ def amax(value: Any, heads: int = 1) -> Any:
     """The largest unit of a row, or of each of several ``heads``, as ``torch.amax``: equal ones
     share its gradient; NaN passes.
 
+    Args:
+        value: a value of a formula with units, or a tensor ``(..., units)``.
+        heads: how many equal parts of the units are reduced apart.
+
+    Returns:
+        One number of each row, ``(..., 1)`` of a tensor; of several heads ``(..., units)``.
+
     >>> import elman, torch
     >>> elman.amax(torch.tensor([[1.0, 2.0, 6.0]]))
     tensor([[6.]])
@@ -38,6 +52,13 @@ def amax(value: Any, heads: int = 1) -> Any:
 def mean(value: Any, heads: int = 1) -> Any:
     """The mean of the units of a row: one number, which counts for every unit. Or that of each of
     several ``heads``.
+
+    Args:
+        value: a value of a formula with units, or a tensor ``(..., units)``.
+        heads: how many equal parts of the units are reduced apart.
+
+    Returns:
+        One number of each row, ``(..., 1)`` of a tensor; of several heads ``(..., units)``.
 
     >>> import elman, torch
     >>> elman.mean(torch.tensor([[1.0, 2.0, 6.0]]))
@@ -54,10 +75,20 @@ def take(value: Any, index: int, heads: int = 1) -> Any:
     """Unit ``index`` of a row, as one number, which counts for every unit.
 
     With several ``heads``, of which each has an equal part of the units, each unit has that unit
-    of its head. Negative numbers count from the end.
+    of its head.
+
+    Args:
+        value: a value of a formula with units, or a tensor ``(..., H)``.
+        index: which unit, from 0 on; negative numbers count from the end.
+        heads: into how many equal parts the units are cut.
+
+    Returns:
+        A value of a formula; of a tensor, one ``(..., 1)``, or ``(..., H)`` with several heads.
 
     Raises:
-        IndexError: if a tensor has no such unit. A formula learns it when a layer is made.
+        FormulaError: if the index is no int, or the heads are not at least 1.
+        IndexError: if a tensor has no such unit. Of a formula, a layer with too few units raises
+            ValueError when it is made.
 
     >>> import elman, torch
     >>> elman.take(torch.tensor([[1.0, 2.0, 6.0]]), 2)
@@ -76,16 +107,16 @@ def take(value: Any, index: int, heads: int = 1) -> Any:
     return reduce("sum", where(here > 0.0, value, 0.0), "take", heads)
 
 
-def unit_of(leaf: Node) -> tuple[int, int]:
-    """Which unit of each head a leaf ``unit`` is 1 for, as it is 0 for all others; and how many
-    heads there are."""
-    index, heads = leaf.attr.split("/")
-    return int(index), int(heads)
-
-
 def softmax(value: Any, heads: int = 1) -> Any:
     """``exp(v) / sum(exp(v))`` over the units of a row, or of each of several ``heads``, which add
     up to 1.
+
+    Args:
+        value: a value of a formula with units, or a tensor ``(..., units)``.
+        heads: how many equal parts of the units are reduced apart.
+
+    Returns:
+        As many units as the value has, positive, with the sum 1 in each row or head.
 
     >>> import elman, torch
     >>> elman.softmax(torch.tensor([[0.0, 0.0]]))
@@ -107,6 +138,9 @@ def layer_norm(*values: Any, eps: float = 1e-5, heads: int = 1) -> Any:
         eps: added to the variance.
         heads: into how many equal parts the units are cut, each of which is normalised alone, as by
             ``torch.nn.functional.group_norm``.
+
+    Returns:
+        The value with mean 0 and variance 1 in each row; of several values a tuple of as many.
 
     >>> import elman, torch
     >>> elman.layer_norm(torch.tensor([[1.0, 2.0, 3.0]]))

@@ -13,9 +13,8 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from .batch import LayerArgs, Weights, by_layer, inputs_of
-from .expr import PRODUCTS, Node, evaluate
+from .expr import PRODUCTS, Node, evaluate, unit_of
 from .padded import Marks, halves
-from .reductions import unit_of
 from .rows import Rows
 from .step import Step
 

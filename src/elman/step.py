@@ -30,9 +30,9 @@ from .expr import (
     is_mask,
     node,
     reduce,
+    unit_of,
     walk,
 )
-from .reductions import unit_of
 from .spaces import (
     HIDDEN,
     INPUT,

@@ -51,8 +51,14 @@ REFUSED: dict[str, tuple[Callable[[Any, Any, Any, Any], Any], str]] = {
     "call": (lambda self, x, u, s: x.a(u.a), "not callable"),
     "number": (lambda self, x, u, s: x.a * self.alpha, "no attribute 'alpha'"),
     "name": (lambda self, x, u, s: x.a + undefined, "'undefined' is not defined"),  # noqa: F821
-    "few arguments": (lambda self, x, u, s: elman.maximum(x.a), "takes 2 arguments, got 1"),
-    "many arguments": (lambda self, x, u, s: elman.tanh(x.a, u.a), "takes 1 argument, got 2"),
+    "few arguments": (
+        lambda self, x, u, s: elman.maximum(x.a),
+        "missing 1 required positional argument: 'b'",
+    ),
+    "many arguments": (
+        lambda self, x, u, s: elman.tanh(x.a, u.a),
+        "takes 1 positional argument but 2 were given",
+    ),
     "nothing": (lambda self, x, u, s: None, "one value for each of the states"),
     "a list": (lambda self, x, u, s: [x.a], "one value for each of the states"),
 }

@@ -70,6 +70,13 @@ CATALOGUE: dict[str, type[_Cell]] = {
 def by_name(name: str, **hyper: Any) -> _Cell:
     """The cell of the catalogue with this name, in any case, and these hyper-parameters.
 
+    Args:
+        name: that of the class, such as ``"gru"`` or ``"LEM"``.
+        hyper: arguments of the class, by their names.
+
+    Returns:
+        The cell.
+
     Raises:
         ValueError: for a name that is not in the catalogue; the message lists them.
         TypeError: for a hyper-parameter that the cell does not have.

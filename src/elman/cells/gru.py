@@ -12,12 +12,18 @@ class GRU(Activated):
 
     The gates r and z are sigmoids of ``W_ih x_t + b_ih + W_hh h_{t-1} + b_hh``.
 
+    Use it for most tasks where an LSTM is too large: nearly as good, with a quarter fewer
+    weights.
+
     Args:
         reset_after: whether the reset r acts after the product,
             ``n = tanh(W_in x_t + b_in + r * (W_hn h_{t-1} + b_hn))``, or before it, as in the
             paper: ``n = tanh(W_in x_t + b_in + W_hn (r * h_{t-1}) + b_hn)``.
         activation: an activation in place of tanh, by its name or a function.
         recurrent_activation: an activation of r and z in place of sigmoid.
+
+    Raises:
+        ValueError: for an unknown activation.
 
     Source: K. Cho et al., "Learning phrase representations using RNN encoder-decoder for
     statistical machine translation", EMNLP (2014).

@@ -16,12 +16,22 @@ from .initial import set_vectors
 class Leaky(Cell):
     """Leaky integrator: ``h_t = (1 - leak) * h_{t-1} + leak * activation(W x_t + U h_{t-1} + b)``.
 
+    Use it for reservoirs and slow signals, whose time constant is known.
+
     Args:
         leak: the share that is new, between 0 and 1; a time step over a time constant.
         nonlinearity: as for :class:`Elman`.
 
+    Raises:
+        ValueError: for an unknown activation.
+
     Source: H. Jaeger, M. Lukosevicius, D. Popovici, U. Siewert, "Optimization and applications of
     echo state networks with leaky-integrator neurons", Neural Networks 20 (2007).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(Leaky, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("h",)
@@ -38,12 +48,22 @@ class CTRNN(Cell):
 
     ``v_t = (1 - leak) * v_{t-1} + leak * (W x_t + U h_{t-1} + b)``, ``h_t = activation(v_t)``.
 
+    Use it for models of neurons, and of systems that follow a differential equation.
+
     Args:
         leak: the time step over the time constant of the units.
         nonlinearity: as for :class:`Elman`.
 
+    Raises:
+        ValueError: for an unknown activation.
+
     Source: K. Funahashi, Y. Nakamura, "Approximation of dynamical systems by continuous time
     recurrent neural networks", Neural Networks 6 (1993).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(CTRNN, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("v",)
@@ -64,11 +84,18 @@ class SCRN(Cell):
     ``h_t = sigmoid(P s_t + A x_t + R h_{t-1} + b)``, with P the matrix ``weight_context``. The
     output is h alone; the paper's readout also sees s, whose final value is among the states.
 
+    Use it for a slow context beside a fast state, as in language models, without gates.
+
     Args:
         alpha: the share of the context that stays.
 
     Source: T. Mikolov, A. Joulin, S. Chopra, M. Mathieu, M. Ranzato, "Learning longer memory in
     recurrent neural networks", arXiv:1412.7753 (2014).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(SCRN, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("s", "h")
@@ -89,11 +116,22 @@ class FastRNN(Cell):
     ``h~ = activation(W x_t + U h_{t-1} + b)``. The weights are learned; here one a unit, where the
     paper has one for all. They begin as ``alpha = -3`` and ``beta = 3``.
 
+    Use it for microcontrollers: a simple network that trains stably, for two more numbers a
+    unit.
+
     Args:
         nonlinearity: as for :class:`Elman`.
 
+    Raises:
+        ValueError: for an unknown activation.
+
     Source: A. Kusupati et al., "FastGRNN: a fast, accurate, stable and tiny kilobyte sized gated
     recurrent neural network", NeurIPS (2018).
+
+    >>> import elman
+    >>> net = elman.Recurrent(FastRNN, 3, 2)
+    >>> net.weight_alpha_l0.tolist(), net.weight_beta_l0.tolist()
+    ([-3.0, -3.0], [3.0, 3.0])
     """
 
     gates = ("h",)
@@ -120,8 +158,16 @@ class FastGRNN(Cell):
     ``b_z``; zeta and nu are one number a unit, where the paper has one for all. They begin as 1
     and -4, ``b_z`` as 0. The factors of low rank of W and U are left out.
 
+    Use it for microcontrollers: a gate without matrices of its own; the paper's models take a
+    few kilobytes.
+
     Source: A. Kusupati et al., "FastGRNN: a fast, accurate, stable and tiny kilobyte sized gated
     recurrent neural network", NeurIPS (2018).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(FastGRNN, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("h",)

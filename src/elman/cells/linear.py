@@ -25,9 +25,15 @@ class LRU(Cell):
     as ``log(sqrt(1 - |lambda|^2))``. Both parts of B begin with the standard deviation
     ``1/sqrt(2 I)``, those of C with ``1/sqrt(H)``.
 
+    Use it for very long sequences: a linear recurrence that does not explode, in stacks with
+    layers between.
+
     Args:
         least, most: the radii, between 0 and 1.
         phase: the largest phase, at most 2 pi.
+
+    Raises:
+        ValueError: for radii other than ``0 <= least < most <= 1``.
 
     Source: A. Orvieto, S. L. Smith, A. Gu, A. Fernando, C. Gulcehre, R. Pascanu, S. De,
     "Resurrecting recurrent neural networks for long sequences", ICML (2023), appendix A.

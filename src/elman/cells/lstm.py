@@ -12,10 +12,15 @@ class LSTM(Activated):
 
     The gates i, f and o are sigmoids of ``W_ih x_t + b_ih + W_hh h_{t-1} + b_hh``, g is its tanh.
 
+    Use it for a start on any task: it is the best understood cell, and runs everywhere.
+
     Args:
         projection: whether ``h_t = W_hr (o * tanh(c_t))``, of a size of its own.
         activation: an activation in place of both tanh, by its name or a function.
         recurrent_activation: an activation of i, f and o in place of sigmoid.
+
+    Raises:
+        ValueError: for an unknown activation.
 
     Sources: F. A. Gers, J. Schmidhuber, F. Cummins, "Learning to forget: continual prediction with
     LSTM", Neural Computation 12 (2000), after S. Hochreiter, J. Schmidhuber, "Long short-term

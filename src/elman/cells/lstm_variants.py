@@ -23,11 +23,21 @@ class PeepholeLSTM(Activated):
     ``o = sigmoid(W x_t + U h_{t-1} + b + p_o * c_t)``, ``h_t = o * tanh(c_t)``. The peepholes are
     the vectors ``ci``, ``cf`` and ``co``.
 
+    Use it for timing: how many steps passed between two events.
+
     Args:
         activation: an activation in place of tanh, by its name or a function.
         recurrent_activation: an activation of the gates in place of sigmoid.
 
+    Raises:
+        ValueError: for an unknown activation.
+
     Source: F. A. Gers, J. Schmidhuber, "Recurrent nets that time and count", IJCNN (2000).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(PeepholeLSTM, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("i", "f", "g", "o")
@@ -48,12 +58,22 @@ class CoupledLSTM(Activated):
 
     i, o and g are the LSTM's, and ``h_t = o * tanh(c_t)``. The paper's has peepholes besides.
 
+    Use it for an LSTM with a quarter fewer weights; its paper finds no significant loss.
+
     Args:
         activation: an activation in place of tanh, by its name or a function.
         recurrent_activation: an activation of the gates in place of sigmoid.
 
+    Raises:
+        ValueError: for an unknown activation.
+
     Source: K. Greff, R. K. Srivastava, J. Koutnik, B. R. Steunebrink, J. Schmidhuber, "LSTM: a
     search space odyssey", IEEE Transactions on Neural Networks and Learning Systems 28 (2017).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(CoupledLSTM, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("i", "g", "o")
@@ -75,12 +95,22 @@ class JANET(Cell):
     The bias of the gate begins as the logarithm of a number drawn from ``[1, horizon - 1]``, so
     that units remember for as many steps; the other begins as zero.
 
+    Use it for long memory at half the weights of an LSTM, if the longest dependency is known.
+
     Args:
         beta: by how much less is written than forgotten.
         horizon: the longest dependency expected, in steps, at least 2.
 
+    Raises:
+        ValueError: for a horizon below 2.
+
     Source: J. van der Westhuizen, J. Lasenby, "The unreasonable effectiveness of the forget gate",
     arXiv:1804.04849 (2018).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(JANET, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("f", "g")
@@ -106,8 +136,15 @@ class JANET(Cell):
 class MultiplicativeLSTM(Cell):
     """The LSTM whose products take ``m = (W_m x_t + b) * (U_m h_{t-1} + b)`` in place of h.
 
+    Use it for text at the level of characters: the recurrent weights depend on the input.
+
     Source: B. Krause, I. Murray, S. Renals, L. Lu, "Multiplicative LSTM for sequence modelling",
     ICLR workshop (2017), arXiv:1609.07959 (2016).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(MultiplicativeLSTM, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("m", "i", "f", "g", "o")
@@ -136,12 +173,24 @@ class SLSTM(Cell):
     cell are left out. The authors' biases of the forget gate differ from unit to unit and with the
     place of the block; here all begin as ``forget_bias``.
 
+    Use it for language models that must revise what they stored: exponential gates can
+    overwrite it.
+
     Args:
         forget: ``"sigmoid"`` or ``"exp"``, the forget gate's function: F is its logarithm.
         forget_bias: what the bias of the forget gate begins as.
         heads: how many parts of the units have a recurrent matrix each; the paper's blocks have 4.
 
+    Raises:
+        ValueError: for another ``forget``.
+
     Source: M. Beck et al., "xLSTM: extended long short-term memory", NeurIPS (2024).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(SLSTM(heads=2), 3, 4)
+    >>> output, (h, c, n, m) = net(torch.rand(5, 2, 3))
+    >>> net.weight_hh_l0.shape, output.shape
+    (torch.Size([16, 2]), torch.Size([5, 2, 4]))
     """
 
     gates = ("i", "f", "z", "o")
@@ -178,8 +227,15 @@ class NASCell(Cell):
     ``v = sigmoid(tanh(x_7 + u_7) + sigmoid(x_8 + u_8))``,
     ``c_t = tanh(p + c_{t-1}) * q``, ``h_t = tanh(c_t * tanh(r + v))``.
 
+    Use it for language models of the size that the search was for; it costs twice an LSTM.
+
     Source: B. Zoph, Q. V. Le, "Neural architecture search with reinforcement learning", ICLR
     (2017), arXiv:1611.01578 (2016).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(NASCell, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("k1", "k2", "k3", "k4", "k5", "k6", "k7", "k8")

@@ -24,6 +24,9 @@ class DeltaNet(Cell):
     later work (K. Irie et al., "Going beyond linear transformers with recurrent fast weight
     programmers", NeurIPS (2021)).
 
+    Use it for tasks that look up what was written under a key, such as pairs to recall; its memory
+    holds ``keys`` times as many numbers as an LSTM's state.
+
     Args:
         keys: how many rows each head's memory has.
         heads: into how many parts the units are cut, each with a memory of its own.

@@ -18,6 +18,8 @@ class CoRNN(Cell):
     ``z_t = z_{t-1} + dt * (tanh(W y_{t-1} + V z_{t-1} + U x_t + b) - gamma * y_{t-1} - epsilon *
     z_{t-1})``, ``y_t = y_{t-1} + dt * z_t``; V is the matrix ``velocity``.
 
+    Use it for long sequences of oscillating signals: the size of gradients is bounded.
+
     Args:
         dt: the time step. This and what follows is tuned to the task; the defaults are the
             authors' for sequential MNIST.
@@ -26,6 +28,11 @@ class CoRNN(Cell):
 
     Source: T. K. Rusch, S. Mishra, "Coupled oscillatory recurrent neural network (coRNN): an
     accurate and (gradient) stable architecture for learning long time dependencies", ICLR (2021).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(CoRNN, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("z",)
@@ -48,12 +55,19 @@ class UnICORNN(Cell):
     ``y_t = y_{t-1} + d * z_t``, ``d = dt * sigmoid(c)``, with vectors w, at first uniform in
     ``[0, 1]``, and c, at first uniform in ``[-0.1, 0.1]``.
 
+    Use it for very long sequences: units are independent, and the size of gradients is bounded.
+
     Args:
         dt: the largest time step of a unit.
         alpha: control parameter, at least 0.
 
     Source: T. K. Rusch, S. Mishra, "UnICORNN: a recurrent model for learning very long time
     dependencies", ICML (2021).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(UnICORNN, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("z",)
@@ -81,11 +95,18 @@ class LEM(Cell):
     ``z_t = (1 - a) * z_{t-1} + a * tanh(W_z x_t + U_z y_{t-1} + b_z)``,
     ``y_t = (1 - b) * y_{t-1} + b * tanh(W_y x_t + U_y z_t + b_y)``; the output is y.
 
+    Use it for signals with several time scales, fast and slow at once.
+
     Args:
         dt: the largest time step, at most 1.
 
     Source: T. K. Rusch, S. Mishra, N. B. Erichson, M. W. Mahoney, "Long expressive memory for
     sequence modeling", ICLR (2022).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(LEM, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("a", "b", "z", "y")
@@ -104,6 +125,8 @@ class LEM(Cell):
 
 class Antisymmetric(torch.nn.Module):
     """A square matrix A as ``W - W'``, with W the part of A above the diagonal: a parametrization.
+
+    Call it with a matrix ``(H, H)``.
 
     >>> Antisymmetric()(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
     tensor([[ 0.,  2.],
@@ -126,12 +149,19 @@ class AntisymmetricRNN(Cell):
     parametrization :class:`Antisymmetric` for that, as in
     ``torch.nn.utils.parametrize.register_parametrization(layer, "weight_hh_l0", Antisymmetric())``.
 
+    Use it for long dependencies at the cost of a simple network: its flow is stable.
+
     Args:
         epsilon: the time step.
         gamma: the diffusion, which makes up for the error of the steps.
 
     Source: B. Chang, M. Chen, E. Haber, E. H. Chi, "AntisymmetricRNN: a dynamical system view on
     recurrent neural networks", ICLR (2019).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(AntisymmetricRNN, 3, 4)
+    >>> bool((net.weight_hh_l0 == -net.weight_hh_l0.T).all())
+    True
     """
 
     gates: tuple[str, ...] = ("h",)
@@ -154,8 +184,17 @@ class GatedAntisymmetricRNN(AntisymmetricRNN):
     ``a = (A - gamma I) h_{t-1} + b_hh``,
     ``h_t = h_{t-1} + epsilon * sigmoid(a + V_z x_t + b_z) * tanh(a + V x_t + b)``.
 
+    Use it for what an antisymmetric network does, where inputs should be let in selectively.
+
+    The arguments are those of :class:`AntisymmetricRNN`.
+
     Source: B. Chang, M. Chen, E. Haber, E. H. Chi, "AntisymmetricRNN: a dynamical system view on
     recurrent neural networks", ICLR (2019).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(GatedAntisymmetricRNN, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("z", "h")

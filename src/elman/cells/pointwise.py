@@ -18,11 +18,22 @@ class IndRNN(Cell):
 
     The vector begins uniform in ``[0, 1]``.
 
+    Use it for very deep stacks and long sequences: each unit has one recurrent weight, and can
+    be bounded.
+
     Args:
         nonlinearity: as for :class:`Elman`.
 
+    Raises:
+        ValueError: for an unknown activation.
+
     Source: S. Li, W. Li, C. Cook, C. Zhu, Y. Gao, "Independently recurrent neural network (IndRNN):
     building a longer and deeper RNN", CVPR (2018).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(IndRNN, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("h",)
@@ -47,11 +58,18 @@ class SRU(Cell):
     has ``x_t`` itself where ``W_k x_t`` stands, if it has as many features as there are units; the
     authors' program has ``W_k`` otherwise, and here it always does.
 
+    Use it for large models that must train fast: no product waits for the state.
+
     Args:
         scale: of the highway connection.
 
     Source: T. Lei, Y. Zhang, S. I. Wang, H. Dai, Y. Artzi, "Simple recurrent units for highly
     parallelizable recurrence", EMNLP (2018).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(SRU, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("c", "f", "r", "k")
@@ -75,8 +93,15 @@ class QRNN(Cell):
     ``z = tanh(W_z x_t + b_z)``, ``f = sigmoid(W_f x_t + b_f)``, ``o = sigmoid(W_o x_t + b_o)``: the
     paper's convolution with a window of one step. Give it several steps as one input for more.
 
+    Use it for large models that must train fast; several steps as one input make a convolution.
+
     Source: J. Bradbury, S. Merity, C. Xiong, R. Socher, "Quasi-recurrent neural networks", ICLR
     (2017).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(QRNN, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("z", "f", "o")
@@ -94,8 +119,15 @@ class MinGRU(Cell):
 
     The form of the paper's section 3.1, without its later ``log`` of positive states.
 
+    Use it for a fast baseline on long sequences: its gate sees the input alone.
+
     Source: L. Feng, F. Tung, M. O. Ahmed, Y. Bengio, H. Hajimirsadeghi, "Were RNNs all we needed?",
     arXiv:2410.01201 (2024).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(MinGRU, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("z", "h")
@@ -112,8 +144,15 @@ class MinLSTM(Cell):
     ``f = sigmoid(W_f x_t + b_f)``, ``i = sigmoid(W_i x_t + b_i)``: the form of the paper's section
     3.2, without its later ``log`` of positive states.
 
+    Use it for a fast baseline on long sequences, with two gates that see the input alone.
+
     Source: L. Feng, F. Tung, M. O. Ahmed, Y. Bengio, H. Hajimirsadeghi, "Were RNNs all we needed?",
     arXiv:2410.01201 (2024).
+
+    >>> import elman, torch
+    >>> net = elman.Recurrent(MinLSTM, 3, 4)
+    >>> net(torch.rand(5, 2, 3))[0].shape  # (T, B, H)
+    torch.Size([5, 2, 4])
     """
 
     gates = ("f", "i", "h")

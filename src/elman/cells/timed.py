@@ -27,9 +27,14 @@ class PhasedLSTM(Cell):
     ``tau`` and ``shift`` begin as in the paper: tau as ``exp(u)`` with u uniform in ``[0, 3]``,
     shift uniform in ``[0, tau]``.
 
+    Use it for events at irregular times, with sensors of different rates.
+
     Args:
         ratio: the open part of a period.
         leak: what passes while a unit is closed; the paper has 0 outside training.
+
+    Raises:
+        ValueError: for a ratio that is not above 0 and at most 1.
 
     Source: D. Neil, M. Pfeiffer, S.-C. Liu, "Phased LSTM: accelerating recurrent network training
     for long or event-based sequences", NeurIPS (2016).
@@ -83,6 +88,8 @@ class CfC(Cell):
     The further input ``dt`` is the time since the step before, ``(T, B, 1)``; ones for regular
     steps. Each further matrix has a vector for its bias.
 
+    Use it for irregular times, where a solver of a differential equation would be too slow.
+
     Source: R. Hasani, M. Lechner, A. Amini, L. Liebenwein, A. Ray, M. Tschaikowski, G. Teschl,
     D. Rus, "Closed-form continuous-time neural networks", Nature Machine Intelligence 4 (2022),
     equation 10, with the backbone of the authors' package ``ncps``.
@@ -115,6 +122,8 @@ class ODERNN(Cell):
     ``h_t = tanh(W x_t + U h' + b)``. All steps share ``weight_f``; the vector ``bias_f`` is b_f.
 
     The further input ``dt`` is ``(T, B, 1)``; ones for regular steps.
+
+    Use it for irregular times, where the state should evolve between two inputs.
 
     Args:
         steps: how many steps of the solver lie between two inputs.
@@ -170,6 +179,8 @@ class LTC(Cell):
 
     The further input ``dt`` is ``(T, B, 1)``; ones for regular steps.
 
+    Use it for irregular times, and small controllers that can be interpreted.
+
     Args:
         steps: how many steps of the solver lie between two inputs.
         nonlinearity: the activation f, by its name or a function; it should not be negative.
@@ -219,6 +230,8 @@ class GRUD(Cell):
     The vectors are ``decay`` and ``decay_bias``, w_x and b_x; ``bias``, b_h; and ``mean``. All but
     the first begin as zeros: this is the mean of variables that are standardised. Several layers
     need as many hidden units as features.
+
+    Use it for series with missing values, such as records of patients.
 
     Source: Z. Che, S. Purushotham, K. Cho, D. Sontag, Y. Liu, "Recurrent neural networks for
     multivariate time series with missing values", Scientific Reports 8 (2018), equations 8 to 13.

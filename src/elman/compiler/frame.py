@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from ..expr import REDUCTIONS, Node
-from ..reductions import unit_of
+from ..expr import REDUCTIONS, Node, unit_of
 from ..spaces import INPUT, ONE, Matrix, Space
 from ..step import Step
 from .buffers import Argument, Slot, Slots

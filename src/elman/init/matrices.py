@@ -104,7 +104,15 @@ def xavier_normal_(
     *,
     weights: Weights = _ALL,
 ) -> _Module:
-    """``torch.nn.init.xavier_normal_`` of every gate's block, see :func:`xavier_uniform_`."""
+    """``torch.nn.init.xavier_normal_`` of every gate's block.
+
+    Arguments, result, errors and source are those of :func:`xavier_uniform_`.
+
+    >>> import elman, torch
+    >>> rnn = elman.init.xavier_normal_(torch.nn.RNN(40, 200))
+    >>> abs(rnn.weight_ih_l0.std().item() / (2 / (40 + 200)) ** 0.5 - 1) < 0.05
+    True
+    """
     draw = torch.nn.init.xavier_normal_
     return _fill("xavier_normal_", module, weights, lambda block: draw(block, gain, generator))
 
@@ -120,10 +128,20 @@ def kaiming_uniform_(
 ) -> _Module:
     """``torch.nn.init.kaiming_uniform_`` of every gate's block.
 
-    ``a``, ``mode`` and ``nonlinearity`` are torch's. The outputs of a block are its gate's H
-    units. The other arguments, result and errors are those of :func:`orthogonal_`.
+    The outputs of a block are its gate's H units. The other arguments, result and errors are those
+    of :func:`orthogonal_`.
+
+    Args:
+        a: the slope of the activation below zero.
+        mode: ``"fan_in"`` or ``"fan_out"``: which way the size of values is kept.
+        nonlinearity: the activation, as in ``torch.nn.init.calculate_gain``.
 
     Source: K. He, X. Zhang, S. Ren, J. Sun, "Delving deep into rectifiers", ICCV (2015).
+
+    >>> import elman, torch
+    >>> rnn = elman.init.kaiming_uniform_(torch.nn.RNN(4, 8), nonlinearity="relu")
+    >>> bool(rnn.weight_ih_l0.abs().max() <= (6 / 4) ** 0.5)
+    True
     """
     draw = torch.nn.init.kaiming_uniform_
     return _fill(
@@ -141,7 +159,15 @@ def kaiming_normal_(
     *,
     weights: Weights = _ALL,
 ) -> _Module:
-    """``torch.nn.init.kaiming_normal_`` of every gate's block, see :func:`kaiming_uniform_`."""
+    """``torch.nn.init.kaiming_normal_`` of every gate's block.
+
+    Arguments, result, errors and source are those of :func:`kaiming_uniform_`.
+
+    >>> import elman, torch
+    >>> rnn = elman.init.kaiming_normal_(torch.nn.RNN(40, 200), nonlinearity="relu")
+    >>> abs(rnn.weight_ih_l0.std().item() / (2 / 40) ** 0.5 - 1) < 0.05
+    True
+    """
     draw = torch.nn.init.kaiming_normal_
     return _fill(
         *("kaiming_normal_", module, weights),
@@ -158,6 +184,11 @@ def lecun_normal_(
     arguments, result and errors are those of :func:`orthogonal_`.
 
     Source: Y. LeCun, L. Bottou, G. B. Orr, K.-R. Müller, "Efficient BackProp" (1998).
+
+    >>> import elman, torch
+    >>> rnn = elman.init.lecun_normal_(torch.nn.RNN(40, 200))
+    >>> abs(rnn.weight_ih_l0.std().item() * 40**0.5 - 1) < 0.05
+    True
     """
 
     return _fill("lecun_normal_", module, weights, lambda block: lecun(block, generator))
@@ -206,6 +237,9 @@ def sparse_(
     Args:
         sparsity: between 0 and 1; the number of zeros in a column is rounded up.
         std: standard deviation of the other weights.
+
+    Raises:
+        ValueError: also for a sparsity outside of [0, 1].
 
     Source: J. Martens, "Deep learning via Hessian-free optimization", ICML (2010).
 

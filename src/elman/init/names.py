@@ -28,12 +28,19 @@ def apply(module: torch.nn.Module, init: Any) -> None:
     """Initialises a module by what its option ``init`` says.
 
     Args:
+        module: a recurrent layer of torch.nn or elman, or a model that contains some.
         init: None; a name, such as ``"orthogonal"``; a function of the module; a mapping of names
             to their arguments, in order; or a sequence of all these.
 
     Raises:
         TypeError: for an ``init`` of another kind, or arguments that do not fit.
         ValueError: for an unknown name, and what the initialisation raises.
+
+    >>> import elman, torch
+    >>> rnn = torch.nn.RNN(1, 2)
+    >>> elman.init.apply(rnn, ["orthogonal", {"bias": {"value": 0.5}}])
+    >>> rnn.bias_ih_l0.tolist()
+    [0.5, 0.5]
     """
     owner = type(module).__name__
     if init is None:

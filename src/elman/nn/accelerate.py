@@ -87,11 +87,18 @@ def restore(module: _Module) -> _Module:
     Layers that were made as elman's become torch.nn's. A GRU with ``reset_after=False`` stays
     elman's: torch.nn has none; and so do modules around a cell. No layer is frozen any more.
 
+    Args:
+        module: a model, or one layer.
+
     Returns:
         The module that was given, as from :func:`accelerate`.
 
     Raises:
         TypeError: what is no module.
+
+    >>> import elman, torch
+    >>> elman.restore(elman.accelerate(torch.nn.GRU(2, 4)))
+    GRU(2, 4)
     """
     check_module("restore", module)
     return _each(module, _restored, {})

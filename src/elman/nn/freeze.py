@@ -78,6 +78,9 @@ def freeze(module: _Module, *, weight_dtype: torch.dtype | None = None) -> _Modu
 def thaw(module: _Module) -> _Module:
     """Undoes :func:`freeze`, in place: packed weights go, and calls run as before.
 
+    Args:
+        module: a model, or one layer.
+
     Returns:
         The module that was given.
 

@@ -45,9 +45,21 @@ class GRU(_ResetAfter, Layer, counterpart=torch.nn.GRU):
     ``reset_after=False``: ``n = tanh(W_in x_t + b_in + W_hn (r * h_{t-1}) + b_hn)``. torch.nn has
     no such layer; the parameters are the same. What is no bool raises TypeError.
 
+    Args:
+        reset_after: whether the reset acts after the product.
+
+    The other arguments are those of :class:`elman.RNN`.
+
     Call ``gru(input, hx=None)`` with input ``(T, B, I)``, ``(T, I)`` or a PackedSequence, and
     ``hx`` ``(num_layers * D, B, H)`` or None for zeros. Returns ``output``, ``(T, B, D * H)``, the
     last layer's state at every step, and ``h_n``, shaped as ``hx``, every layer's final state.
+
+    Raises:
+        TypeError: a size that is no int; a ``reset_after`` that is no bool.
+        AttributeError: input or states that are no tensors.
+        ValueError: a size below 1; a dropout outside of [0, 1]; a projection; input that is
+            neither 2-D nor 3-D, or not of the weights' dtype.
+        RuntimeError: input or states whose shape does not fit the layer.
 
     Source: that of :class:`elman.cells.GRU`.
 
@@ -87,8 +99,19 @@ class GRU(_ResetAfter, Layer, counterpart=torch.nn.GRU):
 class GRUCell(_ResetAfter, TorchCell, counterpart=torch.nn.GRUCell):
     """One step of a gated recurrent unit, with the formula and ``reset_after`` of :class:`GRU`.
 
+    Args:
+        reset_after: whether the reset acts after the product.
+
+    The other arguments are those of :class:`elman.RNNCell`.
+
     Call ``cell(input, hx=None)`` with input ``(B, I)`` or ``(I,)`` and ``hx`` ``(B, H)``, ``(H,)``
     or None for zeros; returns the new state, shaped as ``hx``.
+
+    Raises:
+        TypeError: a size that is no int; a ``reset_after`` that is no bool.
+        AttributeError: input or states that are no tensors.
+        ValueError: input or states that are neither 1-D nor 2-D.
+        RuntimeError: input or states of a shape or dtype that does not fit the cell.
 
     >>> import elman, torch
     >>> elman.GRUCell(4, 6, reset_after=False)

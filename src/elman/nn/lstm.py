@@ -23,11 +23,24 @@ class LSTM(Layer, counterpart=torch.nn.LSTM):
     ``c_t = f * c_{t-1} + i * g`` and ``h_t = o * tanh(c_t)``. If ``proj_size`` P is not zero,
     ``h_t = W_hr (o * tanh(c_t))``, of P units, P < H; else P = H.
 
+    Args:
+        proj_size: units P of the projected state, below H; 0 for none.
+
+    The other arguments are those of :class:`elman.RNN`.
+
     Call ``lstm(input, hx=None)`` with input ``(T, B, I)``, ``(T, I)`` or a PackedSequence, and
     ``hx`` a tuple of h, ``(num_layers * D, B, P)``, and c, ``(num_layers * D, B, H)``, or None for
     zeros. Returns ``output``, ``(T, B, D * P)``, the last layer's h at every step, and
     ``(h_n, c_n)``, shaped as ``hx``, every layer's final states. What is no tuple of two raises
     as in torch.nn, also TypeError or IndexError.
+
+    Raises:
+        TypeError: a size that is no int; states that are no tuple.
+        IndexError: a tuple of other than two states.
+        AttributeError: input or states that are no tensors.
+        ValueError: a size below 1; a dropout outside of [0, 1]; a projection not below H; input
+            that is neither 2-D nor 3-D, or not of the weights' dtype.
+        RuntimeError: input or states whose shape does not fit the layer.
 
     Sources: those of :class:`elman.cells.LSTM`.
 
@@ -78,9 +91,18 @@ class LSTM(Layer, counterpart=torch.nn.LSTM):
 class LSTMCell(TorchCell, counterpart=torch.nn.LSTMCell):
     """One step of a long short-term memory, with the formula of :class:`LSTM`.
 
+    The arguments are those of :class:`elman.RNNCell`.
+
     Call ``cell(input, hx=None)`` with input ``(B, I)`` or ``(I,)`` and ``hx`` a tuple of h and c,
     each ``(B, H)`` or ``(H,)``, or None for zeros; returns the new ``(h, c)``. What is no tuple of
     two raises as in torch.nn, also TypeError or IndexError.
+
+    Raises:
+        TypeError: a size that is no int; states that are no tuple.
+        IndexError: a tuple of other than two states.
+        AttributeError: input or states that are no tensors.
+        ValueError: input or states that are neither 1-D nor 2-D.
+        RuntimeError: input or states of a shape or dtype that does not fit the cell.
 
     >>> import elman, torch
     >>> h, c = elman.LSTMCell(4, 6)(torch.rand(2, 4))

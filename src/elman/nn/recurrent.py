@@ -76,6 +76,7 @@ class Recurrent(Regularised):
         state_noise: standard deviation of normal noise that is added to new states in training.
         state_clip: bounds new states to ``[-c, c]``, in evaluation too. None for no bound.
         grad_clip: bounds the gradient that arrives at a new state to ``[-c, c]`` at every step [5].
+        device, dtype: of the parameters; None for torch's defaults.
 
     The last four are a number, or one for each state. All regularise in training mode only, but for
     the clips; each layer and direction draws masks of its own, from torch's generator. They can be
@@ -299,6 +300,7 @@ class RecurrentCell(StepModule, CellModule):
         proj_size: units of the first state, for a cell that projects it.
         mask: holds recurrent connections at zero, as in :class:`Recurrent`.
         init: how the parameters begin, as in :class:`Recurrent`.
+        device, dtype: of the parameters; None for torch's defaults.
 
     Call ``cell(input, hx=None, inputs=None, *, return_states=False)`` with input ``(B, I)`` or
     ``(I,)``. The states ``hx`` are one tensor, ``(B, H)`` or ``(H,)``, or a tuple with one for each

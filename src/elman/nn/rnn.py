@@ -23,9 +23,30 @@ class RNN(Layer, counterpart=torch.nn.RNN):
 
     With ``nonlinearity="relu"``, relu takes the place of tanh.
 
+    Args:
+        input_size: features of the input, I.
+        hidden_size: units of the state, H.
+        num_layers: layers stacked; each takes the output of the one below.
+        nonlinearity: ``"tanh"`` or ``"relu"``.
+        bias: whether the layers have ``bias_ih`` and ``bias_hh``.
+        batch_first: input and output as ``(B, T, features)`` instead of ``(T, B, features)``; the
+            states keep their shape.
+        dropout: probability with which outputs of all layers but the last are set to zero in
+            training.
+        bidirectional: a second set of weights runs from the last step to the first (D = 2).
+        proj_size: 0: only an LSTM has projections.
+        device, dtype: of the parameters; None for torch's defaults.
+
     Call ``rnn(input, hx=None)`` with input ``(T, B, I)``, ``(T, I)`` or a PackedSequence, and
     ``hx`` ``(num_layers * D, B, H)`` or None for zeros. Returns ``output``, ``(T, B, D * H)``, the
     last layer's state at every step, and ``h_n``, shaped as ``hx``, every layer's final state.
+
+    Raises:
+        TypeError: a size that is no int.
+        AttributeError: input or states that are no tensors.
+        ValueError: a size below 1; a dropout outside of [0, 1]; another nonlinearity; a
+            projection; input that is neither 2-D nor 3-D, or not of the weights' dtype.
+        RuntimeError: input or states whose shape does not fit the layer.
 
     Source: J. L. Elman, "Finding structure in time", Cognitive Science 14 (1990).
 
@@ -73,8 +94,22 @@ class RNNCell(TorchCell, counterpart=torch.nn.RNNCell):
     With ``nonlinearity="relu"``, relu takes the place of tanh; a call with another one raises
     RuntimeError.
 
+    Args:
+        input_size: features of the input, I.
+        hidden_size: units of the state, H.
+        bias: whether the cell has ``bias_ih`` and ``bias_hh``.
+        nonlinearity: ``"tanh"`` or ``"relu"``.
+        device, dtype: of the parameters; None for torch's defaults.
+
     Call ``cell(input, hx=None)`` with input ``(B, I)`` or ``(I,)`` and ``hx`` ``(B, H)``, ``(H,)``
     or None for zeros; returns the new state, shaped as ``hx``.
+
+    Raises:
+        TypeError: a size that is no int.
+        AttributeError: input or states that are no tensors.
+        ValueError: input or states that are neither 1-D nor 2-D.
+        RuntimeError: input or states of a shape or dtype that does not fit the cell; a call
+            with another nonlinearity.
 
     >>> import elman, torch
     >>> elman.RNNCell(4, 6)(torch.rand(2, 4)).shape

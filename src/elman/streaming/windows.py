@@ -14,7 +14,19 @@ from ..nn.states import hx_of
 
 
 class Window(NamedTuple):
-    """What a module makes of a window."""
+    """What a module makes of a window of a long sequence.
+
+    Args:
+        output: of the window's new steps, in the form of the input, such as ``(T, B, H)``.
+        steps: these steps in the whole sequence.
+        hx: the states after them, as the module returns them.
+
+    >>> import elman, torch
+    >>> for window in elman.windows(elman.GRU(2, 4), torch.rand(5, 1, 2), 3):
+    ...     window.steps, window.output.shape
+    (slice(0, 3, None), torch.Size([3, 1, 4]))
+    (slice(3, 5, None), torch.Size([2, 1, 4]))
+    """
 
     output: Tensor  # of the window's new steps
     steps: slice  # these steps in the whole sequence

@@ -5,7 +5,13 @@ from collections.abc import Iterable, Sequence
 
 
 class TaskError(ValueError):
-    """Data, options or a model folder can't be used: says what, where, and how to mend it."""
+    """Data, options or a model folder can't be used: says what, where, and how to mend it.
+
+    >>> from elman.tasks import load_model
+    >>> load_model("no folder")
+    Traceback (most recent call last):
+    elman.tasks.errors.TaskError: ...
+    """
 
 
 class DivergedError(TaskError):

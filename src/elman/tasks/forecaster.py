@@ -36,7 +36,8 @@ class SequenceForecaster(SequenceEstimator, TrainedForecaster):
     Args:
         cell, hidden_size, num_layers, recurrent: as of `SequenceClassifier`; series are read in one
             direction.
-        n_estimators, dropout, patience, random_state, backend, verbose: as of `SequenceClassifier`.
+        n_estimators, dropout, patience, random_state, backend, verbose, warm_start: as of
+            `SequenceClassifier`.
         noise, weight_decay, averaging: as of `SeriesClassifier`.
         horizon: steps that are told.
         season: steps until a pattern comes again, 1 for none; None for what the dates say: a year

@@ -31,8 +31,8 @@ class LanguageModel(SequenceEstimator, TrainedLanguageModel):
     """A recurrent network that reads texts token by token, and says which will be next.
 
     Args:
-        cell, recurrent, patience, random_state, backend, verbose: as of `SequenceClassifier`;
-            `recurrent` are further arguments of each layer.
+        cell, recurrent, patience, random_state, backend, verbose, warm_start: as of
+            `SequenceClassifier`; `recurrent` are further arguments of each layer.
         tokens: what is read one after another: "characters", "bytes" in UTF-8, or "words" (with
             the space before them). Nothing is changed in a text.
         embedding_size: features of a token, on the way in and on the way out.

@@ -18,7 +18,7 @@ from .training.textnet import TextNumberNet
 class SequenceRegressor(RegressorMixin, TextEstimator, TrainedRegressor):
     """A recurrent network that reads texts and says a number of each.
 
-    Parameters are those of `SequenceClassifier`, but for `class_weight` and `threshold`. What is
+    The arguments are those of `SequenceClassifier`, but for `class_weight` and `threshold`. What is
     learned is standardised, and compared by the mean square.
 
     After `fit`: `target_` (its mean and deviation), and what a `SequenceClassifier` has beside its

@@ -122,7 +122,7 @@ class SeriesClassifier(ClassifierMixin, SeriesEstimator, TrainedSeriesClassifier
     Args:
         cell, hidden_size, num_layers, bidirectional, recurrent: as of `SequenceClassifier`.
         n_estimators: as of `SequenceClassifier`.
-        pooling, patience, random_state, backend, verbose: as of `SequenceClassifier`.
+        pooling, patience, random_state, backend, verbose, warm_start: as of `SequenceClassifier`.
         patch: steps that are read together; None for as few as make at most 100 of the longest
             series.
         noise: deviation of the noise that is added to the standardised values in training.
@@ -176,8 +176,8 @@ class SeriesClassifier(ClassifierMixin, SeriesEstimator, TrainedSeriesClassifier
 class SeriesRegressor(RegressorMixin, SeriesEstimator, TrainedSeriesRegressor):
     """A recurrent network that reads series of numbers and says a number of each.
 
-    Parameters are those of `SeriesClassifier`. What is learned is standardised, and compared by the
-    mean square.
+    The arguments are those of `SeriesClassifier`. What is learned is standardised, and compared
+    by the mean square.
 
     >>> X = np.random.default_rng(0).normal(size=(40, 1, 8))
     >>> y = X.mean((1, 2))

@@ -35,7 +35,7 @@ class SequenceTagger(SequenceEstimator, TrainedTagger):
         cell, hidden_size, num_layers, bidirectional, recurrent: as of `SequenceClassifier`.
         n_estimators: as of `SequenceClassifier`.
         token_dropout, dropout, min_count, epochs, lr: as of `SequenceClassifier`.
-        patience, random_state, backend, verbose: as of `SequenceClassifier`.
+        patience, random_state, backend, verbose, warm_start: as of `SequenceClassifier`.
         tokens: what a string is cut into: "characters" or "words". Also says what is known of a
             token: of characters the pairs they are part of, of words beginning, end and shape.
         embedding_size: features of a token; of a pair half as many, of an affix a quarter.

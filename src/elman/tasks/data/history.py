@@ -18,9 +18,17 @@ MOST = 10  # times as many steps as were given, with those that are filled in
 class History:
     """A series up to now, and what is known of later.
 
-    `values` (T,) may be missing (NaN). `times` are numbers or datetime64, (T,) or, with later ones,
-    longer; without them steps are equal. `known` (T or longer, K) are covariates that will be known
-    ahead: of the horizon, too, when it is to be told.
+    Args:
+        values: numbers, (T,), of which some may be missing (NaN).
+        times: numbers or datetime64, (T,) or, with later ones, longer; without them steps are
+            equal.
+        known: covariates that will be known ahead, (T or longer, K): of the horizon, too, when it
+            is to be told.
+        name: what the series is called in tables.
+
+    >>> from elman.tasks import History
+    >>> len(History([1.0, 2.0, 3.0], times=[0, 1, 3]))
+    3
     """
 
     values: Any
