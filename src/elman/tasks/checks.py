@@ -109,6 +109,7 @@ RULES = {
     "pooling": one_of(POOLINGS),
     "ngrams": whole(8, least=0),
     **dict.fromkeys(("token_dropout", "dropout", "threshold"), SHARE),
+    "auxiliary_weight": NOT_NEGATIVE,
     "class_weight": Rule(
         _is_class_weight, "None, 'balanced', or a dict of a positive number for each label"
     ),

