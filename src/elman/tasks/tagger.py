@@ -39,6 +39,9 @@ class SequenceTagger(SequenceEstimator, TrainedTagger):
         tokens: what a string is cut into: "characters" or "words". Also says what is known of a
             token: of characters the pairs they are part of, of words beginning, end and shape.
         embedding_size: features of a token; of a pair half as many, of an affix a quarter.
+        repeats: whether the scores of a token also read the mean of the layers' outputs at all other
+            places of its text that have the same token or, of characters, the same pair. For texts
+            that are long enough to repeat names: articles, not sentences.
         auxiliary_weight: how much a token's auxiliary tag counts in training, where `fit` is given
             such tags, beside its tag.
         scheme: that of the tags: "BIO", "BIOES", "IOB1", "IO", or "tags" for labels of single
@@ -72,6 +75,7 @@ class SequenceTagger(SequenceEstimator, TrainedTagger):
         n_estimators: int = 1,
         token_dropout: float = 0.15,
         dropout: float = 0.55,
+        repeats: bool = False,
         auxiliary_weight: float = 0.1,
         scheme: str = "auto",
         min_count: int = 2,

