@@ -1,4 +1,4 @@
-"""``python -m benchmarks.tagging [--task names|words|pos] [--crf] [--auxiliary] [...]``: how good a tagger is.
+"""``python -m benchmarks.tagging [--task names|words|pos] [--crf] [...]``: how good a tagger is.
 
 Trains `SequenceTagger` with its defaults on the People's Daily of January 1998, the last fifth of
 the paragraphs held out, beside each character's commonest tag and, with `--crf`, a linear chain of

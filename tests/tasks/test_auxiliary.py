@@ -13,22 +13,17 @@ from elman.tasks.data.schemes import Span
 from elman.tasks.data.tagtable import read_tagged
 from elman.tasks.models.opening import load_model
 from elman.tasks.networks.crf import PathLoss
-from tests.tasks.tagged_rows import SETTINGS, make_tagged
+from tests.tasks.tagged_rows import SETTINGS, make_auxiliary, make_tagged
 
 TEXTS, SPANS = make_tagged(60)
 UNSEEN, TRUTH = make_tagged(20, seed=1)
 SMALL = {**SETTINGS, "epochs": 1, "verbose": 0}
 
 
-def kinds(texts):
-    """For each character whether it is part of a name."""
-    return [["name" if c in "北京上海江泽民李" else "other" for c in text] for text in texts]
-
-
 @pytest.fixture(scope="module", params=[1, 2], ids="{} networks".format)
 def fitted(request):
     model = SequenceTagger(**SMALL, n_estimators=request.param)
-    return model.fit(TEXTS, SPANS, kinds(TEXTS), valid=(UNSEEN, TRUTH))
+    return model.fit(TEXTS, SPANS, make_auxiliary(TEXTS), valid=(UNSEEN, TRUTH))
 
 
 def test_they_are_in_the_folder_and_in_no_answer(fitted, tmp_path):
@@ -56,7 +51,9 @@ def test_they_shape_what_the_layers_learn(fitted):
 
 
 def test_without_a_weight_they_change_nothing():
-    with_them = SequenceTagger(**SMALL, auxiliary_weight=0.0).fit(TEXTS, SPANS, kinds(TEXTS))
+    with_them = SequenceTagger(**SMALL, auxiliary_weight=0.0).fit(
+        TEXTS, SPANS, make_auxiliary(TEXTS)
+    )
     learned = with_them.net_.module_.state_dict()
     alone = SequenceTagger(**SMALL).fit(TEXTS, SPANS)
     for name, tensor in alone.net_.module_.state_dict().items():
@@ -65,7 +62,7 @@ def test_without_a_weight_they_change_nothing():
 
 def test_the_loss_is_that_of_the_paths_and_a_share_of_theirs():
     model = SequenceTagger(**SMALL | {"dropout": 0.0}, token_dropout=0.0, auxiliary_weight=0.3)
-    model.fit(TEXTS, SPANS, kinds(TEXTS))
+    model.fit(TEXTS, SPANS, make_auxiliary(TEXTS))
     net, rows = model.net_, encoded(model)
     batch, targets = net.get_iterator(rows, training=True).batch(np.array([0, 3, 5]), 0, 1)
     net.module_.train()
@@ -76,13 +73,13 @@ def test_the_loss_is_that_of_the_paths_and_a_share_of_theirs():
     found = net.get_loss(said, targets, X=batch, training=True)
     torch.testing.assert_close(found, expected / batch.whole)
     texts = [TEXTS[row] for row in (0, 3, 5)]
-    names = [sum(c == "name" for c in row) for row in kinds(texts)]
+    names = [sum(c == "name" for c in row) for row in make_auxiliary(texts)]
     assert int((codes == 0).sum()) == sum(names)
 
 
 def encoded(model):
     """The texts with both kinds of tags, as the model learns from them."""
-    auxiliary = [[f"S-{kind}" for kind in row] for row in kinds(TEXTS)]
+    auxiliary = [[f"S-{kind}" for kind in row] for row in make_auxiliary(TEXTS)]
     return model._encode(TEXTS, [["O"] * len(text) for text in TEXTS], auxiliary)
 
 
@@ -98,15 +95,15 @@ def test_a_rank_without_a_text_adds_nothing(fitted):
 def test_a_training_goes_on_with_them_or_without(fitted, tmp_path):
     fitted.save(tmp_path)
     model = SequenceTagger.load(tmp_path).set_params(warm_start=True, verbose=0)
-    for further in ([], [kinds(UNSEEN)]):
+    for further in ([], [make_auxiliary(UNSEEN)]):
         model.fit(UNSEEN, TRUTH, *further)
         assert model.auxiliary_ == fitted.auxiliary_
         assert ("auxiliary" in model.training_["data"]) == bool(further)
-    with pytest.raises(TaskError, match="^auxiliary has tags that were not there in training: S-x"):
+    with pytest.raises(TaskError, match=r"^auxiliary has tags that were not there in training: S"):
         model.fit(["北京"], [["B-city", "I-city"]], [["x", "name"]])
     alone = SequenceTagger(**SMALL, warm_start=True).fit(TEXTS, SPANS)
-    with pytest.raises(TaskError, match="^auxiliary: the model that this training goes on from"):
-        alone.fit(TEXTS, SPANS, kinds(TEXTS))
+    with pytest.raises(TaskError, match=r"^auxiliary: the model that this training goes on from"):
+        alone.fit(TEXTS, SPANS, make_auxiliary(TEXTS))
 
 
 @pytest.mark.parametrize(
@@ -125,7 +122,9 @@ def test_what_is_wrong_is_told(given, message):
         SequenceTagger(auxiliary_weight=-1).fit(TEXTS, SPANS)
 
 
-CONLL = "Ann\tB-NP\tNNP\tS-name\nran\tB-VP\tVB\tO\n\nBob\tB-NP\tNNP\tB-name\nB.\tI-NP\tNNP\tE-name\n"
+CONLL = (
+    "Ann\tB-NP\tNNP\tS-name\nran\tB-VP\tVB\tO\n\nBob\tB-NP\tNNP\tB-name\nB.\tI-NP\tNNP\tE-name\n"
+)
 TOKENS = '{"text": ["Ann", "ran"], "label": [[0, 1, "name"]], "pos": ["NNP", "VB"]}\n'
 STRING = '{"text": "Ann ran", "label": [[0, 3, "name"]], "pos": [[0, 3, "NNP"], [4, 7, "VB"]]}\n'
 
@@ -177,7 +176,7 @@ def write(path, rows, **columns):
 
 
 def test_from_the_command_line(run, tmp_path):
-    write(tmp_path / "names.jsonl", (TEXTS, SPANS), pos=kinds(TEXTS))
+    write(tmp_path / "names.jsonl", (TEXTS, SPANS), pos=make_auxiliary(TEXTS))
     write(tmp_path / "held.jsonl", (UNSEEN, TRUTH))  # there the column may be missing
     small = ("--embedding-size", 8, "--hidden-size", 8, "--epochs", 1, "--valid", "held.jsonl")
     train = ("train", "tag", "names.jsonl", *small, "--auxiliary", "pos", "--output", "m")

@@ -39,17 +39,17 @@ class SequenceTagger(SequenceEstimator, TrainedTagger):
         tokens: what a string is cut into: "characters" or "words". Also says what is known of a
             token: of characters the pairs they are part of, of words beginning, end and shape.
         embedding_size: features of a token; of a pair half as many, of an affix a quarter.
-        repeats: whether the scores of a token also read the mean of the layers' outputs at all other
-            places of its text that have the same token or, of characters, the same pair. For texts
-            that are long enough to repeat names: articles, not sentences.
-        auxiliary_weight: how much a token's auxiliary tag counts in training, where `fit` is given
-            such tags, beside its tag.
+        repeats: whether a text's tokens also score the tags of the same tokens elsewhere in it (of
+            characters: of the same pairs). This helps where texts repeat names, as articles do.
+        auxiliary_weight: how much the loss of an auxiliary tag counts beside that of a tag, where
+            `fit` is given auxiliary tags.
         scheme: that of the tags: "BIO", "BIOES", "IOB1", "IO", or "tags" for labels of single
             tokens; "auto" goes by the tags that occur. `predict` answers in it.
         batch_size: texts a step, at most: where an epoch would have less than 150 steps, fewer.
 
-    After `fit`: `labels_` (the tags inside, as BIOES), `auxiliary_` (the auxiliary ones), `scheme_`, `vocabularies_`, `seed_`,
-    `training_`, and `net_`, the `skorch.NeuralNet` with its `history`.
+    After `fit`: `labels_` (the tags inside, as BIOES), `auxiliary_` (the auxiliary ones),
+    `scheme_`, `vocabularies_`, `seed_`, `training_`, and `net_`, the `skorch.NeuralNet` with its
+    `history`.
 
     >>> texts = ["Ann met Bob", "Bob saw Eve", "Eve and Ann", "we met them"] * 4
     >>> tags = [["B-name" if word[0].isupper() else "O" for word in t.split()] for t in texts]
@@ -105,8 +105,8 @@ class SequenceTagger(SequenceEstimator, TrainedTagger):
         """Train on the texts `X` and their tags or spans `y`; the rest is as of the classifier.
 
         `auxiliary` are further tags or spans of these texts, such as the parts of speech of all
-        words. The same recurrent layers learn them beside `y`, which may teach these more of the
-        language; answers have nothing of them (R. Caruana, *Multitask learning*, 1997).
+        words, or None; their scheme is found by itself. The recurrent layers learn them beside `y`,
+        and so more of the language (R. Caruana, *Multitask learning*, 1997). Answers have none.
         Of the `valid` texts an epoch's figures leave out those with a label that `y` hasn't.
         """
         self._may_begin(valid, folder, resume)

@@ -44,6 +44,11 @@ class Column(NamedTuple):
         return min(0.9, self.drop * token_dropout)
 
 
+def repeated_steps(tokens: str) -> tuple[int, ...]:
+    """Where, as of `Column`, a token of this kind has what its text repeats."""
+    return next(column.steps for column in COLUMNS[tokens] if column.repeats)
+
+
 def first_places(values: Sequence[str]) -> list[int]:
     """Where each value first stands.
 

@@ -58,7 +58,9 @@ def read_newspaper(
 
 
 def joined(rows: Sequence[list[Any]], most: int) -> tuple[list[Any], ...]:
-    r"""Texts and their tags, neighbours as one: a line feed between, and so many characters at most.
+    r"""Texts and their tags, neighbours as one with a line feed between, if it isn't too long.
+
+    `most` are the characters that such a text may have.
 
     >>> joined((["ab", "c", "d"], [["O", "O"], ["S-x"], ["O"]]), 4)
     (['ab\nc', 'd'], [['O', 'O', 'O', 'S-x'], ['O']])

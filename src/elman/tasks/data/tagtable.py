@@ -137,8 +137,9 @@ def read_tagged(
 
     `.conll`, `.bio` (and others of `SUFFIXES`) are CoNLL columns. Of `.jsonl`, `.csv`, `.tsv` and
     `.parquet` files the column `text` holds strings or lists of tokens, `label` lists of tags or
-    of spans. `auxiliary` is a column of further ones, in a scheme of their own. Bad rows are an error that counts them by reason and names their lines; with
-    `skip_bad` they are left out, and told in `notes`.
+    of spans. `auxiliary` is a column of further ones, whose scheme is found by itself. Bad rows are
+    an error that counts them by reason and names their lines; with `skip_bad` they are left out,
+    and told in `notes`.
 
     Raises:
         TaskError: bad rows; a file that can't be read; columns that it hasn't; no good row.
@@ -180,5 +181,7 @@ def read_tagged(
     judge(path, findings, len(table), skip_bad)
     if not len(table):
         raise TaskError(f"{path}: no text with tags; expected at least one.")
-    table.source.update({n: c for n, c in (("text", text), ("label", label), ("auxiliary", auxiliary)) if c})
+    table.source.update(
+        {n: c for n, c in (("text", text), ("label", label), ("auxiliary", auxiliary)) if c}
+    )
     return table

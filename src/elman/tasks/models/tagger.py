@@ -145,7 +145,7 @@ class TrainedTagger(TrainedModel):
         tags: Sequence[Sequence[str]] | None = None,
         auxiliary: Sequence[Sequence[str]] | None = None,
     ) -> Ragged:
-        """The texts as ids, those of each column and, where they are known, of both kinds of tags."""
+        """The texts as ids: of each column, of what they repeat, and of the tags that are known."""
         columns = COLUMNS[self.tokens]
         known = [
             ({label: number for number, label in enumerate(labels)}, rows)

@@ -1,8 +1,8 @@
-"""What a text says of the same token elsewhere: an article calls a person by name more than once.
+"""What a text says of the same token elsewhere: an article names a person more than once.
 
-After V. Krishnan and C. Manning, *An effective two-stage model for exploiting non-local dependencies
-in named entity recognition* (2006), and A. Akbik, T. Bergmann and R. Vollgraf, *Pooled contextualized
-embeddings for named entity recognition* (2019).
+After V. Krishnan and C. Manning, *An effective two-stage model for exploiting non-local
+dependencies in named entity recognition* (2006), and A. Akbik, T. Bergmann and R. Vollgraf, *Pooled
+contextualized embeddings for named entity recognition* (2019).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def first_rows(first: Tensor, batch_sizes: Tensor) -> Tensor:
     return begin[first] + owners(batch_sizes)
 
 
-def elsewhere(features: Tensor, rows: Tensor, batch_sizes: Tensor, step: int = 0) -> Tensor:
-    """The mean of the features (N, H) at all other places of the same value, or 0 if there are none.
+def elsewhere(scores: Tensor, rows: Tensor, batch_sizes: Tensor, step: int = 0) -> Tensor:
+    """The mean of the scores (N, L) at all other places of the same value, or 0 if there are none.
 
     `rows` are what `first_rows` gives. With `step` 1 the value is that of the place before.
 
@@ -42,6 +42,6 @@ def elsewhere(features: Tensor, rows: Tensor, batch_sizes: Tensor, step: int = 0
         rows = torch.cat([rows, rows.new_zeros(1)])[where]
         rows = torch.where(where == N, torch.arange(N, 2 * N), rows)
     places = 2 * N if step else N
-    total = features.new_zeros(places, features.shape[1]).index_add(0, rows, features)
-    others = torch.bincount(rows, minlength=places)[rows] - 1
-    return (total.index_select(0, rows) - features) / others.clamp(min=1)[:, None]
+    total = scores.new_zeros(places, scores.shape[1]).index_add(0, rows, scores)
+    others = (torch.bincount(rows, minlength=places)[rows] - 1).clamp(min=1)
+    return (total.index_select(0, rows) - scores) / others[:, None]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from ..data.features import COLUMNS
+from ..data.features import COLUMNS, repeated_steps
 from ..data.schemes import allowed
 from ..data.text import PADDING, UNKNOWN
 from .crf import Lattice, masked, previous
@@ -37,8 +37,8 @@ class WithAuxiliary(NamedTuple):
 class TagRNN(nn.Module):
     """Scores of all paths through packed texts: embeddings, recurrent layers, one linear layer.
 
-    With `repeats`, the linear layer also reads what the recurrent ones made of a token where the
-    text has it elsewhere; the last column then says where the token first stands.
+    With `repeats`, each token also scores the tags of the same token elsewhere in the text, which
+    gets the mean; the last column then says where a token first stands.
     With so many `auxiliary` labels, a second linear layer scores those, in training alone.
     The two backends have the same parameters, and draw the same random numbers to fill them.
     """
@@ -79,10 +79,11 @@ class TagRNN(nn.Module):
         self.rnn, self.forward_size, width = make_encoder(
             cell, backend, features, hidden_size, num_layers, bidirectional, recurrent, dropout
         )
-        means = sum(len(c.steps) for c in COLUMNS[tokens] if c.repeats) if repeats else 0
-        self.output = nn.Linear(width * (1 + means), len(labels))
+        self.output = nn.Linear(width, len(labels))
         self.transitions = nn.Parameter(torch.zeros(len(labels) + 1, len(labels) + 1))
         self.register_buffer("legal", legal_edges(labels), persistent=False)
+        steps = repeated_steps(tokens) if repeats else ()
+        self.repeated = nn.ModuleList(nn.Linear(width, len(labels), bias=False) for _ in steps)
         self.auxiliary = nn.Linear(width, auxiliary) if auxiliary else None
         self.dropout, self.token_dropout = Dropout(dropout), token_dropout
 
@@ -111,12 +112,11 @@ class TagRNN(nn.Module):
         ]
         read, _ = self.rnn(texts._replace(data=self.dropout(torch.cat(embedded, 1))))
         features = self.dropout(read.data)
-        every = features
+        scores = self.output(features)
         if rows is not None:
-            steps = [step for column in columns if column.repeats for step in column.steps]
-            means = [elsewhere(read.data, rows, sizes, step) for step in steps]
-            every = torch.cat([features, self.dropout(torch.cat(means, 1))], 1)
-        lattice = Lattice(self.output(every), sizes, masked(self.transitions, self.legal))
+            for step, linear in zip(repeated_steps(self.tokens), self.repeated, strict=True):
+                scores = scores + elsewhere(linear(features), rows, sizes, step)
+        lattice = Lattice(scores, sizes, masked(self.transitions, self.legal))
         if self.auxiliary is None or not self.training:
             return lattice
         return WithAuxiliary(lattice, self.auxiliary(features))
