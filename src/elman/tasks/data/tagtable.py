@@ -161,23 +161,25 @@ def read_tagged(
         find_scheme((columns[at][1] for _, columns in given), one)
         for at, one in enumerate([scheme, *("auto" for _ in further)])
     ]
-    scheme, source, auxiliary_rows = schemes[0], {"file": str(path)}, [] if further else None
-    table = TagTable([], [], [], scheme, findings.notes, findings.unit, source, auxiliary_rows)
+    scheme, source = schemes[0], {"file": str(path)}
+    beside: list[list[str]] | None = [] if further else None
+    table = TagTable([], [], [], scheme, findings.notes, findings.unit, source, beside)
     lined = suffix_of(path) in SUFFIXES
     for place, meant in given:
-        one, tags = meant[0][0], []
+        one, tags = meant[0][0], list[list[str]]()
         try:
             for (_, row), how in zip(meant, schemes, strict=True):
                 tags.append(to_bioes(one, tokens, row, how))
         except SchemeError as error:
+            row = meant[len(tags)][1]
             line = place + error.at if lined and isinstance(place, int) and are_tags(row) else place
             findings.reject(line, error.reason, error.detail)
             continue
         table.texts.append(one)
         table.tags.append(write_tags(read_tags(tags[0], "BIOES"), len(tags[0]), scheme))
         table.lines.append(place)
-        if table.auxiliary is not None:
-            table.auxiliary.append(tags[1])
+        if beside is not None:
+            beside.append(tags[1])
     judge(path, findings, len(table), skip_bad)
     if not len(table):
         raise TaskError(f"{path}: no text with tags; expected at least one.")

@@ -118,7 +118,7 @@ class TrainedTagger(TrainedModel):
             },
         }
 
-    def _recall(self, field: Callable[[str, type[Any]], Any]) -> None:
+    def _recall(self, field: Callable[..., Any]) -> None:
         self.scheme_ = field("scheme", str)
         self.labels_ = read_tags_of_model(field("labels", list), self.scheme_)
         self.auxiliary_ = field("auxiliary", list, [])  # older folders have none
