@@ -18,7 +18,7 @@ import torch
 from rich.console import Console
 
 from elman.tasks import SequenceTagger
-from elman.tasks.data.newspaper import NAMES, read_newspaper
+from elman.tasks.data.newspaper import NAMES, joined, read_newspaper
 from elman.tasks.data.schemes import read_tags
 from elman.tasks.jobs.tag import commonest
 from elman.tasks.report.entities import Comparison, compare
@@ -87,29 +87,40 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=None, help="learn from so many paragraphs")
     parser.add_argument("--epochs", type=int, help="instead of the default")
     parser.add_argument("--hidden-size", type=int, help="instead of the default")
+    parser.add_argument("--dropout", type=float, help="instead of the default")
+    parser.add_argument("--batch-size", type=int, help="instead of the default")
+    parser.add_argument("--repeats", action="store_true", help="read what stands elsewhere as well")
+    parser.add_argument(
+        "--joined", type=int, default=0, help="paragraphs as texts of so many characters at most"
+    )
+    parser.add_argument("--auxiliary", action="store_true", help="learn parts of speech as well")
+    parser.add_argument("--auxiliary-weight", type=float, help="instead of the default")
     parser.add_argument("--n-estimators", type=int, help="instead of the default")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--save", type=Path, help="a folder for the tagger")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    table = read_newspaper(**TASKS[options.task])
+    table = read_newspaper(**TASKS[options.task], auxiliary=options.auxiliary)
     cut = len(table) * 4 // 5
     learn = table.take(range(cut)[: options.lines])
-    held_out = table.take(range(cut, len(table)))
+    held_out = table.take(range(cut, len(table)))[:2]
+    if options.joined:
+        learn, held_out = joined(learn, options.joined), joined(held_out, options.joined)
     truth = [read_tags(row, table.scheme) for row in held_out[1]]
     characters = sum(map(len, held_out[0]))
     kinds = f" | {' | '.join(NAMES)}" if options.task == "names" else ""
-    print(f"{len(learn[0]):,} paragraphs to learn from, {len(truth):,} held out\n")
+    print(f"{len(learn[0]):,} texts to learn from, {len(truth):,} held out\n")
     print(f"| method | precision | recall | F1{kinds} | s of training | characters/s |")
     print(f"|---|---|---|---{'|---' * len(NAMES) if kinds else ''}|---|---|")
-    names = ("epochs", "hidden_size", "n_estimators")
+    names = ("epochs", "hidden_size", "n_estimators", "dropout", "auxiliary_weight")
+    names += ("batch_size", "repeats")
     given = {name: value for name in names if (value := getattr(options, name))}
     model = SequenceTagger(random_state=options.seed, **given)
     found, took = seconds(lambda: commonest(learn, held_out[0], model.tokens, table.scheme))
     show("each character's commonest tag", compare(truth, found), 0, characters / took)
     if options.crf or options.only_crf:
-        found, trained, took = chain(learn, held_out[0])  # type: ignore[arg-type]
+        found, trained, took = chain(learn[:2], held_out[0])
         show("linear chain of window features", compare(truth, found), trained, characters / took)
     if options.only_crf:
         return

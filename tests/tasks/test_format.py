@@ -1,4 +1,4 @@
-"""docs/format.md, followed to the letter: forecasts from the two files of a folder alone."""
+"""docs/format.md, followed to the letter: answers from the two files of a folder alone."""
 
 import json
 
@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from elman.tasks import History, SequenceForecaster
+from elman.tasks import History, SequenceForecaster, SequenceTagger
+from tests.tasks.tagged_rows import make_auxiliary, make_tagged
 from tests.tasks.wave_rows import make_counts
 
 DAY = 86_400.0
@@ -105,3 +106,36 @@ def test_forecasts_follow_from_the_files_as_the_page_says(distribution, tmp_path
     np.testing.assert_allclose(found.scale[0], d, rtol=1e-4)
     if distribution == "student-t":
         np.testing.assert_allclose(found.df[0], 2 + softplus(out[2]), rtol=1e-4)
+
+
+def test_scores_of_tags_follow_from_the_files_as_the_page_says(tmp_path):
+    texts, spans = make_tagged(30)
+    settings = {"hidden_size": 3, "embedding_size": 4, "epochs": 1, "verbose": 0, "repeats": True}
+    model = SequenceTagger(**settings).fit(texts, spans, make_auxiliary(texts))
+    model.save(tmp_path)
+
+    config = json.loads((tmp_path / "config.json").read_bytes())
+    given = load_file(tmp_path / "model.safetensors")
+    text = "李在北京是李在北京的"
+    pairs = [a + b for a, b in zip(text, [*text[1:], "\n"], strict=True)]
+    columns = {"character": list(text), "pair": pairs}
+    ids = []
+    for name, values in columns.items():
+        known = config["vocabularies"][name]
+        ids.append([known.index(value) + 2 if value in known else 1 for value in values])
+    characters, begun = (given[f"embeddings.{n}.weight"][row] for n, row in enumerate(ids))
+    ended = torch.cat([torch.zeros(1, 2), begun[:-1]])
+    rnn = torch.nn.GRU(8, 3, bidirectional=True)
+    rnn.load_state_dict({k.removeprefix("rnn."): v for k, v in given.items() if "rnn." in k})
+    with torch.no_grad():
+        features, _ = rnn(torch.cat([characters, begun, ended], 1))
+    expected = features @ given["output.weight"].T + given["output.bias"]
+    for number, values in enumerate((pairs, [None, *pairs[:-1]])):
+        for at, value in enumerate(values):
+            others = [k for k, other in enumerate(values) if other == value and k != at]
+            if others:
+                expected[at] += (features[others] @ given[f"repeated.{number}.weight"].T).mean(0)
+    assert given["auxiliary.weight"].shape == (len(config["auxiliary"]), 6)
+    with torch.no_grad():
+        found = model.network(model._encode([text]).pack(np.array([0]))).scores
+    torch.testing.assert_close(found, expected)

@@ -16,3 +16,6 @@ def test_the_newspaper_has_its_names_words_and_parts_of_speech():
     words = read_newspaper(labels=None, word="word")
     assert words.spans([1])[0][:2] == [(0, 4, "word"), (4, 7, "word")]
     assert "O" not in {tag for tags in words.tags for tag in tags}
+    both = read_newspaper(auxiliary=True)
+    assert both.tags == names.tags
+    assert both.auxiliary[1][:7] == ["B-nt", "I-nt", "I-nt", "E-nt", "B-n", "I-n", "E-n"]

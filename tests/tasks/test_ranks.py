@@ -15,7 +15,7 @@ from tests.tasks.labelled_rows import make_labelled
 from tests.tasks.plain_rows import make_text
 from tests.tasks.rows import make_rows
 from tests.tasks.series_rows import make_series, write_ts
-from tests.tasks.tagged_rows import make_tagged
+from tests.tasks.tagged_rows import make_auxiliary, make_tagged
 from tests.tasks.wave_rows import make_waves
 
 
@@ -23,6 +23,15 @@ def write_table(path, rows):
     lines = [
         json.dumps({"text": text, "label": label}, ensure_ascii=False)
         for text, label in zip(*rows, strict=True)
+    ]
+    path.write_text("\n".join(lines), "utf-8")
+
+
+def write_tagged(path, rows):
+    """With a column of auxiliary tags."""
+    lines = [
+        json.dumps({"text": text, "label": label, "kind": kind})
+        for text, label, kind in zip(*rows, make_auxiliary(rows[0]), strict=True)
     ]
     path.write_text("\n".join(lines), "utf-8")
 
@@ -85,6 +94,13 @@ TASKS = {
         command="classify",
     ),
     "tag": Task(make_tagged, write_table, 120, (*BATCH, "--token-dropout", "0")),
+    "auxiliary": Task(
+        make_tagged,
+        write_tagged,
+        120,
+        (*BATCH, "--token-dropout", "0", "--auxiliary", "kind", "--repeats"),
+        command="tag",
+    ),
     # Of three streams the second process gets one.
     "lm": Task(
         make_text,

@@ -227,7 +227,7 @@ def test_bad_rows_may_be_left_out(tmp_path):
     [
         (("word", None), "columns of such a file have numbers, from 1 on or from -1 back"),
         (("0", None), "columns of such a file have numbers"),
-        (("1", "3"), "line 1 has 2 columns; expected --text and --label to be numbers from 1 to 2"),
+        (("1", "3"), "line 1 has 2 columns; expected --text, --label and --auxiliary to be num"),
         (("-3", None), "line 1 has 2 columns"),
     ],
 )

@@ -31,6 +31,10 @@ MODELS = {
     "several labels": (SequenceClassifier(**OF_TEXTS, ngrams=0), (TEXTS, LABELS)),
     "regressor": (SequenceRegressor(**OF_TEXTS), (TEXTS, NUMBERS)),
     "tagger": (SequenceTagger(**tagged_rows.SETTINGS, verbose=0), tagged_rows.make_tagged(40)),
+    "tagger with auxiliary tags": (
+        SequenceTagger(**tagged_rows.SETTINGS, repeats=True, verbose=0),
+        (*tagged_rows.make_tagged(40), tagged_rows.make_auxiliary(tagged_rows.make_tagged(40)[0])),
+    ),
     "several taggers": (
         SequenceTagger(**tagged_rows.SETTINGS, n_estimators=2, verbose=0),
         tagged_rows.make_tagged(40),

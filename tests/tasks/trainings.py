@@ -109,6 +109,12 @@ TASKS = {
         lambda: tagged_rows.make_tagged(80),
         lambda: tagged_rows.make_tagged(20, seed=1),
     ),
+    "auxiliary": (
+        SequenceTagger,
+        {**tagged_rows.SETTINGS, "epochs": 3, "batch_size": 16, "repeats": True},
+        lambda: with_auxiliary(tagged_rows.make_tagged(80)),
+        lambda: tagged_rows.make_tagged(20, seed=1),
+    ),
     "lm": (
         LanguageModel,
         plain_rows.SETTINGS,
@@ -147,6 +153,11 @@ TASKS = {
         lambda: wave_rows.make_counts(3),
     ),
 }
+
+
+def with_auxiliary(rows):
+    """Texts, spans and auxiliary tags."""
+    return *rows, tagged_rows.make_auxiliary(rows[0])
 
 
 def numbered(rows):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Iterable
 from typing import Any
 
 from ..cell import Cell
@@ -31,6 +32,9 @@ class DeltaNet(Cell):
         keys: how many rows each head's memory has.
         heads: into how many parts the units are cut, each with a memory of its own.
 
+    Raises:
+        ValueError: if one of them is below 1.
+
     Source: I. Schlag, K. Irie, J. Schmidhuber, "Linear transformers are secretly fast weight
     programmers", ICML (2021), section 4.2.
 
@@ -52,19 +56,19 @@ class DeltaNet(Cell):
         self.states = ("h", *(f"m{i}" for i in range(keys)))
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
+        q, k = exp(x.q - amax(x.q, self.heads)), exp(x.k - amax(x.k, self.heads))
+        query, key = ([take(p, i, self.heads) for i in range(self.keys)] for p in (q, k))
         rows = [getattr(s, name) for name in self.states[1:]]
-        key, query = self._weights(x.k), self._weights(x.q)
-        change = sigmoid(x.b) * (x.v - _dot(key, rows))
-        rows = [row + k * change for k, row in zip(key, rows, strict=True)]
-        return _dot(query, rows), *rows
+        total = _sum(key)
+        known = _dot(key, rows) / total
+        change = sigmoid(x.b) * (x.v - known) / total
+        rows = [row + weight * change for weight, row in zip(key, rows, strict=True)]
+        return _dot(query, rows) / _sum(query), *rows
 
-    def _weights(self, value: Any) -> list[Any]:
-        """The softmax of a head's first units, each as a number that counts for the whole head."""
-        powers = exp(value - amax(value, self.heads))
-        parts = [take(powers, i, self.heads) for i in range(self.keys)]
-        scale = 1.0 / functools.reduce(operator.add, parts)
-        return [part * scale for part in parts]
+
+def _sum(values: Iterable[Any]) -> Any:
+    return functools.reduce(operator.add, values)
 
 
 def _dot(weights: list[Any], rows: list[Any]) -> Any:
-    return functools.reduce(operator.add, map(operator.mul, weights, rows))
+    return _sum(map(operator.mul, weights, rows))

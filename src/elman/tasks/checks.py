@@ -94,13 +94,14 @@ def _is_class_weight(value: Any) -> bool:
 
 
 SHARE = Rule(lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1")
+TRUE_OR_FALSE = Rule(lambda value: isinstance(value, (bool, np.bool_)), "True or False")
 NOT_NEGATIVE = Rule(lambda value: is_number(value) and value >= 0, "a number of at least 0")
 RULES = {
     "tokens": one_of(TOKENS),
     "embedding_size": whole(2**16),
     "hidden_size": _sizes(whole(2**16), LAYERS),
     "num_layers": whole(LAYERS),
-    "bidirectional": Rule(lambda value: isinstance(value, (bool, np.bool_)), "True or False"),
+    **dict.fromkeys(("bidirectional", "repeats"), TRUE_OR_FALSE),
     "recurrent": _named(
         dict.fromkeys(("bias", "residual", "learn_initial", "recompute"), bool)
         | {"merge": str, "proj_size": int}
@@ -109,6 +110,7 @@ RULES = {
     "pooling": one_of(POOLINGS),
     "ngrams": whole(8, least=0),
     **dict.fromkeys(("token_dropout", "dropout", "threshold"), SHARE),
+    "auxiliary_weight": NOT_NEGATIVE,
     "class_weight": Rule(
         _is_class_weight, "None, 'balanced', or a dict of a positive number for each label"
     ),

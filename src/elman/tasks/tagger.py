@@ -39,12 +39,17 @@ class SequenceTagger(SequenceEstimator, TrainedTagger):
         tokens: what a string is cut into: "characters" or "words". Also says what is known of a
             token: of characters the pairs they are part of, of words beginning, end and shape.
         embedding_size: features of a token; of a pair half as many, of an affix a quarter.
+        repeats: whether a text's tokens also score the tags of the same tokens elsewhere in it (of
+            characters: of the same pairs). This helps where texts repeat names, as articles do.
+        auxiliary_weight: how much the loss of an auxiliary tag counts beside that of a tag, where
+            `fit` is given auxiliary tags.
         scheme: that of the tags: "BIO", "BIOES", "IOB1", "IO", or "tags" for labels of single
             tokens; "auto" goes by the tags that occur. `predict` answers in it.
         batch_size: texts a step, at most: where an epoch would have less than 150 steps, fewer.
 
-    After `fit`: `labels_` (the tags inside, as BIOES), `scheme_`, `vocabularies_`, `seed_`,
-    `training_`, and `net_`, the `skorch.NeuralNet` with its `history`.
+    After `fit`: `labels_` (the tags inside, as BIOES), `auxiliary_` (the auxiliary ones),
+    `scheme_`, `vocabularies_`, `seed_`, `training_`, and `net_`, the `skorch.NeuralNet` with its
+    `history`.
 
     >>> texts = ["Ann met Bob", "Bob saw Eve", "Eve and Ann", "we met them"] * 4
     >>> tags = [["B-name" if word[0].isupper() else "O" for word in t.split()] for t in texts]
@@ -70,6 +75,8 @@ class SequenceTagger(SequenceEstimator, TrainedTagger):
         n_estimators: int = 1,
         token_dropout: float = 0.15,
         dropout: float = 0.55,
+        repeats: bool = False,
+        auxiliary_weight: float = 0.1,
         scheme: str = "auto",
         min_count: int = 2,
         epochs: int = 12,
@@ -87,6 +94,7 @@ class SequenceTagger(SequenceEstimator, TrainedTagger):
         self,
         X: Iterable[Text],
         y: Iterable[Sequence[str]] | Iterable[Sequence[Span]],
+        auxiliary: Iterable[Any] | None = None,
         *,
         valid: tuple[Iterable[Text], Iterable[Any]] | None = None,
         callbacks: Iterable[tuple[str, Callback]] = (),
@@ -96,6 +104,9 @@ class SequenceTagger(SequenceEstimator, TrainedTagger):
     ) -> SequenceTagger:
         """Train on the texts `X` and their tags or spans `y`; the rest is as of the classifier.
 
+        `auxiliary` are further tags or spans of these texts, such as the parts of speech of all
+        words, or None; their scheme is found by itself. The recurrent layers learn them beside `y`,
+        and so more of the language (R. Caruana, *Multitask learning*, 1997). Answers have none.
         Of the `valid` texts an epoch's figures leave out those with a label that `y` hasn't.
         """
         self._may_begin(valid, folder, resume)
@@ -104,11 +115,14 @@ class SequenceTagger(SequenceEstimator, TrainedTagger):
         scheme = self.scheme_ if goes_on else self.scheme
         self.scheme_, tags = read_rows_of_tags(texts, self.tokens, y, scheme)
         if goes_on:
-            self._check_tags(tags)
+            self._check_tags(tags, self.labels_, "y")
         else:
             self._begin(texts, tags)
+        further = self._read_auxiliary(texts, auxiliary, goes_on)
         self._draw_seed()
-        train, data = self._encode(texts, tags), {"train": fingerprint(texts, tags)}
+        train, data = self._encode(texts, tags, further), {"train": fingerprint(texts, tags)}
+        if further is not None:
+            data["auxiliary"] = fingerprint(texts, further)
         held_out = None
         if valid is not None:
             others = as_texts(valid[0], "valid[0]")
@@ -116,7 +130,8 @@ class SequenceTagger(SequenceEstimator, TrainedTagger):
             _, known = read_rows_of_tags(others, self.tokens, valid[1], self.scheme, *names)
             held_out = self._encode(*self._known(others, known))
             data["valid"] = fingerprint(others, known)
-        self._train(train, data, held_out, callbacks, folder, checkpoint_seconds)
+        how = (held_out, callbacks, folder, checkpoint_seconds, further is not None)
+        self._train(train, data, *how)
         return self
 
     def score(self, X: Iterable[Text], y: Iterable[Any]) -> float:
@@ -134,8 +149,13 @@ class SequenceTagger(SequenceEstimator, TrainedTagger):
         tags.target_tags.required = True
         return tags
 
-    def _net_options(self) -> dict[str, Any]:
-        return {"criterion": PathLoss, "labels": tuple(self.labels_)}
+    def _net_options(self, auxiliary: bool = False) -> dict[str, Any]:
+        return {
+            "criterion": PathLoss,
+            "labels": tuple(self.labels_),
+            "auxiliary_weight": self.auxiliary_weight,
+            "iterator_train__auxiliary": auxiliary,
+        }
 
     def _texts_a_step(self, texts: int) -> int:
         return min(self.batch_size, max(1, texts // STEPS))
@@ -147,12 +167,7 @@ class SequenceTagger(SequenceEstimator, TrainedTagger):
 
     def _begin(self, texts: Sequence[Text], tags: Sequence[Sequence[str]]) -> None:
         """What the texts and their tags decide."""
-        self.labels_ = labels_of(tags, whole=self.scheme_ != "tags")
-        if len(self.labels_) < 2:
-            raise TaskError(
-                f"y has one tag only, {', '.join(self.labels_)}: there is nothing to learn; "
-                "expected at least one span."
-            )
+        self.labels_ = self._labels_of(tags, "y", whole=self.scheme_ != "tags")
         self.vocabularies_ = [
             Vocabulary.build(
                 (column.values(*both_forms(self._tokens(text))) for text in texts), self.min_count
@@ -161,13 +176,46 @@ class SequenceTagger(SequenceEstimator, TrainedTagger):
         ]
         check_known(self.tokens, self.min_count, *self.vocabularies_)
 
-    def _check_tags(self, tags: Sequence[Sequence[str]]) -> None:
+    def _read_auxiliary(
+        self, texts: Sequence[Text], given: Iterable[Any] | None, goes_on: bool
+    ) -> list[list[str]] | None:
+        """The auxiliary tags of each text's tokens in BIOES, if there are any."""
+        if given is None:
+            if not goes_on:
+                self.auxiliary_ = []
+            return None
+        if goes_on and not self.auxiliary_:
+            raise TaskError(
+                "auxiliary: the model that this training goes on from has learned no auxiliary "
+                "tags; leave them out, or train a new model."
+            )
+        _, tags = read_rows_of_tags(texts, self.tokens, given, name_y="auxiliary")
+        if goes_on:
+            self._check_tags(tags, self.auxiliary_, "auxiliary")
+        else:
+            self.auxiliary_ = self._labels_of(tags, "auxiliary")
+        return tags
+
+    def _labels_of(
+        self, tags: Sequence[Sequence[str]], name: str, whole: bool = False
+    ) -> list[str]:
+        """The labels in some tags, two at least."""
+        labels = labels_of(tags, whole)
+        if len(labels) < 2:
+            raise TaskError(
+                f"{name} has one tag only, {', '.join(labels)}: there is nothing to learn; "
+                "expected at least one span."
+            )
+        return labels
+
+    def _check_tags(self, tags: Sequence[Sequence[str]], labels: list[str], name: str) -> None:
         """Refuses tags that the training hadn't from which this one goes on."""
-        unknown = sorted({tag for row in tags for tag in row} - set(self.labels_))
+        unknown = sorted({tag for row in tags for tag in row} - set(labels))
         if unknown:
             raise TaskError(
-                f"y has tags that were not there in training: {', '.join(unknown[:5])}; expected "
-                f"{', '.join(self.labels_[:20])}. Correct them, or train a new model on all texts."
+                f"{name} has tags that were not there in training: {', '.join(unknown[:5])}; "
+                f"expected {', '.join(labels[:20])}. Correct them, or train a new model on all "
+                "texts."
             )
 
     def _known(

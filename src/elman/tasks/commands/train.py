@@ -96,19 +96,27 @@ def tag(
     ],
     text: Text = None,
     label: Label = None,
+    auxiliary: Annotated[
+        str | None,
+        typer.Option(
+            help="A column of further tags or spans, such as parts of speech, which are learned "
+            "beside the labels: they help in training, and are not answered."
+        ),
+    ] = None,
 ) -> "Tag":
     """Learn to tag the tokens of texts, names for example, and save the model."""
     from ..data.tagtable import read_tagged
     from ..jobs.tag import Tag
 
     tokens, scheme = model.tokens, getattr(model, "scheme_", model.scheme)
-    table = read_tagged(file, text, label, tokens=tokens, scheme=scheme, skip_bad=skip_bad)
+    how: dict[str, Any] = {"tokens": tokens, "skip_bad": skip_bad}
+    table = read_tagged(file, text, label, auxiliary, scheme=scheme, **how)
     scheme = table.scheme
     if not hasattr(model, "net_"):
         model.scheme = scheme
     held_out = None
     if valid:
-        held_out = read_tagged(valid, text, label, tokens=tokens, scheme=scheme, skip_bad=skip_bad)
+        held_out = read_tagged(valid, text, label, scheme=scheme, **how)
     return Tag(model, table, held_out)
 
 

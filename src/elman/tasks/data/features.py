@@ -33,6 +33,7 @@ class Column(NamedTuple):
     steps: tuple[int, ...] = (0,)
     share: float = 1.0  # of `embedding_size`
     drop: float = 1.0  # of `token_dropout`
+    repeats: bool = False  # whether its values are what a text repeats
 
     def features(self, embedding_size: int) -> int:
         """The size of the column's embeddings."""
@@ -41,6 +42,21 @@ class Column(NamedTuple):
     def dropped(self, token_dropout: float) -> float:
         """The share of ids that are read as unknown in training."""
         return min(0.9, self.drop * token_dropout)
+
+
+def repeated_steps(tokens: str) -> tuple[int, ...]:
+    """Where, as of `Column`, a token of this kind has what its text repeats."""
+    return next(column.steps for column in COLUMNS[tokens] if column.repeats)
+
+
+def first_places(values: Sequence[str]) -> list[int]:
+    """Where each value first stands.
+
+    >>> first_places(["Ann", "met", "Ann"])
+    [0, 1, 0]
+    """
+    first: dict[str, int] = {}
+    return [first.setdefault(value, at) for at, value in enumerate(values)]
 
 
 def _pairs(tokens: Sequence[str], _: Sequence[str]) -> list[str]:
@@ -65,10 +81,10 @@ def _shape(token: str) -> str:
 COLUMNS = {
     "characters": (
         Column("character", lambda tokens, _: tokens),
-        Column("pair", _pairs, steps=(0, 1), share=0.5, drop=4.0),
+        Column("pair", _pairs, steps=(0, 1), share=0.5, drop=4.0, repeats=True),
     ),
     "words": (
-        Column("word", lambda tokens, _: tokens, drop=2.0),
+        Column("word", lambda tokens, _: tokens, drop=2.0, repeats=True),
         Column("beginning", lambda tokens, _: [token[:3] for token in tokens], share=0.25),
         Column("end", lambda tokens, _: [token[-3:] for token in tokens], share=0.25),
         Column("last letters", lambda tokens, _: [token[-2:] for token in tokens], share=0.25),

@@ -21,7 +21,10 @@ Meant = tuple[Text, Sequence[Any]]  # a text, and its tags or spans
 
 @dataclass(frozen=True)
 class TagTable:
-    """Texts, the tags of their tokens in a scheme, the line each began at, and notes."""
+    """Texts, the tags of their tokens in a scheme, the line each began at, and notes.
+
+    `auxiliary` are further tags of the same tokens, in BIOES, or None.
+    """
 
     texts: list[Text]
     tags: list[list[str]]
@@ -30,6 +33,7 @@ class TagTable:
     notes: list[str] = field(default_factory=list)  # for the user's eyes
     unit: str = "line"
     source: dict[str, str] = field(default_factory=dict)  # where all this comes from
+    auxiliary: list[list[str]] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -39,22 +43,23 @@ class TagTable:
         tags = self.tags if rows is None else [self.tags[row] for row in rows]
         return [read_tags(row, self.scheme) for row in tags]
 
-    def take(self, rows: Sequence[int]) -> tuple[list[Text], list[list[str]]]:
-        """The texts and tags with the given numbers."""
-        return [self.texts[row] for row in rows], [self.tags[row] for row in rows]
+    def take(self, rows: Sequence[int]) -> tuple[list[Any], ...]:
+        """The texts and tags with the given numbers and, if there are any, auxiliary tags."""
+        columns = (self.texts, self.tags, self.auxiliary)
+        return tuple([column[row] for row in rows] for column in columns if column is not None)
 
 
 def tagged_rows(
-    path: Path, text: str | None, label: str | None, findings: Findings
+    path: Path, text: str | None, label: str | None, findings: Findings, *further: str
 ) -> Iterator[Row]:
-    """(place, [text, labels]) of each row of a file, as its values are."""
+    """(place, [text, labels, ...]) of each row of a file, as its values are."""
     if suffix_of(path) in SUFFIXES and not path.is_dir():
-        yield from conll_rows(path, text, label, findings)
+        yield from conll_rows(path, text, label, findings, *further)
         return
     if path.is_dir():
         raise TaskError(f"{path}: is a folder; expected a file of texts and their tags or spans.")
     columns = [text or "text"] + ([label or "label"] if label != "" else [])
-    yield from read_rows(path, columns, findings)
+    yield from read_rows(path, [*columns, *further], findings)
 
 
 def as_given(value: Any, column: str) -> Text:
@@ -122,6 +127,7 @@ def read_tagged(
     path: str | Path,
     text: str | None = None,
     label: str | None = None,
+    auxiliary: str | None = None,
     *,
     tokens: str = "characters",
     scheme: str = "auto",
@@ -131,35 +137,53 @@ def read_tagged(
 
     `.conll`, `.bio` (and others of `SUFFIXES`) are CoNLL columns. Of `.jsonl`, `.csv`, `.tsv` and
     `.parquet` files the column `text` holds strings or lists of tokens, `label` lists of tags or
-    of spans. Bad rows are an error that counts them by reason and names their lines; with
-    `skip_bad` they are left out, and told in `notes`.
+    of spans. `auxiliary` is a column of further ones, whose scheme is found by itself. Bad rows are
+    an error that counts them by reason and names their lines; with `skip_bad` they are left out,
+    and told in `notes`.
 
     Raises:
         TaskError: bad rows; a file that can't be read; columns that it hasn't; no good row.
     """
     path, findings = Path(path), Findings()
-    names = (text or "text", label or "label")
-    given: list[tuple[int | str, Meant]] = []
-    for place, values in tagged_rows(path, text, label, findings):
+    further = [] if auxiliary is None else [auxiliary]
+    names = [text or "text", label or "label", *further]
+    given: list[tuple[int | str, list[Meant]]] = []  # of each row, its text with labels of a column
+    for place, (one, *labels) in tagged_rows(path, text, label, findings, *further):
         try:
-            given.append((place, as_meant(values[0], values[1], names)))
+            meant = [
+                as_meant(one, row, (names[0], name))
+                for row, name in zip(labels, names[1:], strict=True)
+            ]
+            given.append((place, meant))
         except SchemeError as error:
             findings.reject(place, error.reason, error.detail)
-    scheme = find_scheme((row for _, (_, row) in given), scheme)
-    table = TagTable([], [], [], scheme, findings.notes, findings.unit, {"file": str(path)})
+    schemes = [
+        find_scheme((columns[at][1] for _, columns in given), one)
+        for at, one in enumerate([scheme, *("auto" for _ in further)])
+    ]
+    scheme, source = schemes[0], {"file": str(path)}
+    beside: list[list[str]] | None = [] if further else None
+    table = TagTable([], [], [], scheme, findings.notes, findings.unit, source, beside)
     lined = suffix_of(path) in SUFFIXES
-    for place, (one, row) in given:
+    for place, meant in given:
+        one, tags = meant[0][0], list[list[str]]()
         try:
-            tags = to_bioes(one, tokens, row, scheme)
+            for (_, row), how in zip(meant, schemes, strict=True):
+                tags.append(to_bioes(one, tokens, row, how))
         except SchemeError as error:
+            row = meant[len(tags)][1]
             line = place + error.at if lined and isinstance(place, int) and are_tags(row) else place
             findings.reject(line, error.reason, error.detail)
             continue
         table.texts.append(one)
-        table.tags.append(write_tags(read_tags(tags, "BIOES"), len(tags), scheme))
+        table.tags.append(write_tags(read_tags(tags[0], "BIOES"), len(tags[0]), scheme))
         table.lines.append(place)
+        if beside is not None:
+            beside.append(tags[1])
     judge(path, findings, len(table), skip_bad)
     if not len(table):
         raise TaskError(f"{path}: no text with tags; expected at least one.")
-    table.source.update({n: c for n, c in (("text", text), ("label", label)) if c})
+    table.source.update(
+        {n: c for n, c in (("text", text), ("label", label), ("auxiliary", auxiliary)) if c}
+    )
     return table

@@ -22,7 +22,7 @@ from ..report.record import describe_tags
 from ..report.tables import show_comparison, show_scores
 from .job import Job, Parts, Plan
 
-Rows = tuple[list[Text], list[list[str]]]
+Rows = tuple[list[Any], ...]  # texts and tags and, where they are learned, auxiliary tags
 
 
 class Tag(Job[TrainedTagger, TagTable]):
@@ -45,6 +45,10 @@ class Tag(Job[TrainedTagger, TagTable]):
     def source(self) -> dict[str, Any]:
         """Where the table came from, and how many spans of each label it has."""
         return describe_tags(self.data)
+
+    def fitted(self, held_out: Rows) -> Rows:
+        """Texts and tags."""
+        return held_out[:2]
 
     def describe(self, console: Console) -> None:
         """The labels, and what the reader noted."""
@@ -131,7 +135,7 @@ class Tag(Job[TrainedTagger, TagTable]):
 def commonest(train: Rows, texts: Sequence[Text], kind: str, scheme: str) -> list[list[Span]]:
     """The spans of one who gives each token the label that it most often had, or O if unknown."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for text, tags in zip(*train, strict=True):
+    for text, tags in zip(*train[:2], strict=True):
         for token, tag in zip(to_tokens(text, kind), tags, strict=True):
             counts[token][tag if scheme == "tags" else tag[2:]] += 1
     best = {token: tally.most_common(1)[0][0] for token, tally in counts.items()}

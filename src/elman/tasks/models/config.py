@@ -114,14 +114,14 @@ def read_vocabulary(tokens: list[Any], kind: str) -> Vocabulary:
     return Vocabulary(tokens)
 
 
-def read_tags_of_model(labels: list[Any], scheme: str) -> list[str]:
+def read_tags_of_model(labels: list[Any], scheme: str, name: str = "labels") -> list[str]:
     """The tags of a tagger, in its own order."""
     if scheme not in SCHEMES:
         raise TaskError(f"'scheme' must be one of {', '.join(SCHEMES)}. Got {scheme[:40]!r}.")
     if len(labels) < 2 or not all(map(_is_tag, labels)) or labels_of([labels]) != labels:
         raise TaskError(
-            "'labels' must be BIOES tags, two at least: O first, then by label B, I, E and S, each "
-            "once, and of a label with one of B, I, E all three."
+            f"{name!r} must be BIOES tags, two at least: O first, then by label B, I, E and S, "
+            "each once, and of a label with one of B, I, E all three."
         )
     return labels
 

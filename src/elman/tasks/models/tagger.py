@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ..data.features import COLUMNS, normal
+from ..data.features import COLUMNS, first_places, normal
 from ..data.schemes import OUTSIDE, Span, write_tags
 from ..data.tagged import Text, as_texts, in_characters, to_tokens
 from ..data.text import Ragged, Vocabulary
@@ -35,12 +35,12 @@ class Found(NamedTuple):
 class TrainedTagger(TrainedModel):
     """What a `SequenceTagger` knows and answers.
 
-    Beside what every model has: `labels_` (the tags inside, as BIOES), `scheme_` and
-    `vocabularies_`.
+    Beside what every model has: `labels_` (the tags inside, as BIOES), `auxiliary_` (those that
+    helped in training), `scheme_` and `vocabularies_`.
     """
 
     FORMAT, NEEDED = "elman sequence tagger", frozenset({"bidirectional"})
-    NETWORK = (*BOTH_WAYS, "tokens")
+    NETWORK = (*BOTH_WAYS, "tokens", "repeats")
     MODULE = TagRNN
 
     tokens: str
@@ -48,10 +48,13 @@ class TrainedTagger(TrainedModel):
     bidirectional: bool
     n_estimators: int = 1
     token_dropout: float = 0.0
+    repeats: bool = False
+    auxiliary_weight: float = 0.1
     scheme: str
     min_count: int
 
     labels_: list[str]
+    auxiliary_: list[str]
     scheme_: str
     vocabularies_: list[Vocabulary]
 
@@ -93,19 +96,21 @@ class TrainedTagger(TrainedModel):
 
     def about(self) -> dict[str, str]:
         """What there is to say of the model, by name."""
-        names = sorted({tag[2:] for tag in self.labels_ if tag[2:]})
+        beside = {"auxiliary": _labels(self.auxiliary_)} if self.auxiliary_ else {}
         known = ", ".join(
             f"{len(vocabulary.tokens):,} of the column {column.name!r}"
             for column, vocabulary in zip(COLUMNS[self.tokens], self.vocabularies_, strict=True)
         )
         return {
-            "labels": f"{len(names)}: {', '.join(names[:10])}" + (", ..." if names[10:] else ""),
+            "labels": _labels(self.labels_),
+            **beside,
             "reads": f"{self.tokens}, and knows {known}",
         }
 
     def _learned(self) -> dict[str, Any]:
         return {
             "labels": self.labels_,
+            "auxiliary": self.auxiliary_,
             "scheme": self.scheme_,
             "vocabularies": {
                 column.name: vocabulary.tokens
@@ -113,16 +118,23 @@ class TrainedTagger(TrainedModel):
             },
         }
 
-    def _recall(self, field: Callable[[str, type[Any]], Any]) -> None:
+    def _recall(self, field: Callable[..., Any]) -> None:
         self.scheme_ = field("scheme", str)
         self.labels_ = read_tags_of_model(field("labels", list), self.scheme_)
+        self.auxiliary_ = field("auxiliary", list, [])  # older folders have none
+        if self.auxiliary_:
+            read_tags_of_model(self.auxiliary_, self.scheme_, "auxiliary")
         names = [column.name for column in COLUMNS[self.tokens]]
         self.vocabularies_ = read_vocabularies(field("vocabularies", dict), names)
 
     def _sizes(self, smallest: bool = False) -> dict[str, Any]:
         if smallest:
             return {"vocabularies": (2,) * len(COLUMNS[self.tokens]), "labels": (OUTSIDE,)}
-        return {"vocabularies": tuple(map(len, self.vocabularies_)), "labels": tuple(self.labels_)}
+        return {
+            "vocabularies": tuple(map(len, self.vocabularies_)),
+            "labels": tuple(self.labels_),
+            "auxiliary": len(self.auxiliary_),
+        }
 
     def _tokens(self, text: Text) -> Sequence[str]:
         return to_tokens(text, self.tokens)
@@ -131,23 +143,32 @@ class TrainedTagger(TrainedModel):
         self,
         texts: Sequence[Text],
         tags: Sequence[Sequence[str]] | None = None,
+        auxiliary: Sequence[Sequence[str]] | None = None,
     ) -> Ragged:
-        """The texts as ids, those of each column and, where they are known, of the tags."""
+        """The texts as ids: of each column, of what they repeat, and of the tags that are known."""
         columns = COLUMNS[self.tokens]
-        codes = {label: number for number, label in enumerate(self.labels_)}
+        known = [
+            ({label: number for number, label in enumerate(labels)}, rows)
+            for labels, rows in ((self.labels_, tags), (self.auxiliary_, auxiliary))
+            if rows is not None
+        ]
 
         def rows() -> Iterator[np.ndarray]:
             for number, text in enumerate(texts):
                 both = both_forms(self._tokens(text))
+                values = [column.values(*both) for column in columns]
                 ids = [
-                    vocabulary.encode(column.values(*both))
-                    for column, vocabulary in zip(columns, self.vocabularies_, strict=True)
+                    vocabulary.encode(one)
+                    for one, vocabulary in zip(values, self.vocabularies_, strict=True)
                 ]
-                if tags is not None:
-                    ids.append(np.array([codes[tag] for tag in tags[number]], np.int32))
+                if self.repeats:
+                    (repeated,) = (v for v, c in zip(values, columns, strict=True) if c.repeats)
+                    ids.append(np.array(first_places(repeated), np.int32))
+                for codes, given in known:
+                    ids.append(np.array([codes[tag] for tag in given[number]], np.int32))
                 yield np.stack(ids, 1)
 
-        return Ragged(rows(), columns=len(columns) + (tags is not None))
+        return Ragged(rows(), columns=len(columns) + self.repeats + len(known))
 
     def _tag(self, texts: Sequence[Text], scored: bool) -> list[list[Found]]:
         """The spans of each text, which count tokens."""
@@ -187,6 +208,12 @@ class TrainedTagger(TrainedModel):
 def both_forms(text: Sequence[str]) -> tuple[list[str], Sequence[str]]:
     """A text's tokens without differences of case and width, and as they are."""
     return list(map(normal, text)), text
+
+
+def _labels(tags: Sequence[str]) -> str:
+    """How many labels there are, and which."""
+    names = sorted({tag[2:] for tag in tags if tag[2:]})
+    return f"{len(names)}: {', '.join(names[:10])}" + (", ..." if names[10:] else "")
 
 
 def _in_characters(text: str, spans: Sequence[Found]) -> list[Found]:
