@@ -20,6 +20,7 @@ from .routine import define_entry
 from .stage import Stages
 from .target import Target
 from .team import PACKED, TEAM, Team, can_cut_units, open_doors, reads_inputs, team_packs
+from .tile import add_up
 from .vector import Vector
 from .view import View, load_units, store_units
 
@@ -264,8 +265,11 @@ def _rows(
         with f.loop(0, steps, piece) as begin:
             end = f.min(f.add(begin, piece), steps)
             frame.wait(begin, end)
-            places = pointers, projected, position, ticket
-            _project(frame, plan, (begin, end), (first, last), mine, places)
+            if steps == 1:
+                _project_row(frame, plan, projected)
+            else:
+                places = pointers, projected, position, ticket
+                _project(frame, plan, (begin, end), (first, last), mine, places)
             if mine and reads_inputs(program):
                 mine.meet()
             f.store("i64", 0, position)
@@ -301,6 +305,25 @@ def walk_step(frame: Frame, j: Int, first: Int, last: Int) -> tuple[str, Int, In
     after = frame.neighbour(t, frame.slot("dt"), f.compare("slt", f.add(j, 1), steps))
     active = f.max(f.min(frame.count(t), last), first)
     return t, active, f.max(f.min(before, active), first), f.max(f.min(after, active), first)
+
+
+def _project_row(frame: Frame, plan: Plan, projected: View) -> None:
+    """``W_ih x + b`` of the only row that there is: as many columns as registers have room for in
+    one loop over the features, so that no sum waits for itself."""
+    f, v, panel, shape = frame.f, frame.v, frame.target.panel, frame.target.front
+    x, columns, vectors = frame.given("x").row(0, 0), _panels_x(frame, plan), shape.widths[0]
+    most = max(1, v.isa.accumulators // vectors)
+    for first in range(0, len(columns), most):
+        group = columns[first : first + most]
+        with shape.blocks(f, frame.padded(HIDDEN), v.lanes) as (unit, size):
+            factors, k = [each.factor((unit, size), x) for each in group], group[0].length
+            found = add_up(v, vectors, panel, factors, k, 1)
+            for i, (factor, sums) in enumerate(zip(factors, found, strict=True), first):
+                start, goal = frame.scratch("starts", i), projected.past(0, i)
+                for w, mine in enumerate(sums):
+                    at, behind = f.add(unit, w * v.lanes), partial(factor.behind, k)
+                    total = panel.total(v, w, mine, v.load(start.at(at)), behind)
+                    v.store(total, goal.at(0, 0, at))
 
 
 def _project(
