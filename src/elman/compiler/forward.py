@@ -14,7 +14,17 @@ from .frame import Frame, common, define_reductions, parameters
 from .graph import Program, Store
 from .ir import Function, Int, Module
 from .memory import Spot, StepMemory, further_inputs, operands, values_of_step
-from .panel import Panel, define_tiles, height, is_unpacked, panel_x, panels_of
+from .panel import (
+    Panel,
+    Place,
+    columns_at_once,
+    define_tiles,
+    height,
+    is_unpacked,
+    panel_x,
+    panels_of,
+    places,
+)
 from .plan import Plan, products_of
 from .routine import define_entry
 from .stage import Stages
@@ -134,7 +144,7 @@ def _pack(module: Module, slots: Slots, plan: Plan, program: Program, target: Ta
     frame = Frame(module, "pack_slices", target, slots)
     f, step = frame.f, plan.step
     first, last = (frame.slot(name) for name in PACKED)
-    for panel in (*_panels_x(frame, plan), *panels_of(frame, step, program).values()):
+    for panel in (*_panels_x(frame, plan).values(), *panels_of(frame, step, program).values()):
         panel.fill(first, last)
     for start, i in starts(plan, program).items():
         row, size = frame.scratch("starts", i), frame.slot(start.space.stored.slice)
@@ -150,10 +160,20 @@ def _pack(module: Module, slots: Slots, plan: Plan, program: Program, target: Ta
                 f.call("add_bias", *places, *(("i64", n) for n in sizes))
 
 
-def _panels_x(frame: Frame, plan: Plan) -> list[Panel]:
-    """The panels of the projections, one for each column of projected inputs."""
-    gates = [c.attr if c.op == "x" else c.attr[0] for c in plan.columns]
-    return [panel_x(frame, plan.step, gate, i) for i, gate in enumerate(gates)]
+def places_x(plan: Plan, target: Target) -> dict[Node, Place]:
+    """Where the panels of the projections lie, one for each column of projected inputs."""
+    return places(target, columns_at_once(target, plan.columns))
+
+
+def gate_of(column: Node) -> str:
+    """The gate of a column of projected inputs."""
+    return column.attr if column.op == "x" else column.attr[0]
+
+
+def _panels_x(frame: Frame, plan: Plan) -> dict[Node, Panel]:
+    """The panels of the projections."""
+    every = places_x(plan, frame.target).items()
+    return {c: panel_x(frame, plan.step, gate_of(c), place) for c, place in every}
 
 
 def _define_add_bias(module: Module, target: Target) -> None:
@@ -311,14 +331,15 @@ def _project_row(frame: Frame, plan: Plan, projected: View) -> None:
     """``W_ih x + b`` of the only row that there is: as many columns as registers have room for in
     one loop over the features, so that no sum waits for itself."""
     f, v, panel, shape = frame.f, frame.v, frame.target.panel, frame.target.front
-    x, columns, vectors = frame.given("x").row(0, 0), _panels_x(frame, plan), shape.widths[0]
-    most = max(1, v.isa.accumulators // vectors)
-    for first in range(0, len(columns), most):
-        group = columns[first : first + most]
+    x, panels, vectors = frame.given("x").row(0, 0), _panels_x(frame, plan), shape.widths[0]
+    number = {column: i for i, column in enumerate(plan.columns)}
+    for group in columns_at_once(frame.target, plan.columns):
+        k = panels[group[0]].length
         with shape.blocks(f, frame.padded(HIDDEN), v.lanes) as (unit, size):
-            factors, k = [each.factor((unit, size), x) for each in group], group[0].length
+            factors = [panels[column].factor((unit, size), x) for column in group]
             found = add_up(v, vectors, panel, factors, k, 1)
-            for i, (factor, sums) in enumerate(zip(factors, found, strict=True), first):
+            for column, factor, sums in zip(group, factors, found, strict=True):
+                i = number[column]
                 start, goal = frame.scratch("starts", i), projected.past(0, i)
                 for w, mine in enumerate(sums):
                     at, behind = f.add(unit, w * v.lanes), partial(factor.behind, k)
@@ -359,7 +380,7 @@ def _project(
 
     tall = height(frame, shape, total)
     whole = 0, frame.padded(HIDDEN)
-    for column, panel in enumerate(_panels_x(frame, plan)):
+    for column, panel in enumerate(_panels_x(frame, plan).values()):
         goals = frame.view(projected.at(0, column), projected.strides[0], 1)
         starts = frame.scratch("starts", column)
         with (

@@ -36,6 +36,12 @@ class Target:
         return bool(self.numbers)
 
     @property
+    def beside(self) -> bool:
+        """Whether panels that are read at once lie beside one another, row by row. Scales behind
+        the rows of a panel are for one alone."""
+        return self.constant and not self.panel.scale_rows
+
+    @property
     def known(self) -> dict[str, int]:
         """The slots whose numbers the code is made for: they are no variables in it."""
         if self.constant:
