@@ -111,7 +111,7 @@ def _part(
     plan, sizes, weights = plan_of(level.step), level.sizes, level.named()
     units = level.step.row_units(sizes)
     target = target_of(plan, stack.dtype, stack.panel, machine.isa, units, single=True)
-    layer = one_layer(plan, target, sizes, level.repeated(stack.further))
+    layer = one_layer(plan, target, sizes, level.repeated(stack.further), level is not stack.levels[0])
     key = level.step, layer.spec.target
     if key not in symbols:
         symbols[key] = f"layer{len(symbols)}"

@@ -286,7 +286,11 @@ def _rows(
             end = f.min(f.add(begin, piece), steps)
             frame.wait(begin, end)
             if steps == 1:
-                _project_row(frame, plan, projected)
+                inputs = partial(_project_row, frame, plan, projected)
+                if target.inputs_last:
+                    stages.begin_without(inputs)
+                else:
+                    inputs()
             else:
                 places = pointers, projected, position, ticket
                 _project(frame, plan, (begin, end), (first, last), mine, places)

@@ -211,14 +211,16 @@ class Layer(NamedTuple):
         return self.spec.target.known
 
 
-def one_layer(plan: Plan, target: Target, sizes: Sizes, repeated: Sequence[str] = ()) -> Layer:
+def one_layer(
+    plan: Plan, target: Target, sizes: Sizes, repeated: Sequence[str] = (), above: bool = False
+) -> Layer:
     """What runs one layer on one row, step after step, for a target of one row.
 
     No number is a variable of the code, so one shape of tiles does. Tensors are contiguous, but
     ``repeated`` further inputs have one number for all units. Those addresses are null that no
-    such layer needs.
+    such layer needs. A layer ``above`` another has its input from there, later than its states.
     """
-    target = replace(target, front=target.step, numbers=(("B", 1),))
+    target = replace(target, front=target.step, numbers=(("B", 1),), inputs_last=above)
     spec = KernelSpec(plan, target)
     slots = forward_pass.slots(plan, target, training=False)
     numbers = forward(spec, Rows(1, 1, 1), sizes, 1, training=False, contiguous=False)

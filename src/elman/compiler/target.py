@@ -29,6 +29,7 @@ class Target:
     heads: int = 1  # of block-diagonal matrices those that blocks of units do not cross
     row: Space = HIDDEN  # that of rows of memory
     numbers: tuple[tuple[str, int], ...] = ()  # of slots, if the code is for one layer alone
+    inputs_last: bool = False  # of such code: whether a step has its states before its input
 
     @property
     def constant(self) -> bool:
