@@ -34,7 +34,6 @@ from ..show import table
 from .contestants import (
     COMPILED,
     WEIGHTS,
-    Build,
     Contestant,
     Missing,
     artefact,
@@ -58,9 +57,7 @@ SECONDS = 0.004  # that a contestant takes in its turn, about
 
 def tasks() -> dict[str, Task]:
     """By name, one row each."""
-    named = {
-        name: WORKLOADS[name].task("inference", 1)._replace(T=STEPS, B=1) for name in NAMED
-    }
+    named = {name: WORKLOADS[name].task("inference", 1)._replace(T=STEPS, B=1) for name in NAMED}
     return named | MORE
 
 
@@ -92,7 +89,9 @@ def expected(task: Task) -> np.ndarray:
         return module(torch.from_numpy(task.input()).double())[0][:, 0].numpy()
 
 
-def measure(entered: Mapping[tuple[str, str], Contestant], rounds: int) -> dict[tuple[str, str], list[float]]:
+def measure(
+    entered: Mapping[tuple[str, str], Contestant], rounds: int
+) -> dict[tuple[str, str], list[float]]:
     """Microseconds of a step in each round."""
     calls, found = {}, {key: list[float]() for key in entered}
     for key, one in entered.items():
@@ -112,7 +111,11 @@ def measure(entered: Mapping[tuple[str, str], Contestant], rounds: int) -> dict[
 def main() -> None:
     """Prints a table for each size."""
     known = tasks()
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.artefacts", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.artefacts",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--only", nargs="+", choices=[*known], default=[*known], help="sizes")
     parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--narrow", action="store_true", help="weights in fewer bytes, too")
@@ -122,7 +125,9 @@ def main() -> None:
     for name in options.only:
         task, entered = known[name], {}
         with tempfile.TemporaryDirectory() as folder:
-            for who, label, one in contestants(task, Path(folder), options.narrow, lambda why: skipped.setdefault(why)):
+            for who, label, one in contestants(
+                task, Path(folder), options.narrow, lambda why: skipped.setdefault(why)
+            ):
                 entered[who, label] = one
             exact, off = expected(task), {}
             for key, one in entered.items():
@@ -134,11 +139,22 @@ def main() -> None:
         for who, label in sorted(found, key=lambda key: min(found[key])):
             fastest.setdefault(who, (who, label))
         lines = [
-            [who, f"{min(found[key]):.3f}", f"{statistics.median(found[key]):.3f}", f"{off[key]:.0e}", key[1]]
+            [
+                who,
+                f"{min(found[key]):.3f}",
+                f"{statistics.median(found[key]):.3f}",
+                f"{off[key]:.0e}",
+                key[1],
+            ]
             for who, key in ((who, fastest[who]) for who in dict.fromkeys(w for w, _ in entered))
         ]
         print(f"{name}: {task.layer}, {task.sizes}\n")
-        print(table(["contestant", "least us", "median us", "largest difference", "compiled by"], lines), flush=True)
+        print(
+            table(
+                ["contestant", "least us", "median us", "largest difference", "compiled by"], lines
+            ),
+            flush=True,
+        )
     for why in skipped:
         print(f"Left out: {why}")
 

@@ -22,6 +22,7 @@ from ..compiler.target import Target, target_of
 from ..compiler.vector import literal
 from ..compiler.view import View
 from ..runtime.alignment import ALIGNMENT, aligned
+from ..spaces import Space
 from ..step import Step
 from .stack import Level, Stack
 from .targets import Machine
@@ -71,6 +72,14 @@ class _Part:
     vectors: dict[str, int]
     initial: dict[str, int]  # but for zeros
 
+    def room(self, space: Space) -> int:
+        """The bytes of a row: whole tiles."""
+        return _room(self.layer, space)
+
+
+def _room(layer: Layer, space: Space) -> int:
+    return layer.numbers[space.stored.padded] * layer.spec.size
+
 
 def compile_stack(stack: Stack, machine: Machine, name: str) -> Code:
     """The code of a module for a machine; the names of its functions begin with ``name``."""
@@ -79,8 +88,7 @@ def compile_stack(stack: Stack, machine: Machine, name: str) -> Code:
     state, constants = _Memory(), _Memory()
     symbols: dict[tuple[Step, Target], str] = {}
     parts = [_part(module, symbols, stack, machine, i, state, constants) for i in stack.levels]
-    size = {"float": 4, "double": 8}[stack.dtype]
-    outputs = [size * level.units for level in stack.levels[:-1]]
+    outputs = [part.room(part.level.step.output_space) for part in parts[:-1]]
     between = [state.take(bytes(max(outputs))) for _ in outputs[:2]]  # by turns
     scratch = state.take(bytes(max(part.layer.scratch for part in parts)))
     _emit_reset(module, stack, name, parts)
@@ -111,24 +119,24 @@ def _part(
     plan, sizes, weights = plan_of(level.step), level.sizes, level.named()
     units = level.step.row_units(sizes)
     target = target_of(plan, stack.dtype, stack.panel, machine.isa, units, single=True)
-    layer = one_layer(plan, target, sizes, level.repeated(stack.further), level is not stack.levels[0])
+    place = level is not stack.levels[0], level is not stack.levels[-1]
+    layer = one_layer(plan, target, sizes, level.repeated(stack.further), place)
     key = level.step, layer.spec.target
     if key not in symbols:
         symbols[key] = f"layer{len(symbols)}"
         emit_layer(module, symbols[key], plan, layer.spec.target)
-    initial = dict(zip(level.step.states, level.initial, strict=True))
+    rows = {
+        name: value.numpy().tobytes().ljust(_room(layer, level.step.space(name)), b"\0")
+        for name, value in zip(level.step.states, level.initial, strict=True)
+    }
     return _Part(
         level,
         layer,
         symbols[key],
-        {name: state.take(value.numpy().tobytes()) for name, value in initial.items()},
+        {name: state.take(value) for name, value in rows.items()},
         constants.take(packed(layer, sizes, weights)),
         {slot: constants.take(value) for slot, value in vectors(layer, weights).items()},
-        {
-            name: constants.take(value.numpy().tobytes())
-            for name, value in initial.items()
-            if value.any()
-        },
+        {name: constants.take(value) for name, value in rows.items() if any(value)},
     )
 
 
@@ -139,7 +147,8 @@ def _emit_reset(module: Module, stack: Stack, name: str, parts: Sequence[_Part])
         for state, place in part.states.items():
             goal = View(f, stack.dtype, f.gep("i8", "%state", place))
             begin = part.initial.get(state)
-            with f.loop(0, part.level.sizes[part.level.step.space(state)]) as i:
+            units = part.layer.numbers[part.level.step.space(state).stored.padded]
+            with f.loop(0, units) as i:
                 value = literal(0.0)
                 if begin is not None:
                     value = View(f, stack.dtype, f.gep("i8", f"@{_SYMBOL}", begin)).load(i)

@@ -15,7 +15,6 @@ from ..compiler.panel import Place, places_of
 from ..compiler.plan import products_of
 from ..compiler.sizes import Layer
 from ..expr import Node, walk
-from ..runtime.alignment import aligned
 from ..spaces import HIDDEN, INPUT, Matrix, Sizes
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 
@@ -13,7 +13,7 @@ from .buffers import Argument, Buffer, Slot, Slots
 from .frame import Frame, common, define_reductions, parameters
 from .graph import Program, Store
 from .ir import Function, Int, Module
-from .memory import Spot, StepMemory, further_inputs, operands, values_of_step
+from .memory import Spot, StepMemory, Units, further_inputs, operands, values_of_step
 from .panel import (
     Panel,
     Place,
@@ -196,11 +196,31 @@ class _Memory(StepMemory):
 
     def __init__(self, frame: Frame, plan: Plan, program: Program) -> None:
         super().__init__(frame, plan, program)
+        target = frame.target
         self.keep = plan.saved_states if program is plan.train else ()
         self.columns = {n: i for i, n in enumerate(plan.columns)}
         self.starts = starts(plan, program)
+        # One step of one layer reads its states where they lie. It writes them there, too, if no
+        # block of units is left that multiplies the old ones.
+        self._direct = target.constant and frame.slot("T") == 1
+        self._in_place = self._direct and target.step.whole and len(program.stages) == 1
         self.projected: View  # the projected inputs of the step: rows from ``first`` on, columns
         self.first: Int = 0
+
+    def states(self, name: str, new: bool = False) -> View:
+        if self._in_place or (self._direct and not new):
+            return self.frame.given(f"{'hn' if new else 'h0'}.{name}")
+        return super().states(name, new)
+
+    def begin(self, kind: str, row: Int, keep: Container[str] = ()) -> None:
+        if not self._direct:
+            super().begin(kind, row, keep)
+
+    def finish(
+        self, kind: str, row: Int, units: Units | None = None, optional: bool = False
+    ) -> None:
+        if not self._in_place:
+            super().finish(kind, row, units, optional)
 
     def rows_of(self, value: Node) -> View:
         return self._projected(value) if value.op in ("x", "xb") else super().rows_of(value)
@@ -237,7 +257,9 @@ class _Memory(StepMemory):
     def write(self, store: Store, value: str, spot: Spot) -> None:
         frame, row = self.frame, self._row_of(store, spot.row)
         if store.kind == "output":
-            store_units(frame.v, value, row, spot.unit, frame.units(store.space))
+            whole = frame.target.own_outputs
+            units = frame.padded(store.space) if whole else frame.units(store.space)
+            store_units(frame.v, value, row, spot.unit, units)
         elif store.kind in _KEPT:
             store_units(frame.v, value, row, spot.unit, frame.row_units)
         else:

@@ -299,9 +299,7 @@ def panels_of(frame: Frame, step: Step, program: Program) -> dict[Node, Panel]:
     return found
 
 
-def panel_x(
-    frame: Frame, step: Step, gate: str, place: Place, back: bool = False
-) -> Panel:
+def panel_x(frame: Frame, step: Step, gate: str, place: Place, back: bool = False) -> Panel:
     """A panel of ``weight_ih``, the rows of a gate; ``back``: those of its columns."""
     block, shape = step.blocks["x", gate], frame.target.bulk if back else frame.target.front
     units, k = (block.columns, block.rows) if back else (block.rows, block.columns)

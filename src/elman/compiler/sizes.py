@@ -212,15 +212,23 @@ class Layer(NamedTuple):
 
 
 def one_layer(
-    plan: Plan, target: Target, sizes: Sizes, repeated: Sequence[str] = (), above: bool = False
+    plan: Plan,
+    target: Target,
+    sizes: Sizes,
+    repeated: Sequence[str] = (),
+    place: tuple[bool, bool] = (False, False),
 ) -> Layer:
     """What runs one layer on one row, step after step, for a target of one row.
 
     No number is a variable of the code, so one shape of tiles does. Tensors are contiguous, but
     ``repeated`` further inputs have one number for all units. Those addresses are null that no
-    such layer needs. A layer ``above`` another has its input from there, later than its states.
+    such layer needs. ``place``: whether there are layers below it, from which its input comes later
+    than its states, and above it, to which its outputs go. States have room for whole tiles, and so
+    have outputs that go to another layer.
     """
-    target = replace(target, front=target.step, numbers=(("B", 1),), inputs_last=above)
+    below, above = place
+    target = replace(target, front=target.step, inputs_last=below, own_outputs=above)
+    target = replace(target, numbers=(("B", 1),))
     spec = KernelSpec(plan, target)
     slots = forward_pass.slots(plan, target, training=False)
     numbers = forward(spec, Rows(1, 1, 1), sizes, 1, training=False, contiguous=False)

@@ -30,6 +30,7 @@ class Target:
     row: Space = HIDDEN  # that of rows of memory
     numbers: tuple[tuple[str, int], ...] = ()  # of slots, if the code is for one layer alone
     inputs_last: bool = False  # of such code: whether a step has its states before its input
+    own_outputs: bool = False  # and whether memory behind the outputs' last unit may be written
 
     @property
     def constant(self) -> bool:
