@@ -16,8 +16,9 @@ from ..compiler.objects import ObjectTarget, object_target
 class Machine:
     """A row: an instruction set and LLVM's words for the machine.
 
-    ``small`` says whether code should rather be short than fast, ``compiler`` is the C compiler
-    that people commonly have for the machine.
+    ``small`` says whether code should rather be short than fast, ``piece`` how many steps of a
+    chunk may go through a layer before the next, if weights are many, ``compiler`` is the C
+    compiler that people commonly have for the machine.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Machine:
     abi: str = ""
     small: bool = False
     compiler: str = "cc"
+    piece: int = 1
 
     @property
     def object(self) -> ObjectTarget:
@@ -35,6 +37,9 @@ class Machine:
         return ObjectTarget(self.triple, row.cpu, row.features, self.relocation, abi=self.abi)
 
 
+import os
+
+PIECE = int(os.environ.get("PIECE", "8"))
 _LINUX = "unknown-linux-gnu"
 
 
@@ -109,4 +114,4 @@ def host() -> Machine:
         raise ValueError(
             f"export: expected a target by its name, since no kernels run on {isa.host()[0]}"
         )
-    return Machine("host", rows[0], object_target(rows[0]).triple)
+    return Machine("host", rows[0], object_target(rows[0]).triple, piece=PIECE)

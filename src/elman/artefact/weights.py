@@ -87,7 +87,7 @@ def _panel(
     width: int,
     transposed: bool = False,
 ) -> list[Numbers]:
-    """The blocks of a matrix, or of a transposed one, padded with zeros: the bytes of their rows."""
+    """The blocks of a matrix, or of a transposed one, padded with zeros: bytes of rows."""
     target, lanes = layer.spec.target, layer.spec.lanes
     given: Numbers = block.of(weights[block.parameter], sizes)
     rows, columns = block.rows, block.columns
@@ -105,8 +105,8 @@ def _panel(
             first = mine[0] * k // units
             matrix[mine, first : first + given.shape[1]] = given[mine]
     blocks = (np.ascontiguousarray(matrix[u : u + width].T) for u in range(0, padded, width))
-    rows, stored = k + target.panel.scale_rows, target.panel.stored
-    return [np.frombuffer(stored(b, lanes), np.uint8).reshape(rows, -1) for b in blocks]
+    length, stored = k + target.panel.scale_rows, target.panel.stored
+    return [np.frombuffer(stored(b, lanes), np.uint8).reshape(length, -1) for b in blocks]
 
 
 def _starts(

@@ -187,6 +187,8 @@ def _define_add_bias(module: Module, target: Target) -> None:
         v.store(v.add(v.load(goal.at(u)), load_units(v, given, u, units)), goal.at(u))
 
 
+#: Sums that are added up at once, or each would wait for its own additions.
+_LATENCY = 8
 _KEPT = "saved", "saved_state"  # stores of what the backward pass reads
 _FAR = (*_KEPT, "output")
 
@@ -257,9 +259,8 @@ class _Memory(StepMemory):
     def write(self, store: Store, value: str, spot: Spot) -> None:
         frame, row = self.frame, self._row_of(store, spot.row)
         if store.kind == "output":
-            whole = frame.target.own_outputs
-            units = frame.padded(store.space) if whole else frame.units(store.space)
-            store_units(frame.v, value, row, spot.unit, units)
+            room = frame.room if frame.target.use.above else frame.units
+            store_units(frame.v, value, row, spot.unit, room(store.space))
         elif store.kind in _KEPT:
             store_units(frame.v, value, row, spot.unit, frame.row_units)
         else:
@@ -307,9 +308,9 @@ def _rows(
         with f.loop(0, steps, piece) as begin:
             end = f.min(f.add(begin, piece), steps)
             frame.wait(begin, end)
-            if steps == 1:
+            if steps == 1 and not target.use.short:
                 inputs = partial(_project_row, frame, plan, projected)
-                if target.inputs_last:
+                if target.use.below:
                     stages.begin_without(inputs)
                 else:
                     inputs()
@@ -359,16 +360,19 @@ def _project_row(frame: Frame, plan: Plan, projected: View) -> None:
     f, v, panel, shape = frame.f, frame.v, frame.target.panel, frame.target.front
     x, panels, vectors = frame.given("x").row(0, 0), _panels_x(frame, plan), shape.widths[0]
     number = {column: i for i, column in enumerate(plan.columns)}
+    size, most = vectors * v.lanes, frame.target.step.widths[0] // vectors
     for group in columns_at_once(frame.target, plan.columns):
-        k = panels[group[0]].length
-        with shape.blocks(f, frame.padded(HIDDEN), v.lanes) as (unit, size):
-            factors = [panels[column].factor((unit, size), x) for column in group]
+        k, few = panels[group[0]].length, _LATENCY // (len(group) * vectors)
+        count = next(n for n in range(max(1, min(most, few)), 0, -1) if not most % n)
+        with f.loop(0, frame.padded(HIDDEN), count * size) as first:
+            places = [(c, f.add(first, n * size)) for n in range(count) for c in group]
+            factors = [panels[column].factor((unit, size), x) for column, unit in places]
             found = add_up(v, vectors, panel, factors, k, 1)
-            for column, factor, sums in zip(group, factors, found, strict=True):
-                i = number[column]
+            for (column, unit), factor, sums in zip(places, factors, found, strict=True):
+                i, behind = number[column], partial(factor.behind, k)
                 start, goal = frame.scratch("starts", i), projected.past(0, i)
                 for w, mine in enumerate(sums):
-                    at, behind = f.add(unit, w * v.lanes), partial(factor.behind, k)
+                    at = f.add(unit, w * v.lanes)
                     total = panel.total(v, w, mine, v.load(start.at(at)), behind)
                     v.store(total, goal.at(0, 0, at))
 

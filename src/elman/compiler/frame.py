@@ -85,7 +85,7 @@ class Frame(Routine):
 
     def room(self, space: Space) -> Int:
         """How many units of a state the caller's memory has room for: in code for one layer whole
-        tiles."""
+        tiles, as those of outputs that other layers read."""
         return self.padded(space) if self.target.constant else self.units(space)
 
     @property
