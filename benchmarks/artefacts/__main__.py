@@ -1,8 +1,8 @@
-"""``python -m benchmarks.artefacts``: artefacts beside other ways to run a layer in a C program.
+"""``python -m benchmarks.artefacts``: artefacts beside other ways to run layers in a C program.
 
 One thread, one stream. All contestants of a size take turns in this process. Shown are the least
 and the median microseconds of a step, of the processor's time, and by how much the outputs of
-{STEPS} steps are off, at most, from PyTorch's in float64. Contestants:
+256 steps are off, at most, from PyTorch's in float64. Contestants:
 
 - the artefact of ``elman.export``, step by step and in one chunk, with ``--narrow`` also with
   weights in fewer bytes;
@@ -35,7 +35,7 @@ from .contestants import (
     COMPILED,
     WEIGHTS,
     Contestant,
-    Missing,
+    MissingError,
     artefact,
     compiled,
     module_of,
@@ -52,6 +52,7 @@ MORE = {
     "LSTM(128, 256)": Task("LSTM", STEPS, 1, 128, 256),
     "LSTM(256, 512)": Task("LSTM", STEPS, 1, 256, 512),
 }
+Key = tuple[str, str]  # of a contestant: its name, and how it was built if there are several ways
 SECONDS = 0.004  # that a contestant takes in its turn, about
 
 
@@ -62,7 +63,7 @@ def tasks() -> dict[str, Task]:
 
 
 def contestants(
-    task: Task, folder: Path, narrow: bool, missing: Callable[[str], None]
+    task: Task, folder: Path, narrow: bool, missing: Callable[[str], object]
 ) -> Iterator[tuple[str, str, Contestant]]:
     """Each with its name, and how it was built if there are several ways."""
     x = task.input()[:, 0].copy()
@@ -77,7 +78,7 @@ def contestants(
             for build in every():
                 label = " ".join([build.compiler, *build.flags]) if len(every()) > 1 else ""
                 yield who, label, of_library(compiled(build, task, folder), task, x)
-        except Missing as error:
+        except MissingError as error:
             missing(f"{who}: {error}")
 
 
@@ -89,9 +90,7 @@ def expected(task: Task) -> np.ndarray:
         return module(torch.from_numpy(task.input()).double())[0][:, 0].numpy()
 
 
-def measure(
-    entered: Mapping[tuple[str, str], Contestant], rounds: int
-) -> dict[tuple[str, str], list[float]]:
+def measure(entered: Mapping[Key, Contestant], rounds: int) -> dict[Key, list[float]]:
     """Microseconds of a step in each round."""
     calls, found = {}, {key: list[float]() for key in entered}
     for key, one in entered.items():
@@ -108,13 +107,35 @@ def measure(
     return found
 
 
+def errors(entered: Mapping[Key, Contestant], exact: np.ndarray) -> dict[Key, float]:
+    """By how much the outputs are off, at most."""
+    found = {}
+    for key, one in entered.items():
+        one.begin()
+        one.run()
+        found[key] = abs(one.y - exact).max()
+    return found
+
+
+def show(found: Mapping[Key, list[float]], off: Mapping[Key, float]) -> str:
+    """A line for each contestant, of its fastest build."""
+    fastest: dict[str, Key] = {}
+    for key in sorted(found, key=lambda key: min(found[key])):
+        fastest.setdefault(key[0], key)
+    lines = []
+    for who in dict.fromkeys(who for who, _ in found):
+        key = fastest[who]
+        times = min(found[key]), statistics.median(found[key])
+        lines.append([who, *(f"{t:.3f}" for t in times), f"{off[key]:.0e}", key[1]])
+    return table(["contestant", "least us", "median us", "off by", "compiled by"], lines)
+
+
 def main() -> None:
     """Prints a table for each size."""
     known = tasks()
+    raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.artefacts",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="python -m benchmarks.artefacts", description=__doc__, formatter_class=raw
     )
     parser.add_argument("--only", nargs="+", choices=[*known], default=[*known], help="sizes")
     parser.add_argument("--rounds", type=int, default=25)
@@ -123,38 +144,13 @@ def main() -> None:
     torch.set_num_threads(1)
     skipped: dict[str, None] = {}
     for name in options.only:
-        task, entered = known[name], {}
+        task = known[name]
         with tempfile.TemporaryDirectory() as folder:
-            for who, label, one in contestants(
-                task, Path(folder), options.narrow, lambda why: skipped.setdefault(why)
-            ):
-                entered[who, label] = one
-            exact, off = expected(task), {}
-            for key, one in entered.items():
-                one.begin()
-                one.run()
-                off[key] = abs(one.y - exact).max()
+            every = contestants(task, Path(folder), options.narrow, skipped.setdefault)
+            entered = {(who, label): one for who, label, one in every}
+            off = errors(entered, expected(task))
             found = measure(entered, options.rounds)
-        fastest: dict[str, tuple[str, str]] = {}
-        for who, label in sorted(found, key=lambda key: min(found[key])):
-            fastest.setdefault(who, (who, label))
-        lines = [
-            [
-                who,
-                f"{min(found[key]):.3f}",
-                f"{statistics.median(found[key]):.3f}",
-                f"{off[key]:.0e}",
-                key[1],
-            ]
-            for who, key in ((who, fastest[who]) for who in dict.fromkeys(w for w, _ in entered))
-        ]
-        print(f"{name}: {task.layer}, {task.sizes}\n")
-        print(
-            table(
-                ["contestant", "least us", "median us", "largest difference", "compiled by"], lines
-            ),
-            flush=True,
-        )
+        print(f"{name}: {task.layer}, {task.sizes}\n\n{show(found, off)}\n", flush=True)
     for why in skipped:
         print(f"Left out: {why}")
 

@@ -27,7 +27,7 @@ HEADER = "onnxruntime_c_api.h"
 WEIGHTS = {"": None, " bfloat16": torch.bfloat16, " int8": torch.int8}
 
 
-class Missing(Exception):
+class MissingError(Exception):
     """A contestant that cannot take part here, and why."""
 
 
@@ -83,12 +83,15 @@ def header() -> list[str]:
         return [f"-I{given}"]
     try:
         found = subprocess.run(
-            ["pkg-config", "--cflags", "libonnxruntime"], capture_output=True, text=True
+            ["pkg-config", "--cflags", "libonnxruntime"],
+            capture_output=True,
+            text=True,
+            check=False,
         )
     except FileNotFoundError:
         found = None
     if found is None or found.returncode:
-        raise Missing(
+        raise MissingError(
             f"needs {HEADER}: Debian's libonnxruntime-dev, or ONNXRUNTIME_INCLUDE, its folder"
         )
     return found.stdout.split()
@@ -100,7 +103,7 @@ def library() -> Path:
     folder = Path(spec.origin or "").parent / "capi" if spec else None
     found = sorted(folder.glob("libonnxruntime.so.*")) if folder else []
     if not found:
-        raise Missing("needs the Python package onnxruntime")
+        raise MissingError("needs the Python package onnxruntime")
     return found[0]
 
 
@@ -116,22 +119,21 @@ def compiled(build: Build, task: Task, folder: Path, objects: Sequence[Path] = (
     """A library of a contestant, loaded.
 
     Raises:
-        Missing: it does not compile, or does not begin.
+        MissingError: it does not compile, or does not begin.
     """
     goal = folder / f"{len(list(folder.iterdir()))}.so"  # the loader takes a name for the same file
     sizes = task.layer, task.I, task.H, task.num_layers
     names = zip(("CELL", "INPUTS", "UNITS", "LAYERS"), sizes, strict=True)
     command = [build.compiler, "-shared", "-fPIC", *(f"-D{name}={size}" for name, size in names)]
     command += [f"-I{HERE}", f"-I{folder}", str(HERE / build.source), *map(str, objects)]
-    done = subprocess.run(
-        [*command, *build.flags, "-lm", "-o", str(goal)], capture_output=True, text=True
-    )
+    command += [*build.flags, "-lm", "-o", str(goal)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Missing(f"{build.compiler} fails: {done.stderr.strip()}")
+        raise MissingError(f"{build.compiler} fails: {done.stderr.strip()}")
     found = ctypes.CDLL(str(goal))
     weights = np.concatenate([array.ravel() for array in task.parameters().values()])
     if found.load(ctypes.c_void_p(weights.ctypes.data)):
-        raise Missing("does not begin")
+        raise MissingError("does not begin")
     return found
 
 
@@ -157,25 +159,14 @@ def artefact(task: Task, x: np.ndarray, folder: Path, kind: str) -> dict[str, Co
 def stream(task: Task, x: np.ndarray, kind: str) -> dict[str, Contestant]:
     """A session of this process, by steps and by chunks."""
     session = elman.Stream(module_of(task), weight_dtype=WEIGHTS[kind])
-    found = {}
-    rows, chunk = torch.from_numpy(x), np.zeros((task.T, task.H), np.float32)
-    goals = torch.zeros(task.T, task.H)
+    rows, y = torch.from_numpy(x), torch.zeros(task.T, task.H)
 
     def steps() -> None:
-        for row, goal in zip(rows, goals, strict=True):
+        for row, goal in zip(rows, y, strict=True):
             goal.copy_(session.step(row))
 
-    def alone() -> None:
-        for row in rows:
-            session.step(row)
+    def chunk() -> None:
+        y.copy_(session.chunk(rows))
 
-    def whole() -> None:
-        torch.from_numpy(chunk).copy_(session.chunk(rows))
-
-    session.reset()
-    steps()
-    found[f"Stream{kind}.step"] = Contestant(session.reset, alone, goals.numpy())
-    session.reset()
-    whole()
-    found[f"Stream{kind}.chunk"] = Contestant(session.reset, lambda: session.chunk(rows), chunk)
-    return found
+    ways = {f"Stream{kind}.step": steps, f"Stream{kind}.chunk": chunk}
+    return {who: Contestant(session.reset, run, y.numpy()) for who, run in ways.items()}

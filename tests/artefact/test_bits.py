@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import elman
+from elman.artefact import code
 from elman.dispatch import select
 from elman.dispatch.weight_dtypes import WEIGHT_DTYPES
 from tests.artefact.linked import Linked, needs_compiler
@@ -102,6 +103,36 @@ def test_further_inputs(cell: Any, units: Any, further: dict[str, int], tmp_path
     artefact.begin()
     assert same(artefact.chunk(x, *inputs.values()), session.chunk(x, inputs))
     assert artefact.facts["further_inputs"] == further
+
+
+@pytest.mark.parametrize("dtype", [None, *WEIGHT_DTYPES], ids=str)
+def test_a_chunk_in_pieces_has_the_bits_of_steps(dtype: Any, tmp_path: Path) -> None:
+    module = elman.Recurrent(elman.cells.GRU, 30, 70, 3, residual=True)
+    artefact = Linked(module, tmp_path, weight_dtype=dtype)
+    session = elman.Stream(module, weight_dtype=dtype)
+    assert artefact.facts["constant_bytes"] > code.MANY_BYTES
+    artefact.begin()
+    for length in (1, 5, 6, 7, 18):
+        x = torch.randn(length, 30)
+        assert same(artefact.chunk(x), session.chunk(x))
+        assert same(artefact.step(x[0]), session.step(x[0]))
+
+
+@pytest.mark.parametrize(
+    "which", ["further inputs", "stages", "heads in vectors", "several spaces"]
+)
+def test_small_modules_have_the_same_bits_in_pieces(
+    which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code, "MANY_BYTES", 0)
+    further = {"further inputs": lambda: elman.Recurrent(Gap, 3, [7, 21])}
+    module = {**MORE, **further}[which]()
+    artefact, session = Linked(module, tmp_path), elman.Stream(module)
+    x = torch.randn(2 * T - 1, module.input_size)
+    gaps = [torch.rand(len(x), 1)] if which in further else []
+    artefact.begin()
+    expected = session.chunk(x, *({"gap": gap} for gap in gaps))
+    assert same(artefact.chunk(x, *gaps), expected)
 
 
 @pytest.mark.parametrize("units", [5, 37, 200])

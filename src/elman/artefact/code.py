@@ -23,6 +23,8 @@ from .targets import Machine
 
 _SYMBOL = "weights"  # of the constants
 _TOKEN = "i32"  # C's int
+#: Of weights: the first cache does not hold as many until they are read again.
+MANY_BYTES = 48 << 10
 #: Bytes of constants, or of memory: more would not be in reach of the instructions that read them.
 MOST = 1 << 31
 
@@ -65,9 +67,10 @@ def compile_stack(stack: Stack, machine: Machine, name: str) -> Code:
 
 
 def _piece(stack: Stack, machine: Machine) -> int:
-    """How many steps of a chunk go through one layer before the next."""
-    weights = sum(len(w) for level in stack.levels for w in level.weights if w is not None)
-    return machine.piece if weights and not stack.tokens else 1
+    """How many steps of a chunk go through one layer before the next. A chunk of tokens goes step
+    by step, since their rows lie apart."""
+    count = sum(w.numel() for level in stack.levels for w in level.weights if w is not None)
+    return 1 if stack.tokens or count * stack.panel.size < MANY_BYTES else machine.piece
 
 
 class _Work(NamedTuple):

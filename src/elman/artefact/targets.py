@@ -37,9 +37,8 @@ class Machine:
         return ObjectTarget(self.triple, row.cpu, row.features, self.relocation, abi=self.abi)
 
 
-import os
-
-PIECE = int(os.environ.get("PIECE", "8"))
+#: Steps of a piece of a chunk, for processors with caches.
+PIECE = 6
 _LINUX = "unknown-linux-gnu"
 
 
@@ -73,10 +72,16 @@ def _bare(name: str, row: ISA, triple: str, abi: str = "", compiler: str = _ARM_
 
 #: The machines that have a name; "host" is this one.
 TABLE: tuple[Machine, ...] = (
-    Machine("x86-64", isa.by_name("sse2"), f"x86_64-{_LINUX}"),
-    Machine("x86-64-v3", isa.by_name("avx2"), f"x86_64-{_LINUX}"),
-    Machine("x86-64-v4", isa.by_name("avx512"), f"x86_64-{_LINUX}"),
-    Machine("aarch64", isa.by_name("neon"), f"aarch64-{_LINUX}", compiler="aarch64-linux-gnu-gcc"),
+    Machine("x86-64", isa.by_name("sse2"), f"x86_64-{_LINUX}", piece=PIECE),
+    Machine("x86-64-v3", isa.by_name("avx2"), f"x86_64-{_LINUX}", piece=PIECE),
+    Machine("x86-64-v4", isa.by_name("avx512"), f"x86_64-{_LINUX}", piece=PIECE),
+    Machine(
+        "aarch64",
+        isa.by_name("neon"),
+        f"aarch64-{_LINUX}",
+        compiler="aarch64-linux-gnu-gcc",
+        piece=PIECE,
+    ),
     Machine("armv7", _ARMV7, f"armv7-{_LINUX}eabihf", compiler="arm-linux-gnueabihf-gcc"),
     _bare("cortex-m4f", _M4, "thumbv7em-unknown-none-eabihf"),
     _bare("cortex-m7", _M7, "thumbv7em-unknown-none-eabihf"),

@@ -367,7 +367,7 @@ def _project_row(frame: Frame, plan: Plan, projected: View) -> None:
         with f.loop(0, frame.padded(HIDDEN), count * size) as first:
             places = [(c, f.add(first, n * size)) for n in range(count) for c in group]
             factors = [panels[column].factor((unit, size), x) for column, unit in places]
-            found = add_up(v, vectors, panel, factors, k, 1)
+            found = add_up(v, vectors, panel, factors, k, 1, frame.target.ahead)
             for (column, unit), factor, sums in zip(places, factors, found, strict=True):
                 i, behind = number[column], partial(factor.behind, k)
                 start, goal = frame.scratch("starts", i), projected.past(0, i)

@@ -253,7 +253,8 @@ class Stages:
             rows = {o: first.operand(self._operand(o, spot.row), spot.unit) for o in operands}
             factors = [self.panels[p].factor(block, rows[p.args[0]]) for p in group]
             k = first.length
-            found = add_up(v, vectors, panel, factors, k, first.splits)
+            ahead = self.frame.target.ahead
+            found = add_up(v, vectors, panel, factors, k, first.splits, ahead)
             sums.update(zip(group, found, strict=True))
             behind |= {
                 p: functools.partial(x.behind, k) for p, x in zip(group, factors, strict=True)

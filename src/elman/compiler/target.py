@@ -60,6 +60,12 @@ class Target:
         return self.constant and not self.panel.scale_rows
 
     @property
+    def ahead(self) -> int:
+        """How many bytes ahead of its reading a product prefetches. A step of many weights reads
+        each once, so they have left the first cache since the last."""
+        return self.schedule.step_ahead if self.use.steps < self.use.piece else 0
+
+    @property
     def known(self) -> dict[str, int]:
         """The slots whose numbers the code is made for: they are no variables in it."""
         if self.constant:
