@@ -33,11 +33,13 @@ class MissingError(Exception):
 
 @dataclass(frozen=True)
 class Contestant:
-    """``begin`` sets states to zero; ``run`` takes all steps of ``x``, and writes ``y``."""
+    """``begin`` sets states to zero; ``run`` takes all steps of ``x``; ``fill`` writes ``y`` besides,
+    if running does not."""
 
     begin: Callable[[], Any]
     run: Callable[[], Any]
     y: np.ndarray
+    fill: Callable[[], Any] | None = None
 
 
 class Build(NamedTuple):
@@ -162,11 +164,18 @@ def stream(task: Task, x: np.ndarray, kind: str) -> dict[str, Contestant]:
     rows, y = torch.from_numpy(x), torch.zeros(task.T, task.H)
 
     def steps() -> None:
+        for row in rows:
+            session.step(row)
+
+    def kept_steps() -> None:
         for row, goal in zip(rows, y, strict=True):
             goal.copy_(session.step(row))
 
-    def chunk() -> None:
-        y.copy_(session.chunk(rows))
+    def chunk() -> Any:
+        return session.chunk(rows)
 
-    ways = {f"Stream{kind}.step": steps, f"Stream{kind}.chunk": chunk}
-    return {who: Contestant(session.reset, run, y.numpy()) for who, run in ways.items()}
+    ways = {"step": (steps, kept_steps), "chunk": (chunk, lambda: y.copy_(chunk()))}
+    return {
+        f"Stream{kind}.{way}": Contestant(session.reset, run, y.numpy(), fill)
+        for way, (run, fill) in ways.items()
+    }
