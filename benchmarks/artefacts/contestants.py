@@ -33,8 +33,8 @@ class MissingError(Exception):
 
 @dataclass(frozen=True)
 class Contestant:
-    """``begin`` sets states to zero; ``run`` takes all steps of ``x``; ``fill`` writes ``y`` besides,
-    if running does not."""
+    """``begin`` sets states to zero; ``run`` takes all steps of ``x``; ``fill`` writes ``y``
+    besides, if running does not."""
 
     begin: Callable[[], Any]
     run: Callable[[], Any]
