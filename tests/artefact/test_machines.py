@@ -53,15 +53,17 @@ def test_the_test_passes(machine: str, which: str, tmp_path: Path) -> None:
     run_test(machine, tmp_path, which)
 
 
-def test_a_wrong_result_fails_the_test(tmp_path: Path) -> None:
-    elman.export(elman.GRU(3, 5), tmp_path, name="gru")
+@pytest.mark.parametrize("machine", ["host", "cortex-m4f", "riscv32", "wasm32", "aarch64"])
+def test_a_wrong_result_fails_the_test(machine: str, tmp_path: Path) -> None:
+    elman.export(elman.GRU(3, 5), tmp_path, machine, "gru")
     vector = tmp_path / "gru_vector.h"
     begin, values = vector.read_text().split("gru_test_y", 1)
     vector.write_text(f"{begin}gru_test_y{re.sub('(-?)0[.]([1-9])', r'1.9', values, count=1)}")
-    with pytest.raises(AssertionError, match="1 of 40 numbers wrong"):
-        run_test("host", tmp_path, "gru")
+    said = "1 of 40 numbers wrong" if machine in ("host", "aarch64") else ""  # bare ones print none
+    with pytest.raises(AssertionError, match=said or None):
+        run_test(machine, tmp_path, "gru")
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
 def test_every_machine_is_tested_or_known_to_lack_an_emulator(row) -> None:
-    assert row.name in TOOLCHAINS or row.name in ("x86-64-v3", "x86-64-v4", "riscv32")
+    assert row.name in TOOLCHAINS or row.name in ("x86-64-v3", "x86-64-v4")
