@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-_BARE = Path(__file__).parent / "bare"
+BARE = Path(__file__).parent / "bare"
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ def _riscv32() -> Toolchain:
 
 
 def _wasm() -> Toolchain:
-    flags = "--target=wasm32", "-nostdlib", "-I", str(_BARE), "-Dmain=run"
+    flags = "--target=wasm32", "-nostdlib", "-I", str(BARE), "-Dmain=run"
     return Toolchain(
-        "clang", ["node", str(_BARE / "run.js")], [*flags, "-Wl,--no-entry", "-Wl,--export=run"]
+        "clang", ["node", str(BARE / "run.js")], [*flags, "-Wl,--no-entry", "-Wl,--export=run"]
     )
 
 
@@ -78,26 +78,37 @@ TOOLCHAINS = {
 }
 
 
-def run_test(machine: str, folder: Path, name: str) -> None:
-    """Builds and runs the test of an artefact, which fails if its results are wrong."""
+def built(machine: str, folder: Path, source: Path, name: str) -> list[str | Path]:
+    """The command that runs a program with an artefact."""
     tools = TOOLCHAINS[machine]
     if tools.missing():
         pytest.skip(tools.missing())
-    program = folder / f"{name}_test"
-    sources: list[str | Path] = [folder / f"{name}_test.c", folder / f"{name}.o"]
+    program = folder / source.stem
+    sources: list[str | Path] = [source, folder / f"{name}.o", "-I", folder]
     if tools.board:
         board = tools.board
-        sources = [_BARE / board.start, *sources, "-I", _BARE, f"-DRAM={board.ram}u", *board.flags]
-        sources += ["-ffreestanding", "-nostdlib", "-z", "noexecstack", "-T", _BARE / "board.ld"]
+        sources = [BARE / board.start, *sources, "-I", BARE, f"-DRAM={board.ram}u", *board.flags]
+        sources += ["-ffreestanding", "-nostdlib", "-z", "noexecstack", "-T", BARE / "board.ld"]
         sources += [f"-Wl,--defsym=ROM={board.rom}", f"-Wl,--defsym=RAM={board.ram}"]
         sources += board.libraries
     else:
         sources += tools.flags
-    built = subprocess.run(
+    done = subprocess.run(
         [tools.compiler, "-O1", *sources, "-o", program], capture_output=True, text=True
     )
-    assert built.returncode == 0, built.stderr
+    assert done.returncode == 0, done.stderr
+    return [*tools.run, program]
+
+
+def said(command: Sequence[str | Path]) -> str:
+    """What a program prints, which must return 0."""
     done = subprocess.run(
-        [*tools.run, program], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def run_test(machine: str, folder: Path, name: str) -> None:
+    """Builds and runs the test of an artefact, which fails if its results are wrong."""
+    said(built(machine, folder, folder / f"{name}_test.c", name))
