@@ -114,14 +114,20 @@ int main(void) {{
 
 def makefile(compiler: str) -> str:
     """Builds and runs the tests of all artefacts in the folder."""
-    return _MAKEFILE.format(compiler=compiler)
+    archiver = compiler.removesuffix("gcc") + "ar" if compiler.endswith("-gcc") else "ar"
+    archiver = "llvm-ar" if compiler == "clang" else archiver
+    return _MAKEFILE.format(compiler=compiler, archiver=archiver)
 
 
 _MAKEFILE = """\
 # make test: builds and runs the test of every artefact in this folder.
-# CC is the C compiler; RUN is what runs a program of another machine, such as qemu-arm.
+# make libNAME.a, make libNAME.so: a static or a shared library of one.
+# CC is the C compiler, AR the archiver; RUN is what runs programs of another machine, as qemu-arm.
 ifeq ($(origin CC),default)
 CC = {compiler}
+endif
+ifeq ($(origin AR),default)
+AR = {archiver}
 endif
 CFLAGS ?= -O2
 TESTS := $(patsubst %.c,%,$(wildcard *_test.c))
@@ -132,8 +138,14 @@ test: $(TESTS)
 %_test: %_test.c %.o %.h %_vector.h
 \t$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $*.o
 
+lib%.a: %.o
+\t$(AR) rcs $@ $<
+
+lib%.so: %.o
+\t$(CC) -shared $(LDFLAGS) -o $@ $<
+
 clean:
-\trm -f $(TESTS)
+\trm -f $(TESTS) $(patsubst %.o,lib%.a,$(wildcard *.o)) $(patsubst %.o,lib%.so,$(wildcard *.o))
 
 .PHONY: test clean
 """
