@@ -104,7 +104,7 @@ def test_further_inputs(cell: Any, units: Any, further: dict[str, int], tmp_path
     assert artefact.facts["further_inputs"] == further
 
 
-@pytest.mark.parametrize("units", [5, 37, 200])
+@pytest.mark.parametrize("units", [67])
 @pytest.mark.parametrize("dtype", WEIGHT_DTYPES, ids=str)
 def test_weights_in_fewer_bytes(units: int, dtype: torch.dtype, tmp_path: Path) -> None:
     module = elman.GRU(7, units, 2)

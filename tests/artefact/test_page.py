@@ -1,7 +1,10 @@
 """Every listing of docs/export.md runs, and prints what is printed there."""
 
+import contextlib
 import doctest
+import io
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -11,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from elman import cli
 from tests.artefact.linked import needs_compiler
 from tests.artefact.machines import BARE
 from tests.tasks.plain_rows import make_text
@@ -48,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "play.c").write_text(_block("c", "scanf"))
     (folder / "play.rs").write_text(_block("rust", "fn main"))
     shutil.copy(PAGE.parents[1] / "examples" / "generate.c", folder)
-    (folder / "book.txt").write_text(make_text(100))
+    (folder / "book.txt").write_text(make_text(50))
     return folder
 
 
@@ -58,20 +62,40 @@ def _run(folder: Path, block: str) -> list[str]:
     block = block.replace("\\\n", " ")
     for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
         command, _, expected = part.partition("\n")
-        command = re.sub("^elman ", f"{sys.executable} -m elman ", command)
-        command = re.sub("^python ", f"{sys.executable} ", command)
-        tool = shlex.split(command)[0]
-        if not tool.startswith("./") and shutil.which(tool) is None:
-            pytest.skip(f"needs {tool}")
-        done = subprocess.run(
-            command, shell=True, cwd=folder, capture_output=True, text=True, timeout=300
-        )
-        if "rdimon.specs" in done.stderr:
-            pytest.skip("needs newlib for arm-none-eabi-gcc")
-        assert done.returncode == 0, done.stderr
-        assert doctest.OutputChecker().check_output(expected, done.stdout, FLAGS), done.stdout
-        results.append(done.stdout)
+        words = shlex.split(command)
+        printed = (_python if words[0] in ("elman", "python") else _shell)(folder, command)
+        assert doctest.OutputChecker().check_output(expected, printed, FLAGS), printed
+        results.append(printed)
     return results
+
+
+def _python(folder: Path, command: str) -> str:
+    """What a command in Python prints, in this process, which has loaded PyTorch."""
+    kind, *arguments = shlex.split(command)
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.chdir(folder)
+        if kind == "python":
+            runpy.run_path(arguments[0], run_name="__main__")
+        else:
+            patch.setattr(sys, "argv", ["elman", *arguments])
+            with pytest.raises(SystemExit) as ended:
+                sys.exit(cli.main())
+            assert not ended.value.code
+    return printed.getvalue()
+
+
+def _shell(folder: Path, command: str) -> str:
+    tool = shlex.split(command)[0]
+    if not tool.startswith("./") and shutil.which(tool) is None:
+        pytest.skip(f"needs {tool}")
+    done = subprocess.run(
+        command, shell=True, cwd=folder, capture_output=True, text=True, timeout=300
+    )
+    if "rdimon.specs" in done.stderr:
+        pytest.skip("needs newlib for arm-none-eabi-gcc")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @needs_compiler

@@ -35,7 +35,7 @@ def test_all_steps_take_the_same_instructions(which: str, machine: str, tmp_path
     print(f"{module} on {machine}: {fewest:,} to {most:,} instructions a step")
     assert fewest > weights / 4  # there may be vectors
     # Without conditional moves, a choice between two numbers is a branch over one instruction.
-    assert most - fewest <= (fewest / 100 if machine == "riscv32" else 0)
+    assert most - fewest <= (fewest / 50 if machine == "riscv32" else 0)
 
 
 class Turn(elman.Cell):
@@ -47,7 +47,7 @@ class Turn(elman.Cell):
         return elman.sin(x.n)
 
 
-@pytest.mark.parametrize("machine", COUNTED)
+@pytest.mark.parametrize("machine", ["cortex-m4f", "riscv32"])
 def test_a_step_that_took_more_would_be_seen(machine: str, tmp_path: Path) -> None:
     fewest, most = count(elman.Recurrent(Turn, 3, 5), machine, tmp_path)
     assert most > 1.2 * fewest

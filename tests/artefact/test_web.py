@@ -49,7 +49,7 @@ def _lists(x: Tensor, further: dict[str, Tensor]) -> dict[str, Any]:
     return {"x": x.flatten().tolist(), "further": flat}
 
 
-@pytest.mark.parametrize("which", [*MODULES, *MORE])
+@pytest.mark.parametrize("which", ["LSTM, projected", "residual", "sizes", "learned", *MORE])
 def test_streams_give_what_the_reference_gives(which: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     module = {**MODULES, **MORE}[which]()
