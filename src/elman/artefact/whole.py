@@ -92,11 +92,13 @@ def _place(f: Function, place: int) -> str:
 
 
 def _room(stack: Stack, state: Memory, scratch: int) -> _Room:
-    size = number_bytes(stack)
-    widest = max(level.step_units for level in stack.levels)
-    between = [state.take(stack.max_steps * widest * size) for _ in stack.levels[:2]]
+    size, last = number_bytes(stack), stack.levels[-1]
+    inner = [level for level in stack.levels if level.pool or level is not last]
+    widest = max([level.step_units for level in inner], default=0)
+    between = [state.take(stack.max_steps * widest * size) for _ in inner[:2]]
     pooled = state.take(max(level.units for level in stack.levels) * size)
-    return _Room(between, pooled, state.take(widest * size), scratch)
+    merged = state.take(max(level.way_units for level in stack.levels) * size)
+    return _Room(between, pooled, merged, scratch)
 
 
 def _walk(
