@@ -120,7 +120,7 @@ def test_weights_in_fewer_bytes(units: int, dtype: torch.dtype, tmp_path: Path) 
 
 @pytest.mark.parametrize(("target", "row"), [("x86-64", "sse2"), ("x86-64-v3", "avx2")])
 def test_other_instruction_sets_of_this_processor(target: str, row: str, tmp_path: Path) -> None:
-    module, x = elman.LSTM(5, 27, 2), torch.randn(T, 5)
+    module, x = elman.LSTM(5, 27), torch.randn(T, 5)
     try:
         with select.set_isa(row):
             expected = elman.Stream(module).chunk(x)

@@ -44,9 +44,9 @@ def test_no_function_needs_anything(machine: Machine, tmp_path: Path) -> None:
     assert _found(Functions, machine, tmp_path / "cell.o") == set()
 
 
-@pytest.mark.parametrize("number", range(len(TABLE)), ids=lambda n: TABLE[n].name)
+@pytest.mark.parametrize("number", range(0, len(TABLE), 2), ids=lambda n: TABLE[n].name)
 def test_narrow_weights_need_nothing(number: int, tmp_path: Path) -> None:
-    machine, narrow = TABLE[number], (torch.bfloat16, torch.int8)[number % 2]
+    machine, narrow = TABLE[number], (torch.bfloat16, torch.int8)[number // 2 % 2]
     assert _found(elman.cells.GRU, machine, tmp_path / "cell.o", narrow=narrow) == set()
 
 
