@@ -135,7 +135,7 @@ def test_small_modules_have_the_same_bits_in_pieces(
     assert same(artefact.chunk(x, *gaps), expected)
 
 
-@pytest.mark.parametrize("units", [5, 37, 200])
+@pytest.mark.parametrize("units", [67])
 @pytest.mark.parametrize("dtype", WEIGHT_DTYPES, ids=str)
 def test_weights_in_fewer_bytes(units: int, dtype: torch.dtype, tmp_path: Path) -> None:
     module = elman.GRU(7, units, 2)
@@ -151,7 +151,7 @@ def test_weights_in_fewer_bytes(units: int, dtype: torch.dtype, tmp_path: Path) 
 
 @pytest.mark.parametrize(("target", "row"), [("x86-64", "sse2"), ("x86-64-v3", "avx2")])
 def test_other_instruction_sets_of_this_processor(target: str, row: str, tmp_path: Path) -> None:
-    module, x = elman.LSTM(5, 27, 2), torch.randn(T, 5)
+    module, x = elman.LSTM(5, 27), torch.randn(T, 5)
     try:
         with select.set_isa(row):
             expected = elman.Stream(module).chunk(x)

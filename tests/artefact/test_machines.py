@@ -1,6 +1,7 @@
 """The test that comes with an artefact passes on every machine that can be emulated here."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,29 +40,36 @@ MODULES = {
 NARROW = {"bfloat": torch.bfloat16, "int8": torch.int8}
 
 
-def _has_doubles(machine: str) -> bool:
+def _doubles(machine: str) -> bool:
     return all(row.isa.doubles for row in TABLE if row.name == machine)
 
 
-@pytest.mark.parametrize("machine", TOOLCHAINS)
-@pytest.mark.parametrize("which", MODULES)
+def _some() -> Iterator[tuple[str, str]]:
+    """All modules on this machine, and some on each other: every one comes to several."""
+    for i, machine in enumerate(TOOLCHAINS):
+        for j, which in enumerate(MODULES):
+            if machine == "host" or ((i + j) % 4 == 0 and (which != "double" or _doubles(machine))):
+                yield machine, which
+
+
+@pytest.mark.parametrize(("machine", "which"), [*_some()])
 def test_the_test_passes(machine: str, which: str, tmp_path: Path) -> None:
-    if which == "double" and not _has_doubles(machine):
-        pytest.skip("the processor has no doubles")
     torch.manual_seed(0)
     elman.export(MODULES[which](), tmp_path, machine, which, weight_dtype=NARROW.get(which))
     run_test(machine, tmp_path, which)
 
 
-def test_a_wrong_result_fails_the_test(tmp_path: Path) -> None:
-    elman.export(elman.GRU(3, 5), tmp_path, name="gru")
+@pytest.mark.parametrize("machine", ["host", "riscv32", "wasm32"])
+def test_a_wrong_result_fails_the_test(machine: str, tmp_path: Path) -> None:
+    elman.export(elman.GRU(3, 5), tmp_path, machine, "gru")
     vector = tmp_path / "gru_vector.h"
     begin, values = vector.read_text().split("gru_test_y", 1)
     vector.write_text(f"{begin}gru_test_y{re.sub('(-?)0[.]([1-9])', r'1.9', values, count=1)}")
-    with pytest.raises(AssertionError, match="1 of 40 numbers wrong"):
-        run_test("host", tmp_path, "gru")
+    said = "1 of 40 numbers wrong" if machine == "host" else ""  # bare ones print none
+    with pytest.raises(AssertionError, match=said or None):
+        run_test(machine, tmp_path, "gru")
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
 def test_every_machine_is_tested_or_known_to_lack_an_emulator(row) -> None:
-    assert row.name in TOOLCHAINS or row.name in ("x86-64-v3", "x86-64-v4", "riscv32")
+    assert row.name in TOOLCHAINS or row.name in ("x86-64-v3", "x86-64-v4")

@@ -18,19 +18,29 @@ from .weights import packed, vectors
 
 
 class Memory:
-    """Memory that is given out piece by piece, each aligned."""
+    """The caller's memory, of which pieces are given out one by one, each aligned."""
 
     def __init__(self) -> None:
-        self.content = bytearray()
+        self.end = 0
 
-    @property
-    def end(self) -> int:
-        return len(self.content)
-
-    def take(self, what: bytes) -> int:
+    def take(self, size: int) -> int:
         """Where a piece lies."""
         place = self.end
-        self.content += what.ljust(aligned(len(what)), b"\0")
+        self.end += aligned(size)
+        return place
+
+
+class Constants(Memory):
+    """Constants, and what they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.content = bytearray()
+
+    def put(self, what: bytes) -> int:
+        """Where they lie."""
+        place = self.take(len(what))
+        self.content += what.ljust(self.end - place, b"\0")
         return place
 
 
@@ -43,9 +53,9 @@ class LayerCode(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """A layer: its code for a step, and for a piece of several; where the caller's memory has its
-    states, and where its packed weights, learned vectors and initial states are among the
-    constants."""
+    """A layer in one direction: its code for a step, and for a piece of several; where the caller's
+    memory has its states, and where its packed weights, learned vectors and initial states are
+    among the constants."""
 
     level: Level
     codes: dict[int, LayerCode]  # by how many steps
@@ -62,43 +72,49 @@ class Part:
 
 
 class Layout:
-    """Lays out layers, and adds their code to a module."""
+    """Lays out layers, and adds their code to a module: for a step, and for a ``piece`` of
+    several."""
 
     def __init__(self, module: Module, stack: Stack, machine: Machine, piece: int) -> None:
-        self.state, self.constants = Memory(), Memory()
-        self._module, self._stack, self._machine, self._piece = module, stack, machine, piece
+        self.state, self.constants, self.piece = Memory(), Constants(), piece
+        self._module, self._stack, self._machine = module, stack, machine
         self._symbols: dict[tuple[Step, Target], str] = {}
 
-    def part(self, number: int) -> Part:
-        """A layer of the stack."""
-        level = self._stack.levels[number]
+    def parts(self) -> list[Part]:
+        """The layers of the stack, each direction by itself."""
+        levels = enumerate(self._stack.levels)
+        return [self._part(i, way) for i, level in levels for way in level.ways]
+
+    def _part(self, number: int, level: Level) -> Part:
         sizes, weights, step = level.sizes, level.named(), level.step
-        codes = {steps: self._code(number, steps) for steps in dict.fromkeys((1, self._piece))}
+        counts = dict.fromkeys((1, self.piece))
+        codes = {steps: self._code(number, level, steps) for steps in counts}
         layer = codes[1].layer
         rows = {
             name: value.numpy().tobytes().ljust(layer.row_bytes(step.space(name)), b"\0")
             for name, value in zip(step.states, level.initial, strict=True)
         }
-        take = self.constants.take
+        put = self.constants.put
         return Part(
             level,
             codes,
-            {name: self.state.take(value) for name, value in rows.items()},
-            take(packed(layer, sizes, weights)),
-            {slot: take(value) for slot, value in vectors(layer, weights).items()},
-            {name: take(value) for name, value in rows.items() if any(value)},
-            self.row(number),
+            {name: self.state.take(len(value)) for name, value in rows.items()},
+            put(packed(layer, sizes, weights)),
+            {slot: put(value) for slot, value in vectors(layer, weights).items()},
+            {name: put(value) for name, value in rows.items() if any(value)},
+            self._row(number),
         )
 
-    def _code(self, number: int, steps: int) -> LayerCode:
+    def _code(self, number: int, level: Level, steps: int) -> LayerCode:
         """That of a layer for so many steps."""
-        stack, machine, level = self._stack, self._machine, self._stack.levels[number]
-        plan = plan_of(level.step)
-        target = self._target(level)
+        stack, plan, target = self._stack, plan_of(level.step), self._target(level)
         use = Use(short=True)
-        if not machine.small:
-            use = Use(steps, self._piece, number > 0, number < len(stack.levels) - 1)
-        layer = one_layer(plan, target, level.sizes, use, self._strides(number, steps))
+        if not self._machine.small:
+            use = Use(steps, self.piece, not stack.whole and number > 0, self._read(number))
+        strides = {f"input.{name}.u": 0 for name in level.repeated(stack.further)}
+        if steps > 1:
+            strides |= self._strides(number)
+        layer = one_layer(plan, target, level.sizes, use, strides)
         key = level.step, layer.spec.target
         if key not in self._symbols:
             self._symbols[key] = f"layer{len(self._symbols)}"
@@ -109,21 +125,24 @@ class Layout:
         plan, units, stack = plan_of(level.step), level.step.row_units(level.sizes), self._stack
         return target_of(plan, stack.dtype, stack.panel, self._machine.isa, units, single=True)
 
-    def row(self, number: int) -> int:
-        """The numbers in a row of a layer's outputs: whole tiles, but for the last layer."""
+    def _read(self, number: int) -> bool:
+        """Whether the next layer reads a layer's outputs as they are: those of a whole sequence are
+        beside one another."""
+        return not self._stack.whole and number < len(self._stack.levels) - 1
+
+    def _row(self, number: int) -> int:
+        """The numbers in a row of a layer's outputs: whole tiles, if the next layer reads it."""
         level = self._stack.levels[number]
-        if number == len(self._stack.levels) - 1:
+        if not self._read(number):
             return level.units
         spec = KernelSpec(plan_of(level.step), self._target(level))
         return padded_sizes(spec, level.sizes)[level.step.output_space.stored]
 
-    def _strides(self, number: int, steps: int) -> dict[str, int]:
-        """Those of a layer's tensors that are not as they would be for a single step."""
-        stack = self._stack
-        level, further = stack.levels[number], stack.further
-        found = {f"input.{name}.u": 0 for name in level.repeated(further)}
-        if steps > 1:
-            found["x.t"] = self.row(number - 1) if number else stack.width
-            found |= {f"output.{name}.t": self.row(number) for name in level.step.outputs}
-            found |= {f"input.{name}.t": further[name] for name in level.step.inputs}
-        return found
+    def _strides(self, number: int) -> dict[str, int]:
+        """From step to step, of a layer's tensors."""
+        step, further = self._stack.levels[number].step, self._stack.further
+        return {
+            "x.t": self._row(number - 1) if number else self._stack.width,
+            **{f"output.{name}.t": self._row(number) for name in step.outputs},
+            **{f"input.{name}.t": further[name] for name in step.inputs},
+        }
