@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +26,8 @@ class Wave(elman.Cell):
         return elman.tanh(x.n + u.n) + far * elman.sin(5 * angle)
 
 
-#: Odd sizes, a stack with residuals, a further input; sine and cosine of large angles; doubles.
+#: Odd sizes, a stack with residuals, a further input; sine and cosine of large angles; doubles; two
+#: directions.
 MODULES = {
     "gap": lambda: elman.Recurrent(Gap, 3, 7, 3, residual=True),
     "wave": lambda: elman.Recurrent(Wave, 5, 9),
@@ -36,8 +38,14 @@ MODULES = {
     "tokens": lambda: nn.Sequential(
         nn.Embedding(13, 5), elman.LSTM(5, 9), nn.Linear(9, 13), nn.Softmax(-1)
     ),
+    "both": lambda: elman.GRU(3, 7, 2, bidirectional=True),
 }
-NARROW = {"bfloat": torch.bfloat16, "int8": torch.int8}
+#: How they are exported.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "bfloat": {"weight_dtype": torch.bfloat16},
+    "int8": {"weight_dtype": torch.int8},
+    "both": {"max_steps": 11},
+}
 
 
 def _doubles(machine: str) -> bool:
@@ -55,7 +63,7 @@ def _some() -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize(("machine", "which"), [*_some()])
 def test_the_test_passes(machine: str, which: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    elman.export(MODULES[which](), tmp_path, machine, which, weight_dtype=NARROW.get(which))
+    elman.export(MODULES[which](), tmp_path, machine, which, **OPTIONS.get(which, {}))
     run_test(machine, tmp_path, which)
 
 
