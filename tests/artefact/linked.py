@@ -4,6 +4,7 @@ import ctypes
 import functools
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,11 @@ class Linked:
     def chunk(self, x: Tensor, *inputs: Tensor) -> Tensor:
         """Some steps ``(T, I)``, or of tokens ``(T,)``, int32."""
         y = torch.full((len(x), self.outputs), torch.nan, dtype=self.dtype)
+        self.write_chunk(x, inputs, y)
+        return y
+
+    def write_chunk(self, x: Tensor, inputs: Sequence[Tensor], y: Tensor) -> None:
+        """Some steps, whose results are written to the first rows of ``y``."""
         *given, goal = [value.contiguous().numpy() for value in (x, *inputs, y)]
         places = *map(_place, given), ctypes.c_size_t(len(x)), _place(goal)
         self._call("own_chunk")(_place(self.state), *places)
-        return y

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import elman
+from elman.artefact import code
 from elman.dispatch import select
 from elman.dispatch.weight_dtypes import WEIGHT_DTYPES
 from tests.artefact.linked import Linked, needs_compiler
@@ -104,7 +105,37 @@ def test_further_inputs(cell: Any, units: Any, further: dict[str, int], tmp_path
     assert artefact.facts["further_inputs"] == further
 
 
-@pytest.mark.parametrize("units", [5, 37, 200])
+@pytest.mark.parametrize("dtype", [None, *WEIGHT_DTYPES], ids=str)
+def test_a_chunk_in_pieces_has_the_bits_of_steps(dtype: Any, tmp_path: Path) -> None:
+    module = elman.Recurrent(elman.cells.GRU, 30, 70, 3, residual=True)
+    artefact = Linked(module, tmp_path, weight_dtype=dtype)
+    session = elman.Stream(module, weight_dtype=dtype)
+    assert artefact.facts["constant_bytes"] > code.MANY_BYTES
+    artefact.begin()
+    for length in (1, 5, 6, 7, 18):
+        x = torch.randn(length, 30)
+        assert same(artefact.chunk(x), session.chunk(x))
+        assert same(artefact.step(x[0]), session.step(x[0]))
+
+
+@pytest.mark.parametrize(
+    "which", ["further inputs", "stages", "heads in vectors", "several spaces"]
+)
+def test_small_modules_have_the_same_bits_in_pieces(
+    which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code, "MANY_BYTES", 0)
+    further = {"further inputs": lambda: elman.Recurrent(Gap, 3, [7, 21])}
+    module = {**MORE, **further}[which]()
+    artefact, session = Linked(module, tmp_path), elman.Stream(module)
+    x = torch.randn(2 * T - 1, module.input_size)
+    gaps = [torch.rand(len(x), 1)] if which in further else []
+    artefact.begin()
+    expected = session.chunk(x, *({"gap": gap} for gap in gaps))
+    assert same(artefact.chunk(x, *gaps), expected)
+
+
+@pytest.mark.parametrize("units", [67])
 @pytest.mark.parametrize("dtype", WEIGHT_DTYPES, ids=str)
 def test_weights_in_fewer_bytes(units: int, dtype: torch.dtype, tmp_path: Path) -> None:
     module = elman.GRU(7, units, 2)
@@ -120,7 +151,7 @@ def test_weights_in_fewer_bytes(units: int, dtype: torch.dtype, tmp_path: Path) 
 
 @pytest.mark.parametrize(("target", "row"), [("x86-64", "sse2"), ("x86-64-v3", "avx2")])
 def test_other_instruction_sets_of_this_processor(target: str, row: str, tmp_path: Path) -> None:
-    module, x = elman.LSTM(5, 27, 2), torch.randn(T, 5)
+    module, x = elman.LSTM(5, 27), torch.randn(T, 5)
     try:
         with select.set_isa(row):
             expected = elman.Stream(module).chunk(x)

@@ -1,5 +1,6 @@
 """Programs in C and C++ that use an artefact, with all warnings and checks of the compilers."""
 
+import platform
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,6 +15,10 @@ from tests.cells import Headed
 pytestmark = needs_compiler
 STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
 GUARDED = Path(__file__).with_name("guarded.c")
+VALGRIND = pytest.mark.skipif(
+    shutil.which("valgrind") is None or platform.machine() != "x86_64",
+    reason="needs valgrind, and x86-64, for whose AVX2 the artefact is made",
+)
 
 MODULES = {
     "gru": lambda: elman.GRU(10, 33, 2),
@@ -22,14 +27,22 @@ MODULES = {
     "sizes": lambda: elman.Recurrent(elman.cells.LayerNormGRU, 5, [9, 2, 17]),
 }
 
+#: Modules that read whole sequences.
+WHOLE = {
+    "tokens": lambda: torch.nn.Sequential(
+        torch.nn.Embedding(13, 5), elman.LSTM(5, 9, bidirectional=True), torch.nn.Linear(18, 3)
+    ),
+}
+
 
 def _run(*command: object) -> None:
     done = subprocess.run([*map(str, command)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("which", MODULES)
-@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize(
+    ("compiler", "which"), [*(("gcc", which) for which in MODULES), ("clang", "gru")]
+)
 def test_nothing_beyond_the_arrays_is_touched(compiler: str, which: str, tmp_path: Path) -> None:
     if shutil.which(compiler) is None:
         pytest.skip(f"needs {compiler}")
@@ -41,6 +54,41 @@ def test_nothing_beyond_the_arrays_is_touched(compiler: str, which: str, tmp_pat
         checks = ()
     _run(compiler, "-std=c99", *STRICT, *checks, *sources, "-o", program)
     _run(program)
+
+
+def _on_the_heap(path: Path) -> None:
+    """Lets a test have its state in memory of which valgrind knows that nobody has written it."""
+    text = path.read_text()
+    memory = "#include <stdlib.h>\n#define state (*memory)\nstatic own_state *memory;\n"
+    text = text.replace("static own_state state;", memory)
+    path.write_text(text.replace("(void) {", "(void) {\n    memory = malloc(sizeof *memory);"))
+
+
+def _checked(folder: Path) -> int:
+    """What valgrind says of a test."""
+    program = folder / "own_test"
+    _run("cc", "-g", "-O0", folder / "own_test.c", folder / "own.o", "-o", program)
+    command = ["valgrind", "--error-exitcode=9", "--leak-check=full", "-q", program]
+    return subprocess.run(command, capture_output=True).returncode
+
+
+@VALGRIND
+@pytest.mark.parametrize("which", ["sizes", "tokens"])
+def test_valgrind_finds_nothing(which: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    most = 8 if which in WHOLE else None
+    module = {**MODULES, **WHOLE}[which]()
+    elman.export(module, tmp_path, "x86-64-v3", "own", max_steps=most)
+    _on_the_heap(tmp_path / "own_test.c")
+    assert _checked(tmp_path) == 0
+
+
+@VALGRIND
+def test_valgrind_would_find_a_state_that_nobody_begins(tmp_path: Path) -> None:
+    elman.export(elman.GRU(2, 3), tmp_path, "x86-64-v3", "own")
+    _on_the_heap(path := tmp_path / "own_test.c")
+    path.write_text(path.read_text().replace("own_init(&state);", ""))
+    assert _checked(tmp_path) == 9
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,6 @@ def _broken() -> Any:
 REFUSED = {
     "none of elman's": (lambda: torch.nn.GRU(3, 5), {}, TypeError, "elman.accelerate turns"),
     "no module": (lambda: 3, {}, TypeError, "layer or cell of elman, or .*, got int"),
-    "two ways": (lambda: elman.GRU(3, 5, bidirectional=True), {}, ValueError, "one direction"),
     "half": (lambda: elman.GRU(3, 5).half(), {}, ValueError, r"module.float\(\) converts it"),
     "doubles": (
         lambda: elman.GRU(3, 5).double(),

@@ -49,7 +49,7 @@ def _lists(x: Tensor, further: dict[str, Tensor]) -> dict[str, Any]:
     return {"x": x.flatten().tolist(), "further": flat}
 
 
-@pytest.mark.parametrize("which", [*MODULES, *MORE])
+@pytest.mark.parametrize("which", ["LSTM, projected", "residual", "sizes", "learned", *MORE])
 def test_streams_give_what_the_reference_gives(which: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     module = {**MODULES, **MORE}[which]()
@@ -121,6 +121,45 @@ def test_errors_say_what_was_expected(tmp_path: Path) -> None:
     expected = {**ERRORS, **VALUES}
     found = play(tmp_path, expressions=[*expected], further={"gap": []})
     assert dict(zip(expected, found["values"], strict=True)) == expected
+
+
+TOKENS = {
+    "[layer.tokens, layer.inputs]": [9, 1],
+    # A number, an array and typed arrays are the same, also beyond the room for 64 steps.
+    "((all) => new Set(all.map(String)).size === 1)([Int32Array, Uint8Array, Float64Array, Array]"
+    ".map((kind) => kind.from({ length: 67 }, (_, i) => (i * 5) % 9))"
+    ".map((x) => layer.stream().chunk(x).slice(-2)))": True,
+    "((s) => String(s.step([4])) !== String(s.step(4)))(stream)": True,
+    "String(layer.stream().step([4])) === String(layer.stream().step(4))": True,
+    "stream.step(9)": "RangeError: own: expected tokens from 0 to 8, got 9 in x at 0",
+    "stream.step(-1)": "RangeError: own: expected tokens from 0 to 8, got -1 in x at 0",
+    "stream.step(0.5)": "RangeError: own: expected tokens from 0 to 8, got 0.5 in x at 0",
+    "stream.step(NaN)": "RangeError: own: expected tokens from 0 to 8, got NaN in x at 0",
+    "stream.step('4')": "RangeError: own: expected tokens from 0 to 8, got 4 in x at 0",
+    "stream.step([1, 2])": "RangeError: own: expected 1 numbers in x (1 x 1), got 2",
+    "stream.chunk([1, 2, 2 ** 32])": "RangeError: own: expected tokens from 0 to 8, got 4294967296 "
+    "in x at 2",
+    # A chunk that is refused reads nothing, and writes nothing.
+    "((s, y) => { try { s.chunk([4, 9], 2, {}, y); } catch {} return y.every((n) => n === 0) && "
+    "String(s.step(4)) === String(layer.stream().step(4)); })(stream, new Float32Array(4))": True,
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_model_takes_tokens(dtype: torch.dtype, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Embedding(9, 3), elman.GRU(3, 5), torch.nn.Linear(5, 2))
+    elman.export(model.to(dtype), tmp_path, "wasm32", "own")
+    x = torch.randint(9, (T, 1))
+    expected = stack_of(model, None).run(x, [])
+    texts = TOKENS
+    if dtype == torch.float64:
+        texts = {"stream.step(1).constructor.name": "Float64Array"}
+    found = play(tmp_path, expressions=[*texts], x=x.flatten().tolist())
+    assert dict(zip(texts, found["values"], strict=True)) == texts
+    close = torch.tensor(found["steps"], dtype=torch.float64).reshape(T, -1)
+    torch.testing.assert_close(close, expected, rtol=0, atol=1e-6)
+    assert found["steps"] == found["chunk"] == found["given"] == found["forth"]
 
 
 def test_another_module_is_refused(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ PAIRS = [
 # What a header in Chinese may contain in Latin letters.
 NAMES = {"elman", "Stream", "torch", "nn", "compile", "autograd", "JAX", "ONNX", "Runtime"} | {
     *("OpenVINO", "T", "B", "I", "H", "bfloat", "float", "GFLOP", "GB", "MB", "s", "L", "DRAM"),
-    *("avx", "sse"),
+    *("avx", "sse", "C", "ffast", "math", "step", "chunk"),
 }
 
 

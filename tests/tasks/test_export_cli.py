@@ -145,9 +145,9 @@ def _outputs(linked: Linked, x: torch.Tensor) -> np.ndarray:
     return linked.chunk(x)[-1].numpy()
 
 
-def _linked(model, folder: Path) -> Linked:
+def _linked(model, folder: Path, **options) -> Linked:
     chain = model.chain()
-    linked = Linked(torch.nn.Sequential(*chain.modules), folder)
+    linked = Linked(torch.nn.Sequential(*chain.modules), folder, **options)
     assert chain.tokens or not tables(chain._replace(labels=[]), "own")
     return linked
 
@@ -226,12 +226,54 @@ def test_tokens_and_labels_are_strings_of_c(tmp_path):
     assert shown.decode("utf-8", "surrogatepass") == "\n".join(lines)
 
 
-def test_models_that_must_read_to_the_end_are_refused(run, model, tmp_path):
+@needs_compiler
+@pytest.mark.parametrize("pooling", ["max_mean", "last"])
+def test_a_classifier_that_reads_both_ways_says_what_it_says_in_python(
+    run, texts, pooling, tmp_path
+):
+    X, y = texts
+    both = {**ONE_WAY, "bidirectional": True, "pooling": pooling, "max_length": 30, "ngrams": 0}
+    model = SequenceClassifier(**both, tokens="bytes").fit(X, y)
+    linked = _linked(model, tmp_path / "linked", max_steps=30)
+    for text, expected in zip(X[:5], model.predict_proba(X[:5]), strict=True):
+        ids = torch.from_numpy(model.vocabulary_.encode(model.read(text)))
+        np.testing.assert_allclose(linked.chunk(ids)[0].numpy(), expected, atol=1e-6)
+    model.save(tmp_path / "saved")
+    status, out, err = run("export", "saved", "made")
+    assert (status, err) == (0, "")
+    assert "A sequence has at most 30 steps. Each reads one of " in out
+    assert "After the last, it writes 2 numbers: probabilities of the labels." in out
+    assert subprocess.run(["make", "-s", "-C", tmp_path / "made", "test"]).returncode == 0
+
+
+@needs_compiler
+def test_a_model_of_series_that_reads_both_ways_is_told_the_longest(run, tmp_path):
+    series, labels = make_series(30)
+    model = SeriesClassifier(**{**ONE_WAY, "bidirectional": True, "pooling": "max"}, patch=1)
+    model.fit(series, labels).save(tmp_path / "saved")
+    status, _, err = run("export", "saved", "made")
+    assert status == 1
+    assert "expected max_steps, the most steps of a sequence" in err
+    assert run("export", "saved", "made", "--max-steps", 90)[0] == 0
+    linked = _linked(model, tmp_path / "linked", max_steps=90)
+    for one in series[:5]:
+        given = torch.from_numpy(_given(one.T, model.reading_.mean, 1))
+        found = linked.chunk(given)[0].numpy()
+        np.testing.assert_allclose(found, model.predict_proba([one])[0], atol=2e-5)
+
+
+def test_models_with_answers_beside_the_network_are_refused(run, model, tmp_path):
     status, out, err = run("export", model, "made")
     assert (status, out) == (1, "")
-    assert err.startswith(f"elman: {model}: To be exported, a model must read one way")
-    assert err.endswith("train with --no-bidirectional --pooling last --ngrams 0.\n")
+    assert err.startswith(f"elman: {model}: To be exported, a model must have its answer from one")
+    assert err.endswith("train with --ngrams 0.\n")
     assert not (tmp_path / "made").exists()
+
+
+def test_several_networks_are_refused(texts):
+    model = SequenceClassifier(**{**ONE_WAY, "n_estimators": 2, "ngrams": 0}).fit(*texts)
+    with pytest.raises(TaskError, match="train with --n-estimators 1"):
+        model.chain()
 
 
 def test_an_adaptive_softmax_is_refused(book):
@@ -267,7 +309,9 @@ def test_folders_of_others_stay_as_they_are(run, book, tmp_path):
     assert run("export", book, "empty")[0] == 0
 
 
-@pytest.mark.parametrize("kind", [TrainedTagger, TrainedForecaster])
-def test_taggers_and_forecasters_are_refused(kind):
-    with pytest.raises(TaskError, match="can't be exported; expected a language model"):
+@pytest.mark.parametrize(
+    ("kind", "why"), [(TrainedTagger, "several ids"), (TrainedForecaster, "scaled by its own")]
+)
+def test_taggers_and_forecasters_are_refused(kind, why):
+    with pytest.raises(TaskError, match=f"can't be exported, since .*{why}.*; expected a language"):
         kind().chain()

@@ -31,6 +31,7 @@ def export(
     name: str = "cell",
     *,
     weight_dtype: torch.dtype | None = None,
+    max_steps: int | None = None,
 ) -> dict[str, Any]:
     """Writes a module as object code with a header for C and C++, to run where Python is not.
 
@@ -39,8 +40,8 @@ def export(
     the bits of :class:`elman.Stream`. docs/export.md goes from a layer to a program.
 
     Args:
-        module: a layer or cell of elman in one direction, of float32 or float64, with the weights
-            that it has now; or a ``torch.nn.Sequential`` of an ``Embedding`` or none, such layers,
+        module: a layer or cell of elman, of float32 or float64, with the weights that it has
+            now; or a ``torch.nn.Sequential`` of an ``Embedding`` or none, such layers,
             and ``Linear`` with or without ``ReLU``, ``Sigmoid``, ``SiLU``, ``Tanh`` or ``Softmax``
             behind it. Dropout is left out, as in evaluation.
         folder: where the files go; it is made if it is not there.
@@ -51,6 +52,8 @@ def export(
         name: what names of functions and files begin with, in C an identifier.
         weight_dtype: ``torch.bfloat16`` takes half the bytes for weight matrices, ``torch.int8`` a
             quarter, as in ``Stream``; None keeps them as they are.
+        max_steps: for modules with a layer of two directions: the most steps of a sequence. They
+            read whole sequences, from ``name_chunk`` alone, whose memory has room for so many.
 
     Writes ``name.h``, ``name.o``, ``name.json`` (sizes, target, hashes), and a test:
     ``name_test.c``, ``name_vector.h`` and a Makefile. For ``"wasm32"`` also what web pages load:
@@ -62,9 +65,10 @@ def export(
 
     Raises:
         TypeError: a module that is none of these.
-        ValueError: a module of two directions, or of another dtype, or with a dtype that the target
-            lacks; modules that don't go together; an unknown target; a name that is no identifier;
-            weights that are no numbers, or more than the target can address.
+        ValueError: a module of another dtype, or with a dtype that the target lacks; modules that
+            don't go together; two directions without ``max_steps``, or ``max_steps`` of no use; an
+            unknown target; a name that is no identifier; weights that are no numbers; more memory
+            than the target can address.
         RuntimeError: the linker fails. In all these cases nothing is written.
 
     >>> import elman, tempfile
@@ -74,7 +78,7 @@ def export(
     >>> about["inputs"], about["outputs"], about["target"]["cpu"]
     (3, 8, 'cortex-m4')
     """
-    return export_with({}, {}, module, folder, target, name, weight_dtype)
+    return export_with({}, {}, module, folder, target, name, weight_dtype, max_steps)
 
 
 def export_with(
@@ -85,6 +89,7 @@ def export_with(
     target: str,
     name: str,
     weight_dtype: torch.dtype | None,
+    max_steps: int | None,
 ) -> dict[str, Any]:
     """Does what :func:`export` does, and writes further files, by the names that they have behind
     ``name``; ``name.json`` says what they are ``about``."""
@@ -93,7 +98,7 @@ def export_with(
             f"export: expected name to be an identifier of C of at most 64 letters, digits and "
             f"underscores that begins with a letter, got {name!r}"
         )
-    machine, stack = machine_of(target), stack_of(module, weight_dtype)
+    machine, stack = machine_of(target), stack_of(module, weight_dtype, max_steps)
     if stack.dtype == "double" and not machine.isa.doubles:
         raise ValueError(
             f"export: expected a module of torch.float32 for {target!r}, whose processor does not "
@@ -109,7 +114,7 @@ def export_with(
         f"{name}.h": header(stack, machine, name, code.state).encode(),
         **{f"{name}{end}": text.encode() for end, text in texts.items()},
     }
-    if machine.isa.machine == "wasm32" and not stack.tokens:
+    if machine.isa.machine == "wasm32":
         more = web(stack, name, code)
         files |= more.files
         facts["web"] = more.facts
@@ -120,7 +125,6 @@ def export_with(
 
 def _facts(stack: Stack, machine: Machine, name: str, code: Code) -> dict[str, Any]:
     """What ``name.json`` says, but for the hashes."""
-    step, chunk = declarations(stack, name)
     return {
         "name": name,
         "module": stack.about,
@@ -137,12 +141,8 @@ def _facts(stack: Stack, machine: Machine, name: str, code: Code) -> dict[str, A
         "state_alignment": ALIGNMENT,
         "code_bytes": text_bytes(code.object),
         "constant_bytes": code.constants,
-        "functions": {
-            f"{name}_init": f"{name}_state *state",
-            f"{name}_reset": f"{name}_state *state",
-            f"{name}_step": step,
-            f"{name}_chunk": chunk,
-        },
+        **({"max_steps": stack.max_steps} if stack.whole else {}),
+        "functions": {f"{name}_{what}": text for what, text in declarations(stack, name).items()},
     }
 
 

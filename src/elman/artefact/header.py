@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .stack import Stack
 from .targets import Machine
@@ -37,38 +37,50 @@ def further_inputs(stack: Stack, name: str) -> list[Further]:
     return found
 
 
-def declarations(stack: Stack, name: str) -> tuple[str, str]:
-    """The parameters of ``name_step`` and ``name_chunk``."""
+def declarations(stack: Stack, name: str) -> dict[str, str]:
+    """The parameters of each function, by what follows ``name_``."""
     kind, further = stack.dtype, further_inputs(stack, name)
     one, many = ("int x", "const int *x") if stack.tokens else (f"const {kind} *x",) * 2
     others = [f"const {kind} *{each.name}" for each in further]
     begin, last = f"{name}_state *state", f"{kind} *y"
-    step, chunk = [begin, one, *others, last], [begin, many, *others, "size_t T", last]
-    return ", ".join(step), ", ".join(chunk)
+    chunk = {"chunk": ", ".join([begin, many, *others, "size_t T", last])}
+    if stack.whole:
+        return chunk
+    step = ", ".join([begin, one, *others, last])
+    return {"init": begin, "reset": begin, "step": step, **chunk}
 
 
 def header(stack: Stack, machine: Machine, name: str, state: int) -> str:
     """The text of ``name.h``."""
-    upper, (step, chunk) = name.upper(), declarations(stack, name)
+    upper, functions = name.upper(), declarations(stack, name)
     further = further_inputs(stack, name)
+    result, stream = ("sequence",) * 2 if stack.pooled else ("step", "stream")
     constants = [input_size(stack, name)]
-    constants += [(f"{upper}_OUTPUTS", stack.units, "numbers that a step writes")]
+    constants += [(f"{upper}_OUTPUTS", stack.units, f"numbers that a {result} writes")]
     constants += [(e.size, e.numbers, f"numbers of the input {e.about!r}") for e in further]
-    constants += [(f"{upper}_STATE_BYTES", state, "memory of one stream")]
+    if stack.whole:
+        constants += [(f"{upper}_MAX_STEPS", stack.max_steps, "steps of the longest sequence")]
+        stream = "sequence"
+    constants += [(f"{upper}_STATE_BYTES", state, f"memory of one {stream}")]
+    given: dict[str, Any] = {
+        "name": name,
+        "upper": upper,
+        "one": _TOKEN.format(upper=upper) if stack.tokens else f"x[{upper}_INPUTS]",
+        "every": f"x[T]{'' if stack.tokens else f'[{upper}_INPUTS]'}",
+        "inputs": _described(further, ""),
+        "many": _described(further, "[T]"),
+        "rows": "" if stack.pooled else "[T]",
+        "functions": functions,
+    }
     return _TEXT.format(
         name=name,
         upper=upper,
+        state=_WHOLE_STATE if stack.whole else _STATE,
+        functions=(_WHOLE if stack.whole else _STEPS).format(**given),
         about=stack.about.replace("*/", "* /"),
         machine=_about(machine),
-        kind=stack.dtype,
         constants=_defines(constants),
         words=ALIGNMENT,
-        step=step,
-        chunk=chunk,
-        one=_TOKEN.format(upper=upper) if stack.tokens else f"x[{upper}_INPUTS]",
-        every=f"x[T]{'' if stack.tokens else f'[{upper}_INPUTS]'}",
-        inputs=_described(further, ""),
-        many=_described(further, "[T]"),
     )
 
 
@@ -96,6 +108,33 @@ def _described(further: Sequence[Further], lead: str) -> str:
 
 
 _TOKEN = "x, a token: at least 0, less than {upper}_TOKENS"
+_STATE = """\
+/* One stream: the recurrent states, and memory to work in. A copy of it goes on where it is. */"""
+_WHOLE_STATE = "/* Memory to work in, of any content: nothing in it is kept from call to call. */"
+_STEPS = """\
+/* Begins a stream, in memory of any content. */
+void {name}_init({functions[init]});
+
+/* Sets the states to the initial ones again. */
+void {name}_reset({functions[reset]});
+
+/* One step. Arrays must not overlap.
+ *   {one}{inputs}
+ *   y[{upper}_OUTPUTS] is written. */
+void {name}_step({functions[step]});
+
+/* T steps, with the same results as T calls of {name}_step. Arrays are in row-major order:
+ *   {every}{many}
+ *   y[T][{upper}_OUTPUTS] is written. */
+void {name}_chunk({functions[chunk]});
+"""
+_WHOLE = """\
+/* A whole sequence of T steps: at least 1, at most {upper}_MAX_STEPS, which is not checked. Arrays
+ * must not overlap. They are in row-major order:
+ *   {every}{many}
+ *   y{rows}[{upper}_OUTPUTS] is written. */
+void {name}_chunk({functions[chunk]});
+"""
 _TEXT = """\
 /* {name}: {about}
  * Made by elman for {machine}. Link it with {name}.o.
@@ -115,27 +154,12 @@ extern "C" {{
 
 {constants}
 
-/* One stream: the recurrent states, and memory to work in. A copy of it goes on where it is. */
+{state}
 typedef struct {name}_state {{
     double memory[{upper}_STATE_BYTES / {words}];
 }} {name}_state;
 
-/* Begins a stream, in memory of any content. */
-void {name}_init({name}_state *state);
-
-/* Sets the states to the initial ones again. */
-void {name}_reset({name}_state *state);
-
-/* One step. Arrays must not overlap.
- *   {one}{inputs}
- *   y[{upper}_OUTPUTS] is written. */
-void {name}_step({step});
-
-/* T steps, with the same results as T calls of {name}_step. Arrays are in row-major order:
- *   {every}{many}
- *   y[T][{upper}_OUTPUTS] is written. */
-void {name}_chunk({chunk});
-
+{functions}
 #ifdef __cplusplus
 }}
 #endif

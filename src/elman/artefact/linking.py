@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -30,14 +30,14 @@ def find_linker() -> list[str] | None:
     return [sys.executable, "-m", "ziglang", "wasm-ld"] if find_spec("ziglang") else None
 
 
-def arguments(name: str) -> list[str]:
+def arguments(name: str, functions: Iterable[str]) -> list[str]:
     """What the linker is told, in the folder of the object."""
-    functions = [f"{name}_{what}" for what in ("init", "reset", "step", "chunk")]
-    exported = [f"--export={symbol}" for symbol in (*functions, "__heap_base")]
+    symbols = [f"{name}_{function}" for function in functions]
+    exported = [f"--export={symbol}" for symbol in (*symbols, "__heap_base")]
     return [*_FLAGS, *exported, f"{name}.o", "-o", f"{name}.wasm"]
 
 
-def link(command: Sequence[str], name: str, code: bytes) -> bytes:
+def link(command: Sequence[str], name: str, functions: Iterable[str], code: bytes) -> bytes:
     """The module that the linker makes of an object.
 
     Raises:
@@ -45,9 +45,8 @@ def link(command: Sequence[str], name: str, code: bytes) -> bytes:
     """
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, f"{name}.o").write_bytes(code)
-        done = subprocess.run(
-            [*command, *arguments(name)], cwd=folder, capture_output=True, text=True, check=False
-        )
+        told = [*command, *arguments(name, functions)]
+        done = subprocess.run(told, cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(
                 f"export: {' '.join(command)} failed: {done.stderr.strip()}; take a newer linker "

@@ -1,29 +1,14 @@
-/** A sequence that is read step by step. Its memory is part of its instance's. */
-export interface Stream {
-  /**
-   * One step. x has `inputs` numbers. Returns y, which has `outputs` numbers: a new array, or the
-   * one that is given. No result is a view of the module's memory.
-   * @throws RangeError for arrays of other lengths, and names of no input
-   */
-  step(x: ArrayLike<number>, ...further: Further): Numbers;
-  /**
-   * T steps, with the bits of T calls of `step`: x is (T, inputs), row after row, y (T, outputs),
-   * a further input (T, its size). T is what x has, unless it is given.
-   */
-  chunk(x: ArrayLike<number>, T?: number, ...further: Further): Numbers;
-  /** Begins the sequence again. */
-  reset(): void;
-  /** Gives the stream's memory to the next one. The stream cannot be used any more. */
-  free(): void;
-}
-
 /** An instance of the module: one memory with any number of streams. */
 export interface Layer {
   /** Begins a stream. */
   stream(): Stream;
   readonly name: string;
   readonly inputs: number;
+  /** How many tokens there are, from 0 on; 0 if x is numbers. */
+  readonly tokens: number;
   readonly outputs: number;
+  /** The most steps of a sequence that is read as a whole; 0 if each step has its result. */
+  readonly maxSteps: number;
   /** How many numbers each further input has, by its name. */
   readonly furtherInputs: Readonly<Record<string, number>>;
   /** Memory of one stream. */

@@ -1,11 +1,13 @@
 // What follows is the same for all modules.
-const { name, inputs, outputs, further, stateBytes } = ABOUT;
+const { name, inputs, tokens, outputs, maxSteps, pooled, further, stateBytes } = ABOUT;
 const furtherInputs = Object.freeze(Object.fromEntries(further));
 const Numbers = ABOUT.dtype === "double" ? Float64Array : Float32Array;
 const BYTES = Numbers.BYTES_PER_ELEMENT;
 const ALIGNMENT = 64;
 const PAGE = 65536; // of the module's memory
-const ROWS = 64; // steps for which arrays have room; longer chunks are cut, which changes no bit
+// Steps for which arrays have room. Longer chunks are cut, which changes no bit.
+const ROWS = maxSteps || 64;
+const FEWEST = pooled ? 1 : 0; // steps
 
 /** Loads the module and makes an instance: from a URL, a response, bytes or a compiled module. */
 export async function load(source = BESIDE()) {
@@ -38,6 +40,7 @@ class Memory {
   #memory;
   #end;
   #numbers;
+  #ints;
   #free = [];
 
   constructor({ memory, __heap_base }) {
@@ -63,10 +66,20 @@ class Memory {
 
   /** All numbers. Growing makes another buffer. */
   get numbers() {
-    if (this.#numbers?.buffer !== this.#memory.buffer) {
-      this.#numbers = new Numbers(this.#memory.buffer);
-    }
+    this.#look();
     return this.#numbers;
+  }
+
+  get ints() {
+    this.#look();
+    return this.#ints;
+  }
+
+  #look() {
+    const { buffer } = this.#memory;
+    if (this.#numbers?.buffer === buffer) return;
+    this.#numbers = new Numbers(buffer);
+    this.#ints = new Int32Array(buffer);
   }
 }
 
@@ -82,7 +95,8 @@ class Layer {
     if (other || !exports[`${name}_chunk`]) {
       throw new Error(`${name}: expected the ${name}.wasm that was exported with ${name}.js`);
     }
-    Object.assign(this, { module, name, inputs, outputs, furtherInputs, stateBytes });
+    const sizes = { inputs, tokens, outputs, maxSteps, furtherInputs, stateBytes };
+    Object.assign(this, { module, name, ...sizes });
     this.#exports = exports;
     this.#memory = new Memory(exports);
     this.#arrays = [["x", inputs], ...further, ["y", outputs]].map(([what, width]) => {
@@ -115,20 +129,23 @@ class Stream {
     this.#reset = exports[`${name}_reset`];
     this.#chunk = exports[`${name}_chunk`];
     this.#state = memory.takeState();
-    this.reset();
+    this.reset?.();
   }
 
   /** One step: numbers of x, further inputs by their names. Returns y, a new array if not given. */
   step(x, byName, y = new Numbers(outputs)) {
-    return this.#run(x, 1, byName, y);
+    return this.#run(tokens && typeof x === "number" ? [x] : x, 1, byName, y);
   }
 
-  /** T steps, row after row, with the bits of so many calls of step. */
+  /** T steps, row after row, with the bits of so many calls of step; or a whole sequence. */
   chunk(x, T = x?.length / inputs, byName, y) {
     if (!Number.isSafeInteger(T) || T < 0) {
       throw new RangeError(`${name}: expected T whole rows of ${inputs} numbers, got T = ${T}`);
     }
-    return this.#run(x, T, byName, y ?? new Numbers(T * outputs));
+    if (maxSteps && (T > maxSteps || T < FEWEST)) {
+      throw new RangeError(`${name}: expected ${FEWEST} to ${maxSteps} steps, got ${T}`);
+    }
+    return this.#run(x, T, byName, y ?? new Numbers(rowsOf(T) * outputs));
   }
 
   /** Begins the sequence again. */
@@ -158,19 +175,29 @@ class Stream {
     const values = [x];
     for (const [what] of further) values.push(byName?.[what]);
     this.#given.forEach((array, i) => check(array, values[i], T));
-    check(this.#goal, y, T);
+    check(this.#goal, y, rowsOf(T));
+    if (tokens) checkTokens(x);
     for (let first = 0; first < T; first += ROWS) {
       const rows = Math.min(ROWS, T - first);
-      const { numbers } = this.#memory;
+      const { numbers, ints } = this.#memory;
       for (let n = 0; n < values.length; n++) {
         const { width, place } = this.#given[n];
-        copy(values[n], first * width, numbers, place / BYTES, rows * width);
+        const [to, bytes] = tokens && n === 0 ? [ints, 4] : [numbers, BYTES];
+        copy(values[n], first * width, to, place / bytes, rows * width);
       }
       this.#chunk(state, ...this.#places, rows, this.#goal.place);
-      copy(numbers, this.#goal.place / BYTES, y, first * outputs, rows * outputs);
+      copy(numbers, this.#goal.place / BYTES, y, first * outputs, rowsOf(rows) * outputs);
     }
     return y;
   }
+}
+
+// What needs a whole sequence has no steps.
+if (maxSteps) for (const method of ["step", "reset"]) delete Stream.prototype[method];
+
+/** Rows of the result of so many steps. */
+function rowsOf(T) {
+  return pooled ? 1 : T;
 }
 
 /** Copies without making views, which a garbage collector would have to collect. */
@@ -184,5 +211,15 @@ function check({ what, width }, values, T) {
     throw new RangeError(
       `${name}: expected ${T * width} numbers in ${what} (${T} x ${width}), got ${got}`,
     );
+  }
+}
+
+function checkTokens(x) {
+  for (let i = 0; i < x.length; i++) {
+    if (!Number.isInteger(x[i]) || x[i] < 0 || x[i] >= tokens) {
+      throw new RangeError(
+        `${name}: expected tokens from 0 to ${tokens - 1}, got ${x[i]} in x at ${i}`,
+      );
+    }
   }
 }

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from .. import functions, reductions
 from ..cell import Cell
@@ -20,6 +21,8 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "Tanh": functions.tanh,
     "Softmax": reductions.softmax,
 }
+#: What is made of each feature over time, by the names that poolings have.
+POOLS = {"max_mean": ("max", "mean"), "max": ("max",), "mean": ("mean",), "last": ("last",)}
 _NOTHING = (nn.Identity, nn.Dropout)  # in evaluation
 
 
@@ -37,25 +40,56 @@ class Dense(Cell):
         return ACTIVATIONS[self.activation](x.y) if self.activation else x.y
 
 
-def parts_of(module: Any) -> tuple[nn.Embedding | None, list[RecurrentModule]]:
+class Pool(nn.Module):
+    """One row of features for a whole sequence, by the name of a pooling."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+
+    def extra_repr(self) -> str:
+        return self.how
+
+
+def pooled(how: str, rows: Tensor, forward: int) -> Tensor:
+    """One row of rows ``(T, B, F)``. The last of a second direction, the features from ``forward``
+    on, is the first step."""
+    found = {
+        "max": lambda: rows.amax(0),
+        "mean": lambda: rows.mean(0),
+        "last": lambda: torch.cat([rows[-1, :, :forward], rows[0, :, forward:]], 1),
+    }
+    return torch.cat([found[each]() for each in POOLS[how]], 1)[None]
+
+
+class Layer(NamedTuple):
+    """A layer, and the pooling behind it or none."""
+
+    module: RecurrentModule
+    pool: str = ""
+
+
+def parts_of(module: Any) -> tuple[nn.Embedding | None, list[Layer]]:
     """The embedding, if there is one, and the layers on it.
 
     Raises:
         TypeError: a module that artefacts don't have.
         ValueError: modules in an order that artefacts don't have.
     """
-    embedding, layers, linear = None, list[RecurrentModule](), None
+    embedding, layers, linear = None, list[Layer](), None
     for part in _flat(module):
         if isinstance(part, RecurrentModule):
-            layers.append(part)
+            layers.append(Layer(part))
         elif type(part) is nn.Embedding and not layers and embedding is None:
             _check_embedding(part)
             embedding = part
         elif type(part) is nn.Linear:
-            layers.append(dense(part))
+            layers.append(Layer(dense(part)))
+        elif type(part) is Pool and layers and not any(layer.pool for layer in layers):
+            layers[-1] = layers[-1]._replace(pool=part.how)
         elif _activation(part) and linear is not None:
             _check_softmax(part)
-            layers[-1] = dense(linear, _activation(part))
+            layers[-1] = Layer(dense(linear, _activation(part)))
         else:
             _refuse(part)
         linear = part if type(part) is nn.Linear else None

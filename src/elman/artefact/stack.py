@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,11 +14,12 @@ from ..compiler.formats import Format, Numbers
 from ..compiler.narrow import NARROW
 from ..dispatch.weight_dtypes import check_formula, check_weight_dtype, copies, narrow_of
 from ..nn.base import RecurrentModule
+from ..nn.layers import MERGES
 from ..reference import layer as reference_layer
 from ..rows import Rows
 from ..spaces import Sizes
 from ..step import Step
-from .parts import parts_of
+from .parts import POOLS, parts_of, pooled
 
 _KINDS = {torch.float32: "float", torch.float64: "double"}
 
@@ -27,18 +28,39 @@ _KINDS = {torch.float32: "float", torch.float64: "double"}
 class Level:
     """One layer. ``weights`` and ``initial`` are in the order of ``step.parameters`` and
     ``step.states``; the weights have the numbers that the artefact computes with. A ``residual``
-    layer adds what it is given to what it gives."""
+    layer adds what it is given to what it gives.
+
+    ``back`` is the second direction, whose output is beside that of the first, or merged with it.
+    Behind a layer with a ``pool``, one row stands for the sequence."""
 
     step: Step
     sizes: Sizes
     weights: Sequence[Tensor | None]
     initial: Sequence[Tensor]
-    residual: bool
+    residual: bool = False
+    back: Level | None = None
+    merge: str = "concat"
+    pool: str = ""
+
+    @property
+    def ways(self) -> Sequence[Level]:
+        """Each direction as a layer of its own."""
+        return [self] if self.back is None else [self, self.back]
+
+    @property
+    def way_units(self) -> int:
+        """Numbers of the output of one direction."""
+        return self.sizes[self.step.output_space]
+
+    @property
+    def step_units(self) -> int:
+        """Numbers of the output of a step."""
+        return self.way_units * (2 if self.back is not None and self.merge == "concat" else 1)
 
     @property
     def units(self) -> int:
-        """Numbers of the output."""
-        return self.sizes[self.step.output_space]
+        """Numbers that the layer gives to what follows."""
+        return self.step_units * len(POOLS.get(self.pool, ("as it is",)))
 
     def named(self) -> dict[str, Numbers]:
         """The weights by their names."""
@@ -53,14 +75,30 @@ class Level:
 
 @dataclass(frozen=True)
 class Stack:
-    """Layers on one another, in one direction; below them an embedding ``(tokens, features)``
-    if the input is tokens."""
+    """Layers on one another; below them an embedding ``(tokens, features)`` if the input is
+    tokens."""
 
     levels: Sequence[Level]
     embedding: Tensor | None
     dtype: str  # "float" or "double"
     panel: Format
     about: str  # the module, in words
+    max_steps: int = 0  # of a sequence that is needed as a whole; 0 if each step has its result
+
+    @property
+    def number_bytes(self) -> int:
+        """Bytes of a number."""
+        return {"float": 4, "double": 8}[self.dtype]
+
+    @property
+    def whole(self) -> bool:
+        """Whether sequences are needed as a whole."""
+        return self.max_steps > 0
+
+    @property
+    def pooled(self) -> bool:
+        """Whether the output is one row for a sequence."""
+        return any(level.pool for level in self.levels)
 
     @property
     def tokens(self) -> int:
@@ -88,8 +126,8 @@ class Stack:
 
     def run(self, x: Tensor, inputs: Sequence[Tensor]) -> Tensor:
         """What comes of ``(T, I)``, or of tokens ``(T, 1)``, by the reference, in float64; further
-        inputs are ``(T, F)``, F as :attr:`further` says."""
-        rows, given = Rows(len(x), 1, len(x)), dict(zip(self.further, inputs, strict=True))
+        inputs are ``(T, F)``, F as :attr:`further` says. One row, if the output is pooled."""
+        given = dict(zip(self.further, inputs, strict=True))
         y = (x if self.embedding is None else self.embedding[x[:, 0]]).double()[:, None]
         for level in self.levels:
             further = [
@@ -97,29 +135,37 @@ class Stack:
                 for name in level.step.inputs
                 for space in [level.step.input_space(name)]
             ]
-            mine = Weights.of([None if t is None else t.double() for t in level.weights])
-            initial = [state.double()[None, None] for state in level.initial]
-            args = LayerArgs(y, initial, further, [mine])
-            found, _ = reference_layer(level.step, rows, args)
+            weights = [
+                Weights.of([None if t is None else t.double() for t in way.weights])
+                for way in level.ways
+            ]
+            states = zip(*(way.initial for way in level.ways), strict=True)
+            initial = [torch.stack(state).double()[:, None] for state in states]
+            args = LayerArgs(y, initial, further, weights)
+            found, _ = reference_layer(level.step, Rows(len(y), 1, len(y)), args)
+            if merge := MERGES[level.merge] if level.back is not None else None:
+                found = merge(*found.chunk(2, -1))
             y = found + y if level.residual else found
+            y = pooled(level.pool, y, level.way_units) if level.pool else y
         return y[:, 0]
 
 
-def stack_of(module: Any, weight_dtype: torch.dtype | None) -> Stack:
+def stack_of(module: Any, weight_dtype: torch.dtype | None, max_steps: int | None = None) -> Stack:
     """A module as it is now, as in evaluation.
 
     Raises:
         TypeError: it is, or has, a module that artefacts don't have.
-        ValueError: it has two directions, or dtypes that artefacts do not compute in, or its parts
-            don't go together.
+        ValueError: dtypes that artefacts do not compute in; parts that don't go together;
+            ``max_steps`` that are missing, or of no use.
     """
     check_weight_dtype("export", weight_dtype)
     with torch.no_grad():
         embedding, layers = parts_of(module)
         levels = list[Level]()
-        for layer in layers:
+        for layer, pool in layers:
             _check(layer, levels[-1].units if levels else embedding)
             levels += _levels(layer, weight_dtype)
+            levels[-1] = replace(levels[-1], pool=pool)
         table = None if embedding is None else _plain(embedding.weight)
     dtypes = {t.dtype for level in levels for t in level.weights if t is not None}
     if table is not None:
@@ -132,13 +178,32 @@ def stack_of(module: Any, weight_dtype: torch.dtype | None) -> Stack:
     dtype = _KINDS[dtypes.pop()]
     narrow = narrow_of(weight_dtype)
     panel = NARROW[narrow] if narrow else Format(dtype)
-    return Stack(levels, table, dtype, panel, " ".join(repr(module).split()))
+    steps = _max_steps(levels, max_steps)
+    return Stack(levels, table, dtype, panel, " ".join(repr(module).split()), steps)
+
+
+def _max_steps(levels: Sequence[Level], given: int | None) -> int:
+    """The most steps of a sequence, if it is needed as a whole."""
+    two_ways = any(level.back is not None for level in levels)
+    if not two_ways and not any(level.pool for level in levels):
+        if given is not None:
+            raise ValueError(
+                "export: expected max_steps of modules that need a whole sequence only, got "
+                f"{given!r} for one that reads step by step: leave it out"
+            )
+        return 0
+    if isinstance(given, int) and not isinstance(given, bool) and given > 0:
+        return given
+    got = "none" if given is None else repr(given)
+    kind = "of two directions, the second of which begins at the end" if two_ways else "that pools"
+    raise ValueError(
+        f"export: expected max_steps, the most steps of a sequence, for a module {kind}: so many "
+        f"have room in the caller's memory; got {got}"
+    )
 
 
 def _check(layer: RecurrentModule, below: int | torch.nn.Embedding | None) -> None:
     """Whether a layer can be on top of what is below."""
-    if getattr(layer, "bidirectional", False):
-        raise ValueError("export: expected one direction; the second one begins at the end")
     if isinstance(below, torch.nn.Embedding):
         below = below.embedding_dim
     if below is not None and below != layer.input_size:
@@ -156,14 +221,20 @@ def _levels(module: Any, weight_dtype: torch.dtype | None) -> list[Level]:
     layers = zip(names, found, strict=True)
     own = [copies("export", *layer, weight_dtype) for layer in layers]
     weights = [[None if t is None else _plain(t) for t in mine] for mine in own]
-    sizes, width = list[Sizes](), module.input_size
-    for mine in weights:
-        sizes.append(Weights.of(mine).sizes(step).with_input(width))
-        width = sizes[-1][step.output_space]
-    initial = _initial(module, step, sizes, weights)
-    residual = bool(getattr(module, "residual", False))
-    every = zip(sizes, weights, initial, strict=True)
-    return [Level(step, *each, residual and number > 0) for number, each in enumerate(every)]
+    D = 2 if getattr(module, "bidirectional", False) else 1
+    merge, residual = getattr(module, "merge", "concat"), bool(getattr(module, "residual", False))
+    initial = iter(_initial(module, step))
+    levels, width = list[Level](), module.input_size
+    for i in range(0, len(weights), D):
+        ways = list[Level]()
+        for mine in weights[i : i + D]:
+            sizes = Weights.of(mine).sizes(step).with_input(width)
+            begin = next(initial, None) or _zeros(step, sizes, mine)
+            ways.append(Level(step, sizes, mine, begin))
+        first, back = ways[0], ways[1] if D == 2 else None
+        levels.append(replace(first, residual=residual and i > 0, back=back, merge=merge))
+        width = levels[-1].units
+    return levels
 
 
 def _plain(given: Tensor) -> Tensor:
@@ -171,13 +242,15 @@ def _plain(given: Tensor) -> Tensor:
     return given.detach().cpu().contiguous()
 
 
-def _initial(
-    module: Any, step: Step, sizes: Sequence[Sizes], weights: Sequence[Sequence[Tensor | None]]
-) -> list[list[Tensor]]:
-    """The initial states of each layer: learned, or zeros."""
+def _initial(module: Any, step: Step) -> Iterator[list[Tensor]]:
+    """The learned initial states of each layer and direction; nothing if they are zeros."""
     if getattr(module, "learn_initial", False):
         learned = [module._learned(name, 1) for name in step.states]
-        by_layer = zip(*learned, strict=True)
-        return [[_plain(state.detach().reshape(-1).clone()) for state in mine] for mine in by_layer]
-    like = next(t for t in weights[0] if t is not None)
-    return [[like.new_zeros(size[step.space(name)]) for name in step.states] for size in sizes]
+        for layer in zip(*learned, strict=True):
+            for way in zip(*layer, strict=True):
+                yield [_plain(state.detach().reshape(-1).clone()) for state in way]
+
+
+def _zeros(step: Step, sizes: Sizes, weights: Sequence[Tensor | None]) -> list[Tensor]:
+    like = next(t for t in weights if t is not None)
+    return [like.new_zeros(sizes[step.space(name)]) for name in step.states]

@@ -16,8 +16,9 @@ from ..compiler.objects import ObjectTarget, object_target
 class Machine:
     """A row: an instruction set and LLVM's words for the machine.
 
-    ``small`` says whether code should rather be short than fast, ``compiler`` is the C compiler
-    that people commonly have for the machine.
+    ``small`` says whether code should rather be short than fast, ``piece`` how many steps of a
+    chunk may go through a layer before the next, if weights are many, ``compiler`` is the C
+    compiler that people commonly have for the machine.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Machine:
     abi: str = ""
     small: bool = False
     compiler: str = "cc"
+    piece: int = 1
 
     @property
     def object(self) -> ObjectTarget:
@@ -35,6 +37,8 @@ class Machine:
         return ObjectTarget(self.triple, row.cpu, row.features, self.relocation, abi=self.abi)
 
 
+#: Steps of a piece of a chunk, for processors with caches.
+PIECE = 6
 _LINUX = "unknown-linux-gnu"
 
 
@@ -68,10 +72,16 @@ def _bare(name: str, row: ISA, triple: str, abi: str = "", compiler: str = _ARM_
 
 #: The machines that have a name; "host" is this one.
 TABLE: tuple[Machine, ...] = (
-    Machine("x86-64", isa.by_name("sse2"), f"x86_64-{_LINUX}"),
-    Machine("x86-64-v3", isa.by_name("avx2"), f"x86_64-{_LINUX}"),
-    Machine("x86-64-v4", isa.by_name("avx512"), f"x86_64-{_LINUX}"),
-    Machine("aarch64", isa.by_name("neon"), f"aarch64-{_LINUX}", compiler="aarch64-linux-gnu-gcc"),
+    Machine("x86-64", isa.by_name("sse2"), f"x86_64-{_LINUX}", piece=PIECE),
+    Machine("x86-64-v3", isa.by_name("avx2"), f"x86_64-{_LINUX}", piece=PIECE),
+    Machine("x86-64-v4", isa.by_name("avx512"), f"x86_64-{_LINUX}", piece=PIECE),
+    Machine(
+        "aarch64",
+        isa.by_name("neon"),
+        f"aarch64-{_LINUX}",
+        compiler="aarch64-linux-gnu-gcc",
+        piece=PIECE,
+    ),
     Machine("armv7", _ARMV7, f"armv7-{_LINUX}eabihf", compiler="arm-linux-gnueabihf-gcc"),
     _bare("cortex-m4f", _M4, "thumbv7em-unknown-none-eabihf"),
     _bare("cortex-m7", _M7, "thumbv7em-unknown-none-eabihf"),
@@ -109,4 +119,4 @@ def host() -> Machine:
         raise ValueError(
             f"export: expected a target by its name, since no kernels run on {isa.host()[0]}"
         )
-    return Machine("host", rows[0], object_target(rows[0]).triple)
+    return Machine("host", rows[0], object_target(rows[0]).triple, piece=PIECE)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ..version import __version__
 from .code import Code
+from .header import declarations
 from .linking import arguments, find_linker, link
 from .stack import Stack
 
@@ -38,9 +39,12 @@ def web(stack: Stack, name: str, code: Code) -> Web:
         f"{name}.js": _script(stack, name, code, made).encode(),
         f"{name}.d.ts": _types(stack, name).encode(),
     }
-    command, facts = find_linker(), {"link": shlex.join(["wasm-ld", *arguments(name)])}
+    functions = [*declarations(stack, name)]
+    command, told = find_linker(), ["wasm-ld", *arguments(name, functions)]
+    facts = {"link": shlex.join(told)}
     if command:
-        files[f"{name}.wasm"] = link(command, name, code.object) + _section("elman", made.encode())
+        linked = link(command, name, functions, code.object)
+        files[f"{name}.wasm"] = linked + _section("elman", made.encode())
     else:
         facts["missing"] = _MISSING.format(name=name)
     return Web(files, facts)
@@ -57,7 +61,10 @@ def _script(stack: Stack, name: str, code: Code, made: str) -> str:
         "name": name,
         "dtype": stack.dtype,
         "inputs": stack.width,
+        "tokens": stack.tokens,
         "outputs": stack.units,
+        "maxSteps": stack.max_steps,
+        "pooled": stack.pooled,
         "further": [*stack.further.items()],
         "stateBytes": code.state,
         "made": made,
@@ -74,14 +81,18 @@ def _types(stack: Stack, name: str) -> str:
     array = {"float": "Float32Array", "double": "Float64Array"}[stack.dtype]
     each = [f"{json.dumps(given)}: ArrayLike<number>" for given in stack.further]
     inputs, optional = (f"{{ {'; '.join(each)} }}", "") if each else ("Record<string, never>", "?")
+    stream = "whole.d.ts" if stack.whole else "stream.d.ts"
     begin = [
         _title(stack, name),
         f"export type Numbers = {array};",
+        "/** What a step reads. */",
+        f"export type Step = {'number | ' if stack.tokens else ''}ArrayLike<number>;",
         f"export type Inputs = {inputs};",
         "/** Further inputs by their names; the array to write the result to. */",
         f"export type Further = [inputs{optional}: Inputs, y?: Numbers];\n",
     ]
-    return "\n".join([*begin, (_HERE / "module.d.ts").read_text("utf-8")])
+    texts = [(_HERE / file).read_text("utf-8") for file in (stream, "module.d.ts")]
+    return "\n".join([*begin, *texts])
 
 
 def _title(stack: Stack, name: str) -> str:

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from ..compiler.formats import Numbers
-from ..compiler.forward import biases_of, starts
+from ..compiler.forward import biases_of, gate_of, places_x, starts
+from ..compiler.panel import Place, places_of
 from ..compiler.plan import products_of
 from ..compiler.sizes import Layer
-from ..expr import walk
-from ..runtime.alignment import aligned
+from ..expr import Node, walk
 from ..spaces import HIDDEN, INPUT, Matrix, Sizes
 
 
@@ -45,10 +45,12 @@ def _panels_x(
 ) -> Iterator[tuple[int, bytes]]:
     plan, target = layer.spec.plan, layer.spec.target
     room = target.panel.nbytes(layer.numbers[HIDDEN.padded], sizes[INPUT])
-    for i, column in enumerate(plan.columns):
-        gate = column.attr if column.op == "x" else column.attr[0]
-        panel = _panel(layer, sizes, weights, plan.step.blocks["x", gate])
-        yield i * room, panel
+    width = target.front.widths[0] * layer.spec.lanes
+    panels = {
+        column: _panel(layer, sizes, weights, plan.step.blocks["x", gate_of(column)], width)
+        for column in plan.columns
+    }
+    return _placed(panels, places_x(plan, target), room)
 
 
 def _panels(
@@ -56,9 +58,25 @@ def _panels(
 ) -> Iterator[tuple[int, bytes]]:
     plan, target = layer.spec.plan, layer.spec.target
     room = target.panel.nbytes(*[layer.numbers[target.row.padded]] * 2)
-    for i, product in enumerate(products_of(plan.infer)):
+    width = target.step.widths[0] * layer.spec.lanes
+    panels = {}
+    for product in products_of(plan.infer):
         block = plan.step.blocks["product", product.attr]
-        yield i * room, _panel(layer, sizes, weights, block, product.op == "product_t")
+        transposed = product.op == "product_t"
+        panels[product] = _panel(layer, sizes, weights, block, width, transposed)
+    return _placed(panels, places_of(target, plan.infer), room)
+
+
+def _placed(
+    panels: Mapping[Node, list[Numbers]], places: Mapping[Node, Place], room: int
+) -> Iterator[tuple[int, bytes]]:
+    """Panels, given block by block, and where they lie: those of a group row by row."""
+    for first in (node for node, place in places.items() if not place.number):
+        place = places[first]
+        group = [n for n, other in places.items() if other.behind == place.behind]
+        for_all = zip(*(panels[node] for node in group), strict=True)
+        content = b"".join(np.concatenate(blocks, 1).tobytes() for blocks in for_all)
+        yield place.behind * room, content
 
 
 def _panel(
@@ -66,9 +84,10 @@ def _panel(
     sizes: Sizes,
     weights: Mapping[str, Numbers],
     block: Matrix,
+    width: int,
     transposed: bool = False,
-) -> bytes:
-    """A matrix, or a transposed one, block by block, each ``(k, units)`` and padded with zeros."""
+) -> list[Numbers]:
+    """The blocks of a matrix, or of a transposed one, padded with zeros: bytes of rows."""
     target, lanes = layer.spec.target, layer.spec.lanes
     given: Numbers = block.of(weights[block.parameter], sizes)
     rows, columns = block.rows, block.columns
@@ -85,9 +104,9 @@ def _panel(
         for mine in np.array_split(np.arange(units), block.heads):
             first = mine[0] * k // units
             matrix[mine, first : first + given.shape[1]] = given[mine]
-    width = target.step.widths[0] * lanes
     blocks = (np.ascontiguousarray(matrix[u : u + width].T) for u in range(0, padded, width))
-    return b"".join(target.panel.stored(part, lanes) for part in blocks)
+    length, stored = k + target.panel.scale_rows, target.panel.stored
+    return [np.frombuffer(stored(b, lanes), np.uint8).reshape(length, -1) for b in blocks]
 
 
 def _starts(
@@ -102,13 +121,3 @@ def _starts(
                 given = bias.of(weights[bias.parameter], sizes)
                 row[: len(given)] += given
         yield i * row.nbytes, row.tobytes()
-
-
-def together(parts: list[bytes]) -> tuple[bytes, list[int]]:
-    """Parts as one piece of memory, each aligned, and where each begins."""
-    memory, places = bytearray(), []
-    for part in parts:
-        memory += bytes(aligned(len(memory)) - len(memory))
-        places.append(len(memory))
-        memory += part
-    return bytes(memory), places

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 
@@ -13,13 +13,24 @@ from .buffers import Argument, Buffer, Slot, Slots
 from .frame import Frame, common, define_reductions, parameters
 from .graph import Program, Store
 from .ir import Function, Int, Module
-from .memory import Spot, StepMemory, further_inputs, operands, values_of_step
-from .panel import Panel, define_tiles, height, is_unpacked, panel_x, panels_of
+from .memory import Spot, StepMemory, Units, further_inputs, operands, values_of_step
+from .panel import (
+    Panel,
+    Place,
+    columns_at_once,
+    define_tiles,
+    height,
+    is_unpacked,
+    panel_x,
+    panels_of,
+    places,
+)
 from .plan import Plan, products_of
 from .routine import define_entry
 from .stage import Stages
 from .target import Target
 from .team import PACKED, TEAM, Team, can_cut_units, open_doors, reads_inputs, team_packs
+from .tile import add_up
 from .vector import Vector
 from .view import View, load_units, store_units
 
@@ -133,7 +144,7 @@ def _pack(module: Module, slots: Slots, plan: Plan, program: Program, target: Ta
     frame = Frame(module, "pack_slices", target, slots)
     f, step = frame.f, plan.step
     first, last = (frame.slot(name) for name in PACKED)
-    for panel in (*_panels_x(frame, plan), *panels_of(frame, step, program).values()):
+    for panel in (*_panels_x(frame, plan).values(), *panels_of(frame, step, program).values()):
         panel.fill(first, last)
     for start, i in starts(plan, program).items():
         row, size = frame.scratch("starts", i), frame.slot(start.space.stored.slice)
@@ -149,10 +160,20 @@ def _pack(module: Module, slots: Slots, plan: Plan, program: Program, target: Ta
                 f.call("add_bias", *places, *(("i64", n) for n in sizes))
 
 
-def _panels_x(frame: Frame, plan: Plan) -> list[Panel]:
-    """The panels of the projections, one for each column of projected inputs."""
-    gates = [c.attr if c.op == "x" else c.attr[0] for c in plan.columns]
-    return [panel_x(frame, plan.step, gate, i) for i, gate in enumerate(gates)]
+def places_x(plan: Plan, target: Target) -> dict[Node, Place]:
+    """Where the panels of the projections lie, one for each column of projected inputs."""
+    return places(target, columns_at_once(target, plan.columns))
+
+
+def gate_of(column: Node) -> str:
+    """The gate of a column of projected inputs."""
+    return column.attr if column.op == "x" else column.attr[0]
+
+
+def _panels_x(frame: Frame, plan: Plan) -> dict[Node, Panel]:
+    """The panels of the projections."""
+    every = places_x(plan, frame.target).items()
+    return {c: panel_x(frame, plan.step, gate_of(c), place) for c, place in every}
 
 
 def _define_add_bias(module: Module, target: Target) -> None:
@@ -166,6 +187,8 @@ def _define_add_bias(module: Module, target: Target) -> None:
         v.store(v.add(v.load(goal.at(u)), load_units(v, given, u, units)), goal.at(u))
 
 
+#: Sums that are added up at once, or each would wait for its own additions.
+_LATENCY = 8
 _KEPT = "saved", "saved_state"  # stores of what the backward pass reads
 _FAR = (*_KEPT, "output")
 
@@ -175,11 +198,31 @@ class _Memory(StepMemory):
 
     def __init__(self, frame: Frame, plan: Plan, program: Program) -> None:
         super().__init__(frame, plan, program)
+        target = frame.target
         self.keep = plan.saved_states if program is plan.train else ()
         self.columns = {n: i for i, n in enumerate(plan.columns)}
         self.starts = starts(plan, program)
+        # One step of one layer reads its states where they lie. It writes them there, too, if no
+        # block of units is left that multiplies the old ones.
+        self._direct = target.constant and frame.slot("T") == 1
+        self._in_place = self._direct and target.step.whole and len(program.stages) == 1
         self.projected: View  # the projected inputs of the step: rows from ``first`` on, columns
         self.first: Int = 0
+
+    def states(self, name: str, new: bool = False) -> View:
+        if self._in_place or (self._direct and not new):
+            return self.frame.given(f"{'hn' if new else 'h0'}.{name}")
+        return super().states(name, new)
+
+    def begin(self, kind: str, row: Int, keep: Container[str] = ()) -> None:
+        if not self._direct:
+            super().begin(kind, row, keep)
+
+    def finish(
+        self, kind: str, row: Int, units: Units | None = None, optional: bool = False
+    ) -> None:
+        if not self._in_place:
+            super().finish(kind, row, units, optional)
 
     def rows_of(self, value: Node) -> View:
         return self._projected(value) if value.op in ("x", "xb") else super().rows_of(value)
@@ -216,7 +259,8 @@ class _Memory(StepMemory):
     def write(self, store: Store, value: str, spot: Spot) -> None:
         frame, row = self.frame, self._row_of(store, spot.row)
         if store.kind == "output":
-            store_units(frame.v, value, row, spot.unit, frame.units(store.space))
+            room = frame.room if frame.target.use.above else frame.units
+            store_units(frame.v, value, row, spot.unit, room(store.space))
         elif store.kind in _KEPT:
             store_units(frame.v, value, row, spot.unit, frame.row_units)
         else:
@@ -264,8 +308,15 @@ def _rows(
         with f.loop(0, steps, piece) as begin:
             end = f.min(f.add(begin, piece), steps)
             frame.wait(begin, end)
-            places = pointers, projected, position, ticket
-            _project(frame, plan, (begin, end), (first, last), mine, places)
+            if steps == 1 and not target.use.short:
+                inputs = partial(_project_row, frame, plan, projected)
+                if target.use.below:
+                    stages.begin_without(inputs)
+                else:
+                    inputs()
+            else:
+                places = pointers, projected, position, ticket
+                _project(frame, plan, (begin, end), (first, last), mine, places)
             if mine and reads_inputs(program):
                 mine.meet()
             f.store("i64", 0, position)
@@ -303,6 +354,29 @@ def walk_step(frame: Frame, j: Int, first: Int, last: Int) -> tuple[str, Int, In
     return t, active, f.max(f.min(before, active), first), f.max(f.min(after, active), first)
 
 
+def _project_row(frame: Frame, plan: Plan, projected: View) -> None:
+    """``W_ih x + b`` of the only row that there is: as many columns as registers have room for in
+    one loop over the features, so that no sum waits for itself."""
+    f, v, panel, shape = frame.f, frame.v, frame.target.panel, frame.target.front
+    x, panels, vectors = frame.given("x").row(0, 0), _panels_x(frame, plan), shape.widths[0]
+    number = {column: i for i, column in enumerate(plan.columns)}
+    size, most = vectors * v.lanes, frame.target.step.widths[0] // vectors
+    for group in columns_at_once(frame.target, plan.columns):
+        k, few = panels[group[0]].length, _LATENCY // (len(group) * vectors)
+        count = next(n for n in range(max(1, min(most, few)), 0, -1) if not most % n)
+        with f.loop(0, frame.padded(HIDDEN), count * size) as first:
+            places = [(c, f.add(first, n * size)) for n in range(count) for c in group]
+            factors = [panels[column].factor((unit, size), x) for column, unit in places]
+            found = add_up(v, vectors, panel, factors, k, 1, frame.target.ahead)
+            for (column, unit), factor, sums in zip(places, factors, found, strict=True):
+                i, behind = number[column], partial(factor.behind, k)
+                start, goal = frame.scratch("starts", i), projected.past(0, i)
+                for w, mine in enumerate(sums):
+                    at = f.add(unit, w * v.lanes)
+                    total = panel.total(v, w, mine, v.load(start.at(at)), behind)
+                    v.store(total, goal.at(0, 0, at))
+
+
 def _project(
     frame: Frame,
     plan: Plan,
@@ -336,7 +410,7 @@ def _project(
 
     tall = height(frame, shape, total)
     whole = 0, frame.padded(HIDDEN)
-    for column, panel in enumerate(_panels_x(frame, plan)):
+    for column, panel in enumerate(_panels_x(frame, plan).values()):
         goals = frame.view(projected.at(0, column), projected.strides[0], 1)
         starts = frame.scratch("starts", column)
         with (

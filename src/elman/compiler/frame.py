@@ -83,6 +83,11 @@ class Frame(Routine):
         """These units rounded up to whole tiles."""
         return self.slot(space.stored.padded)
 
+    def room(self, space: Space) -> Int:
+        """How many units of a state the caller's memory has room for: in code for one layer whole
+        tiles, as those of outputs that other layers read."""
+        return self.padded(space) if self.target.constant else self.units(space)
+
     @property
     def row_units(self) -> Int:
         """How many units a row of memory has that is kept for the backward pass."""

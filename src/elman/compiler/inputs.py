@@ -11,7 +11,7 @@ from .buffers import Slots
 from .frame import Frame
 from .ir import Int, Module
 from .outer import lists, place_of
-from .panel import Panel, panel_x
+from .panel import Panel, Place, panel_x
 from .plan import Plan
 from .target import Target
 from .team import team_of
@@ -25,9 +25,8 @@ def wanted(frame: Frame) -> str:
 
 def panels_to_x(frame: Frame, plan: Plan) -> list[Panel]:
     """The panels of the products that give the inputs' gradient, one for each gate."""
-    return [
-        panel_x(frame, plan.step, gate, i, back=True) for i, gate in enumerate(plan.input_columns)
-    ]
+    gates = enumerate(plan.input_columns)
+    return [panel_x(frame, plan.step, gate, Place(i), back=True) for i, gate in gates]
 
 
 def emit_inputs(module: Module, target: Target, slots: Slots, plan: Plan) -> None:

@@ -44,6 +44,10 @@ def operands(target: Target, program: Program, k: Space) -> list[Buffer]:
     return [*found, *[Buffer("pairs", rows, "bfloat")] * target.panel.makes_operands]
 
 
+#: From which unit to which one.
+Units = Callable[[Space], tuple[Int, Int]]
+
+
 @dataclass(frozen=True)
 class Spot:
     """One vector of units of one row: ``row`` of the batch, its first ``unit``."""
@@ -118,7 +122,7 @@ class StepMemory:
         for name, space in self._spaces.items():
             given, state = frame.given(f"{kind}.{name}").row(row), self.states(name).row(row)
             with f.loop(0, frame.padded(space), v.lanes) as u:
-                value = load_units(v, given, u, frame.units(space))
+                value = load_units(v, given, u, frame.room(space))
                 v.store(value, state.at(u))
                 if name in keep:
                     store_units(v, value, self.saved_state(name, row), u, frame.row_units)
@@ -127,7 +131,7 @@ class StepMemory:
         self,
         kind: str,
         row: Int,
-        units: Callable[[Space], tuple[Int, Int]] | None = None,
+        units: Units | None = None,
         optional: bool = False,
     ) -> None:
         """Writes the states of a row that ends to tensors of a kind, if they are given where they
@@ -139,7 +143,7 @@ class StepMemory:
                 goal = frame.given(tensor).row(row)
                 state = self.states(name, new=True).row(row)
                 with f.loop(*(units(space) if units else (0, frame.padded(space))), v.lanes) as u:
-                    store_units(v, v.load(state.at(u)), goal, u, frame.units(space))
+                    store_units(v, v.load(state.at(u)), goal, u, frame.room(space))
 
     def saved_state(self, name: str, row: Int) -> View:
         """A saved state; row B + n belongs to the n-th row of all steps, the first B to h0."""

@@ -8,9 +8,10 @@ lie as tiles read them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..expr import Node
 from ..spaces import HIDDEN, Matrix
@@ -101,6 +102,8 @@ class Panel:
     sizes: tuple[Int, Int, Int]
     slice_: Int
     heads: Heads | None = None
+    number: int = 0  # of those that lie beside one another, row by row, which it is
+    beside: int = 1  # and how many they are
 
     @property
     def cut(self) -> Heads | None:
@@ -197,7 +200,8 @@ class Panel:
         def packed() -> None:
             most = self.shape.widths[0] * frame.v.lanes
             row = f.min(size, most) if self.shape.pairs else size
-            with_tile(View(f, frame.target.panel.kind, self._block(unit), (row, 1)))
+            place = self._block(unit, f.mul(row, self.number))
+            with_tile(View(f, frame.target.panel.kind, place, (f.mul(row, self.beside), 1)))
 
         def as_it_lies() -> None:
             if not lanes:
@@ -213,13 +217,17 @@ class Panel:
 
     def factor(self, block: tuple[Int, Int], a: View) -> Factor:
         """One row times a block of units of the packed panel."""
-        unit, size = block
-        start = self._element(self.frame.f.mul(unit, self.block_rows))
-        return Factor(a, View(a.f, self.frame.target.panel.kind, start, (size, 1)), self.begin)
+        (unit, size), f = block, self.frame.f
+        start = self._element(f.mul(unit, f.mul(self.block_rows, self.beside)))
+        row = f.mul(size, self.beside)
+        begin = f.add(self.begin, f.mul(size, self.number))
+        return Factor(a, View(a.f, self.frame.target.panel.kind, start, (row, 1)), begin)
 
-    def _block(self, unit: Int) -> str:
-        """Where the block of units from ``unit`` on lies."""
-        return self._element(self.frame.f.add(self.frame.f.mul(unit, self.block_rows), self.begin))
+    def _block(self, unit: Int, more: Int = 0) -> str:
+        """Where the block of units from ``unit`` on lies, or an element of its first row."""
+        f = self.frame.f
+        start = f.mul(unit, f.mul(self.block_rows, self.beside))
+        return self._element(f.add(f.add(start, self.begin), more))
 
     def _element(self, index: Int) -> str:
         return View(self.frame.f, self.frame.target.panel.kind, self.memory).at(index)
@@ -242,29 +250,61 @@ def is_unpacked(frame: Frame) -> str:
     return frame.f.compare("ne", frame.slot("unpacked"), 0)
 
 
+class Place(NamedTuple):
+    """Where a panel lies: behind so many others, and beside others as which of how many."""
+
+    behind: int
+    number: int = 0
+    beside: int = 1
+
+
+def places(target: Target, groups: Iterable[Sequence[Node]]) -> dict[Node, Place]:
+    """Where panels lie, of which those of a group are read at once.
+
+    In code for one layer these lie beside one another, row by row: a loop reads one stream of
+    memory, which the caches bring faster than several.
+    """
+    found: dict[Node, Place] = {}
+    for group in groups:
+        behind = len(found)
+        for i, one in enumerate(group):
+            found[one] = Place(behind, i, len(group)) if target.beside else Place(behind + i)
+    return found
+
+
+def places_of(target: Target, program: Program) -> dict[Node, Place]:
+    """Where the panels of a program's products lie."""
+    alone = [products_of(program)]
+    return places(target, product_groups_of(program) if target.beside else alone)
+
+
+def columns_at_once(target: Target, columns: Sequence[Node]) -> list[Sequence[Node]]:
+    """The projected inputs that registers have room for in one loop over the features of a row."""
+    most = max(1, target.isa.accumulators // target.front.widths[0])
+    return [columns[i : i + most] for i in range(0, len(columns), most)]
+
+
 def panels_of(frame: Frame, step: Step, program: Program) -> dict[Node, Panel]:
     """The panels of a program's products. All have the same room, whatever their spaces: where all
     units are one block, it is a number, and one pointer leads to all panels."""
     f, found = frame.f, {}
     at_once = {p: len(group) for group in product_groups_of(program) for p in group}
-    for index, product in enumerate(products_of(program)):
-        row = frame.padded(frame.target.row)
-        begin = f.mul(f.mul(row, _block_rows(frame, row)), index)
+    row = frame.padded(frame.target.row)
+    room = f.mul(row, _block_rows(frame, row))
+    for product, place in places_of(frame.target, program).items():
         block = step.blocks["product", product.attr]
         splits = frame.target.splits_of(at_once[product])
         of = block, product.op == "product_t"
-        found[product] = _panel(frame, frame.target.step, splits, "panels", begin, *of)
+        found[product] = _panel(frame, frame.target.step, splits, "panels", place, room, *of)
     return found
 
 
-def panel_x(frame: Frame, step: Step, gate: str, index: int, back: bool = False) -> Panel:
-    """The ``index``-th panel of ``weight_ih``, the rows of a gate; ``back``: those of its
-    columns."""
+def panel_x(frame: Frame, step: Step, gate: str, place: Place, back: bool = False) -> Panel:
+    """A panel of ``weight_ih``, the rows of a gate; ``back``: those of its columns."""
     block, shape = step.blocks["x", gate], frame.target.bulk if back else frame.target.front
     units, k = (block.columns, block.rows) if back else (block.rows, block.columns)
-    rows = _block_rows(frame, frame.units(k))
-    begin = frame.f.mul(frame.f.mul(frame.padded(units), index), rows)
-    return _panel(frame, shape, 1, "panels_x", begin, block, back)
+    room = frame.f.mul(frame.padded(units), _block_rows(frame, frame.units(k)))
+    return _panel(frame, shape, 1, "panels_x", place, room, block, back)
 
 
 def _block_rows(frame: Frame, k: Int) -> Int:
@@ -274,9 +314,16 @@ def _block_rows(frame: Frame, k: Int) -> Int:
 
 
 def _panel(
-    frame: Frame, shape: Shape, splits: int, memory: str, begin: Int, block: Matrix, back: bool
+    frame: Frame,
+    shape: Shape,
+    splits: int,
+    memory: str,
+    place: Place,
+    room: Int,
+    block: Matrix,
+    back: bool,
 ) -> Panel:
-    """The panel of a matrix, or of the transposed one for a way back."""
+    """The panel of a matrix, or of the transposed one for a way back, each in so much room."""
     matrix, units, k = frame.block(block), block.rows, block.columns
     if back:
         matrix, units, k = matrix.transposed, k, units
@@ -286,5 +333,7 @@ def _panel(
         f, (of_units, of_k) = frame.f, (frame.f.div(n, block.heads) for n in (sizes[0], sizes[2]))
         shift = f.mul(of_units, matrix.strides[0]) if back else f.mul(of_k, matrix.strides[1])
         heads = Heads(of_units, of_k, shift)
-    place, slice_ = frame.scratch(memory).base, frame.slot(units.stored.slice)
-    return Panel(frame, shape, splits, place, begin, matrix, sizes, slice_, heads)
+    base, slice_ = frame.scratch(memory).base, frame.slot(units.stored.slice)
+    begin = frame.f.mul(room, place.behind)
+    lies = heads, place.number, place.beside
+    return Panel(frame, shape, splits, base, begin, matrix, sizes, slice_, *lies)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -15,9 +15,9 @@ from .graph import Program
 from .outer import OPERAND
 from .plan import Plan, products_of
 from .schedule import Order, Schedule
-from .target import Target
+from .target import Target, Use
 from .team import can_cut_units, reads_inputs
-from .tile import odd
+from .tile import Shape, odd
 from .weights import Sums
 
 _WHOLE = 1 << 40  # more units than there are: they are not cut
@@ -210,28 +210,49 @@ class Layer(NamedTuple):
         """The numbers in its slots."""
         return self.spec.target.known
 
+    def row_units(self, space: Space) -> int:
+        """How many units a row of a space has room for: whole tiles."""
+        return self.numbers[space.stored.padded]
 
-def one_layer(plan: Plan, target: Target, sizes: Sizes, repeated: Sequence[str] = ()) -> Layer:
-    """What runs one layer on one row, step after step, for a target of one row.
+    def row_bytes(self, space: Space) -> int:
+        """What such a row takes."""
+        return self.row_units(space) * self.spec.size
 
-    No number is a variable of the code, so one shape of tiles does. Tensors are contiguous, but
-    ``repeated`` further inputs have one number for all units. Those addresses are null that no
-    such layer needs.
+
+def one_layer(
+    plan: Plan, target: Target, sizes: Sizes, use: Use, strides: Mapping[str, int]
+) -> Layer:
+    """What runs one layer on one row, for a target of one row.
+
+    No number is a variable of the code but how many steps there are, if there may be several.
+    Tensors are contiguous, and all steps have the same rows, but for the ``strides`` given. States
+    have room for whole tiles, and so have outputs that layers above read. Those addresses are null
+    that no such layer needs.
     """
-    target = replace(target, front=target.step, numbers=(("B", 1),))
+    target = replace(target, front=_front(target, use), numbers=(("B", 1),), use=use)
     spec = KernelSpec(plan, target)
     slots = forward_pass.slots(plan, target, training=False)
-    numbers = forward(spec, Rows(1, 1, 1), sizes, 1, training=False, contiguous=False)
-    numbers |= {"packed": 1, "first": 0, "last": 1}
+    rows = Rows(use.steps, 1, use.steps)
+    numbers = forward(spec, rows, sizes, 1, training=False, contiguous=False)
+    numbers |= {"packed": 1, "first": 0, "last": 1, "piece": use.steps}
     for argument in slots.arguments.values():
         units = {"u": 1, "c": 1}
         numbers |= {f"{argument.name}.{axis}": units.get(axis, 0) for axis in argument.strides}
-    numbers |= {f"input.{name}.u": 0 for name in repeated}
+    numbers |= strides
     (weights, size), (scratch, room) = (slots.layout(numbers, packed) for packed in (True, False))
     nothing = "counts", "offsets", "zeros", "done", "after.same", "after.other"
     numbers |= {**weights, **scratch, **dict.fromkeys(nothing, 0)}
+    if use.steps > 1:
+        del numbers["T"], numbers["N"]
     spec = KernelSpec(plan, replace(target, numbers=tuple(numbers.items())))
     return Layer(spec, slots, size, room)
+
+
+def _front(target: Target, use: Use) -> Shape:
+    """The tiles of inputs: those of all steps of a piece are multiplied at once, so that each
+    weight is read once. Whole ones fill a step's tile."""
+    whole, most = target.step.widths[0], max(1, target.isa.accumulators // use.piece)
+    return Shape(use.steps, (next(w for w in range(min(whole, most), 0, -1) if not whole % w),))
 
 
 def reads_within(spec: KernelSpec, sizes: Sizes, inputs: bool) -> bool:

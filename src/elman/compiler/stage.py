@@ -60,6 +60,18 @@ class Stages:
         self.reductions = {n: i for i, n in enumerate(reductions_of(program))}
         self.operands = {o: i for i, o in enumerate(operands_of(program))}
         self.length = _lengths(program)
+        self._inputs: Callable[[], None] = lambda: None
+
+    def begin_without(self, inputs: Callable[[], None]) -> None:
+        """Makes the projected ``inputs`` as late as can be: behind the sums of the first stage's
+        products, if nothing before these needs them."""
+        first, *_ = self.program.stages
+        ahead = [p for p in first.products if p.args[0].op == "state"]
+        alike = len(self.spaces) == 1 and not first.reductions
+        if alike and ahead and len(ahead) == len(first.products) and self.shape.whole:
+            self._inputs = inputs
+        else:
+            inputs()
 
     def emit(self, first: Int, last: Int, team: Team | None = None) -> None:
         """All stages, for the rows from first to last; of their units all, or those of a thread of
@@ -241,11 +253,14 @@ class Stages:
             rows = {o: first.operand(self._operand(o, spot.row), spot.unit) for o in operands}
             factors = [self.panels[p].factor(block, rows[p.args[0]]) for p in group]
             k = first.length
-            found = add_up(v, vectors, panel, factors, k, first.splits)
+            ahead = self.frame.target.ahead
+            found = add_up(v, vectors, panel, factors, k, first.splits, ahead)
             sums.update(zip(group, found, strict=True))
             behind |= {
                 p: functools.partial(x.behind, k) for p, x in zip(group, factors, strict=True)
             }
+        inputs, self._inputs = self._inputs, lambda: None
+        inputs()
         totals: dict[Node, list[str]] = {}
         for product in stage.products:
             begun = [v.number(0.0)] * vectors

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..spaces import HIDDEN, PROJECTED, Space
 from .formats import Format
@@ -11,6 +12,22 @@ from .isa import ISA
 from .plan import Plan, product_groups_of
 from .schedule import DEFAULT, Schedule
 from .tile import Shape, odd
+
+
+class Use(NamedTuple):
+    """What code for one layer is for: so many ``steps`` at most, with weights that other code has
+    in common, for a ``piece`` of so many; in a stack that has layers ``below``, from which inputs
+    come later than the states before them, and ``above``, which read the outputs; and to be rather
+    ``short`` than fast."""
+
+    steps: int = 1
+    piece: int = 1
+    below: bool = False
+    above: bool = False
+    short: bool = False
+
+
+ALONE = Use()
 
 
 @dataclass(frozen=True)
@@ -29,11 +46,24 @@ class Target:
     heads: int = 1  # of block-diagonal matrices those that blocks of units do not cross
     row: Space = HIDDEN  # that of rows of memory
     numbers: tuple[tuple[str, int], ...] = ()  # of slots, if the code is for one layer alone
+    use: Use = ALONE  # of such code
 
     @property
     def constant(self) -> bool:
         """Whether the code is for one layer, whose weights are packed beforehand."""
         return bool(self.numbers)
+
+    @property
+    def beside(self) -> bool:
+        """Whether panels that are read at once lie beside one another, row by row. Scales behind
+        the rows of a panel are for one alone."""
+        return self.constant and not self.panel.scale_rows
+
+    @property
+    def ahead(self) -> int:
+        """How many bytes ahead of its reading a product prefetches. A step of many weights reads
+        each once, so they have left the first cache since the last."""
+        return self.schedule.step_ahead if self.use.steps < self.use.piece else 0
 
     @property
     def known(self) -> dict[str, int]:

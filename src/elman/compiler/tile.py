@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from ..runtime.alignment import ALIGNMENT
 from .formats import Format
 from .ir import Function, Int, Module
 from .isa import ISA
@@ -210,14 +211,20 @@ class Factor:
 
 
 def add_up(
-    v: Vector, vectors: int, panel: Format, factors: Sequence[Factor], k: Int, splits: int
+    v: Vector,
+    vectors: int,
+    panel: Format,
+    factors: Sequence[Factor],
+    k: Int,
+    splits: int,
+    ahead: int = 0,
 ) -> list[list[list[str]]]:
     """One loop over ``k`` for several products: of each factor, of each vector, the partial sums.
-    What their matrices hold, ``panel`` says."""
+    What their matrices hold, ``panel`` says; so many bytes ``ahead`` are prefetched."""
     sums = [[[v.number(0.0)] * splits for _ in range(vectors)] for _ in factors]
     f, every = v.f, range(splits)
     block = f.div(k, splits)
-    _accumulate(v, panel, factors, sums, every, (0, block), block)
+    _accumulate(v, panel, factors, sums, every, (0, block), block, ahead)
     if splits > 1:  # the remainder of the division goes to the last block
         _accumulate(v, panel, factors, sums, every[-1:], (f.mul(block, splits), k), 0)
     return sums
@@ -231,6 +238,7 @@ def _accumulate(
     splits: Sequence[int],
     span: tuple[Int, Int],
     block: Int,
+    ahead: int = 0,
 ) -> None:
     """Adds ``k`` of the span to some of the partial sums in place; number ``c`` is ``c`` blocks
     ahead."""
@@ -248,6 +256,10 @@ def _accumulate(
                 if matrix not in columns:
                     place = factor.matrix.at(position, factor.begin)
                     columns[matrix] = panel.load(v, vectors, place)
+                    if ahead:
+                        size = vectors * v.lanes * panel.size
+                        for line in range(ahead, ahead + size, ALIGNMENT):
+                            v.prefetch(f.gep("i8", place, line), near=True)
                 if factor.row not in scalars:
                     scalars[factor.row] = v.broadcast(factor.row.at(position))
                 for w, column in enumerate(columns[matrix]):

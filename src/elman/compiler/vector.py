@@ -57,10 +57,10 @@ class Vector:
     def store(self, value: str, pointer: str) -> None:
         self.f.store(self.type, value, pointer, align=self.size)
 
-    def prefetch(self, pointer: str) -> None:
-        """Has the second cache fetch what lies there, if anything does."""
+    def prefetch(self, pointer: str, near: bool = False) -> None:
+        """Has the second cache fetch what lies there, if anything does, or the first one."""
         self.f.module.declare("void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-        self.f.do(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 2, i32 1)")
+        self.f.do(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 {2 + near}, i32 1)")
 
     def first(self, count: Int) -> str:
         """The mask of the first ``count`` lanes; all if there are not so many."""

@@ -38,25 +38,29 @@ const step = (stream, t) => [...stream.step(row(x, t, inputs), rowOf(t))];
 const times = Array.from({ length: T }, (_, t) => t);
 const found = { streamed, inputs, outputs, furtherInputs, stateBytes };
 
-const stream = layer.stream();
-found.steps = times.flatMap((t) => step(stream, t));
-stream.reset();
-found.chunk = [...stream.chunk(x, T, further)];
-stream.reset();
-found.given = [...stream.chunk(Float64Array.from(x), undefined, further)];
+if (layer.maxSteps === 0) playSteps();
 
-const other = layer.stream();
-stream.reset();
-const [forth, back] = [[], []];
-for (const t of times) {
-  forth.push(...step(stream, t));
-  back.push(...step(other, T - 1 - t));
+function playSteps() {
+  const stream = layer.stream();
+  found.steps = times.flatMap((t) => step(stream, t));
+  stream.reset();
+  found.chunk = [...stream.chunk(x, T, further)];
+  stream.reset();
+  found.given = [...stream.chunk(Float64Array.from(x), undefined, further)];
+
+  const other = layer.stream();
+  stream.reset();
+  const [forth, back] = [[], []];
+  for (const t of times) {
+    forth.push(...step(stream, t));
+    back.push(...step(other, T - 1 - t));
+  }
+  const alone = start(layer.module).stream();
+  found.forth = forth;
+  found.back = back;
+  found.backAlone = times.flatMap((t) => step(alone, T - 1 - t));
+  found.kind = stream.chunk(x, T, further).constructor.name;
 }
-const alone = start(layer.module).stream();
-found.forth = forth;
-found.back = back;
-found.backAlone = times.flatMap((t) => step(alone, T - 1 - t));
-found.kind = stream.chunk(x, T, further).constructor.name;
 
 found.values = (expressions ?? []).map((text) =>
   attempt(() => new Function("layer", "stream", `return ${text}`)(layer, layer.stream())),

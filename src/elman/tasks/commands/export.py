@@ -14,7 +14,7 @@ Weights = Literal["float32", "bfloat16", "int8"]
 
 
 def export(
-    model: Annotated[Path, typer.Argument(help="The folder of a model that reads one way.")],
+    model: Annotated[Path, typer.Argument(help="The folder of a model.")],
     folder: Annotated[Path, typer.Argument(help="Where the files go: a new or empty folder.")],
     target: Annotated[
         str, typer.Option(help="The machine: host for this one, cortex-m4f, aarch64, wasm32, ...")
@@ -23,6 +23,14 @@ def export(
         str, typer.Option(help="What names of functions and files begin with.")
     ] = "model",
     weights: Annotated[Weights, typer.Option(help="How weight matrices are stored.")] = "float32",
+    max_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Steps of the longest sequence, for a model that reads to its end; of texts as in "
+            "training.",
+        ),
+    ] = None,
 ) -> None:
     """Write a model as object code with its weights, to be called from C and C++."""
     import torch
@@ -38,6 +46,8 @@ def export(
     except TaskError as error:
         raise TaskError(f"{model}: {error}") from None
     _check_folder(folder)
+    if chain.whole and max_steps is None:
+        max_steps = chain.about.get("max_length")
     text = tables(chain, name)
     about = {"output": chain.outputs, "labels": [*chain.labels], **chain.about}
     if chain.tokens:
@@ -46,7 +56,14 @@ def export(
     module = torch.nn.Sequential(*chain.modules)
     try:
         made = export_with(
-            {"_tables.h": text} if text else {}, about, module, folder, target, name, narrow
+            {"_tables.h": text} if text else {},
+            about,
+            module,
+            folder,
+            target,
+            name,
+            narrow,
+            max_steps,
         )
     except (TypeError, ValueError) as error:
         said = str(error)
@@ -78,7 +95,12 @@ def _tell(folder: Path, made: dict[str, Any], host: bool) -> None:
     reads = f"{made['inputs']:,} numbers"
     if "tokens" in made:
         reads = f"one of {made['tokens']:,} tokens"
-    print(f"A step reads {reads}, and writes {made['outputs']:,} numbers: {made['output']}.")
+    writes = f"writes {made['outputs']:,} numbers: {made['output']}"
+    if "max_steps" in made:
+        print(f"A sequence has at most {made['max_steps']:,} steps. Each reads {reads}.")
+        print(f"After the last, it {writes}.")
+    else:
+        print(f"A step reads {reads}, and {writes}.")
     for what, size in (
         ("code", made["code_bytes"]),
         ("weights", made["constant_bytes"]),

@@ -56,6 +56,7 @@ class TrainedModel:
     NETWORK: ClassVar[tuple[str, ...]]  # parameters that make the network
     RULES: ClassVar[Mapping[str, Rule]] = {}  # for parameters, beside or instead of `checks.RULES`
     MODULE: ClassVar[type[torch.nn.Module]]
+    UNCHAINED: ClassVar[str] = ""  # why it can't be exported, in words
 
     cell: CellLike
     hidden_size: int | Sequence[int]
@@ -116,8 +117,8 @@ class TrainedModel:
             TaskError: it isn't made of such modules.
         """
         raise TaskError(
-            f"{self.kind()} can't be exported; expected a language model, or a classifier or "
-            "regressor that reads in one direction."
+            f"{self.kind()} can't be exported, since {self.UNCHAINED}; expected a language model, "
+            "or a classifier or regressor of texts or series."
         )
 
     # -- the network

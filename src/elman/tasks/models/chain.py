@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import elman
+from elman.artefact.parts import Pool
 
 from ..data.series import Reading
 from ..errors import TaskError
@@ -29,17 +30,22 @@ class Chain(NamedTuple):
     labels: Sequence[Any] = ()
     about: Mapping[str, Any] = {}  # further facts
 
+    @property
+    def whole(self) -> bool:
+        """Whether sequences are read to their end before there is an answer."""
+        return any(isinstance(module, Pool) for module in self.modules)
 
-def check_one_way(model: Any) -> None:
-    """Refuses a model whose answer is not the network's alone, one that it has after each step."""
-    wrong = ["--no-bidirectional"] * bool(model.bidirectional)
-    wrong += ["--pooling last"] * (model.pooling != "last")
-    wrong += ["--ngrams 0"] * bool(getattr(model, "ngrams", 0))
+
+def pooling(model: Any) -> list[nn.Module]:
+    """What is behind a model's recurrent layers: nothing, if each step has its answer."""
+    wrong = ["--ngrams 0"] * bool(getattr(model, "ngrams", 0))
+    wrong += ["--n-estimators 1"] * (model.n_estimators > 1)
     if wrong:
         raise TaskError(
-            "To be exported, a model must read one way, and its network alone must have the answer "
-            f"after each step; train with {' '.join(wrong)}."
+            "To be exported, a model must have its answer from one network alone; train with "
+            f"{' '.join(wrong)}."
         )
+    return [Pool(model.pooling)] if model.bidirectional or model.pooling != "last" else []
 
 
 def on_kernels(layers: Iterable[nn.Module]) -> list[nn.Module]:

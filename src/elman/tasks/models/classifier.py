@@ -78,8 +78,8 @@ class TrainedClassifier(TrainedTextModel):
 
     def chain(self) -> Chain:
         """The network as modules one after another, and what their numbers mean."""
-        last = nn.Sigmoid() if self.several_ else nn.Softmax(-1)
-        chain = self._chained("probabilities of the labels", [self.network.output, last])
+        chances = nn.Sigmoid() if self.several_ else nn.Softmax(-1)
+        chain = self._chained("probabilities of the labels", lambda last: [last, chances])
         return chain._replace(labels=self.classes_.tolist())
 
     def _learned(self) -> dict[str, Any]:

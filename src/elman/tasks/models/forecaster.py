@@ -62,6 +62,7 @@ class TrainedForecaster(TrainedModel):
         **dict.fromkeys(("noise", "weight_decay"), NOT_NEGATIVE),
     }
     MODULE = ForecastRNN
+    UNCHAINED = "each window is scaled by its own values"
 
     horizon: int
     season: int | None

@@ -39,7 +39,7 @@ class TrainedRegressor(TrainedTextModel):
 
     def chain(self) -> Chain:
         """The network as modules one after another, and what their numbers mean."""
-        return self._chained("a number", [scaled(self.network.output, *self.target_)])
+        return self._chained("a number", lambda last: [scaled(last, *self.target_)])
 
     def _learned(self) -> dict[str, Any]:
         return {"target": [*self.target_], **super()._learned()}

@@ -16,7 +16,7 @@ from ..data.series import Reading, as_series, read_line
 from ..errors import BEYOND, TaskError
 from ..networks.series import SeriesRNN
 from .base import LAYERS, TrainedModel
-from .chain import Chain, check_one_way, on_kernels, scaled, standardising
+from .chain import Chain, on_kernels, pooling, scaled, standardising
 from .config import read_labels, read_target
 
 AT_ONCE = 256  # series that are predicted together
@@ -85,10 +85,11 @@ class TrainedSeriesModel(TrainedModel):
     def _recall(self, field: Callable[[str, type[Any]], Any]) -> None:
         self.reading_ = Reading.read(field("reading", dict))
 
-    def _chained(self, meaning: str, head: Sequence[nn.Module]) -> Chain:
-        """What standardises, the network up to its last layer, and a head in place of that."""
-        check_one_way(self)
-        modules = [standardising(self.reading_), *on_kernels([self.network.rnn]), *head]
+    def _chained(self, meaning: str, head: Callable[[nn.Linear], Sequence[nn.Module]]) -> Chain:
+        """What standardises, the network up to its last layer, and what a head makes of that."""
+        behind, network = pooling(self), self.network
+        rnn, last = on_kernels([network.rnn]), head(network.output)
+        modules = [standardising(self.reading_), *rnn, *behind, *last]
         return Chain(modules, meaning, about={"reading": self.reading_.as_json()})
 
     def _sizes(self, smallest: bool = False) -> dict[str, Any]:
@@ -129,7 +130,7 @@ class TrainedSeriesClassifier(TrainedSeriesModel):
 
     def chain(self) -> Chain:
         """The network as modules one after another, and what their numbers mean."""
-        chain = self._chained("probabilities of the labels", [self.network.output, nn.Softmax(-1)])
+        chain = self._chained("probabilities of the labels", lambda last: [last, nn.Softmax(-1)])
         return chain._replace(labels=self.classes_.tolist())
 
     def _learned(self) -> dict[str, Any]:
@@ -165,7 +166,7 @@ class TrainedSeriesRegressor(TrainedSeriesModel):
 
     def chain(self) -> Chain:
         """The network as modules one after another, and what their numbers mean."""
-        return self._chained("a number", [scaled(self.network.output, *self.target_)])
+        return self._chained("a number", lambda last: [scaled(last, *self.target_)])
 
     def _learned(self) -> dict[str, Any]:
         return {"target": [*self.target_], "reading": self.reading_.as_json()}

@@ -42,6 +42,7 @@ class TrainedTagger(TrainedModel):
     FORMAT, NEEDED = "elman sequence tagger", frozenset({"bidirectional"})
     NETWORK = (*BOTH_WAYS, "tokens", "repeats")
     MODULE = TagRNN
+    UNCHAINED = "a token has several ids, and a search over all tags finds the spans"
 
     tokens: str
     embedding_size: int

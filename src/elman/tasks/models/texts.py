@@ -16,7 +16,7 @@ from ..errors import TaskError
 from ..networks.ngrams import NGrams, check_count
 from ..networks.text import TextRNN
 from .base import BOTH_WAYS, TrainedModel
-from .chain import Chain, check_one_way, on_kernels
+from .chain import Chain, on_kernels, pooling
 from .config import read_vocabulary
 
 AT_ONCE = 256  # texts that are read together
@@ -106,11 +106,11 @@ class TrainedTextModel(TrainedModel):
     def _beside(self) -> dict[str, torch.nn.Module]:
         return {} if self.ngrams_ is None else {"ngrams": self.ngrams_}
 
-    def _chained(self, meaning: str, head: Sequence[nn.Module]) -> Chain:
-        """The network up to its last layer, and a head in place of that."""
-        check_one_way(self)
-        network = self.network
-        modules = [network.embedding, *on_kernels([network.rnn]), *head]
+    def _chained(self, meaning: str, head: Callable[[nn.Linear], Sequence[nn.Module]]) -> Chain:
+        """The network up to its last layer, and what a head makes of that."""
+        behind, network = pooling(self), self.network
+        rnn, last = on_kernels([network.rnn]), head(network.output)
+        modules = [network.embedding, *rnn, *behind, *last]
         about = {"max_length": self.max_length}
         return Chain(modules, meaning, self.tokens, self.vocabulary_.tokens, about=about)
 

@@ -1,0 +1,1 @@
+"""Artefacts beside other ways to run a layer in a C program."""
