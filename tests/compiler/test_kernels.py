@@ -23,7 +23,8 @@ def test_every_cell_has_a_reference():
 
 def test_every_primitive_is_in_some_cell():
     used = {node.op for step in EVERY_STEP.values() for node in walk(step.new)}
-    assert set(PRIMITIVES) - used == set()
+    # Kernels of float32 and a reference of float64 need not round alike: it has tests of its own.
+    assert set(PRIMITIVES) - used == {"round_to_bfloat16"}
 
 
 @each_cell

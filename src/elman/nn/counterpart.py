@@ -8,6 +8,7 @@ become the counterpart where a tool of PyTorch compiles or swaps modules by thei
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 import threading
 import warnings
@@ -32,6 +33,19 @@ _SEE_THE_CLASS = (
 _reduced = threading.local()
 
 
+def _joined(section: str, own: str, common: str) -> tuple[str, str]:
+    """Two docstrings of which the first has a section alone, with the second one's entries too;
+    where both say something of the same name, the first one counts."""
+    whole = re.compile(rf"^{section}:\n((?:    .*\n)+)\n", re.M)
+    mine, theirs = whole.search(own), whole.search(common)
+    if mine is None or theirs is None:
+        return own, common
+    entries = re.findall(r"^    \w.*\n(?:     .*\n)*", theirs[1], re.M)
+    more = [it for it in entries if f"\n{it.partition(':')[0]}:" not in f"\n{mine[1]}"]
+    own = f"{own[: mine.end(1)]}{''.join(more)}{own[mine.end(1) :]}"
+    return own, common[: theirs.start()] + common[theirs.end() :]
+
+
 class Counterpart:
     """The side of a module that torch.nn's tools see; mixed into modules.
 
@@ -51,6 +65,8 @@ class Counterpart:
         family: Any = next(c for c in cls.__mro__[1:] if issubclass(c, Counterpart))
         own, mark, example = inspect.cleandoc(cls.__doc__ or "").partition(">>> ")
         common = inspect.cleandoc(family.__doc__ or "").format(name=counterpart.__name__)
+        for section in ("Args", "Raises"):
+            own, common = _joined(section, own, common)
         cls.__doc__ = f"{own}{common}\n\n{mark}{example}"
         base = counterpart.__base__  # of cls as well
         for name, value in vars(counterpart).items():

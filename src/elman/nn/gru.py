@@ -58,7 +58,8 @@ class GRU(_ResetAfter, Layer, counterpart=torch.nn.GRU):
         TypeError: a size that is no int; a ``reset_after`` that is no bool.
         AttributeError: input or states that are no tensors.
         ValueError: a size below 1; a dropout outside of [0, 1]; a projection; input that is
-            neither 2-D nor 3-D, or not of the weights' dtype.
+            neither 2-D nor 3-D, or not of the weights' dtype; lengths beyond the input, or no
+            integers; a ``reset`` that is not bool.
         RuntimeError: input or states whose shape does not fit the layer.
 
     Source: that of :class:`elman.cells.GRU`.

@@ -39,7 +39,8 @@ class LSTM(Layer, counterpart=torch.nn.LSTM):
         IndexError: a tuple of other than two states.
         AttributeError: input or states that are no tensors.
         ValueError: a size below 1; a dropout outside of [0, 1]; a projection not below H; input
-            that is neither 2-D nor 3-D, or not of the weights' dtype.
+            that is neither 2-D nor 3-D, or not of the weights' dtype; lengths beyond the input, or
+            no integers; a ``reset`` that is not bool.
         RuntimeError: input or states whose shape does not fit the layer.
 
     Sources: those of :class:`elman.cells.LSTM`.

@@ -45,7 +45,8 @@ class RNN(Layer, counterpart=torch.nn.RNN):
         TypeError: a size that is no int.
         AttributeError: input or states that are no tensors.
         ValueError: a size below 1; a dropout outside of [0, 1]; another nonlinearity; a
-            projection; input that is neither 2-D nor 3-D, or not of the weights' dtype.
+            projection; input that is neither 2-D nor 3-D, or not of the weights' dtype; lengths
+            beyond the input, or no integers; a ``reset`` that is not bool.
         RuntimeError: input or states whose shape does not fit the layer.
 
     Source: J. L. Elman, "Finding structure in time", Cognitive Science 14 (1990).
