@@ -10,7 +10,7 @@ MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
 CONFIG ?= mkdocs.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-aarch64 fuzz lint types docs docs-serve docs-check bench clean
+.PHONY: help demo test test-all test-aarch64 fuzz lint types docs docs-serve docs-check bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ demo: $(VENV)/tasks ## train small models on Chinese texts, and try them out
 test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/dev ## run the whole test suite
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
+
+test-all: $(VENV)/dev ## run every case of the tests that are sampled, too
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal --every-case
 
 test-aarch64: $(VENV)/dev ## run the AArch64 kernels under qemu (CONTRIBUTING.md says what that takes)
 	ELMAN_TEST_AARCH64=1 $(BIN)/pytest tests/compiler -k "neon or emulated"

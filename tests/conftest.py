@@ -3,6 +3,7 @@
 import gc
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator
 
 import pytest
@@ -25,6 +26,30 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("elman")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--every-case", action="store_true", help="run all cases of tests marked `sampled`"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of the cases of a test marked ``sampled(n)`` one in n runs, the same ones every time. Whoever
+    names a test, or says ``--every-case``, gets all."""
+    if config.getoption("--every-case") or any("::" in argument for argument in config.args):
+        return
+    left = [item for item in items if _is_left_out(item)]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if not _is_left_out(item)]
+
+
+def _is_left_out(item: pytest.Item) -> bool:
+    mark = item.get_closest_marker("sampled")
+    if mark is None or not hasattr(item, "callspec"):
+        return False
+    return zlib.crc32(item.name.encode()) % int(mark.args[0]) != 0
 
 
 def pytest_collection_finish() -> None:

@@ -25,6 +25,12 @@ def listings(page: Path) -> str:
     return "".join(code for kind, code in FENCE.findall(text(page)) if kind == "pycon")
 
 
+def is_repeated(page: Path) -> bool:
+    """Whether a page says in Chinese what one in English says, and has the same sessions."""
+    english = page.with_name(page.name.replace(CHINESE, ".md"))
+    return page != english and listings(page) == listings(english)
+
+
 def failures(session: str) -> str:
     """Runs a session, and returns what it printed otherwise than it says."""
     test = doctest.DocTestParser().get_doctest(session, {}, "page", "page", 0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from docs import figures
-from tests.pages import CHINESE, DOCS, FENCE, PAGES, failures, listings, name, text
+from tests.pages import CHINESE, DOCS, FENCE, PAGES, failures, is_repeated, listings, name, text
 
 LEARN = [page for page in PAGES if page.parent.name == "learn"]
 #: Guides whose numbers are all computed, as those of LEARN are.
@@ -35,7 +35,7 @@ def is_torch(page: Path) -> bool:
     return names_of_elman(page) <= set(vars(torch.nn)) and "lengths=" not in listings(page)
 
 
-AS_TORCH = [page for page in LEARN if is_torch(page)]
+AS_TORCH = [page for page in LEARN if is_torch(page) and not is_repeated(page)]
 
 
 @pytest.mark.parametrize("page", AS_TORCH, ids=name)

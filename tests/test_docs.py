@@ -13,10 +13,12 @@ import elman
 from elman.pages import BASE, page
 from elman.tasks.commands import app
 from elman.tasks.commands.train import app as training
-from tests.pages import CHINESE, DOCS, PAGES, failures, listings, name, text
+from tests.pages import CHINESE, DOCS, PAGES, failures, is_repeated, listings, name, text
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if listings(page)], ids=name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if listings(page) and not is_repeated(page)], ids=name
+)
 def test_examples_run_and_print_what_is_printed(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

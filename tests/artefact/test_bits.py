@@ -14,7 +14,7 @@ from tests.artefact.linked import Linked, needs_compiler
 from tests.cells import CELLS
 from tests.streaming.modules import MODULES, Gap, dtype_of, same
 
-pytestmark = needs_compiler
+pytestmark = [needs_compiler, pytest.mark.sampled(2)]
 T = 9
 
 MORE = {

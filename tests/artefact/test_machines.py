@@ -14,6 +14,8 @@ from elman.artefact.targets import TABLE
 from tests.artefact.machines import TOOLCHAINS, run_test
 from tests.streaming.modules import Gap
 
+pytestmark = pytest.mark.sampled(2)
+
 
 class Wave(elman.Cell):
     """Sine and cosine of angles that need few and many bits of pi."""

@@ -15,6 +15,8 @@ from elman.compiler.objects import object_code
 from tests.artefact.symbols import undefined
 from tests.cells import Functions
 
+pytestmark = pytest.mark.sampled(2)
+
 _NAMED = [c for n, c in vars(elman.cells).items() if isinstance(c, type) and n[0] != "_"]
 CELLS = [c for c in _NAMED if issubclass(c, elman.Cell)]
 

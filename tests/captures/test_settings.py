@@ -11,6 +11,8 @@ import torch
 
 import elman
 
+pytestmark = pytest.mark.sampled(2)
+
 
 def make() -> elman.Cell:
     """A cell of a class of its own, whose attributes a test may change."""

@@ -22,7 +22,10 @@ from tests.captures.columns import (
 )
 
 Data = tuple[Tensor, ...]
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of torch's jvp
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning"),
+    pytest.mark.sampled(3),
+]  # of torch's jvp
 
 
 def _parameters(program: Program) -> dict[str, Tensor]:

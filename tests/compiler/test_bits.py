@@ -19,6 +19,8 @@ from tests.compiler.targets import each_isa, force
 from tests.late import come_late
 from tests.systems import needs_threads
 
+pytestmark = pytest.mark.sampled(2)
+
 each_size = pytest.mark.parametrize("H", UNITS)
 some_cells = pytest.mark.parametrize("cell", ["tanh", "LSTM", "GRUBefore"])
 RAGGED = [9, 9, 7, 4, 4, 4, 2, 1, 1]

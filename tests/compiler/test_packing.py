@@ -21,6 +21,8 @@ from tests.compiler.targets import each_isa, force, label, runnable
 from tests.sizes import layer_sizes
 from tests.systems import linux_only
 
+pytestmark = pytest.mark.sampled(3)
+
 
 @each_isa
 @pytest.mark.parametrize("B", [1, 3, 9])

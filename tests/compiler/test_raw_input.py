@@ -16,6 +16,8 @@ from tests.compiler.problem import RAGGED, Problem, check
 from tests.compiler.targets import each_isa, exact, force
 from tests.sizes import layer_sizes
 
+pytestmark = pytest.mark.sampled(3)
+
 NAMES = ("Raw", "RawOnly", "Highway")
 SIZES: dict[str, dict[str, Any]] = {
     "fewer features than units": {"I": 3, "H": 19},

@@ -14,6 +14,8 @@ from tests.compiler.problem import RAGGED, Problem, check
 from tests.compiler.targets import each_isa, exact, force
 from tests.sizes import layer_sizes
 
+pytestmark = pytest.mark.sampled(2)
+
 SIZES = {
     "odd heads": {"H": 22},
     "whole heads": {"H": 64, "B": 9},

@@ -12,6 +12,8 @@ from elman.rows import Rows
 from tests.compiler.bits import same_results
 from tests.compiler.problem import Problem
 
+pytestmark = pytest.mark.sampled(2)
+
 #: Of each constant another value, with which something else is done.
 OTHERS = {
     "parts": 1,

@@ -27,6 +27,8 @@ from tests.compiler.targets import each_isa, force, here, needs_pairs
 from tests.late import come_late
 from tests.systems import linux_only, needs_fork, needs_threads
 
+pytestmark = pytest.mark.sampled(4)
+
 FOREVER = 1 << 40
 #: However little there is to share; nobody is left behind, or who is not there at the first look.
 SMALL = {"flop_per_thread": 1, "meeting_bytes": 1}

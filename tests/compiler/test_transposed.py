@@ -10,6 +10,8 @@ from tests.cells import CELLS
 from tests.compiler.problem import RAGGED, Problem, check
 from tests.compiler.targets import each_isa, exact, force
 
+pytestmark = pytest.mark.sampled(3)
+
 NAMES = ("Tied", "TiedHeads")
 SIZES = {
     "batch": {"H": 33},

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+pytestmark = pytest.mark.sampled(2)
+
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 

@@ -13,6 +13,8 @@ import elman
 from tests.loops.bodies import CASES, B, Body, T, both, looped
 from tests.tolerances import TOLERANCES, distance
 
+pytestmark = pytest.mark.sampled(2)
+
 
 @pytest.fixture(autouse=True)
 def _float64():

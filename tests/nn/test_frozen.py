@@ -15,6 +15,8 @@ from elman.nn.frozen import frozen_of
 from tests.compiler.targets import each_isa, force
 from tests.nn.freezing import CELLS, LAYERS, H, I, both, example, packs, pair, same
 
+pytestmark = pytest.mark.sampled(2)
+
 MODULES = LAYERS | CELLS
 each_module = pytest.mark.parametrize("make", MODULES.values(), ids=MODULES.keys())
 each_layer = pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS.keys())

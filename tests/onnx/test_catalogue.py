@@ -8,6 +8,8 @@ from tests import cells
 from tests.onnx.exported import check
 from tests.sizes import layer_sizes
 
+pytestmark = pytest.mark.sampled(3)
+
 I, H, P = 3, 6, 4  # noqa: E741
 
 #: The operators of ONNX that compute a cell; all others are a Scan.

@@ -10,6 +10,8 @@ import elman
 from tests import cells
 from tests.onnx.exported import check, export
 
+pytestmark = pytest.mark.sampled(2)
+
 I, H, P = 3, 5, 4  # noqa: E741
 BRC = elman.cells.BRC
 

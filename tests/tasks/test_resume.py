@@ -19,6 +19,8 @@ from tests.systems import PATIENCE
 from tests.tasks import trainings
 from tests.tasks.trainings import TASKS, At, interrupt, train, train_task
 
+pytestmark = pytest.mark.sampled(2)
+
 CONTEXT = multiprocessing.get_context("forkserver" if sys.platform != "win32" else "spawn")
 CONTEXT.set_forkserver_preload(["tests.tasks.trainings", "elman.tasks.classifier", "torch._dynamo"])
 VARIANTS = [pytest.param({}, id="cycle"), pytest.param({"patience": 2, "epochs": 6}, id="patience")]
