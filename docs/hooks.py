@@ -17,12 +17,13 @@ DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent))
 sys.dont_write_bytecode = True
 
-from docs import figures, live  # noqa: E402, after the path that it is found on
+from docs import figures, live, repeated  # noqa: E402, after the path that it is found on
 
 CHINESE = ".zh-CN.md"
 LANGUAGES = {"en": "English", "zh-CN": "中文"}  # each by the folder of its site; English has none
 # A line break between Chinese characters, which a browser would show as a space.
 BROKEN = re.compile("(?<=[\u3000-\u9fff\uff00-\uffef])\n(?=[\u3000-\u9fff\uff00-\uffef])")
+REPEATED = {"commands": repeated.commands, "changelog": repeated.changelog}
 UNTRANSLATED = '!!! note ""\n\n    这一页目前只有英文版。\n\n'
 
 
@@ -63,6 +64,9 @@ def on_nav(nav: Any, config: Any, files: Files) -> Any:
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Adapt what is written for readers of the repository to the site."""
     folder = posixpath.dirname(page.file.src_uri)
+    for mark, text in REPEATED.items():
+        if f"<!-- {mark} -->" in markdown:
+            markdown = markdown.replace(f"<!-- {mark} -->", text())
 
     def outward(link: re.Match[str]) -> str:
         text, path, anchor = link.groups()

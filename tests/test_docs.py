@@ -10,6 +10,7 @@ import pytest
 import typer
 
 import elman
+from docs import repeated
 from elman.pages import BASE, page
 from elman.tasks.commands import app
 from elman.tasks.commands.train import app as training
@@ -112,6 +113,27 @@ def test_guides_make_their_data(
     assert all(made[name].startswith(begins) for name, begins in MADE[guide].items())
 
 
+def test_the_page_of_commands_has_all_options() -> None:
+    shown = repeated.commands()
+    for called, command in typer.main.get_command(app).commands.items():
+        assert f"\n## `elman {called}`\n" in shown
+        for one in command.params:
+            assert not one.opts[0].startswith("--") or f"`{one.opts[0]}" in shown, one.opts
+
+
+def test_the_page_of_changes_begins_with_the_newest() -> None:
+    assert repeated.changelog().startswith("\n## [Unreleased]\n")
+
+
+def test_the_page_says_what_the_citation_file_says() -> None:
+    title, licence = re.findall(r'^(?:title|license): "?([^"\n]*)"?$', CITATION.read_text(), re.M)
+    for suffix in SUFFIXES:
+        said = text(DOCS / f"cite{suffix}")
+        assert f"title = {{{title}}}" in said
+        assert f"license = {{{licence}}}" in said
+
+
+CITATION = DOCS.parent / "CITATION.cff"
 SOURCES = DOCS.parent / "src"
 
 
