@@ -134,6 +134,33 @@ def test_what_is_written_is_told(run, book, tmp_path):
     assert narrow["constant_bytes"] < made["constant_bytes"]
 
 
+def test_data_say_what_narrow_weights_change(run, book, tmp_path):
+    (tmp_path / "said.txt").write_text("the cat\n\na\n")
+    told = {}
+    for weights in ("bfloat16", "int8"):
+        status, out, err = run("export", book, "made", "--weights", weights, "--data", "said.txt")
+        assert (status, err) == (0, "")
+        told[weights] = json.loads((tmp_path / "made/model.json").read_bytes())["error"]
+        assert f"change an output by {told[weights]['largest']:.2g} at most" in out
+    assert 0 < told["bfloat16"]["rms"] < told["int8"]["rms"] < told["int8"]["largest"]
+    for options, said in (
+        (["--data", "said.txt"], "--data says what --weights bfloat16 or int8 changes"),
+        (["--weights", "int8", "--data", "none.txt"], "none.txt: "),
+        (["--weights", "int8", "--data", "empty.txt"], "empty.txt: holds no text"),
+    ):
+        (tmp_path / "empty.txt").write_text("\n \n")
+        status, _, err = run("export", book, "other", *options)
+        assert status == 1
+        assert said in err
+        assert not (tmp_path / "other").exists()
+
+
+def test_texts_are_read_as_the_model_reads_them(texts):
+    model = SequenceClassifier(**ONE_WAY, ngrams=0, max_length=4).fit(*texts)
+    ids = model.chain().ids("\uff27ood old")
+    assert ids.tolist() == model.vocabulary_.encode("good").tolist()
+
+
 @pytest.fixture(scope="module")
 def texts():
     return make_rows(60)
@@ -254,6 +281,9 @@ def test_a_model_of_series_that_reads_both_ways_is_told_the_longest(run, tmp_pat
     status, _, err = run("export", "saved", "made")
     assert status == 1
     assert "expected max_steps, the most steps of a sequence" in err
+    assert (
+        "--data is for models that read texts" in run("export", "saved", "made", "--data", "x")[2]
+    )
     assert run("export", "saved", "made", "--max-steps", 90)[0] == 0
     linked = _linked(model, tmp_path / "linked", max_steps=90)
     for one in series[:5]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ..compiler.objects import text_bytes
 from ..version import __version__
 from .code import Code, compile_stack
 from .header import ALIGNMENT, declarations, header, is_identifier
+from .narrowing import narrowing
 from .stack import Stack, stack_of
 from .targets import Machine, machine_of
 from .trial import makefile, program, vector
@@ -32,6 +33,7 @@ def export(
     *,
     weight_dtype: torch.dtype | None = None,
     max_steps: int | None = None,
+    data: torch.Tensor | None = None,
 ) -> dict[str, Any]:
     """Writes a module as object code with a header for C and C++, to run where Python is not.
 
@@ -54,6 +56,12 @@ def export(
             quarter, as in ``Stream``; None keeps them as they are.
         max_steps: for modules with a layer of two directions: the most steps of a sequence. They
             read whole sequences, from ``name_chunk`` alone, whose memory has room for so many.
+        data: inputs as the module takes them, ``(T, I)`` or ``(T, B, I)``, tokens ``(T,)`` or
+            ``(T, B)``; ``(B, T, ...)`` with ``batch_first``. The result and ``name.json`` then
+            say under ``error`` what ``weight_dtype`` changes: the ``largest`` difference of an
+            output from that of the weights as they are, ``rms``, the root of the differences'
+            mean square, and ``relative``, ``rms`` in parts of the outputs' own. Both run in
+            double precision, each row from the initial states. None: nothing is said.
 
     Writes ``name.h``, ``name.o``, ``name.json`` (sizes, target, hashes), and a test:
     ``name_test.c``, ``name_vector.h`` and a Makefile. For ``"wasm32"`` also what web pages load:
@@ -64,11 +72,12 @@ def export(
         What ``name.json`` says.
 
     Raises:
-        TypeError: a module that is none of these.
+        TypeError: a module that is none of these; ``data`` that are no tensor.
         ValueError: a module of another dtype, or with a dtype that the target lacks; modules that
             don't go together; two directions without ``max_steps``, or ``max_steps`` of no use; an
             unknown target; a name that is no identifier; weights that are no numbers; more memory
-            than the target can address.
+            than the target can address; ``data`` of another shape or dtype, without
+            ``weight_dtype``, or for a module with further inputs.
         RuntimeError: the linker fails. In all these cases nothing is written.
 
     >>> import elman, tempfile
@@ -78,7 +87,8 @@ def export(
     >>> about["inputs"], about["outputs"], about["target"]["cpu"]
     (3, 8, 'cortex-m4')
     """
-    return export_with({}, {}, module, folder, target, name, weight_dtype, max_steps)
+    every = [] if data is None else [data]
+    return export_with({}, {}, module, folder, target, name, weight_dtype, max_steps, every)
 
 
 def export_with(
@@ -90,9 +100,10 @@ def export_with(
     name: str,
     weight_dtype: torch.dtype | None,
     max_steps: int | None,
+    data: Sequence[Any] = (),
 ) -> dict[str, Any]:
-    """Does what :func:`export` does, and writes further files, by the names that they have behind
-    ``name``; ``name.json`` says what they are ``about``."""
+    """Does what :func:`export` does, for any number of ``data``, and writes further files, by the
+    names that they have behind ``name``; ``name.json`` says what they are ``about``."""
     if not is_identifier(name):
         raise ValueError(
             f"export: expected name to be an identifier of C of at most 64 letters, digits and "
@@ -104,14 +115,17 @@ def export_with(
             f"export: expected a module of torch.float32 for {target!r}, whose processor does not "
             "compute with doubles, got one of torch.float64: module.float() converts it"
         )
+    error = narrowing(module, stack, data) if data else None
     tests = {f"{name}_vector.h": vector(stack, name), f"{name}_test.c": program(stack, name)}
     code = compile_stack(stack, machine, name)
     facts = {**_facts(stack, machine, name, code), **about}
+    if error:
+        facts["error"] = error._asdict()
     files = {
         f"{name}.o": code.object,
         **{file: text.encode() for file, text in tests.items()},
         "Makefile": makefile(machine.compiler).encode(),
-        f"{name}.h": header(stack, machine, name, code.state).encode(),
+        f"{name}.h": header(stack, machine, name, code.state, error).encode(),
         **{f"{name}{end}": text.encode() for end, text in texts.items()},
     }
     if machine.isa.machine == "wasm32":

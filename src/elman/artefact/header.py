@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from .narrowing import Narrowing
 from .stack import Stack
 from .targets import Machine
 
@@ -50,7 +51,9 @@ def declarations(stack: Stack, name: str) -> dict[str, str]:
     return {"init": begin, "reset": begin, "step": step, **chunk}
 
 
-def header(stack: Stack, machine: Machine, name: str, state: int) -> str:
+def header(
+    stack: Stack, machine: Machine, name: str, state: int, error: Narrowing | None = None
+) -> str:
     """The text of ``name.h``."""
     upper, functions = name.upper(), declarations(stack, name)
     further = further_inputs(stack, name)
@@ -79,6 +82,7 @@ def header(stack: Stack, machine: Machine, name: str, state: int) -> str:
         functions=(_WHOLE if stack.whole else _STEPS).format(**given),
         about=stack.about.replace("*/", "* /"),
         machine=_about(machine),
+        error=_ERROR.format(label=stack.panel.label, **error._asdict()) if error else "",
         constants=_defines(constants),
         words=ALIGNMENT,
     )
@@ -135,9 +139,13 @@ _WHOLE = """\
  *   y{rows}[{upper}_OUTPUTS] is written. */
 void {name}_chunk({functions[chunk]});
 """
+_ERROR = """
+ *
+ * {label} change the outputs for the data of the export: by {largest:.2g} at most, and by
+ * {rms:.2g} in the root mean square, which is {relative:.2g} of that of the outputs."""
 _TEXT = """\
 /* {name}: {about}
- * Made by elman for {machine}. Link it with {name}.o.
+ * Made by elman for {machine}. Link it with {name}.o.{error}
  *
  * The functions allocate nothing, take no lock, and call nothing: no system, no library. They keep
  * the caller's rounding and denormal modes. A state belongs to one thread at a time; any number of

@@ -125,13 +125,16 @@ class Stack:
         return {name: units.pop() if len(units) == 1 else 1 for name, units in found.items()}
 
     def run(self, x: Tensor, inputs: Sequence[Tensor]) -> Tensor:
-        """What comes of ``(T, I)``, or of tokens ``(T, 1)``, by the reference, in float64; further
-        inputs are ``(T, F)``, F as :attr:`further` says. One row, if the output is pooled."""
+        """What comes of ``(T, I)`` or ``(T, B, I)`` by the reference, in float64; a token is one of
+        ``I``. Further inputs are ``(T, F)``, F as :attr:`further` says. T is 1 if the output is
+        pooled."""
         given = dict(zip(self.further, inputs, strict=True))
-        y = (x if self.embedding is None else self.embedding[x[:, 0]]).double()[:, None]
+        rows = x if x.ndim == 3 else x[:, None]
+        y = (rows if self.embedding is None else self.embedding[rows[..., 0]]).double()
+        B = y.shape[1]
         for level in self.levels:
             further = [
-                given[name].double()[:, None].expand(-1, 1, level.sizes[space])
+                given[name].double()[:, None].expand(-1, B, level.sizes[space])
                 for name in level.step.inputs
                 for space in [level.step.input_space(name)]
             ]
@@ -140,14 +143,14 @@ class Stack:
                 for way in level.ways
             ]
             states = zip(*(way.initial for way in level.ways), strict=True)
-            initial = [torch.stack(state).double()[:, None] for state in states]
+            initial = [torch.stack(s).double()[:, None].expand(-1, B, -1) for s in states]
             args = LayerArgs(y, initial, further, weights)
-            found, _ = reference_layer(level.step, Rows(len(y), 1, len(y)), args)
+            found, _ = reference_layer(level.step, Rows(len(y), B, len(y) * B), args)
             if merge := MERGES[level.merge] if level.back is not None else None:
                 found = merge(*found.chunk(2, -1))
             y = found + y if level.residual else found
             y = pooled(level.pool, y, level.way_units) if level.pool else y
-        return y[:, 0]
+        return y if x.ndim == 3 else y[:, 0]
 
 
 def stack_of(module: Any, weight_dtype: torch.dtype | None, max_steps: int | None = None) -> Stack:

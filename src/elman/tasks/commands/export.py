@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from ..errors import TaskError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..models.chain import Chain
 
 Weights = Literal["float32", "bfloat16", "int8"]
 
@@ -31,6 +36,10 @@ def export(
             "training.",
         ),
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Texts, one a line: say by how much --weights changes the outputs."),
+    ] = None,
 ) -> None:
     """Write a model as object code with its weights, to be called from C and C++."""
     import torch
@@ -52,6 +61,9 @@ def export(
     about = {"output": chain.outputs, "labels": [*chain.labels], **chain.about}
     if chain.tokens:
         about |= {"kind_of_tokens": chain.tokens, "vocabulary": [*chain.vocabulary]}
+    ids = [] if data is None else _ids(chain, data)
+    if ids and weights == "float32":
+        raise TaskError("--data says what --weights bfloat16 or int8 changes; choose one of them.")
     narrow = None if weights == "float32" else getattr(torch, weights)
     module = torch.nn.Sequential(*chain.modules)
     try:
@@ -64,11 +76,27 @@ def export(
             name,
             narrow,
             max_steps,
+            ids,
         )
     except (TypeError, ValueError) as error:
         said = str(error)
         raise TaskError(said if said.endswith("?") else f"{said}.") from None
     _tell(folder, made, target == "host")
+
+
+def _ids(chain: Chain, path: Path) -> list[Tensor]:
+    """The ids of the texts of a file, one a line, without empty lines."""
+    import torch
+
+    from ..data.lines import Lines
+
+    if chain.ids is None:
+        raise TaskError("--data is for models that read texts; leave it out.")
+    with Lines(path) as lines:
+        found = [chain.ids(text) for line in lines if (text := line.rstrip("\r\n")).strip()]
+    if not found:
+        raise TaskError(f"{path}: holds no text; expected one a line.")
+    return [torch.from_numpy(ids.copy()) for ids in found]
 
 
 def _check_folder(folder: Path) -> None:
@@ -107,6 +135,11 @@ def _tell(folder: Path, made: dict[str, Any], host: bool) -> None:
         ("state of a stream", made["state_bytes"]),
     ):
         print(f"{what:<17} {size:>12,} bytes")
+    if error := made.get("error"):
+        print(
+            f"For the data, narrow weights change an output by {error['largest']:.2g} at most, and "
+            f"by {error['relative']:.2g} of its size (root mean square)."
+        )
     print(f"Test it with: make -C {folder} test")
     if not host:
         print("That takes a compiler and an emulator of the machine, which the Makefile names.")

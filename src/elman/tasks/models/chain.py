@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,8 @@ class Chain(NamedTuple):
     """Modules, and what the numbers mean that go in and out.
 
     `tokens` is the kind of tokens that are read, one of which has the id `RESERVED` plus its place
-    in `vocabulary`; both are empty if numbers are read. `labels` are those of the outputs.
+    in `vocabulary`; `ids` are those of a text, int32. All three are empty if numbers are read.
+    `labels` are those of the outputs.
     """
 
     modules: Sequence[nn.Module]
@@ -29,6 +30,7 @@ class Chain(NamedTuple):
     vocabulary: Sequence[Any] = ()
     labels: Sequence[Any] = ()
     about: Mapping[str, Any] = {}  # further facts
+    ids: Callable[[str], np.ndarray] | None = None
 
     @property
     def whole(self) -> bool:

@@ -118,7 +118,7 @@ class TrainedLanguageModel(TrainedModel):
     def look(self, text: str) -> tuple[Sequence[Any], list[tuple[str, float]]]:
         """The tokens of a text, and which are likeliest to be next."""
         network = self.network
-        ids = self._encode(corpus_of([text])).ids[:-1]
+        ids = self._ids(text)
         with torch.inference_mode():
             features, _ = network(torch.from_numpy(ids.astype(np.int64))[:, None], network.begin())
             chances = network.log_chances(features[-1, 0]).exp()
@@ -152,7 +152,12 @@ class TrainedLanguageModel(TrainedModel):
             outer, between = (outer.double() @ inner.weight.double()).to(outer.dtype), []
         head = linear(outer, network.bias)
         modules = [network.embedding, *on_kernels(network.rnn), *between, head]
-        return Chain(modules, "scores of the next token", self.tokens, self.vocabulary_.tokens)
+        known = self.tokens, self.vocabulary_.tokens
+        return Chain(modules, "scores of the next token", *known, ids=self._ids)
+
+    def _ids(self, text: str) -> np.ndarray:
+        """What the network reads to foretell each token of a text, and its end."""
+        return self._encode(corpus_of([text])).ids[:-1]
 
     def _encode(self, corpus: Corpus) -> Tokens:
         return Tokens(corpus, self.vocabulary_, self.tokens)

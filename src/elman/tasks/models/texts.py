@@ -112,7 +112,12 @@ class TrainedTextModel(TrainedModel):
         rnn, last = on_kernels([network.rnn]), head(network.output)
         modules = [network.embedding, *rnn, *behind, *last]
         about = {"max_length": self.max_length}
-        return Chain(modules, meaning, self.tokens, self.vocabulary_.tokens, about=about)
+        known = self.tokens, self.vocabulary_.tokens
+        return Chain(modules, meaning, *known, about=about, ids=self._ids)
+
+    def _ids(self, text: str) -> np.ndarray:
+        """What the network reads of a text."""
+        return self.vocabulary_.encode(self.read(text))
 
     def _scored(self, rows: Ragged) -> Ragged:
         """Rows as the network reads them, with the scores of their n-grams."""
