@@ -14,7 +14,7 @@ from ..runtime.alignment import aligned
 from ..step import Step
 from .stack import Level, Stack
 from .targets import Machine
-from .weights import packed, vectors
+from .weights import listed, packed, vectors
 
 
 class Memory:
@@ -115,6 +115,8 @@ class Layout:
         if steps > 1:
             strides |= self._strides(number)
         layer = one_layer(plan, target, level.sizes, use, strides)
+        if (found := listed(layer, level.sizes, level.named())) != layer.spec.target:
+            layer = one_layer(plan, found, level.sizes, use, strides)
         key = level.step, layer.spec.target
         if key not in self._symbols:
             self._symbols[key] = f"layer{len(self._symbols)}"

@@ -6,30 +6,49 @@ The compiler packs them by kernels; those of another machine don't run here, so 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from ..compiler.formats import Numbers
 from ..compiler.forward import biases_of, gate_of, places_x, starts
 from ..compiler.panel import Place, places_of
-from ..compiler.plan import products_of
+from ..compiler.plan import product_groups_of, products_of
 from ..compiler.sizes import Layer
+from ..compiler.target import Target
 from ..expr import Node, walk
 from ..spaces import HIDDEN, INPUT, Matrix, Sizes
+from . import lists
+from .lists import Blocks
 
 
 def packed(layer: Layer, sizes: Sizes, weights: Mapping[str, Numbers]) -> bytes:
     """The layer's packed buffers, each where its slot says; ``weights`` by their names."""
-    memory = bytearray(layer.weights)
+    memory, plan, target = bytearray(layer.weights), layer.spec.plan, layer.spec.target
+    panel_x, panel, row = target.panel_x, target.panel, layer.numbers[target.row.padded]
+    blocks_x, blocks = _blocks_x(layer, sizes, weights), _blocks(layer, sizes, weights)
+    stored_x, stored = (
+        {node: lists.stored(of, layer.spec.lanes, mine) for node, mine in given.items()}
+        for of, given in ((panel_x, blocks_x), (panel, blocks))
+    )
+    room_x = panel_x.nbytes(layer.numbers[HIDDEN.padded], sizes[INPUT])
     for buffer, found in (
-        ("panels_x", _panels_x(layer, sizes, weights)),
-        ("panels", _panels(layer, sizes, weights)),
+        ("panels_x", _placed(stored_x, places_x(plan, target), room_x)),
+        ("panels", _placed(stored, places_of(target, plan.infer), panel.nbytes(row, row))),
         ("starts", _starts(layer, sizes, weights)),
     ):
         at = layer.numbers[buffer]
         for place, part in found:
             memory[at + place : at + place + len(part)] = part
     return bytes(memory)
+
+
+def listed(layer: Layer, sizes: Sizes, weights: Mapping[str, Numbers]) -> Target:
+    """The layer's target, whose panels leave out rows of zeros if that is worth it."""
+    target = layer.spec.target
+    panel_x = lists.listed(target.panel_x, _blocks_x(layer, sizes, weights).values())
+    panel = lists.listed(target.panel, _blocks(layer, sizes, weights).values())
+    return replace(target, panel=panel, inputs_panel=None if panel_x == panel else panel_x)
 
 
 def vectors(layer: Layer, weights: Mapping[str, Numbers]) -> dict[str, bytes]:
@@ -40,31 +59,24 @@ def vectors(layer: Layer, weights: Mapping[str, Numbers]) -> dict[str, bytes]:
     return {name: weights[name].tobytes() for name in names}
 
 
-def _panels_x(
-    layer: Layer, sizes: Sizes, weights: Mapping[str, Numbers]
-) -> Iterator[tuple[int, bytes]]:
+def _blocks_x(layer: Layer, sizes: Sizes, weights: Mapping[str, Numbers]) -> dict[Node, Blocks]:
     plan, target = layer.spec.plan, layer.spec.target
-    room = target.panel.nbytes(layer.numbers[HIDDEN.padded], sizes[INPUT])
     width = target.front.widths[0] * layer.spec.lanes
-    panels = {
-        column: _panel(layer, sizes, weights, plan.step.blocks["x", gate_of(column)], width)
-        for column in plan.columns
-    }
-    return _placed(panels, places_x(plan, target), room)
+    given = {column: plan.step.blocks["x", gate_of(column)] for column in plan.columns}
+    return {c: Blocks(_panel(layer, sizes, weights, b, width), 1) for c, b in given.items()}
 
 
-def _panels(
-    layer: Layer, sizes: Sizes, weights: Mapping[str, Numbers]
-) -> Iterator[tuple[int, bytes]]:
+def _blocks(layer: Layer, sizes: Sizes, weights: Mapping[str, Numbers]) -> dict[Node, Blocks]:
     plan, target = layer.spec.plan, layer.spec.target
-    room = target.panel.nbytes(*[layer.numbers[target.row.padded]] * 2)
     width = target.step.widths[0] * layer.spec.lanes
+    at_once = {p: len(group) for group in product_groups_of(plan.infer) for p in group}
     panels = {}
     for product in products_of(plan.infer):
         block = plan.step.blocks["product", product.attr]
         transposed = product.op == "product_t"
-        panels[product] = _panel(layer, sizes, weights, block, width, transposed)
-    return _placed(panels, places_of(target, plan.infer), room)
+        content = _panel(layer, sizes, weights, block, width, transposed)
+        panels[product] = Blocks(content, target.splits_of(at_once[product]))
+    return panels
 
 
 def _placed(
@@ -87,8 +99,8 @@ def _panel(
     width: int,
     transposed: bool = False,
 ) -> list[Numbers]:
-    """The blocks of a matrix, or of a transposed one, padded with zeros: bytes of rows."""
-    target, lanes = layer.spec.target, layer.spec.lanes
+    """The blocks of a matrix, or of a transposed one, padded with zeros."""
+    target = layer.spec.target
     given: Numbers = block.of(weights[block.parameter], sizes)
     rows, columns = block.rows, block.columns
     if transposed:  # head by head
@@ -104,9 +116,7 @@ def _panel(
         for mine in np.array_split(np.arange(units), block.heads):
             first = mine[0] * k // units
             matrix[mine, first : first + given.shape[1]] = given[mine]
-    blocks = (np.ascontiguousarray(matrix[u : u + width].T) for u in range(0, padded, width))
-    length, stored = k + target.panel.scale_rows, target.panel.stored
-    return [np.frombuffer(stored(b, lanes), np.uint8).reshape(length, -1) for b in blocks]
+    return [np.ascontiguousarray(matrix[u : u + width].T) for u in range(0, padded, width)]
 
 
 def _starts(

@@ -20,7 +20,7 @@ from .view import View
 
 Numbers = NDArray[Any]
 #: Of LLVM's types of numbers.
-BYTES = {"float": 4, "double": 8, "bfloat": 2, "i32": 4, "i8": 1}
+BYTES = {"float": 4, "double": 8, "bfloat": 2, "i32": 4, "i16": 2, "i8": 1}
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,11 @@ class Format:
     """The numbers that a kernel computes with: a matrix whose units lie side by side is a panel."""
 
     kind: str  # LLVM's type of an element
+    #: So many rows of each block are stored, all others are zeros. Behind them a list says where
+    #: along the sum they belong, in so many rows of memory. 0: all are stored, without a list.
+    listed: int = 0
+    list_rows: int = 0
+    list_kind: str = ""  # LLVM's type of its numbers
     label: ClassVar[str] = ""  # in words, for `elman.explain`; none for plain numbers
     depth: ClassVar[int] = 1  # numbers in an element, neighbours along the sum
     scale_rows: ClassVar[int] = 0  # of a block, behind the rows that are summed up
@@ -42,15 +47,28 @@ class Format:
 
     def length(self, f: Function, k: Int) -> Int:
         """How many rows of a panel a sum of ``k`` products takes."""
-        return f.div(f.add(k, self.depth - 1), self.depth)
+        return self.listed or f.div(f.add(k, self.depth - 1), self.depth)
 
     def block_rows(self, f: Function, length: Int) -> Int:
         """How many rows of memory a block takes of which so many are summed up."""
-        return f.add(length, self.scale_rows)
+        return f.add(length, self.scale_rows + self.list_rows)
 
     def nbytes(self, units: int, k: int) -> int:
         """What a panel of so many units takes."""
-        return units * self.size * (-(-k // self.depth) + self.scale_rows)
+        length = self.listed or -(-k // self.depth)
+        return units * self.size * (length + self.scale_rows + self.list_rows)
+
+    def along(self, f: Function, matrix: View, begin: Int, position: Int) -> Int:
+        """Where along the sum a panel's row belongs."""
+        if not self.listed:
+            return position
+        kind, numbers = self.list_kind, matrix.at(self.listed + self.scale_rows, begin)
+        return f.word(f.load(kind, numbers, position, min(BYTES[kind], self.size)), kind)
+
+    @property
+    def suffix(self) -> str:
+        """What names of functions end with that read such panels."""
+        return f"_{self.listed}_{self.list_kind}" if self.listed else ""
 
     # -- a panel
 

@@ -51,7 +51,7 @@ def slots(plan: Plan, target: Target, training: bool) -> Slots:
         return products * panel.nbytes(*[numbers[target.row.padded]] * 2)
 
     def panels_x(numbers: Mapping[str, int]) -> int:
-        return columns * panel.nbytes(numbers[HIDDEN.padded], numbers[INPUT.name])
+        return columns * target.panel_x.nbytes(numbers[HIDDEN.padded], numbers[INPUT.name])
 
     return Slots(
         [
@@ -162,7 +162,7 @@ def _pack(module: Module, slots: Slots, plan: Plan, program: Program, target: Ta
 
 def places_x(plan: Plan, target: Target) -> dict[Node, Place]:
     """Where the panels of the projections lie, one for each column of projected inputs."""
-    return places(target, columns_at_once(target, plan.columns))
+    return places(target, target.panel_x, columns_at_once(target, plan.columns))
 
 
 def gate_of(column: Node) -> str:
@@ -357,7 +357,7 @@ def walk_step(frame: Frame, j: Int, first: Int, last: Int) -> tuple[str, Int, In
 def _project_row(frame: Frame, plan: Plan, projected: View) -> None:
     """``W_ih x + b`` of the only row that there is: as many columns as registers have room for in
     one loop over the features, so that no sum waits for itself."""
-    f, v, panel, shape = frame.f, frame.v, frame.target.panel, frame.target.front
+    f, v, panel, shape = frame.f, frame.v, frame.target.panel_x, frame.target.front
     x, panels, vectors = frame.given("x").row(0, 0), _panels_x(frame, plan), shape.widths[0]
     number = {column: i for i, column in enumerate(plan.columns)}
     size, most = vectors * v.lanes, frame.target.step.widths[0] // vectors

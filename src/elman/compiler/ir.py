@@ -271,7 +271,7 @@ class Function:
 
     def resized(self, a: Int, kind: str) -> Int:
         """A word, of which the lower bits count, as another type of integers."""
-        bits = {"i32": 32, LONG: 64}[kind]
+        bits = {"i8": 8, "i16": 16, "i32": 32, LONG: 64}[kind]
         if isinstance(a, int) or bits == self.module.word:
             return a
         how = "sext" if bits > self.module.word else "trunc"
@@ -279,7 +279,7 @@ class Function:
 
     def word(self, a: str, kind: str) -> str:
         """A small integer of another type as a word."""
-        bits = {"i32": 32, LONG: 64}[kind]
+        bits = {"i8": 8, "i16": 16, "i32": 32, LONG: 64}[kind]
         if bits == self.module.word:
             return a
         return self.op(f"{'zext' if bits < self.module.word else 'trunc'} {kind} {a} to i64")

@@ -17,6 +17,7 @@ from ..expr import Node
 from ..spaces import HIDDEN, Matrix
 from ..step import Step
 from . import pack, tile, unpacked
+from .formats import Format
 from .frame import Frame
 from .graph import Program
 from .ir import Int, Module
@@ -40,10 +41,10 @@ def define_tiles(module: Module, target: Target, heads: int, back: bool = False)
             pack.define(module, target, shape)
         if heads > 1 and target.heads == 1:
             pack.define_heads(module, target)
-    steps = ((target.step, splits) for _, splits in target.split_k)
-    for shape, splits in dict.fromkeys(((shapes[0], 1), *steps)):
-        if not module.defines(target.tile(shape, splits, back)):
-            tile.define(module, target.isa, target.dtype, target.panel, shape, splits)
+    steps = ((target.step, splits, target.panel) for _, splits in target.split_k)
+    for shape, splits, panel in dict.fromkeys(((shapes[0], 1, target.panel_x), *steps)):
+        if not module.defines(target.tile(shape, splits, back, panel)):
+            tile.define(module, target.isa, target.dtype, panel, shape, splits)
         lies = not target.panel.converts and not target.constant and not back
         if lies and not module.defines(unpacked.name(splits)):
             unpacked.define(module, target, splits)
@@ -101,6 +102,7 @@ class Panel:
     matrix: View
     sizes: tuple[Int, Int, Int]
     slice_: Int
+    format: Format
     heads: Heads | None = None
     number: int = 0  # of those that lie beside one another, row by row, which it is
     beside: int = 1  # and how many they are
@@ -118,12 +120,12 @@ class Panel:
     @property
     def length(self) -> Int:
         """Its rows, over which a tile sums up."""
-        return self.frame.target.panel.length(self.frame.f, self.k)
+        return self.format.length(self.frame.f, self.k)
 
     @property
     def block_rows(self) -> Int:
         """Its rows in memory."""
-        return self.frame.target.panel.block_rows(self.frame.f, self.length)
+        return self.format.block_rows(self.frame.f, self.length)
 
     def operand(self, row: View, unit: Int) -> View:
         """What a block of units from one on is multiplied with, of a row."""
@@ -194,7 +196,7 @@ class Panel:
         matrix = self.matrix.past(unit)
 
         def with_tile(b: View) -> None:
-            name = frame.target.tile(self.shape, self.splits, back=not lanes)
+            name = frame.target.tile(self.shape, self.splits, not lanes, self.format)
             frame.call_tile(name, acc, init, a, b, (k, rows, f.div(size, frame.v.lanes)))
 
         def packed() -> None:
@@ -258,24 +260,25 @@ class Place(NamedTuple):
     beside: int = 1
 
 
-def places(target: Target, groups: Iterable[Sequence[Node]]) -> dict[Node, Place]:
+def places(target: Target, panel: Format, groups: Iterable[Sequence[Node]]) -> dict[Node, Place]:
     """Where panels lie, of which those of a group are read at once.
 
     In code for one layer these lie beside one another, row by row: a loop reads one stream of
     memory, which the caches bring faster than several.
     """
-    found: dict[Node, Place] = {}
+    found, beside = dict[Node, Place](), target.beside(panel)
     for group in groups:
         behind = len(found)
         for i, one in enumerate(group):
-            found[one] = Place(behind, i, len(group)) if target.beside else Place(behind + i)
+            found[one] = Place(behind, i, len(group)) if beside else Place(behind + i)
     return found
 
 
 def places_of(target: Target, program: Program) -> dict[Node, Place]:
     """Where the panels of a program's products lie."""
     alone = [products_of(program)]
-    return places(target, product_groups_of(program) if target.beside else alone)
+    beside = target.beside(target.panel)
+    return places(target, target.panel, product_groups_of(program) if beside else alone)
 
 
 def columns_at_once(target: Target, columns: Sequence[Node]) -> list[Sequence[Node]]:
@@ -290,7 +293,7 @@ def panels_of(frame: Frame, step: Step, program: Program) -> dict[Node, Panel]:
     f, found = frame.f, {}
     at_once = {p: len(group) for group in product_groups_of(program) for p in group}
     row = frame.padded(frame.target.row)
-    room = f.mul(row, _block_rows(frame, row))
+    room = f.mul(row, _block_rows(frame, frame.target.panel, row))
     for product, place in places_of(frame.target, program).items():
         block = step.blocks["product", product.attr]
         splits = frame.target.splits_of(at_once[product])
@@ -303,13 +306,13 @@ def panel_x(frame: Frame, step: Step, gate: str, place: Place, back: bool = Fals
     """A panel of ``weight_ih``, the rows of a gate; ``back``: those of its columns."""
     block, shape = step.blocks["x", gate], frame.target.bulk if back else frame.target.front
     units, k = (block.columns, block.rows) if back else (block.rows, block.columns)
-    room = frame.f.mul(frame.padded(units), _block_rows(frame, frame.units(k)))
+    panel = frame.target.panel_x
+    room = frame.f.mul(frame.padded(units), _block_rows(frame, panel, frame.units(k)))
     return _panel(frame, shape, 1, "panels_x", place, room, block, back)
 
 
-def _block_rows(frame: Frame, k: Int) -> Int:
+def _block_rows(frame: Frame, panel: Format, k: Int) -> Int:
     """The rows in memory of a panel whose sums have ``k`` products."""
-    panel = frame.target.panel
     return panel.block_rows(frame.f, panel.length(frame.f, k))
 
 
@@ -335,5 +338,7 @@ def _panel(
         heads = Heads(of_units, of_k, shift)
     base, slice_ = frame.scratch(memory).base, frame.slot(units.stored.slice)
     begin = frame.f.mul(room, place.behind)
-    lies = heads, place.number, place.beside
+    target = frame.target
+    panel = target.panel if memory == "panels" else target.panel_x
+    lies = panel, heads, place.number, place.beside
     return Panel(frame, shape, splits, base, begin, matrix, sizes, slice_, *lies)

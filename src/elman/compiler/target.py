@@ -47,6 +47,7 @@ class Target:
     row: Space = HIDDEN  # that of rows of memory
     numbers: tuple[tuple[str, int], ...] = ()  # of slots, if the code is for one layer alone
     use: Use = ALONE  # of such code
+    inputs_panel: Format | None = None  # what panels of the inputs hold, if it is something else
 
     @property
     def constant(self) -> bool:
@@ -54,10 +55,14 @@ class Target:
         return bool(self.numbers)
 
     @property
-    def beside(self) -> bool:
-        """Whether panels that are read at once lie beside one another, row by row. Scales behind
-        the rows of a panel are for one alone."""
-        return self.constant and not self.panel.scale_rows
+    def panel_x(self) -> Format:
+        """What panels of the inputs hold."""
+        return self.inputs_panel or self.panel
+
+    def beside(self, panel: Format) -> bool:
+        """Whether panels that are read at once lie beside one another, row by row. Scales and lists
+        behind the rows of a panel are for one alone."""
+        return self.constant and not panel.scale_rows and not panel.listed
 
     @property
     def ahead(self) -> int:
@@ -84,10 +89,11 @@ class Target:
         """Those of a pass."""
         return [*dict.fromkeys((self.bulk if back else self.front, self.step))]
 
-    def tile(self, shape: Shape, splits: int, back: bool) -> str:
+    def tile(self, shape: Shape, splits: int, back: bool, panel: Format) -> str:
         """The name of the tile for products of a shape in a pass: one may do for both shapes."""
         most = self.shapes(back)[0]
-        return (most if splits == 1 and most.covers(shape) else shape).tile(splits)
+        alike = splits == 1 and panel.suffix == self.panel_x.suffix
+        return (most if alike and most.covers(shape) else shape).tile(splits, panel.suffix)
 
     def splits_of(self, products: int) -> int:
         """Into how many sums those of products are cut of which a stage has so many."""

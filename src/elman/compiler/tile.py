@@ -86,9 +86,9 @@ class Shape:
     def name(self) -> str:
         return f"{self.rows}x{'_'.join(map(str, self.widths))}"
 
-    def tile(self, splits: int) -> str:
-        """The name of the tile whose sums are cut into so many."""
-        return f"tile_{self.name}_{splits}"
+    def tile(self, splits: int, suffix: str = "") -> str:
+        """The name of the tile whose sums are cut into so many, for a format with a suffix."""
+        return f"tile_{self.name}_{splits}{suffix}"
 
     def covers(self, other: Shape) -> bool:
         """Whether tiles of this shape can be used as those of another."""
@@ -154,7 +154,7 @@ def _blocks(vectors: int, most: int) -> list[int]:
 
 def define(module: Module, isa: ISA, dtype: str, panel: Format, shape: Shape, splits: int) -> None:
     """Adds the tile to the module: one loop over ``k`` for each number of rows and vectors."""
-    f = Function(module, shape.tile(splits), PARAMS, shared=True)
+    f = Function(module, shape.tile(splits, panel.suffix), PARAMS, shared=True)
     v = Vector(f, isa, dtype)
     leave = f.name("leave")
     for vectors in shape.widths:
@@ -249,7 +249,7 @@ def _accumulate(
         total = dict(zip(places, totals, strict=True))
         for c in splits:
             position = f.add(index, f.mul(block, c))
-            scalars: dict[View, str] = {}
+            scalars: dict[tuple[View, Int], str] = {}
             columns: dict[tuple[View, Int], list[str]] = {}
             for p, factor in enumerate(factors):
                 matrix = factor.matrix, factor.begin
@@ -260,11 +260,14 @@ def _accumulate(
                         size = vectors * v.lanes * panel.size
                         for line in range(ahead, ahead + size, ALIGNMENT):
                             v.prefetch(f.gep("i8", place, line), near=True)
-                if factor.row not in scalars:
-                    scalars[factor.row] = v.broadcast(factor.row.at(position))
+                along = panel.along(f, *matrix, position)
+                if (factor.row, along) not in scalars:
+                    scalars[factor.row, along] = v.broadcast(factor.row.at(along))
                 for w, column in enumerate(columns[matrix]):
                     before = total[p, w, c]
-                    total[p, w, c] = panel.multiply_add(v, scalars[factor.row], column, before)
+                    total[p, w, c] = panel.multiply_add(
+                        v, scalars[factor.row, along], column, before
+                    )
         return [total[place] for place in places]
 
     begun = [sums[p][w][c] for p, w, c in places]
