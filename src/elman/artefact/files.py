@@ -39,7 +39,8 @@ def export(
 
     The code has the weights in it. It allocates nothing and calls nothing, neither the system nor a
     library; the caller brings the memory of each stream. Written for the processor at hand, it has
-    the bits of :class:`elman.Stream`. docs/export.md goes from a layer to a program.
+    the bits of :class:`elman.Stream`. Columns of weights that pruning left all zeros are left out
+    if that saves enough. docs/export.md goes from a layer to a program.
 
     Args:
         module: a layer or cell of elman, of float32 or float64, with the weights that it has
