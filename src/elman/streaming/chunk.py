@@ -91,6 +91,8 @@ class Chunk:
         self.spec = spec_of((T, *lead, x.shape[2]), x.dtype)
         chained = self._at_once(passes) if at_once else passes
         groups = [[one] for one in passes] if residual else [chained]
+        #: What runs in one call each, with the places of its tensors among those of the call.
+        self.groups: Sequence[Sequence[tuple[Launch, range]]] = groups
         self._calls = [NativeCall(group) for group in groups]
 
     def _at_once(self, passes: Sequence[tuple[Launch, range]]) -> Sequence[tuple[Launch, range]]:
@@ -122,12 +124,7 @@ class Chunk:
             self._layers[0].point("x", strides)
             self._strides = strides
         if further:
-            tensors = [x]
-            for layer, inputs in zip(self._layers, further, strict=True):
-                tensors += inputs
-                for name, value in zip(self._names, inputs, strict=True):
-                    layer.point(f"input.{name}", value.stride())
-            tensors.append(output)
+            tensors = self._with_further(x, output, further)
         for number, calls in enumerate(self._calls):
             calls.run(tensors)
             if every is not None:
@@ -136,6 +133,24 @@ class Chunk:
                 below = self._between[number - 1]
                 above = output if number == len(self._between) else self._between[number]
                 above.view_as(below).add_(below)
+
+    def bring(
+        self, x: Tensor, output: Tensor, further: Sequence[Sequence[Tensor]]
+    ) -> list[Tensor | None]:
+        """The tensors of every later call of the groups, which nothing but these may run."""
+        self._layers[0].point("x", x.stride())
+        return self._with_further(x, output, further) if further else [x, output]
+
+    def _with_further(
+        self, x: Tensor, output: Tensor, further: Sequence[Sequence[Tensor]]
+    ) -> list[Tensor | None]:
+        """The tensors of a call."""
+        tensors: list[Tensor | None] = [x]
+        for layer, inputs in zip(self._layers, further, strict=True):
+            tensors += inputs
+            for name, value in zip(self._names, inputs, strict=True):
+                layer.point(f"input.{name}", value.stride())
+        return [*tensors, output]
 
     def _given_out(self, number: int, output: Tensor) -> list[list[Tensor]]:
         """Copies of what the layers of a call give out, in the form of the output."""
