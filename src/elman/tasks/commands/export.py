@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from ..errors import TaskError
-
-Weights = Literal["float32", "bfloat16", "int8"]
+from .options import Weights
 
 
 def export(
