@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..expr import Node, node, walk, with_args
 from ..nn.messages import refusal
+from ..spaces import HIDDEN
 from ..step import Step
 from .session import Stream
 
@@ -112,6 +113,8 @@ def can_look_up(module: Any, tokens: int) -> bool:
     """Whether products with an embedding of so many tokens take the place of a module's input."""
     step: Step = module._step()
     if not step.x_gates or step.inputs or step.reads_input or step.alike:
+        return False
+    if HIDDEN not in looked_up(step).measures:  # no other parameter says how many units there are
         return False
     weights = module._layer_weights(step)
     product: Tensor = weights[0][0]
