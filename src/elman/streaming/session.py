@@ -148,13 +148,22 @@ class Stream:
         self._get_ready()
         self.reset()
 
+    @overload
     def step(
         self, input: Tensor, inputs: Mapping[str, Tensor] | None = None, reset: Any = None
+    ) -> Tensor: ...
+
+    @overload
+    def step(self, input: int, inputs: None = None, reset: Any = None) -> Tensor: ...
+
+    def step(
+        self, input: Any, inputs: Mapping[str, Tensor] | None = None, reset: Any = None
     ) -> Tensor:
         """One step of every stream.
 
         Args:
-            input: ``(B, I)``, or ``(I,)`` for a session without ``batch_size``.
+            input: ``(B, I)``, or ``(I,)`` for a session without ``batch_size``. Of a model on an
+                ``Embedding``: tokens ``(B,)``; ``()`` or an int.
             inputs: the cell's further inputs by name, ``(B, H)`` or ``(B, 1)``.
             reset: which streams begin anew with this step, a bool for each, ``(B,)``; a single
                 one for a session without ``batch_size``.
