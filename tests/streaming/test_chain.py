@@ -299,6 +299,11 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
         RuntimeError,
         "Stream: expected a module of one dtype, torch.float32 or torch.float64",
     ),
+    "elsewhere": (
+        lambda: on_tokens(elman.GRU(I, H)).to("meta"),
+        PathError,
+        "Stream: kernels are not possible here: a tensor is on meta, kernels run on the CPU",
+    ),
     "half": (lambda: on_tokens(elman.GRU(I, H)).half(), PathError, "no kernels for torch.float16"),
 }
 

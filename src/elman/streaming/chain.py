@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..dispatch.select import unfit
+from ..errors import PathError
 from ..launch.calls import NativeCall
 from ..nn.messages import refusal
 from ..nn.parts import check_fits, is_dense, parts_of
@@ -125,6 +126,8 @@ class Chain(Stream):
         """A session for each part, and the table."""
         embedding, layers = parts_of("Stream", self.module)
         weight = None if embedding is None else embedding.weight.detach().clone()
+        if why := unfit([weight]):
+            raise PathError(f"Stream: kernels are not possible here: {why}")
         features = None if weight is None else weight.shape[1]
         self._streams: list[Stream] = []
         for layer, pool in layers:
@@ -163,12 +166,12 @@ class Chain(Stream):
         self._expected = torch.Size(self._lead if self._table is not None else self._row.shape)
         places, tensors, each = list[Any](), list[Tensor | None](), list[Callable[[], None]]()
         for stream in self._streams:
-            chunk, further = stream._made(1, stream._step), list[list[Tensor]]()
+            chunk, further = stream._made(1, stream._step), list[Tensor]()
             if isinstance(stream, LookedUp):
                 x, inputs = stream.given(x)
-                further = [[*inputs.values()]]
+                further = [*inputs.values()]
             output = self._like.new_zeros(1, B, stream._output.shape[-1])
-            each.append(partial(chunk.run, x, x.stride(), output, further))
+            each.append(partial(chunk.run, x, x.stride(), output, [further] * bool(further)))
             begin = len(tensors)
             tensors += chunk.bring(x, output, further)
             for run, its in chunk.groups[0]:

@@ -124,7 +124,12 @@ class Chunk:
             self._layers[0].point("x", strides)
             self._strides = strides
         if further:
-            tensors = self._with_further(x, output, further)
+            tensors = [x]
+            for layer, inputs in zip(self._layers, further, strict=True):
+                tensors += inputs
+                for name, value in zip(self._names, inputs, strict=True):
+                    layer.point(f"input.{name}", value.stride())
+            tensors.append(output)
         for number, calls in enumerate(self._calls):
             calls.run(tensors)
             if every is not None:
@@ -134,23 +139,14 @@ class Chunk:
                 above = output if number == len(self._between) else self._between[number]
                 above.view_as(below).add_(below)
 
-    def bring(
-        self, x: Tensor, output: Tensor, further: Sequence[Sequence[Tensor]]
-    ) -> list[Tensor | None]:
-        """The tensors of every later call of the groups, which nothing but these may run."""
-        self._layers[0].point("x", x.stride())
-        return self._with_further(x, output, further) if further else [x, output]
-
-    def _with_further(
-        self, x: Tensor, output: Tensor, further: Sequence[Sequence[Tensor]]
-    ) -> list[Tensor | None]:
-        """The tensors of a call."""
-        tensors: list[Tensor | None] = [x]
-        for layer, inputs in zip(self._layers, further, strict=True):
-            tensors += inputs
-            for name, value in zip(self._names, inputs, strict=True):
-                layer.point(f"input.{name}", value.stride())
-        return [*tensors, output]
+    def bring(self, x: Tensor, output: Tensor, further: Sequence[Tensor] = ()) -> list[Tensor]:
+        """The tensors of all later calls of :attr:`groups`, which call for no others; there are
+        ``further`` inputs for a single layer only."""
+        layer = self._layers[0]
+        layer.point("x", x.stride())
+        for name, value in zip(self._names, further, strict=True):
+            layer.point(f"input.{name}", value.stride())
+        return [x, *further, output]
 
     def _given_out(self, number: int, output: Tensor) -> list[list[Tensor]]:
         """Copies of what the layers of a call give out, in the form of the output."""

@@ -78,6 +78,9 @@ class LookedUp(Stream):
     """A session of one layer on an embedding, whose input are rows of its :attr:`table`: the
     products ``W_ih x + b_ih``, which the cell reads as inputs of its own, one for each gate."""
 
+    def __new__(cls, *_: Any) -> LookedUp:
+        return object.__new__(cls)
+
     def __init__(
         self, module: Any, batch_size: int | None, weight_dtype: Any, embedding: Tensor
     ) -> None:

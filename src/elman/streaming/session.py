@@ -111,7 +111,12 @@ class Stream:
     (torch.Size([9]), True)
     """
 
-    def __new__(cls, module: Any = None, *_: Any, **__: Any) -> Stream:
+    def __new__(
+        cls,
+        module: torch.nn.Module,
+        batch_size: int | None = None,
+        weight_dtype: torch.dtype | None = None,
+    ) -> Stream:
         if cls is not Stream or type(module) is not torch.nn.Sequential:
             return object.__new__(cls)
         from .chain import Chain  # which is made of sessions
@@ -323,6 +328,9 @@ class Stream:
             except BaseException:
                 self.__dict__.update(before)
                 raise
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return (self.module,)
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy goes on where this session is, with the weights that this one has."""
