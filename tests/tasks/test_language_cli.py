@@ -86,6 +86,8 @@ def test_texts_are_made_up(run, folder):
     assert run(*again, stdin=b"the c")[1] == out
     cold = ("generate", folder, "--prompt", "the c", "--length", 30, "--temperature", 0)
     assert run(*cold)[1] == run(*cold, "--top-k", 3, "--top-p", 0.5)[1]
+    status, out, err = run(*cold, "--weights", "int8")
+    assert (status, err, len(out)) == (0, "", 36)
 
 
 def test_a_text_is_scored(run, folder, file, tmp_path):

@@ -13,13 +13,12 @@ from ..batch import LayerArgs, Weights
 from ..compiler.formats import Format, Numbers
 from ..compiler.narrow import NARROW
 from ..dispatch.weight_dtypes import check_formula, check_weight_dtype, copies, narrow_of
-from ..nn.base import RecurrentModule
 from ..nn.layers import MERGES
+from ..nn.parts import POOLS, check_fits, parts_of, pooled
 from ..reference import layer as reference_layer
 from ..rows import Rows
 from ..spaces import Sizes
 from ..step import Step
-from .parts import POOLS, parts_of, pooled
 
 _KINDS = {torch.float32: "float", torch.float64: "double"}
 
@@ -163,10 +162,11 @@ def stack_of(module: Any, weight_dtype: torch.dtype | None, max_steps: int | Non
     """
     check_weight_dtype("export", weight_dtype)
     with torch.no_grad():
-        embedding, layers = parts_of(module)
+        embedding, layers = parts_of("export", module)
         levels = list[Level]()
         for layer, pool in layers:
-            _check(layer, levels[-1].units if levels else embedding)
+            below = None if embedding is None else embedding.embedding_dim
+            check_fits("export", layer, levels[-1].units if levels else below)
             levels += _levels(layer, weight_dtype)
             levels[-1] = replace(levels[-1], pool=pool)
         table = None if embedding is None else _plain(embedding.weight)
@@ -203,17 +203,6 @@ def _max_steps(levels: Sequence[Level], given: int | None) -> int:
         f"export: expected max_steps, the most steps of a sequence, for a module {kind}: so many "
         f"have room in the caller's memory; got {got}"
     )
-
-
-def _check(layer: RecurrentModule, below: int | torch.nn.Embedding | None) -> None:
-    """Whether a layer can be on top of what is below."""
-    if isinstance(below, torch.nn.Embedding):
-        below = below.embedding_dim
-    if below is not None and below != layer.input_size:
-        raise ValueError(
-            f"export: expected modules that go together, got {below} features for "
-            f"{' '.join(repr(layer).split())}, whose input_size is {layer.input_size}"
-        )
 
 
 def _levels(module: Any, weight_dtype: torch.dtype | None) -> list[Level]:

@@ -12,9 +12,9 @@ from typing import NamedTuple
 from ..compiler.ir import Function, Int, Module
 from ..compiler.vector import literal
 from ..compiler.view import View
+from ..nn.parts import POOLS
 from .calls import TOKEN, declare, emit_add, emit_begin, emit_layer, emit_row
 from .layers import Memory, Part
-from .parts import POOLS
 from .stack import Level, Stack
 
 

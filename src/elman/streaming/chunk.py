@@ -91,6 +91,8 @@ class Chunk:
         self.spec = spec_of((T, *lead, x.shape[2]), x.dtype)
         chained = self._at_once(passes) if at_once else passes
         groups = [[one] for one in passes] if residual else [chained]
+        #: What runs in one call each, with the places of its tensors among those of the call.
+        self.groups: Sequence[Sequence[tuple[Launch, range]]] = groups
         self._calls = [NativeCall(group) for group in groups]
 
     def _at_once(self, passes: Sequence[tuple[Launch, range]]) -> Sequence[tuple[Launch, range]]:
@@ -136,6 +138,15 @@ class Chunk:
                 below = self._between[number - 1]
                 above = output if number == len(self._between) else self._between[number]
                 above.view_as(below).add_(below)
+
+    def bring(self, x: Tensor, output: Tensor, further: Sequence[Tensor] = ()) -> list[Tensor]:
+        """The tensors of all later calls of :attr:`groups`, which call for no others; there are
+        ``further`` inputs for a single layer only."""
+        layer = self._layers[0]
+        layer.point("x", x.stride())
+        for name, value in zip(self._names, further, strict=True):
+            layer.point(f"input.{name}", value.stride())
+        return [x, *further, output]
 
     def _given_out(self, number: int, output: Tensor) -> list[list[Tensor]]:
         """Copies of what the layers of a call give out, in the form of the output."""

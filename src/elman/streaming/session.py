@@ -18,16 +18,17 @@ from ..nn.inputs import read as read_inputs
 from ..nn.inputs import spread
 from ..nn.recorded import recorded
 from ..runtime.tensors import new
+from ..step import Step
 from .chunk import Chunk
 from .resets import pieces
 from .resets import read as read_reset
 from .states import States
 
 _LENGTHS = 4  # of chunks that a session is ready for at a time, single steps aside
-_TAKEN = "Stream: another thread is using this session; give each thread one of its own"
+TAKEN = "Stream: another thread is using this session; give each thread one of its own"
 
 
-class _Owner:
+class Owner:
     """Lets one thread at a time use a session; who comes meanwhile is refused."""
 
     def __init__(self) -> None:
@@ -35,7 +36,7 @@ class _Owner:
 
     def __enter__(self) -> None:
         if not self.lock.acquire(blocking=False):
-            raise RuntimeError(_TAKEN)
+            raise RuntimeError(TAKEN)
 
     def __exit__(self, *_: object) -> None:
         self.lock.release()
@@ -52,7 +53,9 @@ class Stream:
 
     Args:
         module: a layer or cell of elman in one direction (``elman.accelerate`` makes torch.nn's
-            one), of float32 or float64, on the CPU. Dropout is left out, as in evaluation.
+            one), of float32 or float64, on the CPU. Dropout is left out, as in evaluation. Or a
+            ``torch.nn.Sequential`` of such layers, ``Linear`` and activations behind it, perhaps
+            on an ``Embedding``, see below.
         batch_size: how many streams run side by side, B; None for a single one, whose tensors lack
             the batch dimension.
         weight_dtype: what the weight matrices of a float32 module are packed as; None leaves them
@@ -67,6 +70,13 @@ class Stream:
               127: ``(w / scale).round() * scale``. The results are those of a module with such
               matrices but for the rounding of sums, and always have the same bits.
 
+    A Sequential is one native call a step, with a linear layer's output in its place. On an
+    ``Embedding`` the input are tokens: ``(B,)``, or ``()`` for a single stream, for which a Python
+    int is faster; in chunks ``(T, B)``, ``(B, T)`` or ``(T,)``. The embedding's product with the
+    weights of a single layer on it is computed once for each token that comes, and looked up from
+    then on: the last bit may differ from the module's. Such a table takes V x gates x units
+    numbers, at most 256 MiB; a larger one is left out. States are a tuple, of each recurrent layer.
+
     Changes of the module's weights count from the next :meth:`refresh` on. A session belongs to
     one thread at a time.
 
@@ -74,7 +84,8 @@ class Stream:
         TypeError: a module that is none of elman's layers and cells.
         ValueError: a module of two directions; a batch size that is none; another
             ``weight_dtype``, or one for a module that is not float32; for ``torch.int8`` weights
-            that are infinite or NaN.
+            that are infinite or NaN; modules in another order, a cell with further inputs.
+        IndexError: a token that the embedding doesn't have.
         PathError: kernels cannot run here, or not on such weights.
 
     The guide is docs/serving.md.
@@ -90,7 +101,27 @@ class Stream:
     >>> for dtype in (torch.bfloat16, torch.int8):
     ...     smaller = elman.Stream(gru, weight_dtype=dtype)
     ...     assert torch.allclose(smaller.chunk(x), gru(x)[0], atol=0.02)
+
+    A model that reads tokens:
+
+    >>> model = torch.nn.Sequential(torch.nn.Embedding(9, 2), gru, torch.nn.Linear(4, 9))
+    >>> stream = elman.Stream(model)
+    >>> scores = stream.step(5)
+    >>> scores.shape, int(scores.argmax()) in range(9)
+    (torch.Size([9]), True)
     """
+
+    def __new__(
+        cls,
+        module: torch.nn.Module,
+        batch_size: int | None = None,
+        weight_dtype: torch.dtype | None = None,
+    ) -> Stream:
+        if cls is not Stream or type(module) is not torch.nn.Sequential:
+            return object.__new__(cls)
+        from .chain import Chain  # which is made of sessions
+
+        return object.__new__(Chain)
 
     def __init__(
         self,
@@ -115,20 +146,29 @@ class Stream:
         self.batch_size, self.weight_dtype = batch_size, weight_dtype
         self._lead = () if batch_size is None else (batch_size,)
         self._batch_first = bool(self._lead) and getattr(module, "batch_first", False)
-        self._mine = _Owner()
+        self._mine = Owner()
         self._take_weights()
         with torch.inference_mode(False), torch.no_grad():  # states are written in either mode
             self._states = States(module, self._step, self._held, self._lead)
         self._get_ready()
         self.reset()
 
+    @overload
     def step(
         self, input: Tensor, inputs: Mapping[str, Tensor] | None = None, reset: Any = None
+    ) -> Tensor: ...
+
+    @overload
+    def step(self, input: int, inputs: None = None, reset: Any = None) -> Tensor: ...
+
+    def step(
+        self, input: Any, inputs: Mapping[str, Tensor] | None = None, reset: Any = None
     ) -> Tensor:
         """One step of every stream.
 
         Args:
-            input: ``(B, I)``, or ``(I,)`` for a session without ``batch_size``.
+            input: ``(B, I)``, or ``(I,)`` for a session without ``batch_size``. Of a model on an
+                ``Embedding``: tokens ``(B,)``; ``()`` or an int.
             inputs: the cell's further inputs by name, ``(B, H)`` or ``(B, 1)``.
             reset: which streams begin anew with this step, a bool for each, ``(B,)``; a single
                 one for a session without ``batch_size``.
@@ -289,6 +329,9 @@ class Stream:
                 self.__dict__.update(before)
                 raise
 
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return (self.module,)
+
     def __getstate__(self) -> dict[str, Any]:
         """A copy goes on where this session is, with the weights that this one has."""
         names = ("module", "batch_size", "weight_dtype", "_held")
@@ -333,7 +376,7 @@ class Stream:
         every: list[list[Tensor]] | None = None,
     ) -> None:
         if not self._mine.lock.acquire(blocking=False):  # `with` adds a tenth to the smallest step
-            raise RuntimeError(_TAKEN)
+            raise RuntimeError(TAKEN)
         try:
             chunk.run(x, strides, output, further, every)
         finally:
@@ -346,12 +389,14 @@ class Stream:
             step, chunks = step.full, self._giving
         if len(chunks) > _LENGTHS:
             del chunks[next(reversed(chunks))]  # the first is that of single steps
+        made = chunks[self._shape_of(T)] = self._made(T, step)
+        return made
+
+    def _made(self, T: int, step: Step) -> Chunk:
         width, residual = self.module.input_size, getattr(self.module, "residual", False)
         states, narrow = self._states.by_layer, narrow_of(self.weight_dtype)
         of = self._held, states, self._lead, residual, narrow, self._packed
-        made = Chunk(step, T, width, *of)
-        chunks[self._shape_of(T)] = made
-        return made
+        return Chunk(step, T, width, *of)
 
     def _shape_of(self, T: int) -> torch.Size:
         """That of an input of T steps."""

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import TaskError
+from .options import Weights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ..models.chain import Chain
-
-Weights = Literal["float32", "bfloat16", "int8"]
 
 
 def export(

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ..errors import TaskError
+from .options import Weights
 
 
 def generate(
@@ -30,6 +31,9 @@ def generate(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Equal seeds, equal texts; by default one is drawn.")
     ] = None,
+    weights: Annotated[
+        Weights, typer.Option(help="What weight matrices are read as; fewer bytes are faster.")
+    ] = "float32",
 ) -> None:
     """Go on with a text, token by token as they are drawn."""
     from ..models.language import TrainedLanguageModel
@@ -44,7 +48,13 @@ def generate(
             "elman train lm. Use: elman predict."
         )
     drawn = opened.generate(
-        prompt, length=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
+        prompt,
+        length=length,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
+        weights=weights,
     )
     sys.stdout.write(prompt)
     each = sys.stdout.isatty()

@@ -29,6 +29,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+Weights = Literal["float32", "bfloat16", "int8"]  # what weight matrices are written or read as
+
 # parameter -> its meaning, for each panel of the help
 PANELS: dict[str, dict[str, str]] = {
     "Model": {

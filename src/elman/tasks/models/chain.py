@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import elman
-from elman.artefact.parts import Pool
+from elman.nn.parts import Pool
 
 from ..data.series import Reading
 from ..errors import TaskError

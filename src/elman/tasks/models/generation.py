@@ -17,7 +17,7 @@ from ..data.plain import BOUNDARY
 from ..data.text import RESERVED, UNKNOWN
 from ..errors import BEYOND, TaskError
 from ..networks.language import LanguageRNN
-from .chain import on_kernels
+from .chain import linear, on_kernels
 
 DRAWN = 1024  # random numbers that are drawn at once
 
@@ -25,8 +25,8 @@ DRAWN = 1024  # random numbers that are drawn at once
 class Sampler:
     """Draws tokens, each from the probabilities after all those before it.
 
-    All memory is there before the first token: a token takes a native call for each layer, one for
-    the scores, and a few of NumPy's.
+    All memory is there before the first token: a token takes one native call from its number to the
+    scores of the next, and a few calls of PyTorch and NumPy.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class Sampler:
         top_k: int | None,
         top_p: float | None,
         seed: int | None,
+        weight_dtype: torch.dtype | None = None,
     ) -> None:
         _check("temperature", temperature, 0, math.inf)
         _check("top_p", top_p, 0, 1)
@@ -48,10 +49,8 @@ class Sampler:
         vocabulary = RESERVED + len(tokens)
         self.top_k = None if top_k is None or top_k >= vocabulary else top_k
         self.top_p = None if top_p in (None, 1) else top_p
-        self._streams = [elman.Stream(layer) for layer in on_kernels(network.rnn)]
-        self._embedding = network.embedding.weight.detach()
-        self._scores = torch.empty(vocabulary)
-        self._chances = self._scores.numpy()
+        modules = [network.embedding, *on_kernels(network.rnn), *self._head()]
+        self._stream: Any = elman.Stream(nn.Sequential(*modules), weight_dtype=weight_dtype)
 
     def run(self, ids: Iterable[int], length: int | None) -> Iterator[str]:
         """The tokens after those of a prompt, as text."""
@@ -74,70 +73,57 @@ class Sampler:
 
     def _numbers(self, ids: list[int], length: int | None) -> Iterator[int]:
         """Ids that go on from those given, up to the end of the text."""
-        rows = self._embedding.unbind()
-        step, score, draw = self._step(), self._score(), self._draw()
-        x = self._embedding[torch.tensor(ids)]
-        for stream in self._streams:
-            x = stream.chunk(x)
-        output, made = x[-1], 0
+        step, made = self._step(), 0
+        if len(ids) > 1:
+            self._stream.chunk(torch.tensor(ids[:-1]))
+        scores = step(ids[-1])
+        draw = self._draw(scores)
         while made != length:
-            score(output)
             number = draw()
             if number == BOUNDARY:
                 return
             yield number
             made += 1
-            output = step(rows[number])
+            step(number)
 
-    def _step(self) -> Callable[[Tensor], Tensor]:
-        """What makes the layers' output of a token's features."""
-        first, *others = (stream.step for stream in self._streams)
-        if not others:
-            return first
+    def _heat(self) -> float:
+        """What scores are multiplied by."""
+        return 1 / self.temperature if self.temperature else 1.0
 
-        def step(x: Tensor) -> Tensor:
-            x = first(x)
-            for other in others:
-                x = other(x)
-            return x
-
-        return step
-
-    def _score(self) -> Callable[[Tensor], Any]:
-        """What fills the scores of all tokens, given the layers' output."""
-        network, scores = self._network, self._scores
-        heat = 1 / self.temperature if self.temperature else 1.0
+    def _head(self) -> list[nn.Module]:
+        """What makes the scores of all tokens of the layers' output; nothing if adaptive softmax
+        does."""
+        network, heat = self._network, self._heat()
         if network.adaptive is not None:
-
-            @torch.no_grad()
-            def adaptive(output: Tensor) -> None:
-                chances = network.log_chances(network.projection(output[None]))
-                torch.mul(chances[0], heat, out=scores)
-                scores[UNKNOWN] = -math.inf
-
-            return adaptive
-        weight, bias = self._embedding * heat, (network.bias.detach() * heat).clone()
+            return []
+        weight, bias = network.embedding.weight.detach() * heat, network.bias.detach() * heat
+        bias = bias.clone()
         bias[UNKNOWN] = -math.inf  # it has no text
-        inner = None
-        if isinstance(network.projection, nn.Linear):
-            inner = network.projection.weight.detach()
-            if len(weight) <= len(inner):  # few tokens: both matrices at once
-                weight, inner = weight @ inner, None
-        # Rows of one feature for all tokens are read in two thirds of the time.
-        weight = weight.t().contiguous().t()
-        if inner is None:
-            return lambda output: torch.addmv(bias, weight, output, out=scores)
-        narrower, features = inner, torch.empty(len(inner))
+        inner = network.projection
+        if isinstance(inner, nn.Linear) and len(weight) <= len(inner.weight):
+            return [linear(weight @ inner.weight.detach(), bias)]  # few tokens: both at once
+        return [inner, linear(weight, bias)]
 
-        def projected(output: Tensor) -> None:
-            torch.mv(narrower, output, out=features)
-            torch.addmv(bias, weight, features, out=scores)
+    def _step(self) -> Callable[[int], Tensor]:
+        """What makes the scores of all tokens after a token, always in the same memory."""
+        network, heat, stream = self._network, self._heat(), self._stream
+        if network.adaptive is None:
+            step: Callable[[int], Tensor] = stream.step
+            return step
+        scores = torch.empty(RESERVED + len(self.tokens))
 
-        return projected
+        @torch.no_grad()
+        def adaptive(token: int) -> Tensor:
+            chances = network.log_chances(network.projection(stream.step(token)[None]))
+            torch.mul(chances[0], heat, out=scores)
+            scores[UNKNOWN] = -math.inf
+            return scores
 
-    def _draw(self) -> Callable[[], int]:
-        """What draws a token by the scores."""
-        scores, chances = self._scores, self._chances
+        return adaptive
+
+    def _draw(self, scores: Tensor) -> Callable[[], int]:
+        """What draws a token by the scores, which it overwrites."""
+        chances = scores.numpy()
         if not self.temperature:
             return lambda: _finite(int(chances.argmax()), chances)
         top_k, top_p = self.top_k, self.top_p

@@ -21,6 +21,7 @@ from .config import read_vocabulary
 from .generation import Sampler
 
 LIKELIEST = 5  # tokens that `look` names
+WEIGHTS = {"float32": None, "bfloat16": torch.bfloat16, "int8": torch.int8}
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -71,6 +72,7 @@ class TrainedLanguageModel(TrainedModel):
         top_k: int | None = None,
         top_p: float | None = None,
         seed: int | None = None,
+        weights: str = "float32",
     ) -> Iterator[str]:
         """The tokens of a text that goes on from `prompt`, one after another as they are drawn.
 
@@ -82,13 +84,17 @@ class TrainedLanguageModel(TrainedModel):
             top_k: draw among so many likeliest tokens only.
             top_p: draw among the likeliest tokens that together have this probability only.
             seed: equal seeds, equal texts; None draws one.
+            weights: what weight matrices are read as: "float32", or "bfloat16" or "int8", which
+                are faster from some hundred units on and change a text in the long run.
 
         Raises:
             TaskError: an argument that can't be.
         """
         self._check_fitted()
         known = self.vocabulary_
-        drawing = (temperature, top_k, top_p, seed)
+        if weights not in WEIGHTS:
+            raise TaskError(f"weights must be one of {', '.join(WEIGHTS)}. Got {weights!r}.")
+        drawing = (temperature, top_k, top_p, seed, WEIGHTS[weights])
         sampler = Sampler(self.network, known.tokens, self.tokens, *drawing)
         return sampler.run(known.encode(PIECES[self.tokens](prompt)).tolist(), length)
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from .. import functions, reductions
 from ..cell import Cell
-from ..nn.base import RecurrentModule
-from ..nn.recurrent import Recurrent
+from .base import RecurrentModule
+from .recurrent import Recurrent
 
 #: What may follow a linear layer, as a function of formulas.
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
@@ -69,32 +69,32 @@ class Layer(NamedTuple):
     pool: str = ""
 
 
-def parts_of(module: Any) -> tuple[nn.Embedding | None, list[Layer]]:
+def parts_of(owner: str, module: Any) -> tuple[nn.Embedding | None, list[Layer]]:
     """The embedding, if there is one, and the layers on it.
 
     Raises:
-        TypeError: a module that artefacts don't have.
-        ValueError: modules in an order that artefacts don't have.
+        TypeError: a module that is no part.
+        ValueError: modules in an order that has no meaning here.
     """
     embedding, layers, linear = None, list[Layer](), None
     for part in _flat(module):
         if isinstance(part, RecurrentModule):
             layers.append(Layer(part))
         elif type(part) is nn.Embedding and not layers and embedding is None:
-            _check_embedding(part)
+            _check_embedding(owner, part)
             embedding = part
         elif type(part) is nn.Linear:
             layers.append(Layer(dense(part)))
         elif type(part) is Pool and layers and not any(layer.pool for layer in layers):
             layers[-1] = layers[-1]._replace(pool=part.how)
         elif _activation(part) and linear is not None:
-            _check_softmax(part)
+            _check_softmax(owner, part)
             layers[-1] = Layer(dense(linear, _activation(part)))
         else:
-            _refuse(part)
+            _refuse(owner, part)
         linear = part if type(part) is nn.Linear else None
     if not layers:
-        raise ValueError("export: expected at least one layer, got an empty torch.nn.Sequential")
+        raise ValueError(f"{owner}: expected at least one layer, got an empty torch.nn.Sequential")
     return embedding, layers
 
 
@@ -119,30 +119,44 @@ def dense(linear: nn.Linear, activation: str = "") -> Recurrent:
     return layer
 
 
+def is_dense(module: RecurrentModule) -> bool:
+    """Whether a layer is what :func:`dense` makes, whose state nobody reads."""
+    return isinstance(module, Recurrent) and isinstance(module.cell, Dense)
+
+
 def _activation(part: Any) -> str:
     """The name of a function that may follow a linear layer; empty if it is another module."""
     name = type(part).__name__
     return name if name in ACTIVATIONS and type(part) is getattr(nn, name) else ""
 
 
-def _check_embedding(embedding: nn.Embedding) -> None:
+def _check_embedding(owner: str, embedding: nn.Embedding) -> None:
     if embedding.max_norm is not None:
-        raise ValueError("export: expected a torch.nn.Embedding without max_norm")
+        raise ValueError(f"{owner}: expected a torch.nn.Embedding without max_norm")
 
 
-def _check_softmax(part: Any) -> None:
+def _check_softmax(owner: str, part: Any) -> None:
     if type(part) is nn.Softmax and part.dim != -1:
-        raise ValueError(f"export: expected torch.nn.Softmax(dim=-1), got dim={part.dim}")
+        raise ValueError(f"{owner}: expected torch.nn.Softmax(dim=-1), got dim={part.dim}")
 
 
-def _refuse(part: Any) -> None:
-    """Raises for a module that artefacts don't have, or don't have here."""
+def _refuse(owner: str, part: Any) -> None:
+    """Raises for a module that is no part, or none here."""
     if type(part) is nn.Embedding:
-        raise ValueError("export: expected torch.nn.Embedding in the first place only")
+        raise ValueError(f"{owner}: expected torch.nn.Embedding in the first place only")
     if name := _activation(part):
-        raise ValueError(f"export: expected torch.nn.{name} right after a torch.nn.Linear only")
+        raise ValueError(f"{owner}: expected torch.nn.{name} right after a torch.nn.Linear only")
     raise TypeError(
-        f"export: expected a layer or cell of elman, or a torch.nn.Sequential of an Embedding, "
+        f"{owner}: expected a layer or cell of elman, or a torch.nn.Sequential of an Embedding, "
         f"such layers and Linear, got {type(part).__name__}; elman.accelerate turns torch.nn's "
         "recurrent layers into elman's"
     )
+
+
+def check_fits(owner: str, layer: RecurrentModule, features: int | None) -> None:
+    """Whether a layer can be on top of what gives so many features."""
+    if features is not None and features != layer.input_size:
+        raise ValueError(
+            f"{owner}: expected modules that go together, got {features} features for "
+            f"{' '.join(repr(layer).split())}, whose input_size is {layer.input_size}"
+        )
