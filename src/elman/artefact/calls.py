@@ -56,9 +56,11 @@ def emit_layer(
     inputs: Mapping[str, str],
     scratch: int,
     steps: tuple[int, Int] = (1, 1),
+    then: Part | None = None,
 ) -> None:
     """Fills the table of a layer, and calls its code: of that for so many steps at most, some
-    steps."""
+    steps. The next step of a layer is that of ``then``, or of the same one."""
+    then = then or part
     step, code = part.level.step, part.codes[steps[0]]
     states = {s: f.gep("i8", "%state", place) for s, place in part.states.items()}
     pointers = {
@@ -67,6 +69,7 @@ def emit_layer(
         **{f"{kind}.{s}": at for s, at in states.items() for kind in ("h0", "hn")},
         **{f"input.{given}": inputs[given] for given in step.inputs},
         "weights": f.gep("i8", f"@{CONSTANTS}", part.weights),
+        "next": f.gep("i8", f"@{CONSTANTS}", then.first if steps[0] == 1 else part.recurrent),
         **{s: f.gep("i8", f"@{CONSTANTS}", place) for s, place in part.vectors.items()},
         "scratch": f.gep("i8", "%state", scratch),
     }

@@ -66,8 +66,7 @@ def compile_stack(stack: Stack, machine: Machine, name: str) -> Code:
 def _piece(stack: Stack, machine: Machine) -> int:
     """How many steps of a chunk go through one layer before the next. A chunk of tokens goes step
     by step, since their rows lie apart, and so does a whole sequence."""
-    count = sum(w.numel() for level in stack.levels for w in level.weights if w is not None)
-    few = count * stack.panel.size < MANY_BYTES
+    few = stack.weight_bytes < MANY_BYTES
     return 1 if few or stack.tokens or stack.whole else machine.piece
 
 
@@ -119,7 +118,7 @@ def _emit_layers(
     for i, part in enumerate(parts):
         last = i == len(parts) - 1
         y = goal if last else f.gep("i8", "%state", work.between[i % len(work.between)])
-        emit_layer(f, part, x, y, inputs, work.scratch, steps)
+        emit_layer(f, part, x, y, inputs, work.scratch, steps, parts[(i + 1) % len(parts)])
         if part.level.residual:
             above, below = (
                 View(f, stack.dtype, at, (row, 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..compiler.forward import emit_layer
+from ..compiler.forward import emit_layer, read_first
 from ..compiler.ir import Module
 from ..compiler.plan import plan_of
 from ..compiler.sizes import KernelSpec, Layer, one_layer, padded_sizes
@@ -15,6 +15,9 @@ from ..step import Step
 from .stack import Level, Stack
 from .targets import Machine
 from .weights import listed, packed, vectors
+
+#: Of weights: the second cache does not hold as many until they are read again.
+FAR_BYTES = 1 << 20
 
 
 class Memory:
@@ -70,6 +73,17 @@ class Part:
         """That of a step."""
         return self.codes[1].layer
 
+    @property
+    def first(self) -> int:
+        """Where the weights lie that a step reads first."""
+        spec = self.layer.spec
+        return self.weights + self.layer.numbers[read_first(spec.plan, spec.target)]
+
+    @property
+    def recurrent(self) -> int:
+        """Where those lie that a step of a piece reads, whose inputs are projected."""
+        return self.weights + self.layer.numbers["panels"]
+
 
 class Layout:
     """Lays out layers, and adds their code to a module: for a step, and for a ``piece`` of
@@ -110,7 +124,8 @@ class Layout:
         stack, plan, target = self._stack, plan_of(level.step), self._target(level)
         use = Use(short=True)
         if not self._machine.small:
-            use = Use(steps, self.piece, not stack.whole and number > 0, self._read(number))
+            below, far = not stack.whole and number > 0, stack.weight_bytes > FAR_BYTES
+            use = Use(steps, self.piece, below, self._read(number), far)
         strides = {f"input.{name}.u": 0 for name in level.repeated(stack.further)}
         if steps > 1:
             strides |= self._strides(number)

@@ -90,6 +90,12 @@ class Stack:
         return {"float": 4, "double": 8}[self.dtype]
 
     @property
+    def weight_bytes(self) -> int:
+        """Bytes of all weights as they are stored."""
+        every = (w for level in self.levels for w in level.weights if w is not None)
+        return self.panel.size * sum(w.numel() for w in every)
+
+    @property
     def whole(self) -> bool:
         """Whether sequences are needed as a whole."""
         return self.max_steps > 0

@@ -37,8 +37,9 @@ class Machine:
         return ObjectTarget(self.triple, row.cpu, row.features, self.relocation, abi=self.abi)
 
 
-#: Steps of a piece of a chunk, for processors with caches.
-PIECE = 6
+#: Steps of a piece of a chunk, for processors with caches: longer ones have narrower tiles, which
+#: wide vectors make up for.
+PIECE, LONG_PIECE = 6, 12
 _LINUX = "unknown-linux-gnu"
 
 
@@ -74,7 +75,7 @@ def _bare(name: str, row: ISA, triple: str, abi: str = "", compiler: str = _ARM_
 TABLE: tuple[Machine, ...] = (
     Machine("x86-64", isa.by_name("sse2"), f"x86_64-{_LINUX}", piece=PIECE),
     Machine("x86-64-v3", isa.by_name("avx2"), f"x86_64-{_LINUX}", piece=PIECE),
-    Machine("x86-64-v4", isa.by_name("avx512"), f"x86_64-{_LINUX}", piece=PIECE),
+    Machine("x86-64-v4", isa.by_name("avx512"), f"x86_64-{_LINUX}", piece=LONG_PIECE),
     Machine(
         "aarch64",
         isa.by_name("neon"),
@@ -119,4 +120,5 @@ def host() -> Machine:
         raise ValueError(
             f"export: expected a target by its name, since no kernels run on {isa.host()[0]}"
         )
-    return Machine("host", rows[0], object_target(rows[0]).triple, piece=PIECE)
+    named = next(row for row in TABLE if row.isa is rows[0])
+    return Machine("host", rows[0], object_target(rows[0]).triple, piece=named.piece)

@@ -27,7 +27,7 @@ from .panel import (
 )
 from .plan import Plan, products_of
 from .routine import define_entry
-from .stage import Stages
+from .stage import Stages, states_first
 from .target import Target
 from .team import PACKED, TEAM, Team, can_cut_units, open_doors, reads_inputs, team_packs
 from .tile import add_up
@@ -57,6 +57,7 @@ def slots(plan: Plan, target: Target, training: bool) -> Slots:
         [
             *common(step),
             *("packed", "weights", "ahead"),
+            *["next"] * target.constant,
             Argument("x", "tru"),
             *further_inputs(step),
             *(Argument(f"output.{name}", "tru", of="units") for name in step.outputs),
@@ -93,6 +94,12 @@ def emit(plan: Plan, target: Target, training: bool) -> Module:
     _rows(module, "forward_rows", declared, plan, program, target)
     _entry(module, declared, plan, program, target)
     return module
+
+
+def read_first(plan: Plan, target: Target) -> str:
+    """The buffer of weights with which a step of one layer begins."""
+    late = target.use.below and states_first(target, plan.infer, plan.step.spaces)
+    return "panels" if late else "panels_x"
 
 
 def emit_layer(module: Module, name: str, plan: Plan, target: Target) -> None:

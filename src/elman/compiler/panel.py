@@ -225,6 +225,10 @@ class Panel:
         begin = f.add(self.begin, f.mul(size, self.number))
         return Factor(a, View(a.f, self.frame.target.panel.kind, start, (row, 1)), begin)
 
+    def behind(self, block: tuple[Int, Int]) -> str:
+        """Where what lies behind a block of the packed panel begins."""
+        return self._block(self.frame.f.add(*block))
+
     def _block(self, unit: Int, more: Int = 0) -> str:
         """Where the block of units from ``unit`` on lies, or an element of its first row."""
         f = self.frame.f

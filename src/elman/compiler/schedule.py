@@ -80,7 +80,8 @@ class Schedule:
 
     # -- code
 
-    step_ahead: int = 4 << 10  # bytes that a step of one layer's code is ahead of what it reads
+    step_ahead: int = 4 << 10  # bytes that a step of many weights is ahead of what it reads
+    step_meanwhile: int = 24 << 10  # bytes that it fetches during the activations of a block
     tile_rows: int = 8  # of a tile: taller ones load no less and leave more of a batch over
     row_vectors: int = 8  # of a block of a single row
     broadcast_units: int = 8  # at once, of unpacked rows: lines of a set of the first cache

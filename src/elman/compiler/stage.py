@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 from ..expr import PRIMITIVES, PRODUCTS, REDUCTIONS, Node, heads_of, walk
-from ..spaces import space_of
+from ..runtime.alignment import ALIGNMENT
+from ..spaces import Space, space_of
 from ..step import Step
 from . import activations, angles  # noqa: F401 - the functions of a formula
 from .frame import Frame
@@ -22,6 +23,7 @@ from .ir import Int
 from .memory import Spot, StepMemory
 from .panel import Panel, Span, blocks_of_step, height, is_unpacked, panels_of, tallest
 from .plan import operands_of, reductions_of
+from .target import Target
 from .team import Team
 from .tile import add_up
 from .view import View, store_units
@@ -36,6 +38,14 @@ def _lengths(program: Program) -> dict[Node, int]:
         before = () if n.op in PRODUCTS else n.args
         found[n] = known + max((found[a] for a in before), default=0)
     return found
+
+
+def states_first(target: Target, program: Program, spaces: Sequence[Space]) -> bool:
+    """Whether a step's first products are of states alone, and precede what else it computes."""
+    first, *_ = program.stages
+    ahead = [p for p in first.products if p.args[0].op == "state"]
+    alike = len(spaces) == 1 and not first.reductions
+    return alike and bool(ahead) and len(ahead) == len(first.products) and target.step.whole
 
 
 class Stages:
@@ -65,10 +75,7 @@ class Stages:
     def begin_without(self, inputs: Callable[[], None]) -> None:
         """Makes the projected ``inputs`` as late as can be: behind the sums of the first stage's
         products, if nothing before these needs them."""
-        first, *_ = self.program.stages
-        ahead = [p for p in first.products if p.args[0].op == "state"]
-        alike = len(self.spaces) == 1 and not first.reductions
-        if alike and ahead and len(ahead) == len(first.products) and self.shape.whole:
+        if states_first(self.frame.target, self.program, self.spaces):
             self._inputs = inputs
         else:
             inputs()
@@ -116,12 +123,14 @@ class Stages:
                     else:
                         every = (begin, end), (first, last)
                         self._products(part, Spot(row, unit), rows, size, regions, every)
+                    after = self._after(level, part, (unit, size))
                     with f.loop(0, rows) as m:
                         if not self.frame.target.single:  # of the next tile, while this one writes
                             later = Spot(f.add(f.add(row, m), tall), unit)
                             self.memory.look_ahead(part.stores, later, size)
                         for count, span in self._groups(size):
                             with f.loop(*span, count * v.lanes) as u:
+                                self._fetch(after, count, u)
                                 spot = Spot(f.add(row, m), f.add(unit, u))
                                 place = self.acc.past(m, u)
                                 self._pointwise(level, part, count, spot, regions, place, held)
@@ -136,6 +145,29 @@ class Stages:
         lanes, vectors = self.frame.v.lanes, self.shape.widths[0]
         pairs, whole = (0, vectors // 2 * 2 * lanes), (vectors // 2 * 2 * lanes, vectors * lanes)
         return [(n, span) for n, span in ((2, pairs), (1, whole)) if span[0] < span[1]]
+
+    def _after(self, level: int, part: Stage, block: tuple[Int, Int]) -> str:
+        """Where the weights lie that are multiplied after a block of units: none for an empty
+        string. Behind the last block are those of the next stage, if there is one."""
+        f, target = self.frame.f, self.frame.target
+        if not target.meanwhile or not part.products:
+            return ""
+        behind = self.panels[part.product_groups[-1][0]].behind(block)
+        if level < len(self.program.stages) - 1:
+            return behind
+        done = f.compare("sge", f.add(*block), self.frame.padded(part.products[0].space))
+        return f.select(done, self.frame.pointer("next"), behind, "ptr")
+
+    def _fetch(self, after: str, count: int, unit: Int) -> None:
+        """Prefetches from an address on, before so many vectors from a unit on: their share of what
+        a block fetches, which is a fourth at most."""
+        if not after:
+            return
+        f, v, share = self.frame.f, self.frame.v, max(4, self.shape.widths[0])
+        each = -(-self.frame.target.meanwhile // (ALIGNMENT * share)) * ALIGNMENT
+        place = f.gep("i8", after, f.mul(f.div(unit, v.lanes), each))
+        for line in range(0, count * each, ALIGNMENT):  # a loop over them took longer
+            v.prefetch(f.gep("i8", place, line), near=True)
 
     def _reduce(self, value: Node, row: Int) -> None:
         """A reduction over the units of a row; that of several heads is written for each unit. All

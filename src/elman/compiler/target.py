@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..runtime.alignment import ALIGNMENT
 from ..spaces import HIDDEN, PROJECTED, Space
 from .formats import Format
 from .isa import ISA
@@ -17,13 +18,14 @@ from .tile import Shape, odd
 class Use(NamedTuple):
     """What code for one layer is for: so many ``steps`` at most, with weights that other code has
     in common, for a ``piece`` of so many; in a stack that has layers ``below``, from which inputs
-    come later than the states before them, and ``above``, which read the outputs; and to be rather
-    ``short`` than fast."""
+    come later than the states before them, and ``above``, which read the outputs; with weights so
+    many that they are ``far``, behind the second cache; and to be rather ``short`` than fast."""
 
     steps: int = 1
     piece: int = 1
     below: bool = False
     above: bool = False
+    far: bool = False
     short: bool = False
 
 
@@ -67,8 +69,18 @@ class Target:
     @property
     def ahead(self) -> int:
         """How many bytes ahead of its reading a product prefetches. A step of many weights reads
-        each once, so they have left the first cache since the last."""
-        return self.schedule.step_ahead if self.use.steps < self.use.piece else 0
+        each once, so they have left the first cache since the last. From the second cache alone,
+        a processor fetches them in time by itself while vectors are as wide as a line."""
+        once, near = self.use.steps < self.use.piece, self.meanwhile and not self.use.far
+        return self.schedule.step_ahead if once and not near else 0
+
+    @property
+    def meanwhile(self) -> int:
+        """How many bytes of the next products' weights are prefetched while a block of units has
+        its activations. Vectors as wide as a line are multiplied faster than the second cache
+        delivers them, so it had better not rest; narrower ones are not, nor converted weights."""
+        waits = self.isa.bits == 8 * ALIGNMENT and not self.panel.converts
+        return self.schedule.step_meanwhile if waits and self.use.piece > 1 else 0
 
     @property
     def known(self) -> dict[str, int]:
