@@ -29,7 +29,7 @@ def ir_of(
 
 
 @pytest.mark.parametrize(
-    "target, inputs, weight_dtype, ahead, meanwhile",
+    ("target", "inputs", "weight_dtype", "ahead", "meanwhile"),
     [
         (WIDE, 40, None, False, True),
         (WIDE, 640, None, True, True),  # more than 1 MiB
@@ -72,7 +72,7 @@ def test_the_last_layer_prefetches_what_the_next_step_reads_first(
     monkeypatch.setattr(code, "emit_layer", emit_layer)
     ir_of(elman.GRU(128, 128, 2), tmp_path, monkeypatch, target=WIDE)
     (first, _, after_first), (second, _, after_second) = found[:2]
-    assert after_first is second and after_second is first
+    assert (after_first, after_second) == (second, first)
     # The first layer begins with its inputs' weights, which lie behind those of its states. A layer
     # above begins with the latter.
     assert first.first > first.weights == first.recurrent
