@@ -11,6 +11,7 @@ import typer
 
 import elman
 from docs import repeated
+from elman import tasks
 from elman.pages import BASE, page
 from elman.tasks.commands import app
 from elman.tasks.commands.train import app as training
@@ -157,3 +158,12 @@ LED += " accelerated register scan windows explain set_path export from_keras fr
 @pytest.mark.parametrize("it", LED.split())
 def test_docstrings_lead_to_a_page(it: str) -> None:
     assert named(inspect.getdoc(getattr(elman, it)) or "")
+
+
+def test_docstrings_of_estimators_lead_to_their_guides() -> None:
+    public = [getattr(tasks, it) for it in tasks.__all__]
+    estimators = [it for it in public if hasattr(it, "fit")]
+    assert len(estimators) == 7
+    guides = [named(inspect.getdoc(it) or "") for it in estimators]
+    assert set.union(*guides) == {f"guides/{it}" for it in GUIDES.values()}
+    assert all(guides)

@@ -46,6 +46,8 @@ OTHERS = {
     "team_spins": 1,
     "pipeline_pieces": 1,
     "pipeline_steps": 1,
+    "step_ahead": 64,  # these two are of artefacts
+    "step_meanwhile": 64,
 }
 BITS = {constant.name for constant in fields(Schedule) if constant.metadata}
 

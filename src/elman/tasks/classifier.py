@@ -74,6 +74,8 @@ class SequenceClassifier(ClassifierMixin, TextEstimator, TrainedClassifier):
     `ngrams_`, `truncated_`, `seed_`, `training_` (command, data and epochs), and `net_`, skorch's
     net with its `history`.
 
+    The guide is docs/guides/classify.md.
+
     >>> texts = ["good", "so good", "good!", "bad", "too bad", "bad!"] * 4
     >>> model = SequenceClassifier(hidden_size=8, embedding_size=8, epochs=8, dropout=0.0, lr=0.05)
     >>> model.fit(texts, [text.replace("so ", "")[0] == "g" for text in texts]).score

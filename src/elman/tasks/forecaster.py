@@ -54,6 +54,8 @@ class SequenceForecaster(SequenceEstimator, TrainedForecaster):
     After `fit`: `outlook_` (season, context, pace of the times), `seed_`, `training_`, and `net_`,
     the `skorch.NeuralNet` with its `history`.
 
+    The guide is docs/guides/forecast.md.
+
     >>> y = np.tile([1.0, 5.0, 2.0, 8.0], 12) + np.arange(48)
     >>> small = SequenceForecaster(horizon=4, season=4, hidden_size=8, epochs=30, lr=0.02)
     >>> small.fit(y).predict(y).round().tolist()

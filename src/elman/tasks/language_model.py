@@ -58,6 +58,8 @@ class LanguageModel(SequenceEstimator, TrainedLanguageModel):
     After `fit`: `vocabulary_`, `seed_`, `training_`, and `net_`, the `skorch.NeuralNet` with its
     `history`.
 
+    The guide is docs/guides/generate.md.
+
     >>> small = {"embedding_size": 16, "hidden_size": 16, "num_layers": 1, "lr": 0.02}
     >>> model = LanguageModel(**small, dropout=0.0, input_dropout=0.0, epochs=40)
     >>> model.fit(["the cat sat on the mat. " * 40]).bits(["the cat sat on "]) < 2

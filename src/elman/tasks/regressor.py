@@ -24,6 +24,8 @@ class SequenceRegressor(RegressorMixin, TextEstimator, TrainedRegressor):
     After `fit`: `target_` (its mean and deviation), and what a `SequenceClassifier` has beside its
     labels.
 
+    The guide is docs/guides/classify.md.
+
     >>> texts = ["good", "so good", "good!", "bad", "too bad", "bad!"] * 4
     >>> stars = [5.0 if "good" in text else 1.0 for text in texts]
     >>> small = {"embedding_size": 8, "hidden_size": 8, "ngrams": 0, "dropout": 0.0, "lr": 0.05}

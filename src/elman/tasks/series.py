@@ -140,6 +140,8 @@ class SeriesClassifier(ClassifierMixin, SeriesEstimator, TrainedSeriesClassifier
     After `fit`: `classes_`, `reading_`, `seed_`, `training_`, and `net_`, the
     `skorch.NeuralNetClassifier` with its `history`.
 
+    The guide is docs/guides/series.md.
+
     >>> X = [[0, 1, 0, 1], [1, 0, 1], [0, 0, 1, 1], [1, 1, 0]] * 4  # one channel
     >>> y = ["swift", "swift", "slow", "slow"] * 4
     >>> small = SeriesClassifier(hidden_size=8, epochs=30, lr=0.05, dropout=0.0, averaging=0.0)
@@ -178,6 +180,8 @@ class SeriesRegressor(RegressorMixin, SeriesEstimator, TrainedSeriesRegressor):
 
     The arguments are those of `SeriesClassifier`. What is learned is standardised, and compared
     by the mean square.
+
+    The guide is docs/guides/series.md.
 
     >>> X = np.random.default_rng(0).normal(size=(40, 1, 8))
     >>> y = X.mean((1, 2))

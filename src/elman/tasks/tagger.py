@@ -51,6 +51,8 @@ class SequenceTagger(SequenceEstimator, TrainedTagger):
     `scheme_`, `vocabularies_`, `seed_`, `training_`, and `net_`, the `skorch.NeuralNet` with its
     `history`.
 
+    The guide is docs/guides/tag.md.
+
     >>> texts = ["Ann met Bob", "Bob saw Eve", "Eve and Ann", "we met them"] * 4
     >>> tags = [["B-name" if word[0].isupper() else "O" for word in t.split()] for t in texts]
     >>> model = SequenceTagger(tokens="words", hidden_size=8, embedding_size=8, lr=0.05)
