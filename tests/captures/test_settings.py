@@ -11,7 +11,7 @@ import torch
 
 import elman
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.sampled(3)
 
 
 def make() -> elman.Cell:

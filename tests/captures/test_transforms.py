@@ -24,7 +24,7 @@ from tests.captures.columns import (
 Data = tuple[Tensor, ...]
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning"),
-    pytest.mark.sampled(3),
+    pytest.mark.sampled(5),
 ]  # of torch's jvp
 
 

@@ -9,7 +9,7 @@ from tests import cells
 from tests.compiler.problem import Problem, check
 from tests.tolerances import assert_close
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.sampled(3)
 
 each_cell = pytest.mark.parametrize("cell", cells.CATALOGUE)
 RAGGED = [5, 4, 4, 1]

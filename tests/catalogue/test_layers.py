@@ -8,7 +8,7 @@ from elman.cells import CATALOGUE
 from elman.spaces import INPUT
 from tests.nn.kinds import assert_same_bits, loss_of, tensors
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.sampled(3)
 
 T, B, I, H, P = 4, 3, 3, 5, 4  # noqa: E741
 each_name = pytest.mark.parametrize("name", CATALOGUE)

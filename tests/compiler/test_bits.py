@@ -19,7 +19,7 @@ from tests.compiler.targets import each_isa, force
 from tests.late import come_late
 from tests.systems import needs_threads
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.sampled(3)
 
 each_size = pytest.mark.parametrize("H", UNITS)
 some_cells = pytest.mark.parametrize("cell", ["tanh", "LSTM", "GRUBefore"])

@@ -14,7 +14,7 @@ from tests.compiler.problem import RAGGED, Problem, check
 from tests.compiler.targets import each_isa, exact, force
 from tests.sizes import layer_sizes
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.sampled(3)
 
 SIZES = {
     "odd heads": {"H": 22},

@@ -27,7 +27,7 @@ from tests.compiler.targets import each_isa, force, here, needs_pairs
 from tests.late import come_late
 from tests.systems import linux_only, needs_fork, needs_threads
 
-pytestmark = pytest.mark.sampled(4)
+pytestmark = pytest.mark.sampled(6)
 
 FOREVER = 1 << 40
 #: However little there is to share; nobody is left behind, or who is not there at the first look.

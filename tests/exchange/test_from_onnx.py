@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.sampled(3)
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

@@ -8,7 +8,7 @@ from tests import cells
 from tests.onnx.exported import check
 from tests.sizes import layer_sizes
 
-pytestmark = pytest.mark.sampled(3)
+pytestmark = pytest.mark.sampled(5)
 
 I, H, P = 3, 6, 4  # noqa: E741
 

@@ -10,7 +10,7 @@ import elman
 from tests import cells
 from tests.onnx.exported import check, export
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.sampled(3)
 
 I, H, P = 3, 5, 4  # noqa: E741
 BRC = elman.cells.BRC

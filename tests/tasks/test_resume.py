@@ -19,7 +19,7 @@ from tests.systems import PATIENCE
 from tests.tasks import trainings
 from tests.tasks.trainings import TASKS, At, interrupt, train, train_task
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.sampled(3)
 
 CONTEXT = multiprocessing.get_context("forkserver" if sys.platform != "win32" else "spawn")
 CONTEXT.set_forkserver_preload(["tests.tasks.trainings", "elman.tasks.classifier", "torch._dynamo"])
