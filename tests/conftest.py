@@ -35,21 +35,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of the cases of a test marked ``sampled(n)`` one in n runs, the same ones every time. Whoever
-    names a test, or says ``--every-case``, gets all."""
+    """Of the cases of a test marked ``sampled(n)`` one in n runs, the same ones every time, and at
+    least one. Whoever names a test, or says ``--every-case``, gets all."""
     if config.getoption("--every-case") or any("::" in argument for argument in config.args):
         return
-    left = [item for item in items if _is_left_out(item)]
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("sampled") and hasattr(item, "callspec"):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    left = {item for group in cases.values() for item in sorted(group, key=_number)[1:]}
+    left = {item for item in left if _number(item) % _share(item) != 0}
     if left:
-        config.hook.pytest_deselected(items=left)
-        items[:] = [item for item in items if not _is_left_out(item)]
+        config.hook.pytest_deselected(items=[item for item in items if item in left])
+        items[:] = [item for item in items if item not in left]
 
 
-def _is_left_out(item: pytest.Item) -> bool:
+def _number(item: pytest.Item) -> int:
+    return zlib.crc32(item.name.encode())
+
+
+def _share(item: pytest.Item) -> int:
     mark = item.get_closest_marker("sampled")
-    if mark is None or not hasattr(item, "callspec"):
-        return False
-    return zlib.crc32(item.name.encode()) % int(mark.args[0]) != 0
+    return int(mark.args[0]) if mark else 1
 
 
 def pytest_collection_finish() -> None:

@@ -12,7 +12,7 @@ from elman.compiler.isa import ISA, available
 from tests.cells import CATALOGUE, CELLS
 from tests.compiler.targets import force, label, runnable
 
-pytestmark = pytest.mark.sampled(3)
+pytestmark = pytest.mark.sampled(5)
 
 EVERY = CELLS | CATALOGUE
 T, S, B, I, H = 4, 3, 2, 3, 6  # noqa: E741

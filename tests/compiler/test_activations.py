@@ -20,7 +20,7 @@ from tests.reference import functions
 from tests.systems import linux_only
 from tests.tolerances import ULPS
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.sampled(3)
 
 each_function = pytest.mark.parametrize("function", functions.EXACT)
 EVERY = 521  # a prime: all exponents and signs, and ever other mantissas

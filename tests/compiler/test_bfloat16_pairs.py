@@ -19,7 +19,7 @@ from tests.compiler.problem import RAGGED, Problem
 from tests.compiler.targets import exact, needs_pairs
 from tests.tolerances import distance
 
-pytestmark = [needs_pairs, pytest.mark.sampled(3)]
+pytestmark = [needs_pairs, pytest.mark.sampled(5)]
 HALF = torch.bfloat16
 each_cell = pytest.mark.parametrize("cell", STEPS)
 UNITS = [1, 2, 3, 15, 16, 17, 31, 33, 64, 65, 130]

@@ -12,7 +12,7 @@ from elman.compiler.target import target_of
 from tests.compiler.problem import RAGGED, Problem, check
 from tests.compiler.targets import each_isa, force
 
-pytestmark = pytest.mark.sampled(3)
+pytestmark = pytest.mark.sampled(5)
 
 SIZES = {  # the first of whole vectors on every instruction set, the others on some
     "whole": {"H": 64},

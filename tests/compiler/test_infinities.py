@@ -10,7 +10,7 @@ import elman
 from tests.cells import STEPS
 from tests.compiler.problem import Problem
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.sampled(3)
 
 BAD = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf"), "huge": 3e38}
 bad_values = pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())

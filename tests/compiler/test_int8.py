@@ -14,7 +14,7 @@ from tests.compiler.targets import each_isa, force
 from tests.streaming.narrow import to_int8
 from tests.tolerances import assert_close
 
-pytestmark = pytest.mark.sampled(3)
+pytestmark = pytest.mark.sampled(5)
 
 SIZES = {
     "several rows": {"T": 4, "B": 3, "H": 21, "I": 5},

@@ -12,7 +12,7 @@ from tests.compiler.targets import each_isa, exact, force
 from tests.reference.recurrences import FORMULAS
 from tests.tolerances import assert_close
 
-pytestmark = pytest.mark.sampled(3)
+pytestmark = pytest.mark.sampled(5)
 
 MAIN = ("tanh", "relu", "LSTM", "GRU", "GRUBefore", "Odd")
 each_cell = pytest.mark.parametrize("cell", STEPS)

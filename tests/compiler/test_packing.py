@@ -21,7 +21,7 @@ from tests.compiler.targets import each_isa, force, label, runnable
 from tests.sizes import layer_sizes
 from tests.systems import linux_only
 
-pytestmark = pytest.mark.sampled(3)
+pytestmark = pytest.mark.sampled(5)
 
 
 @each_isa

@@ -16,7 +16,7 @@ from tests.compiler.problem import RAGGED, Problem, check
 from tests.compiler.targets import each_isa, exact, force
 from tests.sizes import layer_sizes
 
-pytestmark = pytest.mark.sampled(3)
+pytestmark = pytest.mark.sampled(5)
 
 NAMES = ("Raw", "RawOnly", "Highway")
 SIZES: dict[str, dict[str, Any]] = {

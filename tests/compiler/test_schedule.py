@@ -12,7 +12,7 @@ from elman.rows import Rows
 from tests.compiler.bits import same_results
 from tests.compiler.problem import Problem
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.sampled(3)
 
 #: Of each constant another value, with which something else is done.
 OTHERS = {

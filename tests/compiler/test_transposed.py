@@ -10,7 +10,7 @@ from tests.cells import CELLS
 from tests.compiler.problem import RAGGED, Problem, check
 from tests.compiler.targets import each_isa, exact, force
 
-pytestmark = pytest.mark.sampled(3)
+pytestmark = pytest.mark.sampled(5)
 
 NAMES = ("Tied", "TiedHeads")
 SIZES = {

@@ -31,7 +31,7 @@ from tests.nn.kinds import (
     units_of,
 )
 
-pytestmark = [pytest.mark.usefixtures("kernel_path"), pytest.mark.sampled(2)]
+pytestmark = [pytest.mark.usefixtures("kernel_path"), pytest.mark.sampled(3)]
 
 
 # As torch.nn's

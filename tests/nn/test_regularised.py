@@ -20,7 +20,7 @@ from tests.nn import regularised_loop
 from tests.nn.kinds import assert_same_bits, tensors
 from tests.tolerances import assert_close
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.sampled(3)
 
 I, H, T, B = 3, 5, 7, 4  # noqa: E741
 LENGTHS = [4, 7, 1, 5]

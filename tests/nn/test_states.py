@@ -34,7 +34,7 @@ from tests.nn.kinds import (
 )
 from tests.tolerances import assert_close
 
-pytestmark = [pytest.mark.usefixtures("kernel_path"), pytest.mark.sampled(3)]
+pytestmark = [pytest.mark.usefixtures("kernel_path"), pytest.mark.sampled(5)]
 EVERY = CELLS | CATALOGUE
 each_cell = pytest.mark.parametrize("name", EVERY)
 OPTIONS: dict[str, dict[str, Any]] = {
