@@ -21,7 +21,7 @@ from .session import TAKEN, Owner, Stream
 _TOKENS = (torch.int64, torch.int32)
 
 
-class Chain(Stream):
+class Chain(Stream, of=torch.nn.Sequential):
     """What ``Stream(torch.nn.Sequential(...))`` makes: a session for each layer, whose steps are
     one native call (one a layer, if a layer adds residuals).
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import Any, Literal, overload
+from typing import Any, ClassVar, Literal, overload
 
 import torch
 from torch import Tensor
@@ -111,17 +111,21 @@ class Stream:
     (torch.Size([9]), True)
     """
 
+    _sessions: ClassVar[dict[type, type[Stream]]] = {}
+
+    def __init_subclass__(cls, of: type[torch.nn.Module] | None = None) -> None:
+        """A session of modules ``of`` exactly this class is one that ``Stream(module)`` makes."""
+        super().__init_subclass__()
+        if of is not None:
+            Stream._sessions[of] = cls
+
     def __new__(
         cls,
         module: torch.nn.Module,
         batch_size: int | None = None,
         weight_dtype: torch.dtype | None = None,
     ) -> Stream:
-        if cls is not Stream or type(module) is not torch.nn.Sequential:
-            return object.__new__(cls)
-        from .chain import Chain  # which is made of sessions
-
-        return object.__new__(Chain)
+        return object.__new__(cls._sessions.get(type(module), cls) if cls is Stream else cls)
 
     def __init__(
         self,
