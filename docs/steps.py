@@ -22,9 +22,12 @@ LEAVES = "x", "state", "bias", "vector", "input", "raw", "symbol", "const"
 
 @dataclass
 class Written:
-    """A step as it is written. ``new`` are the new states by their names, ``names`` what the step
-    calls its values, ``calls`` the values that a function of elman returned, by its name and with
-    its arguments: of several it returned, a value also has its place."""
+    """A step as it is written.
+
+    ``new`` are the new states by their names. ``names`` says what the step calls its values.
+    ``calls`` are the values that a function of elman returned: the function's name, its arguments,
+    and the value's place if the function returned several.
+    """
 
     gates: tuple[str, ...]
     new: dict[str, Node] = field(default_factory=dict)
@@ -36,8 +39,8 @@ class Written:
         return self.calls[value][1] if value in self.calls else value.args
 
     def lines(self) -> list[Node]:
-        """The values that have a name of their own, in the order of the step as far as it is one in
-        which each comes after those that it is made of."""
+        """The values that have a name of their own. Each comes after those that it is made of;
+        otherwise they are in the order of the step."""
         new = self.new.values()
         wanted = {*self.names, *new} & {*walk(new, self.args)}
         named = [value for value in self.names if value in wanted]

@@ -59,10 +59,10 @@ def export(
             read whole sequences, from ``name_chunk`` alone, whose memory has room for so many.
         data: inputs as the module takes them, ``(T, I)`` or ``(T, B, I)``, tokens ``(T,)`` or
             ``(T, B)``; ``(B, T, ...)`` with ``batch_first``. The result and ``name.json`` then
-            say under ``error`` what ``weight_dtype`` changes: the ``largest`` difference of an
-            output from that of the weights as they are, ``rms``, the root of the differences'
-            mean square, and ``relative``, ``rms`` in parts of the outputs' own. Both run in
-            double precision, each row from the initial states. None: nothing is said.
+            say under ``error`` how much ``weight_dtype`` changes the outputs. ``largest`` is the
+            largest difference, ``rms`` the root of their mean square, ``relative`` the same
+            divided by that of the outputs. They are computed in double precision, each row from
+            the initial states. None: nothing is said.
 
     Writes ``name.h``, ``name.o``, ``name.json`` (sizes, target, hashes), and a test:
     ``name_test.c``, ``name_vector.h`` and a Makefile. For ``"wasm32"`` also what web pages load:

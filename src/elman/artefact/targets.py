@@ -16,9 +16,9 @@ from ..compiler.objects import ObjectTarget, object_target
 class Machine:
     """A row: an instruction set and LLVM's words for the machine.
 
-    ``small`` says whether code should rather be short than fast, ``piece`` how many steps of a
-    chunk may go through a layer before the next, if weights are many, ``compiler`` is the C
-    compiler that people commonly have for the machine.
+    ``small`` says whether code should rather be short than fast. If weights are many, ``piece``
+    steps of a chunk go through a layer before the next one. ``compiler`` is the C compiler that
+    people commonly have for the machine.
     """
 
     name: str
