@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import FrameType, SimpleNamespace
 from typing import Any
 
+import elman
 from elman import functions, reductions
 from elman.cell import Cell
 from elman.expr import PRIMITIVES, Node, constant, node, walk
@@ -93,7 +94,7 @@ FUNCTIONS = {
     value.__code__: value
     for room in (functions, reductions)
     for name, value in vars(room).items()
-    if inspect.isfunction(value) and value.__module__.startswith(room.__name__)
+    if inspect.isfunction(value) and getattr(elman, name, None) is value
     if name not in PRIMITIVES
 }
 

@@ -30,12 +30,13 @@ ROWS = [
     ["reference", "compiler"],
     ["init", "runtime"],
     ["cells", "padded"],
-    ["batch", "reductions"],
+    ["batch"],
     ["cell", "functions"],
     ["randoms", "step"],
+    ["reductions"],
     ["expr"],
     ["refused"],
-    ["attributes", "clipping", "errors", "pages", "rows", "scalars", "spaces", "version"],
+    ["attributes", "clipping", "errors", "pages", "rows", "spaces", "version"],
 ]
 DEPTH = {room: depth for depth, row in enumerate(ROWS) for room in row}
 

@@ -27,7 +27,6 @@ import torch
 from .clipping import clip_gradient
 from .errors import FormulaError
 from .refused import OF_VALUES, foreign, missing, refuses
-from .scalars import as_tensor
 from .spaces import ONE, SPACES, Space
 
 Operand = Union["Node", float, int]
@@ -320,88 +319,6 @@ PRIMITIVES: Mapping[str, Primitive] = {
 }
 
 
-@dataclass(frozen=True)
-class Reduction:
-    """One row of the table of reductions, which make one number of the units of a row, or of those
-    of each head: ``attr`` is the number of heads, if there are several, and then the result has the
-    units of the value, those of a head alike.
-
-    ``torch(a)`` keeps the dimension. ``derivative(g, y, a)`` gives the value's gradient from the
-    result's. ``combine(v, a, b)`` joins two vectors of partial results; of nothing it's ``start``.
-    """
-
-    torch: Callable[[torch.Tensor], torch.Tensor]
-    derivative: Callable[[Node, Node, Node], Node]
-    combine: Callable[..., str]
-    start: float
-
-
-def _share_of_largest(g: Node, y: Node, a: Node) -> Node:
-    """Units that are equally large share the gradient, as in ``torch.amax``."""
-    largest = apply("eq", a, y)
-    count = reduce("sum", where(largest, 1.0, 0.0), heads=heads_of(y))
-    return _zero_where(apply("ne", a, y), g / count)
-
-
-REDUCTIONS: Mapping[str, Reduction] = {
-    "sum": Reduction(
-        lambda a: a.sum(-1, keepdim=True), lambda g, y, a: g, lambda v, a, b: v.add(a, b), 0.0
-    ),
-    "amax": Reduction(
-        lambda a: a.amax(-1, keepdim=True),
-        _share_of_largest,
-        lambda v, a, b: v.call("maximum", a, b),
-        -math.inf,
-    ),
-}
-
-
-def check_reduced(name: str, value: Any, heads: Any) -> None:
-    """Whether a function of the units of a row, or of each head, can have these arguments."""
-    if type(heads) is not int or heads < 1:
-        raise FormulaError(f"{name}() takes heads of at least 1, got {heads!r}")
-    if isinstance(value, Node):
-        check_kind(name, 0, value)
-        if value.space is ONE:
-            raise FormulaError(
-                f"{name}() takes a value with units, got one that has none: leave it out"
-            )
-
-
-def reduce(name: str, value: Any, caller: str = "", heads: int = 1) -> Any:
-    """A reduction of a symbolic value, for a function of another name perhaps; of a tensor, that of
-    PyTorch over the last dimension. Of several ``heads`` each has its own."""
-    check_reduced(caller or name, value, heads)
-    if not isinstance(value, Node):
-        return _reduced(name, value, heads)
-    if heads == 1:
-        return node(name, value, space=ONE)
-    if value.space.fixed % heads:
-        raise FormulaError(
-            f"{caller or name}() takes a value whose units are a multiple of heads={heads}, got "
-            f"{value.space.units}"
-        )
-    return node(name, value, attr=str(heads), space=value.space)
-
-
-def heads_of(reduction: Node) -> int:
-    """How many results a reduction has in a row."""
-    return int(reduction.attr or 1)
-
-
-def unit_of(leaf: Node) -> tuple[int, int]:
-    """Which unit of each head a leaf ``unit`` is 1 for, else 0; and how many heads there are."""
-    index, heads = leaf.attr.split("/")
-    return int(index), int(heads)
-
-
-def _reduced(name: str, value: torch.Tensor, heads: int) -> torch.Tensor:
-    if heads == 1:
-        return REDUCTIONS[name].torch(value)
-    parts = value.unflatten(-1, (heads, value.shape[-1] // heads))
-    return REDUCTIONS[name].torch(parts).expand_as(parts).flatten(-2)
-
-
 def is_mask(value: Any) -> bool:
     """Whether it is a comparison."""
     return isinstance(value, Node) and value.op in PRIMITIVES and PRIMITIVES[value.op].mask
@@ -427,6 +344,23 @@ def apply(name: str, *args: Any) -> Any:
     for place, argument in enumerate(args):
         check_kind(name, place, argument, wanted=name == "where" and place == 0)
     return node(name, *(a if isinstance(a, Node) else _as_constant(name, a) for a in args))
+
+
+def as_tensor(value: Any, like: torch.Tensor | None) -> torch.Tensor:
+    """A number as a tensor of the dtype and device of the tensors beside it."""
+    if isinstance(value, torch.Tensor) or like is None:
+        return torch.as_tensor(value)
+    return torch.full((), _rounded(value, like.dtype), dtype=like.dtype, device=like.device)
+
+
+def _rounded(value: float, dtype: torch.dtype) -> float:
+    """The number, or infinity where the nearest one that a dtype holds is: what arithmetic makes of
+    it, and the kernels. ``torch.full`` refuses it."""
+    most = torch.finfo(dtype).max
+    if abs(value) <= most or math.isinf(value) or math.isnan(value):
+        return value
+    half = most / (2 - torch.finfo(dtype).eps) * torch.finfo(dtype).eps / 2  # a step beyond it
+    return math.copysign(math.inf if abs(value) - most >= half else most, value)
 
 
 def _as_constant(name: str, value: Any) -> Node:
@@ -475,26 +409,3 @@ def walk(roots: Iterable[_N], before: Callable[[_N], Sequence[_N]] = _arguments)
             seen.add(current)
             stack.append((current, True))
             stack.extend((a, False) for a in reversed(before(current)))
-
-
-def evaluate(
-    roots: Iterable[Node], leaf: Callable[..., Any], like: torch.Tensor
-) -> list[torch.Tensor]:
-    """The roots' values by PyTorch operations; ``leaf`` gives leaves and products their values.
-
-    ``leaf`` is called as ``leaf(node, operands)`` with the values of a product's operands.
-    Numbers have the dtype and device of ``like``.
-    """
-    values: dict[Node, Any] = {}
-    roots = list(roots)
-    for current in walk(roots):
-        operands = [values[a] for a in current.args]
-        if current.op == "const":
-            values[current] = as_tensor(float.fromhex(current.attr), like)
-        elif current.op in PRIMITIVES:
-            values[current] = PRIMITIVES[current.op].torch(*operands)
-        elif current.op in REDUCTIONS:
-            values[current] = _reduced(current.op, operands[0], heads_of(current))
-        else:
-            values[current] = leaf(current, operands)
-    return [values[r] for r in roots]

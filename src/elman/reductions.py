@@ -1,12 +1,104 @@
-"""Values of a whole row in a formula, or of each head: sum, largest value and mean of the units,
-softmax and layer normalisation."""
+"""Reductions: the one table in which they are defined, and the functions of a formula over a row.
+
+They make one number of the units of a row, or of those of each head: sum, largest value, mean, one
+unit; softmax and layer normalisation are made of them.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from .errors import FormulaError
-from .expr import Node, apply, check_reduced, node, reduce, where
+from .expr import Node, apply, check_kind, node, where
+from .spaces import ONE
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """One row of the table of reductions, which make one number of the units of a row, or of those
+    of each head: ``attr`` is the number of heads, if there are several, and then the result has the
+    units of the value, those of a head alike.
+
+    ``torch(a)`` keeps the dimension. ``derivative(g, y, a)`` gives the value's gradient from the
+    result's. ``combine(v, a, b)`` joins two vectors of partial results; of nothing it's ``start``.
+    """
+
+    torch: Callable[[torch.Tensor], torch.Tensor]
+    derivative: Callable[[Node, Node, Node], Node]
+    combine: Callable[..., str]
+    start: float
+
+
+def _share_of_largest(g: Node, y: Node, a: Node) -> Node:
+    """Units that are equally large share the gradient, as in ``torch.amax``."""
+    largest = apply("eq", a, y)
+    count = reduce("sum", where(largest, 1.0, 0.0), heads=heads_of(y))
+    return where(apply("ne", a, y), 0.0, g / count)
+
+
+REDUCTIONS: Mapping[str, Reduction] = {
+    "sum": Reduction(
+        lambda a: a.sum(-1, keepdim=True), lambda g, y, a: g, lambda v, a, b: v.add(a, b), 0.0
+    ),
+    "amax": Reduction(
+        lambda a: a.amax(-1, keepdim=True),
+        _share_of_largest,
+        lambda v, a, b: v.call("maximum", a, b),
+        -math.inf,
+    ),
+}
+
+
+def check_reduced(name: str, value: Any, heads: Any) -> None:
+    """Whether a function of the units of a row, or of each head, can have these arguments."""
+    if type(heads) is not int or heads < 1:
+        raise FormulaError(f"{name}() takes heads of at least 1, got {heads!r}")
+    if isinstance(value, Node):
+        check_kind(name, 0, value)
+        if value.space is ONE:
+            raise FormulaError(
+                f"{name}() takes a value with units, got one that has none: leave it out"
+            )
+
+
+def reduce(name: str, value: Any, caller: str = "", heads: int = 1) -> Any:
+    """A reduction of a symbolic value, for a function of another name perhaps; of a tensor, that of
+    PyTorch over the last dimension. Of several ``heads`` each has its own."""
+    check_reduced(caller or name, value, heads)
+    if not isinstance(value, Node):
+        return reduced(name, value, heads)
+    if heads == 1:
+        return node(name, value, space=ONE)
+    if value.space.fixed % heads:
+        raise FormulaError(
+            f"{caller or name}() takes a value whose units are a multiple of heads={heads}, got "
+            f"{value.space.units}"
+        )
+    return node(name, value, attr=str(heads), space=value.space)
+
+
+def heads_of(reduction: Node) -> int:
+    """How many results a reduction has in a row."""
+    return int(reduction.attr or 1)
+
+
+def unit_of(leaf: Node) -> tuple[int, int]:
+    """Which unit of each head a leaf ``unit`` is 1 for, else 0; and how many heads there are."""
+    index, heads = leaf.attr.split("/")
+    return int(index), int(heads)
+
+
+def reduced(name: str, value: torch.Tensor, heads: int) -> torch.Tensor:
+    """A reduction of a tensor."""
+    if heads == 1:
+        return REDUCTIONS[name].torch(value)
+    parts = value.unflatten(-1, (heads, value.shape[-1] // heads))
+    return REDUCTIONS[name].torch(parts).expand_as(parts).flatten(-2)
 
 
 def sum(value: Any, heads: int = 1) -> Any:

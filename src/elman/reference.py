@@ -5,7 +5,7 @@ Any device, any dtype, differentiable to any order; one step after the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from .batch import LayerArgs, Weights, by_layer, inputs_of
-from .expr import PRODUCTS, Node, evaluate, unit_of
+from .expr import PRIMITIVES, PRODUCTS, Node, as_tensor, walk
 from .padded import Marks, halves
+from .reductions import REDUCTIONS, heads_of, reduced, unit_of
 from .rows import Rows
 from .step import Step
 
@@ -285,3 +286,24 @@ def _check_alike(given: LayerArgs) -> None:
                 f"got {t.dtype} on {t.device} in shape {tuple(t.shape)}: something has replaced a "
                 f"weight: convert the module with module.to({x.dtype})"
             )
+
+
+def evaluate(roots: Iterable[Node], leaf: Callable[..., Any], like: Tensor) -> list[Tensor]:
+    """The roots' values by PyTorch operations; ``leaf`` gives leaves and products their values.
+
+    ``leaf`` is called as ``leaf(node, operands)`` with the values of a product's operands.
+    Numbers have the dtype and device of ``like``.
+    """
+    values: dict[Node, Any] = {}
+    roots = list(roots)
+    for current in walk(roots):
+        operands = [values[a] for a in current.args]
+        if current.op == "const":
+            values[current] = as_tensor(float.fromhex(current.attr), like)
+        elif current.op in PRIMITIVES:
+            values[current] = PRIMITIVES[current.op].torch(*operands)
+        elif current.op in REDUCTIONS:
+            values[current] = reduced(current.op, operands[0], heads_of(current))
+        else:
+            values[current] = leaf(current, operands)
+    return [values[r] for r in roots]

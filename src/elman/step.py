@@ -22,17 +22,14 @@ from .errors import FormulaError
 from .expr import (
     PRIMITIVES,
     PRODUCTS,
-    REDUCTIONS,
     Node,
     check_kind,
     constant,
-    heads_of,
     is_mask,
     node,
-    reduce,
-    unit_of,
     walk,
 )
+from .reductions import REDUCTIONS, heads_of, reduce, unit_of
 from .spaces import (
     HIDDEN,
     INPUT,

@@ -8,7 +8,8 @@ import torch
 import elman
 from elman import Cell, FormulaError
 from elman.compiler.gradient import differentiate
-from elman.expr import Node, constant, evaluate, node
+from elman.expr import Node, constant, node
+from elman.reference import evaluate
 from tests.reference.functions import CALLS, LEAST, call
 
 each_function = pytest.mark.parametrize("name", CALLS)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 
-from ..expr import REDUCTIONS, Node, unit_of
+from ..expr import Node
+from ..reductions import REDUCTIONS, unit_of
 from ..spaces import INPUT, ONE, Matrix, Space
 from ..step import Step
 from .buffers import Argument, Slot, Slots

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..expr import PRIMITIVES, PRODUCTS, REDUCTIONS, Node, constant, heads_of, node, reduce, walk
+from ..expr import PRIMITIVES, PRODUCTS, Node, constant, node, walk
+from ..reductions import REDUCTIONS, heads_of, reduce
 from ..spaces import ONE, Space
 from ..step import Step
 

@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..expr import PRIMITIVES, PRODUCTS, REDUCTIONS, Node, node, walk, with_args
+from ..expr import PRIMITIVES, PRODUCTS, Node, node, walk, with_args
+from ..reductions import REDUCTIONS
 from ..spaces import ONE, Space
 
 OF_ROWS = (*PRODUCTS, *REDUCTIONS)  # what needs whole rows of its operand

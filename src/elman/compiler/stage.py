@@ -12,7 +12,8 @@ import functools
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
-from ..expr import PRIMITIVES, PRODUCTS, REDUCTIONS, Node, heads_of, walk
+from ..expr import PRIMITIVES, PRODUCTS, Node, walk
+from ..reductions import REDUCTIONS, heads_of
 from ..runtime.alignment import ALIGNMENT
 from ..spaces import Space, space_of
 from ..step import Step

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import FormulaError
-from ..expr import Node, apply, is_mask, node, reduce, walk
+from ..expr import Node, apply, is_mask, node, walk
+from ..reductions import reduce
 from ..spaces import HIDDEN, ONE, Space, sized
 from ..step import Step
 from .values import CARRIED, GIVEN, PARAMETER, Value, place_of

@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from ..errors import FormulaError
-from ..expr import PRIMITIVES, REDUCTIONS, apply, walk
+from ..expr import PRIMITIVES, apply, walk
+from ..reductions import REDUCTIONS
 
 PARAMETER, GIVEN, CARRIED = range(3)
 #: The primitives, as functions of tensors and of symbolic values.
