@@ -21,7 +21,7 @@ from .session import TAKEN, Owner, Stream
 _TOKENS = (torch.int64, torch.int32)
 
 
-class Chain(Stream, of=torch.nn.Sequential):
+class ModelStream(Stream, of=torch.nn.Sequential):
     """What ``Stream(torch.nn.Sequential(...))`` makes: a session for each layer, whose steps are
     one native call (one a layer, if a layer adds residuals).
 
@@ -107,7 +107,7 @@ class Chain(Stream, of=torch.nn.Sequential):
 
     def refresh(self) -> None:
         states = self.snapshot()
-        new = Chain(self.module, self.batch_size, self.weight_dtype)
+        new = ModelStream(self.module, self.batch_size, self.weight_dtype)
         new.restore(states)
         with self._mine:
             self.__dict__.update(new.__dict__ | {"_mine": self._mine})
