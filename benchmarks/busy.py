@@ -33,7 +33,7 @@ def measurements(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[]
 
 def _measure(contest: Contest, task: Task) -> dict[str, Any]:
     alone = contest.compare(task, ROUNDS)
-    with _busy_core():
+    with busy_core():
         beside = contest.compare(task, ROUNDS)
     return {**task._asdict(), "alone": _medians(alone), "beside": _medians(beside)}
 
@@ -43,7 +43,7 @@ def _medians(results: dict[str, Result]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _busy_core() -> Iterator[None]:
+def busy_core() -> Iterator[None]:
     """A program that computes without end, on the last core that we may use."""
     core = max(os.sched_getaffinity(0))
     code = f"import os; os.sched_setaffinity(0, [{core}])\nwhile True: pass"

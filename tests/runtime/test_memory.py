@@ -11,6 +11,7 @@ import torch
 
 from elman.runtime import memory
 from elman.runtime.alignment import ALIGNMENT
+from elman.runtime.large import fresh
 from elman.runtime.memory import SMALL, scratch, set_poison
 
 
@@ -82,7 +83,7 @@ def test_large_blocks_ask_for_the_huge_pages_that_lie_inside_them(
     scratch(memory.LARGE - 1)
     assert not asked
     _, address = scratch(5 << 20)
-    tensor = memory.fresh(torch.empty(5 << 20, dtype=torch.uint8))
+    tensor = fresh(torch.empty(5 << 20, dtype=torch.uint8))
     for (first, nbytes, advice), start in zip(asked, (address, tensor.data_ptr()), strict=True):
         assert first % (2 << 20) == nbytes % (2 << 20) == 0
         assert start <= first

@@ -17,7 +17,8 @@ from ..launch.packed import PackedWeights
 from ..launch.stack import BACKWARD, INFER, TRAIN, StackLauncher, Tensors
 from ..rows import Rows
 from ..runtime.bounded import BoundedCache
-from ..runtime.memory import LARGE, fresh
+from ..runtime.large import fresh, reuse
+from ..runtime.memory import LARGE
 from ..runtime.tensors import TensorGuard, TensorSpec, TensorSpecs, spec_of
 from ..step import Step
 from .select import kernel_isa, onlooker, readable
@@ -167,7 +168,7 @@ class Executable:
         made = specs.new()
         if self._large:
             for tensor in made:
-                fresh(tensor)
+                reuse(tensor)
         calls.run([*tensors, *masks, *made, rows.counts, rows.offsets])
         return made[: self._count], [*masks, *made[self._first_kept :]] if keep else []
 
@@ -224,9 +225,10 @@ class Executable:
             back = self._backward(kind, given)
             self._backs.keep(kind, [back, *(self._backs.get(kind) or [])[:1]])
         made = back.specs.new()
-        for tensor in made if self._large or not self.kernel.plan.complete else ():
+        for i, tensor in enumerate(made if self._large or not self.kernel.plan.complete else ()):
             if tensor is not None:
-                fresh(tensor)
+                # Autograd adds to a gradient where it lies if nobody else holds its memory.
+                fresh(tensor) if i < len(tensors) else reuse(tensor)
                 if not self.kernel.plan.complete:  # the formula reads what has no gradient
                     tensor.zero_()
         self._run_backward(back.calls, (rows, tensors, output, kept, arrived, mask_count), made)

@@ -22,7 +22,7 @@ from ..launch.stack import Tensors
 from ..launch.table import Launch
 from ..rows import Rows
 from ..runtime.bounded import BoundedCache
-from ..runtime.memory import fresh
+from ..runtime.large import fresh
 from ..runtime.tensors import TensorSpec, TensorSpecs, spec_of
 from ..runtime.threads import thread_count
 from ..spaces import Sizes

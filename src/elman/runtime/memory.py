@@ -53,26 +53,14 @@ def new_block(nbytes: int) -> tuple[torch.UntypedStorage, int]:
     owner = torch.UntypedStorage(nbytes + ALIGNMENT - 1)
     address = (owner.data_ptr() + ALIGNMENT - 1) & -ALIGNMENT
     if nbytes >= LARGE:
-        _advise(address, nbytes)
+        advise(address, nbytes)
     if _poison:
         ctypes.memset(address, 0xFF, nbytes)
     return owner, address
 
 
-def fresh(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor, whose memory is about to be written: in huge pages, if it is large."""
-    if tensor.nbytes >= LARGE:
-        _advise(tensor.data_ptr(), tensor.nbytes)
-    return tensor
-
-
-def _advise(address: int, nbytes: int) -> None:
-    """Asks the system for huge pages.
-
-    The system's allocator returns large blocks when they are freed, so each call touches fresh
-    memory, and every fresh page costs a fault: 0.4 nanoseconds a byte in pages of 4 KiB, a fifth of
-    that in huge ones. A kernel writes a byte that it keeps in about as much time.
-    """
+def advise(address: int, nbytes: int) -> None:
+    """Asks the system for huge pages in memory that is about to be touched first."""
     madvise = _madvise()
     first, end = -(-address // _HUGE_PAGE), (address + nbytes) // _HUGE_PAGE
     if madvise is not None and end > first:

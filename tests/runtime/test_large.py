@@ -1,0 +1,164 @@
+"""Memory of large tensors is used again, but only if nobody has it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import elman
+from elman.runtime import large
+from elman.runtime.large import let_go, reuse
+from elman.runtime.memory import LARGE, set_poison
+
+N = LARGE // 4  # float32s of a large tensor
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept() -> Iterator[None]:
+    let_go()
+    yield
+    let_go()
+
+
+def new(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    return reuse(torch.empty(*(shape or (N,)), dtype=dtype))
+
+
+def addresses(count: int) -> set[int]:
+    """Where so many tensors lie that are alive together."""
+    return {tensor.data_ptr() for tensor in [new() for _ in range(count)]}
+
+
+def test_memory_that_nobody_has_is_used_again() -> None:
+    first = addresses(2)
+    assert addresses(2) == first
+
+
+def test_tensors_are_new_ones() -> None:
+    new().zero_()
+    tensor = new()
+    assert tensor._version == 0
+    assert not tensor._is_view()
+    assert tensor.untyped_storage().nbytes() == 4 * N
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        lambda t: t,
+        lambda t: t[1:],
+        lambda t: t.detach(),
+        lambda t: t.untyped_storage(),
+        lambda t: t.numpy(),
+        lambda t: memoryview(t.numpy()),
+        torch.from_dlpack,
+        torch.nn.Parameter,
+        lambda t: t.requires_grad_().exp().grad_fn,
+        lambda t: torch.autograd.graph.get_gradient_edge(t.requires_grad_()),
+    ],
+)
+@pytest.mark.parametrize("before", [False, True], ids=["once", "again"])
+def test_memory_that_somebody_has_is_left_alone(
+    hold: Callable[[Tensor], Any], before: bool
+) -> None:
+    if before:
+        new().untyped_storage()
+    tensor = new()
+    address = tensor.data_ptr()
+    held = hold(tensor)
+    del tensor
+    assert new().data_ptr() != address
+    del held
+
+
+def test_memory_that_has_moved_is_nobodys() -> None:
+    """Another process may read what is shared, and a resized storage has another size."""
+    tensor = new()
+    tensor.share_memory_()
+    shared = tensor.data_ptr()
+    del tensor
+    assert new().data_ptr() != shared
+    let_go()
+    tensor = new()
+    tensor.untyped_storage().resize_(8)
+    del tensor
+    assert new().fill_(1.0).sum() == N
+
+
+def test_only_tensors_of_one_form_share_memory() -> None:
+    forms = [(N,), (2, N // 2), (N // 2, 2)]
+    for shape in forms:
+        for dtype in (torch.float32, torch.int32):
+            assert new(*shape, dtype=dtype).shape == shape
+            assert len(large._blocks) == 1  # the one before has been freed
+
+
+def test_tensors_of_inference_mode_are_its_own() -> None:
+    with torch.inference_mode():
+        assert new().is_inference()
+    assert not new().is_inference()
+
+
+def test_no_more_is_kept_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large, "KEPT", 3 * LARGE)
+    held = [new() for _ in range(5)]
+    assert len(large._blocks) == 3
+    del held
+    assert len(addresses(3)) == 3
+    new(N + 1)  # of another form
+    assert len(large._blocks) == 1
+
+
+def test_small_tensors_are_not_kept() -> None:
+    new(N - 1)
+    assert not large._blocks
+
+
+def test_poison_comes_again() -> None:
+    new().zero_()
+    set_poison(True)  # as it was: all tests have it
+    assert new().isnan().all()
+
+
+def test_threads_share_no_memory() -> None:
+    wrong = list[float]()
+
+    def work(number: float) -> None:
+        for _ in range(30):
+            tensor = new().fill_(number)
+            wrong.extend(tensor[tensor != number][:1].tolist())
+
+    threads = [threading.Thread(target=work, args=(float(i),)) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_results_of_calls_stay_what_they_are() -> None:
+    """Of inference and training, held and dropped, the next call has the same bits."""
+    torch.manual_seed(0)
+    layer, x = elman.GRU(3, 33, 2), torch.randn(131, 253, 3)
+    with torch.no_grad():
+        outputs = [layer(x + i)[0] for i in (0, 1, 0)]
+        layer(x)
+        again = layer(x)[0]
+    assert torch.equal(outputs[0], outputs[2])
+    assert torch.equal(outputs[0], again)
+    assert not torch.equal(outputs[0], outputs[1])
+
+    def gradients() -> list[Tensor]:
+        output = layer(x)[0]
+        return [output.detach(), *torch.autograd.grad(output.sum(), [*layer.parameters()])]
+
+    first = gradients()
+    kept = {block.address for block in large._blocks}
+    second, third = gradients(), gradients()
+    assert {block.address for block in large._blocks} & kept
+    for some in zip(first, second, third, strict=True):
+        assert torch.equal(some[0], some[1])
+        assert torch.equal(some[0], some[2])
