@@ -1,7 +1,9 @@
 """Memory of large tensors is used again, but only if nobody has it."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -89,11 +91,13 @@ def test_memory_that_has_moved_is_nobodys() -> None:
 
 
 def test_only_tensors_of_one_form_share_memory() -> None:
-    forms = [(N,), (2, N // 2), (N // 2, 2)]
-    for shape in forms:
-        for dtype in (torch.float32, torch.int32):
-            assert new(*shape, dtype=dtype).shape == shape
-            assert len(large._blocks) == 1  # the one before has been freed
+    float32, int32 = torch.float32, torch.int32
+    forms = [((N,), float32), ((N,), int32), ((2, N // 2), int32), ((N // 2, 2), int32)]
+    for shape, dtype in forms:
+        tensor = new(*shape, dtype=dtype)
+        assert (tensor.shape, tensor.dtype) == (shape, dtype)
+        del tensor
+        assert len(large._blocks) == 1  # the one before has been freed
 
 
 def test_tensors_of_inference_mode_are_its_own() -> None:
@@ -123,8 +127,13 @@ def test_poison_comes_again() -> None:
     assert new().isnan().all()
 
 
-def test_threads_share_no_memory() -> None:
+def test_threads_share_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = list[float]()
+
+    def switch(nobody: Callable[[], Any]) -> Any:
+        """Another thread may run where it would do harm."""
+        time.sleep(0.001)
+        return nobody()
 
     def work(number: float) -> None:
         for _ in range(30):
@@ -132,6 +141,7 @@ def test_threads_share_no_memory() -> None:
             wrong.extend(tensor[tensor != number][:1].tolist())
 
     threads = [threading.Thread(target=work, args=(float(i),)) for i in range(3)]
+    monkeypatch.setattr(large, "_nobody", partial(switch, large._nobody))
     for thread in threads:
         thread.start()
     for thread in threads:
