@@ -1,5 +1,6 @@
 """Memory of large tensors is used again, but only if nobody has it."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import elman
 from elman.runtime import large
 from elman.runtime.large import let_go, reuse
 from elman.runtime.memory import LARGE, set_poison
+from tests.systems import needs_fork
 
 N = LARGE // 4  # float32s of a large tensor
 
@@ -147,6 +149,28 @@ def test_threads_share_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+@needs_fork
+def test_a_fork_waits_for_a_thread_that_takes_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the child would wait for a thread that it hasn't got."""
+    inside, go = threading.Event(), threading.Event()
+
+    def wait(tensor: Tensor) -> Tensor:
+        inside.set()
+        go.wait(0.2)
+        return tensor
+
+    monkeypatch.setattr(large, "fresh", wait)
+    thread = threading.Thread(target=new)
+    thread.start()
+    inside.wait()
+    child = os.fork()
+    if child == 0:
+        os._exit(not large._lock.acquire(timeout=2))
+    go.set()
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_results_of_calls_stay_what_they_are() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import sys
 import threading
 from typing import Any, NamedTuple
@@ -40,7 +41,11 @@ class _Block(NamedTuple):
 
 
 _blocks: list[_Block] = []  # the last used one is the last
-_lock = threading.Lock()
+_lock = threading.RLock()
+if hasattr(os, "register_at_fork"):  # a child must not inherit it from a thread it hasn't got
+    os.register_at_fork(
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+    )
 
 
 def reuse(tensor: Tensor) -> Tensor:
