@@ -27,7 +27,17 @@ from .plan import Plan, products_of
 from .routine import define_entry
 from .stage import Stages
 from .target import Target
-from .team import PACKED, STATE, TEAM, Team, can_cut_units, open_doors, team_of, team_packs
+from .team import (
+    PACKED,
+    STATE,
+    TEAM,
+    Team,
+    can_cut_units,
+    mixes_units,
+    open_doors,
+    team_of,
+    team_packs,
+)
 from .view import View, load_units
 
 #: What a thread is at: a part, its rows, one group of these, the steps of a chunk and of a piece of
@@ -102,7 +112,7 @@ def emit(plan: Plan, target: Target) -> Module:
     emit_inputs(module, target, declared, plan)
     emit_outer(module, target, declared, plan)
     _pack(module, declared, plan, target)
-    _parts(module, declared, target)
+    _parts(module, declared, plan, target)
     _entry(module, declared, plan, target)
     return module
 
@@ -144,7 +154,7 @@ def _pack(module: Module, slots: Slots, plan: Plan, target: Target) -> None:
             panel.fill(first, last)
 
 
-def _parts(module: Module, slots: Slots, target: Target) -> None:
+def _parts(module: Module, slots: Slots, plan: Plan, target: Target) -> None:
     """The worker: a part of the batch through all steps, a chunk after another, the last first."""
     frame = Frame(module, "backward_parts", target, slots)
     f, by_units = frame.f, can_cut_units(target, back=True)
@@ -173,7 +183,9 @@ def _parts(module: Module, slots: Slots, target: Target) -> None:
             j = f.mul(f.sub(f.sub(chunks, 1), i), length)
             frame.put(own, {"j": j, "j.end": f.min(f.add(j, length), steps)})
             f.call("list_rows", ("ptr", own))
-            _pieces(frame, own, j, f.min(f.add(j, length), steps), groups)
+            met = mixes_units(plan.backward)  # after each step
+            end = f.min(f.add(j, length), steps)
+            _pieces(frame, own, (j, end), groups, None if met else team)
             with f.when(f.compare("sgt", frame.slot("tasks"), 0)), f.loop(0, groups) as group:
                 mine = f.select(apart, f.add(first, group), part)
                 frame.put(own, {"group": group, "part": mine})
@@ -184,9 +196,10 @@ def _parts(module: Module, slots: Slots, target: Target) -> None:
             f.call("add_part", ("ptr", own))
 
 
-def _pieces(frame: Frame, own: str, j: Int, end: Int, groups: Int) -> None:
-    """A chunk's steps and their inputs' gradients, a piece after another, the last first."""
-    f, steps = frame.f, frame.slot("T")
+def _pieces(frame: Frame, own: str, chunk: tuple[Int, Int], groups: Int, team: Team | None) -> None:
+    """A chunk's steps and their inputs' gradients, a piece after another, the last first. A team
+    meets in between."""
+    f, steps, (j, end) = frame.f, frame.slot("T"), chunk
 
     def size(left: Int) -> Int:
         return _claim(frame, own, f.min(left, frame.slot("piece")))
@@ -201,6 +214,8 @@ def _pieces(frame: Frame, own: str, j: Int, end: Int, groups: Int) -> None:
         with f.when(f.compare("ne", adding, 0)):
             frame.wait_for("dx.other", f.sub(steps, begin))
         f.call("backward_rows", ("ptr", own))
+        if team:
+            team.meet()
         with f.when(wanted(frame)), f.loop(0, groups) as group:
             frame.put(own, {"group": group})
             f.call("backward_inputs", ("ptr", own))

@@ -136,7 +136,8 @@ def _entry(module: Module, slots: Slots, plan: Plan, program: Program, target: T
         memory = _Memory(frame, plan, program)
         with f.when(_cut(frame)):
             open_doors(frame)
-            halves = f.add(1, frame.slot("team"))  # a row may begin at any step, if there are more
+            several = f.compare("sgt", frame.slot("T"), 1)
+            halves = f.select(several, 2, 1)  # a row may begin at any step
             with f.loop(0, halves) as memory.now, f.loop(0, frame.slot("B")) as row:
                 memory.begin("h0", row, memory.keep)
     with f.when(unpacked):

@@ -25,7 +25,7 @@ from .memory import Spot, StepMemory
 from .panel import Panel, Span, blocks_of_step, height, is_unpacked, panels_of, tallest
 from .plan import operands_of, reductions_of
 from .target import Target
-from .team import Team
+from .team import Team, mixes_units
 from .tile import add_up
 from .view import View, store_units
 
@@ -83,10 +83,10 @@ class Stages:
 
     def emit(self, first: Int, last: Int, team: Team | None = None) -> None:
         """All stages, for the rows from first to last; of their units all, or those of a thread of
-        a team."""
+        a team, which meets after each stage if a step of one thread reads units of others."""
         for level, stage in enumerate(self.program.stages):
             self._stage(level, stage, first, last, team)
-            if team:
+            if team and mixes_units(self.program):
                 team.meet()
 
     def _stage(self, level: int, stage: Stage, first: Int, last: Int, team: Team | None) -> None:
