@@ -20,7 +20,16 @@ from .frame import Frame, common, define_reductions, parameters
 from .graph import Store
 from .inputs import add_to_input, emit_inputs, panels_to_x, wanted
 from .ir import Int, Module
-from .memory import Spot, StepMemory, further_inputs, operands, slot_of, values_of_step
+from .memory import (
+    Spot,
+    StepMemory,
+    fixed_values,
+    further_inputs,
+    operands,
+    pack_fixed,
+    slot_of,
+    values_of_step,
+)
 from .outer import RANGE, emit_outer, lists, range_of
 from .panel import define_tiles, panels_of
 from .plan import Plan, products_of
@@ -89,6 +98,7 @@ def slots(plan: Plan, target: Target) -> Slots:
             Buffer("panels", (panels,), "i8"),
             Buffer("panels_x", (panels_x,), "i8"),
             *operands(target, plan.backward, target.row),
+            *fixed_values(target, plan.backward),
             *values_of_step(target, plan.backward, len(states)),
             Buffer("partials", (parts_at_once, "partials.size"), number),
             Buffer("gate_gradients", *gates, of_thread=True),
@@ -149,6 +159,7 @@ def _pack(module: Module, slots: Slots, plan: Plan, target: Target) -> None:
     first, last = (frame.slot(name) for name in PACKED)
     for panel in panels_of(frame, plan.step, plan.backward).values():
         panel.fill(first, last)
+    pack_fixed(frame, plan.backward, first, last)
     with frame.f.when(wanted(frame)):
         for panel in panels_to_x(frame, plan):
             panel.fill(first, last)

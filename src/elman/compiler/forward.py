@@ -13,7 +13,16 @@ from .buffers import Argument, Buffer, Slot, Slots
 from .frame import Frame, common, define_reductions, parameters
 from .graph import Program, Store
 from .ir import Function, Int, Module
-from .memory import Spot, StepMemory, Units, further_inputs, operands, values_of_step
+from .memory import (
+    Spot,
+    StepMemory,
+    Units,
+    fixed_values,
+    further_inputs,
+    operands,
+    pack_fixed,
+    values_of_step,
+)
 from .panel import (
     Panel,
     Place,
@@ -70,6 +79,7 @@ def slots(plan: Plan, target: Target, training: bool) -> Slots:
             *operands(target, program, INPUT),
             *pairs_x,
             Buffer("starts", starts_of, target.dtype, packed=True),
+            *fixed_values(target, program, packed=True),
             Buffer("rows", inputs_of_slice, "ptr"),
             Buffer("projected", (*inputs_of_slice, columns, HIDDEN.padded), target.dtype),
             *values_of_step(target, program, len(states)),
@@ -154,6 +164,7 @@ def _pack(module: Module, slots: Slots, plan: Plan, program: Program, target: Ta
     first, last = (frame.slot(name) for name in PACKED)
     for panel in (*_panels_x(frame, plan).values(), *panels_of(frame, step, program).values()):
         panel.fill(first, last)
+    pack_fixed(frame, program, first, last)
     for start, i in starts(plan, program).items():
         row, size = frame.scratch("starts", i), frame.slot(start.space.stored.slice)
         begin, end = f.mul(first, size), f.min(f.mul(last, size), frame.padded(start.space))

@@ -68,6 +68,8 @@ class Stages:
         self.pointers = View(frame.f, "ptr", frame.f.alloca(rows, "ptr"))
         self.panels, self.back = panels_of(frame, step, program), back
         self.temporaries = set(program.temporaries)
+        fixed = () if frame.target.constant else program.fixed
+        self.fixed = {n: i for i, n in enumerate(fixed)}
         self.reductions = {n: i for i, n in enumerate(reductions_of(program))}
         self.operands = {o: i for i, o in enumerate(operands_of(program))}
         self.length = _lengths(program)
@@ -329,12 +331,14 @@ class Stages:
             """What it is computed of, here and now."""
             if current in held or current.op not in PRIMITIVES or is_stored(current):
                 return ()
+            if current in self.fixed:
+                return ()
             return sorted(current.args, key=self.length.__getitem__, reverse=True)
 
         def compute(current: Node) -> list[str]:
             if current.op == "const":
                 return [v.number(float.fromhex(current.attr))] * count
-            if current.op not in PRIMITIVES or is_stored(current):
+            if current.op not in PRIMITIVES or current in self.fixed or is_stored(current):
                 return [read(current, w) for w in range(count)]
             operands = zip(*(values[a] for a in current.args), strict=True)
             return [PRIMITIVES[current.op].emit(v, *given) for given in operands]
@@ -343,6 +347,8 @@ class Stages:
             return levels[current] < level and current in self.temporaries
 
         def read(current: Node, w: int) -> str:
+            if current in self.fixed:
+                return v.load(self.frame.scratch("fixed", self.fixed[current]).at(spots[w].unit))
             if current.op == "units":
                 return self.frame.count_of_units(space_of(current.attr))
             if current.op == "unit":
