@@ -167,7 +167,7 @@ def test_every_isa(row, cell, teams):
 
 
 @needs_threads
-@some_cells
+@pytest.mark.parametrize("cell", [*CELLS, "mingru"])
 def test_who_is_held_up_is_done_without(cell):
     """A thread that has to wait at all takes over: teams end at some meeting, at any."""
     with scheduled(**HASTY):
@@ -300,7 +300,13 @@ def test_units_are_shared_where_there_is_enough_to_read(teams, cell, sizes_, wan
 @needs_threads
 @pytest.mark.parametrize("cell", ["mingru", "sru", "Independent", "Echo"])
 @pytest.mark.parametrize(
-    "sizes_", [{"T": 9, "B": 1, "I": 40}, {"T": 1, "B": 1}, {"lengths": RAGGED}, {"D": 2, "B": 2}]
+    "sizes_",
+    [
+        {"T": 9, "B": 1, "I": 40},
+        {"T": 1, "B": 1},
+        {"lengths": RAGGED, "D": 2},
+        {"T": 40, "D": 2, "B": 2},
+    ],
 )
 def test_independent_units_meet_in_the_backward_pass_alone(slices, teams, cell, sizes_):
     with scheduled(**PATIENT, gate_bytes=1, small_bytes=1, segment_rows=4, steps_of_part=10**6):

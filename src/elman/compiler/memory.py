@@ -31,8 +31,10 @@ def values_of_step(target: Target, program: Program, states: int) -> list[Buffer
 def fixed_values(target: Target, program: Program, packed: bool = False) -> list[Buffer]:
     """Rows of what has the same value at all steps. Artefacts, whose weights are packed elsewhere,
     compute it at each."""
-    rows = 0 if target.constant else len(program.fixed)
-    return [Buffer("fixed", (rows, target.row.padded), target.dtype, packed)] if rows else []
+    if target.constant or not program.fixed:
+        return []
+    size = len(program.fixed), target.row.padded
+    return [Buffer("fixed", size, target.dtype, packed=packed)]
 
 
 def pack_fixed(frame: Frame, program: Program, first: Int, last: Int) -> None:

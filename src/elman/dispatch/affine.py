@@ -46,7 +46,7 @@ def affine(step: Step) -> tuple[dict[str, Affine], str]:
         else:
             found = _RULES.get(current.op, _none)(*given)
             if found is None:
-                return {}, f"{format_node(current)} is not affine in the states, unit by unit"
+                return {}, f"{format_node(current)} is not affine in the states"
             parts[current] = found
     if len({step.space(name) for name in new}) > 1:
         return {}, "states differ in size"
