@@ -93,14 +93,17 @@ class Stages:
 
     def _stage(self, level: int, stage: Stage, first: Int, last: Int, team: Team | None) -> None:
         f, v, shape = self.frame.f, self.frame.v, self.shape
+        own, makes = (first, last), self.frame.target.panel.makes_operands
+        if team and (stage.reductions or makes):
+            own = team.own_rows(first, last)
         if stage.reductions:
-            with f.loop(first, last) as each:
+            with f.loop(*own) as each:
                 for value in stage.reductions:
                     self._reduce(value, each)
         for operand in dict.fromkeys(p.args[0] for p in stage.products):
             given, room = (functools.partial(at, operand) for at in (self._row, self._room))
             length = self.frame.units(operand.space)
-            self.frame.target.panel.prepare_all(f, (first, last), given, room, length)
+            self.frame.target.panel.prepare_all(f, own, given, room, length)
 
         for space in self.spaces:
             part = Stage(

@@ -160,6 +160,12 @@ class Team:
         """The slices of units that the thread has: the first, one past the last."""
         return self._get("first"), self._get("last")
 
+    def own_rows(self, first: Int, last: Int) -> tuple[Int, Int]:
+        """The rows from first to last, for what every thread makes for itself of all units: none
+        once it has left. It is not at the step of the others, and would write old numbers."""
+        left = self._frame.f.compare("eq", *self.span)
+        return first, self._frame.f.select(left, first, last)
+
     def units(self, space: Space) -> tuple[Int, Int]:
         """All units of these: the first, one past the last."""
         first, last = (self._begin(space, slice_) for slice_ in self.span)
