@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 import elman
+from elman.cells import by_name
 from elman.launch import calls
 
 from .show import table
@@ -27,6 +28,9 @@ CASES = [
     ("LSTM", 50, 1, 256, 256),
     ("LSTM", 50, 1, 128, 128),
     ("RNN", 50, 1, 192, 192),
+    ("MinGRU", 1000, 1, 256, 256),
+    ("MinGRU", 1000, 1, 8, 1024),
+    ("LRU", 1000, 1, 256, 256),
 ]
 SPAN = 0.03  # seconds of a turn
 
@@ -94,7 +98,9 @@ def _modes(
 ) -> Iterator[tuple[str, Callable[[], Call]]]:
     """What makes the call of each mode."""
     torch.manual_seed(0)
-    module, x = getattr(elman, layer)(width, units), torch.randn(T, B, width)
+    plain = getattr(elman, layer, None)
+    module = plain(width, units) if plain else elman.Recurrent(by_name(layer), width, units)
+    x = torch.randn(T, B, width)
 
     def session() -> Call:
         stream = elman.Stream(module, B)

@@ -10,6 +10,7 @@ import torch
 from torch.nn.modules.rnn import RNNBase, RNNCellBase
 
 from .compiler.jit import CACHE
+from .dispatch.parallel import hindrance
 from .dispatch.select import arithmetic, current_isa, decide, isa_status, products
 from .launch.kernel_cache import compiled
 from .nn.accelerate import changed_class, refusal, takes
@@ -41,6 +42,8 @@ class LayerReport:
             with another ``weight_dtype``.
         frozen: whether weights stay packed between calls, see :func:`elman.freeze`, and what they
             take; empty if nobody has asked for it.
+        time: whether the reference has all steps of a layer at once, or why it has one after
+            another; empty on other paths.
     """
 
     name: str
@@ -51,6 +54,7 @@ class LayerReport:
     isa: str = ""
     kernels: dict[str, str] = field(default_factory=dict)
     frozen: str = ""
+    time: str = ""
 
     def __str__(self) -> str:
         why = f", because {self.reason}" if self.reason else ""
@@ -64,6 +68,8 @@ class LayerReport:
             made = "; ".join(f"{k}: {v}" for k, v in self.kernels.items())
             made = made or "nothing in memory before the first call"
             lines.append(f"  kernel   {self.isa}; {made}")
+        if self.time:
+            lines.append(f"  time     {self.time}")
         if self.frozen:
             lines.append(f"  frozen   {self.frozen}")
         return "\n".join(lines)
@@ -177,7 +183,11 @@ def _ours(name: str, layer: Any, return_states: bool) -> LayerReport:
     path, reason = decide(weights, counterpart)
     isa = current_isa()
     if path != "kernel" or isa is None or not weights:
-        return LayerReport(name, repr(layer), path, reason, dtype)
+        time = ""
+        if path == "reference" and not isinstance(layer, StepModule):
+            why = hindrance(step)
+            time = f"one step after another, because {why}" if why else "all steps at once"
+        return LayerReport(name, repr(layer), path, reason, dtype, time=time)
     if isa.bf16_pairs and narrow:
         dtype = "float32 sums of bfloat16 products"
     size = layer.hidden_size

@@ -106,10 +106,25 @@ def advance(
     """One step: its outputs and the new states from this step's projected input, ``(B, X*H)``, the
     states before, the further inputs, ``(B, H)`` each, and the ``raw`` input, ``(B, I)``, if the
     step reads it."""
+    leaf = leaf_values(step, fixed, now, inputs, raw, states)
+    values = evaluate([*step.new, *step.outputs.values()], leaf, states[0])
+    return in_form(step, fixed, values, states)
+
+
+def leaf_values(
+    step: Step,
+    fixed: Values,
+    now: Tensor | None,
+    inputs: Sequence[Tensor],
+    raw: Tensor | None,
+    states: Sequence[Tensor] = (),
+) -> Callable[[Node, list[Any]], Any]:
+    """What :func:`evaluate` asks for the values of leaves and products; the tensors are those of
+    :func:`advance`, with any dimensions in place of the rows."""
     gates = [] if now is None else now.chunk(len(step.x_gates), -1)
     given = {
         **{("x", gate): v for gate, v in zip(step.x_gates, gates, strict=True)},
-        **{("state", s): v for s, v in zip(step.states, states, strict=True)},
+        **{("state", s): v for s, v in zip(step.states, states, strict=False)},
         **{
             ("random" if s in step.randoms else "input", s): v
             for s, v in zip(step.inputs, inputs, strict=True)
@@ -125,14 +140,20 @@ def advance(
             return given[node.op, f"{node.space.name}:{node.attr}"]
         return raw if node.op == "raw" else given[node.op, node.attr]
 
-    values = evaluate([*step.new, *step.outputs.values()], leaf, states[0])
+    return leaf
+
+
+def in_form(
+    step: Step, fixed: Values, values: Sequence[Tensor], states: Sequence[Tensor]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The outputs and the new states of a step, given their values and the states before."""
     # A number counts for all units, a vector for all rows.
     new = [v.expand_as(old) for old, v in zip(states, values, strict=False)]
     known = dict(zip(step.states, new, strict=True))
     found = zip(step.outputs, values[len(states) :], strict=True)
-    rows = states[0].shape[0]
+    lead = states[0].shape[:-1]
     return [
-        known[o] if o in known else v.expand(rows, fixed["size", step.space(o).name])
+        known[o] if o in known else v.expand(*lead, fixed["size", step.space(o).name])
         for o, v in found
     ], new
 
@@ -183,7 +204,7 @@ def layer(
     if marks is not None and marks.lengths is not None:
         # What lies beyond them may be no number, which gradients would meet.
         given, marks = _zero_beyond(given, rows.T, marks.lengths), marks.within(rows.T)
-    _check_alike(given)
+    check_alike(given)
     outputs: list[list[Tensor]] = []
     finals: list[list[Tensor]] = []
     for d, mine in enumerate(given.weights):
@@ -271,7 +292,7 @@ def _zero_beyond(given: LayerArgs, T: int, lengths: Tensor) -> LayerArgs:
     return given._replace(x=x, inputs=inputs)
 
 
-def _check_alike(given: LayerArgs) -> None:
+def check_alike(given: LayerArgs) -> None:
     """PyTorch operations would convert some mixtures of dtypes and devices, and refuse others."""
     x = given.x
     for t in given.flat():
@@ -288,15 +309,23 @@ def _check_alike(given: LayerArgs) -> None:
             )
 
 
-def evaluate(roots: Iterable[Node], leaf: Callable[..., Any], like: Tensor) -> list[Tensor]:
+def evaluate(
+    roots: Iterable[Node],
+    leaf: Callable[..., Any],
+    like: Tensor,
+    known: dict[Node, Any] | None = None,
+) -> list[Tensor]:
     """The roots' values by PyTorch operations; ``leaf`` gives leaves and products their values.
 
     ``leaf`` is called as ``leaf(node, operands)`` with the values of a product's operands.
-    Numbers have the dtype and device of ``like``.
+    Numbers have the dtype and device of ``like``. Values that are ``known`` are taken from there,
+    and all others are put there.
     """
-    values: dict[Node, Any] = {}
-    roots = list(roots)
-    for current in walk(roots):
+    values: dict[Node, Any] = {} if known is None else known
+    roots = [*roots]
+    for current in walk(roots, lambda n: () if n in values else n.args):
+        if current in values:
+            continue
         operands = [values[a] for a in current.args]
         if current.op == "const":
             values[current] = as_tensor(float.fromhex(current.attr), like)

@@ -50,6 +50,21 @@ def _kernel_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
+def slices(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Into how many slices each forward pass cuts the units, once it is prepared; which grows."""
+    counts: list[int] = []
+    prepare = sizes.forward
+
+    def watched(*arguments: Any, **named: Any) -> dict[str, int]:
+        numbers = prepare(*arguments, **named)
+        counts.append(numbers["unit.slices"])
+        return numbers
+
+    monkeypatch.setattr(sizes, "forward", watched)
+    return counts
+
+
+@pytest.fixture
 def teams(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many threads each pass that is prepared wants to meet, 0 if none; which grows."""
     counts: list[int] = []
@@ -152,7 +167,7 @@ def test_every_isa(row, cell, teams):
 
 
 @needs_threads
-@some_cells
+@pytest.mark.parametrize("cell", [*CELLS, "mingru"])
 def test_who_is_held_up_is_done_without(cell):
     """A thread that has to wait at all takes over: teams end at some meeting, at any."""
     with scheduled(**HASTY):
@@ -280,6 +295,42 @@ def test_units_are_shared_where_there_is_enough_to_read(teams, cell, sizes_, wan
     with torch.no_grad(), scheduled(flop_per_thread=1):
         problem.run()
     assert teams == [wanted]
+
+
+@needs_threads
+@pytest.mark.parametrize("cell", ["mingru", "sru", "Independent", "Echo"])
+@pytest.mark.parametrize(
+    "sizes_",
+    [
+        {"T": 9, "B": 1, "I": 40},
+        {"T": 1, "B": 1},
+        {"lengths": RAGGED, "D": 2},
+        {"T": 40, "D": 2, "B": 2},
+    ],
+)
+def test_independent_units_meet_in_the_backward_pass_alone(slices, teams, cell, sizes_):
+    with scheduled(**PATIENT, gate_bytes=1, small_bytes=1, segment_rows=4, steps_of_part=10**6):
+        problem = Problem(cell, **sizes_, H=200)
+        one = both(problem, 1)
+        teams.clear(), slices.clear()
+        same(one, both(problem, 2))
+    directions = sizes_.get("D", 1)
+    assert slices == [2] * 2 * directions
+    assert teams == [*[0] * directions, *[2] * directions, *[0] * directions]
+
+
+@needs_threads
+def test_independent_units_are_shared_where_there_is_enough_to_do(slices):
+    torch.set_num_threads(2)
+    for sizes_, count in (
+        ({"T": 500, "H": 256, "I": 64}, 2),
+        ({"T": 10, "H": 256, "I": 4}, 1),
+        ({"T": 500, "H": 256, "I": 64, "B": 40}, 1),  # there are rows for everybody
+    ):
+        slices.clear()
+        with torch.no_grad():
+            Problem("mingru", **{"B": 1, "dtype": torch.float32, **sizes_}).run()
+        assert slices == [count]
 
 
 def _meet() -> Callable[..., int]:

@@ -105,6 +105,7 @@ meta: RNN(2, 3)
 mixed: RNN(2, 3)
   path     reference, because tensors are of both torch.bfloat16 and torch.float32
   dtype    bfloat16 and float32
+  time     one step after another, because product.h(state.h) is not affine in the states
 complex: RNNCell(2, 3)
   path     torch, because there are no kernels for torch.complex64
   dtype    complex64

@@ -20,14 +20,33 @@ from .frame import Frame, common, define_reductions, parameters
 from .graph import Store
 from .inputs import add_to_input, emit_inputs, panels_to_x, wanted
 from .ir import Int, Module
-from .memory import Spot, StepMemory, further_inputs, operands, slot_of, values_of_step
+from .memory import (
+    Spot,
+    StepMemory,
+    fixed_values,
+    further_inputs,
+    operands,
+    pack_fixed,
+    slot_of,
+    values_of_step,
+)
 from .outer import RANGE, emit_outer, lists, range_of
 from .panel import define_tiles, panels_of
 from .plan import Plan, products_of
 from .routine import define_entry
 from .stage import Stages
 from .target import Target
-from .team import PACKED, STATE, TEAM, Team, can_cut_units, open_doors, team_of, team_packs
+from .team import (
+    PACKED,
+    STATE,
+    TEAM,
+    Team,
+    can_cut_units,
+    mixes_units,
+    open_doors,
+    team_of,
+    team_packs,
+)
 from .view import View, load_units
 
 #: What a thread is at: a part, its rows, one group of these, the steps of a chunk and of a piece of
@@ -79,6 +98,7 @@ def slots(plan: Plan, target: Target) -> Slots:
             Buffer("panels", (panels,), "i8"),
             Buffer("panels_x", (panels_x,), "i8"),
             *operands(target, plan.backward, target.row),
+            *fixed_values(target, plan.backward),
             *values_of_step(target, plan.backward, len(states)),
             Buffer("partials", (parts_at_once, "partials.size"), number),
             Buffer("gate_gradients", *gates, of_thread=True),
@@ -102,7 +122,7 @@ def emit(plan: Plan, target: Target) -> Module:
     emit_inputs(module, target, declared, plan)
     emit_outer(module, target, declared, plan)
     _pack(module, declared, plan, target)
-    _parts(module, declared, target)
+    _parts(module, declared, plan, target)
     _entry(module, declared, plan, target)
     return module
 
@@ -139,12 +159,13 @@ def _pack(module: Module, slots: Slots, plan: Plan, target: Target) -> None:
     first, last = (frame.slot(name) for name in PACKED)
     for panel in panels_of(frame, plan.step, plan.backward).values():
         panel.fill(first, last)
+    pack_fixed(frame, plan.backward, first, last)
     with frame.f.when(wanted(frame)):
         for panel in panels_to_x(frame, plan):
             panel.fill(first, last)
 
 
-def _parts(module: Module, slots: Slots, target: Target) -> None:
+def _parts(module: Module, slots: Slots, plan: Plan, target: Target) -> None:
     """The worker: a part of the batch through all steps, a chunk after another, the last first."""
     frame = Frame(module, "backward_parts", target, slots)
     f, by_units = frame.f, can_cut_units(target, back=True)
@@ -173,7 +194,9 @@ def _parts(module: Module, slots: Slots, target: Target) -> None:
             j = f.mul(f.sub(f.sub(chunks, 1), i), length)
             frame.put(own, {"j": j, "j.end": f.min(f.add(j, length), steps)})
             f.call("list_rows", ("ptr", own))
-            _pieces(frame, own, j, f.min(f.add(j, length), steps), groups)
+            met = mixes_units(plan.backward)  # after each step
+            end = f.min(f.add(j, length), steps)
+            _pieces(frame, own, (j, end), groups, None if met else team)
             with f.when(f.compare("sgt", frame.slot("tasks"), 0)), f.loop(0, groups) as group:
                 mine = f.select(apart, f.add(first, group), part)
                 frame.put(own, {"group": group, "part": mine})
@@ -184,9 +207,10 @@ def _parts(module: Module, slots: Slots, target: Target) -> None:
             f.call("add_part", ("ptr", own))
 
 
-def _pieces(frame: Frame, own: str, j: Int, end: Int, groups: Int) -> None:
-    """A chunk's steps and their inputs' gradients, a piece after another, the last first."""
-    f, steps = frame.f, frame.slot("T")
+def _pieces(frame: Frame, own: str, chunk: tuple[Int, Int], groups: Int, team: Team | None) -> None:
+    """A chunk's steps and their inputs' gradients, a piece after another, the last first. A team
+    meets in between."""
+    f, steps, (j, end) = frame.f, frame.slot("T"), chunk
 
     def size(left: Int) -> Int:
         return _claim(frame, own, f.min(left, frame.slot("piece")))
@@ -201,6 +225,8 @@ def _pieces(frame: Frame, own: str, j: Int, end: Int, groups: Int) -> None:
         with f.when(f.compare("ne", adding, 0)):
             frame.wait_for("dx.other", f.sub(steps, begin))
         f.call("backward_rows", ("ptr", own))
+        if team:
+            team.meet()
         with f.when(wanted(frame)), f.loop(0, groups) as group:
             frame.put(own, {"group": group})
             f.call("backward_inputs", ("ptr", own))

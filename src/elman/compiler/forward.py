@@ -13,7 +13,16 @@ from .buffers import Argument, Buffer, Slot, Slots
 from .frame import Frame, common, define_reductions, parameters
 from .graph import Program, Store
 from .ir import Function, Int, Module
-from .memory import Spot, StepMemory, Units, further_inputs, operands, values_of_step
+from .memory import (
+    Spot,
+    StepMemory,
+    Units,
+    fixed_values,
+    further_inputs,
+    operands,
+    pack_fixed,
+    values_of_step,
+)
 from .panel import (
     Panel,
     Place,
@@ -70,6 +79,7 @@ def slots(plan: Plan, target: Target, training: bool) -> Slots:
             *operands(target, program, INPUT),
             *pairs_x,
             Buffer("starts", starts_of, target.dtype, packed=True),
+            *fixed_values(target, program, packed=True),
             Buffer("rows", inputs_of_slice, "ptr"),
             Buffer("projected", (*inputs_of_slice, columns, HIDDEN.padded), target.dtype),
             *values_of_step(target, program, len(states)),
@@ -136,7 +146,8 @@ def _entry(module: Module, slots: Slots, plan: Plan, program: Program, target: T
         memory = _Memory(frame, plan, program)
         with f.when(_cut(frame)):
             open_doors(frame)
-            halves = f.add(1, frame.slot("team"))  # a row may begin at any step, if there are more
+            several = f.compare("sgt", frame.slot("T"), 1)
+            halves = f.select(several, 2, 1)  # a row may begin at any step
             with f.loop(0, halves) as memory.now, f.loop(0, frame.slot("B")) as row:
                 memory.begin("h0", row, memory.keep)
     with f.when(unpacked):
@@ -153,6 +164,7 @@ def _pack(module: Module, slots: Slots, plan: Plan, program: Program, target: Ta
     first, last = (frame.slot(name) for name in PACKED)
     for panel in (*_panels_x(frame, plan).values(), *panels_of(frame, step, program).values()):
         panel.fill(first, last)
+    pack_fixed(frame, program, first, last)
     for start, i in starts(plan, program).items():
         row, size = frame.scratch("starts", i), frame.slot(start.space.stored.slice)
         begin, end = f.mul(first, size), f.min(f.mul(last, size), frame.padded(start.space))

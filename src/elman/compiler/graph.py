@@ -116,11 +116,30 @@ class Stage:
 @dataclass(frozen=True)
 class Program:
     """A step cut into stages; ``temporaries`` are the values handed from one stage to a later, and
-    reductions of heads, which are whole rows."""
+    reductions of heads, which are whole rows. ``fixed`` values are those of all steps."""
 
     stages: tuple[Stage, ...]
     temporaries: tuple[Node, ...]
     levels: dict[Node, int]
+    fixed: tuple[Node, ...]
+
+
+def _of_vectors(order: Iterable[Node], results: Iterable[Node]) -> tuple[Node, ...]:
+    """The values that learned vectors alone decide, by a function or a division: the last of each,
+    which others read or which are results."""
+    decided: dict[Node, tuple[bool, bool]] = {}  # whether a vector has a part in it, and such work
+    read = dict.fromkeys(results)
+    for n in order:
+        if n.op in ("vector", "const"):
+            decided[n] = n.op == "vector", False
+        elif n.op in PRIMITIVES and all(a in decided for a in n.args):
+            parts = [decided[a] for a in n.args]
+            works = PRIMITIVES[n.op].costly or n.op == "div" or any(w for _, w in parts)
+            decided[n] = any(v for v, _ in parts), works
+        else:
+            read.update(dict.fromkeys(n.args))
+    found = (n for n in read if decided.get(n) == (True, True))
+    return tuple(n for n in found if not PRIMITIVES[n.op].mask)
 
 
 def cut(stores: Iterable[Store]) -> Program:
@@ -129,10 +148,13 @@ def cut(stores: Iterable[Store]) -> Program:
     order = list(walk(s.value for s in stores))
     levels: dict[Node, int] = {}
     temporaries: dict[Node, None] = {}
+    fixed = _of_vectors(order, (s.value for s in stores))
 
     def computed_again(value: Node) -> bool:
         """Truth values, and numbers that count for all units, take no room in memory."""
-        return value.op in PRIMITIVES and (PRIMITIVES[value.op].mask or value.space is ONE)
+        if value.op not in PRIMITIVES:
+            return False
+        return PRIMITIVES[value.op].mask or value.space is ONE or value in fixed
 
     for value in order:
         level = max((levels[a] for a in value.args), default=0)
@@ -166,4 +188,4 @@ def cut(stores: Iterable[Store]) -> Program:
         )
         for level in range(max(levels.values()) + 1)
     )
-    return Program(stages, tuple(temporaries), levels)
+    return Program(stages, tuple(temporaries), levels, fixed)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from ..expr import Node
+from ..expr import PRIMITIVES, Node, walk
 from ..spaces import ONE, Space
 from ..step import Step
 from .buffers import Argument, Buffer
@@ -26,6 +26,42 @@ def values_of_step(target: Target, program: Program, states: int) -> list[Buffer
         Buffer("temporaries", (len(program.temporaries), "B", target.row.padded), target.dtype),
         Buffer("reductions", ("B", len(reductions_of(program))), target.dtype),
     ]
+
+
+def fixed_values(target: Target, program: Program, packed: bool = False) -> list[Buffer]:
+    """Rows of what has the same value at all steps. Artefacts, whose weights are packed elsewhere,
+    compute it at each."""
+    if target.constant or not program.fixed:
+        return []
+    size = len(program.fixed), target.row.padded
+    return [Buffer("fixed", size, target.dtype, packed=packed)]
+
+
+def pack_fixed(frame: Frame, program: Program, first: Int, last: Int) -> None:
+    """Computes it, for some slices of the units."""
+    f, v = frame.f, frame.v
+    for i, value in enumerate(() if frame.target.constant else program.fixed):
+        space = value.space.stored
+        size = frame.slot(space.slice)
+        begin, end = f.mul(first, size), f.min(f.mul(last, size), frame.padded(space))
+        with f.loop(begin, end, v.lanes) as u:
+            found: dict[Node, str] = {}
+            for n in walk([value]):
+                if n.op == "const":
+                    found[n] = v.number(float.fromhex(n.attr))
+                elif n.op == "vector":
+                    found[n] = read_vector(frame, n, u)
+                else:
+                    found[n] = PRIMITIVES[n.op].emit(v, *(found[a] for a in n.args))
+            v.store(found[value], frame.scratch("fixed", i).at(u))
+
+
+def read_vector(frame: Frame, leaf: Node, unit: Int) -> str:
+    """A learned vector from a unit on."""
+    row = frame.given(f"weight_{leaf.attr}")
+    if leaf.space is ONE:
+        return frame.v.broadcast(row.at(0))
+    return load_units(frame.v, row, unit, frame.units(leaf.space))
 
 
 def operands(target: Target, program: Program, k: Space) -> list[Buffer]:
@@ -162,10 +198,7 @@ class StepMemory:
         """What both passes read where the caller has it: the input itself, a further input, a
         learned vector. A random value is a further input, too."""
         frame = self.frame
-        if leaf.op == "vector" and leaf.space is ONE:
-            return frame.v.broadcast(frame.given(f"weight_{leaf.attr}").at(0))
         if leaf.op == "vector":
-            row = frame.given(f"weight_{leaf.attr}")
-        else:
-            row = frame.given(slot_of(leaf)).row(self.time, spot.row)
+            return read_vector(frame, leaf, spot.unit)
+        row = frame.given(slot_of(leaf)).row(self.time, spot.row)
         return load_units(frame.v, row, spot.unit, frame.units(leaf.space))

@@ -16,7 +16,7 @@ from .outer import OPERAND
 from .plan import Plan, products_of
 from .schedule import Order, Schedule
 from .target import Target, Use
-from .team import can_cut_units, reads_inputs
+from .team import can_cut_units, mixes_units, reads_inputs
 from .tile import Shape, odd
 from .weights import Sums
 
@@ -104,12 +104,14 @@ def _unit_slices(
     if special or not can_cut_units(spec.target, back):
         return 1, False
     padded = padded_units(spec, units)
-    meets = back or rows.T > 1 or len(program.stages) > 1 or reads_inputs(program)
-    if meets:
+    mixes = mixes_units(program)
+    several = rows.T > 1 or len(program.stages) > 1 or reads_inputs(program)
+    meets = back or (mixes and several)
+    if meets and mixes:
         nbytes = _weight_bytes(spec, padded, program) // len(program.stages)
         most = min(most, spec.schedule.team(nbytes))
-        if most <= -(-rows.B // spec.target.step.rows):  # slices of rows do as well
-            return 1, False
+    if (meets or several) and most <= -(-rows.B // spec.target.step.rows):
+        return 1, False  # slices of rows do as well
     return _slices_of_units(spec, padded, max(1, most))[0], meets
 
 
@@ -127,8 +129,10 @@ def _team(
     count, meets = _unit_slices(spec, rows, units, program, values["threads"])
     if count == 1:
         return {}
-    looks = rows.T * _weight_bytes(spec, padded, program) // schedule.look_bytes
-    looks = max(schedule.patience, looks)
+    read = _weight_bytes(spec, padded, program)
+    if not read:  # of a step's weights: those of the inputs take the time
+        read = len(spec.plan.columns) * spec.target.panel.nbytes(padded, values[INPUT.name])
+    looks = max(schedule.patience, rows.T * read // schedule.look_bytes)
     # Each weight is read by one thread.
     found = {"slices": count, "slice": rows.B, "unit.slices": count, "pack.last": count}
     found |= {"team": int(meets), "patience": looks}

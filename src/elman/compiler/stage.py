@@ -25,7 +25,7 @@ from .memory import Spot, StepMemory
 from .panel import Panel, Span, blocks_of_step, height, is_unpacked, panels_of, tallest
 from .plan import operands_of, reductions_of
 from .target import Target
-from .team import Team
+from .team import Team, mixes_units
 from .tile import add_up
 from .view import View, store_units
 
@@ -68,6 +68,8 @@ class Stages:
         self.pointers = View(frame.f, "ptr", frame.f.alloca(rows, "ptr"))
         self.panels, self.back = panels_of(frame, step, program), back
         self.temporaries = set(program.temporaries)
+        fixed = () if frame.target.constant else program.fixed
+        self.fixed = {n: i for i, n in enumerate(fixed)}
         self.reductions = {n: i for i, n in enumerate(reductions_of(program))}
         self.operands = {o: i for i, o in enumerate(operands_of(program))}
         self.length = _lengths(program)
@@ -83,22 +85,25 @@ class Stages:
 
     def emit(self, first: Int, last: Int, team: Team | None = None) -> None:
         """All stages, for the rows from first to last; of their units all, or those of a thread of
-        a team."""
+        a team, which meets after each stage if a step of one thread reads units of others."""
         for level, stage in enumerate(self.program.stages):
             self._stage(level, stage, first, last, team)
-            if team:
+            if team and mixes_units(self.program):
                 team.meet()
 
     def _stage(self, level: int, stage: Stage, first: Int, last: Int, team: Team | None) -> None:
         f, v, shape = self.frame.f, self.frame.v, self.shape
+        own, makes = (first, last), self.frame.target.panel.makes_operands
+        if team and (stage.reductions or makes):
+            own = team.own_rows(first, last)
         if stage.reductions:
-            with f.loop(first, last) as each:
+            with f.loop(*own) as each:
                 for value in stage.reductions:
                     self._reduce(value, each)
         for operand in dict.fromkeys(p.args[0] for p in stage.products):
             given, room = (functools.partial(at, operand) for at in (self._row, self._room))
             length = self.frame.units(operand.space)
-            self.frame.target.panel.prepare_all(f, (first, last), given, room, length)
+            self.frame.target.panel.prepare_all(f, own, given, room, length)
 
         for space in self.spaces:
             part = Stage(
@@ -329,12 +334,14 @@ class Stages:
             """What it is computed of, here and now."""
             if current in held or current.op not in PRIMITIVES or is_stored(current):
                 return ()
+            if current in self.fixed:
+                return ()
             return sorted(current.args, key=self.length.__getitem__, reverse=True)
 
         def compute(current: Node) -> list[str]:
             if current.op == "const":
                 return [v.number(float.fromhex(current.attr))] * count
-            if current.op not in PRIMITIVES or is_stored(current):
+            if current.op not in PRIMITIVES or current in self.fixed or is_stored(current):
                 return [read(current, w) for w in range(count)]
             operands = zip(*(values[a] for a in current.args), strict=True)
             return [PRIMITIVES[current.op].emit(v, *given) for given in operands]
@@ -343,6 +350,8 @@ class Stages:
             return levels[current] < level and current in self.temporaries
 
         def read(current: Node, w: int) -> str:
+            if current in self.fixed:
+                return v.load(self.frame.scratch("fixed", self.fixed[current]).at(spots[w].unit))
             if current.op == "units":
                 return self.frame.count_of_units(space_of(current.attr))
             if current.op == "unit":

@@ -1,8 +1,9 @@
 """Threads that go through the steps side by side, each with some slices of the units.
 
 A step reads the states of all units, so nobody begins one before all have finished the one before:
-after each stage the threads meet. Where other programs hold cores, that could last: nobody waits
-for a thread that may not run.
+after each stage the threads meet. Where units are independent, they meet in the backward pass only,
+before the sums that read all units. Where other programs hold cores, meetings could last: nobody
+waits for a thread that may not run.
 
 - A thread may start late, or never. Whoever has come when the first one has looked for a while is
   the team, and takes the slices of the others too.
@@ -23,7 +24,7 @@ from .frame import Frame
 from .graph import Program
 from .ir import Function, Int, Module
 from .isa import ISA, processor_of
-from .plan import operands_of, reductions_of
+from .plan import operands_of, products_of, reductions_of
 from .routine import LINE, is_multiple
 from .target import Target
 
@@ -52,6 +53,11 @@ def can_cut_units(target: Target, back: bool = False) -> bool:
     if target.step.whole or target.constant:
         return False
     return not (back and target.panel.makes_operands)
+
+
+def mixes_units(program: Program) -> bool:
+    """Whether a step of a unit reads values of others."""
+    return bool(products_of(program) or reductions_of(program))
 
 
 def reads_inputs(program: Program) -> bool:
@@ -153,6 +159,12 @@ class Team:
     def span(self) -> tuple[Int, Int]:
         """The slices of units that the thread has: the first, one past the last."""
         return self._get("first"), self._get("last")
+
+    def own_rows(self, first: Int, last: Int) -> tuple[Int, Int]:
+        """The rows from first to last, for what every thread makes for itself of all units: none
+        once it has left. It is not at the step of the others, and would write old numbers."""
+        left = self._frame.f.compare("eq", *self.span)
+        return first, self._frame.f.select(left, first, last)
 
     def units(self, space: Space) -> tuple[Int, Int]:
         """All units of these: the first, one past the last."""

@@ -21,6 +21,7 @@ from . import torch_ops
 from .autograd import run
 from .bind import bind
 from .executable import Executable
+from .parallel import LEAST_STEPS, hindrance, run_parallel
 from .select import arithmetic, obstacle, products
 from .transforms import captured, forward_mode
 
@@ -100,7 +101,12 @@ def run_layer(
     if not torch.compiler.is_compiling():
         executable = bind(step, rows, _own(step, rows, tensors, marks), recompute, narrow)
     if executable is None:
-        output, final = reference.layer(step, rows, LayerArgs.of(step, tensors), marks)
+        given = LayerArgs.of(step, tensors)
+        alike = not captured() and marks is None and len(rows.lead) == 2
+        if alike and rows.T >= LEAST_STEPS and not hindrance(step):
+            output, final = run_parallel(step, rows, given)
+        else:
+            output, final = reference.layer(step, rows, given, marks)
         return [output, *final], None
     runs = executable if held is None else held(executable, rows)
     return run(runs, rows, tensors), executable

@@ -191,6 +191,11 @@ def ready_isa() -> ISA | None:
     return _forced_isa.get() or _own_isa()
 
 
+def is_reference() -> bool:
+    """Whether the path was set to the reference."""
+    return _path.get() == "reference"
+
+
 def kernel_isa(tensors: Sequence[Tensor | None]) -> ISA | None:
     """The instruction set of the kernel for these tensors; None if the reference runs.
 
