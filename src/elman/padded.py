@@ -1,11 +1,14 @@
 """Padded rows that end early or begin anew, run as if they were packed.
 
 A reset cuts a row into sequences, each of which begins with an initial state. Every sequence is a
-row of a packed call, so kernels know neither of resets nor of lengths.
+row of a packed call, so kernels know neither of resets nor of lengths. They find the steps of the
+sequences in the padded tensors; PyTorch's operations get copies of these steps.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +16,10 @@ import torch
 from torch import Tensor
 
 from .rows import Rows
+
+
+#: Rows over all steps, less one, by which calls may differ (``Schedule.steps_of_part``).
+_ROOM = 127
 
 
 class Marks(NamedTuple):
@@ -29,7 +36,8 @@ class Marks(NamedTuple):
         return self._replace(reset=self.reset & (steps < self.lengths))
 
 
-class Padded(NamedTuple):
+@dataclass(frozen=True)
+class Padded:
     """Where the sequences of padded rows are, the longest first.
 
     An initial state has ``B`` rows, or ``2 * B``: each row's own state, and behind it the one that
@@ -37,9 +45,8 @@ class Padded(NamedTuple):
     other.
     """
 
-    rows: Rows
+    packed: Rows  # of packed tensors
     order: Tensor  # the row of each sequence
-    places: Tensor  # of every step that counts in the flattened padded tensor, in the order of rows
     anew: Tensor  # (D, sequences) whether one begins at a reset, not with its row
     ends: Tensor  # (D, active rows) the sequence whose final state is the row's
     active: Tensor | None  # the rows with a step; None if that is every row
@@ -51,6 +58,24 @@ class Padded(NamedTuple):
         """The rows of the padded tensors."""
         return self.lead[0] if self.batch_first else self.lead[1]
 
+    @property
+    def in_place(self) -> Rows | None:
+        """The rows for kernels that find them in the padded tensors. None for less than two, which
+        other kernels run.
+
+        They are said to be a few more than they are, so that what is prepared for them is prepared
+        for the rows of other calls: as many as sum up gradients in the same order.
+        """
+        T, B = self.lead[::-1] if self.batch_first else self.lead
+        N = min(self.packed.N | _ROOM, T * B)
+        return self.packed._replace(N=N, padded=(T, B)) if self.packed.B > 1 else None
+
+    @cached_property
+    def places(self) -> Tensor:
+        """Of every step that counts, in the order of packed rows: its place in the padded tensor,
+        flattened."""
+        return places_of(self.packed, self.lead, self.batch_first).to(self.order.device)
+
     def select(self, x: Tensor) -> Tensor:
         """The steps that count, ``(N, F)``, of ``(T, B, F)``."""
         if not len(self.order):
@@ -61,11 +86,8 @@ class Padded(NamedTuple):
 
     def restore(self, output: Tensor) -> Tensor:
         """The output ``(T, B, F)``, with zeros where nothing was computed."""
-        total = self.lead[0] * self.lead[1]
-        new = output.new_zeros if total > self.rows.N else output.new_empty
-        flat = new(total, output.shape[-1])
-        flat = flat.index_copy_(0, self.places, output.flatten(0, -2)).unflatten(0, self.lead)
-        return flat.transpose(0, 1) if self.batch_first else flat
+        padded = restore(output.flatten(0, -2), self.places, self.lead)
+        return padded.transpose(0, 1) if self.batch_first else padded
 
     def sum_rows(self, found: Tensor) -> Tensor:
         """The sums over the sequences ``(S, ...)`` of every row."""
@@ -127,6 +149,38 @@ def halves(initial: Tensor, height: int) -> tuple[Tensor, Tensor]:
     return initial[..., ::2, :], initial[..., 1::2, :]
 
 
+def places_of(rows: Rows, lead: tuple[int, int], batch_first: bool = False) -> Tensor:
+    """Of every step of such rows, in the order of packed ones: its place in a padded tensor with
+    these first dimensions, flattened."""
+    if rows.counts is None or rows.offsets is None:
+        return torch.zeros(0, dtype=torch.int64)
+    counts, tables = rows.counts.numpy(), rows.offsets.numpy()
+    offsets, begins, columns = np.split(tables, [rows.T, rows.T + rows.B])
+    steps = np.repeat(np.arange(rows.T), counts)
+    ranks = np.arange(len(steps)) - np.repeat(offsets, counts)
+    times, columns = begins[ranks] + steps, columns[ranks]
+    return torch.from_numpy(columns * lead[1] + times if batch_first else times * lead[1] + columns)
+
+
+def restore(packed: Tensor, places: Tensor, lead: tuple[int, int]) -> Tensor:
+    """A padded tensor with these first dimensions from its steps ``(N, F)`` at these places, and
+    zeros elsewhere."""
+    total = lead[0] * lead[1]
+    new = packed.new_zeros if total > len(packed) else packed.new_empty
+    flat = new(total, packed.shape[-1])
+    return flat.index_copy_(0, places, packed).unflatten(0, lead)
+
+
+def dropout_of(x: Tensor, p: float, rows: Rows) -> Tensor:
+    """``torch.dropout`` of a tensor with these rows. For a padded one as many numbers are drawn as
+    for a packed one."""
+    if rows.padded is None:
+        return torch.dropout(x, p, True)
+    places = places_of(rows, rows.padded)
+    drawn = torch.dropout(x.new_ones(()).expand(len(places), x.shape[-1]), p, True)
+    return x * restore(drawn, places, rows.padded)
+
+
 def _pick(state: Tensor, index: Tensor) -> Tensor:
     """``(W, m, H)`` of ``(W, n, H)`` by an index ``(D, m)``, of which ways repeat the rows."""
     if len(index) == 1:
@@ -162,16 +216,12 @@ def pack(
     S, first = len(row), np.roll(last, 1)  # whether a sequence is its row's first one
     by = np.argsort(-size, kind="stable")
     order, falling = row[by], size[by]
-    rows, places = Rows(T, 0, 0), order
+    rows = Rows(T, 0, 0)
     if S:
         counts = S - np.bincount(falling).cumsum()[:-1]
-        offsets = counts.cumsum() - counts
-        steps = np.repeat(np.arange(len(counts)), counts)
-        ranks = np.arange(len(steps)) - np.repeat(offsets, counts)
-        origins = order * T + begin[by] if batch_first else order + begin[by] * B
-        places = origins[ranks] + (steps if batch_first else steps * B)
+        offsets = np.concatenate([counts.cumsum() - counts, begin[by], order])
         tables = torch.from_numpy(counts), torch.from_numpy(offsets)
-        rows = Rows(len(counts), S, len(steps), *tables)
+        rows = Rows(len(counts), S, int(falling.sum()), *tables)
     anew = np.stack([~first, ~last])
     if reset is not None:  # which cuts nothing off before the first step, where reverse ends
         anew[0] |= reset[begin, row]
@@ -184,9 +234,8 @@ def pack(
         return torch.from_numpy(found).to(device)
 
     return Padded(
-        rows=rows,
+        packed=rows,
         order=on_device(order),
-        places=on_device(places),
         anew=on_device(anew[:directions, by]),
         ends=on_device(ends[:directions]),
         active=None if len(active) == B else on_device(active),

@@ -17,6 +17,11 @@ from .vector import Vector, literal
 from .view import View
 
 
+#: Of rows that lie in padded tensors: at which steps they begin there, and their places in the
+#: second dimension. Null if tensors are packed, or all rows have all steps.
+PLACES = "begins", "places"
+
+
 def common(step: Step) -> list[Slot]:
     """The slots of every pass of a step.
 
@@ -28,7 +33,7 @@ def common(step: Step) -> list[Slot]:
     spaces = dict.fromkeys([INPUT, *step.spaces, step.row])
     return [
         *("T", "B", "N", "t0", "dt"),
-        *(Argument("counts"), Argument("offsets")),
+        *map(Argument, ("counts", "offsets", *PLACES)),
         *("slices", "slice", "unit.slices", "unpacked", "scratch", "zeros"),
         *(*SHARED, *BESIDE),
         *(name for space in spaces for name in (space.name, space.padded, space.slice)),
@@ -156,7 +161,23 @@ class Frame(Routine):
         flat = f.either(
             plain, "i64", lambda: f.mul(t, self.slot("B")), lambda: f.load("i64", table, t)
         )
-        return f.select(plain, t, flat), flat
+        packed = f.select(self.null(self.pointer("places")), flat, t)
+        return f.select(plain, t, packed), flat
+
+    def place_of_row(self, row: Int) -> tuple[Int, Int]:
+        """Of a row: the step at which it begins in the caller's tensors, and its index along their
+        row stride."""
+        if self.slot("B") == 1:
+            return 0, row
+        f, tables = self.f, [self.pointer(name) for name in PLACES]
+
+        def padded() -> list[Int]:
+            there = f.min(row, f.sub(self.slot("B"), 1))  # who prefetches asks for rows behind
+            return [f.load("i64", table, there) for table in tables]
+
+        begin, place = f.choose(self.null(tables[0]), ["i64"] * 2, lambda: [0, row], padded)
+        return begin, place
+
 
     def neighbour(self, t: Int, step: Int, exists: str) -> Int:
         """The rows active at the step before or after ``t``; 0 if there is none."""
