@@ -10,6 +10,7 @@ from torch import Tensor
 
 import elman
 from elman import Recurrent
+from elman.dispatch.executable import EXECUTABLES, Executable
 from elman.launch import kernel_cache
 from elman.padded import Padded
 from tests.cells import CELLS
@@ -91,7 +92,7 @@ def test_options_in_place(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_sizes_in_place(units: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     net = seeded(elman.LSTM, 17, units, 2, bidirectional=True).to(dtype)
-    for t, b in ((1, 3), (2, 2), (40, 19)):
+    for t, b in ((1, 4), (2, 2), (40, 19)):
         lengths, reset = torch.arange(b) * (t + 1) // b + (t == 2), resets(t, b)
         x = torch.randn(t, b, 17, dtype=dtype)
         for call in ({"lengths": lengths}, {"lengths": lengths.flip(0), "reset": reset}):
@@ -188,4 +189,27 @@ def test_operators_work_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
         return loss_of(tensors(net(x, **marks)))
 
     for marks in MARKS.values():
-        check(monkeypatch, lambda marks=marks: [*torch.func.grad_and_value(loss)(x, marks)])
+        call = {**marks, "inputs": further(net.cell, T, B)}
+        check(monkeypatch, lambda call=call: [*torch.func.grad_and_value(loss)(x, call)])
+
+
+def test_nothing_is_computed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The zeros count as no change of the output, which the backward pass would compute anew."""
+    calls, run = [], Executable.run
+
+    def spy(self: Executable, *given: Any) -> Any:
+        calls.append(given)
+        return run(self, *given)
+
+    monkeypatch.setattr(Executable, "run", spy)
+    played(seeded(elman.GRU, I, 5), torch.randn(T, B, I), lengths=LENGTHS)
+    assert len(calls) == 1
+
+
+def test_calls_of_other_lengths_share_what_is_prepared() -> None:
+    net, x = seeded(elman.GRU, I, 5), torch.randn(40, B, I)
+    found = []
+    for longest in (20, 25, 30):
+        net(x, lengths=[40, longest, *LENGTHS[2:]])
+        found.append(len(EXECUTABLES))
+    assert found[0] == found[1] == found[2]

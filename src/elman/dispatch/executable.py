@@ -180,7 +180,7 @@ class Executable:
         for tensor in made:
             fresh(tensor)
             if zeros or tensor.shape[:-1] == self._padded:
-                tensor.zero_()
+                tensor.data.zero_()  # which counts as no change of the tensor
 
     def _forward(
         self, key: tuple[str, int, int], rows: Rows, tensors: Tensors, masks: Sequence[Tensor]
