@@ -14,12 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from .rows import Rows
-
-
-#: Rows over all steps, less one, by which calls may differ (``Schedule.steps_of_part``).
-_ROOM = 127
 
 
 class Marks(NamedTuple):
@@ -58,17 +55,28 @@ class Padded:
         """The rows of the padded tensors."""
         return self.lead[0] if self.batch_first else self.lead[1]
 
-    @property
-    def in_place(self) -> Rows | None:
+    def in_place(self, room: bool = False) -> Rows | None:
         """The rows for kernels that find them in the padded tensors. None for less than two, which
         other kernels run.
 
-        They are said to be a few more than they are, so that what is prepared for them is prepared
-        for the rows of other calls: as many as sum up gradients in the same order.
+        With ``room`` there may be steps of no rows behind them, and rows of no steps where resets
+        cut some: calls of other marks then have the same sizes, and what is prepared for one of
+        them runs all.
         """
         T, B = self.lead[::-1] if self.batch_first else self.lead
-        N = min(self.packed.N | _ROOM, T * B)
-        return self.packed._replace(N=N, padded=(T, B)) if self.packed.B > 1 else None
+        steps, count, total, counts, offsets, *_ = self.packed
+        if count < 2 or counts is None or offsets is None:
+            return None
+        found = self.packed._replace(N=min(T * B, _up(total + 1, 128) - 1), padded=(T, B))
+        if not room:
+            return found
+        found = found._replace(T=min(T, _up(steps, 16)), B=count if count <= B else _up(count, 8))
+        if found[:2] == self.packed[:2]:
+            return found
+        given = [counts.numpy(), *np.split(offsets.numpy(), [steps, steps + count])]
+        tables = [_longer(t, n) for t, n in zip(given, [*[found.T] * 2, *[found.B] * 2], strict=True)]
+        counts, offsets = torch.from_numpy(tables[0]), torch.from_numpy(np.concatenate(tables[1:]))
+        return found._replace(counts=counts, offsets=offsets)
 
     @cached_property
     def places(self) -> Tensor:
@@ -147,6 +155,25 @@ def halves(initial: Tensor, height: int) -> tuple[Tensor, Tensor]:
     if initial.shape[-2] == height:
         return initial, initial
     return initial[..., ::2, :], initial[..., 1::2, :]
+
+
+def _up(number: int, of: int) -> int:
+    """The next multiple."""
+    return -(-number // of) * of
+
+
+def _longer(table: Any, length: int) -> Any:
+    """A table with zeros behind it."""
+    found = np.zeros(length, np.int64)
+    found[: len(table)] = table
+    return found
+
+
+def with_room(state: Tensor | None, rows: Rows) -> Tensor | None:
+    """An initial state ``(L*D, sequences, H)`` with zeros for rows of no steps."""
+    if state is None or state.shape[1] == rows.B:
+        return state
+    return pad(state, (0, 0, 0, rows.B - state.shape[1]))
 
 
 def places_of(rows: Rows, lead: tuple[int, int], batch_first: bool = False) -> Tensor:

@@ -221,7 +221,9 @@ def _packed(
     places = places_of(rows, lead).to(given.x.device)
     x, *inputs = (t.flatten(0, 1).index_select(0, places) for t in (given.x, *given.inputs))
     packed = given._replace(x=x, inputs=inputs)
-    output, others = layer(step, rows._replace(padded=None), packed)
+    assert rows.counts is not None
+    steps = int((rows.counts > 0).sum())
+    output, others = layer(step, rows._replace(T=steps, padded=None), packed)
     count = len(step.states)
     further = [restore(t, places, lead) for t in others[count:]]
     return restore(output, places, lead), [*others[:count], *further]

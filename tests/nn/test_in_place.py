@@ -16,6 +16,7 @@ from elman.padded import Padded
 from tests.cells import CELLS
 from tests.compiler.layouts import NAN, inside, repeated, same_rows, shifted, spread, turned
 from tests.nn.kinds import assert_same_bits, further, loss_of, options_of, seeded, tensors, units_of
+from tests.tolerances import assert_close
 
 pytestmark = pytest.mark.usefixtures("kernel_path")
 
@@ -61,18 +62,28 @@ def played(
     return [*found, *(g for g in grads if g is not None)]
 
 
-def check(monkeypatch: pytest.MonkeyPatch, run: Callable[[], list[Tensor]]) -> list[Tensor]:
-    """The results in place, which are those of copies."""
+def check(
+    monkeypatch: pytest.MonkeyPatch, net: torch.nn.Module, run: Callable[[], list[Tensor]]
+) -> list[Tensor]:
+    """The results in place, which are those of copies. With room for other rows the gradients of
+    weights, which come last, are summed up in another order."""
+    in_place = Padded.in_place
+    with monkeypatch.context() as patch:
+        patch.setattr(Padded, "in_place", lambda *_, **__: None)
+        expected = run()
     with monkeypatch.context() as patch:
         for name in ("select", "restore"):
             patch.delattr(Padded, name)
+        with_room = run()
+        patch.setattr(Padded, "in_place", lambda some, **_: in_place(some))
         found = run()
-    with monkeypatch.context() as patch:
-        patch.setattr(Padded, "in_place", None)
-        expected = run()
     assert len(found) == len(expected) > 1
     assert_same_bits(found, expected)
-    return found
+    end = len(found) - len([*net.parameters()])
+    assert_same_bits(with_room[:end], found[:end])
+    for mine, theirs in zip(with_room[end:], found[end:], strict=True):
+        assert_close(mine, theirs, "gradient")
+    return with_room
 
 
 @pytest.mark.parametrize(
@@ -85,7 +96,7 @@ def test_options_in_place(
     cell = CELLS[name]
     net = seeded(Recurrent, cell, I, units_of(cell), **OPTIONS[options], **options_of(cell))
     x, call = torch.randn(T, B, I), {**MARKS[marks], "inputs": further(cell, T, B)}
-    check(monkeypatch, lambda: played(net, x, **call))
+    check(monkeypatch, net, lambda: played(net, x, **call))
 
 
 @pytest.mark.parametrize("units", [1, 15, 16, 17, 100])
@@ -96,7 +107,7 @@ def test_sizes_in_place(units: int, dtype: torch.dtype, monkeypatch: pytest.Monk
         lengths, reset = torch.arange(b) * (t + 1) // b + (t == 2), resets(t, b)
         x = torch.randn(t, b, 17, dtype=dtype)
         for call in ({"lengths": lengths}, {"lengths": lengths.flip(0), "reset": reset}):
-            check(monkeypatch, lambda x=x, call=call: played(net, x, **call))
+            check(monkeypatch, net, lambda x=x, call=call: played(net, x, **call))
 
 
 @pytest.mark.parametrize("layout", [inside, repeated, same_rows, shifted, spread, turned])
@@ -108,7 +119,7 @@ def test_layouts_in_place(
     shape = (B, T, I) if batch_first else (T, B, I)
     call = {**MARKS["both"], "reset": resets().T if batch_first else resets()}
     x = layout(torch.randn(shape))
-    check(monkeypatch, lambda: played(net, x, layout, **call))
+    check(monkeypatch, net, lambda: played(net, x, layout, **call))
 
 
 def test_what_does_not_count_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +151,11 @@ def test_threads_and_slices_change_no_bits(monkeypatch: pytest.MonkeyPatch) -> N
             torch.manual_seed(0)
             x = torch.randn(30, 25, I)
             call = {"lengths": torch.arange(25), "reset": resets(30, 25)}
-            found.append(check(monkeypatch, lambda x=x, net=net, call=call: played(net, x, **call)))
+
+            def run(net: Any = net, x: Tensor = x, call: Any = call) -> list[Tensor]:
+                return played(net, x, **call)
+
+            found.append(check(monkeypatch, net, run))
     assert_same_bits(*found)
 
 
@@ -183,14 +198,18 @@ def test_other_calls_copy(options: Any, call: Any, monkeypatch: pytest.MonkeyPat
 
 def test_operators_work_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
     net = seeded(Recurrent, CELLS["Seer"], I, 5, bidirectional=True)
-    x = torch.randn(T, B, I)
-
-    def loss(x: Tensor, marks: Any) -> Tensor:
-        return loss_of(tensors(net(x, **marks)))
-
+    x, given = torch.randn(T, B, I), dict(net.named_parameters())
     for marks in MARKS.values():
         call = {**marks, "inputs": further(net.cell, T, B)}
-        check(monkeypatch, lambda call=call: [*torch.func.grad_and_value(loss)(x, call)])
+
+        def loss(x: Tensor, weights: Any, call: Any = call) -> Tensor:
+            return loss_of(tensors(torch.func.functional_call(net, weights, x, call)))
+
+        def run(loss: Any = loss) -> list[Tensor]:
+            (of_x, of_weights), value = torch.func.grad_and_value(loss, (0, 1))(x, given)
+            return [value, of_x, *of_weights.values()]
+
+        check(monkeypatch, net, run)
 
 
 def test_nothing_is_computed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,10 +225,13 @@ def test_nothing_is_computed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(calls) == 1
 
 
-def test_calls_of_other_lengths_share_what_is_prepared() -> None:
+def test_calls_of_other_marks_share_what_is_prepared() -> None:
     net, x = seeded(elman.GRU, I, 5), torch.randn(40, B, I)
     found = []
     for longest in (20, 25, 30):
         net(x, lengths=[40, longest, *LENGTHS[2:]])
         found.append(len(EXECUTABLES))
     assert found[0] == found[1] == found[2]
+    for _ in range(30):
+        net(x, reset=torch.rand(40, B) < 0.1)
+    assert len(EXECUTABLES) - found[0] < 15

@@ -121,7 +121,7 @@ def _unpack(call: Recur | RecurBackward) -> _Call:
     if marks is not None:
         _check_marks(marks, rows)
         padded = pack(marks, rows.T, rows.B, len(given.weights), False, given.x.device)
-        rows, x, inputs = padded.in_place or padded.packed, given.x, given.inputs
+        rows, x, inputs = padded.in_place() or padded.packed, given.x, given.inputs
         if not rows.padded:
             x, inputs = padded.select(x), [*map(padded.select, inputs)]
         initial = [padded.select_state(s) for s in given.initial]

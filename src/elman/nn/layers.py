@@ -14,7 +14,7 @@ from ..dispatch.autograd import run
 from ..dispatch.executable import Executable
 from ..dispatch.layer import Held, bind_stack, run_layer
 from ..dispatch.transforms import captured
-from ..padded import Marks, Padded, dropout_of, with_returns
+from ..padded import Marks, Padded, dropout_of, with_returns, with_room
 from ..rows import Rows
 from ..step import Step
 from . import arguments, cached
@@ -183,11 +183,12 @@ class LayerStack(RecurrentModule):
     ) -> tuple[Tensor, Sequence[State], list[list[Tensor]]]:
         """The output, the final states of the sequences, and what each layer gives out, if it is to
         ``return_states``."""
-        rows = some.in_place
+        rows = some.in_place(room=True)
         if rows is None or self.recompute or not asked.x.is_cpu:
             output, finals, _, every = self._run(asked.packed(some))
             return some.restore(output), finals, [[some.restore(v) for v in own] for own in every]
-        output, finals, _, every = self._run(asked._replace(rows=rows))
+        begin = [of_state(partial(with_room, rows=rows), s) for s in asked.initial]
+        output, finals, _, every = self._run(asked._replace(rows=rows, initial=begin))
         return output, finals, every
 
     def _run(
