@@ -64,19 +64,14 @@ class Padded:
         them runs all.
         """
         T, B = self.lead[::-1] if self.batch_first else self.lead
-        steps, count, total, counts, offsets, *_ = self.packed
-        if count < 2 or counts is None or offsets is None:
+        rows = self.packed
+        if rows.B < 2:
             return None
-        found = self.packed._replace(N=min(T * B, _up(total + 1, 128) - 1), padded=(T, B))
+        # As many rows over all steps as sum up weights' gradients in as many parts: `schedule`.
+        found = rows._replace(N=min(T * B, _up(rows.N + 1, 128) - 1), padded=(T, B))
         if not room:
             return found
-        found = found._replace(T=min(T, _up(steps, 16)), B=count if count <= B else _up(count, 8))
-        if found[:2] == self.packed[:2]:
-            return found
-        given = [counts.numpy(), *np.split(offsets.numpy(), [steps, steps + count])]
-        tables = [_longer(t, n) for t, n in zip(given, [*[found.T] * 2, *[found.B] * 2], strict=True)]
-        counts, offsets = torch.from_numpy(tables[0]), torch.from_numpy(np.concatenate(tables[1:]))
-        return found._replace(counts=counts, offsets=offsets)
+        return _enlarged(found, min(T, _up(rows.T, 16)), rows.B if rows.B <= B else _up(rows.B, 8))
 
     @cached_property
     def places(self) -> Tensor:
@@ -162,11 +157,15 @@ def _up(number: int, of: int) -> int:
     return -(-number // of) * of
 
 
-def _longer(table: Any, length: int) -> Any:
-    """A table with zeros behind it."""
-    found = np.zeros(length, np.int64)
-    found[: len(table)] = table
-    return found
+def _enlarged(rows: Rows, T: int, B: int) -> Rows:
+    """So many steps and rows: behind those that there are some without rows, and without steps."""
+    if rows[:2] == (T, B) or rows.counts is None or rows.offsets is None:
+        return rows
+    offsets, *places = np.split(rows.offsets.numpy(), [rows.T, rows.T + rows.B])
+    tables = (rows.counts.numpy(), T), (offsets, T), *((table, B) for table in places)
+    counts, *others = (np.append(table, np.zeros(n - len(table), int)) for table, n in tables)
+    given = torch.from_numpy(counts), torch.from_numpy(np.concatenate(others))
+    return rows._replace(T=T, B=B, counts=given[0], offsets=given[1])
 
 
 def with_room(state: Tensor | None, rows: Rows) -> Tensor | None:

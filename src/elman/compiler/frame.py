@@ -16,7 +16,6 @@ from .target import Target
 from .vector import Vector, literal
 from .view import View
 
-
 #: Of rows that lie in padded tensors: at which steps they begin there, and their places in the
 #: second dimension. Null if tensors are packed, or all rows have all steps.
 PLACES = "begins", "places"
@@ -177,7 +176,6 @@ class Frame(Routine):
 
         begin, place = f.choose(self.null(tables[0]), ["i64"] * 2, lambda: [0, row], padded)
         return begin, place
-
 
     def neighbour(self, t: Int, step: Int, exists: str) -> Int:
         """The rows active at the step before or after ``t``; 0 if there is none."""

@@ -244,7 +244,7 @@ def _slots(kind: str, names: Iterable[str]) -> list[str]:
 
 
 def _padded(rows: Rows, offsets: int) -> Iterator[Place]:
-    """The tables behind the offsets, a tensor of that number, of rows that lie in padded tensors."""
+    """The tables behind the offsets, a tensor of that number, of rows in padded tensors."""
     if rows.padded is not None:
         for i, slot in enumerate(PLACES):
             yield Place(slot, offsets, 8 * (rows.T + i * rows.B))
