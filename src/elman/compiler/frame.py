@@ -17,7 +17,7 @@ from .vector import Vector, literal
 from .view import View
 
 #: Of rows that lie in padded tensors: at which steps they begin there, and their places in the
-#: second dimension. Null if tensors are packed, or all rows have all steps.
+#: second dimension. Other code does not read them.
 PLACES = "begins", "places"
 
 
@@ -156,25 +156,22 @@ class Frame(Routine):
         if self.slot("B") == 1:
             return t, t
         f, table = self.f, self.pointer("offsets")
+        if self.target.padded:
+            return t, f.load("i64", table, t)
         plain = self.null(table)
         flat = f.either(
             plain, "i64", lambda: f.mul(t, self.slot("B")), lambda: f.load("i64", table, t)
         )
-        packed = f.select(self.null(self.pointer("places")), flat, t)
-        return f.select(plain, t, packed), flat
+        return f.select(plain, t, flat), flat
 
     def place_of_row(self, row: Int) -> tuple[Int, Int]:
         """Of a row: the step at which it begins in the caller's tensors, and its index along their
         row stride."""
-        if self.slot("B") == 1:
+        if not self.target.padded:
             return 0, row
-        f, tables = self.f, [self.pointer(name) for name in PLACES]
-
-        def padded() -> list[Int]:
-            there = f.min(row, f.sub(self.slot("B"), 1))  # who prefetches asks for rows behind
-            return [f.load("i64", table, there) for table in tables]
-
-        begin, place = f.choose(self.null(tables[0]), ["i64"] * 2, lambda: [0, row], padded)
+        f = self.f
+        there = f.min(row, f.sub(self.slot("B"), 1))  # who prefetches asks for rows behind the last
+        begin, place = (f.load("i64", self.pointer(name), there) for name in PLACES)
         return begin, place
 
     def neighbour(self, t: Int, step: Int, exists: str) -> Int:

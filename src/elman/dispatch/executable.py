@@ -99,7 +99,8 @@ class Executable:
         self.step, self.layers = step, layers
         self._packed: PackedWeights | None = None
         self._signature = of_tensors(tensors)
-        self.kernel = kernel_for(step, x.dtype, isa, units, rows.B == 1, narrow)
+        padded = rows.padded is not None
+        self.kernel = kernel_for(step, x.dtype, isa, units, rows.B == 1, narrow, padded)
         widths = [x.shape[-1], *[D * output] * (layers - 1)]
         self.sizes = [size.with_input(width) for width in widths]
         self.passes = StackLauncher(self.kernel, rows, self.sizes, D)
