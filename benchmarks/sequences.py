@@ -4,11 +4,12 @@
 
 Resets: the loop of Stable-Baselines3's and CleanRL's recurrent policies, a call for each step whose
 states are multiplied by a mask, in training. Lengths: padded batches, beside torch.nn's packing and
-unpacking. Both also beside a plain call. Processor time of one thread, by turns, medians
-of ratios. Results are compared before.
+unpacking, also in inference, and with other lengths in each call. Both also beside a plain call.
+Processor time of one thread, by turns, medians of ratios. Results are compared before.
 """
 
 import argparse
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -55,7 +56,19 @@ def train(layer: Any, call: Callable[[], Results]) -> float:
     return time.process_time() - begin
 
 
-def by_turns(contestants: dict[str, tuple[Any, Callable[[], Results]]], rounds: int) -> None:
+def infer(_: Any, call: Callable[[], Results]) -> float:
+    """Processor seconds of a forward pass."""
+    begin = time.process_time()
+    with torch.no_grad():
+        call()
+    return time.process_time() - begin
+
+
+def by_turns(
+    contestants: dict[str, tuple[Any, Callable[[], Results]]],
+    rounds: int,
+    run: Callable[..., float] = train,
+) -> None:
     """Prints times, and that of each contestant divided by the second's, which is elman's. The
     first two compute the same."""
     calls = [call for _, call in contestants.values()]
@@ -63,7 +76,7 @@ def by_turns(contestants: dict[str, tuple[Any, Callable[[], Results]]], rounds: 
     found: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds + 1):
         for name, contestant in contestants.items():
-            found[name].append(train(*contestant))
+            found[name].append(run(*contestant))
     ours = [*found.values()][1]
     for name, times in found.items():
         ratio = statistics.median(a / b for a, b in zip(times[1:], ours[1:], strict=True))
@@ -97,23 +110,28 @@ def resets(name: str, T: int, B: int, width: int, units: int, rounds: int) -> No
 
 
 def lengths(kind: str, T: int, B: int, width: int, units: int, rounds: int) -> None:
-    """Training on padded batches."""
+    """Padded batches."""
     theirs, ours = pair(kind, width, units)
     x = torch.randn(T, B, width, requires_grad=True)
+    others = itertools.cycle([torch.randint(1, T + 1, (B,)) for _ in range(100)])
 
-    def of(name: str, steps: Tensor) -> None:
+    def of(name: str, steps: Tensor, run: Callable[..., float] = train) -> None:
         print(f"{kind} with lengths, {name}: T{T} B{B} I{width} H{units}")
         by_turns(
             {
                 "torch.nn packed": (theirs, lambda: packed(theirs, x, steps)),
                 "lengths=": (ours, lambda: ours(x, lengths=steps)),
+                "other lengths=": (ours, lambda: ours(x, lengths=next(others))),
                 "without lengths=": (ours, lambda: ours(x)),
             },
             rounds,
+            run,
         )
 
+    half = torch.arange(1, B + 1) * T // B
     of("full", torch.full((B,), T))
-    of("half full", torch.arange(1, B + 1) * T // B)
+    of("half full", half)
+    of("half full, inference", half, infer)
 
 
 def main() -> None:

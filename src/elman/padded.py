@@ -1,16 +1,20 @@
 """Padded rows that end early or begin anew, run as if they were packed.
 
 A reset cuts a row into sequences, each of which begins with an initial state. Every sequence is a
-row of a packed call, so kernels know neither of resets nor of lengths.
+row of a packed call, so kernels know neither of resets nor of lengths. They find the steps of the
+sequences in the padded tensors; PyTorch's operations get copies of these steps.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from .rows import Rows
 
@@ -29,7 +33,8 @@ class Marks(NamedTuple):
         return self._replace(reset=self.reset & (steps < self.lengths))
 
 
-class Padded(NamedTuple):
+@dataclass(frozen=True)
+class Padded:
     """Where the sequences of padded rows are, the longest first.
 
     An initial state has ``B`` rows, or ``2 * B``: each row's own state, and behind it the one that
@@ -37,9 +42,8 @@ class Padded(NamedTuple):
     other.
     """
 
-    rows: Rows
+    packed: Rows  # of packed tensors
     order: Tensor  # the row of each sequence
-    places: Tensor  # of every step that counts in the flattened padded tensor, in the order of rows
     anew: Tensor  # (D, sequences) whether one begins at a reset, not with its row
     ends: Tensor  # (D, active rows) the sequence whose final state is the row's
     active: Tensor | None  # the rows with a step; None if that is every row
@@ -51,6 +55,30 @@ class Padded(NamedTuple):
         """The rows of the padded tensors."""
         return self.lead[0] if self.batch_first else self.lead[1]
 
+    def in_place(self, room: bool = False) -> Rows | None:
+        """The rows for kernels that find them in the padded tensors. None for less than two, which
+        other kernels run.
+
+        With ``room`` there may be steps of no rows behind them, and rows of no steps where resets
+        cut some: calls of other marks then have the same sizes, and what is prepared for one of
+        them runs all.
+        """
+        T, B = self.lead[::-1] if self.batch_first else self.lead
+        rows = self.packed
+        if rows.B < 2:
+            return None
+        # As many rows over all steps as sum up weights' gradients in as many parts: `schedule`.
+        found = rows._replace(N=min(T * B, _up(rows.N + 1, 128) - 1), padded=(T, B))
+        if not room:
+            return found
+        return _enlarged(found, min(T, _up(rows.T, 16)), rows.B if rows.B <= B else _up(rows.B, 8))
+
+    @cached_property
+    def places(self) -> Tensor:
+        """Of every step that counts, in the order of packed rows: its place in the padded tensor,
+        flattened."""
+        return places_of(self.packed, self.lead, self.batch_first).to(self.order.device)
+
     def select(self, x: Tensor) -> Tensor:
         """The steps that count, ``(N, F)``, of ``(T, B, F)``."""
         if not len(self.order):
@@ -61,11 +89,8 @@ class Padded(NamedTuple):
 
     def restore(self, output: Tensor) -> Tensor:
         """The output ``(T, B, F)``, with zeros where nothing was computed."""
-        total = self.lead[0] * self.lead[1]
-        new = output.new_zeros if total > self.rows.N else output.new_empty
-        flat = new(total, output.shape[-1])
-        flat = flat.index_copy_(0, self.places, output.flatten(0, -2)).unflatten(0, self.lead)
-        return flat.transpose(0, 1) if self.batch_first else flat
+        padded = restore(output.flatten(0, -2), self.places, self.lead)
+        return padded.transpose(0, 1) if self.batch_first else padded
 
     def sum_rows(self, found: Tensor) -> Tensor:
         """The sums over the sequences ``(S, ...)`` of every row."""
@@ -127,6 +152,61 @@ def halves(initial: Tensor, height: int) -> tuple[Tensor, Tensor]:
     return initial[..., ::2, :], initial[..., 1::2, :]
 
 
+def _up(number: int, of: int) -> int:
+    """The next multiple."""
+    return -(-number // of) * of
+
+
+def _enlarged(rows: Rows, T: int, B: int) -> Rows:
+    """So many steps and rows: behind those that there are some without rows, and without steps."""
+    if rows[:2] == (T, B) or rows.counts is None or rows.offsets is None:
+        return rows
+    offsets, *places = np.split(rows.offsets.numpy(), [rows.T, rows.T + rows.B])
+    tables = (rows.counts.numpy(), T), (offsets, T), *((table, B) for table in places)
+    counts, *others = (np.append(table, np.zeros(n - len(table), int)) for table, n in tables)
+    given = torch.from_numpy(counts), torch.from_numpy(np.concatenate(others))
+    return rows._replace(T=T, B=B, counts=given[0], offsets=given[1])
+
+
+def with_room(state: Tensor | None, rows: Rows) -> Tensor | None:
+    """An initial state ``(L*D, sequences, H)`` with zeros for rows of no steps."""
+    if state is None or state.shape[1] == rows.B:
+        return state
+    return pad(state, (0, 0, 0, rows.B - state.shape[1]))
+
+
+def places_of(rows: Rows, lead: tuple[int, int], batch_first: bool = False) -> Tensor:
+    """Of every step of such rows, in the order of packed ones: its place in a padded tensor with
+    these first dimensions, flattened."""
+    if rows.counts is None or rows.offsets is None:
+        return torch.zeros(0, dtype=torch.int64)
+    counts, tables = rows.counts.numpy(), rows.offsets.numpy()
+    offsets, begins, columns = np.split(tables, [rows.T, rows.T + rows.B])
+    steps = np.repeat(np.arange(rows.T), counts)
+    ranks = np.arange(len(steps)) - np.repeat(offsets, counts)
+    times, columns = begins[ranks] + steps, columns[ranks]
+    return torch.from_numpy(columns * lead[1] + times if batch_first else times * lead[1] + columns)
+
+
+def restore(packed: Tensor, places: Tensor, lead: tuple[int, int]) -> Tensor:
+    """A padded tensor with these first dimensions from its steps ``(N, F)`` at these places, and
+    zeros elsewhere."""
+    total = lead[0] * lead[1]
+    new = packed.new_zeros if total > len(packed) else packed.new_empty
+    flat = new(total, packed.shape[-1])
+    return flat.index_copy_(0, places, packed).unflatten(0, lead)
+
+
+def dropout_of(x: Tensor, p: float, rows: Rows) -> Tensor:
+    """``torch.dropout`` of a tensor with these rows. For a padded one as many numbers are drawn as
+    for a packed one."""
+    if rows.padded is None:
+        return torch.dropout(x, p, True)
+    places = places_of(rows, rows.padded)
+    drawn = torch.dropout(x.new_ones(()).expand(len(places), x.shape[-1]), p, True)
+    return x * restore(drawn, places, rows.padded)
+
+
 def _pick(state: Tensor, index: Tensor) -> Tensor:
     """``(W, m, H)`` of ``(W, n, H)`` by an index ``(D, m)``, of which ways repeat the rows."""
     if len(index) == 1:
@@ -155,38 +235,34 @@ def pack(
 ) -> Padded:
     """Where the sequences are that ``marks``, on the CPU, make of ``B`` rows of ``T`` steps.
 
-    By NumPy, whose functions take a third of the time of PyTorch's at such sizes.
+    By NumPy, whose functions take a third of the time of PyTorch's at such sizes; those that it
+    has in Python take as long.
     """
     lengths, reset = (None if t is None else t.numpy() for t in marks)
-    row, begin, size, last = _cut(lengths, reset, T, B)
-    S, first = len(row), np.roll(last, 1)  # whether a sequence is its row's first one
-    by = np.argsort(-size, kind="stable")
+    row, begin, size, first, last = _cut(lengths, reset, T, B)
+    S = len(row)
+    by = (-size).argsort(kind="stable")
     order, falling = row[by], size[by]
-    rows, places = Rows(T, 0, 0), order
+    rows = Rows(T, 0, 0)
     if S:
-        counts = S - np.bincount(falling).cumsum()[:-1]
-        offsets = counts.cumsum() - counts
-        steps = np.repeat(np.arange(len(counts)), counts)
-        ranks = np.arange(len(steps)) - np.repeat(offsets, counts)
-        origins = order * T + begin[by] if batch_first else order + begin[by] * B
-        places = origins[ranks] + (steps if batch_first else steps * B)
+        counts = S - np.bincount(falling)[:-1].cumsum()
+        offsets = np.concatenate((counts.cumsum() - counts, begin[by], order))
         tables = torch.from_numpy(counts), torch.from_numpy(offsets)
-        rows = Rows(len(counts), S, len(steps), *tables)
-    anew = np.stack([~first, ~last])
+        rows = Rows(len(counts), S, int(counts.sum()), *tables)
+    anew = ~np.array((first, last))
     if reset is not None:  # which cuts nothing off before the first step, where reverse ends
         anew[0] |= reset[begin, row]
-    place = np.empty_like(by)
+    place = np.empty(S, np.int64)
     place[by] = np.arange(S)
-    ends = np.stack([place[last], place[first]])
+    ends = np.array((place[last], place[first]))
     active = row[last]
 
     def on_device(found: Any) -> Tensor:
         return torch.from_numpy(found).to(device)
 
     return Padded(
-        rows=rows,
+        packed=rows,
         order=on_device(order),
-        places=on_device(places),
         anew=on_device(anew[:directions, by]),
         ends=on_device(ends[:directions]),
         active=None if len(active) == B else on_device(active),
@@ -195,19 +271,22 @@ def pack(
     )
 
 
-def _cut(lengths: Any, reset: Any, T: int, B: int) -> tuple[Any, Any, Any, Any]:
+def _cut(lengths: Any, reset: Any, T: int, B: int) -> tuple[Any, Any, Any, Any, Any]:
     """The sequences of rows, one row after the other: their row, first step and size, and whether
-    they are the row's last one."""
+    they are the row's first one and its last one."""
     if reset is None:
-        row = np.arange(B) if lengths is None else np.flatnonzero(lengths)
-        begin = np.zeros_like(row)
-    else:
-        begins = reset.T.copy()
-        begins[:, :1] = True
-        if lengths is not None:
-            begins &= np.arange(T) < lengths[:, None]
-        row, begin = np.divmod(np.flatnonzero(begins), T)
-    last = np.ones(len(row), dtype=bool)
-    last[:-1] = row[1:] != row[:-1]
-    ends = np.where(last, T if lengths is None else lengths[row], np.roll(begin, -1))
-    return row, begin, ends - begin, last
+        row = np.arange(B) if lengths is None else lengths.nonzero()[0]
+        every = np.ones(len(row), bool)
+        size = np.full(B, T) if lengths is None else lengths[row]
+        return row, np.zeros(len(row), np.int64), size, every, every
+    begins = reset.T.copy()
+    begins[:, :1] = True
+    if lengths is not None:
+        begins &= np.arange(T) < lengths[:, None]
+    row, begin = begins.nonzero()
+    first, last = np.ones((2, len(row)), bool)
+    first[1:] = last[:-1] = row[1:] != row[:-1]
+    size = -begin
+    size[:-1] += begin[1:]
+    size[last] = (T if lengths is None else lengths[row[last]]) - begin[last]
+    return row, begin, size, first, last

@@ -14,7 +14,7 @@ from torch.nn.functional import linear
 
 from .batch import LayerArgs, Weights, by_layer, inputs_of
 from .expr import PRIMITIVES, PRODUCTS, Node, as_tensor, walk
-from .padded import Marks, halves
+from .padded import Marks, halves, places_of, restore
 from .reductions import REDUCTIONS, heads_of, reduced, unit_of
 from .rows import Rows
 from .step import Step
@@ -201,6 +201,8 @@ def layer(
     if torch._C._is_any_autocast_enabled():
         with torch.autocast(given.x.device.type, enabled=False):
             return layer(step, rows, given, marks, run)
+    if rows.padded is not None:
+        return _packed(step, rows, rows.padded, given)
     if marks is not None and marks.lengths is not None:
         # What lies beyond them may be no number, which gradients would meet.
         given, marks = _zero_beyond(given, rows.T, marks.lengths), marks.within(rows.T)
@@ -231,6 +233,21 @@ def layer(
         for parts in zip(*outputs, strict=True)
     )
     return first, [*states, *further]
+
+
+def _packed(
+    step: Step, rows: Rows, lead: tuple[int, int], given: LayerArgs
+) -> tuple[Tensor, list[Tensor]]:
+    """:func:`layer` on copies of the steps that lie in padded tensors."""
+    places = places_of(rows, lead).to(given.x.device)
+    x, *inputs = (t.flatten(0, 1).index_select(0, places) for t in (given.x, *given.inputs))
+    packed = given._replace(x=x, inputs=inputs)
+    assert rows.counts is not None
+    steps = int((rows.counts > 0).sum())
+    output, others = layer(step, rows._replace(T=steps, padded=None), packed)
+    count = len(step.states)
+    further = [restore(t, places, lead) for t in others[count:]]
+    return restore(output, places, lead), [*others[:count], *further]
 
 
 def stack(

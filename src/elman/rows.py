@@ -12,6 +12,10 @@ class Rows(NamedTuple):
     """The rows of a batch over time. ``counts`` and ``offsets`` are None if all have ``T`` steps;
     else ``counts[t]`` rows are active at step ``t`` and lie from row ``offsets[t]`` on.
 
+    Ragged rows may also lie in ``padded`` tensors, ``(T', B', F)``. Behind the offsets then follow,
+    for each row, the step at which it begins there, and its place in the second dimension. What no
+    caller gives, such as what is kept for the backward pass, is packed all the same.
+
     A ``flat`` call is one step of one layer in one direction. Its input and states are ``(B, F)``,
     without the dimensions of time and of layers.
     """
@@ -23,6 +27,7 @@ class Rows(NamedTuple):
     offsets: Tensor | None = None
     reverse: bool = False
     flat: bool = False
+    padded: tuple[int, int] | None = None  # the first dimensions of the tensors with these rows
 
     @property
     def ragged(self) -> bool:
@@ -32,6 +37,8 @@ class Rows(NamedTuple):
     @property
     def lead(self) -> tuple[int, ...]:
         """The dimensions of the input but the last."""
+        if self.padded is not None:
+            return self.padded
         return (self.T, self.B) if self.counts is None and not self.flat else (self.N,)
 
     def of_states(self, count: int) -> tuple[int, ...]:

@@ -148,6 +148,19 @@ def test_captured_programs_have_gradients(how: str, column: Column) -> None:
     assert_alike(found[1], found[0])
 
 
+def test_arguments_of_operators_keep_their_names() -> None:
+    """Saved programs hold them by name; those of earlier versions lack the last ones."""
+    call = "formula", "narrow", "tensors", "present", "lengths"
+    gradient = "kept", "gradients", "needed", "apart"
+    for operator, first, later in (
+        (torch.ops.elman.recur.default, (*call, "keep"), {"reset": None}),
+        (torch.ops.elman.recur_backward.default, (*call, *gradient), {"reset": None}),
+    ):
+        arguments = operator._schema.arguments
+        assert tuple(a.name for a in arguments[: len(first)]) == first
+        assert {a.name: a.default_value for a in arguments[len(first) :]} == later
+
+
 def test_a_program_with_lengths_refuses_those_beyond_its_input() -> None:
     (column,) = [c for c in COLUMNS if c.name == "lengths"]
     program = _export(column, strict=True).module()

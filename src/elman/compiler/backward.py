@@ -88,7 +88,8 @@ def slots(plan: Plan, target: Target) -> Slots:
             *(Argument(f"ghn.{name}", "ru", zeros=True, of="row") for name in states),
             *(Argument(f"gh0.{name}", "ru", of="row") for name in states),
             *parameters(step),
-            *(Argument(name) for name in ("dx", "partials.given", *kept)),
+            Argument("dx", "tru"),
+            *map(Argument, ("partials.given", *kept)),
             *("dx.add", "dx.other", "dx.left", "gate_gradients.row", "one", "ahead"),
             *("chunk", "segment", "most", "parts", "one.by.one", "apart"),
             "gate_gradients.stride",
@@ -276,7 +277,7 @@ class _Memory(StepMemory):
         begins = f.compare("sge", row, self.begins)
         if name in self.plan.read_outputs:
             first = frame.given(f"h0.{name}").at(row)
-            before = frame.given(f"output.{name}").at(self.time_before, row)
+            before = self.of_caller(f"output.{name}", self.time_before).base
             return frame.view(f.select(begins, first, before, "ptr"))
         kept = f.add(f.add(self.flat_before, row), frame.slot("B"))
         return self.saved_state(name, f.select(begins, row, kept))
@@ -285,15 +286,15 @@ class _Memory(StepMemory):
         """A state after this step."""
         f, frame = self.frame.f, self.frame
         if name in self.plan.read_outputs:
-            return frame.view(frame.given(f"output.{name}").at(self.time, row))
+            return frame.view(self.of_caller(f"output.{name}").base)
         return self.saved_state(name, f.add(f.add(self.flat, row), frame.slot("B")))
 
     def read(self, leaf: Node, spot: Spot) -> str:
         f, frame = self.frame.f, self.frame
         if leaf.op in ("gout", "input", "raw", "random", "vector"):
             if leaf.op != "vector":
-                given = frame.given(slot_of(leaf))
-                self._next.append(given.at(self.time_before, spot.row, spot.unit))
+                before = self.of_caller(slot_of(leaf), self.time_before)
+                self._next.append(before.at(spot.unit))
             return self.read_given(leaf, spot)
         if leaf.op == "carry":
             return frame.v.load(self.states(leaf.attr).at(spot.row, spot.unit))
@@ -344,8 +345,7 @@ class _Memory(StepMemory):
         """The gradient of a further input, if it is wanted."""
         f, frame = self.frame.f, self.frame
         with f.when(frame.is_given(name)):
-            row = frame.given(name).row(self.time, spot.row)
-            add_to_input(frame, row, spot.unit, frame.units(space), value)
+            add_to_input(frame, self.of_caller(name), spot.unit, frame.units(space), value)
 
 
 def _rows(module: Module, slots: Slots, plan: Plan, target: Target) -> None:
@@ -393,11 +393,11 @@ def _list_rows(module: Module, slots: Slots, plan: Plan, target: Target) -> None
         starts.store(done, f.sub(j, begin))
         with f.loop(first, active) as row:
             n = f.add(done, f.mul(f.sub(row, first), frame.slot("gate_gradients.stride")))
-            flat = f.add(memory.flat, row)
-            addresses = [frame.view(frame.pointer("dx"), frame.units(INPUT), 1).at(flat)]
+            memory.at(row)
+            addresses = [memory.of_caller("dx").base]
             for operand in reversed(lists(plan)):
                 if operand is None:
-                    given = frame.given("x").row(memory.time, row)
+                    given = memory.of_caller("x")
                 elif operand.op == "state":
                     given = memory.previous(operand.attr, row)
                 elif operand in plan.saved:

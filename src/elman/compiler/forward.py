@@ -266,7 +266,7 @@ class _Memory(StepMemory):
         """The row that a store writes to."""
         f, frame = self.frame.f, self.frame
         if store.kind == "output":
-            return frame.given(f"output.{store.name}").row(self.time, row)
+            return self.of_caller(f"output.{store.name}")
         if store.kind == "state":
             return self.states(str(store.name), new=True).row(row)
         if store.kind == "temporary":
@@ -292,6 +292,7 @@ class _Memory(StepMemory):
         if not far:
             return
         with f.when(f.compare("ne", frame.slot("ahead"), 0)):
+            self.at(spot.row)
             for store in far:
                 row = frame.view(self._row_of(store, spot.row).base).past(spot.unit)
                 with f.loop(0, size, frame.v.lanes) as u:
@@ -414,9 +415,9 @@ def _project(
         done = f.load("i64", position)
         stop = f.max(f.min(frame.count(t), rows[1]), rows[0])
         with f.loop(rows[0], stop) as row:
-            index = f.add(done, f.sub(row, rows[0]))
+            index, (begin, place) = f.add(done, f.sub(row, rows[0])), frame.place_of_row(row)
             x, room = (
-                frame.given("x").row(time, row),
+                frame.given("x").row(f.add(time, begin), place),
                 partial(frame.scratch, "pairs_x", ticket, 0, index),
             )
             operand = frame.target.panel.prepare(x, room, frame.units(INPUT))

@@ -16,6 +16,10 @@ from .target import Target
 from .vector import Vector, literal
 from .view import View
 
+#: Of rows that lie in padded tensors: at which steps they begin there, and their places in the
+#: second dimension. Other code does not read them.
+PLACES = "begins", "places"
+
 
 def common(step: Step) -> list[Slot]:
     """The slots of every pass of a step.
@@ -28,7 +32,7 @@ def common(step: Step) -> list[Slot]:
     spaces = dict.fromkeys([INPUT, *step.spaces, step.row])
     return [
         *("T", "B", "N", "t0", "dt"),
-        *(Argument("counts"), Argument("offsets")),
+        *map(Argument, ("counts", "offsets", *PLACES)),
         *("slices", "slice", "unit.slices", "unpacked", "scratch", "zeros"),
         *(*SHARED, *BESIDE),
         *(name for space in spaces for name in (space.name, space.padded, space.slice)),
@@ -152,11 +156,23 @@ class Frame(Routine):
         if self.slot("B") == 1:
             return t, t
         f, table = self.f, self.pointer("offsets")
+        if self.target.padded:
+            return t, f.load("i64", table, t)
         plain = self.null(table)
         flat = f.either(
             plain, "i64", lambda: f.mul(t, self.slot("B")), lambda: f.load("i64", table, t)
         )
         return f.select(plain, t, flat), flat
+
+    def place_of_row(self, row: Int) -> tuple[Int, Int]:
+        """Of a row: the step at which it begins in the caller's tensors, and its index along their
+        row stride."""
+        if not self.target.padded:
+            return 0, row
+        f = self.f
+        there = f.min(row, f.sub(self.slot("B"), 1))  # who prefetches asks for rows behind the last
+        begin, place = (f.load("i64", self.pointer(name), there) for name in PLACES)
+        return begin, place
 
     def neighbour(self, t: Int, step: Int, exists: str) -> Int:
         """The rows active at the step before or after ``t``; 0 if there is none."""

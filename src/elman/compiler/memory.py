@@ -121,6 +121,7 @@ class StepMemory:
         self.now: Int = 0  # which half of the states' buffer holds the previous ones
         self.time: Int = 0
         self.flat: Int = 0
+        self._place: tuple[Int, Int] = 0, 0  # of a row, see `at`
 
     def states(self, name: str, new: bool = False) -> View:
         """Rows of a state, or of its gradient, before the step or after it."""
@@ -136,6 +137,17 @@ class StepMemory:
     def start_of(self, value: Node, spot: Spot) -> View:
         """What a product starts from: rows, units, both from the spot on."""
         return self.rows_of(value).past(spot.row, spot.unit)
+
+    def at(self, row: Int) -> None:
+        """To a row: what follows reads and writes no other one."""
+        self._place = self.frame.place_of_row(row)
+
+    def of_caller(self, name: str, time: Int | None = None) -> View:
+        """The row in a tensor of the caller that has rows for each step; at this step, or at the
+        one with that index in time."""
+        begin, place = self._place
+        time = self.time if time is None else time
+        return self.frame.given(name).row(self.frame.f.add(time, begin), place)
 
     def read(self, leaf: Node, spot: Spot) -> str:
         """A leaf's vector."""
@@ -200,5 +212,5 @@ class StepMemory:
         frame = self.frame
         if leaf.op == "vector":
             return read_vector(frame, leaf, spot.unit)
-        row = frame.given(slot_of(leaf)).row(self.time, spot.row)
+        row = self.of_caller(slot_of(leaf))
         return load_units(frame.v, row, spot.unit, frame.units(leaf.space))

@@ -11,6 +11,7 @@ from ..spaces import HIDDEN, INPUT, LONGEST, Sizes, Space
 from . import forward as forward_pass
 from .buffers import Slots
 from .formats import Format
+from .frame import PLACES
 from .graph import Program
 from .outer import OPERAND
 from .plan import Plan, products_of
@@ -244,7 +245,7 @@ def one_layer(
         numbers |= {f"{argument.name}.{axis}": units.get(axis, 0) for axis in argument.strides}
     numbers |= strides
     (weights, size), (scratch, room) = (slots.layout(numbers, packed) for packed in (True, False))
-    nothing = "counts", "offsets", "zeros", "done", "after.same", "after.other"
+    nothing = "counts", "offsets", *PLACES, "zeros", "done", "after.same", "after.other"
     numbers |= {**weights, **scratch, **dict.fromkeys(nothing, 0)}
     if use.steps > 1:
         del numbers["T"], numbers["N"]

@@ -134,6 +134,7 @@ class Stages:
                         if not self.frame.target.single:  # of the next tile, while this one writes
                             later = Spot(f.add(f.add(row, m), tall), unit)
                             self.memory.look_ahead(part.stores, later, size)
+                        self.memory.at(f.add(row, m))
                         for count, span in self._groups(size):
                             with f.loop(*span, count * v.lanes) as u:
                                 self._fetch(after, count, u)

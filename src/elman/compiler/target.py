@@ -47,6 +47,7 @@ class Target:
     schedule: Schedule = DEFAULT
     heads: int = 1  # of block-diagonal matrices those that blocks of units do not cross
     row: Space = HIDDEN  # that of rows of memory
+    padded: bool = False  # for rows that lie in padded tensors
     numbers: tuple[tuple[str, int], ...] = ()  # of slots, if the code is for one layer alone
     use: Use = ALONE  # of such code
     inputs_panel: Format | None = None  # what panels of the inputs hold, if it is something else

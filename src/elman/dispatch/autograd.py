@@ -20,7 +20,7 @@ def run(
     executable: Executable, rows: Rows, tensors: Sequence[Tensor | None], dropout: float = 0.0
 ) -> Sequence[Tensor]:
     """The output, the final states and further outputs, with dropout between layers."""
-    masks = executable.dropout(dropout) if dropout else ()
+    masks = executable.dropout(dropout, rows) if dropout else ()
     if not (_is_grad_enabled() and _requires_grad(tensors)):
         return executable.run(rows, tensors, False, masks)[0]
     results: Sequence[Tensor]

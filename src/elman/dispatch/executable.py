@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from ..launch.calls import NativeCall
 from ..launch.kernel_cache import HOLDERS, kernel_for
 from ..launch.packed import PackedWeights
 from ..launch.stack import BACKWARD, INFER, TRAIN, StackLauncher, Tensors
+from ..padded import dropout_of
 from ..rows import Rows
 from ..runtime.bounded import BoundedCache
 from ..runtime.large import fresh, reuse
@@ -43,8 +45,8 @@ class Kind(NamedTuple):
 
 def signature_of(kind: Kind, rows: Rows, tensors: Tensors) -> Signature:
     """All that an executable depends on. RuntimeError for tensors without strides."""
-    T, B, N, counts, _, reverse, flat = rows
-    return *kind, T, B, N, counts is None, reverse, flat, *of_tensors(tensors)
+    T, B, N, counts, _, *others = rows
+    return *kind, T, B, N, counts is None, *others, *of_tensors(tensors)
 
 
 def of_tensors(tensors: Tensors) -> list[Any]:
@@ -98,7 +100,8 @@ class Executable:
         self.step, self.layers = step, layers
         self._packed: PackedWeights | None = None
         self._signature = of_tensors(tensors)
-        self.kernel = kernel_for(step, x.dtype, isa, units, rows.B == 1, narrow)
+        padded = rows.padded is not None
+        self.kernel = kernel_for(step, x.dtype, isa, units, rows.B == 1, narrow, padded)
         widths = [x.shape[-1], *[D * output] * (layers - 1)]
         self.sizes = [size.with_input(width) for width in widths]
         self.passes = StackLauncher(self.kernel, rows, self.sizes, D)
@@ -131,8 +134,11 @@ class Executable:
         self.kept = self.results[self._first_kept :] + [self.output] * (layers - 1)
         self.kept += [spec_of((saved,), x.dtype)] * (layers * D if saved else 0)
         self._goals = [None if t is None else spec_of(t.shape, t.dtype) for t in tensors]
-        most = max(saved, rows.N * max(widths[0], D * output))
-        self._large = most * x.itemsize >= LARGE  # some of what a call writes
+        most = max(saved, math.prod(rows.lead) * max(widths[0], D * output))
+        self._padded = rows.padded
+        #: Whether memory is made ready before a call writes it: some is large, or needs zeros.
+        self._unready = most * x.itemsize >= LARGE or rows.padded is not None
+        self._incomplete = not plan.complete  # the formula reads what has no gradient
 
     def takes(self, x: Tensor) -> bool:
         """Whether an input has the signature of the one that this was made for."""
@@ -153,9 +159,9 @@ class Executable:
         made._packed, made._ready = packed, BoundedCache(_READY)
         return made
 
-    def dropout(self, p: float) -> list[Tensor]:
+    def dropout(self, p: float, rows: Rows) -> list[Tensor]:
         """The masks of the outputs below other layers, with torch.nn's random numbers."""
-        return [torch.dropout(self._ones, p, True) for _ in range(self.layers - 1)]
+        return [dropout_of(self._ones, p, rows) for _ in range(self.layers - 1)]
 
     def run(
         self, rows: Rows, tensors: Tensors, keep: bool, masks: Sequence[Tensor] = ()
@@ -166,11 +172,23 @@ class Executable:
         key = mode, self.passes.threads(mode), len(masks)
         specs, calls = self._ready.get(key) or self._forward(key, rows, tensors, masks)
         made = specs.new()
-        if self._large:
-            for tensor in made:
-                reuse(tensor)
+        if self._unready:
+            self._make_ready(made)
         calls.run([*tensors, *masks, *made, rows.counts, rows.offsets])
         return made[: self._count], [*masks, *made[self._first_kept :]] if keep else []
+
+    def _make_ready(
+        self, made: Sequence[Tensor | None], gradients: int = 0, zeros: bool = False
+    ) -> None:
+        """Gives large tensors memory, and writes zeros to padded tensors, or to all. The first are
+        gradients for autograd."""
+        for i, tensor in enumerate(made):
+            if tensor is None:
+                continue
+            # Autograd adds to a gradient where it lies if nobody else holds its memory.
+            fresh(tensor) if i < gradients else reuse(tensor)
+            if zeros or tensor.shape[:-1] == self._padded:
+                tensor.data.zero_()  # which counts as no change of the tensor
 
     def _forward(
         self, key: tuple[str, int, int], rows: Rows, tensors: Tensors, masks: Sequence[Tensor]
@@ -225,12 +243,8 @@ class Executable:
             back = self._backward(kind, given)
             self._backs.keep(kind, [back, *(self._backs.get(kind) or [])[:1]])
         made = back.specs.new()
-        for i, tensor in enumerate(made if self._large or not self.kernel.plan.complete else ()):
-            if tensor is not None:
-                # Autograd adds to a gradient where it lies if nobody else holds its memory.
-                fresh(tensor) if i < len(tensors) else reuse(tensor)
-                if not self.kernel.plan.complete:  # the formula reads what has no gradient
-                    tensor.zero_()
+        if self._unready or self._incomplete:
+            self._make_ready(made, len(tensors), self._incomplete)
         self._run_backward(back.calls, (rows, tensors, output, kept, arrived, mask_count), made)
         return made[: len(tensors)]
 

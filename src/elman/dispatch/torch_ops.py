@@ -35,6 +35,9 @@ from .select import current_isa, obstacle
 
 LIBRARY = torch.library.Library("elman", "DEF")
 _TAGS = (torch.Tag.pt2_compliant_tag,)
+# Programs that `torch.export.save` has written hold the arguments by name: no name may change, and
+# what is added has a default. `narrow` is that of `bind.bind`; with `apart`, the weights' gradients
+# are those of each row.
 LIBRARY.define(
     "recur(str formula, str narrow, Tensor[] tensors, str present, Tensor? lengths, "
     "bool keep, Tensor? reset=None) -> Tensor[]",
@@ -106,7 +109,7 @@ class _Call(NamedTuple):
 
     step: Step
     rows: Rows
-    given: LayerArgs  # packed, if there are marks
+    given: LayerArgs  # the states are those of sequences, if there are marks
     executable: Executable | None  # None for calls of no rows, which the reference answers
     padded: Padded | None
 
@@ -118,9 +121,11 @@ def _unpack(call: Recur | RecurBackward) -> _Call:
     if marks is not None:
         _check_marks(marks, rows)
         padded = pack(marks, rows.T, rows.B, len(given.weights), False, given.x.device)
+        rows, x, inputs = padded.in_place() or padded.packed, given.x, given.inputs
+        if not rows.padded:
+            x, inputs = padded.select(x), [*map(padded.select, inputs)]
         initial = [padded.select_state(s) for s in given.initial]
-        inputs = [padded.select(v) for v in given.inputs]
-        rows, given = padded.rows, LayerArgs(padded.select(given.x), initial, inputs, given.weights)
+        given = LayerArgs(x, initial, inputs, given.weights)
     every = given.flat()
     executable = bind(step, rows, every, narrow=call.narrow)
     if executable is None and rows.N:
@@ -205,7 +210,9 @@ def _forward(*arguments: Any) -> list[Tensor]:
     output, finals, further = _by_kind(step, results)
     pairs = zip(finals, before.initial, strict=True)
     states = [padded.restore_state(*pair) for pair in pairs]
-    results = [padded.restore(output), *states, *map(padded.restore, further)]
+    if not rows.padded:
+        output, *further = map(padded.restore, [output, *further])
+    results = [output, *states, *further]
     if not call.keep:
         return results
     sizes = _kept_sizes(step, before, call.reset is not None)
@@ -236,6 +243,8 @@ def _kept_sizes(step: Step, given: LayerArgs, cut: bool) -> list[tuple[int, ...]
 
 def _enlarged(kept: Tensor, size: tuple[int, ...]) -> Tensor:
     """What was kept at the beginning of a tensor of this size."""
+    if kept.shape == size:
+        return kept
     room = kept.new_empty(size)
     room.view(-1)[: kept.numel()] = kept.view(-1)
     return room
@@ -266,8 +275,9 @@ def _backward(*arguments: Any) -> list[Tensor]:
     arrived, apart = list(call.gradients), call.apart
     if padded is not None:
         output, finals, further = _by_kind(step, arrived)
-        states = map(padded.pull_final, finals)
-        arrived = [padded.select(output), *states, *map(padded.select, further)]
+        if not rows.padded:
+            output, *further = map(padded.select, [output, *further])
+        arrived = [output, *map(padded.pull_final, finals), *further]
     asked = iter(call.needed)
     wanted = tuple([here == "1" and next(asked) for here in call.present])
     if executable is None:
@@ -279,7 +289,7 @@ def _backward(*arguments: Any) -> list[Tensor]:
             executable, rows, given, call.kept, arrived, wanted, padded is not None, apart
         )
     if padded is not None:
-        found = _restored(step, padded, found, call, apart)
+        found = _restored(step, padded, found, call, rows)
     return [g for g in found if g is not None]
 
 
@@ -320,9 +330,9 @@ def _restored(
     padded: Padded,
     found: Sequence[Tensor | None],
     call: RecurBackward,
-    apart: bool,
+    rows: Rows,
 ) -> list[Tensor | None]:
-    """Gradients of packed tensors as those of the padded ones."""
+    """Gradients of sequences, run as these rows, as those of padded rows."""
     initial = given_of(step, call).initial
 
     def restore(i: int, g: Tensor) -> Tensor:
@@ -331,8 +341,8 @@ def _restored(
             assert state is not None
             return padded.pull_initial(g, call.gradients[i], state.shape[1])
         if i < step.first_weight:
-            return padded.restore(g)
-        return padded.sum_rows(g) if apart else g
+            return g if rows.padded else padded.restore(g)
+        return padded.sum_rows(g) if call.apart else g
 
     return [None if g is None else restore(i, g) for i, g in enumerate(found)]
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..compiler import backward, forward, sizes
 from ..compiler.buffers import AXES
+from ..compiler.frame import PLACES
 from ..compiler.graph import Program
 from ..compiler.ir import Module
 from ..compiler.jit import Code, load
@@ -108,6 +109,7 @@ class Kernel:
         names += [*[""] * len(kept), "counts", "offsets"]
         places = _places(run, names, every, direction, count, layer)
         places += self._kept(rows, size, kept, len(tensors) + len(results) + direction)
+        places += _padded(rows, len(every) - 1)
         contiguous = self._contiguous(tensors, direction) and self._contiguous(tensors[:1])
         values = sizes.forward(self.spec, rows, size, threads, training, contiguous)
         values["yield"] = yield_address()
@@ -162,6 +164,7 @@ class Kernel:
         names += [*[""] * len(kept), "counts", "offsets"]
         places = _places(run, names, every, direction, count, layer)
         places += self._kept(rows, size, kept, len(every) - 2 - len(kept) + direction)
+        places += _padded(rows, len(every) - 1)
         mine = self.first_weight(direction)
         order = order or self.order(rows, size.units)
         spans = partials is not None
@@ -238,6 +241,13 @@ class Kernel:
 
 def _slots(kind: str, names: Iterable[str]) -> list[str]:
     return [f"{kind}.{name}" for name in names]
+
+
+def _padded(rows: Rows, offsets: int) -> Iterator[Place]:
+    """The tables behind the offsets, a tensor of that number, of rows in padded tensors."""
+    if rows.padded is not None:
+        for i, slot in enumerate(PLACES):
+            yield Place(slot, offsets, 8 * (rows.T + i * rows.B))
 
 
 def _places(

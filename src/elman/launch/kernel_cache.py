@@ -79,22 +79,24 @@ def kernel_for(
     units: int,
     single: bool,
     narrow: str = "",
+    padded: bool = False,
 ) -> Kernel:
     """The kernel for a step and sizes. When there are too many, the oldest go.
 
-    ``narrow`` says what panels hold instead of such numbers, if anything, see ``NARROW``.
+    ``narrow`` says what panels hold instead of such numbers, if anything, see ``NARROW``. Rows in
+    ``padded`` tensors have kernels of their own: looking for each row would cost others 2 to 6%.
     """
-    key = (step, dtype, isa, units, single, narrow)
+    key = (step, dtype, isa, units, single, narrow, padded)
     kernel = _kernels.get(key)
     if kernel is None:
         with LOCK:
             plan = plan_of(step)
             panel = NARROW[narrow] if narrow else Format(DTYPES[dtype])
             target = target_of(plan, DTYPES[dtype], panel, isa, units, single, _schedule)
-            spec = KernelSpec(plan, target)
+            spec = KernelSpec(plan, replace(target, padded=padded))
             # One of the same formula and tiles may be made for other sizes or another cell object.
             every = _kernels.values()
-            same = (k for k in every if (k.plan.key, k.spec.target) == (plan.key, target))
+            same = (k for k in every if (k.plan.key, k.spec.target) == (plan.key, spec.target))
             known = next(same, None)
             while len(_kernels) >= _KERNEL_LIMIT:
                 _kernels.pop(next(iter(_kernels)))
@@ -106,9 +108,9 @@ def kernel_for(
 def compiled(step: Step, dtype: torch.dtype, isa: ISA, units: int) -> dict[str, str]:
     """By pass, where the code of these kernels came from; only of what is in memory."""
     found: dict[str, str] = {}
-    for (*made_for, single, narrow), kernel in list(_kernels.items()):
+    for (*made_for, single, narrow, padded), kernel in list(_kernels.items()):
         if made_for == [step, dtype, isa, units]:
-            ending = ", one row" if single else ""
+            ending = ", one row" if single else ", padded rows" if padded else ""
             if narrow:
                 ending += f", {NARROW[narrow].label}"
             made = {name: run.origin for name, run in kernel.passes.items() if run.origin}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import accumulate, chain
 from typing import Any
@@ -202,7 +203,7 @@ class StackLauncher:
     ) -> _Run:
         """One tensor becomes another times the ``factors``; ``places`` are those of all three."""
         target = self._kernel.spec.target
-        form = rows.N, factors.shape[-1], backwards
+        form = math.prod(rows.lead), factors.shape[-1], backwards
         return link_pass(target.dtype, target.isa, *form, target.schedule), places
 
     def _ways(self, rows: Rows) -> list[tuple[int, Rows]]:

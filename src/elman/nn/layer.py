@@ -11,17 +11,15 @@ from torch import Tensor
 from torch.nn.modules.rnn import RNNBase
 from torch.nn.utils.rnn import PackedSequence
 
-from ..dispatch.layer import Held
 from ..dispatch.select import set_path
-from ..rows import Rows
+from ..padded import Padded
 from ..spaces import Sizes
 from ..step import Step
 from . import cached
 from .counterpart import Counterpart
-from .layers import LayerStack
+from .layers import LayerStack, StackCall
 from .layers import State as States
 from .marks import given
-from .masks import LayerMasks
 from .messages import refusal
 from .states import hx_of, states_of
 
@@ -186,29 +184,23 @@ class Layer(Counterpart, LayerStack, RNNBase):
                 return self._with_states(step, output, [h_n], [[output]])
         return results
 
-    def _run_packed(
-        self,
-        step: Step,
-        rows: Rows,
-        x: Tensor,
-        initial: Sequence[States],
-        layers: Sequence[Sequence[Any]],
-        return_states: bool,
-        masks: Sequence[LayerMasks],
-        held: Held | None,
+    def _run_padded(
+        self, asked: StackCall, some: Padded
     ) -> tuple[Tensor, Sequence[States], list[list[Tensor]]]:
-        given = step, rows, x, initial, layers, return_states, masks, held
-        tensors = [x, *initial, *(t for mine in layers for t in mine)]
-        if not self._runs_torch(tensors):
-            return super()._run_packed(*given)
-        if rows.counts is None:  # no step counts: torch.nn has no such call
+        step, initial, counts = asked.step, asked.initial, some.packed.counts
+        if not self._runs_torch(asked.tensors):
+            return super()._run_padded(asked, some)
+        if counts is None:  # no step counts: torch.nn has no such call
             with set_path("reference"):
-                return super()._run_packed(*given)
-        if return_states and not self.num_layers == len(step.outputs) == 1:
-            return super()._run_packed(*given)  # the counterpart gives out the last layer's only
+                return super()._run_padded(asked, some)
+        if asked.return_states and not self.num_layers == len(step.outputs) == 1:
+            # The counterpart gives out the last layer's only.
+            return super()._run_padded(asked, some)
         begin = None if initial[0] is None else hx_of(initial)
-        output, final = self._counterpart.forward(self, PackedSequence(x, rows.counts), begin)
-        return output.data, states_of(final, len(step.states)), [[output.data]]
+        packed = PackedSequence(some.select(asked.x), counts)
+        found, final = self._counterpart.forward(self, packed, begin)
+        output = some.restore(found.data)
+        return output, states_of(final, len(step.states)), [[output]]
 
     def _layer_sizes(self) -> Sequence[Sizes]:
         return [Sizes.of(self)] * len(self._all_weights)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from ..dispatch.autograd import run
 from ..dispatch.executable import Executable
 from ..dispatch.layer import Held, bind_stack, run_layer
 from ..dispatch.transforms import captured
-from ..padded import Marks, with_returns
+from ..padded import Marks, Padded, dropout_of, with_returns, with_room
 from ..rows import Rows
 from ..step import Step
 from . import arguments, cached
@@ -40,6 +40,32 @@ MERGES: dict[str, Callable[[Tensor, Tensor], Tensor] | None] = {
     "mean": lambda a, b: (a + b) / 2,
     "mul": torch.mul,
 }
+
+
+class StackCall(NamedTuple):
+    """A checked call of all layers, whatever runs it."""
+
+    step: Step
+    rows: Rows
+    x: Tensor
+    initial: Sequence[State]
+    layers: Sequence[Sequence[Any]]  # of each its further inputs, then its weights
+    masks: Sequence[LayerMasks] = ()
+    marks: Marks | None = None  # of a call that is captured
+    held: Held | None = None  # see `RecurrentModule._held`
+    return_states: bool = False
+
+    @property
+    def tensors(self) -> list[Any]:
+        """All of them, in the order of ``batch.by_layer``."""
+        return [self.x, *self.initial, *(t for mine in self.layers for t in mine)]
+
+    def packed(self, some: Padded) -> StackCall:
+        """The same with copies of the steps that count."""
+        end = len(self.step.inputs)
+        layers = [[*map(some.select, mine[:end]), *mine[end:]] for mine in self.layers]
+        masks = [mine._replace(inner=()).map(some.select) for mine in self.masks]
+        return self._replace(rows=some.packed, x=some.select(self.x), layers=layers, masks=masks)
 
 
 class LayerStack(RecurrentModule):
@@ -117,11 +143,6 @@ class LayerStack(RecurrentModule):
             flat, masks = self._draw(drawn, [t for mine in weights for t in mine], call.rows, x)
             count = len(step.parameters)
             weights = [[*flat[i : i + count]] for i in range(0, len(flat), count)]
-        rows, begin = call.rows, initial
-        if some is not None:
-            rows, x, further = some.rows, some.select(x), [some.select(v) for v in further]
-            begin = [of_state(some.select_state, s) for s in initial]
-            masks = [mine.map(some.select) for mine in masks]
         if D == 2:
             weights = [[*a, *b] for a, b in zip(weights[::2], weights[1::2], strict=True)]
         layers: Sequence[Sequence[Any]] = weights
@@ -132,21 +153,18 @@ class LayerStack(RecurrentModule):
             inner, end = [mine.inner for mine in masks], len(step.given_inputs)
             pairs = zip(inner, layers, strict=True)
             layers = [[*mine[:end], *own, *mine[end:]] for own, mine in pairs]
-        before = known.executables if known is not None else ()
+        asked = StackCall(step, call.rows, x, initial, layers, masks, marks, held, return_states)
         if some is not None:
-            x, finals, every = self._run_packed(
-                step, rows, x, begin, layers, return_states, masks, held
-            )
+            begin = [of_state(some.select_state, s) for s in initial]
+            x, finals, every = self._run_padded(asked._replace(initial=begin), some)
             pairs = zip(finals, initial, strict=True)
-            x, finals = some.restore(x), [of_state(some.restore_state, *pair) for pair in pairs]
-            every = [[some.restore(v) for v in mine] for mine in every]
+            finals = [of_state(some.restore_state, *pair) for pair in pairs]
         else:
-            x, finals, executables, every = self._run(
-                step, rows, x, begin, layers, marks, before, return_states, masks, held
-            )
+            before = known.executables if known is not None else ()
+            x, finals, executables, every = self._run(asked, before)
             if known is None:
                 plain = call.plain and not self._merges() and not return_states
-                cached.keep(key, call, rows, executables, plain)
+                cached.keep(key, call, call.rows, executables, plain)
         x, finals = call.restore(x, finals)
         if return_states:
             every = [call.restore_all(mine) for mine in every]
@@ -160,48 +178,34 @@ class LayerStack(RecurrentModule):
         alike = isinstance(self.hidden_size, int)
         return x, hx_of(finals), recorded(step, every, self._directions(), alike)
 
-    def _run_packed(
-        self,
-        step: Step,
-        rows: Rows,
-        x: Tensor,
-        initial: Sequence[State],
-        layers: Sequence[Sequence[Any]],
-        return_states: bool,
-        masks: Sequence[LayerMasks],
-        held: Held | None,
+    def _run_padded(
+        self, asked: StackCall, some: Padded
     ) -> tuple[Tensor, Sequence[State], list[list[Tensor]]]:
-        """The output and the final states of the sequences of a padded batch."""
-        output, finals, _, every = self._run(
-            step, rows, x, initial, layers, None, (), return_states, masks, held
-        )
+        """The output, the final states of the sequences, and what each layer gives out, if it is to
+        ``return_states``."""
+        rows = some.in_place(room=True)
+        if rows is None or self.recompute or not asked.x.is_cpu:
+            output, finals, _, every = self._run(asked.packed(some))
+            return some.restore(output), finals, [[some.restore(v) for v in own] for own in every]
+        begin = [of_state(partial(with_room, rows=rows), s) for s in asked.initial]
+        output, finals, _, every = self._run(asked._replace(rows=rows, initial=begin))
         return output, finals, every
 
     def _run(
-        self,
-        step: Step,
-        rows: Rows,
-        x: Tensor,
-        initial: Sequence[State],
-        layers: Sequence[Sequence[Any]],
-        marks: Marks | None,
-        before: Any,
-        return_states: bool,
-        masks: Sequence[LayerMasks],
-        held: Held | None,
+        self, asked: StackCall, before: Any = ()
     ) -> tuple[Tensor, Sequence[State], Any, list[list[Tensor]]]:
         """The output, the final states, and the executable of all layers, or those of each if
-        kernels ran them; ``before`` are the latter of an earlier call. ``layers`` are weights, and
-        ``held`` is that of :meth:`_held`. Last what each layer gives out, if it is to
-        ``return_states``."""
-        of_each, dropout = type(initial[0]) is list, self.dropout if self.training else 0.0
+        kernels ran them; ``before`` are the latter of an earlier call. Last what each layer gives
+        out, if it is to ``return_states``."""
+        step, rows, x, initial, layers, masks, marks, held, return_states = asked
+        of_each, p = type(initial[0]) is list, self.dropout if self.training else 0.0
         executable: Any = None
         every: list[list[Tensor]] = []
         apart = any(m.input is not None or m.output is not None for m in masks)
         apart = apart or bool(self.residual or self._merges())
         if not of_each and (len(layers) == 1 or not apart):
             x = masked(x, masks[0].input) if masks else x
-            tensors = [x, *initial, *(t for mine in layers for t in mine)]
+            tensors = [x, *asked.tensors[1:]]
             if len(layers) == 1:
                 (x, *final), executable = run_layer(
                     step, rows, tensors, self.recompute, marks, None, held
@@ -215,14 +219,14 @@ class LayerStack(RecurrentModule):
                 executable = bind_stack(step, rows, tensors, len(layers), self.recompute)
             if executable is not None:
                 runs = executable if held is None else held(executable, rows)
-                x, *final = run(runs, rows, tensors, dropout)
+                x, *final = run(runs, rows, tensors, p)
                 return x, final, executable, every
         finals: list[Any] = []
         made: list[Any] = []
         for layer, mine in enumerate(layers):
             below = x
-            if layer and dropout:
-                x = torch.dropout(x, dropout, True)
+            if layer and p:
+                x = dropout_of(x, p, rows)
             x = masked(x, masks[layer].input) if masks else x
             D = self._directions()
             begin = [s[layer] if of_each else part_of(s, layer, D) for s in initial]

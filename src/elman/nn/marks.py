@@ -44,7 +44,7 @@ def _is_full(lengths: Any, T: int, B: int) -> bool:
         whole = all(type(n) is int for n in lengths)
         return whole and lengths.count(T) == len(lengths) == B
     whole = type(lengths) is Tensor and lengths.dtype in _WHOLE and not lengths.is_meta
-    return whole and lengths.shape == (B,) and bool((lengths == T).all())
+    return whole and lengths.shape == (B,) and lengths.tolist().count(T) == B
 
 
 _WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
@@ -60,7 +60,7 @@ def read(owner: str, given: Given, call: Call, directions: int, device: torch.de
     marks = Marks(*(None if t is None else t.cpu() for t in _checked(owner, given, call)))
     if marks.lengths is not None:
         lengths = marks.lengths.long()
-        wrong = lengths[(lengths < 0) | (lengths > rows.T)].tolist()
+        wrong = [n for n in lengths.tolist() if not 0 <= n <= rows.T]
         if wrong:
             raise ValueError(
                 f"{owner}: expected lengths between 0 and the {rows.T} steps of input, got "
