@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from .batch import LayerArgs, Weights, by_layer, inputs_of
+from .batch import LayerArgs, Weights, by_layer, inputs_of, without_masks
 from .expr import PRIMITIVES, PRODUCTS, Node, as_tensor, walk
 from .padded import Marks, halves
 from .reductions import REDUCTIONS, heads_of, reduced, unit_of
@@ -180,6 +180,7 @@ def layer(
     if torch._C._is_any_autocast_enabled():
         with torch.autocast(given.x.device.type, enabled=False):
             return layer(step, rows, given, marks, run)
+    step, given = without_masks(step, given)
     if marks is not None and marks.lengths is not None:
         # What lies beyond them may be no number, which gradients would meet.
         given, marks = _zero_beyond(given, rows.T, marks.lengths), marks.within(rows.T)
