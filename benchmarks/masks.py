@@ -48,7 +48,7 @@ def run_of(
 def main(blocks: tuple[int, ...]) -> None:
     """Prints a line for each size."""
     torch.set_num_threads(1)
-    for kind in (LSTM, Elman):
+    for kind in (Elman, LSTM):
         for T, B in ((50, 1), (50, 32), (20, 128)):
             for train in (False, True):
                 x = torch.randn(T, B, I)

@@ -1,6 +1,7 @@
 """Masked matrices: their blocks that count as zero, in products and in all gradients, beside the
 same formula without masks whose weights are zero there."""
 
+import contextlib
 import copy
 import pickle
 from typing import Any
@@ -14,7 +15,6 @@ import elman
 from elman import Cell, FormulaError
 from elman.compiler import masked, sizes
 from elman.compiler.isa import by_name
-from elman.compiler.plan import plan_of
 from elman.dispatch.weight_dtypes import WEIGHT_DTYPES
 from elman.launch import calls
 from elman.launch.kernel_cache import kernel_for, scheduled
@@ -40,7 +40,7 @@ CASES: dict[str, tuple[str, dict[str, Any], int]] = {
     "one of two": ("Multiplicative", {"weight_mh": [[1, 0, 1], [0, 0, 1], [1, 1, 0]]}, 3),
     "several": ("Multiplicative", {"weight_mh": TALL, "weight_mn": GRID, "weight_hh": GRID}, 20),
     "transposed": ("Tied", {"weight_w": TALL, "weight_low": [[0, 1]], "weight_hh": GRID}, 20),
-    "low rank": ("Sized", {"weight_down": [[1, 0], [0, 1]], "weight_write": [[0, 1]]}, 2),
+    "low rank": ("Sized", {"weight_down": [[1, 0], [0, 1]], "weight_write": [[0, 1]]}, 4),
     "input in products": ("RawOnly", {"weight_w": [[1, 0, 1, 1, 0]], "weight_hh": GRID}, 4),
     "nothing is kept": ("LSTM", {"weight_hh": [[0]]}, 1),
 }
@@ -115,7 +115,7 @@ def check(case: str, dtype: torch.dtype, T: int = 5, B: int = 5, **options: Any)
     for name, value in found.items():
         wanted = expected[name]
         if name.startswith("gradient of weight"):
-            counts = kept(name[len("gradient of ") :], wanted, masks, net.cell)
+            counts = kept(name[12:], wanted, masks, net.cell)
             wanted = wanted * counts
             assert not value[~counts].any(), name
         kind = "gradient" if name.startswith("gradient") else "state"
@@ -130,6 +130,24 @@ def test_all_gradients_are_those_of_zeros(row, case, given):
     with force(row):
         for dtype in (torch.float64, torch.float32):
             check(case, dtype, **given)
+
+
+@each_isa
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.bfloat16, marks=needs_pairs)])
+def test_the_bits_are_those_of_zeros(row, case, dtype):
+    """However a sum is cut, and whether parts of a mask are whole vectors or not."""
+    pairs = dtype is torch.bfloat16
+    with contextlib.nullcontext() if pairs else force(row):
+        for H, B in ((1, 3), (50, 2), (100, 1), (160, 9)):
+            net, plain = (each.to(dtype) for each in pair(case, H, torch.float32))
+            x = torch.randn(6, B, I)
+            found, expected = (solve(each, x, "kernel") for each in (net, plain))
+            for name, value in found.items():
+                wanted = expected[name]
+                if name.startswith("gradient of weight"):
+                    wanted = wanted * kept(name[12:], wanted, CASES[case][1], net.cell)
+                assert torch.equal(value, wanted), (H, B, name)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -195,22 +213,6 @@ def test_bits_do_not_depend_on_threads(case, B, monkeypatch):
     assert max(teams) == (B < 40)
     for other in found[1:]:
         assert all(torch.equal(value, other[name]) for name, value in found[0].items())
-
-
-@needs_pairs
-@pytest.mark.parametrize("case", ["gates", "tall", "transposed"])
-@pytest.mark.parametrize("H", [20, 25, 160])
-def test_products_of_bfloat16_have_masks_too(case, H):
-    net, plain = pair(case, H, torch.float32)
-    x = torch.randn(6, 4, I)
-    found, expected = solve(net.bfloat16(), x.bfloat16(), "kernel"), solve(plain, x, "reference")
-    for name, value in found.items():
-        if name.startswith("gradient of weight"):
-            counts = kept(name[len("gradient of ") :], value, CASES[case][1], net.cell)
-            assert not value[~counts].any()
-            expected[name] = expected[name] * counts
-        scale = expected[name].abs().max()
-        assert (value.double() - expected[name]).abs().max() < 0.05 * scale, name
 
 
 @pytest.mark.parametrize("dtype", [None, *WEIGHT_DTYPES], ids=str)
@@ -288,24 +290,41 @@ def test_masks_are_data():
     assert found[0] == found[1]
 
 
+def blocks_of(isa: str, dtype: str, units: int, panel: str = "") -> list[dict[str, Any]]:
+    """Of three parts of units, one that reads the first half, one nothing, one all."""
+    step = with_masks(CELLS["tanh"], {"weight_hh": [[1, 0], [0, 0], [1, 1]]}).trace()
+    kernel = kernel_for(step, getattr(torch, dtype), by_name(isa), units, False, panel)
+    size = step.sizes([(units, 2), (units, units), None, None])
+    numbers = sizes.mask_table(kernel.spec, kernel.plan.infer, size)
+    found = []
+    for at in range(numbers[0], numbers[numbers[0] + 1], len(masked.BLOCK)):
+        block = dict(zip(masked.BLOCK, numbers[at:], strict=False))
+        ends = ("list", "runs"), ("runs", "runs.end"), ("holes", "holes.end")
+        found.append(
+            {a: list(numbers[block[a] : block[b]]) for a, b in ends} | {"n": block["count"]}
+        )
+    return found
+
+
 def test_blocks_read_what_is_kept_and_no_more():
-    step = with_masks(CELLS["LSTM"], {"weight_hh": [[1, 0], [0, 0], [1, 1]]}).trace()
-    program, layer = plan_of(step).infer, step.sizes([(48, 2), (48, 12), None, None])
-    numbers = masked.table(step, program, layer, layer, 4, 1)
-    begin, size = numbers[0], len(masked.BLOCK)
-    blocks = [
-        dict(zip(masked.BLOCK, numbers[begin + i :], strict=False)) for i in (0, size, 2 * size)
-    ]
-    assert [block["count"] for block in blocks] == [6, 0, 12]
-    read = [list(numbers[b["list"] :][: b["count"]]) for b in blocks]
-    assert read == [[*range(6)], [], [*range(12)]]
-    assert list(numbers[blocks[0]["runs"] : blocks[0]["runs.end"]]) == [0, 0, 6]
-    assert all(block["holes"] == block["holes.end"] for block in blocks)
-    [first, *_] = [
-        dict(zip(masked.BLOCK, masked.table(step, program, layer, layer, 8, 2)[1:], strict=False))
-    ]
-    assert first["count"] == 6
-    assert first["holes.end"] - first["holes"] == len(masked.HOLE)
+    half, nothing, every = blocks_of("sse2", "float64", 24)[::2]
+    assert half == {"n": 12, "list": [*range(12)], "runs": [0, 0, 12], "holes": []}
+    assert nothing == {"n": 0, "list": [], "runs": [], "holes": []}
+    assert every == {"n": 24, "list": [*range(24)], "runs": [0, 0, 24], "holes": []}
+
+
+def test_units_of_a_block_that_read_less_than_others_have_holes():
+    """A vector lies across two parts, the second of which reads nothing."""
+    found = blocks_of("sse2", "float32", 30)
+    assert [block["holes"] for block in found] == [[], [], [2, 4, 0, 15], [], [], [], [], []]
+    assert [block["n"] for block in found] == [15, 15, 15, 0, 0, 30, 30, 30]
+
+
+def test_parts_of_a_sum_are_filled_up():
+    """Of 12 numbers in two parts the first third of the units reads the first half."""
+    first, *_ = blocks_of("sse2", "float64", 12)
+    assert first["list"] == [0, 1, 2, 3, 4, 5, *[0] * 6]
+    assert (first["n"], first["runs"], first["holes"][2:]) == (12, [0, 0, 6], [6, 12])
 
 
 class Sparse(elman.cells.LSTM):

@@ -336,7 +336,7 @@ def panels_of(frame: Frame, step: Step, program: Program) -> dict[Node, Panel]:
     at_once = {p: len(group) for group in product_groups_of(program) for p in group}
     row = frame.padded(frame.target.row)
     room = f.mul(row, _block_rows(frame, frame.target.panel, row))
-    masked = numbers_of(step, program) if frame.target.panel.masked else {}
+    masked = numbers_of(frame.target, step, program) if frame.target.panel.masked else {}
     for product, place in places_of(frame.target, program).items():
         block = step.blocks["product", product.attr]
         splits = frame.target.splits_of(at_once[product])

@@ -68,9 +68,8 @@ def padded_sizes(spec: KernelSpec, sizes: Sizes) -> Sizes:
 
 def mask_table(spec: KernelSpec, program: Program, sizes: Sizes) -> array[int]:
     """The table of :mod:`.masked` for a pass."""
-    target, padded = spec.target, padded_sizes(spec, sizes)
-    width = target.step.widths[0] * spec.lanes
-    return masked.table(spec.plan.step, program, sizes, padded, width, target.panel.depth)
+    padded = padded_sizes(spec, sizes)
+    return masked.table(spec.target, spec.plan.step, program, sizes, padded)
 
 
 def saved_size(spec: KernelSpec, rows: Rows, units: int) -> int:

@@ -131,7 +131,7 @@ def target_of(
     of_head = max(1, vectors // heads)
     splits = tuple((n, schedule.splits_of(n * vectors // heads)) for n in counts)
     if plan.step.masks:
-        return _masked(plan, dtype, panel, isa, units, single, schedule, counts)
+        return _masked(plan, dtype, panel, isa, units, single, schedule, splits)
     vectors = max(1, vectors)
     bulk = front = Shape.many(isa, schedule, vectors, 1, True, pairs=single)
     if single:
@@ -152,20 +152,15 @@ def _masked(
     units: int,
     single: bool,
     schedule: Schedule,
-    counts: list[int],
+    splits: tuple[tuple[int, int], ...],
 ) -> Target:
     """The same for masked matrices. All blocks are alike, and no wider than a mask's parts as far
     as these are whole vectors: so none reads more than it needs."""
     parts = {n for mask in plan.step.masks.values() for n in mask_grid(mask).shape}
     lanes, vectors = isa.lanes(dtype), max(1, math.ceil(units / isa.lanes(dtype)))
     common = math.gcd(*(max(1, units // (n * lanes)) for n in parts))
-    most = max(1, min(isa.vectors, isa.accumulators // counts[-1]))
+    most = max(1, min(isa.vectors, isa.accumulators // splits[-1][0]))
     width = next(w for w in range(most, 0, -1) if not common % w)
-    # One row has no other blocks that keep its accumulators from waiting for one another.
-    least = [2 if n * width < 4 else 1 for n in counts]
-    splits = tuple(
-        (n, max(few, schedule.splits_of(n * vectors))) for n, few in zip(counts, least, strict=True)
-    )
     rows = isa.accumulators // (max(s for _, s in splits) * width)
     rows = 1 if single else max(1, min(rows, schedule.tile_rows))
     wide = Shape.many(isa, schedule, vectors, 1, True, pairs=single)
