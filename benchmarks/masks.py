@@ -48,7 +48,7 @@ def run_of(
 def main(blocks: tuple[int, ...]) -> None:
     """Prints a line for each size."""
     torch.set_num_threads(1)
-    for kind in (Elman, LSTM):
+    for kind in (LSTM, Elman):
         for T, B in ((50, 1), (50, 32), (20, 128)):
             for train in (False, True):
                 x = torch.randn(T, B, I)
@@ -56,7 +56,10 @@ def main(blocks: tuple[int, ...]) -> None:
                 runs = {form: run_of(kind, *form, x, train) for form in forms}
                 least = least_seconds(runs, ROUNDS, CALLS)
                 whole = least[0, 1.0]
-                shown = [f"{b}: {k:g} {1e3 * s:.2f} ({s / whole:.2f})" for (b, k), s in least.items()]
+                shown = [
+                    f"{block}: {kept:g} {1e3 * seconds:.2f} ({seconds / whole:.2f})"
+                    for (block, kept), seconds in least.items()
+                ]
                 mode = "training" if train else "inference"
                 print(f"{kind.__name__} T{T} B{B} {mode}: {', '.join(shown)}", flush=True)
 

@@ -76,7 +76,7 @@ MODULES: dict[str, Any] = {
     "one unit": lambda: nothing(elman.RNN(1, 1)),
     "no states": lambda: nothing(elman.GRU(20, 40)),
     "stages": lambda: columns(elman.Recurrent(elman.cells.GRU(reset_after=False), 20, 40), 0.5),
-    "masks": lambda: elman.Recurrent(Masked, 6, 64),
+    "masks": lambda: elman.Recurrent(Masked, 6, 256),
     "masks across vectors": lambda: elman.Recurrent(Masked, 6, 20),
     "heads in vectors": lambda: columns(elman.Recurrent(elman.cells.SLSTM(heads=2), 6, 64), 0.5),
     "heads across vectors": lambda: elman.Recurrent(elman.cells.SLSTM(heads=4), 6, 20),
