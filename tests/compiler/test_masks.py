@@ -16,9 +16,10 @@ from elman import Cell, FormulaError
 from elman.compiler import masked, sizes
 from elman.compiler.isa import by_name
 from elman.dispatch.weight_dtypes import WEIGHT_DTYPES
-from elman.launch import calls
+from elman.launch import calls, kernel
 from elman.launch.kernel_cache import kernel_for, scheduled
 from elman.step import _read, unmasked
+from elman.streaming.lookup import looked_up
 from tests.cells import CELLS
 from tests.compiler.targets import each_isa, force, needs_pairs
 from tests.systems import needs_threads
@@ -250,7 +251,11 @@ def test_captured_programs_have_masks(tmp_path):
             _read(step.text.replace("{'weight_hh': '10/01/00/11/01'}", other))
 
 
-def test_gradients_of_each_row_have_masks_too():
+def test_gradients_of_each_row_have_masks_too(monkeypatch):
+    add_up, asked = kernel.sums_of_weights, []
+    monkeypatch.setattr(
+        kernel, "sums_of_weights", lambda *given: asked.append(given[-1]) or add_up(*given)
+    )
     net, _ = pair("gates", 20)
     x, names = torch.randn(4, 3, I, dtype=torch.float64), dict(net.named_parameters())
 
@@ -258,6 +263,7 @@ def test_gradients_of_each_row_have_masks_too():
         return torch.func.functional_call(net, weights, (row[:, None],))[0].square().sum()
 
     found = torch.func.vmap(torch.func.grad(loss), (None, 1))(names, x)
+    assert any(map(any, asked))  # by one kernel for all rows
     for b in range(3):
         alone = torch.func.grad(loss)(names, x[:, b])
         for name, value in alone.items():
@@ -285,17 +291,17 @@ def test_masks_are_data():
     found = []
     for mask in ([[1, 0], [0, 1]], [[0, 1], [1, 1]]):
         step = with_masks(CELLS["LSTM"], {"weight_hh": mask}).trace()
-        kernel = kernel_for(step, torch.float32, by_name("avx2"), 64, False)
-        found.append((kernel.spec.target, [run.slots.names for run in kernel.passes.values()]))
+        made = kernel_for(step, torch.float32, by_name("avx2"), 64, False)
+        found.append((made.spec.target, [run.slots.names for run in made.passes.values()]))
     assert found[0] == found[1]
 
 
 def blocks_of(isa: str, dtype: str, units: int, panel: str = "") -> list[dict[str, Any]]:
     """Of three parts of units, one that reads the first half, one nothing, one all."""
     step = with_masks(CELLS["tanh"], {"weight_hh": [[1, 0], [0, 0], [1, 1]]}).trace()
-    kernel = kernel_for(step, getattr(torch, dtype), by_name(isa), units, False, panel)
+    made = kernel_for(step, getattr(torch, dtype), by_name(isa), units, False, panel)
     size = step.sizes([(units, 2), (units, units), None, None])
-    numbers = sizes.mask_table(kernel.spec, kernel.plan.infer, size)
+    numbers = sizes.mask_table(made.spec, made.plan.infer, size)
     found = []
     for at in range(numbers[0], numbers[numbers[0] + 1], len(masked.BLOCK)):
         block = dict(zip(masked.BLOCK, numbers[at:], strict=False))
@@ -343,10 +349,15 @@ def test_masks_are_what_users_have():
     cell.masks = {"weight_hh": np.ones((2, 2))}
     assert cell.trace() is elman.cells.LSTM().trace()  # which leaves nothing out
     assert elman.Recurrent(Sparse, 3, 8).weight_hh_l0.shape == (32, 8)
+    assert looked_up(Sparse().trace()).masks == {"weight_hh": "10/01"}  # a session of tokens
     net, x = elman.Recurrent(cell, 3, 8), torch.randn(4, 2, 3)
     whole = net(x)[0]
+    compiled = torch.compile(net, backend="eager", fullgraph=True)
+    assert torch.equal(compiled(x)[0], whole)
     net.cell.masks = {"weight_hh": grid}
-    assert not torch.equal(net(x)[0], whole)
+    found = net(x)[0]
+    assert not torch.equal(found, whole)
+    assert torch.equal(compiled(x)[0], found)
 
 
 @pytest.mark.parametrize(
