@@ -32,11 +32,12 @@ def _copied(value: Any) -> Any:
 
 
 def attributes(cell: Any) -> list[str]:
-    """The names of all that a formula may depend on: what a cell or its class holds."""
+    """The names of all that a formula may depend on: what a cell or its class holds, but for masks,
+    which change only as a whole."""
     own = [*cell.__dict__]
     classes = [c for c in type(cell).__mro__ if c is not object]
     inherited = [n for c in classes for n, v in vars(c).items() if not _is_of_class(v)]
-    hidden = (*TRACED, "_version", "_abc_impl", "keeps", "writes")
+    hidden = (*TRACED, "_version", "_abc_impl", "keeps", "writes", "masks")
     names = dict.fromkeys([*own, *(n for n in inherited if not n.startswith("__"))])
     return [name for name in names if name not in hidden]
 

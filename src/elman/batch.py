@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from .rows import Rows
-from .spaces import HIDDEN, INPUT, Sizes
-from .step import Step
+from .spaces import HIDDEN, INPUT, Sizes, mask_grid
+from .step import Step, unmasked
 
 _Input = TypeVar("_Input", Tensor, Tensor | None)
 
@@ -61,6 +61,35 @@ class LayerArgs(NamedTuple):
         count = 4 + len(step.matrices) + len(step.vectors)
         weights = [Weights.of(flat[i : i + count]) for i in range(first, len(flat), count)]
         return LayerArgs(flat[0], flat[1:states], flat[states:first], weights)
+
+
+def zeroed(step: Step, name: str, tensor: Tensor) -> Tensor:
+    """A parameter, with zeros for all that its mask leaves out."""
+    mask = step.masks.get(name)
+    if mask is None:
+        return tensor
+    count = next(block.blocks for block in step.blocks.values() if block.parameter == name)
+    kept = torch.tensor(mask_grid(mask).tolist(), device=tensor.device)
+    blocks = tensor.unflatten(0, (count, -1))
+    for dim, parts in enumerate(kept.shape):
+        kept = kept.repeat_interleave(blocks.shape[1 + dim] // parts, dim)
+    return torch.where(kept, blocks, 0.0).flatten(0, 1)
+
+
+def without_masks(step: Step, given: LayerArgs) -> tuple[Step, LayerArgs]:
+    """The same layer without masks: its matrices have zeros instead."""
+    if not step.masks:
+        return step, given
+    weights = [
+        Weights.of(
+            [
+                None if tensor is None else zeroed(step, name, tensor)
+                for name, tensor in zip(step.parameters, mine.flat(), strict=True)
+            ]
+        )
+        for mine in given.weights
+    ]
+    return unmasked(step), given._replace(weights=weights)
 
 
 def inputs_of(step: Step, inputs: Sequence[_Input], direction: int, count: int) -> list[_Input]:
@@ -133,7 +162,7 @@ def _check_layer(step: Step, rows: Rows, shapes: Sequence[Any], D: int) -> int:
     for space, heads, least in step.cuts:
         if sizes[space] % heads or sizes[space] // heads < least:
             raise RuntimeError(
-                f"expected a multiple of {heads} {space.units}, into which a reduction cuts them, "
+                f"expected a multiple of {heads} {space.units}, into which the formula cuts them, "
                 f"and at least {heads * least}, got {sizes[space]}"
             )
     found = step.shapes(sizes)

@@ -21,7 +21,7 @@ from .expr import PRODUCTS, Node, check_kind, is_mask, node, walk
 from .pages import page
 from .randoms import Draw, RandomValues, Tracing, tracing
 from .refused import OF_GROUPS, check_signature, refuses
-from .spaces import HIDDEN, INPUT, ONE, PROJECTED, Space, sized
+from .spaces import HIDDEN, INPUT, ONE, PROJECTED, Space, mask_text, sized
 from .step import Step
 
 
@@ -64,6 +64,10 @@ class Cell(RandomValues, metaclass=_CellType):
     share of the state that stays, or of what is new. Both name gates, or vectors that are a bias.
     ``heads`` cuts the units into so many equal parts, each of which sees itself alone:
     ``weight_hh`` and the further matrices are block-diagonal, and stored as ``(rows, H / heads)``.
+    ``masks`` says which blocks of a matrix count: ``{"weight_hh": [[1, 0], [1, 1]]}`` cuts the rows
+    of each gate, and the columns, into two equal parts. A mask is anything 2-D: lists, an array, a
+    tensor. All else counts as zero, whatever the parameter holds, has the gradient zero, and takes
+    no time. They are kept as a tuple of pairs, ``(("weight_hh", "10/11"),)``.
 
     The step receives three groups of symbolic values and returns the new states and then the
     further outputs, in order:
@@ -104,6 +108,7 @@ class Cell(RandomValues, metaclass=_CellType):
     keeps: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     heads: int = 1
+    masks: Any = ()
     _version = 0  # another one after each change of the class
     _random: bool  # whether the formula, as it was traced last, speaks of random values
 
@@ -210,12 +215,11 @@ class Cell(RandomValues, metaclass=_CellType):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         for name, value in list(vars(cls).items()):
-            if isinstance(value, np.number):
-                setattr(cls, name, value.item())
+            if isinstance(value, np.number) or name == "masks":
+                setattr(cls, name, _plain(name, value))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # A number of NumPy's becomes one of Python's, which `torch.compile` can guard.
-        object.__setattr__(self, name, value.item() if isinstance(value, np.number) else value)
+        object.__setattr__(self, name, _plain(name, value))
         traced = self.__dict__.get("_traced")
         if traced is not None and name not in traced[3]:
             del self.__dict__["_traced"]  # the formula may look whether there is such an attribute
@@ -230,6 +234,20 @@ class Cell(RandomValues, metaclass=_CellType):
     def __repr__(self) -> str:
         given = ", ".join(f"{k}={v!r}" for k, v in self.__getstate__().items())
         return f"{type(self).__name__}({given})"
+
+
+def _plain(name: str, value: Any) -> Any:
+    """An attribute as a cell has it: nothing that may change in place, if it need not. A number of
+    NumPy's becomes one of Python's, which ``torch.compile`` can guard."""
+    if name != "masks" or value == ():
+        return value.item() if isinstance(value, np.number) else value
+    pairs = value.items() if isinstance(value, Mapping) else value
+    try:
+        return tuple((parameter, mask_text(mask)) for parameter, mask in pairs)
+    except (TypeError, ValueError) as error:
+        raise FormulaError(
+            f"masks must be a dict of 2-D masks by the names of matrices: {error}"
+        ) from None
 
 
 #: What Python raises for mistakes in a formula.
@@ -315,6 +333,10 @@ def _check_declared(cell: Cell) -> dict[str, Space]:
                 "there, learned tensors are declared in `vectors` and `matrices`"
             )
     _check_sizes(cell)
+    if cell.masks and cell.heads > 1:
+        raise FormulaError(
+            f"masks are for whole matrices, got heads={cell.heads}: write the heads as a mask"
+        )
     return _spaces_of_states(cell)
 
 
@@ -374,11 +396,17 @@ def _step_of(cell: Cell, values: Mapping[str, Node]) -> Step:
         unused = [n for n in names if n not in used]
         if unused:
             raise FormulaError(f"the {kind} {unused[0]!r} is never used: use it or remove it")
+    gates = tuple(g for g in cell.gates if g in products)
+    may = ["weight_hh"] * bool(gates) + [f"weight_{m}" for m in (*cell.matrices, *projection)]
+    masks = dict(_plain("masks", cell.masks))
+    for name in masks:
+        if name not in may:
+            raise FormulaError(f"masks are for the recurrent matrices {may}, got one for {name!r}")
     if not cell.gates and "raw" not in read:
         raise FormulaError("there is no gate: the formula has to read the input or the state")
     return Step.of(
         tuple(g for g in cell.gates if g in x),
-        tuple(g for g in cell.gates if g in products),
+        gates,
         cell.states,
         (*cell.inputs, *dict.fromkeys(n.attr for n in nodes if n.op == "random")),
         {m: matrices[m] for m in (*cell.matrices, *projection)},
@@ -388,6 +416,7 @@ def _step_of(cell: Cell, values: Mapping[str, Node]) -> Step:
         named={name: values[name] for name in cell.outputs},
         heads=cell.heads,
         fixed={n: u for n, u in dict(cell.sizes).items() if n not in cell.matrices},
+        masks={name: mask for name, mask in masks.items() if "0" in mask},
     )
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from .batch import LayerArgs, Weights, by_layer, inputs_of
+from .batch import LayerArgs, Weights, by_layer, inputs_of, without_masks
 from .expr import PRIMITIVES, PRODUCTS, Node, as_tensor, walk
 from .padded import Marks, halves, places_of, restore
 from .reductions import REDUCTIONS, heads_of, reduced, unit_of
@@ -203,6 +203,7 @@ def layer(
             return layer(step, rows, given, marks, run)
     if rows.padded is not None:
         return _packed(step, rows, rows.padded, given)
+    step, given = without_masks(step, given)
     if marks is not None and marks.lengths is not None:
         # What lies beyond them may be no number, which gradients would meet.
         given, marks = _zero_beyond(given, rows.T, marks.lengths), marks.within(rows.T)

@@ -6,8 +6,12 @@ else asks a value, a state or a matrix for its space, and a layer's :class:`Size
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,13 +113,45 @@ class Sizes(dict[Space, int]):
         return self[HIDDEN]
 
 
+_MASK = re.compile(r"[01]+(/[01]+)*")
+
+
+def mask_text(given: Any) -> str:
+    """A mask as a step's text has it: ``"10/11"``, a word for each part of the rows. It may be
+    anything 2-D: lists, an array, a tensor.
+
+    Raises:
+        ValueError: what is no such mask.
+    """
+    text = given
+    if not isinstance(given, str):
+        try:
+            grid = np.asarray(given) != 0
+        except ValueError:  # rows of different lengths
+            grid = np.empty(0)
+        rows = grid if grid.ndim == 2 else []
+        text = "/".join("".join("01"[int(kept)] for kept in row) for row in rows)
+    if not _MASK.fullmatch(text) or len({len(row) for row in text.split("/")}) > 1:
+        raise ValueError(
+            "expected a 2-D mask, a row for each part of the matrix' rows and a column for each "
+            f"part of its columns, got {given!r}"
+        )
+    return text
+
+
+def mask_grid(mask: str) -> NDArray[np.bool_]:
+    """What a mask keeps, ``(parts of the rows, parts of the columns)``; no mask keeps all."""
+    return np.array([[kept == "1" for kept in row] for row in (mask or "1").split("/")])
+
+
 @dataclass(frozen=True)
 class Matrix:
     """What a formula knows by one name: a parameter, or one block of its rows, as a gate has.
 
     A bias and a learned vector are matrices of one column. A matrix of several ``heads`` is
     block-diagonal: a head's rows are applied to the columns of the same head, and only these are
-    stored.
+    stored. A ``mask`` (:func:`mask_text`) cuts the block's rows and columns into equal parts, and
+    says which rows are applied to which columns; the rest is stored, and counts as zero.
     """
 
     parameter: str
@@ -124,6 +160,7 @@ class Matrix:
     block: int = 0  # its place among the blocks of the parameter
     blocks: int = 1
     heads: int = 1
+    mask: str = field(default="", repr=False)
 
     def shape(self, sizes: Sizes) -> tuple[int, ...]:
         """The shape of the whole parameter."""

@@ -40,6 +40,8 @@ from .spaces import (
     Sizes,
     Space,
     first_space,
+    mask_grid,
+    mask_text,
     sized,
     space_of,
 )
@@ -48,6 +50,7 @@ _FAULTS = (ValueError, TypeError, SyntaxError, IndexError, ArithmeticError, Recu
 _KNOWN = 256  # texts whose steps are kept
 _LINE = re.compile(r"(\w+) (None|'[^'\\]*') (\w*) (\[[\d, ]*\])")
 _SIZES = re.compile(r"sizes (\{.+\})")
+_MASKS = re.compile(r"masks (\{.+\})")
 _UNIT = re.compile(r"-?\d+/[1-9]\d*")
 _HEADS = re.compile(r"heads ([2-9]|[1-9]\d+)")
 _LEAVES = ("x", "bias", "vector")
@@ -64,8 +67,8 @@ class Step:
     ``matrices`` gives the spaces of a further matrix's rows and columns; the projection is one of
     them. All but the projection, and ``weight_hh``, are block-diagonal if there are several
     ``heads``. ``fixed`` gives states, inputs and vectors that have another number of units than the
-    layer its number, or ``"input_size"``. ``inputs`` are what a call gives at every step, random
-    values among them.
+    layer its number, or ``"input_size"``; ``masks`` are those of matrices, by their parameters.
+    ``inputs`` are what a call gives at every step, random values among them.
     """
 
     x_gates: tuple[str, ...]
@@ -81,6 +84,7 @@ class Step:
     text: str  # see :func:`read`
     heads: int
     fixed: Mapping[str, int | str]
+    masks: Mapping[str, str]
     name: str  # a digest of the text, by which a saved model tells formulas apart
     #: The names of all tensors in the order of ``batch.Weights``, whether the step has them or not.
     parameters: tuple[str, ...] = field(init=False)
@@ -95,8 +99,8 @@ class Step:
     spaces: tuple[Space, ...] = field(init=False)
     #: Those of which parameters say how many units they have, with the block whose rows do.
     measures: Mapping[Space, Matrix] = field(init=False)
-    #: How many heads the units of a space are cut into, of which they are a multiple, and how many
-    #: units a head has at least.
+    #: How many heads, or parts of a mask, the units of a space are cut into, of which they are a
+    #: multiple, and how many units each has at least.
     cuts: Sequence[tuple[Space, int, int]] = field(init=False)
     #: The leaves that are 1 for one unit of each head.
     chosen: Sequence[Node] = field(init=False)
@@ -109,7 +113,7 @@ class Step:
         first = self.space(self.states[0])
         blocks = _blocks(
             *(self.x_gates, self.u_gates, self.matrices, self.vectors, first),
-            *(self.projection, self.heads, self.fixed),
+            *(self.projection, self.heads, self.fixed, self.masks),
         )
         object.__setattr__(self, "parameters", names)
         object.__setattr__(self, "first_input", 1 + len(self.states))
@@ -123,6 +127,9 @@ class Step:
         for leaf in self.chosen:
             index, heads = unit_of(leaf)
             cuts.add((leaf.space, heads, max(index + 1, -index)))
+        for block in (block for block in blocks.values() if block.mask):
+            parts = zip((block.rows, block.columns), mask_grid(block.mask).shape, strict=True)
+            cuts |= {(space, count, 1) for space, count in parts if count > 1}
         object.__setattr__(self, "cuts", sorted(cuts, key=lambda cut: (cut[0].name, *cut[1:])))
         object.__setattr__(self, "randoms", randoms)
         object.__setattr__(self, "blocks", blocks)
@@ -142,6 +149,7 @@ class Step:
         named: Mapping[str, Node] | None = None,
         heads: int = 1,
         fixed: Mapping[str, int | str] | None = None,
+        masks: Mapping[str, str] | None = None,
     ) -> Step:
         """The step of these fields, up to ``new``: one object as long as one is held.
 
@@ -149,13 +157,14 @@ class Step:
         formula gives out besides, in the step that is :attr:`full`.
         """
         first, *others = zip(fields[2], fields[-1], strict=True)
+        more = heads, fixed or {}, masks or {}
         if outputs is not None and outputs != dict([first]):
-            made = Step._made(*fields, outputs, heads, fixed or {})
+            made = Step._made(*fields, outputs, *more)
             return _steps.setdefault(made.text, made)  # and so share their kernels
-        made = Step._made(*fields, dict([first]), heads, fixed or {})
+        made = Step._made(*fields, dict([first]), *more)
         # What the backward pass reads comes last (`Plan.kept_outputs`).
         every = {**made.outputs, **(named or {}), **dict(others)}
-        full = Step._made(*fields, every, heads, fixed or {})
+        full = Step._made(*fields, every, *more)
         if len(every) > 1:  # else a program's text means the other
             full = _steps.setdefault(full.text, full)
         object.__setattr__(made, "full", full)
@@ -166,9 +175,10 @@ class Step:
 
     @staticmethod
     def _made(*fields: Any) -> Step:
-        *declared, heads, fixed = fields
+        *declared, heads, fixed, masks = fields
         text = _write(*fields)
-        made: Any = (*declared, text, heads, fixed, hashlib.sha256(text.encode()).hexdigest()[:16])
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        made: Any = (*declared, text, heads, fixed, masks, digest)
         return Step(*made)
 
     @property
@@ -254,15 +264,16 @@ def _blocks(
     projection: str,
     heads: int,
     fixed: Mapping[str, int | str],
+    masks: Mapping[str, str],
 ) -> Blocks:
     """All blocks; those that say how many hidden units there are come first."""
 
     def gates(
         kind: str, parameter: str, names: Sequence[str], columns: Space, heads: int = 1
     ) -> Blocks:
-        count = len(names)
+        count, mask = len(names), masks.get(parameter, "")
         return {
-            (kind, name): Matrix(parameter, HIDDEN, columns, block, count, heads)
+            (kind, name): Matrix(parameter, HIDDEN, columns, block, count, heads, mask)
             for block, name in enumerate(names)
         }
 
@@ -282,11 +293,23 @@ def _blocks(
         **gates("bias_ih", "bias_ih", x_gates, ONE),
         **gates("bias", "bias_hh", u_gates, ONE),
         **{
-            ("product", m): Matrix(f"weight_{m}", *spaces, heads=heads_of(m))
+            ("product", m): Matrix(
+                f"weight_{m}", *spaces, heads=heads_of(m), mask=masks.get(f"weight_{m}", "")
+            )
             for m, spaces in matrices.items()
         },
         **{("vector", v): Matrix(f"weight_{v}", units_of(v)) for v in vectors},
     }
+
+
+@functools.lru_cache(_KNOWN)
+def unmasked(step: Step) -> Step:
+    """The same formula without masks."""
+    if not step.masks:
+        return step
+    names = step.x_gates, step.u_gates, step.states, step.inputs, step.matrices, step.vectors
+    declared = *names, step.projection, step.new
+    return Step.of(*declared, outputs=step.outputs, heads=step.heads, fixed=step.fixed)
 
 
 #: By their texts; those of formulas also with the text of the step that gives out all.
@@ -294,7 +317,7 @@ _steps: weakref.WeakValueDictionary[Any, Step] = weakref.WeakValueDictionary()
 
 
 def _write(*fields: Any) -> str:
-    *names, projection, new, outputs, heads, fixed = fields
+    *names, projection, new, outputs, heads, fixed, masks = fields
     x_gates, u_gates, states, inputs, matrices, vectors = names
     named = {m: tuple(space.name for space in spaces) for m, spaces in matrices.items()}
     declared = x_gates, u_gates, states, inputs, named, vectors, projection
@@ -305,6 +328,7 @@ def _write(*fields: Any) -> str:
     if outputs != {states[0]: new[0]}:
         ends = ends, {name: numbers[n] for name, n in outputs.items()}
     more = [f"heads {heads}"] * (heads > 1) + [f"sizes {dict(fixed)}"] * bool(fixed)
+    more += [f"masks {dict(masks)}"] * bool(masks)
     return "\n".join([*map(repr, declared), *more, *lines, repr(ends)])
 
 
@@ -346,7 +370,7 @@ def _read(text: str) -> Step:
     if not states or not all(isinstance(n, str) and n.isidentifier() for n in names):
         raise FormulaError("what it declares are no names")
     lines = lines[7:]
-    heads, fixed = 1, {}
+    heads, fixed, masks = 1, {}, {}
     if lines and (more := _HEADS.fullmatch(lines[0])):
         heads, lines = int(more[1]), lines[1:]
     if lines and (more := _SIZES.fullmatch(lines[0])):
@@ -355,6 +379,11 @@ def _read(text: str) -> Step:
             fits = units == INPUT.option or (type(units) is int and units > 0)
             if name not in states + vectors + inputs or not fits:
                 raise FormulaError("a size is of nothing, or none")
+    if lines and (found := _MASKS.fullmatch(lines[0])):
+        masks, lines = ast.literal_eval(found[1]), lines[1:]
+        may = ["weight_hh"] * bool(u_gates) + [f"weight_{m}" for m in named]
+        if heads > 1 or not {*masks} <= {*may} or not all(map(mask_text, masks.values())):
+            raise FormulaError("a mask is of nothing, or none")
     spaces = dict.fromkeys(states, HIDDEN) | {states[0]: first_space(projection)}
     spaces |= {name: sized(units) for name, units in fixed.items() if name in spaces}
     first = spaces[states[0]]
@@ -369,7 +398,8 @@ def _read(text: str) -> Step:
     if projection not in ("", *named) or not all(len(pair) == 2 for pair in named.values()):
         raise FormulaError("a matrix has no size")
     matrices = {m: (with_units(rows), with_units(columns)) for m, (rows, columns) in named.items()}
-    blocks = _blocks(x_gates, u_gates, matrices, vectors, first, projection, heads, fixed)
+    declares = projection, heads, fixed, masks
+    blocks = _blocks(x_gates, u_gates, matrices, vectors, first, *declares)
     leaves = {
         **{(kind, name): block.rows for (kind, name), block in blocks.items() if kind in _LEAVES},
         **{("state", name): space for name, space in spaces.items()},
@@ -413,7 +443,7 @@ def _read(text: str) -> Step:
     if outputs is not None:
         outputs = _read_outputs(outputs, nodes, dict(zip(states, new, strict=True)))
     fields = x_gates, u_gates, states, inputs, matrices, vectors, projection, new
-    return Step.of(*fields, outputs=outputs, heads=heads, fixed=fixed)
+    return Step.of(*fields, outputs=outputs, heads=heads, fixed=fixed, masks=masks)
 
 
 def _read_outputs(

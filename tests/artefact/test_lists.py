@@ -54,6 +54,10 @@ def whole_rows(module: Any) -> Any:
     return module
 
 
+class Masked(elman.cells.LSTM):
+    masks = {"weight_hh": torch.eye(4)}  # noqa: RUF012
+
+
 MODULES: dict[str, Any] = {
     "columns": lambda: columns(elman.GRU(10, 37, 2), 0.5),
     "most columns": lambda: columns(elman.LSTM(21, 40), 0.9),
@@ -72,6 +76,8 @@ MODULES: dict[str, Any] = {
     "one unit": lambda: nothing(elman.RNN(1, 1)),
     "no states": lambda: nothing(elman.GRU(20, 40)),
     "stages": lambda: columns(elman.Recurrent(elman.cells.GRU(reset_after=False), 20, 40), 0.5),
+    "masks": lambda: elman.Recurrent(Masked, 6, 256),
+    "masks across vectors": lambda: elman.Recurrent(Masked, 6, 20),
     "heads in vectors": lambda: columns(elman.Recurrent(elman.cells.SLSTM(heads=2), 6, 64), 0.5),
     "heads across vectors": lambda: elman.Recurrent(elman.cells.SLSTM(heads=4), 6, 20),
     "transposed": lambda: columns(elman.Recurrent(CELLS["Tied"], 4, 40, 2), 0.5),
@@ -80,7 +86,7 @@ MODULES: dict[str, Any] = {
 
 DTYPES = [None, *WEIGHT_DTYPES]
 #: Those whose code on some machine has no list: it would save too little.
-FEW = {"one unit", "blocks", "rows", "heads across vectors"}
+FEW = {"one unit", "blocks", "rows", "heads across vectors", "masks across vectors"}
 
 
 def _some() -> Iterator[tuple[str, Any]]:

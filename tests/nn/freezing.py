@@ -14,6 +14,11 @@ from tests.streaming.modules import learned
 
 I, H = 3, 21  # noqa: E741
 
+
+class Masked(elman.cells.GRU):
+    masks = {"weight_hh": [[1, 0, 0], [0, 1, 1], [1, 0, 1]]}  # noqa: RUF012
+
+
 LAYERS: dict[str, Callable[[], Any]] = {
     "RNN": lambda: elman.RNN(I, H, 2),
     "GRU, no bias, double": lambda: elman.GRU(I, H, bias=False, dtype=torch.float64),
@@ -28,6 +33,7 @@ LAYERS: dict[str, Callable[[], Any]] = {
     "learned": lambda: learned(elman.Recurrent(elman.cells.GRU, I, H, 2, learn_initial=True)),
     "zoneout": lambda: elman.Recurrent(elman.cells.GRU, I, H, zoneout=0.3),
     "heads": lambda: elman.Recurrent(elman.cells.SLSTM(heads=3), I, H),
+    "masks": lambda: elman.Recurrent(Masked, I, H),
     "wide": lambda: elman.GRU(I, 150),
 }
 CELLS: dict[str, Callable[[], Any]] = {

@@ -69,6 +69,11 @@ def stack(cell, **options):
     return elman.Recurrent(cell, I, H, **options)
 
 
+def masked(cell):
+    cell.masks = {"weight_hh": torch.eye(H)}
+    return cell
+
+
 #: A module, its calls, and the nodes that it becomes.
 CASES = {
     "RNN, stacked": (lambda: elman.RNN(I, H, 2, "relu", bidirectional=True), plain, ["RNN"] * 2),
@@ -110,6 +115,12 @@ CASES = {
     ),
     "learned states of a scan": (lambda: stack(BRC, learn_initial=True), plain, ["Scan"]),
     "masked": (lambda: stack(elman.cells.CoupledLSTM, mask=torch.eye(H)), plain, ["LSTM"]),
+    "masks of the formula": (lambda: stack(masked(elman.cells.LSTM())), plain, ["LSTM"]),
+    "masks, a scan": (
+        lambda: stack(masked(elman.cells.LightGRU()), bidirectional=True),
+        with_states(H),
+        ["Scan"] * 2,
+    ),
     "sizes": (
         lambda: elman.Recurrent(elman.cells.GRU, I, [H, 4]),
         of_each_layer,

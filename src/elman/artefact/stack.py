@@ -18,7 +18,7 @@ from ..nn.parts import POOLS, check_fits, parts_of, pooled
 from ..reference import layer as reference_layer
 from ..rows import Rows
 from ..spaces import Sizes
-from ..step import Step
+from ..step import Step, unmasked
 
 _KINDS = {torch.float32: "float", torch.float64: "double"}
 
@@ -217,7 +217,8 @@ def _levels(module: Any, weight_dtype: torch.dtype | None) -> list[Level]:
     check_formula("export", step, weight_dtype)
     names, found = module._weight_names(step), module._layer_weights(step)
     layers = zip(names, found, strict=True)
-    own = [copies("export", *layer, weight_dtype) for layer in layers]
+    own = [copies("export", step, *layer, weight_dtype) for layer in layers]
+    step = unmasked(step)  # zeros are left out where weights are stored
     weights = [[None if t is None else _plain(t) for t in mine] for mine in own]
     D = 2 if getattr(module, "bidirectional", False) else 1
     merge, residual = getattr(module, "merge", "concat"), bool(getattr(module, "residual", False))

@@ -20,6 +20,7 @@ from .frame import Frame, common, define_reductions, parameters
 from .graph import Store
 from .inputs import add_to_input, emit_inputs, panels_to_x, wanted
 from .ir import Int, Module
+from .masked import SLOT
 from .memory import (
     Spot,
     StepMemory,
@@ -79,6 +80,7 @@ def slots(plan: Plan, target: Target) -> Slots:
     return Slots(
         [
             *common(step),
+            *[SLOT] * target.panel.masked,
             Argument("x", "tru"),
             *further_inputs(step),
             *(Argument(f"ginput.{name}", "tru") for name in step.inputs),

@@ -33,6 +33,7 @@ class Format:
     listed: int = 0
     list_rows: int = 0
     list_kind: str = ""  # LLVM's type of its numbers
+    masked: bool = False  # a table says which rows are there, see `masked`
     label: ClassVar[str] = ""  # in words, for `elman.explain`; none for plain numbers
     depth: ClassVar[int] = 1  # numbers in an element, neighbours along the sum
     scale_rows: ClassVar[int] = 0  # of a block, behind the rows that are summed up
@@ -68,7 +69,7 @@ class Format:
     @property
     def suffix(self) -> str:
         """What names of functions end with that read such panels."""
-        return f"_{self.listed}_{self.list_kind}" if self.listed else ""
+        return f"_{self.listed}_{self.list_kind}" if self.listed else "_masked" * self.masked
 
     # -- a panel
 

@@ -13,6 +13,7 @@ from .buffers import Argument, Buffer, Slot, Slots
 from .frame import Frame, common, define_reductions, parameters
 from .graph import Program, Store
 from .ir import Function, Int, Module
+from .masked import SLOT
 from .memory import (
     Spot,
     StepMemory,
@@ -67,6 +68,7 @@ def slots(plan: Plan, target: Target, training: bool) -> Slots:
             *common(step),
             *("packed", "weights", "ahead"),
             *["next"] * target.constant,
+            *[SLOT] * target.panel.masked,
             Argument("x", "tru"),
             *further_inputs(step),
             *(Argument(f"output.{name}", "tru", of="units") for name in step.outputs),

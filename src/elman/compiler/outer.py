@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..expr import Node
+from ..step import Step
 from .buffers import Slots
 from .frame import Frame
 from .ir import Int, Module
@@ -44,6 +45,11 @@ GOAL = ("goal", "sum", "rows", "units", "padded", "apart")
 RANGE = ("from", "to", "summed")
 
 
+def goal_of(step: Step) -> tuple[str, ...]:
+    """What :data:`GOAL` has: for parts of masked matrices also what the gradient's rows take."""
+    return (*GOAL, "stride") if step.masks else GOAL
+
+
 def lists(plan: Plan) -> tuple[Node | None, ...]:
     """What the weights' gradients are products with: the input (None), then the operands.
 
@@ -55,7 +61,7 @@ def lists(plan: Plan) -> tuple[Node | None, ...]:
 def emit_outer(module: Module, target: Target, slots: Slots, plan: Plan) -> None:
     """``add_up``: the sums of a chunk of a group; ``add_part``: a part to the gradients."""
     _define_add_up(module, target, slots, plan)
-    _define_add_part(module, target, slots)
+    _define_add_part(module, target, slots, goal_of(plan.step))
 
 
 def range_of(frame: Frame, group: Int, name: str) -> View:
@@ -206,14 +212,15 @@ def _matrix(
             )
 
 
-def _define_add_part(module: Module, target: Target, slots: Slots) -> None:
+def _define_add_part(module: Module, target: Target, slots: Slots, kinds: Sequence[str]) -> None:
     """Adds the sums of a part to the gradients; the first ones are these, and those apart."""
     frame = Frame(module, "add_part", target, slots)
     f, v, part = frame.f, frame.v, frame.slot("part")
     with f.loop(0, frame.slot("goals.n")) as i:
-        given = _entry_of(frame, "goals", GOAL, i)
+        given = _entry_of(frame, "goals", kinds, i)
         units = given["units"]
-        goals = frame.view(given["goal"], given["apart"], units, 1).row(part)
+        stride = given.get("stride", units)
+        goals = frame.view(given["goal"], given["apart"], stride, 1).row(part)
         sums = frame.view(_sums_of_part(frame).at(given["sum"]), given["padded"], 1)
         begins = f.compare("eq", f.select(f.compare("ne", given["apart"], 0), 0, part), 0)
         with f.loop(0, given["rows"]) as m, f.loop(0, units, v.lanes) as u:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ..expr import Node
@@ -21,9 +21,11 @@ from .formats import Format
 from .frame import Frame
 from .graph import Program
 from .ir import Int, Module
+from .masked import HOLE, RUN, KeptBlock, block_of, numbers_of
 from .plan import product_groups_of, products_of
 from .target import Target
 from .tile import Factor, Shape
+from .vector import literal
 from .view import View
 
 #: Units and rows, of both the first, one past the last.
@@ -45,7 +47,7 @@ def define_tiles(module: Module, target: Target, heads: int, back: bool = False)
     for shape, splits, panel in dict.fromkeys(((shapes[0], 1, target.panel_x), *steps)):
         if not module.defines(target.tile(shape, splits, back, panel)):
             tile.define(module, target.isa, target.dtype, panel, shape, splits)
-        lies = not target.panel.converts and not target.constant and not back
+        lies = not (target.panel.converts or panel.masked or target.constant or back)
         if lies and not module.defines(unpacked.name(splits)):
             unpacked.define(module, target, splits)
 
@@ -53,7 +55,7 @@ def define_tiles(module: Module, target: Target, heads: int, back: bool = False)
 def tallest(target: Target, shape: Shape) -> int:
     """The most rows that are multiplied at once in a forward pass: those of a tile, or as many as a
     vector has lanes if the panel is unpacked."""
-    if target.single or target.panel.converts:
+    if target.single or target.panel.converts or target.panel.masked:
         return shape.rows
     return max(shape.rows, target.isa.lanes(target.dtype))
 
@@ -106,6 +108,7 @@ class Panel:
     heads: Heads | None = None
     number: int = 0  # of those that lie beside one another, row by row, which it is
     beside: int = 1  # and how many they are
+    masked: int | None = None  # if it is, which of the table's matrices it is
 
     @property
     def cut(self) -> Heads | None:
@@ -143,7 +146,7 @@ class Panel:
             f.loop(f.mul(first, slice_), stop, slice_) as unit,
         ):
             size = f.min(f.sub(padded, unit), slice_)
-            if not frame.target.panel.converts and not self.heads:
+            if not frame.target.panel.converts and not self.heads and self.masked is None:
                 self._pack(self._block(unit), unit, size)
             else:
                 self._pack_blocks(unit, size)
@@ -162,11 +165,15 @@ class Panel:
             else:
                 block = frame.scratch("block").base
                 self._pack(block, unit, count)
-                panel.convert(f, self._block(unit), block, count, self.k)
+                k = self.k if self.masked is None else self.kept(unit).count
+                panel.convert(f, self._block(unit), block, count, k)
 
     def _pack(self, to: str, unit: Int, size: Int) -> None:
         """Packs so many units from one on."""
         f, (units, _, k), heads, strides = self.frame.f, self.sizes, self.heads, self.matrix.strides
+        if self.masked is not None:
+            self._pack_kept(to, unit, size)
+            return
         if heads and not self.cut:  # all in one, with zeros between them
             given = *strides, unit, units, size, k, heads.units, heads.k, heads.shift
             f.call(pack.HEADS, ("ptr", to), ("ptr", self.matrix.base), *(("i64", x) for x in given))
@@ -177,6 +184,34 @@ class Panel:
             place = f.gep(self.matrix.kind, place, f.mul(f.div(unit, heads.units), before))
         numbers = [("i64", x) for x in (*strides, f.sub(units, unit), size, self.k)]
         f.call(f"pack_{self.shape.name}", ("ptr", to), ("ptr", place), *numbers)
+
+    def _pack_kept(self, to: str, unit: Int, size: Int) -> None:
+        """Packs a block of a masked matrix."""
+        f, strides, kept = self.frame.f, self.matrix.strides, self.kept(unit)
+        goals = View(f, self.frame.v.dtype, to, (size, 1))
+        with kept.each("runs", RUN) as (k, row, count):
+            numbers = *strides, f.sub(self.sizes[0], unit), size, count
+            places = ("ptr", goals.at(row)), ("ptr", self.matrix.at(unit, k))
+            f.call(f"pack_{self.shape.name}", *places, *(("i64", n) for n in numbers))
+        with (
+            kept.each("holes", HOLE) as (first, end, row, stop),
+            f.loop(row, stop) as i,
+            f.loop(first, end) as u,
+        ):
+            goals.store(literal(0.0), i, u)
+
+    def kept(self, unit: Int) -> KeptBlock:
+        """Of a masked matrix, the block of units from one on."""
+        assert self.masked is not None
+        return block_of(self.frame, self.masked, unit)
+
+    def sum_of(self, unit: Int) -> tuple[Int, View | None]:
+        """The rows of the block of units from one on; if not all are there, where along the sum
+        they belong."""
+        if self.masked is None:
+            return self.length, None
+        kept = self.kept(unit)
+        return self.format.length(self.frame.f, kept.count), kept.places
 
     def multiply(
         self,
@@ -192,7 +227,10 @@ class Panel:
         ``init`` are views of rows and units, for the rest see ``tile``. Whether the panel is
         unpacked is asked of the call, unless it is known. Unless units lie side by side, the rows
         may have to be put in ``lanes`` then, see :meth:`lanes`."""
-        f, frame, (unit, size), k = self.frame.f, self.frame, block, self.length
+        f, frame, (unit, size) = self.frame.f, self.frame, block
+        k, places = self.sum_of(unit)
+        if places is not None:
+            a = a[0], f.op(f"ptrtoint ptr {places.base} to i64")
         matrix = self.matrix.past(unit)
 
         def with_tile(b: View) -> None:
@@ -217,13 +255,13 @@ class Panel:
 
         f.branch("true" if known_unpacked else is_unpacked(frame), as_it_lies, packed)
 
-    def factor(self, block: tuple[Int, Int], a: View) -> Factor:
-        """One row times a block of units of the packed panel."""
+    def factor(self, block: tuple[Int, Int], a: View, places: View | None = None) -> Factor:
+        """One row times a block of units of the packed panel; ``places`` are those of its rows."""
         (unit, size), f = block, self.frame.f
         start = self._element(f.mul(unit, f.mul(self.block_rows, self.beside)))
         row = f.mul(size, self.beside)
         begin = f.add(self.begin, f.mul(size, self.number))
-        return Factor(a, View(a.f, self.frame.target.panel.kind, start, (row, 1)), begin)
+        return Factor(a, View(a.f, self.frame.target.panel.kind, start, (row, 1)), begin, places)
 
     def behind(self, block: tuple[Int, Int]) -> str:
         """Where what lies behind a block of the packed panel begins."""
@@ -298,11 +336,13 @@ def panels_of(frame: Frame, step: Step, program: Program) -> dict[Node, Panel]:
     at_once = {p: len(group) for group in product_groups_of(program) for p in group}
     row = frame.padded(frame.target.row)
     room = f.mul(row, _block_rows(frame, frame.target.panel, row))
+    masked = numbers_of(frame.target, step, program) if frame.target.panel.masked else {}
     for product, place in places_of(frame.target, program).items():
         block = step.blocks["product", product.attr]
         splits = frame.target.splits_of(at_once[product])
         of = block, product.op == "product_t"
-        found[product] = _panel(frame, frame.target.step, splits, "panels", place, room, *of)
+        panel = _panel(frame, frame.target.step, splits, "panels", place, room, *of)
+        found[product] = replace(panel, masked=masked[product]) if masked else panel
     return found
 
 

@@ -61,11 +61,17 @@ class Plan:
         """Whether there is a gradient of the input."""
         return bool(self.input_columns or self.raw_columns)
 
+    @property
+    def plain(self) -> bool:
+        """Whether its matrices may be multiplied as they lie."""
+        return self.step.heads == 1 and not self.step.masks and not self.tied
+
     @functools.cached_property
     def complete(self) -> bool:
         """Whether the backward pass writes the gradients of all that the step reads."""
         every = {*self.step.blocks.values()}, {*self.step.given_inputs}
-        return self.has_dx and every == ({*self.gradients}, {*self.inputs})
+        whole = self.has_dx and not self.step.masks
+        return whole and every == ({*self.gradients}, {*self.inputs})
 
     @property
     def key(self) -> str:

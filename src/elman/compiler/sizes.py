@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from typing import NamedTuple
 from ..rows import Rows
 from ..spaces import HIDDEN, INPUT, LONGEST, Sizes, Space
 from . import forward as forward_pass
+from . import masked
 from .buffers import Slots
 from .formats import Format
 from .frame import PLACES
@@ -63,6 +65,12 @@ def padded_sizes(spec: KernelSpec, sizes: Sizes) -> Sizes:
     if step.row is LONGEST:
         found[LONGEST] = max(found.values())
     return found
+
+
+def mask_table(spec: KernelSpec, program: Program, sizes: Sizes) -> array[int]:
+    """The table of :mod:`.masked` for a pass."""
+    padded = padded_sizes(spec, sizes)
+    return masked.table(spec.target, spec.plan.step, program, sizes, padded)
 
 
 def saved_size(spec: KernelSpec, rows: Rows, units: int) -> int:
@@ -191,7 +199,7 @@ def forward(
     padded = values[HIDDEN.padded]
     values |= _team(spec, rows, units, program, values)
     packs_nothing = contiguous and not spec.target.panel.converts
-    packs_nothing = packs_nothing and plan.step.heads == 1 and not plan.tied
+    packs_nothing = packs_nothing and plan.plain
     if rows.T == 1 and values["slice"] >= rows.B and packs_nothing:
         values["unpacked"] = int(spec.schedule.few_rows(rows.B, width + units))
     step_bytes = max(1, values["slice"] * len(plan.columns) * padded * size)
@@ -302,7 +310,7 @@ def backward(
     one_by_one = threads == 1 and not spans and not apart
     summed = rows.B if apart else order.parts
     few = schedule.unpacked_steps >= rows.N and (rows.T == 1 or not spec.target.single)
-    plain = not spec.target.panel.converts and plan.step.heads == 1 and not plan.tied
+    plain = not spec.target.panel.converts and plan.plain
     packed = not (readable_as_panels and few and plain)
     return values | {
         "slices": parts,

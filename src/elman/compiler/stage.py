@@ -281,17 +281,26 @@ class Stages:
         found = iter(f.choose(is_unpacked(self.frame), types, alone, together))
         return {p: [next(found) for _ in range(vectors)] for p in last if at_once}
 
+    def _alike(self, stage: Stage) -> list[list[Node]]:
+        """A stage's products by what one loop can do: those that run together, and read the same
+        units where they are masked."""
+        found: dict[tuple[int, int | None], list[Node]] = {}
+        for i, group in enumerate(stage.product_groups):
+            for product in group:
+                found.setdefault((i, self.panels[product].masked), []).append(product)
+        return [*found.values()]
+
     def _together(self, stage: Stage, spot: Spot, size: Int) -> dict[Node, list[str]]:
         """The sums of a stage's products, each group in one loop."""
         v, vectors, panel = self.frame.v, self.shape.widths[0], self.frame.target.panel
         sums: dict[Node, list[list[str]]] = {}
         behind: dict[Node, Callable[[], str]] = {}
-        for group in stage.product_groups:
+        for group in self._alike(stage):
             block, first = (spot.unit, size), self.panels[group[0]]
             operands = dict.fromkeys(p.args[0] for p in group)
             rows = {o: first.operand(self._operand(o, spot.row), spot.unit) for o in operands}
-            factors = [self.panels[p].factor(block, rows[p.args[0]]) for p in group]
-            k = first.length
+            k, places = first.sum_of(spot.unit)
+            factors = [self.panels[p].factor(block, rows[p.args[0]], places) for p in group]
             ahead = self.frame.target.ahead
             found = add_up(v, vectors, panel, factors, k, first.splits, ahead)
             sums.update(zip(group, found, strict=True))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ..runtime.alignment import ALIGNMENT
-from ..spaces import HIDDEN, PROJECTED, Space
+from ..spaces import HIDDEN, PROJECTED, Space, mask_grid
 from .formats import Format
 from .isa import ISA
 from .plan import Plan, product_groups_of
@@ -88,7 +88,7 @@ class Target:
         """The slots whose numbers the code is made for: they are no variables in it."""
         if self.constant:
             return dict(self.numbers)
-        found = {"unpacked": 0} if self.panel.converts else {}
+        found = {"unpacked": 0} if self.panel.converts or self.panel.masked else {}
         if self.single:
             found |= {"B": 1, "slice": 1, "first": 0, "last": 1}
             if self.step.whole:
@@ -131,6 +131,8 @@ def target_of(
         heads = 1
     of_head = max(1, vectors // heads)
     splits = tuple((n, schedule.splits_of(n * vectors // heads)) for n in counts)
+    if plan.step.masks:
+        return _masked(plan, dtype, panel, isa, units, single, schedule, splits)
     vectors = max(1, vectors)
     bulk = front = Shape.many(isa, schedule, vectors, 1, True, pairs=single)
     if single:
@@ -141,3 +143,38 @@ def target_of(
         front = Shape.many(isa, schedule, vectors, 1, several)
     shapes = step, front, bulk
     return Target(isa, dtype, panel, single, *shapes, splits, schedule, heads, plan.step.row)
+
+
+def _masked(
+    plan: Plan,
+    dtype: str,
+    panel: Format,
+    isa: ISA,
+    units: int,
+    single: bool,
+    schedule: Schedule,
+    splits: tuple[tuple[int, int], ...],
+) -> Target:
+    """The same for masked matrices. All blocks are alike, and no wider than a mask's parts as far
+    as these are whole vectors: so none reads more than it needs."""
+    parts = {n for mask in plan.step.masks.values() for n in mask_grid(mask).shape}
+    lanes, vectors = isa.lanes(dtype), max(1, math.ceil(units / isa.lanes(dtype)))
+    common = math.gcd(*(max(1, units // (n * lanes)) for n in parts))
+    most = max(1, min(isa.vectors, isa.accumulators // splits[-1][0]))
+    width = next(w for w in range(most, 0, -1) if not common % w)
+    rows = isa.accumulators // (max(s for _, s in splits) * width)
+    rows = 1 if single else max(1, min(rows, schedule.tile_rows))
+    wide = Shape.many(isa, schedule, vectors, 1, True, pairs=single)
+    return Target(
+        isa,
+        dtype,
+        replace(panel, masked=True),
+        single,
+        Shape(rows, (width,)),
+        wide,
+        wide,
+        splits,
+        schedule,
+        row=plan.step.row,
+        inputs_panel=panel,
+    )

@@ -30,7 +30,7 @@ from .view import View
 
 #: acc, stride of its rows; init, stride of its rows (0: one row for all); pointers to the rows
 #: of a, stride of k in a; b, stride of k in b; length of the sum; rows; vectors. Strides count
-#: elements.
+#: elements. For a masked panel the stride of k in a is an address: of the places along a.
 PARAMS = (
     ("ptr", "acc"),
     ("i64", "acc_row"),
@@ -185,8 +185,13 @@ def _sum(
     goals, starts = View(f, v.dtype, acc, (acc_row, 1)), View(f, v.dtype, init, (init_row, 1))
     pointers, matrix = View(f, "ptr", a), View(f, panel.kind, b, (panel.block_rows(f, k), b_k, 1))
     places = [(m, n * vectors * v.lanes) for m in range(rows) for n in range(blocks)]
+    stride: Int = a_k
+    listed: View | None = None
+    if panel.masked:
+        stride, listed = 1, View(f, "i64", f.op(f"inttoptr i64 {a_k} to ptr"))
     factors = [
-        Factor(View(f, v.dtype, pointers.load(m), (a_k,)), matrix.row(unit)) for m, unit in places
+        Factor(View(f, v.dtype, pointers.load(m), (stride,)), matrix.row(unit), places=listed)
+        for m, unit in places
     ]
     found = add_up(v, vectors, panel, factors, k, splits)
     for (m, unit), sums, factor in zip(places, found, factors, strict=True):
@@ -204,6 +209,7 @@ class Factor:
     row: View
     matrix: View
     begin: Int = 0
+    places: View | None = None  # along the row, of those of the matrix' rows, if not all are there
 
     def behind(self, k: Int) -> str:
         """The address of the matrix's row behind the last of ``k``."""
@@ -251,6 +257,7 @@ def _accumulate(
             position = f.add(index, f.mul(block, c))
             scalars: dict[tuple[View, Int], str] = {}
             columns: dict[tuple[View, Int], list[str]] = {}
+            listed: dict[View, str] = {}
             for p, factor in enumerate(factors):
                 matrix = factor.matrix, factor.begin
                 if matrix not in columns:
@@ -260,7 +267,12 @@ def _accumulate(
                         size = vectors * v.lanes * panel.size
                         for line in range(ahead, ahead + size, ALIGNMENT):
                             v.prefetch(f.gep("i8", place, line), near=True)
-                along = panel.along(f, *matrix, position)
+                if factor.places is None:
+                    along = panel.along(f, *matrix, position)
+                else:
+                    if factor.places not in listed:
+                        listed[factor.places] = factor.places.load(position)
+                    along = listed[factor.places]
                 if (factor.row, along) not in scalars:
                     scalars[factor.row, along] = v.broadcast(factor.row.at(along))
                 for w, column in enumerate(columns[matrix]):

@@ -6,7 +6,8 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ..spaces import ONE, Sizes
+from ..spaces import ONE, Sizes, mask_grid
+from .masked import runs_of
 from .outer import JOB, lists
 from .plan import Plan
 from .tile import odd
@@ -39,12 +40,14 @@ class _Matrix(NamedTuple):
     """The gradient at a gate's rows of a parameter, or at all of them."""
 
     name: str
-    first: int  # the first of its rows
+    offset: int  # of its first element
     rows: int
     units: int  # of a row
-    of_list: int  # units of all heads
+    of_list: int  # units of the list of rows
     terms: list[tuple[int, int]]  # products in it: gate, list of rows
-    head: int = 0
+    row: int = 0  # of the gate's, its first
+    unit: int = 0  # of the list's, its first
+    stride: int = 0  # from row to row, if other elements lie between
 
 
 class _Panel:
@@ -117,8 +120,8 @@ class _Panel:
 class _Tables:
     """The tables under construction."""
 
-    def __init__(self, parameters: Sequence[str], apart: Sequence[int]) -> None:
-        self.parameters, self.apart = list(parameters), apart
+    def __init__(self, parameters: Sequence[str], apart: Sequence[int], strides: bool) -> None:
+        self.parameters, self.apart, self.strides = list(parameters), apart, strides
         self.jobs: list[tuple[tuple[int, ...], tuple[str, int] | None]] = []
         self.goals, self.places = array("q"), list[tuple[int, int, int]]()
         self.end = 0
@@ -126,10 +129,10 @@ class _Tables:
     def job(self, *numbers: int, goal: tuple[str, int] | None = None) -> None:
         self.jobs.append((numbers, goal))
 
-    def goal(self, name: str, offset: int, *numbers: int) -> None:
-        number = self.parameters.index(name)
+    def goal(self, name: str, offset: int, *numbers: int, stride: int = 0) -> None:
+        number, (*_, units, _) = self.parameters.index(name), numbers
         self.places.append((len(self.goals), number, offset))
-        self.goals.extend((0, *numbers, self.apart[number]))
+        self.goals.extend((0, *numbers, self.apart[number], *[stride or units] * self.strides))
 
     def of_jobs(self) -> tuple[array[int], list[tuple[int, int, int]]]:
         """The table of the jobs, each told whether it is the first of its sum, and the places of
@@ -163,13 +166,13 @@ def sums_of_weights(
     wanted = dict(zip(step.parameters, asked, strict=True))
     matrices = [m for m in _matrices(plan, sizes) if wanted[m.name] and m.rows * m.units]
     used = {n: (1 if n else x_stride, m.of_list) for m in matrices for _, n in m.terms}
-    alone = [m for m in matrices if direct or len(m.terms) > 1 or m.units < m.of_list]
+    alone = [m for m in matrices if direct or len(m.terms) > 1 or m.units < m.of_list or m.stride]
     columns: dict[int, dict[int, list[_Matrix]]] = {}  # by gate and list
     for m in matrices:
         if m not in alone:
             column, n = m.terms[0]
             columns.setdefault(column, {}).setdefault(n, []).append(m)
-    panel, tables = _Panel(lanes, used), _Tables(step.parameters, apart)
+    panel, tables = _Panel(lanes, used), _Tables(step.parameters, apart, bool(step.masks))
     panel.place([set(mine) for mine in columns.values()], {n for m in alone for _, n in m.terms})
     vectors: dict[int, list[tuple[str, int, int]]] = {}  # by gate: name, first, how many
     for block, terms in plan.gradients.items():
@@ -180,13 +183,12 @@ def sums_of_weights(
 
     for m in alone:
         whole = panel.up(m.units)
-        itself = (m.name, m.first * m.units) if direct and whole == m.units else None
+        itself = (m.name, m.offset) if direct and whole == m.units and not m.stride else None
         for column, n in m.terms:
-            at = panel.at[n] + m.head * m.units
-            row = m.head * m.rows
-            tables.job(tables.end, m.rows, column, row, at, m.units, whole, goal=itself)
+            at = panel.at[n] + m.unit
+            tables.job(tables.end, m.rows, column, m.row, at, m.units, whole, goal=itself)
         if itself is None:
-            tables.goal(m.name, m.first * m.units, tables.end, m.rows, m.units, whole)
+            tables.goal(m.name, m.offset, tables.end, m.rows, m.units, whole, stride=m.stride)
             tables.end += m.rows * whole
     summed = not direct and panel.has_room  # vectors, in a column of ones behind the lists
     for column, mine in columns.items():
@@ -197,7 +199,7 @@ def sums_of_weights(
             tables.job(tables.end, rows, column, 0, first, there, whole)
             for m in (m for n in run for m in mine[n]):
                 begin = tables.end + panel.at[m.terms[0][1]] - first
-                tables.goal(m.name, m.first * m.units, begin, rows, m.units, whole)
+                tables.goal(m.name, m.offset, begin, rows, m.units, whole)
             for name, offset, many in of_one:
                 tables.goal(name, offset, tables.end + panel.end - first, many, 1, whole)
             tables.end += rows * whole
@@ -220,7 +222,18 @@ def _matrices(plan: Plan, sizes: Sizes) -> Iterator[_Matrix]:
         if block.columns is not ONE:
             rows, columns = sizes[block.rows], sizes[block.columns]
             products = [(column, operands.index(operand)) for column, operand in terms]
+            first, name = block.first(sizes), block.parameter
+            if block.mask:
+                grid = mask_grid(block.mask)
+                rows, part = rows // len(grid), columns // grid.shape[1]
+                for row, kept in enumerate(grid):
+                    for start, stop in runs_of(kept):
+                        at, own = start * part, (stop - start) * part
+                        offset = (first + row * rows) * columns + at
+                        of = rows, own, columns, products, row * rows, at, columns
+                        yield _Matrix(name, offset, *of)
+                continue
             rows, own = rows // block.heads, columns // block.heads
             for head in range(block.heads):
-                first = block.first(sizes) + head * rows
-                yield _Matrix(block.parameter, first, rows, own, columns, products, head)
+                at, row = head * own, head * rows
+                yield _Matrix(name, (first + row) * own, rows, own, columns, products, row, at)

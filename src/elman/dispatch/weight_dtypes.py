@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..batch import zeroed
 from ..compiler.narrow import LARGEST, LEAST_SCALE, SCALE_UNIT
 from ..compiler.plan import plan_of
 from ..step import Step
@@ -68,18 +69,20 @@ def narrow_of(weight_dtype: torch.dtype | None) -> str:
 
 def copies(
     owner: str,
+    step: Step,
     names: Sequence[str | None],
     weights: Sequence[Tensor | None],
     weight_dtype: torch.dtype | None,
 ) -> list[Tensor | None]:
-    """Copies of a layer's weights; of matrices with the numbers of ``weight_dtype``.
+    """Copies of a layer's weights; of matrices with the numbers of ``weight_dtype``, and zeros for
+    what a mask leaves out.
 
     Raises:
         ValueError: weights that are not float32, or not finite where they have to be.
     """
 
-    def copy(name: str | None, given: Tensor) -> Tensor:
-        own = given.detach().clone()
+    def copy(parameter: str, name: str | None, given: Tensor) -> Tensor:
+        own = zeroed(step, parameter, given.detach().clone())
         if weight_dtype is None:
             return own
         if own.dtype != torch.float32:
@@ -94,5 +97,5 @@ def copies(
         except ValueError as error:
             raise ValueError(f"{owner}: weight_dtype={weight_dtype}: {name}: {error}") from None
 
-    pairs = zip(names, weights, strict=True)
-    return [None if given is None else copy(name, given) for name, given in pairs]
+    every = zip(step.parameters, names, weights, strict=True)
+    return [None if t is None else copy(parameter, name, t) for parameter, name, t in every]

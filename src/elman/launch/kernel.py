@@ -14,6 +14,7 @@ from ..compiler.frame import PLACES
 from ..compiler.graph import Program
 from ..compiler.ir import Module
 from ..compiler.jit import Code, load
+from ..compiler.masked import SLOT
 from ..compiler.schedule import Order
 from ..compiler.sizes import KernelSpec
 from ..compiler.weights import Sums, sums_of_weights
@@ -113,7 +114,9 @@ class Kernel:
         contiguous = self._contiguous(tensors, direction) and self._contiguous(tensors[:1])
         values = sizes.forward(self.spec, rows, size, threads, training, contiguous)
         values["yield"] = yield_address()
-        return run.prepare(places, values | self._constants, work=self.work(rows.N, size))
+        program = self.plan.train if training else self.plan.infer
+        inner, work = self._masks(program, size), self.work(rows.N, size)
+        return run.prepare(places, values | self._constants, inner, work)
 
     def backward(
         self,
@@ -184,8 +187,15 @@ class Kernel:
             "operands": Inner(sums.operands),
             "jobs": Inner(sums.jobs, addresses(sums.places_in_jobs)),
             "goals": Inner(sums.goals, addresses(sums.places_in_goals)),
+            **self._masks(self.plan.backward, size),
         }
         return run.prepare(places, values, inner, 2 * self.work(rows.N, size))
+
+    def _masks(self, program: Program, size: Sizes) -> dict[str, Inner]:
+        """What a pass is told of its masks, if there are any."""
+        if not self.plan.step.masks:
+            return {}
+        return {SLOT: Inner(sizes.mask_table(self.spec, program, size))}
 
     def sums(
         self,

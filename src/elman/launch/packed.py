@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..batch import zeroed
 from ..runtime.alignment import ALIGNMENT
 from ..runtime.memory import new_block
+from ..step import Step
 from .calls import NativeCall
 from .kernel import Kernel
 from .table import Launch
@@ -44,7 +46,10 @@ class PackedWeights:
         block = self._blocks.get(key)
         if block is None:
             owner, address = new_block(run.packed_bytes)
-            given = [self._number(t) if n in own else t for n, t in enumerate(tensors)]
+            given = [
+                self._number(kernel.plan.step, n - first, t) if n in own else t
+                for n, t in enumerate(tensors)
+            ]
             packing = run.reading(address, owner)
             nobody = {"packed": 0, "T": 0, "unit.slices": 1, "team": 0}  # takes a step
             packing = packing.with_slots({s: n for s, n in nobody.items() if s in run.at})
@@ -54,11 +59,12 @@ class PackedWeights:
         owner, address, _ = block
         return run.reading(address, owner)
 
-    def _number(self, weight: Tensor | None) -> Tensor | None:
+    def _number(self, step: Step, number: int, weight: Tensor | None) -> Tensor | None:
         if weight is None or weight.dim() < 2 or self._rounded is None:
             return weight
         own = torch.empty_strided(weight.shape, weight.stride(), dtype=weight.dtype, device="cpu")
-        return own.copy_(self._rounded(weight.detach()))
+        kept = zeroed(step, step.parameters[number], weight.detach())
+        return own.copy_(self._rounded(kept))
 
     @property
     def nbytes(self) -> int:

@@ -234,7 +234,7 @@ def check_cuts(owner: str, step: Step, sizes: Sizes) -> None:
         if sizes[space] % heads:
             raise ValueError(
                 f"{owner}: expected {name} to be a multiple of {heads}, the heads of a "
-                f"reduction of the formula, got {sizes[space]}"
+                f"reduction or the parts of a mask of the formula, got {sizes[space]}"
             )
         if sizes[space] // heads < least:
             raise ValueError(

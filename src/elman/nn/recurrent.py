@@ -57,7 +57,8 @@ class Recurrent(Regularised):
             first) where a call gives none.
         mask: holds recurrent connections at zero in every layer and direction: ``(H, H)``, row i
             column j for the connection from unit j to unit i; or any parametrization of
-            ``weight_hh``, such as :class:`elman.nn.Dale`.
+            ``weight_hh``, such as :class:`elman.nn.Dale`. Whole blocks of zeros take no time if
+            the cell's ``masks`` name them.
         init: how the parameters begin, see :mod:`elman.init`: the name of one of its functions
             without underscore, such as ``"orthogonal"`` or ``"keras"``; a mapping of names to
             arguments, ``{"chrono": {"T_max": 100}}``; a function of the module; or a sequence of

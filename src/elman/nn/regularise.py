@@ -192,6 +192,7 @@ def _rewritten(
         named=named,
         heads=step.heads,
         fixed=step.fixed,
+        masks=step.masks,
     )
 
 

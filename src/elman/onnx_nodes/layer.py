@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .. import reference
-from ..batch import LayerArgs
+from ..batch import LayerArgs, without_masks
 from ..padded import Marks
 from ..rows import Rows
 from ..step import Step
@@ -38,6 +38,7 @@ def layer(
             "torch.onnx.export(dynamo=False): expected padded input of elman.Recurrent, got a "
             "PackedSequence: give padded input with lengths="
         )
+    step, given = without_masks(step, given)
     lengths, reset = marks or Marks()
     fits = given.x.dtype == torch.float32 and len(step.outputs) == 1 and reset is None
     found = find(step) if fits else None

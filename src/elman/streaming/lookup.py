@@ -150,4 +150,5 @@ def looked_up(step: Step) -> Step:
         outputs={name: done[value] for name, value in step.outputs.items()},
         heads=step.heads,
         fixed=step.fixed,
+        masks=step.masks,
     )

@@ -355,7 +355,7 @@ class Stream:
         with torch.no_grad():
             names, weights = self.module._weight_names(step), self.module._layer_weights(step)
             layers = zip(names, weights, strict=True)
-            held = [copies("Stream", *layer, self.weight_dtype) for layer in layers]
+            held = [copies("Stream", step, *layer, self.weight_dtype) for layer in layers]
         like = next(t for t in held[0] if t is not None)
         self._held, self._step, self._like = held, step, like
         self._packed = PackedWeights()
