@@ -102,7 +102,7 @@ def run_layer(
         executable = bind(step, rows, _own(step, rows, tensors, marks), recompute, narrow)
     if executable is None:
         given = LayerArgs.of(step, tensors)
-        alike = not captured() and marks is None and len(rows.lead) == 2
+        alike = not (captured() or marks is not None or rows.ragged or rows.flat)
         if alike and rows.T >= LEAST_STEPS and not hindrance(step):
             output, final = run_parallel(step, rows, given)
         else:

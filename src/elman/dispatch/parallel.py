@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from .. import reference
-from ..batch import LayerArgs, inputs_of
+from ..batch import LayerArgs, inputs_of, without_masks
 from ..expr import Node
 from ..rows import Rows
 from ..step import Step
@@ -40,6 +40,7 @@ def run_parallel(step: Step, rows: Rows, given: LayerArgs) -> tuple[Tensor, list
     if torch._C._is_any_autocast_enabled():
         with torch.autocast(given.x.device.type, enabled=False):
             return run_parallel(step, rows, given)
+    step, given = without_masks(step, given)
     reference.check_alike(given)
     every = [_run_way(step, rows, given, d) for d in range(len(given.weights))]
     outputs, finals = ([*zip(*parts, strict=True)] for parts in zip(*every, strict=True))
