@@ -137,7 +137,7 @@ def run_part(part: Part, folder: Path, seed: int, seconds: float, console: Conso
     part.show(job.model, console)
     found = job.judge(parts.held_out, folder, Console(quiet=True), trained=True)
     write_report(
-        folder, {"data": job.source(), "split": parts.split, "evaluation": found.as_json()}
+        folder, {"data": job.source(job.data), "split": parts.split, "evaluation": found.as_json()}
     )
     console.print(f"\n{part.score(found)}")
     pictures = ", ".join(sorted(path.stem for path in folder.glob("*.png")))

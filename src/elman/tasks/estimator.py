@@ -188,7 +188,6 @@ class SequenceEstimator(BaseEstimator, TrainedModel):
 
     @property
     def network(self) -> Any:
-        """The network, ready to answer."""
         self._check_fitted()
         return self.net_.module_.eval()
 

@@ -193,12 +193,10 @@ class SeriesRegressor(RegressorMixin, SeriesEstimator, TrainedSeriesRegressor):
     NET: ClassVar[type[SequenceNet]] = SeriesNumberNet
 
     def _begin(self, y: Any, series: int) -> None:
-        values = as_numbers(y, series, "y", "series")
-        self.target_ = float(values.mean()), float(values.std()) or 1.0
+        self._take_target(as_numbers(y, series, "y", "series"))
 
     def _targets(self, y: Any, series: int, name: str) -> np.ndarray:
-        mean, scale = self.target_
-        return ((as_numbers(y, series, name, "series") - mean) / scale).astype(np.float32)
+        return self._standardised(as_numbers(y, series, name, "series"))
 
     def _net_options(self) -> dict[str, Any]:
         return {**super()._net_options(), "criterion": torch.nn.MSELoss}

@@ -242,7 +242,6 @@ class TrainedForecaster(TrainedModel):
         return [str(step) for step in range(len(values))][-self.outlook_.context :], told
 
     def about(self) -> dict[str, str]:
-        """What there is to say of the model, by name."""
         outlook = self.outlook_
         covariates = len(outlook.known_mean)
         with_them = f", with {count(covariates, 'covariate')}" if covariates else ""

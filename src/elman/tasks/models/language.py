@@ -140,11 +140,9 @@ class TrainedLanguageModel(TrainedModel):
         return repr(self.vocabulary_.tokens[number - RESERVED])
 
     def about(self) -> dict[str, str]:
-        """What there is to say of the model, by name."""
         return {"reads": f"{self.tokens}, and knows {len(self.vocabulary_.tokens):,}"}
 
     def chain(self) -> Chain:
-        """The network as modules one after another, and what their numbers mean."""
         network = self.network
         if network.adaptive is not None:
             raise TaskError(

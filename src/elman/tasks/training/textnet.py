@@ -51,7 +51,6 @@ class TextLabelsNet(_BesideNGrams):
     def get_loss(
         self, y_pred: Any, y_true: torch.Tensor, X: Any = None, training: bool = False
     ) -> Any:
-        """What this rank's part adds to the mean over the batch."""
         there = ~y_true.isnan().any(1)
         loss = functional.binary_cross_entropy_with_logits(
             y_pred[there], y_true[there], self.weights, reduction="sum"
