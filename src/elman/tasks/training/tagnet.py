@@ -9,10 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..data.batches import NO_LABEL, Batch, Batches
-from ..data.schemes import OUTSIDE, closes, opens
 from ..networks.crf import Lattice, best_path
 from ..networks.pooling import owners
-from ..networks.tagger import WithAuxiliary
+from ..networks.tagger import WithAuxiliary, span_ends
 from .net import SequenceNet
 
 
@@ -104,9 +103,7 @@ def count_spans(
     >>> count_spans(tags, truth, torch.ones(4, dtype=torch.int64), ("O", "B-a", "E-a", "S-a"))
     (2, 1, 1)
     """
-    named = [label != OUTSIDE for label in labels]
-    opening = torch.tensor([n and opens(tag) for n, tag in zip(named, labels, strict=True)])
-    closing = torch.tensor([n and closes(tag) for n, tag in zip(named, labels, strict=True)])
+    opening, closing = span_ends(labels)
     order = owners(batch_sizes).argsort(stable=True)  # text after text
     tags, truth = tags[order], truth[order]
     wrong = (tags != truth).cumsum(0)
