@@ -30,8 +30,8 @@ class SequenceForecaster(SequenceEstimator, TrainedForecaster):
     """A recurrent network that reads the last steps of a series and tells the next ones.
 
     It says how far each of the next `horizon` steps will be from the value a season before, in
-    units of how much a season has changed so far: in several quantiles, or as a distribution. Many
-    series are learned together, each window at its own scale.
+    several quantiles or as a distribution. The unit is how much the series has changed over a
+    season so far. Many series are learned together, each window at its own scale.
 
     Args:
         cell, hidden_size, num_layers, recurrent: as of `SequenceClassifier`; series are read in one

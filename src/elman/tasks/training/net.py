@@ -1,9 +1,9 @@
 """What trains: skorch's net over packed sequences, with a loop that goes on where its history ends.
 
-All that is random in a step follows from the seed and the step's number, and so does the order of
-the texts; the learning rate and the end follow from the history. So weights, the optimizer's
-state, the history and what a kind of net keeps from step to step (`lasting`) are all there is to
-know about a training under way.
+The random numbers of a step follow from the seed and the step's number, and so does the order of
+the texts. The learning rate and the end follow from the history. So four things are all there is to
+know about a training under way: weights, the optimizer's state, the history, and what a kind of net
+keeps from step to step (`lasting`).
 """
 
 import math
