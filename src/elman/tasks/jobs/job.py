@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from rich.console import Console
+from skorch.callbacks import Callback
 
 from ..data.findings import count
 from ..data.split import shared
@@ -189,12 +190,17 @@ def _run(job: Job[Any, Any], plan: Plan, console: Console) -> Any:
 
 
 def fit(
-    model: SequenceEstimator, learn: Iterable[Any], held_out: Any, console: Console, **saving: Any
+    model: SequenceEstimator,
+    learn: Iterable[Any],
+    held_out: Any,
+    console: Console,
+    callbacks: Iterable[tuple[str, Callback]] = (),
+    **saving: Any,
 ) -> None:
     """One training with its progress bar; `saving` says where `fit` saves it."""
     bar = ProgressBar(console, layer_name(model.cell, model.backend))
     try:
-        model.fit(*learn, valid=held_out, callbacks=[("progress", bar)], **saving)
+        model.fit(*learn, valid=held_out, callbacks=[("progress", bar), *callbacks], **saving)
     finally:
         bar.stop()
 
