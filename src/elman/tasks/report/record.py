@@ -59,7 +59,10 @@ def facts(folder: Path, training: Mapping[str, Any]) -> dict[str, str]:
     report, found = read_report(folder), {}
     try:
         if data := report.get("data"):
-            texts = count(data["texts"], "text") if "texts" in data else _series(data)
+            if "texts" in data:
+                texts = count(data["texts"], "text")
+            else:
+                texts = f"{data['series']:,} series"
             if "characters" in data:
                 texts = f"{data['characters']:,} characters in {texts}"
             found["data"] = f"{texts} of {data['file']}, SHA-256 {data['sha256']}"
@@ -81,10 +84,6 @@ def facts(folder: Path, training: Mapping[str, Any]) -> dict[str, str]:
 
 def _shown(score: float | None) -> str:
     return "unknown" if score is None else f"{score:.3f}"
-
-
-def _series(data: Mapping[str, Any]) -> str:
-    return f"{data['series']:,} series"
 
 
 def _scores(scores: Mapping[str, Any]) -> str:
