@@ -49,7 +49,7 @@ def scan(
         body: a module or a function, without side effects. It sees the tensors of one step: rows
             ``(B, n)``, or ``(B,)`` for one number a row.
         init: the carry before the first step: a tensor ``(B, n)`` or ``(B,)``, or tuples, lists and
-            dicts of such.
+            dicts of them.
         xs: what the steps are given, likewise, with time in front: ``(T, B, n)`` or ``(T, B)``.
         length: how many steps, T; needed if ``xs`` is None.
 

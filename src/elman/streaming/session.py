@@ -223,7 +223,7 @@ class Stream:
                 ``(T, I)`` for a session without ``batch_size``.
             inputs: the cell's further inputs by name, in the form of ``input``.
             reset: before which steps which streams begin anew, bools in the form of ``input``:
-                ``(T, B)``, ``(B, T)`` or ``(T,)``. The steps between two resets are a call each.
+                ``(T, B)``, ``(B, T)`` or ``(T,)``. The steps between two resets take one call.
             return_states: whether to return what the cell's ``step`` returns, of every layer at
                 every step.
 

@@ -66,7 +66,7 @@ class TextEstimator(SequenceEstimator, TrainedTextModel):
         raise NotImplementedError
 
     def _begin(self, known: Any) -> None:
-        """Take up what all that is known decides."""
+        """Take up what the known labels or numbers decide."""
         raise NotImplementedError
 
     def _targets(self, known: Any, name: str) -> np.ndarray:

@@ -32,8 +32,8 @@ from ..training.ranks import rank
 from .job import Job, Parts, Plan, fit, labels_of, listed, tell_repeated, tell_shared
 
 SAME_LOSS = 1e-5  # how far the first step's losses of both backends may lie apart
-UNEVEN = 10  # times as many texts as the rarest label that the commonest has, to be remarked
-NUMBERS = 3  # labels from which on it is remarked that all read like numbers
+UNEVEN = 10  # a remark is due if the most common label has so many times the texts of the rarest
+NUMBERS = 3  # labels, at least, for the remark that all of them read like numbers
 Found = Evaluation | SeveralLabels | Deviation
 
 
@@ -267,7 +267,7 @@ def regressor_like(model: SequenceClassifier) -> SequenceRegressor:
 
 
 def _rarest(table: Table) -> list[str]:
-    """The rarest label of each text; of the commonest kind are those that few texts share."""
+    """The rarest label of each text; a label that only one text has counts as the most common."""
     counts = Counter(name for label in table.labels for name in label)
     rarest = [min(label, key=lambda one: (counts[one], one), default="") for label in table.labels]
     different = Counter(name for name, _ in {*zip(rarest, identities(table.texts), strict=True)})

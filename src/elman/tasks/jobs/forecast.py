@@ -26,7 +26,7 @@ DRAWN = 4  # horizons of the past in the picture
 
 
 class Later(NamedTuple):
-    """Whole series, and for each the step from which on it is told."""
+    """Whole series, and for each the first step that is told."""
 
     histories: list[History]
     begins: list[int]

@@ -221,7 +221,7 @@ def labels_of(model: Any) -> list[str]:
 
 
 def listed(counts: Sequence[tuple[str, int]], named: Callable[[str], str] = str) -> str:
-    """How often the commonest labels occur, in words.
+    """How often the most common labels occur, in words.
 
     >>> listed([("new", 1200), ("old", 7)])
     '1,200 new, 7 old'

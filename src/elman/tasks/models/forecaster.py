@@ -152,7 +152,7 @@ class TrainedForecaster(TrainedModel):
 
         Args:
             y: whole series.
-            begins: for each series the step from which on steps are told.
+            begins: for each series the first step that is told.
             stride: steps from one forecast to the next; by default as many as are told.
         """
         windows = self.windows(y, begins, stride)
@@ -264,7 +264,7 @@ class TrainedForecaster(TrainedModel):
 
 
 def origins(histories: Sequence[History], begins: Sequence[int], stride: int) -> list[np.ndarray]:
-    """The steps from which on windows of each history tell."""
+    """The first steps that the windows of each history tell."""
     if len(histories) != len(begins):
         raise TaskError(
             f"There are {len(histories)} series, and where {len(begins)} of them begin."
