@@ -36,7 +36,7 @@ class TextNet(_BesideNGrams, NeuralNetClassifier):
 class TextLabelsNet(_BesideNGrams):
     """Any number of labels for each text, each for itself: binary cross entropies, added up.
 
-    `threshold` is the lowest probability with which a label is named; `weights` (labels,) says how
+    `threshold` is the probability above which a label is named; `weights` (labels,) says how
     much each label counts, None for equally much.
     """
 
