@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..data.batches import Batches
 from ..data.text import Ragged
 from .base import TrainedModel
-from .chain import Chain, scaled
+from .chain import Chain, on_kernels, pooling, scaled
 from .config import read_labels, read_target
 
 AT_ONCE = 256  # rows that are read together
@@ -33,9 +33,16 @@ class Answering(TrainedModel):
         """What is read of a text, step by step, and as `predict` takes it."""
         raise NotImplementedError
 
+    def _entrance(self) -> tuple[nn.Module, dict[str, Any]]:
+        """What is in front of the recurrent layers, and what a `Chain` says of the input."""
+        raise NotImplementedError
+
     def _chained(self, meaning: str, head: Callable[[nn.Linear], Sequence[nn.Module]]) -> Chain:
         """The network up to its last layer, and what a head makes of that."""
-        raise NotImplementedError
+        behind, network = pooling(self), self.network
+        first, facts = self._entrance()
+        modules = [first, *on_kernels([network.rnn]), *behind, *head(network.output)]
+        return Chain(modules, meaning, **facts)
 
     def _run(self, rows: Ragged) -> Tensor:
         """What the network makes of rows: (n, width)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +15,7 @@ from ..errors import BEYOND, TaskError
 from ..networks.series import SeriesRNN
 from .answers import Answering, Labelled, Numbered
 from .base import LAYERS
-from .chain import Chain, on_kernels, pooling, standardising
+from .chain import standardising
 
 
 class TrainedSeriesModel(Answering):
@@ -70,12 +70,8 @@ class TrainedSeriesModel(Answering):
     def _recall(self, field: Callable[..., Any]) -> None:
         self.reading_ = Reading.read(field("reading", dict))
 
-    def _chained(self, meaning: str, head: Callable[[nn.Linear], Sequence[nn.Module]]) -> Chain:
-        """What standardises, the network up to its last layer, and what a head makes of that."""
-        behind, network = pooling(self), self.network
-        rnn, last = on_kernels([network.rnn]), head(network.output)
-        modules = [standardising(self.reading_), *rnn, *behind, *last]
-        return Chain(modules, meaning, about={"reading": self.reading_.as_json()})
+    def _entrance(self) -> tuple[nn.Module, dict[str, Any]]:
+        return standardising(self.reading_), {"about": {"reading": self.reading_.as_json()}}
 
     def _sizes(self, smallest: bool = False) -> dict[str, Any]:
         if smallest:

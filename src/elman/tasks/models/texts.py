@@ -16,7 +16,6 @@ from ..networks.ngrams import NGrams, check_count
 from ..networks.text import TextRNN
 from .answers import Answering
 from .base import BOTH_WAYS
-from .chain import Chain, on_kernels, pooling
 from .config import read_vocabulary
 
 
@@ -93,17 +92,13 @@ class TrainedTextModel(Answering):
     def _beside(self) -> dict[str, torch.nn.Module]:
         return {} if self.ngrams_ is None else {"ngrams": self.ngrams_}
 
-    def _chained(self, meaning: str, head: Callable[[nn.Linear], Sequence[nn.Module]]) -> Chain:
-        behind, network = pooling(self), self.network
-        rnn, last = on_kernels([network.rnn]), head(network.output)
-        modules = [network.embedding, *rnn, *behind, *last]
-        about = {"max_length": self.max_length}
-        known = self.tokens, self.vocabulary_.tokens
-        return Chain(modules, meaning, *known, about=about, ids=self._ids)
-
-    def _ids(self, text: str) -> np.ndarray:
-        """What the network reads of a text."""
-        return self.vocabulary_.encode(self.read(text))
+    def _entrance(self) -> tuple[nn.Module, dict[str, Any]]:
+        return self.network.embedding, {
+            "tokens": self.tokens,
+            "vocabulary": self.vocabulary_.tokens,
+            "about": {"max_length": self.max_length},
+            "ids": lambda text: self.vocabulary_.encode(self.read(text)),
+        }
 
     def _scored(self, rows: Ragged) -> Ragged:
         """Rows as the network reads them, with the scores of their n-grams."""
