@@ -14,6 +14,7 @@ To leave a class alone: ``elman.register("speechbrain.nnet.RNN.LiGRU_Layer", Non
 from __future__ import annotations
 
 import importlib
+from functools import partial
 from typing import Any
 
 from ..nn.conversions import register, when_imported
@@ -72,21 +73,16 @@ TAKEN: dict[str, tuple[str, ...]] = {
 }
 
 
-class _Conversion:
-    """What a module of one library becomes; imported at the first."""
-
-    def __init__(self, home: str) -> None:
-        self._home = home
-
-    def __call__(self, module: Any) -> Any:
-        try:
-            home = importlib.import_module(f"{__name__}.{self._home}")
-        except (ImportError, AttributeError) as error:  # of another version of the library
-            return f"elman.libraries.{self._home} cannot be imported: {error}"
-        return home.convert(module)
+def _convert(home: str, module: Any) -> Any:
+    """What a module of a library becomes, as the module ``home`` of this package says."""
+    try:
+        converting = importlib.import_module(f"{__name__}.{home}")
+    except (ImportError, AttributeError) as error:  # of another version of the library
+        return f"elman.libraries.{home} cannot be imported: {error}"
+    return converting.convert(module)
 
 
 when_imported("opacus.validators", lambda: importlib.import_module(f"{__name__}.opacus"))
 for _home, _names in TAKEN.items():
     for _name in _names:
-        register(_name, _Conversion(_home))
+        register(_name, partial(_convert, _home))
