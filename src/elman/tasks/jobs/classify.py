@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,29 +20,25 @@ from ..data.text import TOKENS
 from ..data.values import LABEL, LABELS, NUMBER, are_numbers
 from ..errors import TaskError
 from ..regressor import SequenceRegressor
-from ..report.deviation import Deviation
-from ..report.evaluation import Evaluation, evaluate
-from ..report.pictures import save_losses, save_pictures
+from ..report.evaluation import Evaluation
 from ..report.record import describe
 from ..report.runs import Rows, Run, run_of, train_baseline
-from ..report.several import SeveralLabels, evaluate_several
-from ..report.tables import show_evaluation, show_runs, show_several
+from ..report.tables import show_runs
 from ..training.progress import under_way
 from ..training.ranks import rank
-from .job import Job, Parts, Plan, fit, labels_of, listed, tell_repeated, tell_shared
+from .job import Parts, Plan, fit, listed, tell_repeated, tell_shared
+from .rows import Found, OfRows, labels_of
 
 SAME_LOSS = 1e-5  # how far the first step's losses of both backends may lie apart
 UNEVEN = 10  # a remark is due if the most common label has so many times the texts of the rarest
 NUMBERS = 3  # labels, at least, for the remark that all of them read like numbers
-Found = Evaluation | SeveralLabels | Deviation
 
 
-class OfTexts(Job[Any, Table]):
+class OfTexts(OfRows[Any, Table]):
     """Texts and what is known of them; `compare` trains the same on the other backend, too."""
 
     HUB = "text-classification"
     COLUMNS = ("text", "label", "labels_separator")
-    KIND: ClassVar[str | None] = None  # of what is known, see `read_table`
 
     def __init__(
         self, model: Any, data: Table, valid: Table | None = None, compare: bool = False
@@ -53,14 +49,6 @@ class OfTexts(Job[Any, Table]):
     @abstractmethod
     def known(self, console: Console) -> None:
         """Say what is known of the texts; raise where nothing can be learned from it."""
-
-    @abstractmethod
-    def score(self, model: Any, rows: Rows) -> Found:
-        """What a model is worth on some texts."""
-
-    @abstractmethod
-    def show(self, found: Any, folder: Path, epochs: Any, console: Console) -> None:
-        """Show that, and draw its pictures."""
 
     def strata(self) -> Collection[Any]:
         """What is to be on both sides of a split alike."""
@@ -101,13 +89,6 @@ class OfTexts(Job[Any, Table]):
             (table.texts[side], table.labels[side]) for side in (split.train, split.valid)
         )
         return learn, held_out
-
-    def judge(self, rows: Rows, folder: Path, console: Console, trained: bool = False) -> Found:
-        found = self.score(self.model, rows)
-        folder.mkdir(parents=True, exist_ok=True)
-        epochs = self.model.training_["epochs"] if trained else ()
-        self.show(found, folder, epochs, console)
-        return found
 
     def further(self, parts: Parts, plan: Plan, found: Found | None, console: Console) -> None:
         """The same on the other backend, and the baseline, beside one another."""
@@ -202,22 +183,6 @@ class Classify(OfTexts):
             return texts, [tuple(name for name in row if name in self.learned) for row in labels]
         return held_out
 
-    def score(self, model: Any, rows: Rows) -> Evaluation | SeveralLabels:
-        texts, labels = rows
-        chances = model.predict_proba(texts)
-        if model.several_:
-            return evaluate_several(labels, chances, labels_of(model), float(model.threshold))
-        return evaluate(labels, chances, labels_of(model))
-
-    def show(self, found: Any, folder: Path, epochs: Any, console: Console) -> None:
-        if isinstance(found, SeveralLabels):
-            show_several(found, console)
-            if epochs:
-                console.print(f"\n{save_losses(folder, epochs, 'binary cross entropies')}")
-        else:
-            show_evaluation(found, console)
-            console.print(f"\n{save_pictures(folder, found, epochs)}")
-
 
 class Regress(OfTexts):
     """Texts, and a number of each."""
@@ -245,14 +210,6 @@ class Regress(OfTexts):
 
     def fitted(self, held_out: Rows) -> tuple[Any, ...]:
         return self.arguments(held_out)
-
-    def score(self, model: Any, rows: Rows) -> Deviation:
-        return Deviation(np.asarray(rows[1], np.float64), model.predict(rows[0]), "texts")
-
-    def show(self, found: Any, folder: Path, epochs: Any, console: Console) -> None:
-        console.print(found.words())
-        pictures = save_losses(folder, epochs, "mean square", predictions=found.draw)
-        console.print(f"\n{pictures}")
 
 
 def regressor_like(model: SequenceClassifier) -> SequenceRegressor:

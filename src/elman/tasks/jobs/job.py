@@ -16,7 +16,6 @@ from skorch.callbacks import Callback
 
 from ..data.findings import count
 from ..data.split import shared
-from ..data.values import label_name
 from ..estimator import SequenceEstimator
 from ..models.base import TrainedModel
 from ..models.folder import CHECKPOINT, CONFIG
@@ -213,11 +212,6 @@ def what_is_left(model: SequenceEstimator, plan: Plan) -> str:
         f"Interrupted in epoch {len(model.net_.history)}; what the model has learned so far is "
         f"saved in {plan.output}. The same command with --resume goes on."
     )
-
-
-def labels_of(model: Any) -> list[str]:
-    """The labels of a model as a file has them."""
-    return [label_name(one) for one in model.classes_.tolist()]
 
 
 def listed(counts: Sequence[tuple[str, int]], named: Callable[[str], str] = str) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -19,17 +19,17 @@ from ..errors import TaskError
 from ..models.series import TrainedSeriesClassifier, TrainedSeriesModel, TrainedSeriesRegressor
 from ..networks.layers import layer_name
 from ..report.deviation import Deviation
-from ..report.evaluation import Evaluation, evaluate
-from ..report.pictures import save_losses, save_pictures
-from ..report.tables import show_evaluation, show_facts
+from ..report.evaluation import Evaluation
+from ..report.tables import show_facts
 from ..training.progress import under_way
-from .job import Job, Parts, Plan, labels_of, listed
+from .job import Parts, Plan, listed
+from .rows import OfRows, labels_of
 from .series_baselines import predicted, series_baselines
 
 Rows = tuple[list[np.ndarray], list[Any]]  # series, and their labels or numbers
 
 
-class Recognise(Job[TrainedSeriesModel, SeriesTable]):
+class Recognise(OfRows[TrainedSeriesModel, SeriesTable]):
     """Series, and a label or a number of each."""
 
     NOUN = "series"
@@ -92,27 +92,7 @@ class Recognise(Job[TrainedSeriesModel, SeriesTable]):
         learn, held_out = (table.take(rows.tolist()) for rows in (split.train, split.valid))
         return learn, held_out
 
-    def judge(
-        self, rows: Rows, folder: Path, console: Console, trained: bool = False
-    ) -> Evaluation | Deviation:
-        series, known = rows
-        folder.mkdir(parents=True, exist_ok=True)
-        epochs = self.model.training_["epochs"] if trained else ()
-        if isinstance(self.model, TrainedSeriesClassifier):
-            chances = self.model.predict_proba(series)
-            found = evaluate(known, chances, labels_of(self.model), "series")
-            show_evaluation(found, console)
-            console.print(f"\n{save_pictures(folder, found, epochs)}")
-            return found
-        model = cast(TrainedSeriesRegressor, self.model)
-        off = Deviation(np.asarray(known, np.float64), model.predict(series))
-        console.print(off.words())
-        console.print(f"\n{save_losses(folder, epochs, 'mean square', predictions=off.draw)}")
-        return off
-
-    def further(
-        self, parts: Parts, plan: Plan, found: Evaluation | Deviation | None, console: Console
-    ) -> None:
+    def further(self, parts: Parts, plan: Plan, found: Any, console: Console) -> None:
         """Nearest neighbours and ROCKET."""
         if found is None or not plan.baseline:
             return
