@@ -109,8 +109,9 @@ RULES = {
     "n_estimators": whole(MEMBERS),
     "pooling": one_of(POOLINGS),
     "ngrams": whole(8, least=0),
-    **dict.fromkeys(("token_dropout", "dropout", "threshold"), SHARE),
-    "auxiliary_weight": NOT_NEGATIVE,
+    **dict.fromkeys(("token_dropout", "dropout", "threshold", "averaging"), SHARE),
+    **dict.fromkeys(("embedding_dropout", "input_dropout", "hidden_dropout"), SHARE),
+    **dict.fromkeys(("auxiliary_weight", "noise", "weight_decay"), NOT_NEGATIVE),
     "class_weight": Rule(
         _is_class_weight, "None, 'balanced', or a dict of a positive number for each label"
     ),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ..checks import NOT_NEGATIVE, SHARE, Rule, is_number, one_of, or_none, whole
+from ..checks import Rule, is_number, one_of, or_none, whole
 from ..data.findings import count
 from ..data.history import History, as_histories, filled_in
 from ..data.series import read_line
@@ -53,13 +53,9 @@ class TrainedForecaster(TrainedModel):
     NETWORK = (*LAYERS, "horizon", "quantiles", "distribution", "noise")
     RULES: ClassVar[Mapping[str, Rule]] = {
         "horizon": whole(2**16),
-        "season": or_none(whole()),
-        "window": or_none(whole()),
+        **dict.fromkeys(("season", "window", "epochs"), or_none(whole())),
         "quantiles": Rule(_are_quantiles, "rising numbers between 0 and 1, with 0.5 among them"),
         "distribution": or_none(one_of(FAMILIES)),
-        "epochs": or_none(whole()),
-        "averaging": SHARE,
-        **dict.fromkeys(("noise", "weight_decay"), NOT_NEGATIVE),
     }
     MODULE = ForecastRNN
     UNCHAINED = "each window is scaled by its own values"

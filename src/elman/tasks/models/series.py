@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor, nn
 
-from ..checks import NOT_NEGATIVE, SHARE, Rule, or_none, whole
+from ..checks import Rule, or_none, whole
 from ..data.findings import count
 from ..data.series import Reading, as_series, read_line
 from ..errors import BEYOND, TaskError
@@ -24,11 +24,7 @@ class TrainedSeriesModel(Answering):
     NEEDED = frozenset({"pooling", "bidirectional"})
     NETWORK = (*LAYERS, "bidirectional", "pooling", "noise")
     RULES: ClassVar[Mapping[str, Rule]] = {
-        "patch": or_none(whole()),
-        "epochs": or_none(whole()),
-        "averaging": SHARE,
-        "noise": NOT_NEGATIVE,
-        "weight_decay": NOT_NEGATIVE,
+        **dict.fromkeys(("patch", "epochs"), or_none(whole())),
     }
     MODULE = SeriesRNN
 

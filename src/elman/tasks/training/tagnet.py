@@ -1,6 +1,5 @@
 """What trains a tagger: a tag for each token, whose whole path is made likely."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -81,17 +80,6 @@ class TagNet(SequenceNet):
             "tokens": torch.tensor(len(tags) if known else 0),
             **{name: torch.tensor(count) for name, count in zip(names, spans, strict=True)},
         }
-
-    def shown(self, epoch: Mapping[str, Any]) -> str:
-        """The F1 score of the spans."""
-        return f"F1 {epoch['valid_f1']:.1%}"
-
-    def scores(self, sums: Mapping[str, int], size: int) -> dict[str, float]:
-        """On held-out texts the share of right tags, and the spans' F1 score."""
-        if "hit" not in sums:
-            return {}
-        f1 = 2 * sums["hit"] / max(1, sums["named"] + sums["there"])
-        return {"acc": sums["right"] / max(1, sums["tokens"]), "f1": f1}
 
 
 def count_spans(

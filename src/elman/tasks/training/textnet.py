@@ -1,8 +1,8 @@
 """What trains on texts: one label of each, several, or a number; beside what n-grams say."""
 
-from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from skorch import NeuralNetClassifier
 from torch.nn import functional
@@ -31,6 +31,16 @@ class TextNet(_BesideNGrams, NeuralNetClassifier):
     def count(self, y_pred: Any, y_true: torch.Tensor, training: bool) -> dict[str, torch.Tensor]:
         """The right answers."""
         return {"right": (y_pred.argmax(1) == y_true).sum()}
+
+
+def of_labels(classes: int, weight: torch.Tensor | None = None) -> dict[str, Any]:
+    """The arguments of a net that learns one of so many labels, which may count differently."""
+    return {
+        "criterion": torch.nn.CrossEntropyLoss,
+        "criterion__weight": weight,
+        "criterion__reduction": "sum",
+        "classes": np.arange(classes),
+    }
 
 
 class TextLabelsNet(_BesideNGrams):
@@ -64,16 +74,6 @@ class TextLabelsNet(_BesideNGrams):
         there = ~y_true.isnan().any(1)
         named, true = y_pred[there].sigmoid() > self.threshold, y_true[there] > 0.5
         return {"named": named.sum(), "there": true.sum(), "hit": (named & true).sum()}
-
-    def scores(self, sums: Mapping[str, int], size: int) -> dict[str, float]:
-        """On held-out texts the F1 score over all labels of all texts."""
-        if "hit" not in sums:
-            return {}
-        return {"f1": 2 * sums["hit"] / max(1, sums["named"] + sums["there"])}
-
-    def shown(self, epoch: Mapping[str, Any]) -> str:
-        """The F1 score over all labels of all texts."""
-        return f"F1 {epoch['valid_f1']:.1%}"
 
 
 class TextNumberNet(_BesideNGrams, NumberNet):
