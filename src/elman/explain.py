@@ -38,8 +38,8 @@ class LayerReport:
         isa: the instruction set of the kernel; empty on other paths.
         kernels: by pass, of the code that is in memory, where it came from: ``"compiled"`` in
             this process, or from the ``"disk"``. It is made for the dtype, the instruction set
-            and the sizes of the layer, and kept apart for a batch of one row, and for sessions
-            with another ``weight_dtype``.
+            and the sizes of the layer. A batch of one row has code of its own, and so have
+            sessions with another ``weight_dtype``.
         frozen: whether weights stay packed between calls, see :func:`elman.freeze`, and what they
             take; empty if nobody has asked for it.
         time: whether the reference has all steps of a layer at once, or why it has one after

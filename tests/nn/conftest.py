@@ -7,6 +7,7 @@ import torch
 
 import elman
 from elman.nn import conversions
+from tests.nn.regularising import Spy
 
 #: A program: to import it, as the search for doctests does, gives the process another device.
 collect_ignore = ["other_device.py"]
@@ -30,3 +31,9 @@ def own_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is forgotten after it."""
     for table in ("_BY_CLASS", "_BY_NAME"):
         monkeypatch.setattr(conversions, table, dict(getattr(conversions, table)))
+
+
+@pytest.fixture
+def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
+    """Keeps what layers draw."""
+    return Spy(monkeypatch)

@@ -22,8 +22,6 @@ from .targets import Machine, machine_of
 from .trial import makefile, program, vector
 from .web import web
 
-_KINDS = {"float": torch.float32, "double": torch.float64}
-
 
 def export(
     module: torch.nn.Module,

@@ -63,10 +63,10 @@ def from_flax(
     Flax itself is not needed: parameters are a tree of arrays.
 
     Args:
-        params: the parameters of a SimpleCell, LSTMCell, OptimizedLSTMCell, GRUCell or
-            ``MGUCell(reset_gate=False)``, of an RNN or a Bidirectional of such, or of a Sequential
-            of these: ``model.init(...)``, ``nnx.state(model, nnx.Param)``, or a part of it. Or a
-            list of such trees, each on the output of the one before.
+        params: ``model.init(...)``, ``nnx.state(model, nnx.Param)``, or a part of it, of a
+            SimpleCell, LSTMCell, OptimizedLSTMCell, GRUCell or ``MGUCell(reset_gate=False)``. The
+            model may also be an RNN or a Bidirectional of one, or a Sequential of these. Or a list
+            of trees, each on the output of the one before.
         nonlinearity: the ``activation_fn`` of a SimpleCell, by its name in :class:`elman.RNN`.
         merge: the ``merge_fn`` of a Bidirectional, by its name in :class:`elman.Recurrent`.
         batch_first: whether the module takes ``(B, T, I)``, as Flax does, or ``(T, B, I)``.

@@ -61,7 +61,7 @@ def from_keras(
 
     Args:
         layers: a SimpleRNN, LSTM or GRU, a Bidirectional of one, or an RNN of their cells; or a
-            sequence of such, each on the output of the one before. Any but the RNN of cells may be
+            sequence of these, each on the output of the one before. Any but the RNN of cells may be
             the list of its arrays instead, as ``get_weights()`` returns it.
         batch_first: whether the module takes ``(B, T, I)``, as Keras does, or ``(T, B, I)``.
         config: for arrays, options of their layers by Keras' names, where they are not the

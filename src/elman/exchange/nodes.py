@@ -27,7 +27,7 @@ _DTYPES = ("float16", "bfloat16", "float32", "float64")
 class Node(NamedTuple):
     """What a node says: its attributes, and its constant tensors by the names of the inputs.
 
-    Its states are ``(D, B, H)`` whatever the layout is; those that are zero are left out.
+    Its states are ``(D, B, H)`` in any layout; those that are zero are left out.
     """
 
     name: str

@@ -34,9 +34,9 @@ def from_onnx(model: Any) -> dict[str, torch.nn.Module]:
         - a module around one or two of these where a node only runs in reverse, or its directions
           have different activations.
 
-        They are called as elman's layers are: the output has both directions side by side,
-        ``(T, B, D * H)``, and the states are ``(D, B, H)``, with ``layout=1``, which is
-        ``batch_first``, too. States that the model holds as constants are the layer's learned
+        They are called as elman's layers are. The output has both directions side by side,
+        ``(T, B, D * H)``. The states are ``(D, B, H)``, even with ``layout=1``, which is
+        ``batch_first``. States that the model holds as constants are the layer's learned
         initial states.
 
         Where a node leaves out alpha or beta, ONNX says that they are those of the operator of the

@@ -10,49 +10,9 @@ from torch import Tensor
 from torchrecurrent.base import DoubleStateRecurrentLayerBase as _Two
 from torchrecurrent.base import SingleStateRecurrentLayerBase as _One
 
-from . import torchrecurrent_formulas, torchrecurrent_pairs
+from . import TORCHRECURRENT, torchrecurrent_formulas, torchrecurrent_pairs
 from .taken import changed, plain, run, serves
 from .torchrecurrent_formulas import Formula
-
-#: Of the code of each layer, see ``taken.changed``; of torchrecurrent 0.2.5.
-_DIGESTS = {
-    "AntisymmetricRNN": "dd5f531a6800",
-    "GatedAntisymmetricRNN": "ba9d76d89097",
-    "ATR": "4c234a72a515",
-    "BR": "05746458cb4e",
-    "NBR": "6c25112f623f",
-    "CFN": "53317fbd92c8",
-    "FastRNN": "dafbd0e1f37d",
-    "FastGRNN": "831fb02215b6",
-    "IndRNN": "6d072a623d7f",
-    "LiGRU": "6c7dd39f15c5",
-    "LightRU": "9ad0b6487cbf",
-    "MGU": "ec78cf3e1972",
-    "MinimalRNN": "0c861241c31a",
-    "MiRU1": "d973fce4c013",
-    "MiRU2": "f860aa3e9ae7",
-    "MUT1": "9bb71b97cc69",
-    "MUT2": "6cbf22ba0698",
-    "MUT3": "a03701d7d351",
-    "SGRN": "361fe55af109",
-    "SGU": "f0295e9eb7d6",
-    "DSGU": "85b261889b28",
-    "STAR": "0d76a5565202",
-    "TRNN": "e6f4f10f1c16",
-    "UGRNN": "e71925928228",
-    "coRNN": "01122fa91c0f",
-    "JANET": "5cf58ee18715",
-    "LEM": "8a0c81a73a52",
-    "MultiplicativeLSTM": "84ed7ce0ab84",
-    "NAS": "aac49d161f72",
-    "OriginalLSTM": "9974002eee43",
-    "PeepholeLSTM": "f07e6c7206c9",
-    "ResLSTM": "65ff1563b4ac",
-    "RAN": "5a1978f5b561",
-    "SCRN": "692994ec24d5",
-    "UnICORNN": "180e042b1063",
-    "WMCLSTM": "dd407a19b59d",
-}
 
 #: By the name of a layer: its formula.
 FORMULAS: dict[str, type[Formula]] = {
@@ -111,4 +71,5 @@ def convert(layer: torch.nn.Module) -> Any:
     if foreign:
         return f"elman has no function for its activation {foreign}"
     base = next(c for c in (_One, _Two) if isinstance(layer, c))
-    return changed(_DIGESTS[name], base.forward, type(cells[0]).forward) or globals()[name]
+    _, digest = TORCHRECURRENT[name]
+    return changed(digest, base.forward, type(cells[0]).forward) or globals()[name]

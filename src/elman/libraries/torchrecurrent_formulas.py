@@ -6,7 +6,8 @@ it is made for; :meth:`Formula.tensors` gives the cell's parameters the names th
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -31,10 +32,16 @@ _ACTIVATIONS = {
 
 
 class Formula(Cell):
-    """One of torchrecurrent's cells. ``numbers`` and ``activations`` are attributes of it."""
+    """One of torchrecurrent's cells. ``numbers`` and ``activations`` are attributes of it.
+
+    ``own`` are the parameters that a layer of elman's has by the same name, ``renamed`` by elman's
+    names those that it has by another.
+    """
 
     numbers: tuple[str, ...] = ()
     activations: tuple[str, ...] = ()
+    own: tuple[str, ...] = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    renamed: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, cell: Any) -> None:
         for name in self.numbers:
@@ -63,9 +70,8 @@ class Formula(Cell):
     @classmethod
     def tensors(cls, cell: Any) -> dict[str, Tensor]:
         """The parameters of a cell by their names in a layer of elman's."""
-        return {
-            name: getattr(cell, name) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        }
+        names = {name: name for name in cls.own} | dict(cls.renamed)
+        return {mine: getattr(cell, theirs) for mine, theirs in names.items()}
 
 
 def parts(tensor: Tensor, *names: str) -> dict[str, Tensor]:
@@ -91,6 +97,7 @@ class AntisymmetricRNN(Formula):
 
 class GatedAntisymmetricRNN(Formula):
     gates, vectors, numbers = ("z", "h"), ("b",), ("epsilon",)
+    own, renamed = ("weight_ih", "bias_ih"), {"weight_b": "bias_hh"}
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         gate = sigmoid(x.z + u.h)
@@ -98,12 +105,7 @@ class GatedAntisymmetricRNN(Formula):
 
     @classmethod
     def tensors(cls, cell: Any) -> dict[str, Tensor]:
-        return {
-            "weight_ih": cell.weight_ih,
-            "bias_ih": cell.bias_ih,
-            "weight_hh": _skewed(cell),
-            "weight_b": cell.bias_hh,
-        }
+        return super().tensors(cell) | {"weight_hh": _skewed(cell)}
 
 
 class ATR(Formula):
@@ -115,6 +117,7 @@ class ATR(Formula):
 
 class BR(Formula):
     gates, vectors = ("a", "c", "h"), ("wa", "wc", "ba", "bc")
+    own = ("weight_ih", "bias_ih")
 
     def step(self, x: Any, _: Any, s: Any) -> Any:
         a = 1 + tanh(x.a + self.vector("wa") * s.h + self.vector("ba"))
@@ -123,8 +126,8 @@ class BR(Formula):
 
     @classmethod
     def tensors(cls, cell: Any) -> dict[str, Tensor]:
-        own = {"weight_ih": cell.weight_ih, "bias_ih": cell.bias_ih}
-        return own | parts(cell.weight_hh, "wa", "wc") | parts(cell.bias_hh, "ba", "bc")
+        more = parts(cell.weight_hh, "wa", "wc") | parts(cell.bias_hh, "ba", "bc")
+        return super().tensors(cell) | more
 
 
 class NBR(Formula):
@@ -156,6 +159,7 @@ class FastRNN(Formula):
 
 class FastGRNN(Formula):
     gates, vectors, activations = ("h",), ("bz", "bh", "zeta", "nu"), ("act",)
+    own = ("weight_ih", "weight_hh")
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         both = x.h + u.h
@@ -167,20 +171,15 @@ class FastGRNN(Formula):
     def tensors(cls, cell: Any) -> dict[str, Tensor]:
         zeta, nu = (torch.sigmoid(v).expand(cell.hidden_size) for v in (cell.zeta, cell.nu))
         biases = parts(cell.bias_ih + cell.bias_hh, "bz", "bh")
-        own = {"weight_ih": cell.weight_ih, "weight_hh": cell.weight_hh}
-        return own | biases | {"weight_zeta": zeta, "weight_nu": nu}
+        return super().tensors(cell) | biases | {"weight_zeta": zeta, "weight_nu": nu}
 
 
 class IndRNN(Formula):
     gates, vectors, activations = ("h",), ("u", "b"), ("act",)
+    own, renamed = ("weight_ih", "bias_ih"), {"weight_u": "vector_u", "weight_b": "bias_hh"}
 
     def step(self, x: Any, _: Any, s: Any) -> Any:
         return self.act(x.h + self.vector("u") * s.h + self.vector("b"))
-
-    @classmethod
-    def tensors(cls, cell: Any) -> dict[str, Tensor]:
-        own = {"weight_ih": cell.weight_ih, "bias_ih": cell.bias_ih}
-        return own | {"weight_u": cell.vector_u, "weight_b": cell.bias_hh}
 
 
 class LiGRU(Formula):
@@ -209,15 +208,12 @@ class MGU(Formula):
 
 class MinimalRNN(Formula):
     gates, matrices, activations = ("z", "u"), ("mm",), ("act", "gate_act")
+    own = (*Formula.own, "weight_mm")
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
         z = self.act(x.z)
         keep = self.gate_act(u.u + self.product("mm", z))
         return keep * s.h + (1 - keep) * z
-
-    @classmethod
-    def tensors(cls, cell: Any) -> dict[str, Tensor]:
-        return super().tensors(cell) | {"weight_mm": cell.weight_mm}
 
 
 class MiRU1(Formula):
@@ -285,13 +281,10 @@ class SGU(Formula):
 
 class DSGU(SGU):
     matrices = ("ho",)
+    own = (*Formula.own, "weight_ho")
 
     def _shown(self, value: Any) -> Any:
         return self.product("ho", value)
-
-    @classmethod
-    def tensors(cls, cell: Any) -> dict[str, Tensor]:
-        return super().tensors(cell) | {"weight_ho": cell.weight_ho}
 
 
 class STAR(Formula):
@@ -304,14 +297,11 @@ class STAR(Formula):
 
 class TRNN(Formula):
     gates, activations = ("z", "f"), ("gate_act",)
+    own = ("weight_ih", "bias_ih")
 
     def step(self, x: Any, _: Any, s: Any) -> Any:
         f = self.gate_act(x.f)
         return f * s.h + (1 - f) * x.z
-
-    @classmethod
-    def tensors(cls, cell: Any) -> dict[str, Tensor]:
-        return {"weight_ih": cell.weight_ih, "bias_ih": cell.bias_ih}
 
 
 class UGRNN(Formula):

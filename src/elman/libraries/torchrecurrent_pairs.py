@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ class Pair(Formula):
 class CoRNN(Pair):
     gates, matrices, vectors = ("h",), ("c",), ("b",)
     numbers = ("dt", "gamma", "epsilon")
+    renamed: ClassVar[Mapping[str, str]] = {"weight_c": "weight_ch", "weight_b": "bias_ch"}
     dt: float
     gamma: float
     epsilon: float
@@ -28,10 +30,6 @@ class CoRNN(Pair):
         act = tanh(x.h + u.h + self.product("c", s.c) + self.vector("b"))
         c = s.c + self.dt * act - self.dt * self.gamma * s.h - self.dt * self.epsilon * s.c
         return s.h + self.dt * c, c
-
-    @classmethod
-    def tensors(cls, cell: Any) -> dict[str, Tensor]:
-        return super().tensors(cell) | {"weight_c": cell.weight_ch, "weight_b": cell.bias_ch}
 
 
 class JANET(Pair):
@@ -49,6 +47,7 @@ class JANET(Pair):
 
 class LEM(Pair):
     gates, matrices, vectors, numbers = ("b", "d", "c", "h"), ("ch",), ("bias",), ("dt",)
+    own, renamed = (*Formula.own, "weight_ch"), {"weight_bias": "bias_ch"}
     dt: float
 
     def step(self, x: Any, u: Any, s: Any) -> Any:
@@ -56,10 +55,6 @@ class LEM(Pair):
         c = (1 - short) * s.c + short * tanh(x.c + u.c)
         seen = self.product("ch", s.c) + self.vector("bias")
         return (1 - long) * s.h + long * tanh(x.h + seen), c
-
-    @classmethod
-    def tensors(cls, cell: Any) -> dict[str, Tensor]:
-        return super().tensors(cell) | {"weight_ch": cell.weight_ch, "weight_bias": cell.bias_ch}
 
 
 class MultiplicativeLSTM(Pair):
@@ -162,6 +157,7 @@ class SCRN(Pair):
 
 class UnICORNN(Pair):
     gates, vectors, numbers = ("h",), ("w", "b", "c"), ("dt", "alpha")
+    own, renamed = ("weight_ih", "bias_ih"), {"weight_w": "weight_hh", "weight_b": "bias_hh"}
     dt: float
     alpha: float
 
@@ -173,13 +169,7 @@ class UnICORNN(Pair):
 
     @classmethod
     def tensors(cls, cell: Any) -> dict[str, Tensor]:
-        return {
-            "weight_ih": cell.weight_ih,
-            "bias_ih": cell.bias_ih,
-            "weight_w": cell.weight_hh,
-            "weight_b": cell.bias_hh,
-            "weight_c": torch.sigmoid(cell.weight_ch),
-        }
+        return super().tensors(cell) | {"weight_c": torch.sigmoid(cell.weight_ch)}
 
 
 class WMCLSTM(Pair):

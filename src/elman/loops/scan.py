@@ -49,7 +49,7 @@ def scan(
         body: a module or a function, without side effects. It sees the tensors of one step: rows
             ``(B, n)``, or ``(B,)`` for one number a row.
         init: the carry before the first step: a tensor ``(B, n)`` or ``(B,)``, or tuples, lists and
-            dicts of such.
+            dicts of them.
         xs: what the steps are given, likewise, with time in front: ``(T, B, n)`` or ``(T, B)``.
         length: how many steps, T; needed if ``xs`` is None.
 
@@ -57,10 +57,10 @@ def scan(
         The carry after the last step, in the form of ``init``; and ``y`` of all steps, with time in
         front: ``(T, B, n)`` or ``(T, B)``.
 
-    What is random in the body (``torch.randn_like``, dropout in training) is drawn for all steps at
-    once, so from other places of the generator than in a loop. A function keeps what it has read
-    when it was traced: numbers, and whether something is None; of modules that it refers to by
-    name, parameters may be replaced and modes may change.
+    Random numbers in the body (``torch.randn_like``, dropout in training) are drawn for all steps
+    at once. So they are other numbers than those of a loop with the same seed. A function keeps
+    what it has read when it was traced: numbers, and whether something is None. Of modules that it
+    refers to by name, parameters may be replaced and modes may change.
 
     Raises:
         FormulaError: the body does something that no formula can say, such as a product of two

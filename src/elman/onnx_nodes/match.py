@@ -55,8 +55,7 @@ def find(step: Step) -> Found | None:
         return None
     for (kind, options), limited in itertools.product(_OPTIONS, (False, True)):
         pattern = _pattern(kind, limited, **options)
-        same = [len(part(pattern)) == len(part(step)) for part in (_states, _rest)]
-        if not all(same):
+        if _counts(pattern) != _counts(step):
             continue
         states = zip(pattern.states, step.states, strict=True)
         begin = {("state", mine): theirs for mine, theirs in states}
@@ -70,13 +69,9 @@ def find(step: Step) -> Found | None:
     return None
 
 
-def _states(step: Step) -> Sequence[Any]:
-    return step.states
-
-
-def _rest(step: Step) -> Sequence[Any]:
-    """What only some of the operators have, or none."""
-    return [*step.vectors, *step.inputs, *step.matrices]
+def _counts(step: Step) -> tuple[int, int]:
+    """How many states there are, and how much of what only some of the operators have."""
+    return len(step.states), len([*step.vectors, *step.inputs, *step.matrices])
 
 
 @functools.cache

@@ -72,9 +72,9 @@ class Stream:
 
     A Sequential is one native call a step, with a linear layer's output in its place. On an
     ``Embedding`` the input are tokens: ``(B,)``, or ``()`` for a single stream, for which a Python
-    int is faster; in chunks ``(T, B)``, ``(B, T)`` or ``(T,)``. The embedding's product with the
-    weights of a single layer on it is computed once for each token that comes, and looked up from
-    then on: the last bit may differ from the module's. Such a table takes V x gates x units
+    int is faster; in chunks ``(T, B)``, ``(B, T)`` or ``(T,)``. If a single layer is on it, the
+    product of its weights with a token's row is computed once and then looked up: the last bit may
+    differ from the module's. Such a table takes V x gates x units
     numbers, at most 256 MiB; a larger one is left out. States are a tuple, of each recurrent layer.
 
     Changes of the module's weights count from the next :meth:`refresh` on. A session belongs to
@@ -223,7 +223,7 @@ class Stream:
                 ``(T, I)`` for a session without ``batch_size``.
             inputs: the cell's further inputs by name, in the form of ``input``.
             reset: before which steps which streams begin anew, bools in the form of ``input``:
-                ``(T, B)``, ``(B, T)`` or ``(T,)``. The steps between two resets are a call each.
+                ``(T, B)``, ``(B, T)`` or ``(T,)``. The steps between two resets take one call.
             return_states: whether to return what the cell's ``step`` returns, of every layer at
                 every step.
 

@@ -109,8 +109,9 @@ RULES = {
     "n_estimators": whole(MEMBERS),
     "pooling": one_of(POOLINGS),
     "ngrams": whole(8, least=0),
-    **dict.fromkeys(("token_dropout", "dropout", "threshold"), SHARE),
-    "auxiliary_weight": NOT_NEGATIVE,
+    **dict.fromkeys(("token_dropout", "dropout", "threshold", "averaging"), SHARE),
+    **dict.fromkeys(("embedding_dropout", "input_dropout", "hidden_dropout"), SHARE),
+    **dict.fromkeys(("auxiliary_weight", "noise", "weight_decay"), NOT_NEGATIVE),
     "class_weight": Rule(
         _is_class_weight, "None, 'balanced', or a dict of a positive number for each label"
     ),
@@ -279,13 +280,18 @@ def as_numbers(y: Any, rows: int, name: str = "y", noun: str = "text") -> np.nda
     return numbers
 
 
+def refuse_unseen(name: str, unknown: Sequence[str], known: Sequence[str], what: str) -> None:
+    """Refuses labels, or `what` else, that a training hadn't which is gone on from."""
+    if unknown:
+        raise TaskError(
+            f"{name} has {what} that were not there in training: {', '.join(unknown[:5])}; "
+            f"expected {', '.join(known[:20])}. Correct them, or train a new model on all texts."
+        )
+
+
 def as_targets(labels: np.ndarray, classes: np.ndarray, name: str = "y") -> np.ndarray:
     """The labels' numbers among the classes, (B,) int64, if all of them are there."""
     known = classes.tolist()
-    if unknown := sorted(set(labels.tolist()) - set(known), key=str):
-        raise TaskError(
-            f"{name} has labels that were not there in training: "
-            f"{', '.join(map(repr, unknown[:5]))}; expected {', '.join(map(repr, known[:20]))}. "
-            "Correct them, or train a new model on all texts."
-        )
+    unknown = sorted(set(labels.tolist()) - set(known), key=str)
+    refuse_unseen(name, [*map(repr, unknown)], [*map(repr, known)], "labels")
     return np.searchsorted(classes, labels)

@@ -18,7 +18,7 @@ from .networks.linear import LABEL, LABELS, Linear
 from .several import Several, as_several
 from .text_estimator import TextEstimator
 from .training.net import SequenceNet
-from .training.textnet import TextLabelsNet, TextNet
+from .training.textnet import TextLabelsNet, TextNet, of_labels
 
 
 class SequenceClassifier(ClassifierMixin, TextEstimator, TrainedClassifier):
@@ -217,12 +217,7 @@ class SequenceClassifier(ClassifierMixin, TextEstimator, TrainedClassifier):
                 "threshold": float(self.threshold),
                 "weights": weight,
             }
-        return {
-            "criterion": torch.nn.CrossEntropyLoss,
-            "criterion__weight": weight,
-            "criterion__reduction": "sum",
-            "classes": np.arange(len(self.classes_)),
-        }
+        return of_labels(len(self.classes_), weight)
 
     def _weights(self, known: np.ndarray | Several) -> np.ndarray | None:
         """What `class_weight` means for the labels: (len(classes_),)."""

@@ -21,7 +21,7 @@ from .data.reviews import read_reviews
 from .data.schemes import Span, write_tags
 from .data.tagtable import TagTable
 from .jobs.classify import Classify
-from .jobs.job import Job, Parts
+from .jobs.job import Job, Parts, fit
 from .jobs.lm import Foretell
 from .jobs.tag import Tag
 from .language_model import LanguageModel
@@ -31,7 +31,6 @@ from .report.record import write_report
 from .tagger import SequenceTagger
 from .training.checkpoint import check_folder
 from .training.net import SequenceNet
-from .training.progress import ProgressBar
 
 # Sentences that nobody reviewed, and what they say.
 REVIEWS = {
@@ -119,25 +118,21 @@ def run_part(part: Part, folder: Path, seed: int, seconds: float, console: Conso
     job, parts = part.make(seed)
     sizes = f"{job.size(parts.learn)} to learn from, {job.size(parts.held_out)} held out"
     console.print(f"{sizes}; at most {seconds:.0f} s\n")
-    bar = ProgressBar(console, layer_name(job.model.cell, job.model.backend))
     deadline = Deadline(seconds)
-    callbacks = [("progress", bar), ("deadline", deadline)]
+    learn, callbacks = job.arguments(parts.learn), [("deadline", deadline)]
     try:
-        learn = job.arguments(parts.learn)
-        job.model.fit(*learn, valid=parts.held_out, callbacks=callbacks, folder=folder)
+        fit(job.model, learn, parts.held_out, console, callbacks, folder=folder)
     except KeyboardInterrupt:
         if not deadline.reached:
             raise
         where = f"in epoch {len(job.model.net_.history)} of {job.model.epochs}"
         console.print(f"{seconds:.0f} s are over, {where}; it goes on with what has been learned")
         (folder / CHECKPOINT).unlink(missing_ok=True)
-    finally:
-        bar.stop()
     console.print()
     part.show(job.model, console)
     found = job.judge(parts.held_out, folder, Console(quiet=True), trained=True)
     write_report(
-        folder, {"data": job.source(), "split": parts.split, "evaluation": found.as_json()}
+        folder, {"data": job.source(job.data), "split": parts.split, "evaluation": found.as_json()}
     )
     console.print(f"\n{part.score(found)}")
     pictures = ", ".join(sorted(path.stem for path in folder.glob("*.png")))

@@ -1,7 +1,8 @@
 """What a user of the tasks got wrong; the command line prints the text without a traceback."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 
 class TaskError(ValueError):
@@ -24,6 +25,15 @@ BEYOND = (
     "rate."
 )
 SHOWN = 5  # places that are named
+
+
+@contextmanager
+def on_disk(path: object, deed: str) -> Iterator[None]:
+    """What the system refuses to do with a file is a TaskError; `deed` is "read" or "written"."""
+    try:
+        yield
+    except OSError as error:
+        raise TaskError(f"{path}: can't be {deed} ({error.strerror or error}).") from None
 
 
 def meant(given: object, names: Iterable[str]) -> str:

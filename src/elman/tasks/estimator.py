@@ -45,6 +45,9 @@ class SequenceEstimator(BaseEstimator, TrainedModel):
 
     NET: ClassVar[type[SequenceNet]]
     READS: ClassVar[tuple[str, ...]] = ("string", "one_d_array")  # scikit-learn's tags of the input
+    STEPS: ClassVar[int]  # of a training, about, if `epochs` is None
+    EPOCHS: ClassVar[tuple[int, int]]  # the fewest and the most that this may be
+    MOST: ClassVar[int] = 2**31  # texts, or what else there is, that an epoch has
 
     net_: SequenceNet
 
@@ -152,9 +155,12 @@ class SequenceEstimator(BaseEstimator, TrainedModel):
         return self.batch_size
 
     def _passes(self, texts: int) -> int:
-        """How many epochs there are, over so many texts."""
-        assert self.epochs is not None
-        return self.epochs
+        """How many epochs there are, over so many texts; if not given, for about `STEPS` steps."""
+        if self.epochs is not None:
+            return self.epochs
+        fewest, most = self.EPOCHS
+        steps = -(-min(texts, self.MOST) // self.batch_size)
+        return max(fewest, min(most, round(self.STEPS / steps)))
 
     def _draw_seed(self) -> None:
         self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -188,7 +194,6 @@ class SequenceEstimator(BaseEstimator, TrainedModel):
 
     @property
     def network(self) -> Any:
-        """The network, ready to answer."""
         self._check_fitted()
         return self.net_.module_.eval()
 

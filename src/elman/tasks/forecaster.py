@@ -21,17 +21,13 @@ from .networks.layers import Backend, CellLike
 from .training.averaging import averaged
 from .training.forecastnet import ForecastNet
 
-STEPS = 600  # of a training, about, if `epochs` is None
-EPOCHS = (10, 25)  # the fewest and the most that this may be
-MOST = 20_000  # windows an epoch
-
 
 class SequenceForecaster(SequenceEstimator, TrainedForecaster):
     """A recurrent network that reads the last steps of a series and tells the next ones.
 
     It says how far each of the next `horizon` steps will be from the value a season before, in
-    units of how much a season has changed so far: in several quantiles, or as a distribution. Many
-    series are learned together, each window at its own scale.
+    several quantiles or as a distribution. The unit is how much the series has changed over a
+    season so far. Many series are learned together, each window at its own scale.
 
     Args:
         cell, hidden_size, num_layers, recurrent: as of `SequenceClassifier`; series are read in one
@@ -64,6 +60,7 @@ class SequenceForecaster(SequenceEstimator, TrainedForecaster):
 
     NET = ForecastNet
     READS = ("two_d_array",)
+    STEPS, EPOCHS, MOST = 600, (10, 25), 20_000
 
     def __init__(
         self,
@@ -162,17 +159,11 @@ class SequenceForecaster(SequenceEstimator, TrainedForecaster):
         first = min(max(2, self.outlook_.season + 1), steps - 1)
         return np.arange(max(1, first), steps)
 
-    def _passes(self, texts: int) -> int:
-        if self.epochs is not None:
-            return self.epochs
-        fewest, most = EPOCHS
-        return max(fewest, min(most, round(STEPS / -(-min(texts, MOST) // self.batch_size))))
-
     def _net_options(self) -> dict[str, Any]:
         return {
             "criterion": torch.nn.Identity,  # the net has the loss
             **averaged(self.averaging, self.weight_decay),
-            "iterator_train__most": MOST,
+            "iterator_train__most": self.MOST,
         }
 
 

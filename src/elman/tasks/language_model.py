@@ -44,7 +44,7 @@ class LanguageModel(SequenceEstimator, TrainedLanguageModel):
         weight_decay: how far weights fall towards zero, as of `torch.optim.AdamW`.
         averaging: share that a mean of all weights so far keeps at each step; that mean is the
             model. 0: the last weights are.
-        adaptive_from: size of the vocabulary from which on the last layer is an adaptive softmax.
+        adaptive_from: for a vocabulary of this size or more the last layer is an adaptive softmax.
         min_count: a token that occurs less often in training shares the id "unknown".
         window: tokens that are read, on average, before a step of training goes back through them.
         batch_size: places in the text at which training reads at once, at most: where an epoch

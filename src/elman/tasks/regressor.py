@@ -48,11 +48,10 @@ class SequenceRegressor(RegressorMixin, TextEstimator, TrainedRegressor):
         return as_numbers(y, len(y) if texts is None else texts, names[1])
 
     def _begin(self, known: np.ndarray) -> None:
-        self.target_ = float(known.mean()), float(known.std()) or 1.0
+        self._take_target(known)
 
     def _targets(self, known: np.ndarray, name: str) -> np.ndarray:
-        mean, scale = self.target_
-        return ((known - mean) / scale).astype(np.float32)
+        return self._standardised(known)
 
     def _net_options(self, weights: Any = None) -> dict[str, Any]:
         return {"criterion": torch.nn.MSELoss}

@@ -20,9 +20,8 @@ from .networks.layers import Backend, CellLike
 from .training.averaging import averaged
 from .training.net import SequenceNet
 from .training.seriesnet import SeriesLabelNet, SeriesNumberNet
+from .training.textnet import of_labels
 
-STEPS = 1500  # of a training, about, if `epochs` is None
-EPOCHS = (20, 300)  # the fewest and the most that this may be
 Self = TypeVar("Self", bound="SeriesEstimator")
 
 
@@ -30,6 +29,7 @@ class SeriesEstimator(SequenceEstimator, TrainedSeriesModel):
     """What reads series; a subclass says what is learned of them."""
 
     READS = ("three_d_array", "allow_nan")
+    STEPS, EPOCHS = 1500, (20, 300)
 
     def __init__(
         self,
@@ -106,12 +106,6 @@ class SeriesEstimator(SequenceEstimator, TrainedSeriesModel):
 
     # -- what the estimator asks for
 
-    def _passes(self, texts: int) -> int:
-        if self.epochs is not None:
-            return self.epochs
-        fewest, most = EPOCHS
-        return max(fewest, min(most, round(STEPS / -(-texts // self.batch_size))))
-
     def _net_options(self) -> dict[str, Any]:
         return averaged(self.averaging, self.weight_decay)
 
@@ -167,12 +161,7 @@ class SeriesClassifier(ClassifierMixin, SeriesEstimator, TrainedSeriesClassifier
         return as_targets(y, self.classes_, name)
 
     def _net_options(self) -> dict[str, Any]:
-        return {
-            **super()._net_options(),
-            "criterion": torch.nn.CrossEntropyLoss,
-            "criterion__reduction": "sum",
-            "classes": np.arange(len(self.classes_)),
-        }
+        return super()._net_options() | of_labels(len(self.classes_))
 
 
 class SeriesRegressor(RegressorMixin, SeriesEstimator, TrainedSeriesRegressor):
@@ -193,12 +182,10 @@ class SeriesRegressor(RegressorMixin, SeriesEstimator, TrainedSeriesRegressor):
     NET: ClassVar[type[SequenceNet]] = SeriesNumberNet
 
     def _begin(self, y: Any, series: int) -> None:
-        values = as_numbers(y, series, "y", "series")
-        self.target_ = float(values.mean()), float(values.std()) or 1.0
+        self._take_target(as_numbers(y, series, "y", "series"))
 
     def _targets(self, y: Any, series: int, name: str) -> np.ndarray:
-        mean, scale = self.target_
-        return ((as_numbers(y, series, name, "series") - mean) / scale).astype(np.float32)
+        return self._standardised(as_numbers(y, series, name, "series"))
 
     def _net_options(self) -> dict[str, Any]:
         return {**super()._net_options(), "criterion": torch.nn.MSELoss}

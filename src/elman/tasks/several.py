@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .checks import as_column, as_labels, check_missing
+from .checks import as_column, as_labels, check_missing, refuse_unseen
 from .errors import TaskError
 
 LISTS = (list, tuple, set, frozenset, np.ndarray)
@@ -36,13 +36,8 @@ class Several(NamedTuple):
             return self.flags.astype(np.float32)
         known, found = classes.tolist(), np.zeros((len(self), len(classes)), np.float32)
         names = self.names.tolist()
-        if unknown := [label for label in names if label not in known]:
-            raise TaskError(
-                f"{name} has labels that were not there in training: "
-                f"{', '.join(map(repr, unknown[:5]))}; expected "
-                f"{', '.join(map(repr, known[:20]))}. Correct them, or train a new model on all "
-                "texts."
-            )
+        unknown = [repr(label) for label in names if label not in known]
+        refuse_unseen(name, unknown, [*map(repr, known)], "labels")
         found[:, [known.index(label) for label in names]] = self.flags
         return found
 

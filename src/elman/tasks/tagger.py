@@ -8,6 +8,7 @@ from typing import Any
 
 from skorch.callbacks import Callback
 
+from .checks import refuse_unseen
 from .data.features import COLUMNS
 from .data.fingerprint import fingerprint
 from .data.schemes import Span, labels_of, read_tags
@@ -117,7 +118,7 @@ class SequenceTagger(SequenceEstimator, TrainedTagger):
         scheme = self.scheme_ if goes_on else self.scheme
         self.scheme_, tags = read_rows_of_tags(texts, self.tokens, y, scheme)
         if goes_on:
-            self._check_tags(tags, self.labels_, "y")
+            refuse_unseen("y", _unknown(tags, self.labels_), self.labels_, "tags")
         else:
             self._begin(texts, tags)
         further = self._read_auxiliary(texts, auxiliary, goes_on)
@@ -193,7 +194,8 @@ class SequenceTagger(SequenceEstimator, TrainedTagger):
             )
         _, tags = read_rows_of_tags(texts, self.tokens, given, name_y="auxiliary")
         if goes_on:
-            self._check_tags(tags, self.auxiliary_, "auxiliary")
+            unknown = _unknown(tags, self.auxiliary_)
+            refuse_unseen("auxiliary", unknown, self.auxiliary_, "tags")
         else:
             self.auxiliary_ = self._labels_of(tags, "auxiliary")
         return tags
@@ -210,16 +212,6 @@ class SequenceTagger(SequenceEstimator, TrainedTagger):
             )
         return labels
 
-    def _check_tags(self, tags: Sequence[Sequence[str]], labels: list[str], name: str) -> None:
-        """Refuses tags that the training hadn't from which this one goes on."""
-        unknown = sorted({tag for row in tags for tag in row} - set(labels))
-        if unknown:
-            raise TaskError(
-                f"{name} has tags that were not there in training: {', '.join(unknown[:5])}; "
-                f"expected {', '.join(labels[:20])}. Correct them, or train a new model on all "
-                "texts."
-            )
-
     def _known(
         self, texts: Sequence[Text], tags: Sequence[Sequence[str]]
     ) -> tuple[list[Text], list[Sequence[str]]]:
@@ -229,3 +221,8 @@ class SequenceTagger(SequenceEstimator, TrainedTagger):
         if not rows:
             raise TaskError("valid has no text whose labels all occur in training.")
         return [texts[row] for row in rows], [tags[row] for row in rows]
+
+
+def _unknown(tags: Sequence[Sequence[str]], labels: Sequence[str]) -> list[str]:
+    """The tags that are none of some labels."""
+    return sorted({tag for row in tags for tag in row} - set(labels))

@@ -66,7 +66,7 @@ class TextEstimator(SequenceEstimator, TrainedTextModel):
         raise NotImplementedError
 
     def _begin(self, known: Any) -> None:
-        """Take up what all that is known decides."""
+        """Take up what the known labels or numbers decide."""
         raise NotImplementedError
 
     def _targets(self, known: Any, name: str) -> np.ndarray:
@@ -191,7 +191,7 @@ class TextEstimator(SequenceEstimator, TrainedTextModel):
         if not self.ngrams:
             self.ngrams_ = None
             return self._scored(rows)
-        sizes = (self._outputs_a_text(), self.ngrams, self.LINEAR)
+        sizes = (self._width(), self.ngrams, self.LINEAR)
         self.ngrams_, rows.scores = NGrams.fit(
             rows, identities(texts), *sizes, weights=weights, seed=self.seed_, told=told
         )

@@ -10,6 +10,10 @@ from typing import Any
 from ..data.findings import Findings
 from ..data.readers import Row
 from ..errors import TaskError
+from ..models.answers import Labelled, Numbered
+from ..report.spans import one_line
+
+Given = Sequence[tuple[dict[str, Any], Any]]  # places, and the texts or series there
 
 
 class Answer:
@@ -33,8 +37,8 @@ class Answer:
         """The places and texts or series that can be used."""
         raise NotImplementedError
 
-    def __call__(self, given: Sequence[tuple[dict[str, Any], Any]]) -> Iterator[str]:
-        """The lines on some texts or series, and their places."""
+    def __call__(self, given: Given) -> Iterator[str]:
+        """The lines on some texts or series."""
         raise NotImplementedError
 
     def remarks(self) -> Iterator[str]:
@@ -42,7 +46,47 @@ class Answer:
         yield from ()
 
 
-def with_chances(answer: dict[str, Any], pairs: Iterable[tuple[Any, float]]) -> str:
-    """An answer as a JSON object, with the probabilities of labels."""
-    rounded = {str(name): round(chance, 6) for name, chance in pairs}
-    return json.dumps({**answer, "probabilities": rounded}, ensure_ascii=False)
+class OnEach(Answer):
+    """A label or a number of each text or series.
+
+    Of labels there is one, the `top` likeliest or, where a text has several, those above the
+    threshold.
+    """
+
+    def __init__(
+        self, model: Labelled | Numbered, form: str, whose: str, top: int | None = None
+    ) -> None:
+        super().__init__(form, whose)
+        self.model, self.top = model, top
+
+    def named(self, place: dict[str, Any], one: Any) -> tuple[dict[str, Any], str]:
+        """A text or series as JSON has it, and in words."""
+        raise NotImplementedError
+
+    def __call__(self, given: Given) -> Iterator[str]:
+        rows, model = [one for _, one in given], self.model
+        if isinstance(model, Numbered):
+            answers = map(self._number, model.predict(rows).tolist())
+        else:
+            answers = map(self._labels, model.predict_proba(rows).tolist())
+        for row, (fields, words) in zip(given, answers, strict=True):
+            said, shown = self.named(*row)
+            if self.form == "jsonl":
+                yield json.dumps({**said, **fields}, ensure_ascii=False)
+            else:
+                yield f"{words}\t{one_line(shown)}"
+
+    def _number(self, value: float) -> tuple[dict[str, Any], str]:
+        return {"value": value}, f"{value:.6g}"
+
+    def _labels(self, chances: Sequence[float]) -> tuple[dict[str, Any], str]:
+        assert isinstance(self.model, Labelled)
+        pairs = list(zip(self.model.classes_.tolist(), chances, strict=True))
+        best = self.model.named(chances)
+        listed = sorted(pairs, key=lambda pair: -pair[1])[: self.top] if self.top else best
+        told = {str(name): round(chance, 6) for name, chance in (listed if self.top else pairs)}
+        names = [name for name, _ in best]
+        fields = {"labels": names} if self.model.several_ else {"label": names[0]}
+        between, apart = ("/", " ") if self.model.several_ else ("\t", "\t")
+        shown = apart.join(f"{one_line(str(n))}{between}{chance:.3f}" for n, chance in listed)
+        return {**fields, "probabilities": told}, shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..data.history import History
 from ..data.readers import Row
 from ..data.series import read_line
 from ..models.forecaster import TrainedForecaster
-from .answer import Answer
+from .answer import Answer, Given
 
 COLUMNS = ("id", "time", "target", "known")
 
@@ -40,7 +40,6 @@ class Forecasts(Answer):
     def usable(
         self, rows: Iterable[Row], column: str, findings: Findings
     ) -> Iterator[tuple[int | str, History]]:
-        """The places and series that can be used."""
         for place, (given,) in rows:
             if isinstance(given, History):
                 yield place, given
@@ -52,8 +51,7 @@ class Forecasts(Answer):
                 continue
             yield place, History(values)
 
-    def __call__(self, given: Sequence[tuple[dict[str, Any], Any]]) -> Iterator[str]:
-        """The lines on some series and their places."""
+    def __call__(self, given: Given) -> Iterator[str]:
         histories = [one for _, one in given]
         told, later = self.model.predict_quantiles(histories), self.model.later(histories)
         for (place, _), steps, times in zip(given, told.tolist(), later, strict=True):

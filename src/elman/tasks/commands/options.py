@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ..errors import TaskError
+from ..errors import TaskError, on_disk
 
 if TYPE_CHECKING:
     from ..estimator import SequenceEstimator
@@ -183,10 +183,8 @@ def write_config(path: Path, options: Mapping[str, Any]) -> None:
     lines = [
         f"{name} = {_written(value)}\n" for name, value in options.items() if value is not None
     ]
-    try:
+    with on_disk(path, "written"):
         path.write_text("".join(lines), "utf-8")
-    except OSError as error:
-        raise TaskError(f"{path}: can't be written ({error.strerror}).") from None
 
 
 def _parsed(given: Any) -> Any:

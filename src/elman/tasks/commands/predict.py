@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from ..errors import TaskError
+from ..errors import TaskError, on_disk
 
 if TYPE_CHECKING:
     from ..data.readers import Row
@@ -73,7 +73,10 @@ def predict(
         chunks = _input()
     else:
         findings.unit, chunks = "argument", iter([[(n, [t]) for n, t in enumerate(texts, 1)]])
-    out = sys.stdout if output is None else _opened(output)
+    out: TextIO = sys.stdout
+    if output is not None:
+        with on_disk(output, "written"):
+            out = output.open("w", encoding="utf-8")
     try:
         out.write(answer.begin)
         for chunk in chunks:
@@ -109,14 +112,6 @@ def _is_file(text: str) -> bool:
         return Path(text).is_file()
     except (OSError, ValueError):  # too long for a name, or with a null character
         return False
-
-
-def _opened(path: Path) -> TextIO:
-    """A new file for answers, or an old one anew."""
-    try:
-        return path.open("w", encoding="utf-8")
-    except OSError as error:
-        raise TaskError(f"{path}: can't be written ({error.strerror}).") from None
 
 
 def _input() -> Iterator[list[Row]]:

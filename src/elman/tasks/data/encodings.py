@@ -127,7 +127,7 @@ class Guess:
 def _likeliest(sample: bytes) -> str:
     """The likeliest of the guesses: single bytes beyond ASCII stand in western words.
 
-    In Chinese they come in pairs, most of which are of the commonest 3,755 characters, or marks.
+    In Chinese they come in pairs, mostly of the 3,755 most common characters, or of marks.
     """
     runs = re.findall(rb"[\x80-\xff]+", sample)
     if 2 * sum(len(run) == 1 for run in runs) >= len(runs):

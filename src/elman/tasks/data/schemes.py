@@ -15,7 +15,6 @@ OUTSIDE = "O"
 LETTERS = {"BIO": "BI", "BIOES": "BIES", "IOB1": "BI", "IO": "I", "tags": ""}
 SCHEMES = tuple(LETTERS)
 _SAME = {"L": "E", "U": "S"}  # of BILOU, in BIOES
-_OPENS, _CLOSES = "BS", "ES"
 
 
 class Span(NamedTuple):
@@ -190,13 +189,3 @@ def allowed(before: str | None, after: str | None) -> bool:
     if before is not None and before[0] in "BI":
         return after is not None and after[0] in "IE" and after[2:] == before[2:]
     return after is None or after[0] in "OBS"
-
-
-def opens(tag: str) -> bool:
-    """Whether a span begins with a BIOES tag."""
-    return tag[0] in _OPENS
-
-
-def closes(tag: str) -> bool:
-    """Whether a span ends with a BIOES tag."""
-    return tag[0] in _CLOSES

@@ -15,7 +15,7 @@ DAY = 86_400.0
 YEAR = 365.2425
 #: Seasons of the calendar: its length in days, and what of a time in days says where it stands.
 SEASONS = {"day": 1.0, "week": 7.0, "year": YEAR}
-MONTHS = 28 * DAY  # seconds from which on steps may be whole months
+MONTHS = 28 * DAY  # seconds; longer steps may be whole months
 
 
 def read_time(value: Any) -> tuple[bool, float]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,35 +15,30 @@ from rich.console import Console
 from ..classifier import SequenceClassifier
 from ..data import Table, read_table, split_rows
 from ..data.findings import count
-from ..data.split import identities, shared
+from ..data.split import identities
 from ..data.text import TOKENS
-from ..data.values import LABEL, LABELS, NUMBER, are_numbers, label_name
+from ..data.values import LABEL, LABELS, NUMBER, are_numbers
 from ..errors import TaskError
-from ..models.classifier import TrainedClassifier
 from ..regressor import SequenceRegressor
-from ..report.deviation import Deviation
-from ..report.evaluation import Evaluation, evaluate
-from ..report.pictures import save_losses, save_pictures
+from ..report.evaluation import Evaluation
 from ..report.record import describe
 from ..report.runs import Rows, Run, run_of, train_baseline
-from ..report.several import SeveralLabels, evaluate_several
-from ..report.tables import show_evaluation, show_runs, show_several
+from ..report.tables import show_runs
 from ..training.progress import under_way
 from ..training.ranks import rank
-from .job import Job, Parts, Plan, fit
+from .job import Parts, Plan, fit, listed, tell_repeated, tell_shared
+from .rows import Found, OfRows, labels_of
 
 SAME_LOSS = 1e-5  # how far the first step's losses of both backends may lie apart
-UNEVEN = 10  # times as many texts as the rarest label that the commonest has, to be remarked
-NUMBERS = 3  # labels from which on it is remarked that all read like numbers
-Found = Evaluation | SeveralLabels | Deviation
+UNEVEN = 10  # a remark is due if the most common label has so many times the texts of the rarest
+NUMBERS = 3  # labels, at least, for the remark that all of them read like numbers
 
 
-class OfTexts(Job[Any, Table]):
+class OfTexts(OfRows[Any, Table]):
     """Texts and what is known of them; `compare` trains the same on the other backend, too."""
 
     HUB = "text-classification"
     COLUMNS = ("text", "label", "labels_separator")
-    KIND: ClassVar[str | None] = None  # of what is known, see `read_table`
 
     def __init__(
         self, model: Any, data: Table, valid: Table | None = None, compare: bool = False
@@ -55,28 +50,18 @@ class OfTexts(Job[Any, Table]):
     def known(self, console: Console) -> None:
         """Say what is known of the texts; raise where nothing can be learned from it."""
 
-    @abstractmethod
-    def score(self, model: Any, rows: Rows) -> Found:
-        """What a model is worth on some texts."""
-
-    @abstractmethod
-    def show(self, found: Any, folder: Path, epochs: Any, console: Console) -> None:
-        """Show that, and draw its pictures."""
-
     def strata(self) -> Collection[Any]:
         """What is to be on both sides of a split alike."""
         return [""] * len(self.data.texts)
 
-    def rows(self) -> Rows:
+    def rows(self, data: Table) -> Rows:
         """The texts, and what is known of them."""
-        return self.data.texts, self.data.labels
+        return data.texts, data.labels
 
-    def source(self) -> dict[str, Any]:
-        """Where the table came from, and how many texts of each label it has."""
-        return describe(self.data)
+    def source(self, data: Table) -> dict[str, Any]:
+        return describe(data)
 
     def describe(self, console: Console) -> None:
-        """What is known of the texts, how many are cut short, and what the reader noted."""
         table, model = self.data, self.model
         self.known(console)
         for note in table.notes:
@@ -88,24 +73,14 @@ class OfTexts(Job[Any, Table]):
                 "doesn't read the rest"
             )
 
-    def split(self, fraction: float, console: Console) -> Parts:
+    def compare(self, valid: Table, console: Console) -> None:
+        tell_shared(self.data.texts, valid.texts, console)
+
+    def cut(self, fraction: float, console: Console) -> tuple[Rows, Rows]:
         """Of each label as many; equal texts stay on one side."""
-        table, valid = self.data, self.valid
-        if valid is not None:
-            for note in valid.notes:
-                console.print(f"Of the held-out texts: {note}")
-            if known := shared(table.texts, valid.texts):
-                console.print(
-                    f"{known:,} of the held-out texts are also among those to learn from: the "
-                    "scores will be too good"
-                )
-            return Parts(self.rows(), (valid.texts, valid.labels), {"valid": describe(valid)})
+        table = self.data
         split = split_rows(table.texts, self.strata(), fraction, self.model.random_state)
-        if split.repeated:
-            console.print(
-                f"{split.repeated:,} repeat an earlier text: equal texts stay on one side of the "
-                "split"
-            )
+        tell_repeated(split.repeated, console)
         if split.conflicting and table.kind == LABEL:
             console.print(
                 f"{split.conflicting:,} rows have the same text as a row with a different label"
@@ -113,15 +88,7 @@ class OfTexts(Job[Any, Table]):
         learn, held_out = (
             (table.texts[side], table.labels[side]) for side in (split.train, split.valid)
         )
-        return Parts(learn, held_out, {"valid_fraction": fraction})
-
-    def judge(self, rows: Rows, folder: Path, console: Console, trained: bool = False) -> Found:
-        """The scores, and their pictures."""
-        found = self.score(self.model, rows)
-        folder.mkdir(parents=True, exist_ok=True)
-        epochs = self.model.training_["epochs"] if trained else ()
-        self.show(found, folder, epochs, console)
-        return found
+        return learn, held_out
 
     def further(self, parts: Parts, plan: Plan, found: Found | None, console: Console) -> None:
         """The same on the other backend, and the baseline, beside one another."""
@@ -153,15 +120,14 @@ class Classify(OfTexts):
         kind = LABELS if model.several_ else LABEL
         table = read_table(file, **columns, kind=kind, skip_bad=skip_bad)
         if skip_bad:
-            return table.of_labels(_labels(model), file)
-        table.check_labels(_labels(model), file, "leave them out with --skip-bad")
+            return table.of_labels(labels_of(model), file)
+        table.check_labels(labels_of(model), file, "leave them out with --skip-bad")
         return table
 
     def known(self, console: Console) -> None:
-        """The labels, and how many texts have them."""
         table = self.data
         if goes_on := hasattr(self.model, "classes_"):
-            known, remedy = _labels(self.model), "train a new model on all texts, without --from"
+            known, remedy = labels_of(self.model), "train a new model on all texts, without --from"
             table.check_labels(known, table.source["file"], remedy)
         counts = Counter(name for label in table.labels for name in table.named(label))
         ordered = counts.most_common()
@@ -173,9 +139,7 @@ class Classify(OfTexts):
             raise TaskError(
                 f"{table.source['file']}: {which} {label}; expected at least two different labels."
             )
-        kinds = ", ".join(f"{number:,} {_named(label)}" for label, number in ordered[:10])
-        more = f" and {len(counts) - 10} more labels" if len(counts) > 10 else ""
-        console.print(f"{len(table.texts):,} texts: {kinds}{more}")
+        console.print(f"{len(table.texts):,} texts: {listed(ordered, _named)}")
         if table.kind == LABELS:
             none = sum(not label for label in table.labels)
             console.print(
@@ -201,17 +165,16 @@ class Classify(OfTexts):
         return _rarest(self.data)
 
     def split(self, fraction: float, console: Console) -> Parts:
-        """Of each label as many; equal texts stay on one side."""
+        before = {*labels_of(self.model)} if hasattr(self.model, "classes_") else set()
         if self.valid is not None:
-            names = {name for label in self.data.labels for name in self.data.named(label)}
-            if hasattr(self.model, "classes_"):
-                names |= {*_labels(self.model)}
+            names = before | self._names(self.data.labels)
             self.valid.check_labels(names, self.valid.source["file"])
         parts = super().split(fraction, console)
-        self.learned = {name for label in parts.learn[1] for name in self.data.named(label)}
-        if hasattr(self.model, "classes_"):
-            self.learned |= {*_labels(self.model)}
+        self.learned = before | self._names(parts.learn[1])
         return parts
+
+    def _names(self, labels: Iterable[Any]) -> set[str]:
+        return {name for label in labels for name in self.data.named(label)}
 
     def fitted(self, held_out: Rows) -> Rows:
         """Of several labels those that are learned: a rare one may be held out only."""
@@ -220,35 +183,15 @@ class Classify(OfTexts):
             return texts, [tuple(name for name in row if name in self.learned) for row in labels]
         return held_out
 
-    def score(self, model: Any, rows: Rows) -> Evaluation | SeveralLabels:
-        """How often labels are right, and all that goes with it."""
-        texts, labels = rows
-        chances = model.predict_proba(texts)
-        if model.several_:
-            return evaluate_several(labels, chances, _labels(model), float(model.threshold))
-        return evaluate(labels, chances, _labels(model))
-
-    def show(self, found: Any, folder: Path, epochs: Any, console: Console) -> None:
-        """The scores of labels, and pictures."""
-        if isinstance(found, SeveralLabels):
-            show_several(found, console)
-            if epochs:
-                console.print(f"\n{save_losses(folder, epochs, 'binary cross entropies')}")
-        else:
-            show_evaluation(found, console)
-            console.print(f"\n{save_pictures(folder, found, epochs)}")
-
 
 class Regress(OfTexts):
     """Texts, and a number of each."""
 
     @classmethod
     def read(cls, model: Any, file: Path, columns: Mapping[str, Any], skip_bad: bool) -> Table:
-        """A table of texts and numbers."""
         return read_table(file, **columns, kind=NUMBER, skip_bad=skip_bad)
 
     def known(self, console: Console) -> None:
-        """How large the numbers are."""
         numbers = self.data.labels.astype(np.float64)
         low, high = numbers.min(), numbers.max()
         if low == high:
@@ -266,18 +209,7 @@ class Regress(OfTexts):
         return rows[0], np.asarray(rows[1], np.float64)
 
     def fitted(self, held_out: Rows) -> tuple[Any, ...]:
-        """Texts and floats."""
         return self.arguments(held_out)
-
-    def score(self, model: Any, rows: Rows) -> Deviation:
-        """How far off numbers are."""
-        return Deviation(np.asarray(rows[1], np.float64), model.predict(rows[0]), "texts")
-
-    def show(self, found: Any, folder: Path, epochs: Any, console: Console) -> None:
-        """How far off numbers are, and pictures."""
-        console.print(found.words())
-        pictures = save_losses(folder, epochs, "mean square", predictions=found.draw)
-        console.print(f"\n{pictures}")
 
 
 def regressor_like(model: SequenceClassifier) -> SequenceRegressor:
@@ -292,7 +224,7 @@ def regressor_like(model: SequenceClassifier) -> SequenceRegressor:
 
 
 def _rarest(table: Table) -> list[str]:
-    """The rarest label of each text; of the commonest kind are those that few texts share."""
+    """The rarest label of each text; a label that only one text has counts as the most common."""
     counts = Counter(name for label in table.labels for name in label)
     rarest = [min(label, key=lambda one: (counts[one], one), default="") for label in table.labels]
     different = Counter(name for name, _ in {*zip(rarest, identities(table.texts), strict=True)})
@@ -303,11 +235,6 @@ def _rarest(table: Table) -> list[str]:
 def _named(label: str) -> str:
     """A label as it stands behind a number."""
     return repr(label) if label[:1].isdigit() else label
-
-
-def _labels(model: TrainedClassifier) -> list[str]:
-    """The labels of a model as a file has them."""
-    return [label_name(one) for one in model.classes_.tolist()]
 
 
 def _twin(model: Any) -> Any:

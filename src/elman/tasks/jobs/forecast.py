@@ -26,7 +26,7 @@ DRAWN = 4  # horizons of the past in the picture
 
 
 class Later(NamedTuple):
-    """Whole series, and for each the step from which on it is told."""
+    """Whole series, and for each the first step that is told."""
 
     histories: list[History]
     begins: list[int]
@@ -47,34 +47,29 @@ class Forecast(Job[TrainedForecaster, ForecastTable]):
         """Series of the columns of training."""
         return read_forecast_table(file, columns, skip_bad=skip_bad)
 
-    def rows(self) -> Later:
+    def rows(self, data: ForecastTable) -> Later:
         """The series, told from after the first season and context on."""
-        outlook = self.model.outlook_
-        first = outlook.context + 1
-        return Later(self.data.histories, [min(first, len(one) - 1) for one in self.data.histories])
+        first = self.model.outlook_.context + 1
+        return Later(data.histories, [min(first, len(one) - 1) for one in data.histories])
 
     def arguments(self, rows: Sequence[History]) -> tuple[Sequence[History]]:
         """Series are all that `fit` takes."""
         return (rows,)
 
     def size(self, rows: Any) -> str:
-        """How many steps there are."""
         if isinstance(rows, Later):
             pairs = zip(rows.histories, rows.begins, strict=True)
             return count(sum(len(one) - begin for one, begin in pairs), "step")
         return count(sum(map(len, rows)), "step")
 
     def whole(self) -> str:
-        """How many series and steps there are."""
         return f"{self.size(self.data.histories)} of {len(self.data.histories):,} series"
 
-    def source(self) -> dict[str, Any]:
-        """Where the series came from."""
+    def source(self, data: ForecastTable) -> dict[str, Any]:
         said = self.model.training_["data"].get("train", {})
-        return {**self.data.source, **said, "series": len(self.data.histories)}
+        return {**data.source, **said, "series": len(data.histories)}
 
     def describe(self, console: Console) -> None:
-        """How long the series are, what is missing, and what the reader noted."""
         histories, dated = as_histories(self.data.histories)
         pace = pace_of(histories, dated)
         full, added = zip(*(filled_in(one, pace) for one in histories), strict=True)
@@ -88,7 +83,7 @@ class Forecast(Job[TrainedForecaster, ForecastTable]):
         for note in self.data.notes:
             console.print(note)
 
-    def split(self, fraction: float, console: Console) -> Parts:
+    def cut(self, fraction: float, console: Console) -> tuple[list[History], Later]:
         """The end of each series is held out, as long as the horizon at least."""
         if not 0 < fraction < 1:
             raise TaskError(f"The validation fraction must lie between 0 and 1. Got {fraction}.")
@@ -101,10 +96,9 @@ class Forecast(Job[TrainedForecaster, ForecastTable]):
                 f"{len(histories[short[0]])}: too few to hold out {H} of them; lower --horizon."
             )
         learn = [one.until(begin) for one, begin in zip(histories, begins, strict=True)]
-        return Parts(learn, Later(histories, begins), {"valid_fraction": fraction})
+        return learn, Later(histories, begins)
 
     def fitted(self, held_out: Later) -> list[History]:
-        """What `fit` takes as held out."""
         return held_out.histories
 
     def judge(self, rows: Later, folder: Path, console: Console, trained: bool = False) -> Backtest:

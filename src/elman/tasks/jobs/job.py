@@ -6,14 +6,16 @@ What is the same for every task is here. A task's own part is a subclass of `Job
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from rich.console import Console
+from skorch.callbacks import Callback
 
 from ..data.findings import count
+from ..data.split import shared
 from ..estimator import SequenceEstimator
 from ..models.base import TrainedModel
 from ..models.folder import CHECKPOINT, CONFIG
@@ -56,7 +58,7 @@ class Job(ABC, Generic[Model, Data]):
         valid: held-out data of their own, instead of a fraction of `data`.
     """
 
-    NOUN: ClassVar[str] = "texts"
+    NOUN: ClassVar[str] = "texts"  # what is held out
     USE: ClassVar[str] = 'elman predict {} "TEXT"'  # the folder goes into the braces
     HUB: ClassVar[str]  # what hubs call such models
     COLUMNS: ClassVar[tuple[str, ...]] = ("text", "label")  # that `read` is given
@@ -74,16 +76,16 @@ class Job(ABC, Generic[Model, Data]):
         """Say what is noteworthy about the data; raise where nothing can be learned from them."""
 
     @abstractmethod
-    def split(self, fraction: float, console: Console) -> Parts:
-        """What to learn from, and what to hold out."""
+    def cut(self, fraction: float, console: Console) -> tuple[Any, Any]:
+        """Rows to learn from and, of `data`, about a fraction to hold out."""
 
     @abstractmethod
-    def source(self) -> dict[str, Any]:
-        """What the report says of the data."""
+    def source(self, data: Data) -> dict[str, Any]:
+        """What the report says of some data."""
 
     @abstractmethod
-    def rows(self) -> Any:
-        """All of the data, as `fit` takes them."""
+    def rows(self, data: Data) -> Any:
+        """All of some data, as `fit` takes them."""
 
     @abstractmethod
     def judge(self, rows: Any, folder: Path, console: Console, trained: bool = False) -> Any:
@@ -91,6 +93,19 @@ class Job(ABC, Generic[Model, Data]):
 
         `trained` says that the folder is the model's, which has just been trained.
         """
+
+    def compare(self, valid: Data, console: Console) -> None:
+        """Say what is noteworthy about held-out data beside the others."""
+
+    def split(self, fraction: float, console: Console) -> Parts:
+        """What to learn from, and what to hold out: of `valid` or, without, of the data."""
+        if self.valid is None:
+            return Parts(*self.cut(fraction, console), {"valid_fraction": fraction})
+        for note in getattr(self.valid, "notes", ()):
+            console.print(f"Of the held-out {self.NOUN}: {note}")
+        self.compare(self.valid, console)
+        held_out = {"valid": self.source(self.valid)}
+        return Parts(self.rows(self.data), self.rows(self.valid), held_out)
 
     def arguments(self, rows: Any) -> tuple[Any, ...]:
         """Rows as the first arguments of `fit`."""
@@ -106,7 +121,7 @@ class Job(ABC, Generic[Model, Data]):
 
     def whole(self) -> str:
         """How much data there is, in words."""
-        return count(len(self.rows()[0]), "text")
+        return count(len(self.rows(self.data)[0]), "text")
 
     def further(self, parts: Parts, plan: Plan, found: Any, console: Console) -> None:
         """What comes after the training, on all ranks: those above 0 have `found` nothing."""
@@ -114,8 +129,8 @@ class Job(ABC, Generic[Model, Data]):
     def evaluate(self, file: Path, folder: Path, console: Console) -> None:
         """Judge the model on all of the data, and write the report."""
         console.print(f"{self.whole()} of {file}:")
-        found = self.judge(self.rows(), folder, console)
-        write_report(folder, {"data": self.source(), "evaluation": found.as_json()})
+        found = self.judge(self.rows(self.data), folder, console)
+        write_report(folder, {"data": self.source(self.data), "evaluation": found.as_json()})
 
 
 def run_job(job: Job[Any, Any], plan: Plan, console: Console) -> Any:
@@ -155,7 +170,7 @@ def _run(job: Job[Any, Any], plan: Plan, console: Console) -> Any:
         console.print(f"\nOn the held-out {job.NOUN}:")
         found = job.judge(parts.held_out, plan.output, console, trained=True)
         evaluation = found.as_json()
-        report = {"data": job.source(), "split": parts.split, "evaluation": evaluation}
+        report = {"data": job.source(job.data), "split": parts.split, "evaluation": evaluation}
         if plan.begun:
             report["began_from"] = str(plan.begun)
         write_report(plan.output, report)
@@ -174,12 +189,17 @@ def _run(job: Job[Any, Any], plan: Plan, console: Console) -> Any:
 
 
 def fit(
-    model: SequenceEstimator, learn: Iterable[Any], held_out: Any, console: Console, **saving: Any
+    model: SequenceEstimator,
+    learn: Iterable[Any],
+    held_out: Any,
+    console: Console,
+    callbacks: Iterable[tuple[str, Callback]] = (),
+    **saving: Any,
 ) -> None:
     """One training with its progress bar; `saving` says where `fit` saves it."""
     bar = ProgressBar(console, layer_name(model.cell, model.backend))
     try:
-        model.fit(*learn, valid=held_out, callbacks=[("progress", bar)], **saving)
+        model.fit(*learn, valid=held_out, callbacks=[("progress", bar), *callbacks], **saving)
     finally:
         bar.stop()
 
@@ -192,6 +212,33 @@ def what_is_left(model: SequenceEstimator, plan: Plan) -> str:
         f"Interrupted in epoch {len(model.net_.history)}; what the model has learned so far is "
         f"saved in {plan.output}. The same command with --resume goes on."
     )
+
+
+def listed(counts: Sequence[tuple[str, int]], named: Callable[[str], str] = str) -> str:
+    """How often the most common labels occur, in words.
+
+    >>> listed([("new", 1200), ("old", 7)])
+    '1,200 new, 7 old'
+    """
+    kinds = ", ".join(f"{number:,} {named(label)}" for label, number in counts[:10])
+    return kinds + (f" and {len(counts) - 10} more labels" if counts[10:] else "")
+
+
+def tell_shared(texts: Collection[str], others: Collection[str], console: Console) -> None:
+    """Say how many held-out texts can be learned by heart."""
+    if known := shared(texts, others):
+        console.print(
+            f"{known:,} of the held-out texts are also among those to learn from: the scores will "
+            "be too good"
+        )
+
+
+def tell_repeated(texts: int, console: Console) -> None:
+    """Say how many texts occurred before."""
+    if texts:
+        console.print(
+            f"{texts:,} repeat an earlier text: equal texts stay on one side of the split"
+        )
 
 
 def default_folder(file: Path) -> Path:

@@ -37,47 +37,34 @@ class Foretell(Job[TrainedLanguageModel, Corpus]):
     def read(
         cls, model: TrainedLanguageModel, file: Path, columns: Mapping[str, Any], skip_bad: bool
     ) -> Corpus:
-        """A file of plain text, or a table's column."""
         return read_corpus([file], columns.get("text"), skip_bad=skip_bad)
 
-    def rows(self) -> Corpus:
-        """The texts."""
-        return self.data
+    def rows(self, data: Corpus) -> Corpus:
+        return data
 
     def arguments(self, rows: Corpus) -> tuple[Corpus]:
         """The texts are all that `fit` takes."""
         return (rows,)
 
-    def source(self) -> dict[str, Any]:
-        """Where the texts came from, and how much it is."""
-        return {**self.data.source, **self.data.fingerprint()}
+    def source(self, data: Corpus) -> dict[str, Any]:
+        return {**data.source, **data.fingerprint()}
 
     def size(self, rows: Corpus) -> str:
-        """How many characters there are."""
         return f"{rows.characters:,} characters"
 
     def whole(self) -> str:
-        """How many characters there are."""
         return self.size(self.data)
 
     def describe(self, console: Console) -> None:
-        """How much text there is, and what the reader noted."""
         console.print(f"{self.size(self.data)} in {count(len(self.data.texts), 'text')}")
         for note in self.data.notes:
             console.print(note)
 
-    def split(self, fraction: float, console: Console) -> Parts:
+    def cut(self, fraction: float, console: Console) -> tuple[Corpus, Corpus]:
         """The end of the text, or the last of several texts, is held out."""
-        if self.valid is not None:
-            for note in self.valid.notes:
-                console.print(f"Of the held-out text: {note}")
-            valid = {**self.valid.source, **self.valid.fingerprint()}
-            return Parts(self.data, self.valid, {"valid": valid})
-        learn, held_out = split_corpus(self.data, fraction)
-        return Parts(learn, held_out, {"valid_fraction": fraction})
+        return split_corpus(self.data, fraction)
 
     def judge(self, rows: Corpus, folder: Path, console: Console, trained: bool = False) -> Scores:
-        """Bits and perplexity."""
         found = self.model.scores(rows)
         console.print(found.words())
         if trained:

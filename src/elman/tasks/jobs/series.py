@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -15,22 +15,21 @@ from sklearn.metrics import accuracy_score
 from ..data.fingerprint import fingerprint
 from ..data.seriestable import SeriesTable, read_series, sizes
 from ..data.split import split_rows
-from ..data.values import label_name
 from ..errors import TaskError
 from ..models.series import TrainedSeriesClassifier, TrainedSeriesModel, TrainedSeriesRegressor
 from ..networks.layers import layer_name
 from ..report.deviation import Deviation
-from ..report.evaluation import Evaluation, evaluate
-from ..report.pictures import save_losses, save_pictures
-from ..report.tables import show_evaluation, show_facts
+from ..report.evaluation import Evaluation
+from ..report.tables import show_facts
 from ..training.progress import under_way
-from .job import Job, Parts, Plan
+from .job import Parts, Plan, listed
+from .rows import OfRows, labels_of
 from .series_baselines import predicted, series_baselines
 
 Rows = tuple[list[np.ndarray], list[Any]]  # series, and their labels or numbers
 
 
-class Recognise(Job[TrainedSeriesModel, SeriesTable]):
+class Recognise(OfRows[TrainedSeriesModel, SeriesTable]):
     """Series, and a label or a number of each."""
 
     NOUN = "series"
@@ -46,7 +45,7 @@ class Recognise(Job[TrainedSeriesModel, SeriesTable]):
         numbers = isinstance(model, TrainedSeriesRegressor)
         table = read_series(file, numbers=numbers, skip_bad=skip_bad, **columns)
         if isinstance(model, TrainedSeriesClassifier):
-            known = _labels(model)
+            known = labels_of(model)
             if strange := sorted({*table.labels} - {*known}):
                 raise TaskError(
                     f"{file}: {len(strange)} label(s) never seen in training: "
@@ -54,20 +53,17 @@ class Recognise(Job[TrainedSeriesModel, SeriesTable]):
                 )
         return table
 
-    def rows(self) -> Rows:
+    def rows(self, data: SeriesTable) -> Rows:
         """The series, and what is known of them."""
-        return self.data.series, self.data.labels
+        return data.series, data.labels
 
     def whole(self) -> str:
-        """How many series there are."""
         return f"{len(self.data):,} series"
 
-    def source(self) -> dict[str, Any]:
-        """Where the series came from."""
-        return _described(self.data)
+    def source(self, data: SeriesTable) -> dict[str, Any]:
+        return {**data.source, **fingerprint(data.series, data.labels, "series")}
 
     def describe(self, console: Console) -> None:
-        """How long the series are, their labels, and what the reader noted."""
         table, model = self.data, self.model
         known = ""
         if isinstance(model, TrainedSeriesClassifier):
@@ -77,22 +73,16 @@ class Recognise(Job[TrainedSeriesModel, SeriesTable]):
                     f"{table.source['file']}: every series has the label {counts[0][0]!r}; "
                     "expected at least two different labels."
                 )
-            known = ", ".join(f"{number:,} {label!r}" for label, number in counts[:10])
-            known = f": {known}" + (f" and {len(counts) - 10} more labels" if counts[10:] else "")
+            known = f": {listed(counts, repr)}"
         console.print(f"{self.whole()} of {sizes(table.series)}{known}")
         for note in table.notes:
             console.print(note)
         if gaps := sum(int(np.isnan(one).sum()) for one in table.series):
             console.print(f"{gaps / sum(one.size for one in table.series):.1%} of values missing")
 
-    def split(self, fraction: float, console: Console) -> Parts:
+    def cut(self, fraction: float, console: Console) -> tuple[Rows, Rows]:
         """Of each label as many; equal series stay on one side."""
-        table, valid = self.data, self.valid
-        if valid is not None:
-            for note in valid.notes:
-                console.print(f"Of the held-out series: {note}")
-            held_out = (valid.series, valid.labels)
-            return Parts(self.rows(), held_out, {"valid": _described(valid)})
+        table = self.data
         named = isinstance(self.model, TrainedSeriesClassifier)
         strata = table.labels if named else [""] * len(table)
         prints = [blake2b(one.tobytes(), digest_size=8).hexdigest() for one in table.series]
@@ -100,30 +90,9 @@ class Recognise(Job[TrainedSeriesModel, SeriesTable]):
         if split.repeated:
             console.print(f"{split.repeated:,} repeat an earlier one: they stay on its side")
         learn, held_out = (table.take(rows.tolist()) for rows in (split.train, split.valid))
-        return Parts(learn, held_out, {"valid_fraction": fraction})
+        return learn, held_out
 
-    def judge(
-        self, rows: Rows, folder: Path, console: Console, trained: bool = False
-    ) -> Evaluation | Deviation:
-        """Accuracy and all that goes with it, or how far numbers are off; and its pictures."""
-        series, known = rows
-        folder.mkdir(parents=True, exist_ok=True)
-        epochs = self.model.training_["epochs"] if trained else ()
-        if isinstance(self.model, TrainedSeriesClassifier):
-            chances = self.model.predict_proba(series)
-            found = evaluate(known, chances, _labels(self.model), "series")
-            show_evaluation(found, console)
-            console.print(f"\n{save_pictures(folder, found, epochs)}")
-            return found
-        model = cast(TrainedSeriesRegressor, self.model)
-        off = Deviation(np.asarray(known, np.float64), model.predict(series))
-        console.print(off.words())
-        console.print(f"\n{save_losses(folder, epochs, 'mean square', predictions=off.draw)}")
-        return off
-
-    def further(
-        self, parts: Parts, plan: Plan, found: Evaluation | Deviation | None, console: Console
-    ) -> None:
+    def further(self, parts: Parts, plan: Plan, found: Any, console: Console) -> None:
         """Nearest neighbours and ROCKET."""
         if found is None or not plan.baseline:
             return
@@ -143,12 +112,3 @@ class Recognise(Job[TrainedSeriesModel, SeriesTable]):
 
 def _score(found: Evaluation | Deviation) -> str:
     return found.words() if isinstance(found, Deviation) else f"accuracy {found.accuracy:.1%}"
-
-
-def _described(table: SeriesTable) -> dict[str, Any]:
-    return {**table.source, **fingerprint(table.series, table.labels, "series")}
-
-
-def _labels(model: TrainedSeriesClassifier) -> list[str]:
-    """The labels of a model as a file has them."""
-    return [label_name(one) for one in model.classes_.tolist()]

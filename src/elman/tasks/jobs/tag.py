@@ -9,7 +9,7 @@ from rich.console import Console
 
 from ..data.findings import count
 from ..data.schemes import OUTSIDE, Span, read_tags
-from ..data.split import shared, split_rows
+from ..data.split import split_rows
 from ..data.tagged import Text, to_tokens
 from ..data.tagtable import TagTable, read_tagged
 from ..errors import TaskError
@@ -20,7 +20,7 @@ from ..report.mistakes import write_mistakes
 from ..report.pictures import save_losses
 from ..report.record import describe_tags
 from ..report.tables import show_comparison, show_scores
-from .job import Job, Parts, Plan
+from .job import Job, Parts, Plan, listed, tell_repeated, tell_shared
 
 Rows = tuple[list[Any], ...]  # texts and tags and, where they are learned, auxiliary tags
 
@@ -38,30 +38,25 @@ class Tag(Job[TrainedTagger, TagTable]):
         how: dict[str, Any] = {"tokens": model.tokens, "scheme": model.scheme_}
         return read_tagged(file, **columns, **how, skip_bad=skip_bad)
 
-    def rows(self) -> Rows:
-        """The texts and tags."""
-        return self.data.take(range(len(self.data)))
+    def rows(self, data: TagTable) -> Rows:
+        return data.take(range(len(data)))
 
-    def source(self) -> dict[str, Any]:
-        """Where the table came from, and how many spans of each label it has."""
-        return describe_tags(self.data)
+    def source(self, data: TagTable) -> dict[str, Any]:
+        return describe_tags(data)
 
     def fitted(self, held_out: Rows) -> Rows:
         """Texts and tags."""
         return held_out[:2]
 
     def describe(self, console: Console) -> None:
-        """The labels, and what the reader noted."""
         table, model = self.data, self.model
         counts = Counter(span.label for row in table.spans() for span in row).most_common()
         if not counts:
             raise TaskError(f"{table.source['file']}: no text has a span; expected at least one.")
-        kinds = ", ".join(f"{number:,} {label}" for label, number in counts[:10])
-        more = f" and {len(counts) - 10} more labels" if len(counts) > 10 else ""
         tokens = sum(map(len, table.tags))
         console.print(
             f"{len(table):,} texts of {tokens:,} {model.tokens}, tagged as {table.scheme}: "
-            f"{kinds}{more}"
+            f"{listed(counts)}"
         )
         for note in table.notes:
             console.print(note)
@@ -71,36 +66,24 @@ class Tag(Job[TrainedTagger, TagTable]):
                 "The tokens are longer than characters: --tokens words reads more in them"
             )
 
-    def split(self, fraction: float, console: Console) -> Parts:
-        """Equal texts stay on one side."""
-        table, valid = self.data, self.valid
-        texts = [_joined(text) for text in table.texts]
-        if valid is not None:
-            for note in valid.notes:
-                console.print(f"Of the held-out texts: {note}")
-            labels = {span.label for row in table.spans() for span in row}
-            new = Counter(s.label for row in valid.spans() for s in row if s.label not in labels)
-            if new:
-                console.print(
-                    f"{count(new.total(), 'span')} of the held-out texts have a label that "
-                    f"{table.source['file']} hasn't ({', '.join(list(new)[:5])}): they count as "
-                    "missed"
-                )
-            if known := shared(texts, [_joined(text) for text in valid.texts]):
-                console.print(
-                    f"{known:,} of the held-out texts are also among those to learn from: the "
-                    "scores will be too good"
-                )
-            held_out = valid.take(range(len(valid)))
-            return Parts(self.rows(), held_out, {"valid": describe_tags(valid)})
-        split = split_rows(texts, [""] * len(texts), fraction, self.model.random_state)
-        if split.repeated:
+    def compare(self, valid: TagTable, console: Console) -> None:
+        labels = {span.label for row in self.data.spans() for span in row}
+        new = Counter(s.label for row in valid.spans() for s in row if s.label not in labels)
+        if new:
             console.print(
-                f"{split.repeated:,} repeat an earlier text: equal texts stay on one side of the "
-                "split"
+                f"{count(new.total(), 'span')} of the held-out texts have a label that "
+                f"{self.data.source['file']} hasn't ({', '.join(list(new)[:5])}): they count as "
+                "missed"
             )
-        learn, held_out = (table.take(rows.tolist()) for rows in (split.train, split.valid))
-        return Parts(learn, held_out, {"valid_fraction": fraction})
+        tell_shared(_joined(self.data), _joined(valid), console)
+
+    def cut(self, fraction: float, console: Console) -> tuple[Rows, Rows]:
+        """Equal texts stay on one side."""
+        texts = _joined(self.data)
+        split = split_rows(texts, [""] * len(texts), fraction, self.model.random_state)
+        tell_repeated(split.repeated, console)
+        learn, held_out = (self.data.take(rows.tolist()) for rows in (split.train, split.valid))
+        return learn, held_out
 
     def judge(
         self, rows: Rows, folder: Path, console: Console, trained: bool = False
@@ -149,5 +132,6 @@ def commonest(train: Rows, texts: Sequence[Text], kind: str, scheme: str) -> lis
     return rows
 
 
-def _joined(text: Text) -> str:
-    return text if isinstance(text, str) else " ".join(text)
+def _joined(table: TagTable) -> list[str]:
+    """Texts, those that are lists of tokens with spaces between."""
+    return [text if isinstance(text, str) else " ".join(text) for text in table.texts]

@@ -142,14 +142,12 @@ class TrainedModel:
 
     def _made_of(self, smallest: bool = False) -> tuple[type[torch.nn.Module], dict[str, Any]]:
         """The network's class and its arguments."""
-        options = {**self._sizes(smallest), **self._network_options()}
+        given = {name: getattr(self, name) for name in self.NETWORK}
+        options = {**self._sizes(smallest), **given}
         size = getattr(self, "n_estimators", 1)
         if size == 1:
             return self.MODULE, options
         return Ensemble, {"kind": self.MODULE, "size": int(size), **options}
-
-    def _network_options(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.NETWORK}
 
     def _tensors(self, network: torch.nn.Module) -> dict[str, torch.Tensor]:
         """All that `model.safetensors` holds."""

@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from torch import nn
 
-from .chain import Chain
-from .config import read_labels
+from .answers import Labelled
 from .texts import TrainedTextModel
 
 
-class TrainedClassifier(TrainedTextModel):
+class TrainedClassifier(Labelled, TrainedTextModel):
     """What a `SequenceClassifier` knows and answers.
 
     Beside what every model of texts has: `classes_`, and whether a text has several of them,
@@ -26,27 +24,15 @@ class TrainedClassifier(TrainedTextModel):
     class_weight: Mapping[Any, float] | str | None
     threshold: float = 0.5
 
-    classes_: np.ndarray
-    several_: bool
-
-    def predict_proba(self, X: Iterable[str]) -> np.ndarray:
-        """The probability of each label: (texts, labels), in the order of `classes_`.
-
-        Where a text has one label, those of a text add up to one.
-        """
-        scores = self._outputs(X)
-        return (scores.sigmoid() if self.several_ else scores.softmax(1)).numpy()
-
     def predict(self, X: Iterable[str]) -> np.ndarray:
         """The likeliest label of each text, (B,).
 
         If texts have several labels: ones and zeros (B, labels), one where the probability is
         above `threshold`; see also `predict_labels`.
         """
-        probabilities = self.predict_proba(X)  # first: it checks that there is a model
-        if self.several_:
-            return (probabilities > self.threshold).astype(np.int64)
-        return self.classes_[probabilities.argmax(1)]
+        if not self.several_:
+            return super().predict(X)
+        return (self.predict_proba(X) > self.threshold).astype(np.int64)
 
     def predict_labels(self, X: Iterable[str]) -> list[list[Any]]:
         """The labels of each text, the likeliest first; where texts have one, that one."""
@@ -56,41 +42,22 @@ class TrainedClassifier(TrainedTextModel):
         ]
 
     def named(self, chances: Sequence[float]) -> list[tuple[Any, float]]:
-        """The labels that probabilities (labels,) stand for, the likeliest first, with those."""
-        pairs = zip(self.classes_.tolist(), chances, strict=True)
-        best = sorted(pairs, key=lambda pair: -pair[1])
         if not self.several_:
-            return best[:1]
-        return [pair for pair in best if pair[1] > self.threshold]
-
-    def look(self, text: str) -> tuple[Sequence[Any], list[tuple[Any, float]]]:
-        """The tokens of a text that are read, and the probability of each label."""
-        (chances,) = self.predict_proba([text]).tolist()
-        return self.read(text), list(zip(self.classes_.tolist(), chances, strict=True))
+            return super().named(chances)
+        pairs = zip(self.classes_.tolist(), chances, strict=True)
+        above = [pair for pair in pairs if pair[1] > self.threshold]
+        return sorted(above, key=lambda pair: -pair[1])
 
     def about(self) -> dict[str, str]:
-        """What there is to say of the model, by name."""
-        labels = self.classes_.tolist()
-        more = ", ..." if len(labels) > 10 else ""
-        several = f"; a text has those above {self.threshold:g}" if self.several_ else ""
-        listed = f"{len(labels)}: {', '.join(map(str, labels[:10]))}{more}{several}"
-        return {"labels": listed, **super().about()}
-
-    def chain(self) -> Chain:
-        """The network as modules one after another, and what their numbers mean."""
-        chances = nn.Sigmoid() if self.several_ else nn.Softmax(-1)
-        chain = self._chained("probabilities of the labels", lambda last: [last, chances])
-        return chain._replace(labels=self.classes_.tolist())
+        found = super().about()
+        if self.several_:
+            found["labels"] += f"; a text has those above {self.threshold:g}"
+        return found
 
     def _learned(self) -> dict[str, Any]:
-        labels = self.classes_.tolist()
-        read_labels(labels, ordered=not self.several_)
-        return {"labels": labels, "several": self.several_, **super()._learned()}
+        found = super()._learned()
+        return {"labels": found["labels"], "several": self.several_, **found}
 
     def _recall(self, field: Callable[..., Any]) -> None:
         self.several_ = field("several", bool, False)  # older versions have none
-        self.classes_ = read_labels(field("labels", list), ordered=not self.several_)
         super()._recall(field)
-
-    def _outputs_a_text(self) -> int:
-        return len(self.classes_)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ..checks import NOT_NEGATIVE, SHARE, Rule, is_number, one_of, or_none, whole
+from ..checks import Rule, is_number, one_of, or_none, whole
 from ..data.findings import count
 from ..data.history import History, as_histories, filled_in
 from ..data.series import read_line
@@ -53,13 +53,9 @@ class TrainedForecaster(TrainedModel):
     NETWORK = (*LAYERS, "horizon", "quantiles", "distribution", "noise")
     RULES: ClassVar[Mapping[str, Rule]] = {
         "horizon": whole(2**16),
-        "season": or_none(whole()),
-        "window": or_none(whole()),
+        **dict.fromkeys(("season", "window", "epochs"), or_none(whole())),
         "quantiles": Rule(_are_quantiles, "rising numbers between 0 and 1, with 0.5 among them"),
         "distribution": or_none(one_of(FAMILIES)),
-        "epochs": or_none(whole()),
-        "averaging": SHARE,
-        **dict.fromkeys(("noise", "weight_decay"), NOT_NEGATIVE),
     }
     MODULE = ForecastRNN
     UNCHAINED = "each window is scaled by its own values"
@@ -152,7 +148,7 @@ class TrainedForecaster(TrainedModel):
 
         Args:
             y: whole series.
-            begins: for each series the step from which on steps are told.
+            begins: for each series the first step that is told.
             stride: steps from one forecast to the next; by default as many as are told.
         """
         windows = self.windows(y, begins, stride)
@@ -242,7 +238,6 @@ class TrainedForecaster(TrainedModel):
         return [str(step) for step in range(len(values))][-self.outlook_.context :], told
 
     def about(self) -> dict[str, str]:
-        """What there is to say of the model, by name."""
         outlook = self.outlook_
         covariates = len(outlook.known_mean)
         with_them = f", with {count(covariates, 'covariate')}" if covariates else ""
@@ -265,7 +260,7 @@ class TrainedForecaster(TrainedModel):
 
 
 def origins(histories: Sequence[History], begins: Sequence[int], stride: int) -> list[np.ndarray]:
-    """The steps from which on windows of each history tell."""
+    """The first steps that the windows of each history tell."""
     if len(histories) != len(begins):
         raise TaskError(
             f"There are {len(histories)} series, and where {len(begins)} of them begin."

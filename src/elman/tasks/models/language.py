@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..checks import NOT_NEGATIVE, SHARE, Rule, check_texts, one_of, or_none, whole
+from ..checks import Rule, check_texts, one_of, or_none, whole
 from ..data.plain import BOUNDARY, PIECES, Corpus, Tokens, corpus_of
 from ..data.text import RESERVED, Vocabulary
 from ..errors import TaskError
@@ -38,10 +38,6 @@ class TrainedLanguageModel(TrainedModel):
         *("embedding_dropout", "input_dropout", "hidden_dropout"),
     )
     RULES: ClassVar[Mapping[str, Rule]] = {
-        **dict.fromkeys(
-            ("embedding_dropout", "input_dropout", "hidden_dropout", "averaging"), SHARE
-        ),
-        "weight_decay": NOT_NEGATIVE,
         "adaptive_from": whole(least=1000),
         "window": whole(),
         "epochs": or_none(whole()),
@@ -140,11 +136,9 @@ class TrainedLanguageModel(TrainedModel):
         return repr(self.vocabulary_.tokens[number - RESERVED])
 
     def about(self) -> dict[str, str]:
-        """What there is to say of the model, by name."""
         return {"reads": f"{self.tokens}, and knows {len(self.vocabulary_.tokens):,}"}
 
     def chain(self) -> Chain:
-        """The network as modules one after another, and what their numbers mean."""
         network = self.network
         if network.adaptive is not None:
             raise TaskError(

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from ..data.schemes import OUTSIDE, closes, opens
 from ..networks.crf import Chances
 from ..networks.pooling import owners
+from ..networks.tagger import span_ends
 
 
 def cut(
@@ -25,8 +25,7 @@ def cut(
     order = owner.argsort(stable=True)  # text after text
     lengths = torch.bincount(owner)
     begins = lengths.cumsum(0) - lengths
-    opening = torch.tensor([label != OUTSIDE and opens(label) for label in labels])
-    closing = torch.tensor([label != OUTSIDE and closes(label) for label in labels])
+    opening, closing = span_ends(labels)
     row = tags[order]
     first, last = opening[row].nonzero()[:, 0], closing[row].nonzero()[:, 0]
     text = owner[order][first]

@@ -96,7 +96,6 @@ class TrainedTagger(TrainedModel):
         return self._tokens(text), found
 
     def about(self) -> dict[str, str]:
-        """What there is to say of the model, by name."""
         beside = {"auxiliary": _labels(self.auxiliary_)} if self.auxiliary_ else {}
         known = ", ".join(
             f"{len(vocabulary.tokens):,} of the column {column.name!r}"

@@ -7,22 +7,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..checks import check_texts
-from ..data.batches import Batches
 from ..data.text import TOKENS, Ragged, Vocabulary
 from ..errors import TaskError
 from ..networks.ngrams import NGrams, check_count
 from ..networks.text import TextRNN
-from .base import BOTH_WAYS, TrainedModel
-from .chain import Chain, on_kernels, pooling
+from .answers import Answering
+from .base import BOTH_WAYS
 from .config import read_vocabulary
 
-AT_ONCE = 256  # texts that are read together
 
-
-class TrainedTextModel(TrainedModel):
+class TrainedTextModel(Answering):
     """A model that reads texts, by a network and by n-grams.
 
     Beside what every model has: `vocabulary_` and `ngrams_`.
@@ -46,24 +43,11 @@ class TrainedTextModel(TrainedModel):
     ngrams_: NGrams | None
     truncated_: int
 
-    def _outputs_a_text(self) -> int:
-        """How many numbers the model makes of a text."""
-        raise NotImplementedError
-
-    def _outputs(self, X: Iterable[str]) -> torch.Tensor:
-        """What the network and the n-grams make of each text: (B, outputs)."""
+    def _outputs(self, X: Iterable[str]) -> Tensor:
+        """What the network and the n-grams make of each text: (B, width)."""
         self._check_fitted()
         texts = check_texts(X)
-        rows = self._scored(self._encode(texts)[0])
-        # Texts of similar length side by side: long ones don't hold up short ones.
-        order = np.argsort(-rows.lengths, kind="stable")
-        found = torch.empty(len(texts), self._outputs_a_text())
-        network, done = self.network, 0
-        with torch.inference_mode():
-            for batch, _ in Batches(rows.take(order), AT_ONCE):
-                part = torch.from_numpy(order[done : done + len(batch)])
-                found[part] = network(batch.packed, batch.scores)
-                done += len(batch)
+        found = self._run(self._scored(self._encode(texts)[0]))
         if beyond := int(found.isnan().any(1).sum()):
             raise TaskError(
                 f"The network's states grow beyond all bounds on {beyond} of the {len(texts)} "
@@ -75,8 +59,10 @@ class TrainedTextModel(TrainedModel):
         """The tokens of a text that the network reads."""
         return TOKENS[self.tokens](text)[: self.max_length]
 
+    def _read(self, text: str) -> tuple[Sequence[Any], str]:
+        return self.read(text), text
+
     def about(self) -> dict[str, str]:
-        """What there is to say of the model, by name."""
         reads = f"at most {self.max_length} {self.tokens} of a text, and knows "
         found = {"reads": f"{reads}{len(self.vocabulary_.tokens):,}"}
         if self.ngrams_ is not None:
@@ -92,7 +78,7 @@ class TrainedTextModel(TrainedModel):
         self.vocabulary_ = read_vocabulary(field("vocabulary", list), self.tokens)
         self.ngrams_ = None
         if self.ngrams:
-            outputs = self._outputs_a_text()
+            outputs = self._width()
             with torch.device("meta"):  # sizes alone
                 known = check_count(field("ngrams", int), outputs)
                 self.ngrams_ = NGrams(known, outputs, self.ngrams)
@@ -101,23 +87,18 @@ class TrainedTextModel(TrainedModel):
     def _sizes(self, smallest: bool = False) -> dict[str, Any]:
         if smallest:
             return {"vocabulary": 3, "labels": 2}
-        return {"vocabulary": len(self.vocabulary_), "labels": self._outputs_a_text()}
+        return {"vocabulary": len(self.vocabulary_), "labels": self._width()}
 
     def _beside(self) -> dict[str, torch.nn.Module]:
         return {} if self.ngrams_ is None else {"ngrams": self.ngrams_}
 
-    def _chained(self, meaning: str, head: Callable[[nn.Linear], Sequence[nn.Module]]) -> Chain:
-        """The network up to its last layer, and what a head makes of that."""
-        behind, network = pooling(self), self.network
-        rnn, last = on_kernels([network.rnn]), head(network.output)
-        modules = [network.embedding, *rnn, *behind, *last]
-        about = {"max_length": self.max_length}
-        known = self.tokens, self.vocabulary_.tokens
-        return Chain(modules, meaning, *known, about=about, ids=self._ids)
-
-    def _ids(self, text: str) -> np.ndarray:
-        """What the network reads of a text."""
-        return self.vocabulary_.encode(self.read(text))
+    def _entrance(self) -> tuple[nn.Module, dict[str, Any]]:
+        return self.network.embedding, {
+            "tokens": self.tokens,
+            "vocabulary": self.vocabulary_.tokens,
+            "about": {"max_length": self.max_length},
+            "ids": lambda text: self.vocabulary_.encode(self.read(text)),
+        }
 
     def _scored(self, rows: Ragged) -> Ragged:
         """Rows as the network reads them, with the scores of their n-grams."""

@@ -92,9 +92,10 @@ def make_layers(cell: CellLike, backend: Backend, *sizes: Any, **options: Any) -
 
 
 def make_encoder(
+    features: int,
+    *,
     cell: CellLike,
     backend: Backend,
-    features: int,
     hidden_size: int | Sequence[int],
     num_layers: int,
     bidirectional: bool,

@@ -20,7 +20,7 @@ Numbers = NDArray[Any]
 Fits = list[tuple[Numbers, Numbers]]  # weights (features, outputs) and biases (outputs,)
 
 ROWS = 4096  # texts whose span is used, at most: it takes their square
-LARGE = 1 << 19  # weights from which on it pays
+LARGE = 1 << 19  # weights, at least, for which it pays
 JITTER = 1e-6  # what keeps equal texts apart; a text's product with itself is 1
 ITERATIONS = 200
 

@@ -24,7 +24,7 @@ from .linear import LABEL, Linear, Span
 
 FOLDS = 4  # regressions, each of which has not seen its part of the texts
 RARE = 2  # texts that an n-gram must occur in
-MOST = 1 << 18  # n-grams, at most: the commonest
+MOST = 1 << 18  # n-grams, at most: the most common ones
 NUMBERS = 1 << 24  # weights, at most
 ENOUGH = 1 << 26  # n-grams to learn from, at most: they take memory
 WORK = 1 << 29  # those times the labels, at most: they take time
@@ -216,7 +216,7 @@ class NGrams(nn.Module):
 
 
 def _choose(texts: Ragged, longest: int, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """The commonest n-grams of texts, in ascending order, and how much each tells (IDF)."""
+    """The most common n-grams of texts, in ascending order, and how much each tells (IDF)."""
     keys, counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
     for ids, lengths in _pieces(texts):
         owner, found = grams(ids, lengths, longest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,34 +9,19 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from .dropout import Dropout
-from .layers import Backend, CellLike, make_encoder
+from .layers import make_encoder
 from .pooling import POOLINGS
 
 
 class Encoder(nn.Module):
     """Recurrent layers over packed steps (N, `features`), and pooling over time.
 
-    `size` is how many features it makes of a series.
+    `size` is how many features it makes of a series; `layers` are arguments of `make_encoder`.
     """
 
-    def __init__(
-        self,
-        features: int,
-        *,
-        cell: CellLike,
-        hidden_size: int | Sequence[int],
-        num_layers: int,
-        bidirectional: bool,
-        recurrent: Mapping[str, Any] | None,
-        pooling: str,
-        noise: float,
-        dropout: float,
-        backend: Backend,
-    ) -> None:
+    def __init__(self, features: int, *, pooling: str, noise: float, **layers: Any) -> None:
         super().__init__()
-        self.rnn, self.forward_size, width = make_encoder(
-            cell, backend, features, hidden_size, num_layers, bidirectional, recurrent, dropout
-        )
+        self.rnn, self.forward_size, width = make_encoder(features, **layers)
         self.pooling, self.noise = pooling, noise
         self.size = POOLINGS[pooling].features * width
 

@@ -5,7 +5,7 @@ affixes). Beside the recurrent layers the scores may also read a window of the c
 as a linear chain of features does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -17,7 +17,7 @@ from ..data.schemes import allowed
 from ..data.text import PADDING, UNKNOWN
 from .crf import Lattice, masked, previous
 from .dropout import Dropout
-from .layers import Backend, CellLike, make_encoder
+from .layers import make_encoder
 from .repeats import elsewhere, first_rows
 
 
@@ -25,6 +25,16 @@ def legal_edges(labels: Sequence[str]) -> Tensor:
     """Which tag (row) may follow which (column), with the text's ends as the last of both."""
     names = [*labels, None]
     return torch.tensor([[allowed(b, a) for b in names] for a in names], device="cpu")
+
+
+def span_ends(labels: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Which BIOES tags begin a span, and which end one.
+
+    >>> [flags.tolist() for flags in span_ends(["O", "B-a", "I-a", "E-a", "S-a"])]
+    [[False, True, False, False, True], [False, False, False, True, True]]
+    """
+    first, last = ([tag[0] in letters for tag in labels] for letters in ("BS", "ES"))
+    return torch.tensor(first), torch.tensor(last)
 
 
 class WithAuxiliary(NamedTuple):
@@ -40,6 +50,7 @@ class TagRNN(nn.Module):
     With `repeats`, each token also scores the tags of the same token elsewhere in the text, which
     gets the mean; the last column then says where a token first stands.
     With so many `auxiliary` labels, a second linear layer scores those, in training alone.
+    `encoder` are the arguments of the recurrent layers, see `make_encoder`.
     The two backends have the same parameters, and draw the same random numbers to fill them.
     """
 
@@ -51,17 +62,12 @@ class TagRNN(nn.Module):
         labels: Sequence[str],
         auxiliary: int = 0,
         *,
-        cell: CellLike,
         tokens: str,
         embedding_size: int,
-        hidden_size: int | Sequence[int],
-        num_layers: int,
-        bidirectional: bool,
-        recurrent: Mapping[str, Any] | None,
         token_dropout: float,
         dropout: float,
         repeats: bool = False,
-        backend: Backend,
+        **encoder: Any,
     ) -> None:
         super().__init__()
         self.tokens, self.repeats = tokens, repeats
@@ -76,9 +82,7 @@ class TagRNN(nn.Module):
         features = sum(
             column.features(embedding_size) * len(column.steps) for column in COLUMNS[tokens]
         )
-        self.rnn, self.forward_size, width = make_encoder(
-            cell, backend, features, hidden_size, num_layers, bidirectional, recurrent, dropout
-        )
+        self.rnn, self.forward_size, width = make_encoder(features, dropout=dropout, **encoder)
         self.output = nn.Linear(width, len(labels))
         self.transitions = nn.Parameter(torch.zeros(len(labels) + 1, len(labels) + 1))
         self.register_buffer("legal", legal_edges(labels), persistent=False)

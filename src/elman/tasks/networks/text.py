@@ -1,6 +1,5 @@
 """The network of texts: tokens are embedded, read by recurrent layers, pooled and weighed up."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,13 +8,14 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..data.text import PADDING, UNKNOWN
 from .dropout import Dropout
-from .layers import Backend, CellLike, make_encoder
+from .layers import make_encoder
 from .pooling import POOLINGS
 
 
 class TextRNN(nn.Module):
     """Classifies packed texts: embedding, recurrent layers, pooling over time, one linear layer.
 
+    `encoder` are the arguments of the recurrent layers, see `make_encoder`.
     The two backends have the same parameters, and draw the same random numbers to fill them.
     """
 
@@ -24,17 +24,12 @@ class TextRNN(nn.Module):
         vocabulary: int,
         labels: int,
         *,
-        cell: CellLike,
         embedding_size: int,
-        hidden_size: int | Sequence[int],
-        num_layers: int,
-        bidirectional: bool,
-        recurrent: Mapping[str, Any] | None,
         pooling: str,
         token_dropout: float,
         dropout: float,
-        backend: Backend,
         ngrams: int = 0,
+        **encoder: Any,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, embedding_size, padding_idx=PADDING)
@@ -43,14 +38,7 @@ class TextRNN(nn.Module):
         with torch.no_grad():
             self.embedding.weight.mul_(0.1)
         self.rnn, self.forward_size, width = make_encoder(
-            cell,
-            backend,
-            embedding_size,
-            hidden_size,
-            num_layers,
-            bidirectional,
-            recurrent,
-            dropout,
+            embedding_size, dropout=dropout, **encoder
         )
         self.pooling = pooling
         self.output = nn.Linear(POOLINGS[pooling].features * width, labels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..errors import TaskError
+from ..errors import on_disk
 
 CARD = "README.md"
 TOKENS = """ `config.json` names every token that the model knows, and so tells something of
@@ -38,15 +38,13 @@ def write_card(
         TaskError: it can't be written.
     """
     path = folder / CARD
-    try:
+    with on_disk(path, "written"):
         if path.exists() and MARK not in path.read_text("utf-8", "replace"):
             return
         pictures = sorted(file.name for file in folder.glob("*.png"))
         told = TOKENS if vocabulary else ""
         text = _card(folder.resolve().name, kind, layers, facts, use, hub, told, pictures)
         path.write_text(text, "utf-8")
-    except OSError as error:
-        raise TaskError(f"{path}: can't be written ({error.strerror}).") from None
 
 
 def _card(

@@ -40,7 +40,7 @@ class Evaluation:
 
     @property
     def majority(self) -> tuple[str, float]:
-        """The commonest label, and the accuracy of one who always names it."""
+        """The most common label, and the accuracy of always naming it."""
         most = int(self.support.argmax())
         return self.labels[most], float(self.support[most] / self.support.sum())
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..data.findings import count
-from ..errors import TaskError
+from ..errors import on_disk
 from .entities import Comparison
 
 FILE = "mistakes.jsonl"
@@ -26,10 +26,8 @@ def write_mistakes(folder: Path, found: Comparison, texts: Sequence[Sequence[str
                 row[name] = {**span._asdict(), "what": what}
         row["tokens"] = tokens if isinstance(tokens, str) else list(tokens)
         lines.append(json.dumps(row, ensure_ascii=False))
-    try:
+    with on_disk(folder / FILE, "written"):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FILE).write_text("".join(f"{line}\n" for line in lines), "utf-8")
-    except OSError as error:
-        raise TaskError(f"{folder / FILE}: can't be written ({error.strerror}).") from None
     kinds = ", ".join(f"{number:,} {kind}" for kind, number in found.kinds.items())
     return f"{FILE} lists {count(len(lines), 'mistake')}{': ' if kinds else ''}{kinds}"

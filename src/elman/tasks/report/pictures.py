@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import TaskError
+from ..errors import on_disk
 
 if TYPE_CHECKING:  # it needs scikit-learn, the states of a model don't
     from .evaluation import Evaluation
@@ -83,10 +83,8 @@ def save_picture(
     with rc_context({"font.family": fonts, "text.parse_math": False}):  # names may have dollars
         figure = Figure(size, dpi=150, layout="constrained")
         draw(figure.add_subplot(), shown)
-        try:
+        with on_disk(path, "written"):
             figure.savefig(path)
-        except OSError as error:
-            raise TaskError(f"{path}: can't be written ({error.strerror or error}).") from None
     changed = [f"{new} {old}" for old, new in zip(names, shown, strict=True) if old != new]
     if not changed:
         return ""

@@ -18,7 +18,7 @@ from ..data.fingerprint import fingerprint
 from ..data.readers import is_table
 from ..data.tagtable import TagTable
 from ..data.values import NUMBER
-from ..errors import TaskError
+from ..errors import TaskError, on_disk
 from ..models.folder import CONFIG
 
 REPORT = "report.json"
@@ -33,11 +33,9 @@ def write_report(folder: Path, report: Mapping[str, Any]) -> None:
         **{name: version(name) for name in packages},
     }
     text = json.dumps({**report, "made_by": made_by}, ensure_ascii=False, indent=1)
-    try:
+    with on_disk(folder / REPORT, "written"):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / REPORT).write_text(f"{text}\n", "utf-8")
-    except OSError as error:
-        raise TaskError(f"{folder / REPORT}: can't be written ({error.strerror}).") from None
 
 
 def read_report(folder: Path) -> dict[str, Any]:
@@ -61,7 +59,10 @@ def facts(folder: Path, training: Mapping[str, Any]) -> dict[str, str]:
     report, found = read_report(folder), {}
     try:
         if data := report.get("data"):
-            texts = count(data["texts"], "text") if "texts" in data else _series(data)
+            if "texts" in data:
+                texts = count(data["texts"], "text")
+            else:
+                texts = f"{data['series']:,} series"
             if "characters" in data:
                 texts = f"{data['characters']:,} characters in {texts}"
             found["data"] = f"{texts} of {data['file']}, SHA-256 {data['sha256']}"
@@ -83,10 +84,6 @@ def facts(folder: Path, training: Mapping[str, Any]) -> dict[str, str]:
 
 def _shown(score: float | None) -> str:
     return "unknown" if score is None else f"{score:.3f}"
-
-
-def _series(data: Mapping[str, Any]) -> str:
-    return f"{data['series']:,} series"
 
 
 def _scores(scores: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 import math
 import statistics
 import warnings
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MultiLabelBinarizer
-from skorch.callbacks import Callback
 
-from ..classifier import SequenceClassifier
 from ..data.values import LABEL, LABELS, NUMBER
 from ..networks.layers import layer_name
 from ..text_estimator import TextEstimator
@@ -34,18 +32,6 @@ class Run:
     evaluation: Evaluation | SeveralLabels | Deviation
     epoch_seconds: float = math.nan  # of an epoch's training steps, in the median
     first_loss: float = math.nan  # of the first step; NaN for what has no steps
-
-
-def train(
-    model: SequenceClassifier,
-    train_rows: Rows,
-    valid_rows: Rows,
-    callbacks: Iterable[tuple[str, Callback]] = (),
-    **saving: Any,
-) -> Run:
-    """Fit the model and score it on the held-out rows; `saving` says where `fit` saves it."""
-    model.fit(*train_rows, valid=valid_rows, callbacks=callbacks, **saving)
-    return run_of(model, _score(model, valid_rows))
 
 
 def run_of(model: TextEstimator, evaluation: Evaluation | SeveralLabels | Deviation) -> Run:
@@ -84,9 +70,5 @@ def train_baseline(
         several = evaluate_several(valid_rows[1], chances, names.classes_.tolist(), threshold)
         return Run("TF-IDF + logistic regressions", several)
     baseline = make_pipeline(tfidf, logistic).fit(texts, known)
-    return Run("TF-IDF + logistic regression", _score(baseline, valid_rows))
-
-
-def _score(model: Any, rows: Rows) -> Evaluation:
-    texts, labels = rows
-    return evaluate(labels, model.predict_proba(texts), model.classes_.tolist())
+    chances, names = baseline.predict_proba(valid_rows[0]), baseline.classes_.tolist()
+    return Run("TF-IDF + logistic regression", evaluate(valid_rows[1], chances, names))

@@ -1,9 +1,9 @@
 """What trains: skorch's net over packed sequences, with a loop that goes on where its history ends.
 
-All that is random in a step follows from the seed and the step's number, and so does the order of
-the texts; the learning rate and the end follow from the history. So weights, the optimizer's
-state, the history and what a kind of net keeps from step to step (`lasting`) are all there is to
-know about a training under way.
+The random numbers of a step follow from the seed and the step's number, and so does the order of
+the texts. The learning rate and the end follow from the history. So four things are all there is to
+know about a training under way: weights, the optimizer's state, the history, and what a kind of net
+keeps from step to step (`lasting`).
 """
 
 import math
@@ -39,7 +39,8 @@ class SequenceNet(NeuralNet):
 
     With `patience` it stops after so many epochs without a lower loss on the held-out data;
     `best_weights_` are then those of the best epoch so far. A subclass says what is summed up in
-    a step beside the loss (`count`), and what an epoch's sums mean (`scores`).
+    a step beside the loss (`count`): `right` answers of all `tokens`, if these aren't the units;
+    what is `named`, what is `there`, and what is both, a `hit`.
     """
 
     batches: ClassVar[type[Any]] = Batches
@@ -91,12 +92,17 @@ class SequenceNet(NeuralNet):
         return {}
 
     def scores(self, sums: Mapping[str, int], size: int) -> dict[str, float]:
-        """What an epoch's counts say, of so many units."""
-        return {"acc": sums["right"] / size} if "right" in sums else {}
+        """What an epoch's counts say, of so many units: accuracy and F1 score, where counted."""
+        found = {}
+        if "right" in sums:
+            found["acc"] = sums["right"] / max(1, sums.get("tokens", size))
+        if "hit" in sums:
+            found["f1"] = 2 * sums["hit"] / max(1, sums["named"] + sums["there"])
+        return found
 
     def shown(self, epoch: Mapping[str, Any]) -> str:
         """The score of an epoch's held-out data, in words."""
-        return f"{epoch['valid_acc']:.1%}"
+        return f"F1 {epoch['valid_f1']:.1%}" if "valid_f1" in epoch else f"{epoch['valid_acc']:.1%}"
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Any:
         """What this rank's part adds to the mean over the batch."""

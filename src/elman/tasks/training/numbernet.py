@@ -29,7 +29,6 @@ class NumberNet(SequenceNet):
     batches = NumberBatches
 
     def get_loss(self, y_pred: Any, y_true: Tensor, X: Any = None, training: bool = False) -> Any:
-        """What this rank's part adds to the mean over the batch."""
         there = ~y_true.isnan()
         return (y_pred[there, 0] - y_true[there]).square().sum() / X.whole
 

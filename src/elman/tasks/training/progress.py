@@ -12,7 +12,7 @@ from skorch.callbacks import Callback
 
 from .net import SequenceNet
 
-WIDE = 100  # columns from which on the bar is a long one
+WIDE = 100  # columns, at least, for a long bar
 TIME = 7  # columns of the time left
 EVERY = 20.0  # seconds from a line on what is under way to the next, where there is no terminal
 

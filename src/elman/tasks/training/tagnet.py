@@ -1,6 +1,5 @@
 """What trains a tagger: a tag for each token, whose whole path is made likely."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,10 +8,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..data.batches import NO_LABEL, Batch, Batches
-from ..data.schemes import OUTSIDE, closes, opens
 from ..networks.crf import Lattice, best_path
 from ..networks.pooling import owners
-from ..networks.tagger import WithAuxiliary
+from ..networks.tagger import WithAuxiliary, span_ends
 from .net import SequenceNet
 
 
@@ -83,17 +81,6 @@ class TagNet(SequenceNet):
             **{name: torch.tensor(count) for name, count in zip(names, spans, strict=True)},
         }
 
-    def shown(self, epoch: Mapping[str, Any]) -> str:
-        """The F1 score of the spans."""
-        return f"F1 {epoch['valid_f1']:.1%}"
-
-    def scores(self, sums: Mapping[str, int], size: int) -> dict[str, float]:
-        """On held-out texts the share of right tags, and the spans' F1 score."""
-        if "hit" not in sums:
-            return {}
-        f1 = 2 * sums["hit"] / max(1, sums["named"] + sums["there"])
-        return {"acc": sums["right"] / max(1, sums["tokens"]), "f1": f1}
-
 
 def count_spans(
     tags: Tensor, truth: Tensor, batch_sizes: Tensor, labels: tuple[str, ...]
@@ -104,9 +91,7 @@ def count_spans(
     >>> count_spans(tags, truth, torch.ones(4, dtype=torch.int64), ("O", "B-a", "E-a", "S-a"))
     (2, 1, 1)
     """
-    named = [label != OUTSIDE for label in labels]
-    opening = torch.tensor([n and opens(tag) for n, tag in zip(named, labels, strict=True)])
-    closing = torch.tensor([n and closes(tag) for n, tag in zip(named, labels, strict=True)])
+    opening, closing = span_ends(labels)
     order = owners(batch_sizes).argsort(stable=True)  # text after text
     tags, truth = tags[order], truth[order]
     wrong = (tags != truth).cumsum(0)

@@ -1,8 +1,8 @@
 """What trains on texts: one label of each, several, or a number; beside what n-grams say."""
 
-from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from skorch import NeuralNetClassifier
 from torch.nn import functional
@@ -33,10 +33,20 @@ class TextNet(_BesideNGrams, NeuralNetClassifier):
         return {"right": (y_pred.argmax(1) == y_true).sum()}
 
 
+def of_labels(classes: int, weight: torch.Tensor | None = None) -> dict[str, Any]:
+    """The arguments of a net that learns one of so many labels, which may count differently."""
+    return {
+        "criterion": torch.nn.CrossEntropyLoss,
+        "criterion__weight": weight,
+        "criterion__reduction": "sum",
+        "classes": np.arange(classes),
+    }
+
+
 class TextLabelsNet(_BesideNGrams):
     """Any number of labels for each text, each for itself: binary cross entropies, added up.
 
-    `threshold` is the probability from which on a label is named; `weights` (labels,) says how
+    `threshold` is the probability above which a label is named; `weights` (labels,) says how
     much each label counts, None for equally much.
     """
 
@@ -51,7 +61,6 @@ class TextLabelsNet(_BesideNGrams):
     def get_loss(
         self, y_pred: Any, y_true: torch.Tensor, X: Any = None, training: bool = False
     ) -> Any:
-        """What this rank's part adds to the mean over the batch."""
         there = ~y_true.isnan().any(1)
         loss = functional.binary_cross_entropy_with_logits(
             y_pred[there], y_true[there], self.weights, reduction="sum"
@@ -65,16 +74,6 @@ class TextLabelsNet(_BesideNGrams):
         there = ~y_true.isnan().any(1)
         named, true = y_pred[there].sigmoid() > self.threshold, y_true[there] > 0.5
         return {"named": named.sum(), "there": true.sum(), "hit": (named & true).sum()}
-
-    def scores(self, sums: Mapping[str, int], size: int) -> dict[str, float]:
-        """On held-out texts the F1 score over all labels of all texts."""
-        if "hit" not in sums:
-            return {}
-        return {"f1": 2 * sums["hit"] / max(1, sums["named"] + sums["there"])}
-
-    def shown(self, epoch: Mapping[str, Any]) -> str:
-        """The F1 score over all labels of all texts."""
-        return f"F1 {epoch['valid_f1']:.1%}"
 
 
 class TextNumberNet(_BesideNGrams, NumberNet):
