@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from ..dispatch.executable import Executable
-from ..dispatch.select import PLAIN, any_autocast, products, ready_isa
+from ..dispatch.select import PLAIN, any_autocast, known_isa, onlooker, products
 from ..launch.kernel_cache import HOLDERS
 from ..rows import Rows
 from ..runtime.bounded import BoundedCache
@@ -66,7 +66,7 @@ def find(module: Any, step: Step, input: Any, hx: Any, weights: Sequence[Any]) -
     if type(input) is not Tensor and isinstance(input, PackedSequence):
         x, *tables = input
     tensors = [x, *states, *weights]
-    isa = None if _is_compiling() else ready_isa()
+    isa = None if _is_compiling() else known_isa()
     if isa is None:
         return None, None, tensors
     try:
@@ -88,7 +88,7 @@ def find(module: Any, step: Step, input: Any, hx: Any, weights: Sequence[Any]) -
                         known[:] = [cached, *(other for other in known if other is not cached)]
                     return cached if rows is None else cached.of(input, rows), None, tensors
         plain = type(x) in PLAIN and x.is_cpu
-        if not plain or not all(t is None or isinstance(t, Tensor) for t in guarded):
+        if not plain or onlooker() or not all(t is None or isinstance(t, Tensor) for t in guarded):
             return None, None, tensors
         for given in (x, *(states if hx is not None else ())):
             if given.requires_grad and given.is_inference():

@@ -21,9 +21,8 @@ def recorded(step: Step, layers: Sequence[Sequence[Any]], directions: int, alike
     *below, (first, *others) = layers
     if len(layers) == 1 or not alike or isinstance(first, PackedSequence):
         layers = [*below, [_copy(first), *others]]
-    named = dict(zip(step.outputs, zip(*layers, strict=True), strict=True))
-    names = dict.fromkeys([*step.states, *step.outputs])
-    return hx_of([_of_layers(named[name], directions, alike) for name in names])
+    each = [[mine[i] for mine in layers] for i in step.returned]
+    return hx_of([_of_layers(outputs, directions, alike) for outputs in each])
 
 
 def _of_layers(outputs: Sequence[Any], directions: int, alike: bool) -> Any:
