@@ -66,6 +66,10 @@ class StackLauncher:
         shared = self._shared.get(mode)
         return 1 if shared is None else thread_count(*shared)
 
+    def alone(self, mode: str) -> bool:
+        """Whether a call always gets one thread."""
+        return mode not in self._shared
+
     def between(self, mode: str, threads: int) -> int:
         """How many outputs, or gradients of them, lie between layers."""
         at_once = mode == TRAIN or (self._pipelined and threads > 1)

@@ -6,7 +6,7 @@ asks (:meth:`.RecurrentModule._repeat`). Calls of other modules have nothing to 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from operator import attrgetter, is_
 from typing import Any, NamedTuple
@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..dispatch.autograd import run
 from ..dispatch.executable import Executable
 from ..dispatch.layer import Held
 from ..dispatch.select import any_autocast, known_isa
 from ..dispatch.weight_dtypes import WEIGHT_DTYPES
 from ..launch.packed import PackedWeights
+from ..launch.stack import Tensors
 from ..rows import Rows
 from ..runtime.bounded import BoundedCache
 from ..runtime.tensors import TensorGuard
@@ -42,8 +42,7 @@ class _Recent(NamedTuple):
 
     asked: tuple[Any, ...]  # all that it depends on besides
     guard: TensorGuard  # of the input and the states
-    executable: Executable
-    rows: Rows
+    infer: Callable[[Tensors], list[Tensor]]
 
 
 class _Held:
@@ -124,19 +123,15 @@ class Frozen:
                 if recent is not held.recent[0]:
                     held.put_first(recent)
                 given += held.weights
-                output, *final = recent.executable.run(recent.rows, given, False)[0]
+                output, *final = recent.infer(given)
                 return (output, tuple(final) if len(final) > 1 else final[0]), cached.UNKNOWN
         found = known, _, tensors = cached.find(module, step, input, hx, held.weights)
         if known is not None and self._takes(tensors):
             known = _reading(known, held)
             found = known, None, tensors
-            plain = known.plain
-            if plain is not None and short and not any_autocast():
-                held.put_first(_Recent(asked, TensorGuard(given), plain, known.rows))
-        if known is None or known.plain is None:
-            return None, found
-        output, *final = run(known.plain, known.rows, tensors, dropout)
-        return (output, tuple(final) if len(final) > 1 else final[0]), found
+            if known.infer is not None and short and not any_autocast():
+                held.put_first(_Recent(asked, TensorGuard(given), known.infer))
+        return None if known is None else known.repeat(tensors, dropout), found
 
     def held_for(self, module: Any, step: Step, tensors: Any) -> Held | None:
         """What :meth:`.RecurrentModule._held` gives."""
@@ -166,7 +161,8 @@ def _reading(known: cached.CachedCall, held: _Held) -> cached.CachedCall:
     """A known call that reads what is packed."""
     if isinstance(known.executables, Executable):
         one = held.of(known.executables, known.rows)
-        return known._replace(executables=one, plain=known.plain and one)
+        infer = known.infer and one.inference(known.rows)
+        return known._replace(executables=one, plain=known.plain and one, infer=infer)
     every = [held.of(one, known.rows, i) for i, one in enumerate(known.executables)]
     return known._replace(executables=every)
 
