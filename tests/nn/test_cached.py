@@ -1,10 +1,12 @@
 """A call that is known goes past the checks: what has changed since makes it another call."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 from torch.autograd import forward_ad
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -300,7 +302,9 @@ class Follows(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("frozen", [False, True], ids=["", "frozen"])
-@pytest.mark.parametrize("others", [Follows, forward_ad.dual_level])
+@pytest.mark.parametrize(
+    "others", [Follows, forward_ad.dual_level, partial(FakeTensorMode, allow_non_fake_inputs=True)]
+)
 @each(KINDS)
 def test_a_known_call_runs_no_kernel_while_others_look_on(kind, others, frozen):
     module, x, hx = warm(kind)

@@ -336,7 +336,7 @@ def test_dropout_draws_the_same_numbers(kind: Kind) -> None:
 @pytest.mark.parametrize(
     "options",
     [{}, {"bidirectional": True}, {"zoneout": 0.3, "input_dropout": 0.2}, {"output_dropout": 0.5}],
-    ids=lambda given: "+".join(given),
+    ids="+".join,
 )
 @pytest.mark.parametrize("name", ["LSTM", "GRU", "Gauge"])
 def test_a_repeated_call_is_that_of_the_first_time(

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from ..batch import LayerArgs, by_layer, check_shapes
 from ..compiler.isa import ISA
@@ -21,7 +20,7 @@ from ..runtime.bounded import BoundedCache
 from ..runtime.memory import LARGE, fresh
 from ..runtime.tensors import TensorGuard, TensorSpec, TensorSpecs, spec_of
 from ..step import Step
-from .select import kernel_isa, readable
+from .select import kernel_isa, onlooker, readable
 
 Signature = tuple[Any, ...]
 
@@ -227,7 +226,7 @@ class Executable:
         """
         kind = self.passes.threads(BACKWARD), needed, mask_count, apart
         back = self._known_backward(kind, [*tensors, *arrived, output, *kept])
-        if back is None or forward_ad._current_level >= 0:
+        if back is None or onlooker():
             kept = [t.contiguous() for t in kept]
             arrived = [None if g is None else g.resolve_neg() for g in arrived]
             if any(g is not None for g in arrived) and not readable(arrived):

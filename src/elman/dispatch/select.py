@@ -191,14 +191,6 @@ def ready_isa() -> ISA | None:
     return _forced_isa.get() or _own_isa()
 
 
-def known_isa() -> ISA | None:
-    """What :func:`ready_isa` gives, for tensors that a guard then compares with those of an earlier
-    call: by PyTorch's dispatch keys it notices modes and transforms, but not forward mode."""
-    if forward_ad._current_level >= 0 or _path.get() in _WITHOUT_KERNELS:
-        return None
-    return _forced_isa.get() or _own_isa()
-
-
 def kernel_isa(tensors: Sequence[Tensor | None]) -> ISA | None:
     """The instruction set of the kernel for these tensors; None if the reference runs.
 

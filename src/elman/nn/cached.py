@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..dispatch.autograd import run
 from ..dispatch.executable import Executable
-from ..dispatch.select import PLAIN, any_autocast, known_isa, onlooker, products
+from ..dispatch.select import PLAIN, any_autocast, products, ready_isa
 from ..launch.kernel_cache import HOLDERS
 from ..launch.stack import Tensors
 from ..rows import Rows
@@ -46,10 +46,11 @@ class CachedCall(NamedTuple):
     def repeat(self, tensors: Tensors, dropout: float) -> Any:
         """The output and the final states of a call of these tensors; None if no executable takes
         them as they are."""
-        if self.plain is None:
+        if self.plain is None or self.infer is None:
             return None
-        if self.infer is None or dropout or (self.trained and _is_grad_enabled()):
-            output, *final = run(self.plain, self.rows, tensors, dropout)
+        wanted = self.trained and _is_grad_enabled()
+        if wanted or dropout:
+            output, *final = run(self.plain, self.rows, tensors, dropout, wanted)
         else:
             output, *final = self.infer(tensors)
         return output, tuple(final) if len(final) > 1 else final[0]
@@ -82,7 +83,7 @@ def find(module: Any, step: Step, input: Any, hx: Any, weights: Sequence[Any]) -
     if type(input) is not Tensor and isinstance(input, PackedSequence):
         x, *tables = input
     tensors = [x, *states, *weights]
-    isa = None if _is_compiling() else known_isa()
+    isa = None if _is_compiling() else ready_isa()
     if isa is None:
         return None, None, tensors
     try:
@@ -104,7 +105,7 @@ def find(module: Any, step: Step, input: Any, hx: Any, weights: Sequence[Any]) -
                         known[:] = [cached, *(other for other in known if other is not cached)]
                     return cached if rows is None else cached.of(input, rows), None, tensors
         plain = type(x) in PLAIN and x.is_cpu
-        if not plain or onlooker() or not all(t is None or isinstance(t, Tensor) for t in guarded):
+        if not plain or not all(t is None or isinstance(t, Tensor) for t in guarded):
             return None, None, tensors
         for given in (x, *(states if hx is not None else ())):
             if given.requires_grad and given.is_inference():

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..dispatch.executable import Executable
 from ..dispatch.layer import Held
-from ..dispatch.select import any_autocast, known_isa
+from ..dispatch.select import any_autocast, ready_isa
 from ..dispatch.weight_dtypes import WEIGHT_DTYPES
 from ..launch.packed import PackedWeights
 from ..launch.stack import Tensors
@@ -42,7 +42,7 @@ class _Recent(NamedTuple):
 
     asked: tuple[Any, ...]  # all that it depends on besides
     guard: TensorGuard  # of the input and the states
-    infer: Callable[[Tensors], list[Tensor]]
+    infer: Callable[[Tensors], Sequence[Tensor]]
 
 
 class _Held:
@@ -117,7 +117,7 @@ class Frozen:
             given = [input, *hx]
         else:
             given = [input, *([None] * len(step.states) if hx is None else [hx])]
-        asked = step, kind, len(given), known_isa(), module._options(module)
+        asked = step, kind, len(given), ready_isa(), module._options(module)
         for recent in held.recent if short else ():
             if recent.asked == asked and recent.guard.matches(given):
                 if recent is not held.recent[0]:

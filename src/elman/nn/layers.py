@@ -342,6 +342,6 @@ class LayerStack(RecurrentModule):
 
 def _apart(
     step: Step, first: Tensor, others: Sequence[Tensor]
-) -> tuple[Sequence[Tensor], list[Tensor]]:
+) -> tuple[list[Tensor], list[Tensor]]:
     """Of a layer's results the final states, and the outputs."""
-    return others[: len(step.states)], [first, *others[len(step.states) :]]
+    return [*others[: len(step.states)]], [first, *others[len(step.states) :]]

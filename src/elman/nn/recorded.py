@@ -21,9 +21,9 @@ def recorded(step: Step, layers: Sequence[Sequence[Any]], directions: int, alike
     """
     *below, last = layers
     copied = len(layers) == 1 or not alike or isinstance(last[0], PackedSequence)
-    found = []
+    found: list[Any] = []
     for i in step.returned:
-        each = [_by_direction(mine[i], directions) for mine in below]
+        each: list[Any] = [_by_direction(mine[i], directions) for mine in below]
         each.append(_by_direction(last[i], directions, copied and not i))
         if not alike:
             found.append(each)
