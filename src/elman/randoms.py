@@ -61,7 +61,8 @@ class Draw(NamedTuple):
         # Whole numbers, exact in these dtypes: comparisons would take six times as long.
         exact = bits.to(torch.float64 if dtype is torch.float64 else torch.float32)
         drawn = hardtanh_(exact.sub_(_BITS // 2 - 1 - ones), 0, 1)
-        return (drawn if self.kind == OLD else drawn.mul_(_BITS / max(ones, 1))).to(dtype)
+        drawn = drawn if self.kind == OLD else drawn.mul_(_BITS / max(ones, 1))
+        return drawn if dtype is drawn.dtype else drawn.to(dtype)
 
 
 @dataclass

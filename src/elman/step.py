@@ -104,6 +104,9 @@ class Step:
     cuts: Sequence[tuple[Space, int, int]] = field(init=False)
     #: The leaves that are 1 for one unit of each head.
     chosen: Sequence[Node] = field(init=False)
+    #: The numbers of the outputs in the order in which modules return them: that of the states,
+    #: then of what the formula names besides.
+    returned: tuple[int, ...] = field(init=False)
     #: The step that gives out all states, and what the formula names besides.
     full: Step = field(init=False)
 
@@ -118,6 +121,9 @@ class Step:
         object.__setattr__(self, "parameters", names)
         object.__setattr__(self, "first_input", 1 + len(self.states))
         object.__setattr__(self, "first_weight", self.first_input + len(self.inputs))
+        outputs = [*self.outputs]
+        order = dict.fromkeys([*(s for s in self.states if s in outputs), *outputs])
+        object.__setattr__(self, "returned", tuple(map(outputs.index, order)))
         nodes = list(walk([*self.new, *self.outputs.values()]))
         spaces = dict.fromkeys(n.space for n in nodes if n.space is not ONE)
         found = {n.attr: n.space for n in nodes if n.op == "random"}

@@ -1,11 +1,15 @@
 """A call that is known goes past the checks: what has changed since makes it another call."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
+from torch.autograd import forward_ad
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import elman
 from elman.nn import cached
@@ -290,3 +294,24 @@ def test_what_autocast_has_converted_is_converted_again(kind):
             torch.testing.assert_close(module(narrow), expected)
     with pytest.raises((ValueError, RuntimeError), match="dtype"):
         module(narrow)
+
+
+class Follows(TorchDispatchMode):
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("frozen", [False, True], ids=["", "frozen"])
+@pytest.mark.parametrize(
+    "others", [Follows, forward_ad.dual_level, partial(FakeTensorMode, allow_non_fake_inputs=True)]
+)
+@each(KINDS)
+def test_a_known_call_runs_no_kernel_while_others_look_on(kind, others, frozen):
+    module, x, hx = warm(kind)
+    if frozen:
+        elman.freeze(module.eval())
+    with torch.no_grad():
+        expected = [module(x, hx) for _ in range(3)][-1]
+        with others(), pytest.raises(elman.PathError, match="PyTorch operations"):
+            module(x, hx)
+        assert_same_bits(tensors(module(x, hx)), tensors(expected))

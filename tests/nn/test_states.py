@@ -333,6 +333,25 @@ def test_dropout_draws_the_same_numbers(kind: Kind) -> None:
     assert tensors(found[2])[0][0].all()  # below the dropout
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"bidirectional": True}, {"zoneout": 0.3, "input_dropout": 0.2}, {"output_dropout": 0.5}],
+    ids="+".join,
+)
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "Gauge"])
+def test_a_repeated_call_is_that_of_the_first_time(
+    name: str, options: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, x = made(name, **options), torch.randn(T, B, I, dtype=torch.float64)
+    torch.manual_seed(3)
+    expected = results_and_gradients(net, "output states", x)
+    if "output_dropout" not in options:  # whose states are those before it
+        monkeypatch.setattr(Recurrent, "_run_layers", None)
+    for _ in range(2):
+        torch.manual_seed(3)
+        assert_same_bits(results_and_gradients(net, "output states", x), expected)
+
+
 def test_the_output_and_the_states_are_apart() -> None:
     """Each may change in place, before the backward pass too."""
     net, x = elman.LSTM(I, H), torch.randn(T, B, I)

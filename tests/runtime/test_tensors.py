@@ -74,17 +74,25 @@ def test_a_tensor_alone_is_not_taken_for_its_rows() -> None:
     assert not TensorGuard([None, one, one]).matches([None, wide, wide])
 
 
+@pytest.mark.filterwarnings("ignore")  # torch.jit.trace is deprecated
 def test_others_who_follow_operations_are_noticed() -> None:
     class Mode(TorchDispatchMode):
         pass
 
-    tensors, seen = three(), []
+    def look(x: Tensor) -> Tensor:
+        seen.append(guard.matches(tensors))
+        return x
+
+    tensors, seen = three(), list[bool]()
     guard = TensorGuard(tensors)
     with Mode():
-        seen.append(guard.matches(tensors))
-    torch.func.grad(lambda x: (seen.append(guard.matches(tensors)), x.sum())[1])(torch.ones(1))
-    torch.func.vmap(lambda x: (seen.append(guard.matches(tensors)), x)[1])(torch.ones(1, 1))
-    assert seen == [False] * 3
+        look(tensors[0])
+    torch.func.grad(lambda x: look(x).sum())(torch.ones(1))
+    torch.func.vmap(look)(torch.ones(1, 1))
+    torch.jit.trace(look, torch.ones(1), check_trace=False)
+    with torch.autocast("cpu", torch.bfloat16):
+        look(tensors[0])
+    assert seen == [False] * 5
     assert guard.matches(tensors)
 
 

@@ -17,11 +17,18 @@ _is_grad_enabled = torch.is_grad_enabled  # in every call, each lookup counts
 
 
 def run(
-    executable: Executable, rows: Rows, tensors: Sequence[Tensor | None], dropout: float = 0.0
+    executable: Executable,
+    rows: Rows,
+    tensors: Sequence[Tensor | None],
+    dropout: float = 0.0,
+    wanted: bool | None = None,
 ) -> Sequence[Tensor]:
-    """The output, the final states and further outputs, with dropout between layers."""
+    """The output, the final states and further outputs, with dropout between layers. ``wanted``
+    says whether a gradient is, if that is known."""
     masks = executable.dropout(dropout, rows) if dropout else ()
-    if not (_is_grad_enabled() and _requires_grad(tensors)):
+    if wanted is None:
+        wanted = _is_grad_enabled() and _requires_grad(tensors)
+    if not wanted:
         return executable.run(rows, tensors, False, masks)[0]
     results: Sequence[Tensor]
     try:

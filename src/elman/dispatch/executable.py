@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -190,8 +190,27 @@ class Executable:
             if zeros or tensor.shape[:-1] == self._padded:
                 tensor.data.zero_()  # which counts as no change of the tensor
 
+    def inference(self, rows: Rows) -> Callable[[Tensors], list[Tensor]]:
+        """What :meth:`run` gives of tensors of a call with these rows, where nothing is kept. Small
+        calls have nothing left to decide."""
+        if self._unready or not self.passes.alone(INFER):
+            return lambda tensors: self.run(rows, tensors, False)[0]
+        key, count, ends = (INFER, 1, 0), self._count, (rows.counts, rows.offsets)
+        ready: tuple[TensorSpecs, NativeCall] | None = None
+
+        def run(tensors: Tensors) -> list[Tensor]:
+            nonlocal ready
+            if ready is None:
+                ready = self._ready.get(key) or self._forward(key, rows, tensors)
+            specs, calls = ready
+            made = specs.new()
+            calls.run([*tensors, *made, *ends])
+            return made[:count]
+
+        return run
+
     def _forward(
-        self, key: tuple[str, int, int], rows: Rows, tensors: Tensors, masks: Sequence[Tensor]
+        self, key: tuple[str, int, int], rows: Rows, tensors: Tensors, masks: Sequence[Tensor] = ()
     ) -> tuple[TensorSpecs, NativeCall]:
         mode, threads, dropped = key
         if mode == TRAIN:

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from ..rows import Rows
-from ..runtime.threads import thread_count
+from ..runtime.threads import may_share, thread_count
 from ..spaces import Sizes
 from .calls import NativeCall
 from .kernel import Kernel
@@ -54,15 +54,22 @@ class StackLauncher:
         most = sum(self._work) if self._pipelined else max(self._work)
         parts = dict.fromkeys(self._parts, self._many) if self._pipelined else self._parts
         self._least = kernel.spec.schedule.flop_per_thread
-        #: For each mode, the work and the parts that threads may share, and the least for each.
-        self._shared = {
+        shared = {
             mode: (2 * most if mode == BACKWARD else most, parts[mode], self._least)
             for mode in self._parts
         }
+        #: For each mode, the work and the parts that threads may share, and the least for each;
+        #: without those modes in which a call always has one thread.
+        self._shared = {mode: given for mode, given in shared.items() if may_share(*given)}
 
     def threads(self, mode: str) -> int:
         """How many threads a call gets here and now: what its passes depend on besides sizes."""
-        return thread_count(*self._shared[mode])
+        shared = self._shared.get(mode)
+        return 1 if shared is None else thread_count(*shared)
+
+    def alone(self, mode: str) -> bool:
+        """Whether a call always gets one thread."""
+        return mode not in self._shared
 
     def between(self, mode: str, threads: int) -> int:
         """How many outputs, or gradients of them, lie between layers."""

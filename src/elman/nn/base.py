@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.fx import Proxy
 from torch.fx.proxy import TraceError
 
-from ..dispatch.autograd import run
 from ..dispatch.layer import Held
 from ..spaces import Sizes
 from ..step import Step
@@ -79,10 +78,7 @@ class RecurrentModule:
 
         A frozen module has something of its own in this place (``frozen.py``)."""
         found = known, _, tensors = cached.find(module, step, input, hx, module._weights(step))
-        if known is None or known.plain is None:
-            return None, found
-        output, *final = run(known.plain, known.rows, tensors, dropout)
-        return (output, tuple(final) if len(final) > 1 else final[0]), found
+        return None if known is None else known.repeat(tensors, dropout), found
 
     def _full(self, step: Step, return_states: Any) -> Step:
         """The step of a call that is to return states; a proxy of ``torch.fx`` does not say."""

@@ -7,16 +7,18 @@ earlier call. Where it matches, the call goes past the checks, to the same execu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from ..dispatch.autograd import run
 from ..dispatch.executable import Executable
 from ..dispatch.select import PLAIN, any_autocast, products, ready_isa
 from ..launch.kernel_cache import HOLDERS
+from ..launch.stack import Tensors
 from ..rows import Rows
 from ..runtime.bounded import BoundedCache
 from ..runtime.tensors import TensorGuard
@@ -27,6 +29,7 @@ _ALIKE = 4  # calls that differ in no more than strides, dtypes, or which gradie
 
 # Names of their own: in every call, each lookup counts.
 _is_compiling = torch.compiler.is_compiling
+_is_grad_enabled = torch.is_grad_enabled
 
 
 class CachedCall(NamedTuple):
@@ -37,6 +40,20 @@ class CachedCall(NamedTuple):
     rows: Rows
     executables: Executable | Sequence[Executable]  # of all layers as one, or of each
     plain: Executable | None  # the former, if it takes the tensors of a call as they are
+    infer: Callable[[Tensors], Sequence[Tensor]] | None  # its results where gradients are off
+    trained: bool  # whether a tensor requires a gradient
+
+    def repeat(self, tensors: Tensors, dropout: float) -> Any:
+        """The output and the final states of a call of these tensors; None if no executable takes
+        them as they are."""
+        if self.plain is None or self.infer is None:
+            return None
+        wanted = self.trained and _is_grad_enabled()
+        if wanted or dropout:
+            output, *final = run(self.plain, self.rows, tensors, dropout, wanted)
+        else:
+            output, *final = self.infer(tensors)
+        return output, tuple(final) if len(final) > 1 else final[0]
 
     def of(self, input: PackedSequence, rows: Rows) -> CachedCall:
         """The same for a packed input with these rows, which the guard does not see."""
@@ -116,6 +133,8 @@ def keep(
     dtypes = {t.dtype for t in guarded if t is not None and t.is_floating_point()}
     if len(dtypes) == 1:  # of all but the tables of a packed sequence
         whole = executables if plain and isinstance(executables, Executable) else None
-        entry = CachedCall(TensorGuard(guarded), call, rows, executables, whole)
+        infer = None if whole is None else whole.inference(rows)
+        trained = any(t is not None and t.requires_grad for t in guarded)
+        entry = CachedCall(TensorGuard(guarded), call, rows, executables, whole, infer, trained)
         known = CALLS.get(parts) or CALLS.keep(parts, [])
         known[:] = [entry, *known[: _ALIKE - 1]]

@@ -6,7 +6,7 @@ asks (:meth:`.RecurrentModule._repeat`). Calls of other modules have nothing to 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from operator import attrgetter, is_
 from typing import Any, NamedTuple
@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..dispatch.autograd import run
 from ..dispatch.executable import Executable
 from ..dispatch.layer import Held
 from ..dispatch.select import any_autocast, ready_isa
 from ..dispatch.weight_dtypes import WEIGHT_DTYPES
 from ..launch.packed import PackedWeights
+from ..launch.stack import Tensors
 from ..rows import Rows
 from ..runtime.bounded import BoundedCache
 from ..runtime.tensors import TensorGuard
@@ -40,13 +40,9 @@ _DTYPES = torch.float32, torch.float64
 class _Recent(NamedTuple):
     """A call without gradients, all of whose tensors an executable takes as they are."""
 
-    step: Step
-    isa: object
-    options: tuple[Any, ...]
-    kind: type  # of hx
+    asked: tuple[Any, ...]  # all that it depends on besides
     guard: TensorGuard  # of the input and the states
-    executable: Executable
-    rows: Rows
+    infer: Callable[[Tensors], Sequence[Tensor]]
 
 
 class _Held:
@@ -116,34 +112,26 @@ class Frozen:
         held = None if _is_compiling() else self._holding(module, step)
         if held is None:
             return RecurrentModule._repeat(module, step, input, hx, dropout)
-        kind, isa, options, count = type(hx), ready_isa(), module._options(module), len(step.states)
+        kind, short = type(hx), not _is_grad_enabled()
         if kind is tuple or kind is list:
             given = [input, *hx]
         else:
-            given = [input, *([None] * count if hx is None else [hx])]
-        short = type(input) is Tensor and not _is_grad_enabled() and not any_autocast()
-        if short and len(given) == 1 + count:
-            for recent in held.recent:
-                its_step, its_isa, its_options, its_kind, guard, executable, rows = recent
-                alike = its_step is step and its_isa is isa and its_kind is kind
-                if alike and its_options == options and guard.matches(given):
-                    if recent is not held.recent[0]:
-                        held.put_first(recent)
-                    given += held.weights
-                    output, *final = executable.run(rows, given, False)[0]
-                    return (output, tuple(final) if len(final) > 1 else final[0]), cached.UNKNOWN
+            given = [input, *([None] * len(step.states) if hx is None else [hx])]
+        asked = step, kind, len(given), ready_isa(), module._options(module)
+        for recent in held.recent if short else ():
+            if recent.asked == asked and recent.guard.matches(given):
+                if recent is not held.recent[0]:
+                    held.put_first(recent)
+                given += held.weights
+                output, *final = recent.infer(given)
+                return (output, tuple(final) if len(final) > 1 else final[0]), cached.UNKNOWN
         found = known, _, tensors = cached.find(module, step, input, hx, held.weights)
         if known is not None and self._takes(tensors):
             known = _reading(known, held)
             found = known, None, tensors
-            plain = known.plain
-            if plain is not None and short:
-                guard = TensorGuard(given)
-                held.put_first(_Recent(step, isa, options, kind, guard, plain, known.rows))
-        if known is None or known.plain is None:
-            return None, found
-        output, *final = run(known.plain, known.rows, tensors, dropout)
-        return (output, tuple(final) if len(final) > 1 else final[0]), found
+            if known.infer is not None and short and not any_autocast():
+                held.put_first(_Recent(asked, TensorGuard(given), known.infer))
+        return None if known is None else known.repeat(tensors, dropout), found
 
     def held_for(self, module: Any, step: Step, tensors: Any) -> Held | None:
         """What :meth:`.RecurrentModule._held` gives."""
@@ -173,7 +161,8 @@ def _reading(known: cached.CachedCall, held: _Held) -> cached.CachedCall:
     """A known call that reads what is packed."""
     if isinstance(known.executables, Executable):
         one = held.of(known.executables, known.rows)
-        return known._replace(executables=one, plain=known.plain and one)
+        infer = known.infer and one.inference(known.rows)
+        return known._replace(executables=one, plain=known.plain and one, infer=infer)
     every = [held.of(one, known.rows, i) for i, one in enumerate(known.executables)]
     return known._replace(executables=every)
 

@@ -162,7 +162,7 @@ class Layer(Counterpart, LayerStack, RNNBase):
             dropout = self.dropout if self.training else 0.0
             results, found = self._repeat(self, step, input, hx, dropout)
             if results is not None:
-                return results
+                return results if plain else self._repeated_states(step, *results)
             if found[0] is None:
                 elsewhere = self._run_elsewhere if plain else self._states_elsewhere
                 results = elsewhere(step, found[2], input, hx)

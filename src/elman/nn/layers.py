@@ -163,7 +163,8 @@ class LayerStack(RecurrentModule):
             before = known.executables if known is not None else ()
             x, finals, executables, every = self._run(asked, before)
             if known is None:
-                plain = call.plain and not self._merges() and not return_states
+                plain = call.plain and not self._merges()
+                plain = plain and not (return_states and any(m.output is not None for m in masks))
                 cached.keep(key, call, call.rows, executables, plain)
         x, finals = call.restore(x, finals)
         if return_states:
@@ -177,6 +178,11 @@ class LayerStack(RecurrentModule):
         """The results of a call, and what each layer gave out at ``every`` step, in its form."""
         alike = isinstance(self.hidden_size, int)
         return x, hx_of(finals), recorded(step, every, self._directions(), alike)
+
+    def _repeated_states(self, step: Step, output: Tensor, final: Any) -> tuple[Any, Any, Any]:
+        """:meth:`_with_states` of the results of :meth:`_repeat`."""
+        finals, given = _apart(step, output, final if type(final) is tuple else (final,))
+        return self._with_states(step, output, finals, [given])
 
     def _run_padded(
         self, asked: StackCall, some: Padded
@@ -338,6 +344,8 @@ class LayerStack(RecurrentModule):
         return x if merge is None else merge(*x.chunk(2, -1))
 
 
-def _apart(step: Step, first: Tensor, others: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+def _apart(
+    step: Step, first: Tensor, others: Sequence[Tensor]
+) -> tuple[list[Tensor], list[Tensor]]:
     """Of a layer's results the final states, and the outputs."""
-    return others[: len(step.states)], [first, *others[len(step.states) :]]
+    return [*others[: len(step.states)]], [first, *others[len(step.states) :]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from ..step import Step
@@ -18,36 +19,28 @@ def recorded(step: Step, layers: Sequence[Sequence[Any]], directions: int, alike
     input, those of both directions side by side. Unless layers are ``alike``, the result has a list
     of one part for each. The last layer's first output is the caller's already: it is copied.
     """
-    *below, (first, *others) = layers
-    if len(layers) == 1 or not alike or isinstance(first, PackedSequence):
-        layers = [*below, [_copy(first), *others]]
-    named = dict(zip(step.outputs, zip(*layers, strict=True), strict=True))
-    names = dict.fromkeys([*step.states, *step.outputs])
-    return hx_of([_of_layers(named[name], directions, alike) for name in names])
+    *below, last = layers
+    copied = len(layers) == 1 or not alike or isinstance(last[0], PackedSequence)
+    found: list[Any] = []
+    for i in step.returned:
+        each: list[Any] = [_by_direction(mine[i], directions) for mine in below]
+        each.append(_by_direction(last[i], directions, copied and not i))
+        if not alike:
+            found.append(each)
+        elif isinstance(each[0], list):
+            found.append([way for layer in each for way in layer])
+        else:
+            found.append(join(each) if below else each[0])
+    return hx_of(found)
 
 
-def _of_layers(outputs: Sequence[Any], directions: int, alike: bool) -> Any:
-    """One output of all layers."""
-    each = [_by_direction(output, directions) for output in outputs]
-    if not alike:
-        return each
-    if isinstance(each[0], list):
-        return [way for layer in each for way in layer]
-    return join(each) if len(each) > 1 else each[0]
-
-
-def _by_direction(output: Any, directions: int) -> Any:
-    """One output of a layer: directions come first, as a list where it is packed."""
+def _by_direction(output: Any, directions: int, copied: bool = False) -> Any:
+    """One output of a layer, or a copy: directions come first, as a list where it is packed."""
     if isinstance(output, PackedSequence):
         data, *rest = output
+        data = data.clone() if copied else data
         return [PackedSequence(way, *rest) for way in data.chunk(directions, -1)]
-    if directions == 1:
-        return output.unsqueeze(0)
+    if directions == 1:  # this copy is one operator, where a clone and its view would be two
+        return join([output], torch.stack) if copied else output.unsqueeze(0)
+    output = output.clone() if copied else output
     return output.unflatten(-1, (directions, -1)).movedim(-2, 0)
-
-
-def _copy(output: Any) -> Any:
-    if isinstance(output, PackedSequence):
-        data, *rest = output
-        return PackedSequence(data.clone(), *rest)
-    return output.clone()

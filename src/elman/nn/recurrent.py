@@ -262,7 +262,9 @@ class Recurrent(Regularised):
             dropout = self.dropout if self.training else 0.0
             repeat = self._repeat if drawn is None else self._repeat_drawn
             results, found = repeat(self, step, input, hx, dropout)
-        if results is None and found[0] is None:
+            if results is not None:
+                return results if plain else self._repeated_states(step, *results)
+        if found[0] is None:
             named = {"lengths": lengths, "inputs": inputs, "reset": reset, "reset_to": reset_to}
             results = self._leaf(input, hx, **named, return_states=None if plain else True)
         if results is None:

@@ -90,6 +90,12 @@ class Regularised(LayerStack, CellModule):
                 f"{type(self).__name__}: torch.onnx.export takes a module in evaluation, got one "
                 "in training, which draws random numbers: call module.eval() first"
             )
+        return self._draw_known(drawn, weights, rows, x)
+
+    def _draw_known(
+        self, drawn: Drawn, weights: Sequence[Any], rows: Rows, x: Tensor
+    ) -> tuple[Sequence[Any], Sequence[LayerMasks]]:
+        """What :meth:`_draw` gives, for a call that is like an earlier one: nobody records it."""
         p = self._regular.weight_dropout
         weights = drop_weights(drawn.step, weights, p) if p else weights
         return weights, [recipe.draw(rows, x) for recipe in self._recipes]
@@ -103,7 +109,7 @@ class Regularised(LayerStack, CellModule):
         if known is None or known.plain is None or module._drawn is None:
             return None, found
         x, first = tensors[0], step.first_input
-        weights, masks = module._draw(module._drawn, tensors[first:], known.rows, x)
+        weights, masks = module._draw_known(module._drawn, tensors[first:], known.rows, x)
         every = [masked(x, masks[0].input), *tensors[1:first], *beside(masks, weights)]
         output, *final = run(known.plain, known.rows, every, dropout)
         return (masked(output, masks[0].output), hx_of(final)), found

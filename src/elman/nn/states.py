@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -26,12 +25,12 @@ def hx_of(states: Sequence[Any]) -> Any:
     return tuple(states) if len(states) > 1 else states[0]
 
 
-def join(parts: Sequence[Tensor]) -> Tensor:
+def join(parts: Sequence[Tensor], how: Callable[[Any], Tensor] = torch.cat) -> Tensor:
     """The parts that layers have of a state, as one tensor."""
-    # An autocast would refuse the other narrow dtype.
-    kind = parts[0].device.type
-    with torch.autocast(kind, enabled=False) if any_autocast() else nullcontext():
-        return torch.cat([*parts])
+    if not any_autocast():
+        return how([*parts])
+    with torch.autocast(parts[0].device.type, enabled=False):  # it would refuse the other dtype
+        return how([*parts])
 
 
 def named(

@@ -93,8 +93,8 @@ class StepModule(RecurrentModule):
             return hx_of(results)
         first, *others = results
         new = others[: len(step.states)]
-        named = dict(zip(step.outputs, [first, *others[len(new) :]], strict=True))
-        return hx_of(new), hx_of([named[name] for name in dict.fromkeys([*step.states, *named])])
+        given = [first, *others[len(new) :]]
+        return hx_of(new), hx_of([given[i] for i in step.returned])
 
 
 class StepCall(Protocol[State]):

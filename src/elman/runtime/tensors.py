@@ -104,7 +104,7 @@ class TensorGuard:
         for i, first in self._others:
             if tensors[i] is not (None if first is None else tensors[first]):
                 return False
-        once = self._once(tensors)
+        once = self._once(tensors) if self._others else tensors
         try:
             for tensor in once:
                 if tensor.is_nested:  # has no strides: PyTorch's check would end the process

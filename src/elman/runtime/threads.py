@@ -54,9 +54,14 @@ def yield_address() -> int:
 def thread_count(work: float, parts: int, least: float) -> int:
     """Threads for `work` floating-point operations that fall into so many independent parts, if
     each is to have `least` of them."""
-    if work < 2 * least or parts < 2 or _obstacle():
+    if not may_share(work, parts, least) or _obstacle():
         return 1
     return int(min(torch.get_num_threads(), parts, work / least))
+
+
+def may_share(work: float, parts: int, least: float) -> bool:
+    """Whether so much work is ever shared among threads."""
+    return work >= 2 * least and parts >= 2
 
 
 def record_lateness(late: bool, work: float) -> None:

@@ -179,7 +179,8 @@ class Stream:
 
         Returns:
             The output, ``(B, H)``. It is the session's memory, which the next step writes: clone
-            what is to stay.
+            what is to stay. States and the cell's ``outputs`` come from a :meth:`chunk` of one
+            step.
         """
         self._check(input, self._expected)
         if reset is not None:
