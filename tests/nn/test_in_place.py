@@ -102,7 +102,7 @@ def test_options_in_place(
 @pytest.mark.parametrize("units", [1, 15, 16, 17, 100])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_sizes_in_place(units: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
-    net = seeded(elman.LSTM, 17, units, 2, bidirectional=True).to(dtype)
+    net = seeded(elman.LSTM, 17, units, 2, bidirectional=True, dropout=0.2).to(dtype)
     for t, b in ((1, 4), (2, 2), (40, 19)):
         lengths, reset = torch.arange(b) * (t + 1) // b + (t == 2), resets(t, b)
         x = torch.randn(t, b, 17, dtype=dtype)
