@@ -182,7 +182,7 @@ class LayerStack(RecurrentModule):
         self, asked: StackCall, some: Padded
     ) -> tuple[Tensor, Sequence[State], list[list[Tensor]]]:
         """The output, the final states of the sequences, and what each layer gives out, if it is to
-        ``return_states``."""
+        ``return_states``. Spans of recomputed steps are parts of packed tensors."""
         rows = some.in_place(room=True)
         if rows is None or self.recompute or not asked.x.is_cpu:
             output, finals, _, every = self._run(asked.packed(some))
