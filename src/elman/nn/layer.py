@@ -17,10 +17,10 @@ from ..spaces import Sizes
 from ..step import Step
 from . import cached
 from .counterpart import Counterpart
-from .layers import LayerStack, StackCall
-from .layers import State as States
+from .layers import LayerStack
 from .marks import given
 from .messages import refusal
+from .stack import Asked, StackCall, StackResults
 from .states import hx_of, states_of
 
 #: What arguments have to be, by the word with which torch.nn's sentence about them begins.
@@ -170,7 +170,7 @@ class Layer(Counterpart, LayerStack, RNNBase):
             named = {**marks._asdict(), "return_states": None if plain else True}
             results = self._leaf(input, hx, **named)
         if results is None:
-            results = self._run_layers(step, found, input, hx, marks, None, not plain)
+            results = self._run_layers(step, found, Asked(input, hx, marks, None, not plain))
         return results
 
     def _states_elsewhere(self, step: Step, tensors: Sequence[Any], input: Any, hx: Any) -> Any:
@@ -184,23 +184,21 @@ class Layer(Counterpart, LayerStack, RNNBase):
                 return self._with_states(step, output, [h_n], [[output]])
         return results
 
-    def _run_padded(
-        self, asked: StackCall, some: Padded
-    ) -> tuple[Tensor, Sequence[States], list[list[Tensor]]]:
-        step, initial, counts = asked.step, asked.initial, some.packed.counts
-        if not self._runs_torch(asked.tensors):
-            return super()._run_padded(asked, some)
+    def _run_padded(self, stack: StackCall, some: Padded) -> StackResults:
+        step, initial, counts = stack.step, stack.initial, some.packed.counts
+        if not self._runs_torch(stack.tensors):
+            return super()._run_padded(stack, some)
         if counts is None:  # no step counts: torch.nn has no such call
             with set_path("reference"):
-                return super()._run_padded(asked, some)
-        if asked.return_states and not self.num_layers == len(step.outputs) == 1:
+                return super()._run_padded(stack, some)
+        if stack.return_states and not self.num_layers == len(step.outputs) == 1:
             # The counterpart gives out the last layer's only.
-            return super()._run_padded(asked, some)
+            return super()._run_padded(stack, some)
         begin = None if initial[0] is None else hx_of(initial)
-        packed = PackedSequence(some.select(asked.x), counts)
+        packed = PackedSequence(some.select(stack.x), counts)
         found, final = self._counterpart.forward(self, packed, begin)
         output = some.restore(found.data)
-        return output, states_of(final, len(step.states)), [[output]]
+        return StackResults(output, states_of(final, len(step.states)), [[output]])
 
     def _layer_sizes(self) -> Sequence[Sizes]:
         return [Sizes.of(self)] * len(self._all_weights)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..batch import part_of
 from ..dispatch.autograd import run
 from ..dispatch.executable import Executable
-from ..dispatch.layer import Held, bind_stack, run_layer
 from ..dispatch.transforms import captured
-from ..padded import Marks, Padded, dropout_of, with_returns, with_room
+from ..padded import Padded, with_returns
 from ..rows import Rows
 from ..step import Step
 from . import arguments, cached
@@ -22,50 +19,20 @@ from .arguments import of_state
 from .base import RecurrentModule
 from .checks import no_sets
 from .inputs import read_of_layers, spread
-from .marks import Given
 from .marks import read as read_marks
 from .marks import record as record_marks
 from .masks import LayerMasks, beside, masked
 from .recorded import recorded
 from .regularise import Drawn
-from .states import Named, hx_of, join, of_each_layer, of_layers
+from .stack import Asked, Merge, StackCall, StackResults, State, apart, finish
+from .states import Named, hx_of, of_each_layer, of_layers
 
-#: A state of all layers: a tensor ``(L*D, B, H)``, or where the layers' sizes differ a list of one
-#: ``(D, B, H)`` for each. None stands for zeros.
-State = Any
-
-MERGES: dict[str, Callable[[Tensor, Tensor], Tensor] | None] = {
+MERGES: dict[str, Merge] = {
     "concat": None,  # as they come
     "sum": torch.add,
     "mean": lambda a, b: (a + b) / 2,
     "mul": torch.mul,
 }
-
-
-class StackCall(NamedTuple):
-    """A checked call of all layers, whatever runs it."""
-
-    step: Step
-    rows: Rows
-    x: Tensor
-    initial: Sequence[State]
-    layers: Sequence[Sequence[Any]]  # of each its further inputs, then its weights
-    masks: Sequence[LayerMasks] = ()
-    marks: Marks | None = None  # of a call that is captured
-    held: Held | None = None  # see `RecurrentModule._held`
-    return_states: bool = False
-
-    @property
-    def tensors(self) -> list[Any]:
-        """All of them, in the order of ``batch.by_layer``."""
-        return [self.x, *self.initial, *(t for mine in self.layers for t in mine)]
-
-    def packed(self, some: Padded) -> StackCall:
-        """The same with copies of the steps that count."""
-        end = len(self.step.inputs)
-        layers = [[*map(some.select, mine[:end]), *mine[end:]] for mine in self.layers]
-        masks = [mine._replace(inner=()).map(some.select) for mine in self.masks]
-        return self._replace(rows=some.packed, x=some.select(self.x), layers=layers, masks=masks)
 
 
 class LayerStack(RecurrentModule):
@@ -84,43 +51,54 @@ class LayerStack(RecurrentModule):
     learn_initial: bool = False
     _initial: list[dict[str, str]]  # of each set of weights, the names of learned initial states
 
-    def _run_layers(
-        self,
-        step: Step,
-        found: cached.Found,
-        input: Any,
-        hx: Any,
-        given: Given | None = None,
-        inputs: Any = None,
-        return_states: bool = False,
-        drawn: Drawn | None = None,
-    ) -> Any:
-        """A call that is checked first, and then stored, unless one like it was ``found``. If it is
-        to ``return_states``, the step is that which gives them out (``step.full``). With ``drawn``
-        it is one of training, whose random values that says."""
+    def _run_layers(self, step: Step, found: cached.Found, asked: Asked) -> Any:
+        """A call that is checked first, and then stored, unless one like it was ``found``."""
         known, key, tensors = found
-        masks: Sequence[LayerMasks] = ()
-        dropout = self.dropout if self.training else 0.0
-        if known is not None and isinstance(known.executables, Executable):
+        if known is None:
+            call, stack, some = self._prepare(step, None, asked)
+            if some is not None:
+                done = self._run_rows(stack, some)
+            else:
+                done = stack.run()
+                cached.keep(key, call, call.rows, done.executables, call.plain and stack.plain)
+        elif isinstance(known.executables, Executable):
             call = known.call
-            initial = call.arrange_states(hx, len(step.states))
-            x, weights = call.arrange(input), tensors[1 + len(step.states) :]
-            if drawn is not None:
-                dropped, masks = self._draw(drawn, weights, call.rows, x)
-                x, weights = masked(x, masks[0].input), beside(masks, dropped)
-            x, *final = run(known.executables, call.rows, [x, *initial, *weights], dropout)
-            if return_states:
-                final, outputs = _apart(step, x, final)
-                x = masked(x, masks[0].output) if masks else x
-                x, finals = call.restore(self._merge(x), final)
-                return self._with_states(step, x, finals, [call.restore_all(outputs)])
-            x = masked(x, masks[0].output) if masks else x
-            x, finals = call.restore(self._merge(x), final)
-            return x, hx_of(finals)
+            done = self._run_known(known.executables, call, tensors, asked)
+        else:
+            call, stack, _ = self._prepare(step, known, asked)
+            done = stack.run(known.executables)
+        x, finals = call.restore(done.output, done.finals)
+        if asked.return_states:
+            every = [call.restore_all(mine) for mine in done.every]
+            return self._with_states(step, x, finals, every)
+        return x, hx_of(finals)
+
+    def _run_known(
+        self, executable: Executable, call: arguments.Call, tensors: Sequence[Any], asked: Asked
+    ) -> StackResults:
+        """The results of a call of which all is known, and whose layers one executable runs."""
+        (input, hx, *_, drawn), step, mask = asked, executable.step, None
+        initial = call.arrange_states(hx, len(step.states))
+        x, weights = call.arrange(input), tensors[1 + len(step.states) :]
+        if drawn is not None:
+            dropped, masks = self._draw(drawn, weights, call.rows, x)
+            x, weights = masked(x, masks[0].input), beside(masks, dropped)
+            mask = masks[0].output
+        dropout = self.dropout if self.training else 0.0
+        results = run(executable, call.rows, [x, *initial, *weights], dropout)
+        return finish(step, results, mask, self._merges(), asked.return_states)
+
+    def _prepare(
+        self, step: Step, known: cached.CachedCall | None, asked: Asked
+    ) -> tuple[arguments.Call, StackCall, Padded | None]:
+        """A call in normal form, checked unless one like it is ``known``; what runs it; and where
+        its sequences are, if they are parts of padded rows."""
         owner, L, D = type(self).__name__, self.num_layers, self._directions()
+        input, hx, given, inputs, return_states, drawn = asked
         weights = self._layer_weights(step)
         some, marks, held = None, None, None
-        further: list[Tensor] = []
+        further: Sequence[Tensor] = ()
+        masks: Sequence[LayerMasks] = ()
         if known is None:
             call, x, initial, first = self._read(step, input, hx, weights)
             held = self._held(step, x, initial, weights)
@@ -143,34 +121,55 @@ class LayerStack(RecurrentModule):
             flat, masks = self._draw(drawn, [t for mine in weights for t in mine], call.rows, x)
             count = len(step.parameters)
             weights = [[*flat[i : i + count]] for i in range(0, len(flat), count)]
+        stack = StackCall(
+            step=step,
+            rows=call.rows,
+            x=x,
+            initial=initial,
+            layers=self._by_layer(step, weights, further, masks),
+            directions=D,
+            merge=self._merges(),
+            residual=self.residual,
+            dropout=self.dropout if self.training else 0.0,
+            recompute=self.recompute,
+            masks=masks,
+            marks=marks,
+            held=held,
+            return_states=return_states,
+        )
+        return call, stack, some
+
+    def _by_layer(
+        self,
+        step: Step,
+        weights: Sequence[Sequence[Any]],
+        further: Sequence[Tensor],
+        masks: Sequence[LayerMasks],
+    ) -> Sequence[Sequence[Any]]:
+        """What each layer reads besides its input and states: further inputs, those that a call
+        gives and those that it draws, then the weights of its directions."""
+        D = self._directions()
         if D == 2:
             weights = [[*a, *b] for a, b in zip(weights[::2], weights[1::2], strict=True)]
-        layers: Sequence[Sequence[Any]] = weights
+        layers = weights
         if further:
-            each = spread(owner, step, further, self._layer_sizes()[::D])
+            each = spread(type(self).__name__, step, further, self._layer_sizes()[::D])
             layers = [[*own, *mine] for own, mine in zip(each, weights, strict=True)]
         if masks:
-            inner, end = [mine.inner for mine in masks], len(step.given_inputs)
-            pairs = zip(inner, layers, strict=True)
-            layers = [[*mine[:end], *own, *mine[end:]] for own, mine in pairs]
-        asked = StackCall(step, call.rows, x, initial, layers, masks, marks, held, return_states)
-        if some is not None:
-            begin = [of_state(some.select_state, s) for s in initial]
-            x, finals, every = self._run_padded(asked._replace(initial=begin), some)
-            pairs = zip(finals, initial, strict=True)
-            finals = [of_state(some.restore_state, *pair) for pair in pairs]
-        else:
-            before = known.executables if known is not None else ()
-            x, finals, executables, every = self._run(asked, before)
-            if known is None:
-                plain = call.plain and not self._merges()
-                plain = plain and not (return_states and any(m.output is not None for m in masks))
-                cached.keep(key, call, call.rows, executables, plain)
-        x, finals = call.restore(x, finals)
-        if return_states:
-            every = [call.restore_all(mine) for mine in every]
-            return self._with_states(step, x, finals, every)
-        return x, hx_of(finals)
+            end, pairs = len(step.given_inputs), zip(masks, layers, strict=True)
+            layers = [[*mine[:end], *drawn.inner, *mine[end:]] for drawn, mine in pairs]
+        return layers
+
+    def _run_rows(self, stack: StackCall, some: Padded) -> StackResults:
+        """The results of padded rows, each of which has some sequences or none."""
+        begin = [of_state(some.select_state, s) for s in stack.initial]
+        done = self._run_padded(stack._replace(initial=begin), some)
+        pairs = zip(done.finals, stack.initial, strict=True)
+        return done._replace(finals=[of_state(some.restore_state, *pair) for pair in pairs])
+
+    def _run_padded(self, stack: StackCall, some: Padded) -> StackResults:
+        """The results of the sequences in padded rows."""
+        return stack.run_padded(some)
 
     def _with_states(
         self, step: Step, x: Any, finals: Sequence[Any], every: Sequence[Sequence[Any]]
@@ -181,81 +180,8 @@ class LayerStack(RecurrentModule):
 
     def _repeated_states(self, step: Step, output: Tensor, final: Any) -> tuple[Any, Any, Any]:
         """:meth:`_with_states` of the results of :meth:`_repeat`."""
-        finals, given = _apart(step, output, final if type(final) is tuple else (final,))
+        finals, given = apart(step, output, final if type(final) is tuple else (final,))
         return self._with_states(step, output, finals, [given])
-
-    def _run_padded(
-        self, asked: StackCall, some: Padded
-    ) -> tuple[Tensor, Sequence[State], list[list[Tensor]]]:
-        """The output, the final states of the sequences, and what each layer gives out, if it is to
-        ``return_states``. Spans of recomputed steps are parts of packed tensors."""
-        rows = some.in_place(room=True)
-        if rows is None or self.recompute or not asked.x.is_cpu:
-            output, finals, _, every = self._run(asked.packed(some))
-            return some.restore(output), finals, [[some.restore(v) for v in own] for own in every]
-        begin = [of_state(partial(with_room, rows=rows), s) for s in asked.initial]
-        output, finals, _, every = self._run(asked._replace(rows=rows, initial=begin))
-        return output, finals, every
-
-    def _run(
-        self, asked: StackCall, before: Any = ()
-    ) -> tuple[Tensor, Sequence[State], Any, list[list[Tensor]]]:
-        """The output, the final states, and the executable of all layers, or those of each if
-        kernels ran them; ``before`` are the latter of an earlier call. Last what each layer gives
-        out, if it is to ``return_states``."""
-        step, rows, x, initial, layers, masks, marks, held, return_states = asked
-        of_each, p = type(initial[0]) is list, self.dropout if self.training else 0.0
-        executable: Any = None
-        every: list[list[Tensor]] = []
-        apart = any(m.input is not None or m.output is not None for m in masks)
-        apart = apart or bool(self.residual or self._merges())
-        if not of_each and (len(layers) == 1 or not apart):
-            x = masked(x, masks[0].input) if masks else x
-            tensors = [x, *asked.tensors[1:]]
-            if len(layers) == 1:
-                (x, *final), executable = run_layer(
-                    step, rows, tensors, self.recompute, marks, None, held
-                )
-                if return_states:
-                    final, given = _apart(step, x, final)
-                    every.append(given)
-                x = masked(x, masks[0].output) if masks else x
-                return self._merge(x), final, executable, every
-            if not return_states:
-                executable = bind_stack(step, rows, tensors, len(layers), self.recompute)
-            if executable is not None:
-                runs = executable if held is None else held(executable, rows)
-                x, *final = run(runs, rows, tensors, p)
-                return x, final, executable, every
-        finals: list[Any] = []
-        made: list[Any] = []
-        for layer, mine in enumerate(layers):
-            below = x
-            if layer and p:
-                x = dropout_of(x, p, rows)
-            x = masked(x, masks[layer].input) if masks else x
-            D = self._directions()
-            begin = [s[layer] if of_each else part_of(s, layer, D) for s in initial]
-            tensors = [x, *begin, *mine]
-            if before and (not layer or before[layer].takes(x)):
-                (x, *final), executable = run(before[layer], rows, tensors), before[layer]
-            else:
-                own = held and partial(held, layer=layer)
-                (x, *final), executable = run_layer(
-                    step, rows, tensors, self.recompute, marks, None, own
-                )
-            made.append(executable)
-            if return_states:
-                final, given = _apart(step, x, final)
-                every.append(given)
-            x = masked(x, masks[layer].output) if masks else x
-            x = self._merge(x)
-            x = below + x if self.residual and layer else x
-            finals.append(final)
-        by_state: list[Any] = [[*parts] for parts in zip(*finals, strict=True)]
-        if not of_each:
-            by_state = [*map(join, by_state)]
-        return x, by_state, made if all(made) else None, every
 
     def _draw(
         self, drawn: Drawn, weights: Sequence[Any], rows: Rows, x: Tensor
@@ -335,17 +261,6 @@ class LayerStack(RecurrentModule):
     def _directions(self) -> int:
         return 2 if self.bidirectional else 1
 
-    def _merges(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+    def _merges(self) -> Merge:
         """What makes one output of those of two directions, unless they lie side by side."""
         return MERGES[self.merge] if self.bidirectional else None
-
-    def _merge(self, x: Tensor) -> Tensor:
-        merge = self._merges()
-        return x if merge is None else merge(*x.chunk(2, -1))
-
-
-def _apart(
-    step: Step, first: Tensor, others: Sequence[Tensor]
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Of a layer's results the final states, and the outputs."""
-    return [*others[: len(step.states)]], [first, *others[len(step.states) :]]

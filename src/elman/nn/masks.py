@@ -24,9 +24,9 @@ class LayerMasks(NamedTuple):
     """The random values of one layer: factors of its input and output, or None; what its formula
     reads, in the order of the step's inputs. The directions lie side by side."""
 
-    input: Tensor | None
-    inner: Sequence[Tensor]
-    output: Tensor | None
+    input: Tensor | None = None
+    inner: Sequence[Tensor] = ()
+    output: Tensor | None = None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> LayerMasks:
         """The same with another form of each."""

@@ -27,6 +27,7 @@ from .marks import given
 from .messages import refusal
 from .regularise import Regularisation
 from .regularised import Regularised
+from .stack import Asked
 from .steps import Checked, StepModule, read_rows
 
 
@@ -268,8 +269,8 @@ class Recurrent(Regularised):
             named = {"lengths": lengths, "inputs": inputs, "reset": reset, "reset_to": reset_to}
             results = self._leaf(input, hx, **named, return_states=None if plain else True)
         if results is None:
-            asked = input, hx, marks, inputs, not plain
-            results = self._run_layers(step, found, *asked, drawn)
+            asked = Asked(input, hx, marks, inputs, not plain, drawn)
+            results = self._run_layers(step, found, asked)
         return results
 
     def _is_special(self) -> bool:
