@@ -167,7 +167,7 @@ def _library(name: str, layer: torch.nn.Module) -> LayerReport:
 
 def _ours(name: str, layer: Any, return_states: bool) -> LayerReport:
     weights = [p.detach() for p in layer.parameters()]
-    dtype, narrow = _dtypes(weights), ""
+    dtype, narrow, own = _dtypes(weights), "", [w.dtype for w in weights[:1]]
     if weights:
         if not isinstance(layer, StepModule):  # one step is float32
             narrow = products(weights[0].dtype)
@@ -196,7 +196,8 @@ def _ours(name: str, layer: Any, return_states: bool) -> LayerReport:
     if step.reads_input:
         every = tuple(step.row_units(sizes) for sizes in layer._layer_sizes())
     for units in every:
-        kernels |= compiled(step, weights[0].dtype, isa, units)
+        for of in dict.fromkeys((*own, weights[0].dtype)):
+            kernels |= compiled(step, of, isa, units)
     return LayerReport(name, repr(layer), path, reason, dtype, isa.name, kernels)
 
 

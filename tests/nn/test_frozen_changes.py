@@ -108,7 +108,6 @@ def test_a_change_counts_in_the_next_call(change, mode):
     [
         ("parametrized", "no, because its weights are computed anew at each call (parametrized"),
         ("pruned", "no, because its weights are computed anew at each call (parametrized, or"),
-        ("bfloat16", "no, because its weights are of torch.bfloat16, not of torch.float32 or"),
     ],
 )
 def test_what_cannot_stay_packed_says_so(change, text):

@@ -20,7 +20,7 @@ from .view import View
 
 Numbers = NDArray[Any]
 #: Of LLVM's types of numbers.
-BYTES = {"float": 4, "double": 8, "bfloat": 2, "i32": 4, "i16": 2, "i8": 1}
+BYTES = {"float": 4, "double": 8, "bfloat": 2, "half": 2, "i32": 4, "i16": 2, "i8": 1}
 
 
 @dataclass(frozen=True)

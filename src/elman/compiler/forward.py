@@ -53,9 +53,11 @@ def slots(plan: Plan, target: Target, training: bool) -> Slots:
     inputs_of_slice = "slices", "piece", "slice"  # of a slice's piece of time
     starts_of = len(starts(plan, program)), HIDDEN.padded
 
-    pairs_x: list[Slot] = []
-    if panel.makes_operands:  # rows of the input, rounded up to whole vectors
-        pairs_x = ["Ix", Buffer("pairs_x", (*inputs_of_slice, "Ix"), "bfloat")]
+    rows_x: list[Slot] = []  # of the input, made for products, rounded up to whole vectors
+    if panel.makes_operands:
+        rows_x.append(Buffer("pairs_x", (*inputs_of_slice, "Ix"), "bfloat"))
+    if target.given:  # widened
+        rows_x.append(Buffer("wide_x", (*inputs_of_slice, "Ix"), target.dtype))
 
     def panels(numbers: Mapping[str, int]) -> int:
         return products * panel.nbytes(*[numbers[target.row.padded]] * 2)
@@ -79,7 +81,7 @@ def slots(plan: Plan, target: Target, training: bool) -> Slots:
             Buffer("panels", (panels,), "i8", packed=True),
             Buffer("panels_x", (panels_x,), "i8", packed=True),
             *operands(target, program, INPUT),
-            *pairs_x,
+            *(["Ix", *rows_x] if rows_x else []),
             Buffer("starts", starts_of, target.dtype, packed=True),
             *fixed_values(target, program, packed=True),
             Buffer("rows", inputs_of_slice, "ptr"),
@@ -203,7 +205,7 @@ def _define_add_bias(module: Module, target: Target) -> None:
     f = Function(module, "add_bias", params, shared=True)
     v = Vector(f, target.isa, target.dtype)
     row, bias, stride, units, padded = f.params
-    given, goal = View(f, v.dtype, bias, (stride,)), View(f, v.dtype, row)
+    given, goal = View(f, target.weights, bias, (stride,)), View(f, v.dtype, row)
     with f.loop(0, padded, v.lanes) as u:
         v.store(v.add(v.load(goal.at(u)), load_units(v, given, u, units)), goal.at(u))
 
@@ -296,7 +298,8 @@ class _Memory(StepMemory):
         with f.when(f.compare("ne", frame.slot("ahead"), 0)):
             self.at(spot.row)
             for store in far:
-                row = frame.view(self._row_of(store, spot.row).base).past(spot.unit)
+                row = self._row_of(store, spot.row)
+                row = View(f, row.kind, row.base).past(spot.unit)
                 with f.loop(0, size, frame.v.lanes) as u:
                     frame.v.prefetch(row.at(u))
 
@@ -399,6 +402,17 @@ def _project_row(frame: Frame, plan: Plan, projected: View) -> None:
                     v.store(total, goal.at(0, 0, at))
 
 
+def _wide(frame: Frame, x: View, ticket: Int, index: Int) -> View:
+    """A row of the input as numbers to compute with."""
+    f, v = frame.f, frame.v
+    if x.kind == v.dtype:
+        return x
+    goal, units = frame.scratch("wide_x", ticket, 0, index), frame.units(INPUT)
+    with f.loop(0, units, v.lanes) as u:
+        v.store(load_units(v, x, u, units), goal.at(u))
+    return goal
+
+
 def _project(
     frame: Frame,
     plan: Plan,
@@ -419,7 +433,7 @@ def _project(
         with f.loop(rows[0], stop) as row:
             index, (begin, place) = f.add(done, f.sub(row, rows[0])), frame.place_of_row(row)
             x, room = (
-                frame.given("x").row(f.add(time, begin), place),
+                _wide(frame, frame.given("x").row(f.add(time, begin), place), ticket, index),
                 partial(frame.scratch, "pairs_x", ticket, 0, index),
             )
             operand = frame.target.panel.prepare(x, room, frame.units(INPUT))

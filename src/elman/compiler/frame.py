@@ -73,8 +73,9 @@ class Frame(Routine):
 
     def given(self, name: str) -> View:
         """A tensor of the caller, with the strides that are declared for it."""
-        letters = self.slots.arguments[name].strides
-        return self.view(self.pointer(name), *(self.slot(f"{name}.{i}") for i in letters))
+        letters, kind = self.slots.arguments[name].strides, self.target.kind_of(name)
+        strides = tuple(self.slot(f"{name}.{i}") for i in letters)
+        return View(self.f, kind, self.pointer(name), strides or (1,))
 
     def view(self, base: str, *strides: Int) -> View:
         """Numbers in memory; those of the last dimension lie side by side if no stride is given."""

@@ -34,6 +34,7 @@ class ISA:
     bf16_pairs: bool
     word: int = 64
     doubles: bool = True
+    float16: bool = True  # whether an instruction converts from it and to it
 
     @property
     def accumulators(self) -> int:
@@ -58,7 +59,7 @@ TABLE: tuple[ISA, ...] = (
     ISA("avx512", "x86_64", "x86-64-v4", _WIDE, _V4, 512, 6, 4, True, False),
     ISA("avx2", "x86_64", "x86-64-v3", "", _V3, 256, 6, 2, True, False),
     ISA("neon", "aarch64", "generic", "", (), 128, 6, 4, True, False),
-    ISA("sse2", "x86_64", "x86-64", "", (), 128, 4, 2, False, False),
+    ISA("sse2", "x86_64", "x86-64", "", (), 128, 4, 2, False, False, float16=False),
 )
 
 

@@ -8,6 +8,7 @@ It is a pass as those of layers are, and so part of the same call: where layers 
 from __future__ import annotations
 
 from .buffers import Argument, Slots
+from .halves import computed
 from .ir import Module
 from .isa import ISA
 from .routine import BESIDE, SHARED, Routine, define_entry
@@ -28,13 +29,13 @@ SLOTS = Slots(
 )
 
 
-def emit(dtype: str, isa: ISA, schedule: Schedule = DEFAULT) -> Module:
-    """The module of ``elman_link``."""
+def emit(kind: str, isa: ISA, schedule: Schedule = DEFAULT) -> Module:
+    """The module of ``elman_link``, for tensors of numbers of a kind."""
     module = Module()
     routine = Routine(module, "link", isa, SLOTS, schedule=schedule)
-    f, v = routine.f, Vector(routine.f, isa, dtype)
+    f, v = routine.f, Vector(routine.f, isa, computed(kind))
     rows, units = routine.slot("T"), routine.slot("units")
-    goal, given, factors = (View(f, dtype, routine.pointer(name)) for name in TENSORS)
+    goal, given, factors = (View(f, kind, routine.pointer(name)) for name in TENSORS)
     with f.loop(0, rows, routine.slot("piece")) as begin:
         end = f.min(f.add(begin, routine.slot("piece")), rows)
         routine.wait(begin, end)

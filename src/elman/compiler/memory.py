@@ -60,7 +60,7 @@ def read_vector(frame: Frame, leaf: Node, unit: Int) -> str:
     """A learned vector from a unit on."""
     row = frame.given(f"weight_{leaf.attr}")
     if leaf.space is ONE:
-        return frame.v.broadcast(row.at(0))
+        return frame.v.broadcast(row.at(0), row.kind)
     return load_units(frame.v, row, unit, frame.units(leaf.space))
 
 

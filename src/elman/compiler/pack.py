@@ -27,7 +27,7 @@ def define(module: Module, target: Target, shape: Shape) -> None:
     v = Vector(f, target.isa, target.dtype)
     panel, matrix, unit_stride, k_stride, units, padded, k = f.params
     dtype, lanes = v.dtype, v.lanes
-    given = View(f, dtype, matrix, (unit_stride, k_stride))
+    given = View(f, target.weights, matrix, (unit_stride, k_stride))
     places = View(f, "ptr", f.alloca(lanes, "ptr"))
     copied, transposed = (f.compare("eq", stride, 1) for stride in (unit_stride, k_stride))
 
@@ -50,7 +50,8 @@ def define(module: Module, target: Target, shape: Shape) -> None:
             with f.when(copy):
                 f.call("pack_copy", *operands, ("i64", k_stride), ("i64", depth))
             with f.when(f.op(f"and i1 {transpose}, {f.op(f'xor i1 {copied}, true')}")):
-                f.call("pack_transpose", *to, ("ptr", places.base), ("i64", begin))
+                name = transposing(given.kind, dtype)
+                f.call(name, *to, ("ptr", places.base), ("i64", begin))
             with f.when(neither):
                 f.call("pack_single", *operands, ("i64", k_stride), ("i64", depth), ("i64", left))
 
@@ -66,7 +67,7 @@ def define_heads(module: Module, target: Target) -> None:
     f = Function(module, HEADS, params, shared=True)
     v = Vector(f, target.isa, target.dtype)
     to, source, unit_stride, k_stride, first, units, size, k, head_units, head_k, shift = f.params
-    given = View(f, v.dtype, source, (unit_stride, k_stride))
+    given = View(f, target.weights, source, (unit_stride, k_stride))
     goals = View(f, v.dtype, to, (size, 1))
     with f.loop(0, f.mul(k, size), v.lanes) as i:
         v.store(v.number(0.0), f.gep(v.dtype, to, i))
@@ -74,15 +75,20 @@ def define_heads(module: Module, target: Target) -> None:
         unit = f.add(first, u)
         head = f.div(unit, head_units)
         begin, before = f.mul(head, head_k), f.mul(head, f.sub(0, shift))
-        mine = View(f, v.dtype, f.gep(v.dtype, given.base, before), given.strides)
+        mine = View(f, given.kind, f.gep(given.kind, given.base, before), given.strides)
         with f.loop(begin, f.add(begin, head_k)) as i:
-            goals.store(mine.load(unit, i), i, u)
+            goals.store(v.load_one(mine.at(unit, i), mine.kind), i, u)
+
+
+def transposing(kind: str, dtype: str) -> str:
+    """The function that transposes a square of such numbers into those that are computed with."""
+    return "pack_transpose" if kind == dtype else f"pack_transpose_{kind}"
 
 
 def define_parts(module: Module, target: Target) -> None:
     """What packs one vector of units for a few ``k``: ``to[k][unit]``, rows ``count`` apart;
     ``pack_transpose`` a square of as many, from a ``k`` on, whose units' places are given."""
-    to = ("ptr", "to"), ("i64", "count")
+    to, kind = (("ptr", "to"), ("i64", "count")), target.weights
     places = *to, ("ptr", "from"), ("i64", "unit_stride")
 
     def begin(name: str, params: Sequence[tuple[str, str]]) -> tuple[Vector, View]:
@@ -90,20 +96,22 @@ def define_parts(module: Module, target: Target) -> None:
         return Vector(f, target.isa, target.dtype), View(f, target.dtype, "%to", ("%count", 1))
 
     v, goals = begin("pack_copy", [*places, ("i64", "k_stride"), ("i64", "k")])
-    given = View(v.f, v.dtype, "%from", ("%k_stride",))
+    given = View(v.f, kind, "%from", ("%k_stride",))
     with v.f.loop(0, "%k") as i:
-        v.store(v.load(given.at(i)), goals.at(i))
+        v.store(v.load(given.at(i), kind), goals.at(i))
 
-    v, goals = begin("pack_transpose", [*to, ("ptr", "places"), ("i64", "k")])
-    units = View(v.f, "ptr", "%places")
-    rows = [View(v.f, v.dtype, units.load(r)).at("%k") for r in range(v.lanes)]
-    for number, column in enumerate(v.load_transposed(rows)):
-        v.store(column, goals.at(number))
+    for of in dict.fromkeys((kind, target.dtype)):  # of weights, and of rows that they multiply
+        name = transposing(of, target.dtype)
+        v, goals = begin(name, [*to, ("ptr", "places"), ("i64", "k")])
+        units = View(v.f, "ptr", "%places")
+        rows = [View(v.f, of, units.load(r)).at("%k") for r in range(v.lanes)]
+        for number, column in enumerate(v.load_transposed(rows, of)):
+            v.store(column, goals.at(number))
 
     more = ("i64", "k_stride"), ("i64", "k"), ("i64", "units")
     v, goals = begin("pack_single", [*places, *more])
-    given = View(v.f, v.dtype, "%from", ("%k_stride", "%unit_stride"))
+    given = View(v.f, kind, "%from", ("%k_stride", "%unit_stride"))
     with v.f.loop(0, "%k") as i:
         v.store(v.number(0.0), goals.at(i))
         with v.f.loop(0, "%units") as u:
-            goals.store(given.load(i, u), i, u)
+            goals.store(v.load_one(given.at(i, u), kind), i, u)

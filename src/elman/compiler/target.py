@@ -30,6 +30,8 @@ class Use(NamedTuple):
 
 
 ALONE = Use()
+#: How names of slots of initial and final states begin.
+STATES = "h0.", "hn."
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Target:
     numbers: tuple[tuple[str, int], ...] = ()  # of slots, if the code is for one layer alone
     use: Use = ALONE  # of such code
     inputs_panel: Format | None = None  # what panels of the inputs hold, if it is something else
+    given: str = ""  # LLVM's type of the numbers in the caller's tensors, if it is another
+    given_states: str = ""  # and of those in its initial and final states
 
     @property
     def constant(self) -> bool:
@@ -61,6 +65,16 @@ class Target:
     def panel_x(self) -> Format:
         """What panels of the inputs hold."""
         return self.inputs_panel or self.panel
+
+    def kind_of(self, argument: str) -> str:
+        """LLVM's type of the numbers in a tensor of the caller."""
+        given = self.given_states if argument.startswith(STATES) else self.given
+        return given or self.dtype
+
+    @property
+    def weights(self) -> str:
+        """LLVM's type of the numbers in the caller's weights."""
+        return self.kind_of("weights")
 
     def beside(self, panel: Format) -> bool:
         """Whether panels that are read at once lie beside one another, row by row. Scales and lists

@@ -274,7 +274,7 @@ def _accumulate(
                         listed[factor.places] = factor.places.load(position)
                     along = listed[factor.places]
                 if (factor.row, along) not in scalars:
-                    scalars[factor.row, along] = v.broadcast(factor.row.at(along))
+                    scalars[factor.row, along] = v.broadcast(factor.row.at(along), factor.row.kind)
                 for w, column in enumerate(columns[matrix]):
                     before = total[p, w, c]
                     total[p, w, c] = panel.multiply_add(

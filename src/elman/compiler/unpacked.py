@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 from .formats import Format
 from .ir import Function, Int, Module
-from .isa import ISA
 from .target import Target
 from .tile import Factor, add_up
 from .vector import Vector
@@ -47,9 +46,9 @@ def define(module: Module, target: Target, splits: int) -> None:
     lanes = isa.lanes(dtype)
     heights = [1] if target.single else [n for n in (lanes // 4, lanes // 2) if n]
     for height in heights:
-        _define_squares(module, isa, dtype, height, splits)
+        _define_squares(module, target, height, splits)
     if not target.single:
-        _define_lanes(module, isa, dtype, splits, target.schedule.broadcast_units)
+        _define_lanes(module, target, splits)
     f = Function(module, name(splits), PARAMS, shared=True)
 
     def call(function: str) -> None:
@@ -106,14 +105,15 @@ def _define(
             v.store(total, goals.at(m, unit))
 
 
-def _define_lanes(module: Module, isa: ISA, dtype: str, splits: int, most: int) -> None:
-    """Up to as many rows as there are lanes, which have been transposed; ``most``: units at
-    once."""
+def _define_lanes(module: Module, target: Target, splits: int) -> None:
+    """Up to as many rows as there are lanes, which have been transposed."""
+    isa, dtype, most = target.isa, target.dtype, target.schedule.broadcast_units
     v = Vector(Function(module, f"lanes_{splits}", PARAMS), isa, dtype)
     f, (*_, matrix, stride, units, lanes, _, _, k, _) = v.f, v.f.params
     at_once = 1 << min(most, isa.accumulators // splits).bit_length() - 1
     group = max(v.lanes, at_once)
-    weights, columns = View(f, dtype, matrix, (stride, 1)), View(f, dtype, lanes, (v.lanes, 1))
+    weights = View(f, target.weights, matrix, (stride, 1))
+    columns = View(f, dtype, lanes, (v.lanes, 1))
 
     def begin(sums: View) -> _SumUp:
         def sum_up(first: Int) -> None:
@@ -135,17 +135,18 @@ def _define_lanes(module: Module, isa: ISA, dtype: str, splits: int, most: int) 
     _define(v, v.lanes, group, splits, begin)
 
 
-def _define_squares(module: Module, isa: ISA, dtype: str, height: int, splits: int) -> None:
+def _define_squares(module: Module, target: Target, height: int, splits: int) -> None:
     """Up to so many rows; those that are not there are calculated as the last one is."""
+    isa, dtype = target.isa, target.dtype
     # One row's sum waits for itself; but caches take it ill when more than 16 places are read in
     # turn.
     vectors = 2 if height == 1 and isa.lanes(dtype) <= 8 else 1
     if not module.defines(f"squares_sum_{height}"):
-        _define_sum(module, isa, dtype, height, vectors)
+        _define_sum(module, target, height, vectors)
     v = Vector(Function(module, f"squares_{height}_{splits}", PARAMS), isa, dtype)
     f, (*_, a, matrix, stride, units, _, _, _, k, rows) = v.f, v.f.params
     group = v.lanes * vectors
-    given, weights = View(f, "ptr", a), View(f, dtype, matrix, (stride,))
+    given, weights = View(f, "ptr", a), View(f, target.weights, matrix, (stride,))
 
     def begin(sums: View) -> _SumUp:
         places, operands = (View(f, "ptr", f.alloca(n, "ptr")) for n in (group, height))
@@ -167,9 +168,10 @@ def _define_squares(module: Module, isa: ISA, dtype: str, height: int, splits: i
     _define(v, height, group, splits, begin)
 
 
-def _define_sum(module: Module, isa: ISA, dtype: str, height: int, vectors: int) -> None:
+def _define_sum(module: Module, target: Target, height: int, vectors: int) -> None:
     """The sums over ``k`` from start to stop of some vectors of units, whose rows are given, each
     for so many rows of ``a``."""
+    isa, dtype, kind = target.isa, target.dtype, target.weights
     params = ("ptr", "sums"), ("ptr", "places"), ("ptr", "a"), ("i64", "start"), ("i64", "stop")
     f = Function(module, f"squares_sum_{height}", params)
     v = Vector(f, isa, dtype)
@@ -177,7 +179,7 @@ def _define_sum(module: Module, isa: ISA, dtype: str, height: int, vectors: int)
     group = v.lanes * vectors
     sums = View(f, dtype, "%sums", (height, v.lanes))
     places, a = View(f, "ptr", "%places"), View(f, "ptr", "%a")
-    weights = [View(f, dtype, places.load(i)) for i in range(group)]
+    weights = [View(f, kind, places.load(i)) for i in range(group)]
     operands = [View(f, dtype, a.load(m)) for m in range(height)]
     whole = f.add(start, f.op(f"and i64 {f.sub(stop, start)}, {-v.lanes}"))
 
@@ -187,7 +189,7 @@ def _define_sum(module: Module, isa: ISA, dtype: str, height: int, vectors: int)
         for first in range(0, group, v.lanes):
             lines = [row.at(k) for row in weights[first : first + v.lanes]]
             mine, totals = totals[:height], totals[height:]
-            for n, column in enumerate(v.load_transposed(lines)):
+            for n, column in enumerate(v.load_transposed(lines, kind)):
                 factors = [v.broadcast(row.at(n)) for row in rows]
                 mine = [v.fma(x, column, t) for x, t in zip(factors, mine, strict=True)]
             found += mine
@@ -203,8 +205,8 @@ def _define_sum(module: Module, isa: ISA, dtype: str, height: int, vectors: int)
     lines = View(f, "ptr", f.alloca(v.lanes, "ptr"))
     with f.when(f.compare("sgt", rest, 0)), f.loop(0, group, v.lanes) as first:
         with f.loop(0, v.lanes) as r:
-            source = View(f, dtype, places.load(f.add(first, r))).at(whole)
-            v.store(v.load_masked(source, v.first(rest)), square.at(r))
+            source = View(f, kind, places.load(f.add(first, r))).at(whole)
+            v.store(v.load_masked(source, v.first(rest), kind), square.at(r))
             lines.store(square.at(r), r)
         given = ("ptr", columns.base), ("i64", v.lanes), ("ptr", lines.base), ("i64", 0)
         f.call("pack_transpose", *given)

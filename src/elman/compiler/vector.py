@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 
+from .halves import BITS, HALVES, rounded, widened
 from .ir import LONG, Function, Int
 from .isa import ISA
 
@@ -48,14 +49,34 @@ class Vector:
         mask = f"<{self.lanes} x i32> zeroinitializer"
         return self.f.op(f"shufflevector {self.type} {one}, {self.type} poison, {mask}")
 
-    def broadcast(self, pointer: str) -> str:
-        return self.splat(self.f.load(self.dtype, pointer, align=self.size))
+    # Memory may hold numbers of another ``kind``, see ``halves``.
 
-    def load(self, pointer: str) -> str:
+    def broadcast(self, pointer: str, kind: str = "") -> str:
+        return self.splat(self.load_one(pointer, kind))
+
+    def load_one(self, pointer: str, kind: str = "") -> str:
+        """A single number."""
+        if kind in HALVES:
+            return widened(self.f, kind, self.f.load(BITS, pointer, align=2))
+        return self.f.load(self.dtype, pointer, align=self.size)
+
+    def load(self, pointer: str, kind: str = "") -> str:
+        if kind in HALVES:
+            return self._widened(kind, self.f.load(self._bits, pointer, align=2))
         return self.f.load(self.type, pointer, align=self.size)
 
-    def store(self, value: str, pointer: str) -> None:
-        self.f.store(self.type, value, pointer, align=self.size)
+    def store(self, value: str, pointer: str, kind: str = "") -> None:
+        if kind in HALVES:
+            self.f.store(self._bits, rounded(self.f, kind, value, self.lanes), pointer, align=2)
+        else:
+            self.f.store(self.type, value, pointer, align=self.size)
+
+    @property
+    def _bits(self) -> str:
+        return f"<{self.lanes} x {BITS}>"
+
+    def _widened(self, kind: str, bits: str) -> str:
+        return widened(self.f, kind, bits, self.lanes)
 
     def prefetch(self, pointer: str, near: bool = False) -> None:
         """Has the second cache fetch what lies there, if anything does, or the first one."""
@@ -73,21 +94,31 @@ class Vector:
 
     # Of LLVM 20, with the alignment as a number; later versions read it so, too.
 
-    def load_masked(self, pointer: str, mask: str) -> str:
+    def load_masked(self, pointer: str, mask: str, kind: str = "") -> str:
         """Zeros where the mask is false; nothing is read there."""
-        kinds = f"ptr, i32, <{self.lanes} x i1>, {self.type}"
-        name = f"@llvm.masked.load.{self._suffix}.p0"
-        self.f.module.declare(f"{self.type} {name}({kinds})")
-        given = f"ptr {pointer}, i32 {self.size}, <{self.lanes} x i1> {mask}, {self.type}"
-        return self.f.op(f"call {self.type} {name}({given} {self.number(0.0)})")
+        narrow = kind in HALVES
+        form, size, suffix = self._masked(narrow)
+        name, lanes = f"@llvm.masked.load.{suffix}.p0", f"<{self.lanes} x i1>"
+        self.f.module.declare(f"{form} {name}(ptr, i32, {lanes}, {form})")
+        given = f"ptr {pointer}, i32 {size}, {lanes} {mask}, {form} zeroinitializer"
+        found = self.f.op(f"call {form} {name}({given})")
+        return self._widened(kind, found) if narrow else found
 
-    def store_masked(self, value: str, pointer: str, mask: str) -> None:
+    def store_masked(self, value: str, pointer: str, mask: str, kind: str = "") -> None:
         """Writes where the mask is true."""
-        kinds = f"{self.type}, ptr, i32, <{self.lanes} x i1>"
-        name = f"@llvm.masked.store.{self._suffix}.p0"
-        self.f.module.declare(f"void {name}({kinds})")
-        given = f"{self.type} {value}, ptr {pointer}, i32 {self.size}"
-        self.f.do(f"call void {name}({given}, <{self.lanes} x i1> {mask})")
+        narrow = kind in HALVES
+        form, size, suffix = self._masked(narrow)
+        value = rounded(self.f, kind, value, self.lanes) if narrow else value
+        name, lanes = f"@llvm.masked.store.{suffix}.p0", f"<{self.lanes} x i1>"
+        self.f.module.declare(f"void {name}({form}, ptr, i32, {lanes})")
+        given = f"{form} {value}, ptr {pointer}, i32 {size}, {lanes} {mask}"
+        self.f.do(f"call void {name}({given})")
+
+    def _masked(self, narrow: bool) -> tuple[str, int, str]:
+        """The type in memory, bytes of an element, and how names of intrinsics end."""
+        if narrow:
+            return self._bits, 2, f"v{self.lanes}{BITS}"
+        return self.type, self.size, self._suffix
 
     # -- arithmetic
 
@@ -185,13 +216,13 @@ class Vector:
             half //= 2
         return self.f.op(f"extractelement {self.type} {a}, i64 0")
 
-    def load_transposed(self, rows: Sequence[str]) -> list[str]:
+    def load_transposed(self, rows: Sequence[str], kind: str = "") -> list[str]:
         """As many vectors as there are lanes, from an address each, transposed.
 
         Vectors are loaded whole: parts of them would take more loads, and pieces of 128 bits are
         moved to where they belong as cheaply as anything moves within one.
         """
-        piece, whole = 16 // self.size, [self.load(row) for row in rows]
+        piece, whole = 16 // self.size, [self.load(row, kind) for row in rows]
         groups = [self._sort(whole[r::piece]) for r in range(piece)]
         return [column for rows in zip(*groups, strict=True) for column in self._transpose(rows)]
 

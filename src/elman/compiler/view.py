@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .halves import stored
 from .ir import Function, Int
 from .vector import Vector
 
@@ -55,25 +56,25 @@ class View:
 
 def load_units(v: Vector, row: View, unit: Int, units: Int) -> str:
     """One vector of units from ``unit`` on; zeros beyond the last."""
-    f, left, (stride,) = v.f, v.f.sub(units, unit), row.strides
+    f, left, (stride,), kind = v.f, v.f.sub(units, unit), row.strides, row.kind
 
     def beside() -> str:
-        place = View(f, v.dtype, row.base).at(unit)
+        place = View(f, kind, row.base).at(unit)
         return f.either(
             f.compare("sge", left, v.lanes),
             v.type,
-            lambda: v.load(place),
-            lambda: v.load_masked(place, v.first(left)),
+            lambda: v.load(place, kind),
+            lambda: v.load_masked(place, v.first(left), kind),
         )
 
     def alike() -> str:  # an expanded tensor, such as the gradient of a sum
-        return v.select(v.first(left), v.broadcast(row.base), v.number(0.0))
+        return v.select(v.first(left), v.broadcast(row.base, kind), v.number(0.0))
 
     def scattered() -> str:
         stack, source = View(f, v.dtype, f.alloca(v.lanes, v.dtype)), row.past(unit)
         v.store(v.number(0.0), stack.base)
         with f.loop(0, f.min(left, v.lanes)) as i:
-            stack.store(source.load(i), i)
+            stack.store(v.load_one(source.at(i), kind), i)
         return v.load(stack.base)
 
     def apart() -> str:
@@ -84,19 +85,21 @@ def load_units(v: Vector, row: View, unit: Int, units: Int) -> str:
 
 def store_units(v: Vector, value: str, row: View, unit: Int, units: Int) -> None:
     """Writes one vector of units from ``unit`` on, but none beyond the last."""
-    f, left, (stride,) = v.f, v.f.sub(units, unit), row.strides
+    f, left, (stride,), kind = v.f, v.f.sub(units, unit), row.strides, row.kind
 
     def beside() -> None:
-        place = View(f, v.dtype, row.base).at(unit)
+        place = View(f, kind, row.base).at(unit)
         f.branch(
             f.compare("sge", left, v.lanes),
-            lambda: v.store(value, place),
-            lambda: v.store_masked(value, place, v.first(left)),
+            lambda: v.store(value, place, kind),
+            lambda: v.store_masked(value, place, v.first(left), kind),
         )
 
     def apart() -> None:
-        stack, goal = View(f, v.dtype, f.alloca(v.lanes, v.dtype)), row.past(unit)
-        v.store(value, stack.base)
+        element = stored(kind)
+        stack = View(f, element, f.alloca(v.lanes, element))
+        goal = View(f, element, row.at(unit), row.strides)
+        v.store(value, stack.base, kind)
         with f.loop(0, f.min(left, v.lanes)) as i:
             goal.store(stack.load(i), i)
 

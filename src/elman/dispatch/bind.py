@@ -10,7 +10,7 @@ from ..rows import Rows
 from ..step import Step
 from .executable import EXECUTABLES, Executable, Kind, Signature, signature_of
 from .recompute import Recomputing
-from .select import decide, ready_isa
+from .select import arithmetic, decide, ready_isa
 
 
 def bind(
@@ -20,6 +20,7 @@ def bind(
     recompute: bool = False,
     narrow: str = "",
     layers: int = 1,
+    wide_states: bool = False,
 ) -> Executable | None:
     """What runs a layer, whose tensors are in the order of ``LayerArgs``, or so many layers on one
     another, whose tensors are in that of ``batch.by_layer``; None where the reference runs.
@@ -27,7 +28,8 @@ def bind(
     ``narrow`` says what takes fewer bytes in products: nothing; the weights, in inference only, as
     bfloat16 (``"weights"``) or as ``"int8"``, whose values they must have; or all factors, as
     bfloat16 (``"products"``), where the processor multiplies such. Calls of one step ignore the
-    latter: few of their rows would pay for packing all weights in pairs.
+    latter: few of their rows would pay for packing all weights in pairs. With ``wide_states`` the
+    kernel's states are of the dtype that a narrower one is computed in, whatever those given.
 
     Raises:
         PathError: a path was asked for by force that cannot run.
@@ -37,7 +39,8 @@ def bind(
     if isa is not None:
         if narrow == "products" and (not isa.bf16_pairs or rows.T == 1):
             narrow = ""
-        kind = Kind(step, isa, recompute, narrow, layers)
+        wide_states = wide_states and arithmetic(tensors) is not None
+        kind = Kind(step, isa, recompute, narrow, layers, wide_states)
         signature = signature_of(kind, rows, tensors)
         found = EXECUTABLES.get(signature)
         if found is not None:

@@ -41,6 +41,7 @@ class Kind(NamedTuple):
     recompute: bool
     narrow: str  # what takes fewer bytes in products, see `bind`
     layers: int
+    wide_states: bool  # see `bind`
 
 
 def signature_of(kind: Kind, rows: Rows, tensors: Tensors) -> Signature:
@@ -91,7 +92,7 @@ class Executable:
     signature. What only sizes and strides decide is decided once."""
 
     def __init__(self, kind: Kind, rows: Rows, tensors: Tensors) -> None:
-        step, isa, _, narrow, layers = self._kind = kind
+        step, isa, _, narrow, layers, wide_states = self._kind = kind
         x, _, _, weights = LayerArgs.of(step, by_layer(step, tensors, layers)[0])
         size = weights[0].sizes(step).with_input(x.shape[-1])
         units, output = step.row_units(size), size[step.output_space]
@@ -100,8 +101,9 @@ class Executable:
         self.step, self.layers = step, layers
         self._packed: PackedWeights | None = None
         self._signature = of_tensors(tensors)
-        padded = rows.padded is not None
-        self.kernel = kernel_for(step, x.dtype, isa, units, rows.B == 1, narrow, padded)
+        single, padded = rows.B == 1, rows.padded is not None
+        made_for = single, narrow, padded, wide_states
+        self.kernel = kernel_for(step, x.dtype, isa, units, *made_for)
         widths = [x.shape[-1], *[D * output] * (layers - 1)]
         self.sizes = [size.with_input(width) for width in widths]
         self.passes = StackLauncher(self.kernel, rows, self.sizes, D)
@@ -213,6 +215,7 @@ class Executable:
         self, key: tuple[str, int, int], rows: Rows, tensors: Tensors, masks: Sequence[Tensor] = ()
     ) -> tuple[TensorSpecs, NativeCall]:
         mode, threads, dropped = key
+        assert mode == INFER or not self.kernel.spec.target.given  # these kernels keep nothing
         if mode == TRAIN:
             specs = TensorSpecs(
                 [*self.results[: self._first_kept], *[self.output] * dropped, *self.kept]

@@ -22,7 +22,7 @@ from .autograd import run
 from .bind import bind
 from .executable import Executable
 from .parallel import LEAST_STEPS, hindrance, run_parallel
-from .select import arithmetic, obstacle, products
+from .select import arithmetic, obstacle, products, takes_halves
 from .transforms import captured, forward_mode
 
 #: What makes an executable for these rows read weights that are packed already; of one for a single
@@ -53,8 +53,9 @@ def recur(
         The first state at every step, ``(T, B, D*H)`` or ``(N, D*H)``, and for each state its
         final value, ``(D, B, H)``.
 
-    bfloat16 and float16 are converted to float32 here, and the results back, once, at the end.
-    Products may be of bfloat16, see :func:`bind`.
+    bfloat16 and float16 are computed in float32, and results are rounded once, at the end: by
+    kernels where no gradient is wanted, else by conversions here. Products may be of bfloat16, see
+    :func:`bind`.
     """
     (output, *final), _ = run_layer(
         step, rows, LayerArgs(x, initial, inputs, weights).flat(), recompute
@@ -81,7 +82,7 @@ def run_layer(
     x, wider = tensors[0], arithmetic(tensors)
     assert x is not None
     narrow = products(x.dtype) if narrow is None else narrow
-    if wider is not None:
+    if wider is not None and (captured() or not takes_halves(tensors)):
         wide = [None if t is None else t.to(wider) for t in tensors]
         found, _ = run_layer(step, rows, wide, recompute, marks, narrow)
         return [t.to(x.dtype) for t in found], None
@@ -132,8 +133,10 @@ def bind_stack(
 ) -> Executable | None:
     """The executable of so many layers on one another, whose tensors are in the order of
     ``batch.by_layer``; None if kernels cannot run them as one."""
-    if captured() or arithmetic(tensors) is not None or step.reads_input:
+    if captured() or step.reads_input:
         return None  # kernels of one width serve all layers
+    if arithmetic(tensors) is not None and not takes_halves(tensors):
+        return None
     x = tensors[0]
     assert x is not None
     return bind(step, rows, tensors, recompute, products(x.dtype), layers)

@@ -17,7 +17,7 @@ from ..compiler import isa as isa_table
 from ..compiler import jit
 from ..compiler.isa import ISA
 from ..errors import PathError
-from ..launch.kernel_cache import DTYPES
+from ..launch.kernel_cache import DTYPES, has_kernels
 
 # Names of their own: in every call, each lookup counts.
 peek_functorch = torch._C._functorch.peek_interpreter_stack
@@ -150,7 +150,9 @@ def unfit(tensors: Sequence[Tensor | None]) -> str:
         if type(t) not in PLAIN:
             return f"a tensor is a {type(t).__name__}, a subclass with operations of its own"
         return "a tensor is the negative of another's memory, without resolve_neg()"
-    return "" if dtype is None or dtype in DTYPES else f"there are no kernels for {dtype}"
+    if dtype is None or dtype in DTYPES or has_kernels(dtype, current_isa()):
+        return ""
+    return f"there are no kernels for {dtype}"
 
 
 def arithmetic(tensors: Sequence[Tensor | None]) -> torch.dtype | None:
@@ -161,6 +163,15 @@ def arithmetic(tensors: Sequence[Tensor | None]) -> torch.dtype | None:
     if dtype not in _WIDER or any(t is not None and t.dtype != dtype for t in tensors):
         return None
     return _WIDER[dtype]
+
+
+def takes_halves(tensors: Sequence[Tensor | None]) -> bool:
+    """Whether kernels read and write a layer's tensors of a narrow dtype as they are: where no
+    gradient is wanted."""
+    if ready_isa() is None or unfit(tensors):
+        return False
+    wanted = any(t is not None and t.requires_grad for t in tensors)
+    return not (wanted and torch.is_grad_enabled())
 
 
 def products(dtype: torch.dtype) -> str:

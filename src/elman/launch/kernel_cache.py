@@ -22,6 +22,8 @@ from ..step import Step
 from .kernel import Kernel
 
 DTYPES = {torch.float32: "float", torch.float64: "double"}
+#: Of the dtypes that kernels read and write, but compute with as float32.
+HALF_DTYPES = {torch.bfloat16: "bfloat", torch.float16: "half"}
 _KERNEL_LIMIT = 128
 
 _kernels: dict[tuple[Any, ...], Kernel] = {}
@@ -72,6 +74,13 @@ def scheduled(**constants: Any) -> Iterator[None]:
             cache.update(content)
 
 
+def has_kernels(dtype: torch.dtype, isa: ISA | None) -> bool:
+    """Whether kernels for an instruction set read and write tensors of a dtype."""
+    return dtype in DTYPES or (
+        isa is not None and dtype in HALF_DTYPES and (isa.float16 or dtype is not torch.float16)
+    )
+
+
 def kernel_for(
     step: Step,
     dtype: torch.dtype,
@@ -80,20 +89,26 @@ def kernel_for(
     single: bool,
     narrow: str = "",
     padded: bool = False,
+    wide_states: bool = False,
 ) -> Kernel:
     """The kernel for a step and sizes. When there are too many, the oldest go.
 
     ``narrow`` says what panels hold instead of such numbers, if anything, see ``NARROW``. Rows in
     ``padded`` tensors have kernels of their own: looking for each row would cost others 2 to 6%.
+    With ``wide_states`` initial and final states are of the dtype that a narrower one is computed
+    in.
     """
-    key = (step, dtype, isa, units, single, narrow, padded)
+    key = (step, dtype, isa, units, single, narrow, padded, wide_states)
     kernel = _kernels.get(key)
     if kernel is None:
         with LOCK:
             plan = plan_of(step)
-            panel = NARROW[narrow] if narrow else Format(DTYPES[dtype])
-            target = target_of(plan, DTYPES[dtype], panel, isa, units, single, _schedule)
-            spec = KernelSpec(plan, replace(target, padded=padded))
+            number, half = DTYPES.get(dtype, "float"), HALF_DTYPES.get(dtype, "")
+            panel = NARROW[narrow] if narrow else Format(number)
+            target = target_of(plan, number, panel, isa, units, single, _schedule)
+            states = "" if wide_states else half
+            target = replace(target, padded=padded, given=half, given_states=states)
+            spec = KernelSpec(plan, target)
             # One of the same formula and tiles may be made for other sizes or another cell object.
             every = _kernels.values()
             same = (k for k in every if (k.plan.key, k.spec.target) == (plan.key, spec.target))
@@ -108,11 +123,13 @@ def kernel_for(
 def compiled(step: Step, dtype: torch.dtype, isa: ISA, units: int) -> dict[str, str]:
     """By pass, where the code of these kernels came from; only of what is in memory."""
     found: dict[str, str] = {}
-    for (*made_for, single, narrow, padded), kernel in list(_kernels.items()):
+    for (*made_for, single, narrow, padded, _), kernel in list(_kernels.items()):
         if made_for == [step, dtype, isa, units]:
             ending = ", one row" if single else ", padded rows" if padded else ""
             if narrow:
                 ending += f", {NARROW[narrow].label}"
+            if dtype in HALF_DTYPES:
+                ending += f", {str(dtype).removeprefix('torch.')} tensors"
             made = {name: run.origin for name, run in kernel.passes.items() if run.origin}
             found |= {name + ending: origin for name, origin in made.items()}
     return found

@@ -210,8 +210,9 @@ class StackLauncher:
     ) -> _Run:
         """One tensor becomes another times the ``factors``; ``places`` are those of all three."""
         target = self._kernel.spec.target
+        kind = target.kind_of("output")
         form = math.prod(rows.lead), factors.shape[-1], backwards
-        return link_pass(target.dtype, target.isa, *form, target.schedule), places
+        return link_pass(kind, target.isa, *form, target.schedule), places
 
     def _ways(self, rows: Rows) -> list[tuple[int, Rows]]:
         return [*enumerate(rows.ways(self._count))]

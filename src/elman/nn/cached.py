@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import PackedSequence
 from ..dispatch.autograd import run
 from ..dispatch.executable import Executable
 from ..dispatch.select import PLAIN, any_autocast, products, ready_isa
-from ..launch.kernel_cache import HOLDERS
+from ..launch.kernel_cache import HALF_DTYPES, HOLDERS
 from ..launch.stack import Tensors
 from ..rows import Rows
 from ..runtime.bounded import BoundedCache
@@ -58,6 +58,15 @@ class CachedCall(NamedTuple):
     def of(self, input: PackedSequence, rows: Rows) -> CachedCall:
         """The same for a packed input with these rows, which the guard does not see."""
         return self._replace(call=self.call._replace(rows=rows, packed=input), rows=rows)
+
+
+class _WithoutGradients(TensorGuard):
+    """One of a call that wanted no gradients: another that does runs in another way."""
+
+    def matches(self, tensors: Sequence[Any]) -> bool:
+        if torch.is_grad_enabled() and any(getattr(t, "requires_grad", False) for t in tensors):
+            return False
+        return super().matches(tensors)
 
 
 Key = tuple[tuple[Any, ...], Sequence[Any]]  # with the tensors that are guarded
@@ -135,6 +144,7 @@ def keep(
         whole = executables if plain and isinstance(executables, Executable) else None
         infer = None if whole is None else whole.inference(rows)
         trained = any(t is not None and t.requires_grad for t in guarded)
-        entry = CachedCall(TensorGuard(guarded), call, rows, executables, whole, infer, trained)
+        guard = _WithoutGradients if dtypes & HALF_DTYPES.keys() else TensorGuard
+        entry = CachedCall(guard(guarded), call, rows, executables, whole, infer, trained)
         known = CALLS.get(parts) or CALLS.keep(parts, [])
         known[:] = [entry, *known[: _ALIKE - 1]]

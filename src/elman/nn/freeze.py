@@ -27,8 +27,8 @@ def freeze(module: _Module, *, weight_dtype: torch.dtype | None = None) -> _Modu
     a parameter has been replaced, moved or written to in place (by an optimiser, by
     ``load_state_dict``). Writing through ``.data`` or NumPy leaves no trace: freeze again after
     that. In training mode nothing is kept; after ``eval()`` the module is frozen again, until
-    :func:`thaw`. Copies, and what is pickled, are frozen too. Weights that are parametrized, pruned
-    or neither float32 nor float64 stay unpacked, as :func:`elman.explain` says.
+    :func:`thaw`. Copies, and what is pickled, are frozen too. Weights that are parametrized or
+    pruned, or that no kernel reads, stay unpacked, as :func:`elman.explain` says.
 
     Args:
         module: the model, or a layer. :func:`elman.accelerate` makes torch.nn's layers elman's.

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from ..dispatch.executable import Executable
 from ..dispatch.layer import Held
-from ..dispatch.select import any_autocast, ready_isa
+from ..dispatch.select import any_autocast, current_isa, ready_isa
 from ..dispatch.weight_dtypes import WEIGHT_DTYPES
+from ..launch.kernel_cache import has_kernels
 from ..launch.packed import PackedWeights
 from ..launch.stack import Tensors
 from ..rows import Rows
@@ -34,7 +35,6 @@ _KNOWN = 64  # executables of one module
 _is_grad_enabled = torch.is_grad_enabled
 _is_compiling = torch.compiler.is_compiling
 _version, _address = attrgetter("_version"), Tensor.data_ptr
-_DTYPES = torch.float32, torch.float64
 
 
 class _Recent(NamedTuple):
@@ -176,7 +176,7 @@ def _rounded(owner: str, weight_dtype: Any, matrix: Tensor) -> Tensor:
 
 def why_unfit(weights: Sequence[Any], weight_dtype: torch.dtype | None) -> str:
     """Why weights do not stay packed, in words; empty if they do."""
-    dtypes = _DTYPES if weight_dtype is None else (torch.float32,)
+    isa = current_isa()
     for t in weights:
         if t is None:
             continue
@@ -186,8 +186,10 @@ def why_unfit(weights: Sequence[Any], weight_dtype: torch.dtype | None) -> str:
             return "its weights were made under inference_mode, where changes are not counted"
         if not t.is_cpu:
             return f"its weights are on {t.device}"
-        if t.dtype not in dtypes:
-            return f"its weights are of {t.dtype}, not of {' or '.join(map(str, dtypes))}"
+        if weight_dtype is not None and t.dtype is not torch.float32:
+            return f"its weights are of {t.dtype}, not of torch.float32"
+        if not has_kernels(t.dtype, isa):
+            return f"there are no kernels for {t.dtype}"
     return ""
 
 

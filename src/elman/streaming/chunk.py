@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..batch import Weights
 from ..dispatch.bind import bind
-from ..dispatch.select import obstacle
+from ..dispatch.select import arithmetic, obstacle
 from ..errors import PathError
 from ..launch.calls import NativeCall
 from ..launch.packed import PackedWeights
@@ -29,7 +29,8 @@ class Chunk:
         T: how many steps.
         width: features of the input.
         weights: of each layer, in the order of ``step.parameters``; nobody else changes them.
-        states: of each layer, ``(1, B, H)`` each: read, and written.
+        states: of each layer, ``(1, B, H)`` each: read, and written; of float32 for weights of a
+            narrower dtype.
         lead: the dimensions of an output between time and units, ``(B,)`` or none.
         residual: whether every layer but the first adds its input to its output.
         narrow: what the matrices are packed as if not as floats, whose values they have, see
@@ -54,10 +55,10 @@ class Chunk:
     ) -> None:
         self.T, self._names = T, step.inputs
         self._strides: tuple[int, ...] = ()
-        like = states[0][0]
-        B = like.shape[1]
+        like = next(t for t in weights[0] if t is not None)
+        B = states[0][0].shape[1]
         rows = Rows(T, B, T * B)
-        x = like.new_zeros(T, B, width)
+        x, wider = like.new_zeros(T, B, width), arithmetic([like])
         self._layers: list[Launch] = []
         self._between: list[Tensor] = []
         self._further: list[list[Tensor]] = []  # of each layer, what it gives out besides
@@ -68,9 +69,11 @@ class Chunk:
             size = Weights.of(held).sizes(step).with_input(x.shape[-1])
             further = [like.new_zeros(T, B, size[step.input_space(n)]) for n in step.inputs]
             tensors = [x, *mine, *further, *held]
-            executable = bind(step, rows, tensors, narrow=narrow)
+            begin = [s.to(x.dtype) if s.dtype is wider else s for s in mine]
+            alike = [x, *begin, *further, *held]
+            executable = bind(step, rows, alike, narrow=narrow, wide_states=True)
             if executable is None:
-                raise PathError(f"Stream: kernels are not possible here: {obstacle(tensors)}")
+                raise PathError(f"Stream: kernels are not possible here: {obstacle(alike)}")
             outputs = [like.new_zeros(T, B, size[step.space(name)]) for name in step.outputs]
             self._further.append(outputs[1:])
             results = [outputs[0], *mine, *outputs[1:]]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..dispatch.select import unfit
+from ..dispatch.select import arithmetic, unfit
 from ..errors import PathError
 from ..launch.calls import NativeCall
 from ..nn.messages import refusal
@@ -126,7 +126,7 @@ class ModelStream(Stream, of=torch.nn.Sequential):
         """A session for each part, and the table."""
         embedding, layers = parts_of("Stream", self.module)
         weight = None if embedding is None else embedding.weight.detach().clone()
-        if why := unfit([weight]):
+        if why := _unfit([weight]):
             raise PathError(f"Stream: kernels are not possible here: {why}")
         features = None if weight is None else weight.shape[1]
         self._streams: list[Stream] = []
@@ -146,7 +146,7 @@ class ModelStream(Stream, of=torch.nn.Sequential):
                     f"the inputs {list(further)}: give it a session of its own"
                 )
             features = made._output.shape[-1]
-        if why := unfit([weight, *(stream._like for stream in self._streams)]):
+        if why := _unfit([weight, *(stream._like for stream in self._streams)]):
             raise RuntimeError(
                 f"Stream: expected a module of one dtype, torch.float32 or torch.float64: {why}"
             )
@@ -227,6 +227,14 @@ class ModelStream(Stream, of=torch.nn.Sequential):
             raise RuntimeError("Stream: expected input to have at least one time step, got none")
         shape = (*self._lead, T) if self._batch_first else (T, *self._lead)
         return self._table.rows(self._checked(input, torch.Size(shape)))
+
+
+def _unfit(tensors: Sequence[Tensor | None]) -> str:
+    """Why there is no session of a model with these tensors, in words; empty if there is one."""
+    if why := unfit(tensors):
+        return why
+    narrow = next((t.dtype for t in tensors if t is not None and arithmetic([t])), None)
+    return f"there are no kernels for {narrow} here, only for its layers alone" if narrow else ""
 
 
 def _turned(given: Any) -> Any:

@@ -53,7 +53,9 @@ class Stream:
 
     Args:
         module: a layer or cell of elman in one direction (``elman.accelerate`` makes torch.nn's
-            one), of float32 or float64, on the CPU. Dropout is left out, as in evaluation. Or a
+            one), on the CPU. Dropout is left out, as in evaluation. A module of bfloat16 or
+            float16 takes and returns such tensors; it is computed in float32, products too, and
+            its states stay float32 between calls. Or, of float32 or float64, a
             ``torch.nn.Sequential`` of such layers, ``Linear`` and activations behind it, perhaps
             on an ``Embedding``, see below.
         batch_size: how many streams run side by side, B; None for a single one, whose tensors lack
@@ -302,18 +304,20 @@ class Stream:
             self.reset(reset if self._lead else None)
 
     def snapshot(self) -> Any:
-        """A copy of the states, in the form in which the module takes and returns them."""
+        """A copy of the states, in the form in which the module takes and returns them; of float32
+        for a module of bfloat16 or float16."""
         with self._mine:
             copy: Any = tree_map(Tensor.clone, self._states.whole)
             return copy
 
     def restore(self, states: Any) -> None:
-        """Goes on from states that :meth:`snapshot` or the module has returned."""
+        """Goes on from states that :meth:`snapshot` or the module has returned, in the dtype of
+        either."""
         (mine, form), (given, theirs) = tree_flatten(self._states.whole), tree_flatten(states)
         if form != theirs or not all(isinstance(g, Tensor) for g in given):
             raise TypeError(f"Stream: expected states in the form of snapshot(), {form}")
         for have, want in zip(given, mine, strict=True):
-            if have.shape != want.shape or have.dtype != want.dtype:
+            if have.shape != want.shape or have.dtype not in (want.dtype, self._like.dtype):
                 raise RuntimeError(
                     f"Stream: expected a state of shape {tuple(want.shape)} and {want.dtype}, got "
                     f"{tuple(have.shape)} and {have.dtype}"

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..batch import Weights
+from ..dispatch.select import arithmetic
 from ..nn.layers import LayerStack
 from ..step import Step
 
@@ -16,6 +17,7 @@ from ..step import Step
 class States:
     """Memory that kernels read and write: ``whole`` is in the form in which the module takes and
     returns states, ``by_layer`` has views of it, for each layer all its states, ``(1, B, H)``.
+    They are of the dtype that the module is computed in: nothing is rounded between calls.
 
     Args:
         module: a layer or cell.
@@ -31,7 +33,8 @@ class States:
         weights: Sequence[Sequence[Tensor | None]],
         lead: tuple[int, ...],
     ) -> None:
-        like = next(t for t in weights[0] if t is not None)
+        weight = next(t for t in weights[0] if t is not None)
+        like = weight.new_empty((), dtype=arithmetic([weight]) or weight.dtype)
         by_state: list[list[Tensor]] = []
         buffers: list[Any] = []
         sizes = [Weights.of(mine).sizes(step) for mine in weights]
