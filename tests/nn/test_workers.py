@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 import elman
-from elman.compiler import forward, jit
+from elman.compiler import forward, jit, objects
 from elman.launch import calls, kernel_cache, table
 from tests.nn import jobs
 from tests.nn.kinds import KINDS, LAYERS, Kind, assert_same_bits, call, each, loss_of, tensors
@@ -89,7 +89,7 @@ MOMENTS: dict[str, tuple[Any, str]] = {
     "plan": (kernel_cache, "plan_of"),
     "reading the cache": (type(jit.CACHE), "load"),
     "emitting": (forward, "emit"),
-    "compiling": (jit, "object_code"),
+    "compiling": (objects, "_emit"),
     "storing": (type(jit.CACHE), "store"),
     "linking": (jit, "Code"),
     "preparing": (table, "Launch"),

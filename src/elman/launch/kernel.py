@@ -13,7 +13,7 @@ from ..compiler.buffers import AXES
 from ..compiler.frame import PLACES
 from ..compiler.graph import Program
 from ..compiler.ir import Module
-from ..compiler.jit import Code, load
+from ..compiler.jit import Source
 from ..compiler.masked import SLOT
 from ..compiler.schedule import Order
 from ..compiler.sizes import KernelSpec
@@ -50,12 +50,13 @@ class Kernel:
         self.columns, self.products = len(plan.columns), len(plan.products)
         self.plan = plan
         infer, train = (forward.slots(*spec, training) for training in (False, True))
-        self.infer = EntryPoint(infer, self._loader("infer", "elman_forward"))
-        self.train = EntryPoint(train, self._loader("train", "elman_forward"))
-        self.back = EntryPoint(backward.slots(*spec), self._loader("backward", "elman_backward"))
+        self.infer = EntryPoint(infer, self._source("infer", "elman_forward"))
+        back = self._source("backward", "elman_backward")
+        self.back = EntryPoint(backward.slots(*spec), back)
+        self.train = EntryPoint(train, self._source("train", "elman_forward"), [self.back])
         self.passes = {"infer": self.infer, "train": self.train, "backward": self.back}
 
-    def _loader(self, which: str, name: str) -> Callable[[], tuple[Code, str]]:
+    def _source(self, which: str, name: str) -> Callable[[], Source]:
         plan, target = self.spec
 
         def emit() -> Module:
@@ -63,7 +64,7 @@ class Kernel:
                 return backward.emit(plan, target)
             return forward.emit(plan, target, which == "train")
 
-        return lambda: load(f"{plan.key} {which} {target}", target.isa, name, emit)
+        return lambda: Source(f"{plan.key} {which} {target}", target.isa, name, emit)
 
     def saved_size(self, rows: Rows, units: int) -> int:
         """Elements of what the forward pass keeps for the backward pass, in rows of so many
