@@ -8,6 +8,7 @@ the time that a user waits, with no kernel on disk and all cores at work.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import statistics
 import tempfile
@@ -72,7 +73,7 @@ def compiled(kind: type, row: ISA, units: int, single: bool) -> list[float]:
     lap()
     _load(passes, objects)
     lap()
-    spent = [1e3 * (after - before) for before, after in zip(laps, laps[1:], strict=False)]
+    spent = [1e3 * (after - before) for before, after in itertools.pairwise(laps)]
     size = sum(map(text_bytes, objects.values())) / 1e3
     return [*spent, sum(spent), size, 1e3 * _waiting(step, row, units, single)]
 

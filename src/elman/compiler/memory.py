@@ -157,6 +157,11 @@ class StepMemory:
         """Writes a vector where the store says."""
         raise NotImplementedError
 
+    def write_all(self, values: Sequence[tuple[Store, str]], spot: Spot) -> None:
+        """Writes all vectors of a spot."""
+        for store, value in values:
+            self.write(store, value, spot)
+
     def look_ahead(self, stores: Sequence[Store], spot: Spot, size: Int) -> None:
         """Prefetches the cache lines that this row will write, so many units from the spot on."""
 

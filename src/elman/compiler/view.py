@@ -3,6 +3,7 @@ vectors of the units of a row in the caller's memory, at any stride and of any n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .ir import Function, Int
@@ -87,12 +88,7 @@ def store_units(v: Vector, value: str, row: View, unit: Int, units: Int) -> None
     f, left, (stride,) = v.f, v.f.sub(units, unit), row.strides
 
     def beside() -> None:
-        place = View(f, v.dtype, row.base).at(unit)
-        f.branch(
-            f.compare("sge", left, v.lanes),
-            lambda: v.store(value, place),
-            lambda: v.store_masked(value, place, v.first(left)),
-        )
+        store_beside(v, [(value, View(f, v.dtype, row.base))], unit, units)
 
     def apart() -> None:
         stack, goal = View(f, v.dtype, f.alloca(v.lanes, v.dtype)), row.past(unit)
@@ -101,3 +97,19 @@ def store_units(v: Vector, value: str, row: View, unit: Int, units: Int) -> None
             goal.store(stack.load(i), i)
 
     f.branch(f.compare("eq", stride, 1), beside, apart)
+
+
+def store_beside(v: Vector, every: Sequence[tuple[str, View]], unit: Int, units: Int) -> None:
+    """The same of several vectors, each to a row whose units lie side by side."""
+    f, left = v.f, v.f.sub(units, unit)
+
+    def whole() -> None:
+        for value, row in every:
+            v.store(value, row.at(unit))
+
+    def some() -> None:
+        there = v.first(left)
+        for value, row in every:
+            v.store_masked(value, row.at(unit), there)
+
+    f.branch(f.compare("sge", left, v.lanes), whole, some)
