@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -65,8 +66,9 @@ def compiled(kind: type, row: ISA, units: int, single: bool) -> list[float]:
     lap()
     plan = plan_of.__wrapped__(step)
     target = target_of(plan, "float", Format("float"), row, units, single)
+    packing = replace(target, packs=True)
     lap()
-    modules = forward.emit(plan, target, training=True), backward.emit(plan, target)
+    modules = forward.emit(plan, packing, training=True), backward.emit(plan, target)
     passes = [module.parts() for module in modules]
     lap()
     objects = {part.text: object_code(part.text, row) for parts in passes for part in parts}
@@ -97,7 +99,7 @@ def _waiting(step: Step, row: ISA, units: int, single: bool) -> float:
         os.environ["ELMAN_CACHE_DIR"] = os.path.join(cache, "kernels")
         began = time.perf_counter()
         kernel = kernel_cache.kernel_for(step, torch.float32, row, units, single)
-        for run in (kernel.train, kernel.back):
+        for run in (kernel.passes["train"], kernel.back):
             assert run.code.address
         return time.perf_counter() - began
 

@@ -47,7 +47,7 @@ def define_tiles(module: Module, target: Target, heads: int, back: bool = False)
     for shape, splits, panel in dict.fromkeys(((shapes[0], 1, target.panel_x), *steps)):
         if not module.defines(target.tile(shape, splits, back, panel)):
             tile.define(module, target.isa, target.dtype, panel, shape, splits)
-        lies = not (target.panel.converts or panel.masked or target.constant or back)
+        lies = not (target.panel.converts or panel.masked or target.constant or target.packs or back)
         if lies and not module.defines(unpacked.name(splits)):
             unpacked.define(module, target, splits)
 
@@ -55,7 +55,8 @@ def define_tiles(module: Module, target: Target, heads: int, back: bool = False)
 def tallest(target: Target, shape: Shape) -> int:
     """The most rows that are multiplied at once in a forward pass: those of a tile, or as many as a
     vector has lanes if the panel is unpacked."""
-    if target.single or target.panel.converts or target.panel.masked:
+    packs = target.packs or target.panel.converts or target.panel.masked
+    if target.single or packs:
         return shape.rows
     return max(shape.rows, target.isa.lanes(target.dtype))
 

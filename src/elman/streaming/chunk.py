@@ -12,7 +12,7 @@ from ..dispatch.select import obstacle
 from ..errors import PathError
 from ..launch.calls import NativeCall
 from ..launch.packed import PackedWeights
-from ..launch.stack import INFER
+from ..launch.kernel import INFER
 from ..launch.table import Launch
 from ..launch.together import Task, together
 from ..rows import Rows
