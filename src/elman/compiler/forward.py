@@ -309,9 +309,9 @@ class _Memory(StepMemory):
             return
         with f.when(f.compare("ne", frame.slot("ahead"), 0)):
             self.at(spot.row)
-            for store in far:
-                row = frame.view(self._row_of(store, spot.row).base).past(spot.unit)
-                with f.loop(0, size, frame.v.lanes) as u:
+            rows = [frame.view(self._row_of(store, spot.row).base).past(spot.unit) for store in far]
+            with f.loop(0, size, frame.v.lanes) as u:
+                for row in rows:
                     frame.v.prefetch(row.at(u))
 
 

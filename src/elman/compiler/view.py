@@ -54,8 +54,9 @@ class View:
 # memory.
 
 
-def load_units(v: Vector, row: View, unit: Int, units: Int) -> str:
-    """One vector of units from ``unit`` on; zeros beyond the last."""
+def load_units(v: Vector, row: View, unit: Int, units: Int, expanded: bool = True) -> str:
+    """One vector of units from ``unit`` on; zeros beyond the last. Rows that are hardly ever
+    ``expanded`` have no faster way for that."""
     f, left, (stride,) = v.f, v.f.sub(units, unit), row.strides
 
     def beside() -> str:
@@ -78,6 +79,8 @@ def load_units(v: Vector, row: View, unit: Int, units: Int) -> str:
         return v.load(stack.base)
 
     def apart() -> str:
+        if not expanded:
+            return scattered()
         return f.either(f.compare("eq", stride, 0), v.type, alike, scattered)
 
     return f.either(f.compare("eq", stride, 1), v.type, beside, apart)

@@ -11,8 +11,8 @@ from ..dispatch.bind import bind
 from ..dispatch.select import obstacle
 from ..errors import PathError
 from ..launch.calls import NativeCall
-from ..launch.packed import PackedWeights
 from ..launch.kernel import INFER
+from ..launch.packed import PackedWeights
 from ..launch.table import Launch
 from ..launch.together import Task, together
 from ..rows import Rows
