@@ -61,7 +61,7 @@ def read_vector(frame: Frame, leaf: Node, unit: Int) -> str:
     row = frame.given(f"weight_{leaf.attr}")
     if leaf.space is ONE:
         return frame.v.broadcast(row.at(0))
-    return load_units(frame.v, row, unit, frame.units(leaf.space))
+    return load_units(frame.v, row, unit, frame.units(leaf.space), expanded=False)
 
 
 def operands(target: Target, program: Program, k: Space) -> list[Buffer]:
