@@ -113,12 +113,15 @@ class Kernel:
         direction: int = 0,
         count: int = 1,
         layer: int = 0,
+        packed: bool = False,
     ) -> Launch:
         """The forward pass of one direction: called with the tensors, the results (the first
         output, the final states, further outputs), and in training what is kept of each direction,
-        it writes the last two."""
+        it writes the last two. If its weights will be ``packed``, it multiplies none as it lies."""
         contiguous = self._contiguous(tensors, direction) and self._contiguous(tensors[:1])
         values = sizes.forward(self.spec, rows, size, threads, training, contiguous)
+        if packed:
+            values["unpacked"] = 0
         run = self._forward[TRAIN if training else INFER, bool(values["unpacked"])]
         every = [*tensors, *results, *kept, rows.counts, rows.offsets]
         names = [*self._given("h0", direction, count), *self._results("output", "hn")]

@@ -107,7 +107,7 @@ class StackLauncher:
             runs = [
                 self._kernel.forward(
                     *(way, size, given, results, saved, mode == TRAIN, own),
-                    *(d, self._count, layer),
+                    *(d, self._count, layer, packed is not None),
                 )
                 for d, way in ways
             ]

@@ -77,7 +77,7 @@ class Chunk:
             self._schedule = executable.kernel.spec.schedule
             threads = 1 if at_once else executable.passes.threads(INFER)
             ready = executable.kernel.forward(
-                rows, executable.sizes[0], tensors, results, (), False, threads
+                rows, executable.sizes[0], tensors, results, (), False, threads, packed=True
             )
             free = [*inputs] if self._layers else [0, *inputs]
             if len(self._layers) == len(weights) - 1:
