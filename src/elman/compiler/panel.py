@@ -47,7 +47,9 @@ def define_tiles(module: Module, target: Target, heads: int, back: bool = False)
     for shape, splits, panel in dict.fromkeys(((shapes[0], 1, target.panel_x), *steps)):
         if not module.defines(target.tile(shape, splits, back, panel)):
             tile.define(module, target.isa, target.dtype, panel, shape, splits)
-        lies = not (target.panel.converts or panel.masked or target.constant or target.packs or back)
+        lies = not (
+            target.panel.converts or panel.masked or target.constant or target.packs or back
+        )
         if lies and not module.defines(unpacked.name(splits)):
             unpacked.define(module, target, splits)
 
