@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .show import table
@@ -45,22 +45,27 @@ def measurements(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[]
 def run() -> dict[str, float]:
     """Medians in seconds of everything that happens once in a process."""
     found: dict[str, list[float]] = {}
-    for mode in ("inference", "training"):
-        for _ in range(PROCESSES):
-            with tempfile.TemporaryDirectory() as cache:
-                for state in (", cold", ", kernels on disk"):
-                    done = subprocess.run(
-                        [sys.executable, "-c", _SCRIPT, mode],
-                        check=True,
-                        env={**os.environ, "ELMAN_CACHE_DIR": os.path.join(cache, "kernels")},
-                        stdout=subprocess.PIPE,
-                        text=True,
-                    )
-                    for line in done.stdout.splitlines():
-                        what, seconds = line.rsplit(" ", 1)
-                        name = what + state * what.startswith("first")
-                        found.setdefault(name, []).append(float(seconds))
+    with tempfile.TemporaryDirectory() as bytecode:  # there is some where a package was installed
+        environment = {**os.environ, "PYTHONPYCACHEPREFIX": bytecode}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        _lines("inference", {**environment, "ELMAN_CACHE_DIR": "off"})
+        for mode in ("inference", "training"):
+            for _ in range(PROCESSES):
+                with tempfile.TemporaryDirectory() as cache:
+                    kernels = {"ELMAN_CACHE_DIR": os.path.join(cache, "kernels")}
+                    for state in (", cold", ", kernels on disk"):
+                        for line in _lines(mode, environment | kernels):
+                            what, seconds = line.rsplit(" ", 1)
+                            name = what + state * what.startswith("first")
+                            found.setdefault(name, []).append(float(seconds))
     return {what: statistics.median(seconds) for what, seconds in found.items()}
+
+
+def _lines(mode: str, environment: Mapping[str, str]) -> list[str]:
+    """What a new process prints."""
+    command = [sys.executable, "-c", _SCRIPT, mode]
+    done = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True)
+    return done.stdout.splitlines()
 
 
 def show(figures: dict[str, Any]) -> str:

@@ -144,38 +144,59 @@ def test_the_key_of_object_code_covers_formula_target_and_pass(monkeypatch):
                             step, dtypes[0], row, units, single, *dtypes[1:]
                         )
                         for run_ in made.passes.values():
-                            run_._load_code()
-    assert len(keys) == len(set(keys)) == 2 * 2 * (2 + len(NARROW)) * 2 * 2 * 3
+                            jit.load(run_.source())
+    assert len(keys) == len(set(keys)) == 2 * 2 * (2 + len(NARROW)) * 2 * 2 * 5
 
 
 @pytest.mark.usefixtures("no_kernels_in_memory")
 def test_functions_that_kernels_share_are_compiled_once(monkeypatch):
-    texts, compile_ = [], jit.object_code
+    texts, compile_ = [], jit.object_codes
 
-    def recorded(text, row):
-        texts.append(text)
-        return compile_(text, row)
+    def recorded(modules):
+        modules = [*modules]
+        texts.extend(text for text, _ in modules)
+        return compile_(modules)
 
     monkeypatch.setenv("ELMAN_CACHE_DIR", "off")
-    monkeypatch.setattr(jit, "object_code", recorded)
+    monkeypatch.setattr(jit, "object_codes", recorded)
     counts = []
     for step in (STEPS["tanh"], STEPS["relu"]):  # with one tile
         made = kernel_cache.kernel_for(step, torch.float32, isa.available()[0], 33, False)
-        for run_ in made.passes.values():
-            assert run_.code.address
+        for name in ("infer", "backward", "train", "infer of one step"):
+            assert made.passes[name].code.address
             counts.append(len(texts))
-    first, after, backward_, *others = counts
+    first, backward_, after, step_, *others = counts
     assert first > 3
-    assert after == first + 1  # inference has all that training shares
-    assert backward_ > after + 1  # another tile
-    assert others == [backward_ + 1, backward_ + 2, backward_ + 3]
+    assert backward_ > first + 1  # another tile
+    assert after == backward_ + 1  # inference has all that training shares
+    assert step_ > after + 1  # a matrix as it lies
+    assert others == [step_ + 1, step_ + 2, step_ + 3, step_ + 4]
     shared = [text for text in texts if "@elman_" not in text]
     assert len(shared) == len(set(shared)) == len(jit.SHARED)
-    del made, run_
+    del made
     one = weakref.ref(next(iter(jit.SHARED.values())))
     kernel_cache.forget()
     gc.collect()
     assert one() is None  # it lived as long as the kernels
+
+
+@pytest.mark.usefixtures("no_kernels_in_memory")
+def test_the_passes_of_a_training_step_are_compiled_together(monkeypatch, tmp_path):
+    monkeypatch.setenv("ELMAN_CACHE_DIR", str(tmp_path / "kernels"))
+
+    def made(*passes):
+        kernel_cache.forget()
+        kernel = kernel_cache.kernel_for(
+            STEPS["tanh"], torch.float32, isa.available()[0], 33, False
+        )
+        for name in passes:
+            assert kernel.passes[name].code.address
+        return {name: run_.origin for name, run_ in kernel.passes.items() if run_.origin}
+
+    assert made("infer") == {"infer": "compiled"}
+    assert made("train") == {"train": "compiled", "backward": "compiled"}
+    assert made("train") == {"train": "disk"}  # which waits for nothing else
+    assert made("train", "backward") == {"train": "disk", "backward": "disk"}
 
 
 @pytest.mark.usefixtures("no_kernels_in_memory")

@@ -341,7 +341,7 @@ def _meet() -> Callable[..., int]:
     kinds = "ptr", "i64", "i64", "i64", "ptr"
     given = ", ".join(f"{kind} {f.load(kind, '%args', i)}" for i, kind in enumerate(kinds))
     f.store("i64", f.op(f"call i64 @meet({given})"), f.gep("i64", "%args", 5))
-    found, _ = jit.load("a meeting", row, "elman_meet", lambda: module)
+    ((found, _),) = jit.load(jit.Source("a meeting", row, "elman_meet", lambda: module))
     run = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(found.address)
 
     def meet(met: Any, meeting: int, me: int, patience: int, rest: int) -> int:

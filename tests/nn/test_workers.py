@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 import elman
-from elman.compiler import forward, jit
+from elman.compiler import forward, jit, objects
 from elman.launch import calls, kernel_cache, table
 from tests.nn import jobs
 from tests.nn.kinds import KINDS, LAYERS, Kind, assert_same_bits, call, each, loss_of, tensors
@@ -89,7 +89,7 @@ MOMENTS: dict[str, tuple[Any, str]] = {
     "plan": (kernel_cache, "plan_of"),
     "reading the cache": (type(jit.CACHE), "load"),
     "emitting": (forward, "emit"),
-    "compiling": (jit, "object_code"),
+    "compiling": (objects, "_emit"),
     "storing": (type(jit.CACHE), "store"),
     "linking": (jit, "Code"),
     "preparing": (table, "Launch"),
@@ -186,10 +186,41 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
+FORK_BESIDE_HELPERS = """
+import os, signal, threading, time, torch, elman
+from elman.compiler import objects
+from elman.launch import kernel_cache
+from elman.runtime import cores
+
+rnn, x, inside, emit = elman.RNN(3, 5), torch.ones(4, 2, 3), threading.Event(), objects._emit
+with elman.set_path("kernel"):
+    expected = rnn(x)[0]
+
+def linger(*given):
+    inside.set()
+    time.sleep(0.05)
+    return emit(*given)
+
+objects._emit, cores.cores = linger, lambda: 3
+other = threading.Thread(target=elman.LSTM(3, 5), args=[x])
+other.start()
+inside.wait()
+child = os.fork()
+if not child:
+    signal.alarm(600)
+    kernel_cache.forget()
+    with elman.set_path("kernel"):
+        os._exit(0 if torch.equal(rnn(x)[0], expected) else 2)
+other.join()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
 @needs_fork
-def test_a_child_can_compile_whatever_another_thread_had_llvm_do() -> None:
+@pytest.mark.parametrize("script", [FORK_BESIDE_LLVM, FORK_BESIDE_HELPERS], ids=["LLVM", "helpers"])
+def test_a_child_can_compile_whatever_another_thread_had_llvm_do(script: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FORK_BESIDE_LLVM],
+        [sys.executable, "-W", "ignore", "-c", script],
         env={**os.environ, "ELMAN_CACHE_DIR": "off"},
         capture_output=True,
         text=True,

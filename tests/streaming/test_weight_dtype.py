@@ -98,7 +98,7 @@ def test_the_weights_take_a_half_or_a_quarter_of_the_memory(single):
         kernel = kernel_for(step, torch.float32, isa, 256, single, narrow)
         size = layer_sizes(256, 256)
         numbers = sizes.forward(kernel.spec, Rows(1, rows, rows), size, 1, False, True)
-        _, taken[narrow] = kernel.infer.slots.layout(numbers)
+        _, taken[narrow] = kernel.passes["infer"].slots.layout(numbers)
     assert taken["weights"] < 0.6 * taken[""]
     assert taken["int8"] < 0.35 * taken[""]
 

@@ -88,7 +88,7 @@ def _placed(
         group = [n for n, other in places.items() if other.behind == place.behind]
         for_all = zip(*(panels[node] for node in group), strict=True)
         content = b"".join(np.concatenate(blocks, 1).tobytes() for blocks in for_all)
-        yield place.behind * room, content
+        yield int(place.behind) * room, content
 
 
 def _panel(

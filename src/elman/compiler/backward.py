@@ -18,7 +18,7 @@ from .buffers import Argument, Buffer, Slots
 from .forward import walk_step
 from .frame import Frame, common, define_reductions, parameters
 from .graph import Store
-from .inputs import add_to_input, emit_inputs, panels_to_x, wanted
+from .inputs import add_to_input, emit_inputs, wanted
 from .ir import Int, Module
 from .masked import SLOT
 from .memory import (
@@ -32,7 +32,7 @@ from .memory import (
     values_of_step,
 )
 from .outer import RANGE, emit_outer, lists, range_of
-from .panel import define_tiles, panels_of
+from .panel import define_tiles, each_panel, each_panel_x
 from .plan import Plan, products_of
 from .routine import define_entry
 from .stage import Stages
@@ -160,11 +160,11 @@ def _pack(module: Module, slots: Slots, plan: Plan, target: Target) -> None:
     """``pack_slices``: the matrices in panels, some slices of their units."""
     frame = Frame(module, "pack_slices", target, slots)
     first, last = (frame.slot(name) for name in PACKED)
-    for panel in panels_of(frame, plan.step, plan.backward).values():
+    for panel in each_panel(frame, plan.step, plan.backward):
         panel.fill(first, last)
     pack_fixed(frame, plan.backward, first, last)
     with frame.f.when(wanted(frame)):
-        for panel in panels_to_x(frame, plan):
+        for _, panel in each_panel_x(frame, plan.step, [*plan.input_columns], back=True):
             panel.fill(first, last)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 
@@ -29,10 +29,11 @@ from .panel import (
     Place,
     columns_at_once,
     define_tiles,
+    each_panel,
+    each_panel_x,
     height,
     is_unpacked,
     panel_x,
-    panels_of,
     places,
 )
 from .plan import Plan, products_of
@@ -42,7 +43,7 @@ from .target import Target
 from .team import PACKED, TEAM, Team, can_cut_units, open_doors, reads_inputs, team_packs
 from .tile import add_up
 from .vector import Vector
-from .view import View, load_units, store_units
+from .view import View, load_units, store_beside, store_units
 
 
 def slots(plan: Plan, target: Target, training: bool) -> Slots:
@@ -166,7 +167,9 @@ def _pack(module: Module, slots: Slots, plan: Plan, program: Program, target: Ta
     frame = Frame(module, "pack_slices", target, slots)
     f, step = frame.f, plan.step
     first, last = (frame.slot(name) for name in PACKED)
-    for panel in (*_panels_x(frame, plan).values(), *panels_of(frame, step, program).values()):
+    for _, panel in _each_panel_x(frame, plan):
+        panel.fill(first, last)
+    for panel in each_panel(frame, step, program):
         panel.fill(first, last)
     pack_fixed(frame, program, first, last)
     for start, i in starts(plan, program).items():
@@ -197,6 +200,13 @@ def _panels_x(frame: Frame, plan: Plan) -> dict[Node, Panel]:
     """The panels of the projections."""
     every = places_x(plan, frame.target).items()
     return {c: panel_x(frame, plan.step, gate_of(c), place) for c, place in every}
+
+
+def _each_panel_x(frame: Frame, plan: Plan) -> Iterator[tuple[Int, Panel]]:
+    """The columns and their panels, one by one."""
+    if frame.target.constant:  # some lie beside one another
+        return iter(enumerate(_panels_x(frame, plan).values()))
+    return each_panel_x(frame, plan.step, [gate_of(column) for column in plan.columns])
 
 
 def _define_add_bias(module: Module, target: Target) -> None:
@@ -284,10 +294,14 @@ class _Memory(StepMemory):
         if store.kind == "output":
             room = frame.room if frame.target.use.above else frame.units
             store_units(frame.v, value, row, spot.unit, room(store.space))
-        elif store.kind in _KEPT:
-            store_units(frame.v, value, row, spot.unit, frame.row_units)
         else:
             frame.v.store(value, row.at(spot.unit))
+
+    def write_all(self, values: Sequence[tuple[Store, str]], spot: Spot) -> None:
+        super().write_all([one for one in values if one[0].kind not in _KEPT], spot)
+        kept = [(v, self._row_of(of, spot.row)) for of, v in values if of.kind in _KEPT]
+        if kept:  # one branch for all
+            store_beside(self.frame.v, kept, spot.unit, self.frame.row_units)
 
     def look_ahead(self, stores: Sequence[Store], spot: Spot, size: Int) -> None:
         """The second cache fetches where the row's results will go: memory that it has not, and
@@ -297,10 +311,10 @@ class _Memory(StepMemory):
             return
         with f.when(f.compare("ne", frame.slot("ahead"), 0)):
             self.at(spot.row)
-            for store in far:
-                row = self._row_of(store, spot.row)
-                row = View(f, row.kind, row.base).past(spot.unit)
-                with f.loop(0, size, frame.v.lanes) as u:
+            rows = [self._row_of(store, spot.row) for store in far]
+            rows = [View(f, row.kind, row.base).past(spot.unit) for row in rows]
+            with f.loop(0, size, frame.v.lanes) as u:
+                for row in rows:
                     frame.v.prefetch(row.at(u))
 
 
@@ -446,7 +460,7 @@ def _project(
 
     tall = height(frame, shape, total)
     whole = 0, frame.padded(HIDDEN)
-    for column, panel in enumerate(_panels_x(frame, plan).values()):
+    for column, panel in _each_panel_x(frame, plan):
         goals = frame.view(projected.at(0, column), projected.strides[0], 1)
         starts = frame.scratch("starts", column)
         with (

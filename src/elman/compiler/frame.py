@@ -121,9 +121,10 @@ class Frame(Routine):
         goal = v.number(index) if index >= 0 else v.add(size, v.number(index))
         return v.select(v.compare("eq", place, goal), v.number(1.0), v.number(0.0))
 
-    def block(self, block: Matrix) -> View:
-        """A gate's rows of a parameter, or all of them."""
-        return self.given(block.parameter).past(self.f.mul(self.units(block.rows), block.block))
+    def block(self, block: Matrix, number: Int | None = None) -> View:
+        """A gate's rows of a parameter, or all of them; or those of the block of this number."""
+        number = block.block if number is None else number
+        return self.given(block.parameter).past(self.f.mul(self.units(block.rows), number))
 
     def is_given(self, name: str) -> str:
         """Whether the caller has brought a tensor."""

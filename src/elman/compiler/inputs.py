@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 
@@ -11,7 +12,7 @@ from .buffers import Slots
 from .frame import Frame
 from .ir import Int, Module
 from .outer import lists, place_of
-from .panel import Panel, Place, panel_x
+from .panel import each_panel_x
 from .plan import Plan
 from .target import Target
 from .team import team_of
@@ -23,17 +24,12 @@ def wanted(frame: Frame) -> str:
     return frame.is_given("dx")
 
 
-def panels_to_x(frame: Frame, plan: Plan) -> list[Panel]:
-    """The panels of the products that give the inputs' gradient, one for each gate."""
-    gates = enumerate(plan.input_columns)
-    return [panel_x(frame, plan.step, gate, Place(i), back=True) for i, gate in gates]
-
-
 def emit_inputs(module: Module, target: Target, slots: Slots, plan: Plan) -> None:
     """``backward_inputs``: the gradient of the rows of a piece, one group of them."""
     frame = Frame(module, "backward_inputs", target, slots)
     f, v, shape = frame.f, frame.v, target.bulk
-    padded, panels = frame.padded(INPUT), panels_to_x(frame, plan)
+    padded, gates = frame.padded(INPUT), [*plan.input_columns]
+    columns = [*plan.input_columns.values()]
     tile_width = shape.widths[0] * v.lanes
     acc = frame.view(f.alloca(shape.rows * tile_width, v.dtype), tile_width, 1)
     pointers = View(f, "ptr", f.alloca(shape.rows, "ptr"))
@@ -41,16 +37,14 @@ def emit_inputs(module: Module, target: Target, slots: Slots, plan: Plan) -> Non
     tall = shape.height(f, f.sub(end, start))
     goals = frame.scratch("lists", len(lists(plan)))
     zeros = frame.view(frame.pointer("zeros"), 0)
-    #: Of each gate, by the row: its gradients, and where what is made of them goes.
-    places = [
-        (
-            partial(frame.scratch, "gate_gradients", column),
-            partial(frame.scratch, "gate_gradients.pairs", gate),
-        )
-        for gate, column in enumerate(plan.input_columns.values())
-    ]
-    for given, room in places:
-        target.panel.prepare_all(f, (start, end), given, room, frame.units(HIDDEN))
+
+    def operands(gate: Int) -> tuple[Callable[[Int], View], Callable[[Int], View]]:
+        """By the row, a gate's gradients, and where what is made of them goes."""
+        given = partial(frame.scratch, "gate_gradients", f.one_of(columns, gate))
+        return given, partial(frame.scratch, "gate_gradients.pairs", gate)
+
+    for gate in range(len(gates)):
+        target.panel.prepare_all(f, (start, end), *operands(gate), frame.units(HIDDEN))
     begun = [frame.scratch("gate_gradients", column) for column in plan.raw_columns]
     team = team_of(frame)
     with (
@@ -59,17 +53,19 @@ def emit_inputs(module: Module, target: Target, slots: Slots, plan: Plan) -> Non
     ):
         with f.loop(start, end, tall) as row:
             rows = f.min(f.sub(end, row), tall)
-            for panel, of_gate in zip(panels, places, strict=True):
+            for number, panel in each_panel_x(frame, plan.step, gates, back=True):
+                of_row = operands(number)
                 with f.loop(0, rows) as m:
-                    operand = (partial(of_row, f.add(row, m)) for of_row in of_gate)
-                    pointers.store(target.panel.operand(*operand).base, m)
-                init = zeros if panel is panels[0] else acc
-                panel.multiply((unit, count), acc, init, (pointers.base, 1), rows)
+                    given, room = (partial(at, f.add(row, m)) for at in of_row)
+                    pointers.store(target.panel.operand(given, room).base, m)
+                first = f.compare("eq", number, 0)
+                init = f.select(first, zeros.base, acc.base, "ptr"), f.select(first, 0, tile_width)
+                panel.multiply((unit, count), acc, frame.view(*init, 1), (pointers.base, 1), rows)
             with f.loop(0, rows) as m:
                 goal = frame.view(goals.load(f.add(row, m)))
                 with f.loop(0, count, v.lanes) as u:
                     place = f.add(unit, u)
-                    parts = [] if begun and not panels else [v.load(acc.at(m, u))]
+                    parts = [] if begun and not gates else [v.load(acc.at(m, u))]
                     parts += [v.load(column.at(f.add(row, m), place)) for column in begun]
                     value = functools.reduce(v.add, parts)
                     add_to_input(frame, goal, place, frame.units(INPUT), value)

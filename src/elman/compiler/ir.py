@@ -269,6 +269,15 @@ class Function:
             return a if condition == "true" else b
         return self.pure(f"select i1 {condition}, {kind} {a}, {kind} {b}", condition, a, b)
 
+    def one_of(self, numbers: Sequence[int], index: Int) -> Int:
+        """One of these numbers, from a table if the index is a value."""
+        if isinstance(index, int):
+            return numbers[index]
+        name = "_".join(map(str, ["numbers", *numbers]))
+        words = ", ".join(f"i64 {number}" for number in numbers)
+        self.module.constant(name, f"[{len(numbers)} x i64] [{words}]")
+        return self.load("i64", f"@{name}", index)
+
     def resized(self, a: Int, kind: str) -> Int:
         """A word, of which the lower bits count, as another type of integers."""
         bits = {"i8": 8, "i16": 16, "i32": 32, LONG: 64}[kind]

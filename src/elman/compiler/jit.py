@@ -12,15 +12,15 @@ import mmap
 import os
 import sys
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..runtime.cache import ObjectCache
-from .ir import Module, Part
+from .ir import Module
 from .isa import ISA
-from .objects import LOCK, llvm, object_code
+from .objects import LOCK, llvm, object_code, object_codes
 
 _READ, _WRITE, _EXECUTE = 1, 2, 4  # of mprotect, on every system that has it
 CACHE = ObjectCache()
@@ -97,52 +97,111 @@ def _make_engine() -> Any:
     return binding.create_lljit_compiler(host, use_jit_link=os.name != "nt")
 
 
-def load(
-    key: str,
-    isa: ISA,
-    name: str,
-    emit: Callable[[], Module],
-    imports: Mapping[str, int] = {},
-) -> tuple[Code, str]:
-    """The code of this key: from the cache on disk, or compiled and put there. ``imports`` are the
-    addresses of functions that it calls by their names.
+class Source(NamedTuple):
+    """What code is made from: all that decides it as a ``key``, for what it is, the ``name`` of the
+    function, what writes its module, and addresses of functions that it calls by their names."""
 
-    Returns the code and where it came from, "disk" or "compiled". Functions that modules share are
-    compiled once, by their text, and live once in a process.
+    key: str
+    isa: ISA
+    name: str
+    emit: Callable[[], Module]
+    imports: Mapping[str, int] = {}
+
+
+def load(source: Source, *others: Source) -> list[tuple[Code, str]]:
+    """The code of a source: from the cache on disk, or compiled and put there. If it has to be
+    compiled, so are the ``others``, side by side with it.
+
+    Returns the code of each that was loaded, and where it came from, "disk" or "compiled".
+    Functions that modules share are compiled once, by their text, and live once in a process.
     """
     with LOCK:
-        full = _digest(key, isa, name)
-        known = _stored(full, name, imports)
+        known = _stored(_key(source), source.name, source.imports)
         if known is not None:
-            return known, "disk"
-        shared: dict[str, Code] = {}
-        *parts, own = emit().parts()
-        for part in parts:
-            calls = {called: shared[called] for called in part.calls}
-            digest = _digest(part.text, isa, *(code.key for code in calls.values()))
-            code = _stored_part(digest, part.name) or _compiled(digest, part, isa, part.name, calls)
-            shared[part.name] = SHARED[digest] = code
-        calls = {called: shared[called] for called in own.calls}
-        return _compiled(full, own, isa, name, calls, imports), "compiled"
+            return [(known, "disk")]
+        found = [_stored(_key(other), other.name, other.imports) for other in others]
+        missing = [of for of, code in zip(others, found, strict=True) if code is None]
+        first, *made = _compiled([source, *missing])
+        rest = iter(made)
+        more = [(code, "disk") if code else (next(rest), "compiled") for code in found]
+        return [(first, "compiled"), *more]
+
+
+class _Piece(NamedTuple):
+    """A part of a module that is to be code: what it is stored by, its text, for what, the function
+    that others call, and what the parts are stored by that it calls."""
+
+    key: str
+    text: str
+    isa: ISA
+    name: str
+    calls: dict[str, str]
+
+
+def _pieces(source: Source) -> list[_Piece]:
+    """A module in pieces, each behind those that it calls; at last its own."""
+    pieces, keys = list[_Piece](), dict[str, str]()
+    for part in source.emit().parts():
+        calls = {called: keys[called] for called in part.calls}
+        key = _digest(part.text, source.isa, *calls.values()) if part.name else _key(source)
+        keys[part.name] = key
+        pieces.append(_Piece(key, part.text, source.isa, part.name or source.name, calls))
+    return pieces
+
+
+def _compiled(sources: Sequence[Source]) -> list[Code]:
+    """The code of sources. One module is written while LLVM still works on those before it."""
+    modules, keys = list[list[_Piece]](), dict[str, None]()
+
+    def missing() -> Iterator[tuple[str, ISA]]:
+        for source in sources:
+            modules.append(_pieces(source))
+            *shared, own = modules[-1]
+            absent = [p for p in shared if p.key not in SHARED and CACHE.load(p.key) is None]
+            for piece in sorted([own, *absent], key=lambda piece: -len(piece.text)):
+                if piece.key not in keys:
+                    keys[piece.key] = None
+                    yield piece.text, piece.isa
+
+    objects = dict(zip(keys, object_codes(missing()), strict=True))
+    return [
+        _linked(pieces, objects, source.imports)
+        for source, pieces in zip(sources, modules, strict=True)
+    ]
+
+
+def _linked(
+    pieces: Sequence[_Piece], objects: Mapping[str, bytes], imports: Mapping[str, int]
+) -> Code:
+    """The code of a module, of whose pieces each is stored behind the keys of those it calls."""
+    made: dict[str, Code] = {}
+    *shared, own = pieces
+    for piece in shared:
+        code = _stored_part(piece.key, piece.name) or _new(piece, objects, made)
+        made[piece.key] = SHARED[piece.key] = code
+    return _new(own, objects, made, imports)
+
+
+def _new(
+    piece: _Piece,
+    objects: Mapping[str, bytes],
+    made: Mapping[str, Code],
+    imports: Mapping[str, int] = {},
+) -> Code:
+    """The code of a piece, stored. One that has just gone from where it was is compiled here."""
+    compiled = objects.get(piece.key) or object_code(piece.text, piece.isa)
+    CACHE.store(piece.key, json.dumps(piece.calls).encode() + b"\n" + compiled)
+    calls = {called: made[key] for called, key in piece.calls.items()}
+    return Code(compiled, piece.name, imports, calls, piece.key)
+
+
+def _key(source: Source) -> str:
+    """What a source's own code is stored by."""
+    return _digest(source.key, source.isa, source.name)
 
 
 def _digest(*what: object) -> str:
     return hashlib.sha256(" ".join(map(str, [*what, _toolchain()])).encode()).hexdigest()
-
-
-def _compiled(
-    digest: str,
-    part: Part,
-    isa: ISA,
-    name: str,
-    calls: Mapping[str, Code],
-    imports: Mapping[str, int] = {},
-) -> Code:
-    """The code of a part, which is stored behind the digests of those that it calls."""
-    compiled = object_code(part.text, isa)
-    needs = {called: code.key for called, code in calls.items()}
-    CACHE.store(digest, json.dumps(needs).encode() + b"\n" + compiled)
-    return Code(compiled, name, imports, calls, digest)
 
 
 def _stored(digest: str, name: str, imports: Mapping[str, int] = {}) -> Code | None:

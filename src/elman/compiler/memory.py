@@ -61,7 +61,7 @@ def read_vector(frame: Frame, leaf: Node, unit: Int) -> str:
     row = frame.given(f"weight_{leaf.attr}")
     if leaf.space is ONE:
         return frame.v.broadcast(row.at(0), row.kind)
-    return load_units(frame.v, row, unit, frame.units(leaf.space))
+    return load_units(frame.v, row, unit, frame.units(leaf.space), expanded=False)
 
 
 def operands(target: Target, program: Program, k: Space) -> list[Buffer]:
@@ -156,6 +156,11 @@ class StepMemory:
     def write(self, store: Store, value: str, spot: Spot) -> None:
         """Writes a vector where the store says."""
         raise NotImplementedError
+
+    def write_all(self, values: Sequence[tuple[Store, str]], spot: Spot) -> None:
+        """Writes all vectors of a spot."""
+        for store, value in values:
+            self.write(store, value, spot)
 
     def look_ahead(self, stores: Sequence[Store], spot: Spot, size: Int) -> None:
         """Prefetches the cache lines that this row will write, so many units from the spot on."""

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import sys
 import threading
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, NamedTuple
 
+from ..runtime.cores import side_by_side
 from .ir import Module
 from .isa import ISA, machine_of
 
 LOCK = threading.RLock()
-"""Held by whoever calls LLVM or makes a kernel: one thread at a time."""
+"""Held by whoever calls LLVM or makes a kernel: one thread at a time, and the helpers that it has
+started and waits for."""
 
 _held: list[contextlib.AbstractContextManager[Any]] = []
 
@@ -77,20 +81,39 @@ def object_code(
     """LLVM's object code of a module, or of its text, for an instruction set or any target;
     ``optimised`` by LLVM's passes over the IR, for which nobody has to wait."""
     with LOCK:
-        target = object_target(made_for) if isinstance(made_for, ISA) else made_for
-        machine = (
-            llvm()
-            .Target.from_triple(target.triple)
-            .create_target_machine(
-                cpu=target.cpu,
-                features=target.features,
-                opt=2,
-                reloc=target.relocation,
-                codemodel=target.code_model,
-                abiname=target.abi,
-            )
+        return _object_code(module, made_for, optimised)
+
+
+def object_codes(modules: Iterable[tuple[str, ISA]]) -> list[bytes]:
+    """The same of several, side by side. Whoever is free takes the next: it may be written then,
+    but without calling LLVM."""
+    with LOCK:
+        llvm()
+        return side_by_side(lambda given: _object_code(*given), modules)
+
+
+def _object_code(
+    module: Module | str, made_for: ISA | ObjectTarget, optimised: bool = False
+) -> bytes:
+    """As :func:`object_code`; several threads may call it, while one holds the lock."""
+    target = object_target(made_for) if isinstance(made_for, ISA) else made_for
+    machine = (
+        llvm()
+        .Target.from_triple(target.triple)
+        .create_target_machine(
+            cpu=target.cpu,
+            features=target.features,
+            opt=2,
+            reloc=target.relocation,
+            codemodel=target.code_model,
+            abiname=target.abi,
         )
-        parsed = llvm().parse_assembly(str(module))
+    )
+    # What is in different contexts, LLVM works on at the same time. They have to outlive modules.
+    with (
+        llvm().create_context() as context,
+        llvm().parse_assembly(str(module), context) as parsed,
+    ):
         parsed.triple = target.triple
         # Kernels of this process have no passes over the IR: it is written as it should run, they
         # would take two thirds of the time, and change the kernels' speed by a few per cent
@@ -98,7 +121,23 @@ def object_code(
         if optimised:
             parsed.data_layout = str(machine.target_data)
             _optimise(parsed, machine)
-        return bytes(machine.emit_object(parsed))
+        return _emit(machine, parsed)
+
+
+def _emit(machine: Any, parsed: Any) -> bytes:
+    """The object of a module, as ``machine.emit_object`` makes it, but without llvmlite's lock."""
+    library = llvm().ffi.lib
+    emit = library.LLVMPY_TargetMachineEmitToMemory
+    emit = getattr(emit, "_cfn", emit)  # what the lock is around
+    with llvm().ffi.OutputString() as why:
+        memory = emit(machine, parsed, 1, why)
+        if not memory:
+            raise RuntimeError(str(why))
+    try:
+        size = library.LLVMPY_GetBufferSize(memory)
+        return ctypes.string_at(library.LLVMPY_GetBufferStart(memory), size)
+    finally:
+        library.LLVMPY_DisposeMemoryBuffer(memory)
 
 
 def _optimise(module: Any, machine: Any) -> None:

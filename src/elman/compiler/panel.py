@@ -47,7 +47,9 @@ def define_tiles(module: Module, target: Target, heads: int, back: bool = False)
     for shape, splits, panel in dict.fromkeys(((shapes[0], 1, target.panel_x), *steps)):
         if not module.defines(target.tile(shape, splits, back, panel)):
             tile.define(module, target.isa, target.dtype, panel, shape, splits)
-        lies = not (target.panel.converts or panel.masked or target.constant or back)
+        lies = not (
+            target.panel.converts or panel.masked or target.constant or target.packs or back
+        )
         if lies and not module.defines(unpacked.name(splits)):
             unpacked.define(module, target, splits)
 
@@ -55,7 +57,8 @@ def define_tiles(module: Module, target: Target, heads: int, back: bool = False)
 def tallest(target: Target, shape: Shape) -> int:
     """The most rows that are multiplied at once in a forward pass: those of a tile, or as many as a
     vector has lanes if the panel is unpacked."""
-    if target.single or target.panel.converts or target.panel.masked:
+    packs = target.packs or target.panel.converts or target.panel.masked
+    if target.single or packs:
         return shape.rows
     return max(shape.rows, target.isa.lanes(target.dtype))
 
@@ -297,7 +300,7 @@ def is_unpacked(frame: Frame) -> str:
 class Place(NamedTuple):
     """Where a panel lies: behind so many others, and beside others as which of how many."""
 
-    behind: int
+    behind: Int
     number: int = 0
     beside: int = 1
 
@@ -332,27 +335,79 @@ def columns_at_once(target: Target, columns: Sequence[Node]) -> list[Sequence[No
 def panels_of(frame: Frame, step: Step, program: Program) -> dict[Node, Panel]:
     """The panels of a program's products. All have the same room, whatever their spaces: where all
     units are one block, it is a number, and one pointer leads to all panels."""
-    f, found = frame.f, {}
     at_once = {p: len(group) for group in product_groups_of(program) for p in group}
-    row = frame.padded(frame.target.row)
-    room = f.mul(row, _block_rows(frame, frame.target.panel, row))
     masked = numbers_of(frame.target, step, program) if frame.target.panel.masked else {}
+    found = {}
     for product, place in places_of(frame.target, program).items():
-        block = step.blocks["product", product.attr]
-        splits = frame.target.splits_of(at_once[product])
-        of = block, product.op == "product_t"
-        panel = _panel(frame, frame.target.step, splits, "panels", place, room, *of)
+        panel = _panel_of(frame, step, product, place, at_once[product])
         found[product] = replace(panel, masked=masked[product]) if masked else panel
     return found
 
 
-def panel_x(frame: Frame, step: Step, gate: str, place: Place, back: bool = False) -> Panel:
-    """A panel of ``weight_ih``, the rows of a gate; ``back``: those of its columns."""
+def each_panel(frame: Frame, step: Step, program: Program) -> Iterator[Panel]:
+    """The same one by one as they lie behind one another, to be filled."""
+    if frame.target.panel.masked:  # each has lists of its own
+        yield from panels_of(frame, step, program).values()
+        return
+    products = products_of(program)
+    blocks = [(step.blocks["product", p.attr], p.op == "product_t") for p in products]
+    at_once = len(product_groups_of(program)[0]) if products else 0  # of no matter here
+    for one, number, behind in _each(frame, blocks):
+        yield _panel_of(frame, step, products[one], Place(behind), at_once, number)
+
+
+def each_panel_x(
+    frame: Frame, step: Step, gates: Sequence[str], back: bool = False
+) -> Iterator[tuple[Int, Panel]]:
+    """Panels of ``weight_ih`` that lie behind one another, one by one, with their numbers; see
+    :func:`panel_x`."""
+    for one, number, behind in _each(frame, [(step.blocks["x", gate], back) for gate in gates]):
+        yield behind, panel_x(frame, step, gates[one], Place(behind), back, number)
+
+
+def _each(frame: Frame, blocks: Sequence[tuple[Matrix, bool]]) -> Iterator[tuple[int, Int, Int]]:
+    """Matrices one by one, transposed or not: which of them, the number of its block, and how many
+    lie before it. If all are blocks of one parameter this is a loop, in which the first stands for
+    the others."""
+    alike = {(replace(block, block=0), back) for block, back in blocks}
+    if len(blocks) < 2 or len(alike) > 1:
+        yield from ((i, block.block, i) for i, (block, _) in enumerate(blocks))
+        return
+    with frame.f.loop(0, len(blocks)) as i:
+        yield 0, frame.f.one_of([block.block for block, _ in blocks], i), i
+
+
+def _panel_of(
+    frame: Frame,
+    step: Step,
+    product: Node,
+    place: Place,
+    at_once: int,
+    number: Int | None = None,
+) -> Panel:
+    """That of a product of which a stage has so many, or of a block of the same parameter."""
+    f, target = frame.f, frame.target
+    row = frame.padded(target.row)
+    room = f.mul(row, _block_rows(frame, target.panel, row))
+    of = step.blocks["product", product.attr], product.op == "product_t", number
+    return _panel(frame, target.step, target.splits_of(at_once), "panels", place, room, *of)
+
+
+def panel_x(
+    frame: Frame,
+    step: Step,
+    gate: str,
+    place: Place,
+    back: bool = False,
+    number: Int | None = None,
+) -> Panel:
+    """A panel of ``weight_ih``, the rows of a gate, or of the block of a number; ``back``: those of
+    its columns."""
     block, shape = step.blocks["x", gate], frame.target.bulk if back else frame.target.front
     units, k = (block.columns, block.rows) if back else (block.rows, block.columns)
     panel = frame.target.panel_x
     room = frame.f.mul(frame.padded(units), _block_rows(frame, panel, frame.units(k)))
-    return _panel(frame, shape, 1, "panels_x", place, room, block, back)
+    return _panel(frame, shape, 1, "panels_x", place, room, block, back, number)
 
 
 def _block_rows(frame: Frame, panel: Format, k: Int) -> Int:
@@ -369,9 +424,10 @@ def _panel(
     room: Int,
     block: Matrix,
     back: bool,
+    number: Int | None = None,
 ) -> Panel:
     """The panel of a matrix, or of the transposed one for a way back, each in so much room."""
-    matrix, units, k = frame.block(block), block.rows, block.columns
+    matrix, units, k = frame.block(block, number), block.rows, block.columns
     if back:
         matrix, units, k = matrix.transposed, k, units
     sizes = frame.units(units), frame.padded(units), frame.units(k)

@@ -377,7 +377,6 @@ class Stages:
         for current in walk((store.value for store in stage.stores), needed):
             if current not in held:
                 values[current] = compute(current)
-        for store in stage.stores:
-            for vector, at in zip(values[store.value], spots, strict=True):
-                self.memory.write(store, vector, at)
+        for w, at in enumerate(spots):
+            self.memory.write_all([(store, values[store.value][w]) for store in stage.stores], at)
         self.memory.has_read()

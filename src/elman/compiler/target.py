@@ -55,6 +55,7 @@ class Target:
     inputs_panel: Format | None = None  # what panels of the inputs hold, if it is something else
     given: str = ""  # LLVM's type of the numbers in the caller's tensors, if it is another
     given_states: str = ""  # and of those in its initial and final states
+    packs: bool = False  # the code is for calls that multiply no matrix as it lies
 
     @property
     def constant(self) -> bool:
@@ -102,7 +103,8 @@ class Target:
         """The slots whose numbers the code is made for: they are no variables in it."""
         if self.constant:
             return dict(self.numbers)
-        found = {"unpacked": 0} if self.panel.converts or self.panel.masked else {}
+        packs = self.packs or self.panel.converts or self.panel.masked
+        found = {"unpacked": 0} if packs else {}
         if self.single:
             found |= {"B": 1, "slice": 1, "first": 0, "last": 1}
             if self.step.whole:

@@ -3,6 +3,7 @@ vectors of the units of a row in the caller's memory, at any stride and of any n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .halves import stored
@@ -54,8 +55,9 @@ class View:
 # memory.
 
 
-def load_units(v: Vector, row: View, unit: Int, units: Int) -> str:
-    """One vector of units from ``unit`` on; zeros beyond the last."""
+def load_units(v: Vector, row: View, unit: Int, units: Int, expanded: bool = True) -> str:
+    """One vector of units from ``unit`` on; zeros beyond the last. Rows that are hardly ever
+    ``expanded`` have no faster way for that."""
     f, left, (stride,), kind = v.f, v.f.sub(units, unit), row.strides, row.kind
 
     def beside() -> str:
@@ -78,6 +80,8 @@ def load_units(v: Vector, row: View, unit: Int, units: Int) -> str:
         return v.load(stack.base)
 
     def apart() -> str:
+        if not expanded:
+            return scattered()
         return f.either(f.compare("eq", stride, 0), v.type, alike, scattered)
 
     return f.either(f.compare("eq", stride, 1), v.type, beside, apart)
@@ -88,12 +92,7 @@ def store_units(v: Vector, value: str, row: View, unit: Int, units: Int) -> None
     f, left, (stride,), kind = v.f, v.f.sub(units, unit), row.strides, row.kind
 
     def beside() -> None:
-        place = View(f, kind, row.base).at(unit)
-        f.branch(
-            f.compare("sge", left, v.lanes),
-            lambda: v.store(value, place, kind),
-            lambda: v.store_masked(value, place, v.first(left), kind),
-        )
+        store_beside(v, [(value, View(f, kind, row.base))], unit, units)
 
     def apart() -> None:
         element = stored(kind)
@@ -104,3 +103,19 @@ def store_units(v: Vector, value: str, row: View, unit: Int, units: Int) -> None
             goal.store(stack.load(i), i)
 
     f.branch(f.compare("eq", stride, 1), beside, apart)
+
+
+def store_beside(v: Vector, every: Sequence[tuple[str, View]], unit: Int, units: Int) -> None:
+    """The same of several vectors, each to a row whose units lie side by side."""
+    f, left = v.f, v.f.sub(units, unit)
+
+    def whole() -> None:
+        for value, row in every:
+            v.store(value, row.at(unit), row.kind)
+
+    def some() -> None:
+        there = v.first(left)
+        for value, row in every:
+            v.store_masked(value, row.at(unit), there, row.kind)
+
+    f.branch(f.compare("sge", left, v.lanes), whole, some)

@@ -13,9 +13,10 @@ from torch import Tensor
 from ..batch import LayerArgs, by_layer, check_shapes
 from ..compiler.isa import ISA
 from ..launch.calls import NativeCall
+from ..launch.kernel import BACKWARD, INFER, TRAIN
 from ..launch.kernel_cache import HOLDERS, kernel_for
 from ..launch.packed import PackedWeights
-from ..launch.stack import BACKWARD, INFER, TRAIN, StackLauncher, Tensors
+from ..launch.stack import StackLauncher, Tensors
 from ..padded import dropout_of
 from ..rows import Rows
 from ..runtime.bounded import BoundedCache

@@ -10,7 +10,7 @@ from functools import cache
 from torch import Tensor
 
 from ..compiler import isa, native
-from ..compiler.jit import Code, load
+from ..compiler.jit import Code, Source, load
 from ..compiler.native import LAST
 from ..compiler.objects import LOCK
 from ..compiler.routine import FIRST
@@ -88,7 +88,7 @@ def _definition() -> tuple[_Definition, Code]:
         for name in native.INTERFACE
     }
     row = isa.of_this_kind()[-1]  # no vectors: the row that every processor can run
-    code, _ = load("call", row, "elman_call", native.emit, addresses)
+    ((code, _),) = load(Source("call", row, "elman_call", native.emit, addresses))
     return _Definition(b"run", code.address, _FASTCALL, None), code
 
 

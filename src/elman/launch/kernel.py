@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 
 import torch
@@ -13,10 +14,11 @@ from ..compiler.buffers import AXES
 from ..compiler.frame import PLACES
 from ..compiler.graph import Program
 from ..compiler.ir import Module
-from ..compiler.jit import Code, load
+from ..compiler.jit import Source
 from ..compiler.masked import SLOT
 from ..compiler.schedule import Order
 from ..compiler.sizes import KernelSpec
+from ..compiler.target import Target
 from ..compiler.weights import Sums, sums_of_weights
 from ..rows import Rows
 from ..runtime.threads import yield_address
@@ -35,6 +37,9 @@ def _constants(dtype: torch.dtype) -> Tensor:
 _CONSTANTS = {"float": _constants(torch.float32), "double": _constants(torch.float64)}
 
 
+INFER, TRAIN, BACKWARD = "infer", "train", "backward"
+
+
 class Kernel:
     """The compiled passes of a step, for one dtype, instruction set and shape of tiles.
 
@@ -49,21 +54,29 @@ class Kernel:
         self._constants = {"zeros": zeros, "one": zeros + 256 * spec.size}
         self.columns, self.products = len(plan.columns), len(plan.products)
         self.plan = plan
-        infer, train = (forward.slots(*spec, training) for training in (False, True))
-        self.infer = EntryPoint(infer, self._loader("infer", "elman_forward"))
-        self.train = EntryPoint(train, self._loader("train", "elman_forward"))
-        self.back = EntryPoint(backward.slots(*spec), self._loader("backward", "elman_backward"))
-        self.passes = {"infer": self.infer, "train": self.train, "backward": self.back}
+        self.back = EntryPoint(backward.slots(*spec), self._source(BACKWARD, spec.target))
+        #: By what they do, and whether they multiply matrices as they lie.
+        self._forward: dict[tuple[str, bool], EntryPoint] = {}
+        for mode, soon in ((INFER, []), (TRAIN, [self.back])):
+            for lies in (False, True):
+                source = self._source(mode, replace(spec.target, packs=not lies))
+                run = EntryPoint(forward.slots(*spec, mode == TRAIN), source, soon)
+                self._forward[mode, lies] = run
+        self.passes = {
+            mode + " of one step" * lies: run for (mode, lies), run in self._forward.items()
+        }
+        self.passes[BACKWARD] = self.back
 
-    def _loader(self, which: str, name: str) -> Callable[[], tuple[Code, str]]:
-        plan, target = self.spec
+    def _source(self, mode: str, target: Target) -> Callable[[], Source]:
+        plan = self.plan
 
         def emit() -> Module:
-            if which == "backward":
+            if mode == BACKWARD:
                 return backward.emit(plan, target)
-            return forward.emit(plan, target, which == "train")
+            return forward.emit(plan, target, mode == TRAIN)
 
-        return lambda: load(f"{plan.key} {which} {target}", target.isa, name, emit)
+        name = "elman_backward" if mode == BACKWARD else "elman_forward"
+        return lambda: Source(f"{plan.key} {mode} {target}", target.isa, name, emit)
 
     def saved_size(self, rows: Rows, units: int) -> int:
         """Elements of what the forward pass keeps for the backward pass, in rows of so many
@@ -100,19 +113,22 @@ class Kernel:
         direction: int = 0,
         count: int = 1,
         layer: int = 0,
+        packed: bool = False,
     ) -> Launch:
         """The forward pass of one direction: called with the tensors, the results (the first
         output, the final states, further outputs), and in training what is kept of each direction,
-        it writes the last two."""
-        run = self.train if training else self.infer
+        it writes the last two. If its weights will be ``packed``, it multiplies none as it lies."""
+        contiguous = self._contiguous(tensors, direction) and self._contiguous(tensors[:1])
+        values = sizes.forward(self.spec, rows, size, threads, training, contiguous)
+        if packed:
+            values["unpacked"] = 0
+        run = self._forward[TRAIN if training else INFER, bool(values["unpacked"])]
         every = [*tensors, *results, *kept, rows.counts, rows.offsets]
         names = [*self._given("h0", direction, count), *self._results("output", "hn")]
         names += [*[""] * len(kept), "counts", "offsets"]
         places = _places(run, names, every, direction, count, layer)
         places += self._kept(rows, size, kept, len(tensors) + len(results) + direction)
         places += _padded(rows, len(every) - 1)
-        contiguous = self._contiguous(tensors, direction) and self._contiguous(tensors[:1])
-        values = sizes.forward(self.spec, rows, size, threads, training, contiguous)
         values["yield"] = yield_address()
         program = self.plan.train if training else self.plan.infer
         inner, work = self._masks(program, size), self.work(rows.N, size)

@@ -13,14 +13,13 @@ from ..rows import Rows
 from ..runtime.threads import may_share, thread_count
 from ..spaces import Sizes
 from .calls import NativeCall
-from .kernel import Kernel
+from .kernel import BACKWARD, INFER, TRAIN, Kernel
 from .packed import PackedWeights
 from .table import Launch
 from .together import Task, link_pass, together
 
 Tensors = Sequence[Tensor | None]
 _Run = tuple[Launch, Sequence[int]]  # with the places of its tensors among those of the call
-INFER, TRAIN, BACKWARD = "infer", "train", "backward"
 
 
 class StackLauncher:
@@ -108,7 +107,7 @@ class StackLauncher:
             runs = [
                 self._kernel.forward(
                     *(way, size, given, results, saved, mode == TRAIN, own),
-                    *(d, self._count, layer),
+                    *(d, self._count, layer, packed is not None),
                 )
                 for d, way in ways
             ]

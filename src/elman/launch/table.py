@@ -13,7 +13,7 @@ from typing import NamedTuple, cast
 from torch import Tensor
 
 from ..compiler.buffers import Slots
-from ..compiler.jit import Code
+from ..compiler.jit import Code, Source, load
 from ..compiler.objects import LOCK
 from ..compiler.routine import FIRST, SCRATCH
 from ..runtime.alignment import aligned
@@ -137,10 +137,13 @@ class Launch:
 
 
 class EntryPoint:
-    """One compiled pass: its slots by name, its code, the calls it has been prepared for."""
+    """One compiled pass: its slots by name, its code, the calls it has been prepared for. Where it
+    has to be compiled, so are the ``others`` with it, which are needed soon after it."""
 
-    def __init__(self, slots: Slots, load_code: Callable[[], tuple[Code, str]]) -> None:
-        self.slots, self.at, self._load_code = slots, slots.at, load_code
+    def __init__(
+        self, slots: Slots, source: Callable[[], Source], others: Sequence[EntryPoint] = ()
+    ) -> None:
+        self.slots, self.at, self.source, self._others = slots, slots.at, source, others
         self._code: Code | None = None
         self.origin = ""  # "disk" or "compiled", once it is loaded
 
@@ -149,8 +152,13 @@ class EntryPoint:
         if self._code is None:
             with LOCK:
                 if self._code is None:
-                    self._code, self.origin = self._load_code()
-        return self._code
+                    self._load()
+        return cast(Code, self._code)
+
+    def _load(self) -> None:
+        every = [self, *(other for other in self._others if other._code is None)]
+        for entry, loaded in zip(every, load(*(one.source() for one in every)), strict=False):
+            entry._code, entry.origin = loaded
 
     def prepare(
         self,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ..compiler import isa, link
 from ..compiler.isa import ISA
-from ..compiler.jit import Code, load
+from ..compiler.jit import Source
 from ..compiler.routine import FIRST, LINE, SCRATCH
 from ..compiler.schedule import DEFAULT, Schedule
 from ..compiler.together import LEFT, SLOTS, emit
@@ -94,12 +94,12 @@ def _counters(tasks: Sequence[Task]) -> list[dict[str, int]]:
     return found
 
 
-def _load() -> tuple[Code, str]:
+def _source() -> Source:
     row = isa.of_this_kind()[-1]  # no vectors: the row that every processor can run
-    return load("together", row, "elman_together", lambda: emit(row))
+    return Source("together", row, "elman_together", lambda: emit(row))
 
 
-_ENTRY = EntryPoint(SLOTS, _load)
+_ENTRY = EntryPoint(SLOTS, _source)
 
 
 def link_pass(
@@ -118,8 +118,6 @@ def link_pass(
 
 @cache
 def _link(dtype: str, row: ISA, schedule: Schedule) -> EntryPoint:
-    def load_code() -> tuple[Code, str]:
-        return load(key, row, "elman_link", lambda: link.emit(dtype, row, schedule))
-
     key = f"link {dtype} {schedule}"
-    return EntryPoint(link.SLOTS, load_code)
+    source = Source(key, row, "elman_link", lambda: link.emit(dtype, row, schedule))
+    return EntryPoint(link.SLOTS, lambda: source)

@@ -11,8 +11,8 @@ from ..dispatch.bind import bind
 from ..dispatch.select import arithmetic, obstacle
 from ..errors import PathError
 from ..launch.calls import NativeCall
+from ..launch.kernel import INFER
 from ..launch.packed import PackedWeights
-from ..launch.stack import INFER
 from ..launch.table import Launch
 from ..launch.together import Task, together
 from ..rows import Rows
@@ -80,7 +80,7 @@ class Chunk:
             self._schedule = executable.kernel.spec.schedule
             threads = 1 if at_once else executable.passes.threads(INFER)
             ready = executable.kernel.forward(
-                rows, executable.sizes[0], tensors, results, (), False, threads
+                rows, executable.sizes[0], tensors, results, (), False, threads, packed=True
             )
             free = [*inputs] if self._layers else [0, *inputs]
             if len(self._layers) == len(weights) - 1:
