@@ -159,6 +159,8 @@ def _library(name: str, layer: torch.nn.Module) -> LayerReport:
     """A layer of another library whose recurrence elman runs, or the library itself."""
     weights = [p.detach() for p in layer.parameters()]
     path, reason = decide(weights)
+    if path == "kernel" and arithmetic(weights) is not None:
+        path, reason = "reference", f"there are no kernels for a library's {weights[0].dtype}"
     isa = current_isa() if path == "kernel" else None
     if path == "reference":
         path, reason = "other", f"{reason}: the library's own code runs"

@@ -14,7 +14,7 @@ from hypothesis import event, given, settings
 import elman
 from elman.batch import LayerArgs
 from elman.dispatch.layer import recur
-from elman.nn import base, layers
+from elman.nn import base, stack
 from tests.fuzz.play import check
 from tests.fuzz.scenario import Scenario, scenarios
 
@@ -88,7 +88,7 @@ def test_what_is_wrong_is_seen(wrong: Callable[..., Any], monkeypatch: pytest.Mo
     def run(executable: Any, rows: Any, tensors: Any, _: float) -> Any:
         return layer(executable.step, rows, tensors)[0]
 
-    monkeypatch.setattr(layers, "run_layer", layer)
+    monkeypatch.setattr(stack, "run_layer", layer)
     monkeypatch.setattr(base, "run", run)
     with pytest.raises(AssertionError):
         check(scenario)

@@ -163,11 +163,6 @@ class SequenceTagger(SequenceEstimator, TrainedTagger):
     def _texts_a_step(self, texts: int) -> int:
         return min(self.batch_size, max(1, texts // STEPS))
 
-    def _check_parameters(self) -> None:
-        if self.tokens not in tuple(COLUMNS):
-            raise TaskError(f"tokens must be one of {', '.join(COLUMNS)}. Got {self.tokens!r}.")
-        super()._check_parameters()
-
     def _begin(self, texts: Sequence[Text], tags: Sequence[Sequence[str]]) -> None:
         """What the texts and their tags decide."""
         self.labels_ = self._labels_of(tags, "y", whole=self.scheme_ != "tags")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 
+from ..checks import Rule, one_of
 from ..data.features import COLUMNS, first_places, normal
 from ..data.schemes import OUTSIDE, Span, write_tags
 from ..data.tagged import Text, as_texts, in_characters, to_tokens
@@ -41,6 +42,7 @@ class TrainedTagger(TrainedModel):
 
     FORMAT, NEEDED = "elman sequence tagger", frozenset({"bidirectional"})
     NETWORK = (*BOTH_WAYS, "tokens", "repeats")
+    RULES: ClassVar[Mapping[str, Rule]] = {"tokens": one_of(COLUMNS)}
     MODULE = TagRNN
     UNCHAINED = "a token has several ids, and a search over all tags finds the spans"
 
