@@ -14,7 +14,7 @@ from hypothesis import event, given, settings
 import elman
 from elman.batch import LayerArgs
 from elman.dispatch.layer import recur
-from elman.nn import base, stack
+from elman.nn import cached, stack
 from tests.fuzz.play import check
 from tests.fuzz.scenario import Scenario, scenarios
 
@@ -85,10 +85,10 @@ def test_what_is_wrong_is_seen(wrong: Callable[..., Any], monkeypatch: pytest.Mo
         output, final = wrong(step, rows, given.x, given.initial, given.weights, given.inputs)
         return [output, *final], None
 
-    def run(executable: Any, rows: Any, tensors: Any, _: float) -> Any:
+    def run(executable: Any, rows: Any, tensors: Any, *_: Any) -> Any:
         return layer(executable.step, rows, tensors)[0]
 
     monkeypatch.setattr(stack, "run_layer", layer)
-    monkeypatch.setattr(base, "run", run)
+    monkeypatch.setattr(cached, "run", run)
     with pytest.raises(AssertionError):
         check(scenario)
