@@ -24,6 +24,7 @@ WORDS = {
     r"- isa: ": "- 指令集：",
     r"- system: ": "- 系统：",
     r"- commit: ": "- 提交：",
+    r"- commit of the section (\w+): ": r"- \1 一节的提交：",
     r"- allocator: kept": "- 内存分配器：保留释放的内存",
     # headers
     r"over torch\.nn with every batch at its roof": "若各批次都达到上限，相对 torch.nn",

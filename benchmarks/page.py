@@ -30,7 +30,10 @@ def filled(text: str, figures: dict[str, Any]) -> str:
         if name.startswith("printed "):
             return match[0]
         if name == "about":
-            shown = "\n".join(f"- {what}: {value}" for what, value in figures[name].items())
+            about = dict(figures[name])
+            later = about.pop("later", {})
+            about |= {f"commit of the section {part}": commit for part, commit in later.items()}
+            shown = "\n".join(f"- {what}: {value}" for what, value in about.items())
         elif name == "means":
             shown = layers.means(figures) if figures.get("layers") else "Not measured."
         else:

@@ -44,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if known["about"] != figures["about"]:
             sys.exit(f"{options.json} is of another machine, commit or version: choose another")
         figures = known
+    if options.again:
+        figures = _without(options.sections, json.loads(FIGURES.read_text()), figures["about"])
     with tempfile.TemporaryDirectory() as cache:
         # What XLA has compiled for one thread it need not compile again for two.
         os.environ["JAX_COMPILATION_CACHE_DIR"] = cache
@@ -83,18 +85,37 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--json", type=Path, help=f"their file; by default {FIGURES}, of a part none"
     )
+    parser.add_argument(
+        "--again", action="store_true", help=f"measure these sections of {FIGURES} again"
+    )
     parser.add_argument("--resume", action="store_true", help="keep the rows it has, add others")
     options = parser.parse_args(arguments)
     unknown = set(options.sections) - set(SECTIONS)
     if unknown:
         parser.error(f"no such section: {', '.join(sorted(unknown))}")
     part = options.sections or options.quick or options.only or options.contestants
-    options.json = options.json or (None if part else FIGURES)
+    if options.again and not options.sections:
+        parser.error("--again needs the names of sections")
+    options.json = options.json or (None if part and not options.again else FIGURES)
     if options.resume and not options.json:
         parser.error("--resume needs --json FILE where only a part is measured")
     options.rounds = options.rounds or (6 if options.quick else 21)
     options.threads = options.threads or ([1] if options.quick else [1, 2])
     return options
+
+
+def _without(
+    sections: Sequence[str], figures: dict[str, Any], about: dict[str, Any]
+) -> dict[str, Any]:
+    """The figures without those of some sections, whose commit is noted beside that of the rest."""
+    if {**figures["about"], "commit": 0, "later": 0} != {**about, "commit": 0, "later": 0}:
+        sys.exit(f"{FIGURES} is of another machine or version: measure all")
+    later = {**figures["about"].get("later", {}), **dict.fromkeys(sections, about["commit"])}
+    return {
+        **figures,
+        **{name: {} for name in sections},
+        "about": {**figures["about"], "later": later},
+    }
 
 
 def _write(file: Path, figures: dict[str, Any]) -> None:

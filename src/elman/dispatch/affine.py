@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ..expr import Node, constant, format_node, walk, where
 from ..step import Step
 
-#: Whose factors are a matrix: to multiply two takes the cube of it.
+#: To multiply two matrices of the factors of n states takes n ** 3 products.
 MOST_STATES = 8
 _ONE, _ZERO = constant(1.0), constant(0.0)
 

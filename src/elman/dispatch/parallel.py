@@ -1,7 +1,7 @@
 """A layer of an affine step where no kernel runs: parallel over time, by PyTorch operations.
 
 The reference launches operations for each step. Here a scan halves time again and again, since two
-steps are one step with other factors and terms; so it launches some for each halving. All else is
+steps are one step with other factors and terms; so it launches a few for each halving. All else is
 computed for all steps at once. The order of the sums up to a step depends on its number alone.
 """
 

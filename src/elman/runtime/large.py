@@ -25,7 +25,7 @@ KEPT = 512 << 20  # bytes of all blocks that are known here, at most
 
 
 class _Block(NamedTuple):
-    """Memory that a tensor was given once; this ``tensor`` is another one there."""
+    """Memory that a tensor was given once; ``tensor`` is a second one on the same memory."""
 
     form: tuple[Any, ...]
     tensor: Tensor
