@@ -25,7 +25,7 @@ from tests.compiler.targets import each_isa, force, needs_pairs
 from tests.systems import needs_threads
 from tests.tolerances import assert_close
 
-pytestmark = pytest.mark.sampled(4)
+pytestmark = pytest.mark.sampled(8)
 
 I = 5  # noqa: E741
 GRID = [[1, 0, 0, 1], [0, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1]]
