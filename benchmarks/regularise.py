@@ -7,6 +7,7 @@ Shown is the least time of the processor for a call, divided by that of the laye
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -60,18 +61,21 @@ def ratios(cell: str, size: tuple[int, int, int]) -> tuple[float, dict[str, floa
 
 def main() -> None:
     """Prints a table for each cell."""
+    parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
+    parser.add_argument("cells", nargs="*", default=["LSTM", "GRU", "Elman"], help="names of cells")
+    cells = parser.parse_args().cells
     kept = ALLOCATORS["kept"]  # that of the other benchmarks, which takes a process of its own
     if not kept.items() <= os.environ.items():
         command = [sys.executable, "-m", "benchmarks.regularise", *sys.argv[1:]]
         sys.exit(subprocess.run(command, env=os.environ | kept, check=False).returncode)
     torch.set_num_threads(1)
-    for cell in sys.argv[1:] or ("LSTM", "GRU", "Elman"):
+    for cell in cells:
         found = {size: ratios(cell, size) for size in SIZES}
         heads = [f"{'T{} B{} H{}'.format(*s)} ({ms:.3g} ms)" for s, (ms, _) in found.items()]
         print(f"\n| {cell} | {' | '.join(heads)} |\n| --- |{' ---: |' * len(heads)}")
         for name in next(iter(found.values()))[1]:
-            cells = [f"{of[name]:.2f}" for _, of in found.values()]
-            print(f"| `{name}` | {' | '.join(cells)} |")
+            ratios_of = [f"{of[name]:.2f}" for _, of in found.values()]
+            print(f"| `{name}` | {' | '.join(ratios_of)} |")
 
 
 if __name__ == "__main__":
