@@ -62,6 +62,38 @@ def test_an_exception_ends_it_once_all_are_done(threads, error, making):
     assert threading.active_count() == before
 
 
+@pytest.mark.parametrize("name", ["start", "join"])
+def test_an_interrupt_waits_for_the_helpers(monkeypatch, name):
+    """They use what the caller has locked."""
+    monkeypatch.setattr(cores, "cores", lambda: 2)
+    before, caller = threading.active_count(), threading.current_thread()
+    function = getattr(threading.Thread, name)
+    inside, interrupted, done = threading.Event(), threading.Event(), []
+
+    def run(number):
+        if threading.current_thread() is caller:
+            inside.wait(PATIENCE)
+        else:
+            inside.set()
+            interrupted.wait(PATIENCE)
+            time.sleep(0.05)  # who does not wait for it is gone
+            done.append(number)
+
+    def interrupt(thread):
+        monkeypatch.undo()
+        if name == "start":
+            function(thread)
+            inside.wait(PATIENCE)
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, name, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        side_by_side(run, range(2))
+    assert len(done) == 1
+    assert threading.active_count() == before
+
+
 def test_where_no_thread_can_be_started_the_caller_does_all(monkeypatch, threads):
     def refuse(_):
         raise RuntimeError("can't start new thread")

@@ -85,6 +85,7 @@ def test_memory_that_has_moved_is_nobodys() -> None:
     shared = tensor.data_ptr()
     del tensor
     assert new().data_ptr() != shared
+    assert len(large._blocks) == 1  # the other is forgotten
     let_go()
     tensor = new()
     tensor.untyped_storage().resize_(8)
@@ -149,6 +150,22 @@ def test_threads_share_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_what_runs_in_between_shares_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a handler of signals, in the thread that is about to take a block."""
+    new()
+    nobody, between = large._nobody, list[Tensor]()
+
+    def interrupted() -> Any:
+        monkeypatch.setattr(large, "_nobody", nobody)
+        between.append(new())
+        return nobody()
+
+    monkeypatch.setattr(large, "_nobody", interrupted)
+    tensor = new()
+    assert len({tensor.data_ptr(), *(t.data_ptr() for t in between), new().data_ptr()}) == 3
+    assert len(large._blocks) == 3
 
 
 @needs_fork

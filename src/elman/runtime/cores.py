@@ -47,13 +47,18 @@ def side_by_side(run: Callable[[_Item], _Result], items: Iterable[_Item]) -> lis
             failed.append(error)
 
     helpers = [threading.Thread(target=work, daemon=True) for _ in range(min(MOST, cores()) - 1)]
-    with contextlib.suppress(RuntimeError):  # as many as the system allows
-        for helper in helpers:
-            helper.start()
-    work()
-    for helper in helpers:
-        if helper.ident:
-            helper.join()
+    try:
+        with contextlib.suppress(RuntimeError):  # as many as the system allows
+            for helper in helpers:
+                helper.start()
+        work()
+    except BaseException as error:  # noqa: BLE001 - an interrupt, which waits for the helpers
+        failed.append(error)
+    while running := [helper for helper in helpers if helper.is_alive()]:
+        try:
+            running[0].join()
+        except BaseException as error:  # noqa: BLE001 - the same
+            failed.append(error)
     if failed:
         raise failed[0]
     return [found[number] for number in sorted(found)]

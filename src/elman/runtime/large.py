@@ -31,13 +31,15 @@ class _Block(NamedTuple):
     tensor: Tensor
     address: int
 
-    def unused(self) -> bool:
-        """Whether nobody else holds the memory. It must be what it was: a storage that is resized
-        or shared with other processes, which may hold it for longer, has moved."""
+    def in_place(self) -> bool:
+        """Whether the memory is what it was: a storage that is resized or shared with other
+        processes, which may hold it for longer, has moved."""
         storage = self.tensor.untyped_storage()
-        same = storage.data_ptr() == self.address and storage.nbytes() == self.tensor.nbytes
-        del storage
-        return same and _holders(self.tensor) == _nobody()
+        return storage.data_ptr() == self.address and storage.nbytes() == self.tensor.nbytes
+
+    def unused(self) -> bool:
+        """Whether it is in place, and nobody else holds it."""
+        return self.in_place() and _holders(self.tensor) == _nobody()
 
 
 _blocks: list[_Block] = []  # the last used one is the last
@@ -52,22 +54,23 @@ def reuse(tensor: Tensor) -> Tensor:
     """The new tensor, whose memory is about to be written. If it is large, it gets that of an
     earlier tensor of its form which nobody holds any more, or else huge pages.
 
-    Where there is none, all that nobody holds is freed first. So no more is kept than was once in
-    use at the same time, and at most `KEPT` bytes.
+    Where there is none, all that nobody holds is freed first, and what has moved is forgotten. So
+    no more is kept than was once in use at the same time, and at most `KEPT` bytes.
     """
     if tensor.nbytes < LARGE:
         return tensor
     form = tensor.shape, tensor.stride(), tensor.dtype, tensor.is_inference()
     with _lock:
-        for i, block in enumerate(_blocks):
-            if block.form == form and block.unused():
-                del _blocks[i]
-                tensor.data = block.tensor
-                break
-        else:
-            _blocks[:] = [each for each in _blocks if not each.unused()]
+        # What runs in between, such as a handler of signals, finds no block to take.
+        known, _blocks[:] = _blocks[:], []
+        block = next((one for one in known if one.form == form and one.unused()), None)
+        if block is None:
+            known = [one for one in known if one.in_place() and not one.unused()]
             block = _Block(form, fresh(tensor).data, tensor.data_ptr())
-        _blocks.append(block)
+        else:
+            known = [one for one in known if one is not block]
+            tensor.data = block.tensor
+        _blocks.extend([*known, block])
         while sum(each.tensor.nbytes for each in _blocks) > KEPT:
             del _blocks[0]
     if memory.poisoned():
