@@ -15,7 +15,7 @@ import torch
 import elman
 from elman.cells import LSTM
 
-from .turns import least_seconds
+from .turns import call_of, least_seconds
 
 I, H = 64, 512  # noqa: E741
 HEADS = (1, 2, 4, 8, 16)
@@ -26,14 +26,7 @@ def run_of(heads: int, x: torch.Tensor, train: bool) -> Callable[[], Any]:
     """A call of an LSTM with so many heads."""
     cell = LSTM()
     cell.heads = heads
-    net = elman.Recurrent(cell, I, H)
-
-    def run() -> Any:
-        with torch.set_grad_enabled(train):
-            output = net(x)[0]
-            return torch.autograd.grad(output.sum(), [*net.parameters()]) if train else output
-
-    return run
+    return call_of(elman.Recurrent(cell, I, H), x, train)
 
 
 def main() -> None:

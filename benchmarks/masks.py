@@ -1,8 +1,8 @@
 """Masked recurrent matrices beside whole ones: ``python -m benchmarks.masks``.
 
-An LSTM and an Elman network of 512 units, of whose recurrent matrix a half, a quarter and an eighth
-of the blocks are kept, drawn at random, in blocks of 16, 32 and 64 units; in inference and in
-training, by turns on one thread. Shown is the least time of a call in milliseconds of the
+An LSTM and an Elman network of 512 units keep a half, a quarter and an eighth of the blocks of
+their recurrent matrix, drawn at random. Blocks have 16, 32 and 64 units. Calls of inference and of
+training run by turns on one thread. Shown is the least time of a call in milliseconds of the
 processor's time; in brackets, the part of the time without a mask. The input has 64 features, and
 its product is the same for all.
 """
@@ -18,7 +18,7 @@ import torch
 import elman
 from elman.cells import LSTM, Elman
 
-from .turns import least_seconds
+from .turns import call_of, least_seconds
 
 I, H = 64, 512  # noqa: E741
 KEPT = (0.5, 0.25, 0.125)
@@ -35,14 +35,7 @@ def run_of(
         parts = H // block
         order = torch.rand(parts, parts, generator=torch.Generator().manual_seed(0)).argsort(1)
         cell.masks = {"weight_hh": order < round(kept * parts)}
-    net = elman.Recurrent(cell, I, H)
-
-    def run() -> Any:
-        with torch.set_grad_enabled(train):
-            output = net(x)[0]
-            return torch.autograd.grad(output.sum(), [*net.parameters()]) if train else output
-
-    return run
+    return call_of(elman.Recurrent(cell, I, H), x, train)
 
 
 def main(blocks: tuple[int, ...]) -> None:

@@ -4,7 +4,20 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+import torch
+
 K = TypeVar("K")
+
+
+def call_of(net: torch.nn.Module, x: torch.Tensor, train: bool) -> Callable[[], Any]:
+    """A call of a layer: its output, or the gradients of all its parameters."""
+
+    def run() -> Any:
+        with torch.set_grad_enabled(train):
+            output = net(x)[0]
+            return torch.autograd.grad(output.sum(), [*net.parameters()]) if train else output
+
+    return run
 
 
 def least_seconds(runs: Mapping[K, Callable[[], Any]], rounds: int, calls: int) -> dict[K, float]:

@@ -107,7 +107,7 @@ class Padded:
             return ended
         if initial is None:
             initial = final.new_zeros(final.shape[0], self.height, final.shape[2])
-        return halves(initial, self.height)[0].index_copy(1, self.active, ended)
+        return begin_and_return(initial, self.height)[0].index_copy(1, self.active, ended)
 
     def pull_final(self, arrived: Tensor) -> Tensor:
         """The gradient of the sequences' final states, given that of :meth:`restore_state`."""
@@ -145,7 +145,7 @@ def with_returns(initial: Tensor | None, returns: Tensor | None) -> Tensor | Non
     return torch.stack([initial, returns], 2).flatten(1, 2)
 
 
-def halves(initial: Tensor, height: int) -> tuple[Tensor, Tensor]:
+def begin_and_return(initial: Tensor, height: int) -> tuple[Tensor, Tensor]:
     """What so many rows begin with, and what a reset returns to, of ``(..., rows, H)``."""
     if initial.shape[-2] == height:
         return initial, initial

@@ -14,7 +14,7 @@ from torch.nn.functional import linear
 
 from .batch import LayerArgs, Weights, by_layer, inputs_of, without_masks
 from .expr import PRIMITIVES, PRODUCTS, Node, as_tensor, walk
-from .padded import Marks, halves, places_of, restore
+from .padded import Marks, begin_and_return, places_of, restore
 from .reductions import REDUCTIONS, heads_of, reduced, unit_of
 from .rows import Rows
 from .step import Step
@@ -221,7 +221,7 @@ def layer(
         way = rows._replace(reverse=True) if d else rows
         returns = h0
         if marks is not None:
-            h0, returns = map(list, zip(*(halves(h, rows.B) for h in h0), strict=True))
+            h0, returns = map(list, zip(*(begin_and_return(h, rows.B) for h in h0), strict=True))
         inputs = inputs_of(step, given.inputs, d, len(given.weights))
         output, final = run(step, way, given.x, mine, h0, inputs, marks, returns)
         outputs.append(output)

@@ -99,8 +99,8 @@ class Step:
     spaces: tuple[Space, ...] = field(init=False)
     #: Those of which parameters say how many units they have, with the block whose rows do.
     measures: Mapping[Space, Matrix] = field(init=False)
-    #: How many heads, or parts of a mask, the units of a space are cut into, of which they are a
-    #: multiple, and how many units each has at least.
+    #: The units of a space are cut into heads, or into parts of a mask: the space, how many, and
+    #: how many units each has at least.
     cuts: Sequence[tuple[Space, int, int]] = field(init=False)
     #: The leaves that are 1 for one unit of each head.
     chosen: Sequence[Node] = field(init=False)

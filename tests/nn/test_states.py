@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 import elman
 from elman import Recurrent
-from elman.errors import FormulaError, PathError
+from elman.errors import PathError
 from tests.cells import CATALOGUE, CELLS
 from tests.compiler.targets import each_isa, force
 from tests.nn.kinds import (
@@ -452,50 +452,3 @@ def test_a_graph_of_fx_asks_for_them() -> None:
 
     model, x = Model(), torch.randn(T, B, I)
     assert_same_bits(tensors(torch.fx.symbolic_trace(model)(x)), tensors(model(x)))
-
-
-# What is refused
-
-
-@pytest.mark.parametrize(
-    ("outputs", "returned", "message"),
-    [
-        ("gate", 2, "outputs must be a tuple of names, got 'gate'"),
-        (("h",), 2, "'h' is declared twice: give one of them another name"),
-        (("a", "a"), 3, "'a' is declared twice: give one of them another name"),
-        (
-            ("a", "b"),
-            2,
-            r"step must return one value for each of the states \('h',\) and of the outputs "
-            r"\('a', 'b'\), got \(",
-        ),
-        (("a",), 1, r"one value for each of the states \('h',\) and of the outputs \('a',\), got"),
-    ],
-)
-def test_outputs_that_are_none(outputs: Any, returned: int, message: str) -> None:
-    def step(self: Any, x: Any, u: Any, s: Any) -> Any:
-        h = elman.tanh(x.a + u.a)
-        return (h, h + 1, h + 2)[:returned] if returned > 1 else h
-
-    with pytest.raises(FormulaError, match=message):
-        type("Mine", (elman.Cell,), {"gates": ("a",), "outputs": outputs, "step": step})().trace()
-
-
-def test_a_comparison_is_no_output() -> None:
-    class Mine(elman.Cell):
-        gates = ("a",)
-        outputs = ("on",)
-
-        def step(self, x: Any, u: Any, s: Any) -> Any:
-            h = elman.tanh(x.a + u.a)
-            return h, h > 0
-
-    with pytest.raises(FormulaError, match=r"and of the outputs \('on',\), got .*gt"):
-        Mine().trace()
-
-
-@pytest.mark.parametrize("given", [1, 0, "h"])
-def test_it_is_true_or_false(given: Any) -> None:
-    for net in (elman.GRU(I, H), Recurrent(elman.cells.GRU, I, H)):
-        with pytest.raises(TypeError, match=f"return_states must be True or False, got {given!r}"):
-            net(torch.randn(T, B, I), return_states=given)

@@ -157,7 +157,20 @@ def test_worker_processes_compute_with_shared_weights(
     assert not jobs.equal(here[0], expected[0])
 
 
-FORK_BESIDE_LLVM = """
+# A child that compiles while another thread is `inside`.
+FORK = """
+child = os.fork()
+if not child:
+    signal.alarm(600)
+    kernel_cache.forget()
+    with elman.set_path("kernel"):
+        os._exit(0 if torch.equal(rnn(x)[0], expected) else 2)
+other.join()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+BESIDE_LLVM = """
 import os, signal, threading, time, torch, elman
 from llvmlite import binding
 from elman.launch import kernel_cache
@@ -175,18 +188,10 @@ binding.ffi.register_lock_callback(linger, int)
 other = threading.Thread(target=binding.get_process_triple)
 other.start()
 inside.wait()
-child = os.fork()
-if not child:
-    signal.alarm(600)
-    kernel_cache.forget()
-    with elman.set_path("kernel"):
-        os._exit(0 if torch.equal(rnn(x)[0], expected) else 2)
-other.join()
-print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
-FORK_BESIDE_HELPERS = """
+BESIDE_HELPERS = """
 import os, signal, threading, time, torch, elman
 from elman.compiler import objects
 from elman.launch import kernel_cache
@@ -205,22 +210,14 @@ objects._emit, cores.cores = linger, lambda: 3
 other = threading.Thread(target=elman.LSTM(3, 5), args=[x])
 other.start()
 inside.wait()
-child = os.fork()
-if not child:
-    signal.alarm(600)
-    kernel_cache.forget()
-    with elman.set_path("kernel"):
-        os._exit(0 if torch.equal(rnn(x)[0], expected) else 2)
-other.join()
-print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
 @needs_fork
-@pytest.mark.parametrize("script", [FORK_BESIDE_LLVM, FORK_BESIDE_HELPERS], ids=["LLVM", "helpers"])
+@pytest.mark.parametrize("script", [BESIDE_LLVM, BESIDE_HELPERS], ids=["LLVM", "helpers"])
 def test_a_child_can_compile_whatever_another_thread_had_llvm_do(script: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script],
+        [sys.executable, "-W", "ignore", "-c", script + FORK],
         env={**os.environ, "ELMAN_CACHE_DIR": "off"},
         capture_output=True,
         text=True,

@@ -98,14 +98,13 @@ def _make_engine() -> Any:
 
 
 class Source(NamedTuple):
-    """What code is made from: all that decides it as a ``key``, for what it is, the ``name`` of the
-    function, what writes its module, and addresses of functions that it calls by their names."""
+    """What code is made from."""
 
-    key: str
+    key: str  # all that decides it
     isa: ISA
-    name: str
+    name: str  # of the function
     emit: Callable[[], Module]
-    imports: Mapping[str, int] = {}
+    imports: Mapping[str, int] = {}  # addresses of functions that it calls by their names
 
 
 def load(source: Source, *others: Source) -> list[tuple[Code, str]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ..runtime.alignment import ALIGNMENT
 from ..spaces import HIDDEN, PROJECTED, Space, mask_grid
+from ..step import Step
 from .formats import Format
 from .isa import ISA
 from .plan import Plan, product_groups_of
@@ -147,50 +149,35 @@ def target_of(
         heads = 1
     of_head = max(1, vectors // heads)
     splits = tuple((n, schedule.splits_of(n * vectors // heads)) for n in counts)
-    if plan.step.masks:
-        return _masked(plan, dtype, panel, isa, units, single, schedule, splits)
-    vectors = max(1, vectors)
+    vectors, inputs_panel = max(1, vectors), None
     bulk = front = Shape.many(isa, schedule, vectors, 1, True, pairs=single)
-    if single:
+    if plan.step.masks:
+        step = _masked(plan.step, isa, dtype, units, splits, 1 if single else schedule.tile_rows)
+        panel, inputs_panel = replace(panel, masked=True), panel
+    elif single:
         step = Shape.single(isa, schedule, of_head, counts[-1], heads > 1)
     else:
         several = len(plan.step.spaces) > 1
         step = Shape.many(isa, schedule, of_head, max(s for _, s in splits), several)
         front = Shape.many(isa, schedule, vectors, 1, several)
     shapes = step, front, bulk
-    return Target(isa, dtype, panel, single, *shapes, splits, schedule, heads, plan.step.row)
+    given = isa, dtype, panel, single, *shapes, splits, schedule, heads, plan.step.row
+    return Target(*given, inputs_panel=inputs_panel)
 
 
 def _masked(
-    plan: Plan,
-    dtype: str,
-    panel: Format,
+    step: Step,
     isa: ISA,
+    dtype: str,
     units: int,
-    single: bool,
-    schedule: Schedule,
-    splits: tuple[tuple[int, int], ...],
-) -> Target:
-    """The same for masked matrices. All blocks are alike, and no wider than a mask's parts as far
-    as these are whole vectors: so none reads more than it needs."""
-    parts = {n for mask in plan.step.masks.values() for n in mask_grid(mask).shape}
-    lanes, vectors = isa.lanes(dtype), max(1, math.ceil(units / isa.lanes(dtype)))
-    common = math.gcd(*(max(1, units // (n * lanes)) for n in parts))
+    splits: Sequence[tuple[int, int]],
+    most_rows: int,
+) -> Shape:
+    """That of products with masked matrices. All blocks are alike, and no wider than a mask's parts
+    as far as these are whole vectors: so none reads more than it needs."""
+    parts = {n for mask in step.masks.values() for n in mask_grid(mask).shape}
+    common = math.gcd(*(max(1, units // (n * isa.lanes(dtype))) for n in parts))
     most = max(1, min(isa.vectors, isa.accumulators // splits[-1][0]))
     width = next(w for w in range(most, 0, -1) if not common % w)
     rows = isa.accumulators // (max(s for _, s in splits) * width)
-    rows = 1 if single else max(1, min(rows, schedule.tile_rows))
-    wide = Shape.many(isa, schedule, vectors, 1, True, pairs=single)
-    return Target(
-        isa,
-        dtype,
-        replace(panel, masked=True),
-        single,
-        Shape(rows, (width,)),
-        wide,
-        wide,
-        splits,
-        schedule,
-        row=plan.step.row,
-        inputs_panel=panel,
-    )
+    return Shape(max(1, min(rows, most_rows)), (width,))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .. import onnx_nodes, reference
 from ..batch import LayerArgs, Weights
-from ..padded import Marks, halves
+from ..padded import Marks, begin_and_return
 from ..rows import Rows
 from ..step import Step
 from . import torch_ops
@@ -120,7 +120,7 @@ def _own(
     if marks is None:
         return tensors
     given = LayerArgs.of(step, tensors)
-    initial = [None if s is None else halves(s, rows.B)[0] for s in given.initial]
+    initial = [None if s is None else begin_and_return(s, rows.B)[0] for s in given.initial]
     return given._replace(initial=initial).flat()
 
 

@@ -20,7 +20,7 @@ from ..expr import Node
 from ..rows import Rows
 from ..step import Step
 from .affine import affine
-from .select import is_reference, onlooker
+from .select import any_autocast, is_reference, onlooker
 
 #: Shorter calls take as long one step after another, or less.
 LEAST_STEPS = 8
@@ -37,7 +37,7 @@ def hindrance(step: Step) -> str:
 
 def run_parallel(step: Step, rows: Rows, given: LayerArgs) -> tuple[Tensor, list[Tensor]]:
     """What :func:`.reference.layer` computes of an affine step, for rows of one length."""
-    if torch._C._is_any_autocast_enabled():
+    if any_autocast():
         with torch.autocast(given.x.device.type, enabled=False):
             return run_parallel(step, rows, given)
     step, given = without_masks(step, given)

@@ -115,7 +115,7 @@ class LayerStack(RecurrentModule):
         else:
             call = known.call
             x, initial = call.arrange(input), call.arrange_states(hx, len(step.states))
-            if hx is None and not isinstance(self.hidden_size, int):
+            if hx is None and not self._alike:
                 initial = [[None] * L for _ in step.states]
         if drawn is not None:
             flat, masks = self._draw(drawn, [t for mine in weights for t in mine], call.rows, x)
@@ -175,8 +175,7 @@ class LayerStack(RecurrentModule):
         self, step: Step, x: Any, finals: Sequence[Any], every: Sequence[Sequence[Any]]
     ) -> tuple[Any, Any, Any]:
         """The results of a call, and what each layer gave out at ``every`` step, in its form."""
-        alike = isinstance(self.hidden_size, int)
-        return x, hx_of(finals), recorded(step, every, self._directions(), alike)
+        return x, hx_of(finals), recorded(step, every, self._directions(), self._alike)
 
     def _repeated_states(self, step: Step, output: Tensor, final: Any) -> tuple[Any, Any, Any]:
         """:meth:`_with_states` of the results of :meth:`_repeat`."""
@@ -206,7 +205,7 @@ class LayerStack(RecurrentModule):
         self, step: Step, call: arguments.Call, x: Tensor, reset_to: Any, weight: Tensor
     ) -> Sequence[State]:
         """The checked states that a reset returns to."""
-        owner, alike = type(self).__name__, isinstance(self.hidden_size, int)
+        owner = type(self).__name__
         if isinstance(reset_to, (int, float)) and not isinstance(reset_to, bool):
             if reset_to != 0:
                 raise ValueError(
@@ -214,7 +213,7 @@ class LayerStack(RecurrentModule):
                     f"{reset_to}: give states with that value"
                 )
             return self._zeros(step)
-        given = of_layers(owner, reset_to, len(step.states), call.batched, alike, "reset_to")
+        given = of_layers(owner, reset_to, len(step.states), call.batched, self._alike, "reset_to")
         return self._read_states(step, call, x, given, weight)
 
     def _read_states(
@@ -227,12 +226,12 @@ class LayerStack(RecurrentModule):
     ) -> Sequence[State]:
         """Initial states in normal form; none if none are given."""
         owner, L, D = type(self).__name__, self.num_layers, self._directions()
-        sizes, alike = self._layer_sizes(), isinstance(self.hidden_size, int)
+        sizes = self._layer_sizes()
         shapes = [
             [(D, call.rows.B, size[step.space(state)]) for size in sizes[::D]]
             for state in step.states
         ]
-        if alike:
+        if self._alike:
             every = [(L * D, *mine[0][1:]) for mine in shapes]
             return arguments.read_states(owner, call, x, given, every, weight)
         given = of_each_layer(owner, given, L, call.batched)
@@ -245,18 +244,21 @@ class LayerStack(RecurrentModule):
         if not self.learn_initial:
             return self._zeros(step)
         learned = [self._learned(state, B) for state in step.states]
-        alike = isinstance(self.hidden_size, int)
-        return [torch.cat(parts) for parts in learned] if alike else learned
+        return [torch.cat(parts) for parts in learned] if self._alike else learned
 
     def _zeros(self, step: Step) -> Sequence[State]:
-        alike = isinstance(self.hidden_size, int)
-        return [None if alike else [None] * self.num_layers for _ in step.states]
+        return [None if self._alike else [None] * self.num_layers for _ in step.states]
 
     def _learned(self, state: str, B: int) -> list[Tensor]:
         """A state of every layer."""
         every = [getattr(self, of[state]) for of in self._initial]
         ways = [every[i : i + self._directions()] for i in range(0, len(every), self._directions())]
         return [torch.stack(mine)[:, None].expand(-1, B, -1) for mine in ways]
+
+    @property
+    def _alike(self) -> bool:
+        """Whether all layers have one size, so that their states are one tensor."""
+        return isinstance(self.hidden_size, int)
 
     def _directions(self) -> int:
         return 2 if self.bidirectional else 1
