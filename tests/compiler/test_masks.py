@@ -388,3 +388,15 @@ def test_units_are_a_multiple_of_a_masks_parts():
     cell = elman.cells.SLSTM(heads=2)
     with pytest.raises(FormulaError, match="masks are for whole matrices, got heads=2"):
         with_masks(cell, {"weight_hh": [[0, 1]]}).trace()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("case", ["one product", "gates", "projected"])
+def test_tensors_of_16_bits_have_masks_too(case, dtype):
+    masked_one, zeroed = pair(case, 40)
+    nets = [net.to(dtype).eval() for net in (masked_one, zeroed)]
+    x = torch.randn(6, 3, I).to(dtype)
+    with torch.no_grad(), elman.set_path("kernel"):
+        found, expected = (net(x) for net in nets)
+    assert found[0].dtype == dtype
+    assert torch.equal(found[0], expected[0])
